@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from django.conf import settings
 from django.templatetags.static import static
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ class Person:
     first_name: str
     last_name: str
     color: str  # of the portrait's background and of the live cursor
+    runs_the_site: bool = False
 
     @property
     def full_name(self) -> str:
@@ -35,7 +37,7 @@ PEOPLE = {
     for person in (
         Person("ada", "Ada", "Lovelace", "#7c4dbe"),
         Person("alan", "Alan", "Turing", "#1f7a8c"),
-        Person("grace", "Grace", "Hopper", "#b3402e"),
+        Person("grace", "Grace", "Hopper", "#b3402e", runs_the_site=True),
         Person("katherine", "Katherine", "Johnson", "#2b6cb0"),
         Person("edsger", "Edsger", "Dijkstra", "#4d7c3a"),
         Person("margaret", "Margaret", "Hamilton", "#a8621b"),
@@ -44,16 +46,18 @@ PEOPLE = {
 
 
 def user_of(person: Person) -> User:
-    """The user of a sample person, made at the first sign-in; nobody can sign in as one with a
-    password.
+    """The user of a sample person, made at the first sign-in; there is no password to them.
+
+    Who runs the site may use its admin, to tune the schedule, but only while DEBUG is on.
     """
     from django.contrib.auth.models import User
 
-    names = {"first_name": person.first_name, "last_name": person.last_name}
-    user, created = User.objects.get_or_create(username=person.username, defaults=names)
+    user, created = User.objects.get_or_create(username=person.username)
     if created:
         user.set_unusable_password()
-        user.save(update_fields=["password"])
+    user.first_name, user.last_name = person.first_name, person.last_name
+    user.is_staff = user.is_superuser = person.runs_the_site and settings.DEBUG
+    user.save()
     return user
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from django.core.exceptions import ImproperlyConfigured
 
 from project.environment import app_settings, flag, names, read, text
-from project.people import user_info
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -132,7 +131,7 @@ LOGGING = {
 # The app. The demo ticks more often than the app's default, so that one need not wait.
 PRESENCE_INTERVAL = 5.0
 PRESENCE_REDIS_URL = "redis://127.0.0.1:6379/0"
-PRESENCE_USER_INFO = user_info
+PRESENCE_USER_INFO = "project.people.user_info"
 CENTRIFUGO_API_URL = "http://127.0.0.1:8001/api"
 CENTRIFUGO_WS_URL = "ws://127.0.0.1:8001/connection/websocket"
 globals().update(app_settings(os.environ))
