@@ -1,0 +1,66 @@
+"""The parts as the settings describe them: one of each per process, made at first use."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import setting_changed
+
+from presence import signals
+from presence.backends import make_store
+from presence.backends.base import RosterStore
+from presence.centrifugo import Gateway
+from presence.conf import conf
+from presence.plan import Rules
+from presence.sync import Options, Sync
+
+__all__ = ["gateway", "options", "store", "sync"]
+
+
+@cache
+def store() -> RosterStore:
+    """The store that PRESENCE_BACKEND names. Raises ImproperlyConfigured if there is none."""
+    try:
+        return make_store(
+            conf.PRESENCE_BACKEND,
+            url=conf.PRESENCE_REDIS_URL,
+            prefix=conf.PRESENCE_PREFIX,
+            timeout=conf.CENTRIFUGO_TIMEOUT,
+        )
+    except ValueError as error:
+        raise ImproperlyConfigured(str(error)) from error
+
+
+@cache
+def gateway() -> Gateway:
+    """The gateway to the Centrifugo of the settings."""
+    return Gateway(
+        conf.CENTRIFUGO_API_URL, conf.CENTRIFUGO_API_KEY, timeout=conf.CENTRIFUGO_TIMEOUT
+    )
+
+
+def options() -> Options:
+    """The settings of a tick."""
+    return Options(
+        patterns=conf.PRESENCE_CHANNELS,
+        interval=conf.PRESENCE_INTERVAL,
+        batch_size=conf.PRESENCE_BATCH_SIZE,
+        anonymous=conf.PRESENCE_ANONYMOUS,
+        rules=Rules(grace=conf.PRESENCE_LEAVE_GRACE, list_limit=conf.PRESENCE_LIST_LIMIT),
+    )
+
+
+def sync() -> Sync:
+    """A sync that announces through Django's signals."""
+    return Sync(store(), gateway(), options(), announce=signals.send)
+
+
+def _forget(*, setting: str, **_: Any) -> None:
+    if setting.startswith(("PRESENCE_", "CENTRIFUGO_")):
+        store.cache_clear()
+        gateway.cache_clear()
+
+
+setting_changed.connect(_forget)

@@ -1,0 +1,159 @@
+"""Rosters in the memory of one process: for development and for tests."""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+
+from presence.backends.base import Loaded, RosterStore, Stored
+from presence.plan import Commit, State, restart
+from presence.roster import Position
+
+__all__ = ["MemoryStore"]
+
+_STATE_FIELDS = (
+    *("epoch", "version", "run", "digest", "leaving", "position"),
+    *("listed", "total", "anonymous"),
+)
+
+
+class MemoryStore(RosterStore):
+    """The contract of RosterStore under one lock. `clock` gives seconds since 1970."""
+
+    shared = False
+
+    def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._run = uuid.uuid4().hex
+        self._states: dict[str, State] = {}
+        self._rosters: dict[str, bytes] = {}
+        self._snapshots: dict[str, bytes] = {}
+        self._polled: dict[str, float] = {}
+        self._nodes: tuple[frozenset[str], float | None] | None = None
+
+    def load(self, channels: Sequence[str]) -> Loaded:
+        with self._lock:
+            states = {c: self._states.get(c, State(channel=c)) for c in channels}
+            return Loaded(now=self._clock(), run=self._run, states=states)
+
+    def rosters(self, channels: Sequence[str]) -> dict[str, tuple[int, bytes]]:
+        with self._lock:
+            return {
+                c: (self._states[c].rev, self._rosters[c]) for c in channels if c in self._rosters
+            }
+
+    def snapshots(self, channels: Sequence[str]) -> dict[str, Stored]:
+        with self._lock:
+            return {c: self._stored(c) for c in channels}
+
+    def _stored(self, channel: str) -> Stored:
+        state = self._states.get(channel)
+        return Stored(
+            snapshot=self._snapshots.get(channel),
+            position=state.position if state else None,
+            polled=self._polled.get(channel),
+            now=self._clock(),
+        )
+
+    def touch(self, channels: Sequence[str], now: float) -> None:
+        with self._lock:
+            for channel in channels:
+                self._polled[channel] = max(now, self._polled.get(channel, 0.0))
+
+    def commit(self, commits: Sequence[Commit]) -> list[bool]:
+        with self._lock:
+            return [self._commit(commit) for commit in commits]
+
+    def _commit(self, commit: Commit) -> bool:
+        state = self._states.get(commit.channel, State(channel=commit.channel))
+        if state.pending:
+            return state.pending == commit.pending
+        if state.rev != commit.rev:
+            return False
+        self._states[commit.channel] = msgspec.structs.replace(
+            state,
+            rev=state.rev + 1,
+            pending=commit.pending,
+            **{name: getattr(commit, name) for name in _STATE_FIELDS},
+        )
+        if commit.roster is not None:
+            self._rosters[commit.channel] = commit.roster
+        if commit.snapshot is not None:
+            self._snapshots[commit.channel] = commit.snapshot
+        return True
+
+    def acknowledge(
+        self, acknowledgements: Sequence[tuple[str, bytes, Position | None]], now: float
+    ) -> list[bool]:
+        with self._lock:
+            return [self._acknowledge(*one, now) for one in acknowledgements]
+
+    def _acknowledge(
+        self, channel: str, pending: bytes, position: Position | None, now: float
+    ) -> bool:
+        state = self._states.get(channel)
+        if state is None or state.pending != pending:
+            return False
+        self._states[channel] = msgspec.structs.replace(
+            state,
+            rev=state.rev + 1,
+            pending=b"",
+            position=_later(state.position, position),
+            unsignalled=(*state.unsignalled, (now, pending)),
+        )
+        return True
+
+    def drop(self, channel: str, pending: bytes, *, epoch: str, now: float) -> bool:
+        with self._lock:
+            if not self._acknowledge(channel, pending, None, now):
+                return False
+            state = self._states[channel]
+            self._states[channel] = msgspec.structs.replace(state, epoch=epoch, version=1)
+            self._snapshots[channel] = restart(self._snapshots[channel], epoch)
+            return True
+
+    def signalled(self, done: Sequence[tuple[str, bytes]]) -> None:
+        with self._lock:
+            for channel, pending in done:
+                if state := self._states.get(channel):
+                    left = tuple(one for one in state.unsignalled if one[1] != pending)
+                    self._states[channel] = msgspec.structs.replace(state, unsignalled=left)
+
+    def known(self) -> Mapping[str, float]:
+        with self._lock:
+            return dict(self._polled)
+
+    def sweep(self, channels: Mapping[str, float]) -> list[str]:
+        with self._lock:
+            return [c for c, polled in channels.items() if self._sweep(c, polled)]
+
+    def _sweep(self, channel: str, polled: float) -> bool:
+        state = self._states.get(channel, State(channel=channel))
+        if state.occupied or state.unsignalled or self._polled.get(channel) != polled:
+            return False
+        for kept in (self._states, self._rosters, self._snapshots, self._polled):
+            kept.pop(channel, None)
+        return True
+
+    def nodes(self, uids: frozenset[str]) -> float | None:
+        with self._lock:
+            now = self._clock()
+            if self._nodes is None:
+                self._nodes = (uids, None)
+            elif self._nodes[0] != uids:
+                self._nodes = (uids, now)
+            since = self._nodes[1]
+            return None if since is None else now - since
+
+
+def _later(known: Position | None, new: Position | None) -> Position | None:
+    if new is None:
+        return known
+    if known is not None and known.epoch == new.epoch and new.offset < known.offset:
+        return known
+    return new

@@ -1,0 +1,213 @@
+"""The eight steps of a tick, for one batch of channels."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from presence import naming, wire
+from presence.backends.base import Loaded, RosterStore
+from presence.centrifugo import Gateway, Survey
+from presence.delivery import Delivery, new_epoch
+from presence.exceptions import CentrifugoAnswerError, CentrifugoError, CommandError, PresenceError
+from presence.plan import Commit, Rules, State, plan
+from presence.reading import AnonymousMode, digest, read_presence
+from presence.report import Report
+from presence.roster import Position, Roster
+
+__all__ = ["Batch"]
+
+logger = logging.getLogger("presence.sync")
+
+
+class Batch:
+    """Takes batches of channels through the steps, and counts into one report."""
+
+    def __init__(
+        self,
+        store: RosterStore,
+        gateway: Gateway,
+        delivery: Delivery,
+        report: Report,
+        *,
+        survey: Survey,
+        believe: bool,
+        rules: Rules,
+        anonymous: AnonymousMode,
+        fingerprint: str,
+        clock: Callable[[], float],
+    ) -> None:
+        self._store = store
+        self._gateway = gateway
+        self._delivery = delivery
+        self._report = report
+        self._survey = survey
+        self._believe = believe
+        self._rules = rules
+        self._anonymous = anonymous
+        self._fingerprint = fingerprint
+        self._clock = clock
+
+    def run(self, channels: Sequence[str]) -> None:
+        """Poll the channels; what fails is counted, for one channel or for all of them."""
+        self._report.channels += len(channels)
+        try:
+            loaded = self._load(channels)
+            with self._report.timed("read", self._clock):
+                replies = self._gateway.presence(list(loaded.states))
+            self._poll(loaded, dict(zip(loaded.states, replies, strict=True)))
+        except PresenceError as error:
+            self._report.failed(error, ",".join(channels[:3]), count=len(channels))
+
+    def _load(self, channels: Sequence[str]) -> Loaded:
+        """The states with nothing pending: what a crash left is published first."""
+        with self._report.timed("store", self._clock):
+            loaded = self._store.load(channels)
+        left = [state for state in loaded.states.values() if state.pending]
+        if left:
+            self._delivery.publish([(state.channel, state.pending) for state in left], loaded.now)
+            with self._report.timed("store", self._clock):
+                loaded = self._store.load(channels)
+            for channel in [c for c, state in loaded.states.items() if state.pending]:
+                self._report.refused += 1
+                del loaded.states[channel]
+        self._delivery.signal_left_overs(loaded)
+        return loaded
+
+    def _poll(self, loaded: Loaded, replies: dict[str, msgspec.Raw | CentrifugoError]) -> None:
+        good: list[str] = []
+        different: dict[str, tuple[bytes, bytes]] = {}
+        for channel, reply in replies.items():
+            if isinstance(reply, CentrifugoError):
+                self._report.failed(reply, channel)
+                continue
+            raw = bytes(reply)
+            state, seen = loaded.states[channel], digest(raw, self._fingerprint)
+            if state.digest == seen and state.run == loaded.run and not state.leaving:
+                good.append(channel)
+                self._count(state)
+            else:
+                different[channel] = (raw, seen)
+        commits = self._plan(loaded, different) if different else []
+        with self._report.timed("store", self._clock):
+            self._store.touch([*good, *(commit.channel for commit in commits)], loaded.now)
+        self._commit(loaded, commits)
+
+    def _plan(self, loaded: Loaded, different: dict[str, tuple[bytes, bytes]]) -> list[Commit]:
+        with self._report.timed("store", self._clock):
+            rosters = self._store.rosters(list(different))
+        commits: list[Commit] = []
+        for channel, (raw, seen) in different.items():
+            state = loaded.states[channel]
+            rev, stored = rosters.get(channel, (0, b""))
+            if rev != state.rev:
+                self._report.refused += 1
+                continue
+            try:
+                commit = self._plan_one(loaded, state, stored, raw, seen)
+            except PresenceError as error:
+                self._report.failed(error, channel)
+            except Exception as error:
+                logger.exception("channel=failed name=%s", channel)
+                self._report.fail(f"{channel}: {type(error).__name__}: {error}")
+            else:
+                commits += [commit] if commit else []
+        return self._with_positions(loaded, commits)
+
+    def _plan_one(
+        self, loaded: Loaded, state: State, stored: bytes, raw: bytes, seen: bytes
+    ) -> Commit | None:
+        roster, connections = read_presence(raw, anonymous=self._anonymous)
+        watched = naming.feed_of(state.channel) in self._survey.clients
+        if not state.rev and not roster.occupied and not watched:
+            return None
+        partial = connections < self._survey.clients.get(state.channel, 0) and self._is_partial(
+            state.channel
+        )
+        return plan(
+            state,
+            wire.decode(stored, Roster) if stored else Roster(),
+            roster,
+            digest=b"" if partial else seen,
+            run=loaded.run,
+            now=loaded.now,
+            rules=self._rules,
+            believe=self._believe and not partial,
+            new_epoch=new_epoch,
+        )
+
+    def _is_partial(self, channel: str) -> bool:
+        """Whether Centrifugo still counts more clients than it shows, asked again just now.
+
+        Asked again, because somebody may have left between the survey and the poll.
+        """
+        with self._report.timed("read", self._clock):
+            survey = self._gateway.survey([naming.escape(channel)])
+            (reply,) = self._gateway.presence([channel])
+        if isinstance(reply, CentrifugoError):
+            raise reply
+        _, connections = read_presence(bytes(reply), anonymous=self._anonymous)
+        counted = survey.clients.get(channel, 0)
+        if connections >= counted:
+            return False
+        self._report.failed(
+            CentrifugoAnswerError(
+                f"a partial answer: {connections} clients shown, {counted} counted; nobody is "
+                "taken for gone"
+            ),
+            channel,
+        )
+        return True
+
+    def _with_positions(self, loaded: Loaded, commits: list[Commit]) -> list[Commit]:
+        """Ask for the stream's position where the commit publishes nothing that would tell it.
+
+        And before a room's first commit: that creates the stream.
+        """
+        asking = [c for c in commits if not c.pending or not c.rev]
+        asking = [c for c in asking if c.digest != loaded.states[c.channel].digest]
+        with self._report.timed("read", self._clock):
+            found = self._gateway.positions([naming.feed_of(c.channel) for c in asking])
+        positions: dict[str, Position] = {}
+        for commit, position in zip(asking, found, strict=True):
+            if isinstance(position, Position):
+                positions[commit.channel] = position
+            elif not (isinstance(position, CommandError) and position.permanent):
+                self._report.failed(position, commit.channel)
+        return [
+            msgspec.structs.replace(c, position=positions.get(c.channel, c.position))
+            for c in commits
+        ]
+
+    def _commit(self, loaded: Loaded, planned: list[Commit]) -> None:
+        commits = []
+        for commit in planned:
+            if commit.repeats(loaded.states[commit.channel]):
+                self._count_commit(commit)
+            else:
+                commits.append(commit)
+        with self._report.timed("store", self._clock):
+            taken = self._store.commit(commits)
+        written = [commit for commit, done in zip(commits, taken, strict=True) if done]
+        self._report.refused += len(commits) - len(written)
+        for commit in written:
+            self._count_commit(commit)
+        pending = [(commit.channel, commit.pending) for commit in written if commit.pending]
+        self._delivery.publish(pending, loaded.now)
+
+    def _count(self, state: State | Commit) -> None:
+        self._report.members += state.total
+        self._report.anonymous += state.anonymous
+
+    def _count_commit(self, commit: Commit) -> None:
+        self._count(commit)
+        change = commit.change
+        self._report.changed += bool(change)
+        self._report.joins += len(change.joins)
+        self._report.leaves += len(change.leaves)
+        self._report.updates += len(change.updates)
+        self._report.held += commit.held
+        if commit.leaving:
+            self._report.leaving.append(commit.channel)

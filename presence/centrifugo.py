@@ -1,0 +1,180 @@
+"""The gateway to Centrifugo's server API: the only importer of cent.
+
+cent stays the client; only what it does with answers is replaced. Its `batch` raises for a whole
+batch when one reply is an error and spends ten times the transfer in pydantic, so batches are
+decoded here, with msgspec, into one raw reply or one error per command.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import cent
+import msgspec
+import requests
+import urllib3
+from cent.dto import BatchRequest, CentRequest, Response
+from cent.exceptions import (
+    CentError,
+    CentNetworkError,
+    CentTimeoutError,
+    CentTransportError,
+    CentUnauthorizedError,
+)
+
+from presence import replies
+from presence.deadline import DeadlineSession
+from presence.exceptions import (
+    CentrifugoAnswerError,
+    CentrifugoError,
+    CentrifugoRefused,
+    CentrifugoUnreachable,
+)
+from presence.replies import Reply
+from presence.roster import Position
+
+__all__ = ["Gateway", "Publication", "Survey"]
+
+
+class Publication(msgspec.Struct, frozen=True, kw_only=True):
+    """Something to publish on `feed`: as `version` of `epoch`, at most once."""
+
+    feed: str
+    data: msgspec.Raw
+    channel: str
+    epoch: str
+    version: int
+
+
+class Survey(msgspec.Struct, frozen=True):
+    """Centrifugo's nodes by uid, and the clients on each active channel."""
+
+    nodes: frozenset[str]
+    clients: dict[str, int]
+
+
+_BROKEN_OFF = (
+    CentError,
+    requests.RequestException,
+    urllib3.exceptions.HTTPError,
+    OSError,
+    ValueError,
+)
+"""What else cent lets through: an answer that stops half way or cannot be decompressed."""
+
+
+class _RawBatch(BatchRequest):
+    """A batch whose replies are left as they came."""
+
+    def parse_response(self, content: str) -> Response[Any]:
+        methods = [request.api_method for request in self.requests]
+        return Response.model_construct(result=replies.read_batch(content, methods))
+
+
+class Gateway:
+    """What the sync asks of Centrifugo. Connects at the first call; safe to make at import.
+
+    `timeout` is in seconds, for a whole answer. Every method may raise a CentrifugoError; where a
+    list is returned, an error of a single command stands in its place.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        key: str,
+        *,
+        timeout: float = 5.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._client = cent.Client(
+            url, key, timeout=timeout, session=DeadlineSession(timeout, clock)
+        )
+        self._url = url
+
+    def survey(self, patterns: Sequence[str]) -> Survey:
+        """The nodes, and the active channels that match any of the `patterns`."""
+        asked: list[CentRequest[Any]] = [
+            cent.InfoRequest(),
+            *(cent.ChannelsRequest(pattern=p) for p in patterns),
+        ]
+        info, *listings = (replies.result(reply) for reply in self._replies(asked, parallel=True))
+        clients: dict[str, int] = {}
+        for listing in listings:
+            found = replies.decode(listing, replies.Channels).channels
+            clients |= {channel: entry.num_clients for channel, entry in found.items()}
+        nodes = frozenset(node.uid for node in replies.decode(info, replies.Info).nodes)
+        return Survey(nodes, clients)
+
+    def versions(self) -> list[str]:
+        """The version of each node."""
+        (info,) = self._replies([cent.InfoRequest()])
+        return [node.version for node in replies.decode(replies.result(info), replies.Info).nodes]
+
+    def presence(self, channels: Sequence[str]) -> list[Reply]:
+        """The raw presence reply of each channel."""
+        return self._replies([cent.PresenceRequest(channel=c) for c in channels], parallel=True)
+
+    def positions(self, feeds: Sequence[str]) -> list[Position | CentrifugoError]:
+        """The top of each feed's stream; asking creates the stream where there is none."""
+        asked = [cent.HistoryRequest(channel=feed, limit=0) for feed in feeds]
+        return [replies.position(reply) for reply in self._replies(asked, parallel=True)]
+
+    def publish(self, publications: Sequence[Publication]) -> list[Position | CentrifugoError]:
+        """Publish one thing on each of several feeds; the position of each.
+
+        Publishing the same version again is neither stored nor delivered: the idempotency key
+        sees to it for five minutes, `version` and `version_epoch` for good.
+        """
+        asked = [
+            cent.PublishRequest(
+                channel=p.feed,
+                data=msgspec.json.decode(p.data),
+                idempotency_key=f"{p.channel}:{p.epoch}:{p.version}",
+                version=p.version,  # type: ignore[call-arg]
+                version_epoch=p.epoch,
+            )
+            for p in publications
+        ]
+        return [replies.position(reply) for reply in self._replies(asked, parallel=True)]
+
+    def _replies(self, asked: Sequence[CentRequest[Any]], *, parallel: bool = False) -> list[Reply]:
+        if not asked:
+            return []
+        batch = _RawBatch(requests=list(asked), parallel=parallel)
+        try:
+            return cast(list[Reply], self._client.batch(batch))
+        except CentUnauthorizedError as error:
+            raise CentrifugoRefused(
+                f"Centrifugo at {self._url} refused the API key: CENTRIFUGO_API_KEY must equal "
+                "its http_api.key"
+            ) from error
+        except CentTransportError as error:
+            raise _status_error(self._url, error.status_code) from error
+        except (CentTimeoutError, CentNetworkError) as error:
+            raise CentrifugoUnreachable(
+                f"Centrifugo at {self._url} did not answer ({error}): check that it runs and that "
+                "CENTRIFUGO_API_URL is right"
+            ) from error
+        except CentrifugoError:
+            raise
+        except (
+            CentError,
+            requests.RequestException,
+            urllib3.exceptions.HTTPError,
+            OSError,
+            ValueError,
+        ) as error:
+            raise CentrifugoAnswerError(
+                f"Centrifugo at {self._url} broke off its answer ({type(error).__name__}: {error})"
+            ) from error
+
+
+def _status_error(url: str, status: int) -> CentrifugoError:
+    if status in (403, 404, 405) or 300 <= status < 400:
+        return CentrifugoRefused(
+            f"{url} answered HTTP {status}: CENTRIFUGO_API_URL must be the API of Centrifugo, "
+            "such as http://127.0.0.1:8001/api"
+        )
+    return CentrifugoUnreachable(f"Centrifugo at {url} answered HTTP {status}: see its log")

@@ -1,0 +1,173 @@
+"""The settings, one typed property each; the only reader of django.conf.settings.
+
+Read at every access, so that override_settings works. A value of the wrong type raises
+ImproperlyConfigured that names the setting; `presence.checks` reports all of them at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, Literal, cast
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.module_loading import import_string
+
+__all__ = ["NAMES", "Conf", "conf"]
+
+Authorize = Callable[[Any, str], bool]
+UserInfo = Callable[[Any], dict[str, Any]]
+
+
+class Conf:
+    """Shadows Django's settings with types and defaults. Times are seconds, as floats."""
+
+    @property
+    def CENTRIFUGO_API_URL(self) -> str:
+        """URL of Centrifugo's server API."""
+        return _text("CENTRIFUGO_API_URL", "http://127.0.0.1:8001/api").rstrip("/")
+
+    @property
+    def CENTRIFUGO_API_KEY(self) -> str:
+        """Centrifugo's `http_api.key`."""
+        return _text("CENTRIFUGO_API_KEY", "")
+
+    @property
+    def CENTRIFUGO_TOKEN_SECRET(self) -> str:
+        """Centrifugo's `client.token.hmac_secret_key`."""
+        return _text("CENTRIFUGO_TOKEN_SECRET", "")
+
+    @property
+    def CENTRIFUGO_WS_URL(self) -> str:
+        """The websocket endpoint as browsers reach it."""
+        return _text("CENTRIFUGO_WS_URL", "ws://127.0.0.1:8001/connection/websocket")
+
+    @property
+    def CENTRIFUGO_TIMEOUT(self) -> float:
+        """Within which Centrifugo has to answer a request whole."""
+        return _seconds("CENTRIFUGO_TIMEOUT", 5.0, above=0.0)
+
+    @property
+    def PRESENCE_REDIS_URL(self) -> str:
+        """Where the rosters are kept."""
+        return _text("PRESENCE_REDIS_URL", "redis://127.0.0.1:6379/0")
+
+    @property
+    def PRESENCE_PREFIX(self) -> str:
+        """What every key in Redis begins with."""
+        return _text("PRESENCE_PREFIX", "presence")
+
+    @property
+    def PRESENCE_BACKEND(self) -> str:
+        """The name of a backend ("redis", "memory") or the dotted path of a RosterStore."""
+        return _text("PRESENCE_BACKEND", "redis")
+
+    @property
+    def PRESENCE_CHANNEL(self) -> str:
+        """The channel of a widget that names none."""
+        return _text("PRESENCE_CHANNEL", "presence:site")
+
+    @property
+    def PRESENCE_CHANNELS(self) -> tuple[str, ...]:
+        """Patterns of the channels that are polled."""
+        value = getattr(settings, "PRESENCE_CHANNELS", ["presence:*"])
+        if isinstance(value, str) or not all(isinstance(p, str) and p for p in value):
+            raise _wrong("PRESENCE_CHANNELS", value, 'a list of patterns such as ["presence:*"]')
+        return tuple(value)
+
+    @property
+    def PRESENCE_INTERVAL(self) -> float:
+        """Between two ticks."""
+        return _seconds("PRESENCE_INTERVAL", 60.0, above=0.0)
+
+    @property
+    def PRESENCE_LEAVE_GRACE(self) -> float:
+        """For which a member must have been missing to be believed gone."""
+        return _seconds("PRESENCE_LEAVE_GRACE", 10.0)
+
+    @property
+    def PRESENCE_BATCH_SIZE(self) -> int:
+        """Channels read with one request."""
+        return _count("PRESENCE_BATCH_SIZE", 100)
+
+    @property
+    def PRESENCE_ANONYMOUS(self) -> Literal["count", "list", "ignore"]:
+        """What becomes of visitors who are not signed in."""
+        value = _text("PRESENCE_ANONYMOUS", "count")
+        if value not in ("count", "list", "ignore"):
+            raise _wrong("PRESENCE_ANONYMOUS", value, '"count", "list" or "ignore"')
+        return cast(Literal["count", "list", "ignore"], value)
+
+    @property
+    def PRESENCE_LIST_LIMIT(self) -> int:
+        """Members above which a room is counted and no longer listed."""
+        return _count("PRESENCE_LIST_LIMIT", 200)
+
+    @property
+    def PRESENCE_USER_INFO(self) -> UserInfo | None:
+        """user -> what others see of them: `name` and, as one likes, `avatar`, `color`, ..."""
+        return cast("UserInfo | None", _callable("PRESENCE_USER_INFO"))
+
+    @property
+    def PRESENCE_AUTHORIZE(self) -> Authorize | None:
+        """(request, channel) -> whether the visitor may see who is there."""
+        return cast("Authorize | None", _callable("PRESENCE_AUTHORIZE"))
+
+    @property
+    def PRESENCE_TOKEN_LIFETIME(self) -> float:
+        """For which a token of Centrifugo is valid."""
+        return _seconds("PRESENCE_TOKEN_LIFETIME", 3600.0, above=0.0)
+
+
+# Settings of the design that later releases read; named here so that they are not taken for typos.
+LATER: Final = frozenset(
+    {
+        *("PRESENCE_DISCOVERY", "PRESENCE_NUDGE", "PRESENCE_SHARD_SIZE", "PRESENCE_FETCH"),
+        *("PRESENCE_VISIBLE", "PRESENCE_TIMEOUT", "PRESENCE_HEARTBEAT"),
+        *("PRESENCE_CURSOR_TIMEOUT", "PRESENCE_CURSOR_INTERVAL", "PRESENCE_CURSOR_LIMIT"),
+        "PRESENCE_CURSOR_TRACK",
+    }
+)
+NAMES: Final = frozenset(name for name in vars(Conf) if name.isupper())
+"""The settings that are read."""
+
+conf = Conf()
+
+
+def _text(name: str, default: str) -> str:
+    value = getattr(settings, name, default)
+    if not isinstance(value, str):
+        raise _wrong(name, value, "a text")
+    return value
+
+
+def _seconds(name: str, default: float, *, above: float | None = None) -> float:
+    value = getattr(settings, name, default)
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not 0 <= value < float("inf") or (above is not None and value <= above):
+        least = "at least 0" if above is None else f"above {above:g}"
+        raise _wrong(name, value, f"a number of seconds {least}")
+    return float(value)
+
+
+def _count(name: str, default: int) -> int:
+    value = getattr(settings, name, default)
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise _wrong(name, value, "a whole number of at least 1")
+    return value
+
+
+def _callable(name: str) -> Any:
+    value = getattr(settings, name, None)
+    if isinstance(value, str):
+        try:
+            value = import_string(value)
+        except ImportError as error:
+            raise _wrong(name, value, f"a callable or its dotted path ({error})") from error
+    if value is not None and not callable(value):
+        raise _wrong(name, value, "a callable, its dotted path, or None")
+    return value
+
+
+def _wrong(name: str, value: object, wanted: str) -> ImproperlyConfigured:
+    return ImproperlyConfigured(f"{name} is {value!r}: it must be {wanted}.")

@@ -1,0 +1,120 @@
+"""From a pending publication to the end of its signals: publish, acknowledge, signal."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from presence import naming, wire
+from presence.backends.base import Loaded, RosterStore
+from presence.centrifugo import Gateway, Publication
+from presence.exceptions import CentrifugoError, CommandError
+from presence.report import Report
+from presence.roster import Change, Position
+
+__all__ = ["Announce", "Delivery", "new_epoch"]
+
+logger = logging.getLogger("presence.sync")
+
+SIGNAL_PATIENCE = 30.0
+"""Seconds after which a change that was published but not signalled counts as left by a crash."""
+
+
+class Announce(Protocol):
+    """Told of each change after it was published, at least once."""
+
+    def __call__(self, channel: str, version: int, change: Change, /) -> None: ...
+
+
+class Delivery:
+    """Brings what commits left pending to the readers, and counts into one report.
+
+    A pending is the pair (channel, bytes of wire.Pending), at most one per channel.
+    """
+
+    def __init__(
+        self,
+        store: RosterStore,
+        gateway: Gateway,
+        announce: Announce,
+        report: Report,
+        *,
+        clock: Callable[[], float],
+    ) -> None:
+        self._store = store
+        self._gateway = gateway
+        self._announce = announce
+        self._report = report
+        self._clock = clock
+
+    def publish(self, pending: list[tuple[str, bytes]], now: float) -> None:
+        """Publish, acknowledge, signal. What fails stays pending, for a later tick.
+
+        An error of the whole batch means unknown, not unpublished: the same versions go out again
+        later, and Centrifugo drops those that it has. Raises StoreError.
+        """
+        if not pending:
+            return
+        try:
+            with self._report.timed("publish", self._clock):
+                results = self._gateway.publish([_publication(*one) for one in pending])
+        except CentrifugoError as error:
+            names = ",".join(channel for channel, _ in pending[:3])
+            self._report.failed(error, names, count=len(pending))
+            return
+        published: list[tuple[str, bytes, Position | None]] = []
+        dropped: list[tuple[str, bytes]] = []
+        for (channel, raw), result in zip(pending, results, strict=True):
+            if isinstance(result, Position):
+                published.append((channel, raw, result))
+            elif self._drop(channel, raw, result, now):
+                dropped.append((channel, raw))
+        self._report.published += len(published)
+        with self._report.timed("store", self._clock):
+            ours = self._store.acknowledge(published, now)
+        acknowledged = [one[:2] for one, done in zip(published, ours, strict=True) if done]
+        self._signal([*acknowledged, *dropped])
+
+    def signal_left_overs(self, loaded: Loaded) -> None:
+        """Send the signals that an earlier crash left unsent. Raises StoreError."""
+        self._signal(
+            (state.channel, pending)
+            for state in loaded.states.values()
+            for acknowledged, pending in state.unsignalled
+            if loaded.now - acknowledged > SIGNAL_PATIENCE
+        )
+
+    def _drop(self, channel: str, raw: bytes, error: CentrifugoError, now: float) -> bool:
+        """Give up what Centrifugo will never take; whether it was ours to give up."""
+        self._report.failed(error, channel)
+        if not (isinstance(error, CommandError) and error.permanent):
+            return False
+        with self._report.timed("store", self._clock):
+            return self._store.drop(channel, raw, epoch=new_epoch(), now=now)
+
+    def _signal(self, changes: Iterable[tuple[str, bytes]]) -> None:
+        done = []
+        for channel, raw in changes:
+            pending = wire.decode(raw, wire.Pending)
+            self._announce(channel, pending.version, pending.change)
+            done.append((channel, raw))
+        with self._report.timed("store", self._clock):
+            self._store.signalled(done)
+
+
+def new_epoch() -> str:
+    """A name for one life of a version chain."""
+    return secrets.token_hex(4)
+
+
+def _publication(channel: str, pending: bytes) -> Publication:
+    what = wire.decode(pending, wire.Pending)
+    return Publication(
+        feed=naming.feed_of(channel),
+        data=what.publication,
+        channel=channel,
+        epoch=what.epoch,
+        version=what.version,
+    )

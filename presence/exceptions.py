@@ -1,0 +1,105 @@
+"""Every error this package raises; each message says what is wrong and how to mend it.
+
+PresenceError
+├── InvalidChannel        a channel name that no browser could subscribe to (a ValueError too)
+├── InvalidMessage        bytes that are not the message they should be (a ValueError too)
+├── Gap                   a diff that does not fit the snapshot: fetch a new one
+├── CentrifugoError
+│   ├── CentrifugoUnreachable   no whole answer in time
+│   ├── CentrifugoRefused       the API key or the request was turned down
+│   ├── CentrifugoAnswerError   an answer that cannot be read
+│   └── CommandError            one command of a batch was answered with an error
+├── StoreError            Redis cannot be reached or answered with an error
+└── InvalidGrant          a grant that is forged, expired or somebody else's
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+__all__ = [
+    "CentrifugoAnswerError",
+    "CentrifugoError",
+    "CentrifugoRefused",
+    "CentrifugoUnreachable",
+    "CommandError",
+    "Gap",
+    "InvalidChannel",
+    "InvalidGrant",
+    "InvalidMessage",
+    "PresenceError",
+    "StoreError",
+]
+
+
+class PresenceError(Exception):
+    """Base of every error of this package. Not raised itself."""
+
+
+class InvalidChannel(PresenceError, ValueError):
+    """A name that cannot be a channel here."""
+
+
+class InvalidMessage(PresenceError, ValueError):
+    """Bytes that are not the message they should be."""
+
+
+class Gap(PresenceError):
+    """The publication does not follow the snapshot; only a newer snapshot can help."""
+
+
+class CentrifugoError(PresenceError):
+    """Base of what can go wrong with Centrifugo. Never means that a channel is empty."""
+
+
+class CentrifugoUnreachable(CentrifugoError):
+    """No whole answer in time: connection refused or lost, or a deadline passed."""
+
+
+class CentrifugoRefused(CentrifugoError):
+    """Centrifugo answered, and will answer the same again: wrong key, wrong URL."""
+
+
+class CentrifugoAnswerError(CentrifugoError):
+    """Centrifugo answered something that cannot be read: half a body, another shape."""
+
+
+class CommandError(CentrifugoError):
+    """One command was answered with an error of Centrifugo's own.
+
+    `code` is Centrifugo's error code, see https://centrifugal.dev/docs/server/codes.
+    """
+
+    # Unknown channel, bad request, not available: the same command will fail the same way.
+    PERMANENT: ClassVar = frozenset({102, 107, 108})
+    REMEDIES: ClassVar = {
+        102: "the channel's namespace is missing from Centrifugo's configuration "
+        "(channel.namespaces)",
+        103: "the namespace does not allow it: check its allow_* options",
+        107: "Centrifugo finds the request malformed: check the channel name",
+        108: "the namespace has the feature switched off: set presence: true and "
+        "history_size / history_ttl for it",
+    }
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(code, message)
+        self.code = code
+        self.message = message
+
+    def __str__(self) -> str:
+        text = f"Centrifugo answered error {self.code} ({self.message})"
+        remedy = self.REMEDIES.get(self.code)
+        return f"{text}: {remedy}" if remedy else text
+
+    @property
+    def permanent(self) -> bool:
+        """Whether repeating the command is useless until the configuration changes."""
+        return self.code in self.PERMANENT
+
+
+class StoreError(PresenceError):
+    """The store (Redis) could not be read or written. Nothing is lost that was committed."""
+
+
+class InvalidGrant(PresenceError):
+    """A grant that does not open the channel for this visitor."""

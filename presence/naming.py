@@ -1,0 +1,145 @@
+"""Channel names, feeds and Redis keys: built and validated here alone."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Final
+
+from presence.exceptions import InvalidChannel
+
+__all__ = [
+    "FEED_NAMESPACE",
+    "MAX_LENGTH",
+    "SCHEMA",
+    "Keys",
+    "channel_of_feed",
+    "escape",
+    "feed_of",
+    "feed_pattern",
+    "matches",
+    "validate_channel",
+]
+
+MAX_LENGTH: Final = 248
+"""Characters in a channel name: Centrifugo's 255, less `roster:`."""
+
+SCHEMA: Final = 1
+"""Version of the data in Redis; part of every key, so that two releases never mix."""
+
+OWN_NAMESPACE: Final = "presence:"
+FEED_NAMESPACE: Final = "roster:"
+
+
+def validate_channel(name: object) -> str:
+    """Return `name` if it can be a channel; raise InvalidChannel, saying why, if it cannot.
+
+    Centrifugo's server API takes names that no client can subscribe to, which would make a
+    silent dead room, so the rules are those of its clients: printable ASCII, no spaces.
+    """
+    if not isinstance(name, str):
+        raise InvalidChannel(
+            f"A channel is a text such as 'presence:doc:42', not {type(name).__name__} {name!r:.80}"
+        )
+    problem = _problem(name)
+    if problem:
+        raise InvalidChannel(f"Channel {name[:80]!r} {problem}")
+    return name
+
+
+def _problem(name: str) -> str | None:
+    if not name:
+        return "is empty: give a name such as 'presence:doc:42'"
+    if len(name) > MAX_LENGTH:
+        return f"has {len(name)} characters: at most {MAX_LENGTH} are allowed"
+    bad = next((c for c in name if not "!" <= c <= "~"), None)
+    if bad is not None:
+        return f"contains {bad!r}: use printable ASCII without spaces"
+    if "#" in name:
+        return "contains '#', which Centrifugo keeps for user-limited channels"
+    if name.startswith("$"):
+        return "starts with '$', which Centrifugo keeps for private channels"
+    if name.startswith(FEED_NAMESPACE):
+        return f"lies in {FEED_NAMESPACE!r}, which carries the diffs of other channels"
+    return None
+
+
+def feed_of(channel: str) -> str:
+    """The channel that the diffs of `channel` are published on."""
+    return channel if channel.startswith(OWN_NAMESPACE) else FEED_NAMESPACE + channel
+
+
+def channel_of_feed(feed: str) -> str:
+    """The channel whose diffs are published on `feed`: the inverse of `feed_of`."""
+    return feed.removeprefix(FEED_NAMESPACE)
+
+
+def feed_pattern(pattern: str) -> str | None:
+    """The pattern of the feeds of channels that match `pattern`; None if they are their own."""
+    return None if pattern.startswith(OWN_NAMESPACE) else FEED_NAMESPACE + pattern
+
+
+def escape(channel: str) -> str:
+    """A pattern that matches `channel` and nothing else."""
+    return re.sub(r"([*?\[\]{}\\])", r"\\\1", channel)
+
+
+def matches(pattern: str, channel: str) -> bool:
+    """Whether Centrifugo's `channels` call would list `channel` under `pattern`.
+
+    The syntax is the glob of Centrifugo (gobwas/glob without separators): `*` and `?` match
+    any characters, `[abc]`, `[a-z]` and `[!abc]` one of a set, `{a,b}` one of several.
+    Raises ValueError for a pattern that Centrifugo would refuse.
+    """
+    return _compiled(pattern).fullmatch(channel) is not None
+
+
+@lru_cache(maxsize=256)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    parts: list[str] = []
+    depth = i = 0
+    while i < len(pattern):
+        token = _TOKEN.match(pattern, i)
+        if token is None:
+            raise ValueError(f"Pattern {pattern!r} has an unclosed '[' or a trailing '\\'")
+        i = token.end()
+        text = token.group()
+        depth += (text == "{") - (text == "}")
+        if depth < 0:
+            break
+        parts.append(_translate(text, inside=depth > 0))
+    if depth:
+        raise ValueError(f"Pattern {pattern!r} has a '{{' or '}}' without its partner")
+    return re.compile("".join(parts), re.DOTALL)
+
+
+_TOKEN = re.compile(r"\\.|\[[^\]]+\]|[^\[\\]", re.DOTALL)
+_SIMPLE = {"*": ".*", "?": ".", "{": "(?:", "}": ")"}
+
+
+def _translate(part: str, *, inside: bool) -> str:
+    if part == "," and inside:
+        return "|"
+    if part[0] == "\\":
+        return re.escape(part[1])
+    if part[0] == "[":
+        negated = part[1] == "!"
+        body = part[2:-1] if negated else part[1:-1]
+        quoted = re.sub(r"([\\^&~|])", r"\\\1", body)
+        return f"[^{quoted}]" if negated else f"[{quoted}]"
+    return _SIMPLE.get(part, re.escape(part))
+
+
+class Keys:
+    """The Redis keys under one prefix."""
+
+    def __init__(self, prefix: str) -> None:
+        self._base = f"{prefix}:{SCHEMA}"
+        self.channels = f"{self._base}:channels"
+        """Sorted set channel -> time of its last good poll."""
+        self.nodes = f"{self._base}:nodes"
+        """Hash: the Centrifugo nodes that the last tick saw, and since when."""
+
+    def channel(self, channel: str) -> str:
+        """The hash of one channel; the braces keep it in one cluster slot."""
+        return f"{self._base}:{{{channel}}}"

@@ -1,0 +1,94 @@
+"""Centrifugo's presence reply -> the roster it shows. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, Literal
+
+import msgspec
+
+from presence.exceptions import CentrifugoAnswerError
+from presence.roster import Member, Roster
+
+__all__ = ["AnonymousMode", "Signed", "digest", "read_presence"]
+
+AnonymousMode = Literal["count", "list", "ignore"]
+
+
+class Signed(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What Django signs into a token about its bearer.
+
+    `iat` is the time of signing in seconds since 1970. `anonymous` is the visible id of a visitor
+    who is not signed in, the same in all their tabs; "" where their session has no key.
+    """
+
+    name: str = ""
+    info: dict[str, Any] = {}
+    iat: float = 0.0
+    anonymous: str = ""
+
+
+class _Connection(msgspec.Struct, frozen=True):
+    user: str = ""
+    conn_info: msgspec.Raw = msgspec.Raw(b"null")
+    chan_info: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class _Reply(msgspec.Struct, frozen=True):
+    presence: dict[str, _Connection]
+
+
+_reply = msgspec.json.Decoder(_Reply)
+_signed = msgspec.json.Decoder(Signed)
+_NOBODY = Signed()
+
+
+def digest(raw: bytes, fingerprint: str) -> bytes:
+    """A digest of a presence reply and of all else that decides the roster, 16 bytes."""
+    return hashlib.blake2b(raw, digest_size=16, key=fingerprint.encode()[:64]).digest()
+
+
+def read_presence(raw: bytes, *, anonymous: AnonymousMode = "count") -> tuple[Roster, int]:
+    """The roster that a presence reply (`{"presence": {client: info}}`) shows, by id, and the
+    number of its connections.
+
+    Connections of one user are one member; of several the newest signed info wins. What the
+    token of the subscription says comes before what the token of the connection says. A user of
+    whom neither tells a name goes by their id. Raises CentrifugoAnswerError when the reply is
+    not a presence reply.
+    """
+    try:
+        connections = _reply.decode(raw).presence
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise CentrifugoAnswerError(
+            f"Centrifugo's presence reply cannot be read ({error}): is CENTRIFUGO_API_URL the "
+            "API of Centrifugo v5 or later?"
+        ) from error
+    members: dict[str, Member] = {}
+    issued: dict[str, float] = {}
+    visitors: set[str] = set()
+    for client, connection in connections.items():
+        signed = _signed_info(connection)
+        key, name = connection.user, signed.name or connection.user
+        if not key:
+            visitor = signed.anonymous or client
+            if anonymous != "list":
+                visitors.add(visitor)
+                continue
+            key, name = visitor, signed.name or "Anonymous"
+        if key not in members or signed.iat > issued[key]:
+            members[key] = Member(key, name, signed.info)
+            issued[key] = signed.iat
+    count = len(visitors) if anonymous == "count" else 0
+    return Roster(members, count, issued), len(connections)
+
+
+def _signed_info(connection: _Connection) -> Signed:
+    for raw in (connection.chan_info, connection.conn_info):
+        try:
+            signed = _signed.decode(raw)
+        except msgspec.ValidationError:
+            continue  # Info of another shape: a token that the site made for its own use.
+        if signed != _NOBODY:
+            return signed
+    return _NOBODY

@@ -1,0 +1,110 @@
+"""What Centrifugo answers to a batch -> one raw reply, or one error, per command. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+import msgspec
+
+from presence.exceptions import CentrifugoAnswerError, CentrifugoError, CommandError
+from presence.roster import Position
+
+__all__ = ["Channels", "Info", "Reply", "decode", "position", "read_batch", "result"]
+
+Reply = msgspec.Raw | CentrifugoError
+T = TypeVar("T")
+
+
+class _Error(msgspec.Struct):
+    code: int
+    message: str = ""
+
+
+class _Batch(msgspec.Struct):
+    replies: list[dict[str, msgspec.Raw]]
+
+
+class _Node(msgspec.Struct):
+    uid: str
+    version: str = ""
+
+
+class Info(msgspec.Struct):
+    """Reply to `info`."""
+
+    nodes: list[_Node]
+
+
+class _Channel(msgspec.Struct):
+    num_clients: int = 0
+
+
+class Channels(msgspec.Struct):
+    """Reply to `channels`."""
+
+    channels: dict[str, _Channel]
+
+
+class _Stream(msgspec.Struct):
+    offset: int = 0
+    epoch: str = ""
+
+
+_batch = msgspec.json.Decoder(_Batch)
+
+
+def read_batch(content: str | bytes, methods: Sequence[str]) -> list[Reply]:
+    """The reply to each of the `methods` of a batch, as it came.
+
+    Raises CentrifugoAnswerError when the answer as a whole cannot be read.
+    """
+    try:
+        answered = _batch.decode(content).replies
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise CentrifugoAnswerError(
+            f"Centrifugo's answer to a batch cannot be read ({error}): check that "
+            "CENTRIFUGO_API_URL is the /api of Centrifugo v5 or later"
+        ) from error
+    if len(answered) != len(methods):
+        raise CentrifugoAnswerError(
+            f"Centrifugo answered {len(answered)} of {len(methods)} commands of a batch"
+        )
+    return [_reply(reply, method) for reply, method in zip(answered, methods, strict=True)]
+
+
+def _reply(reply: dict[str, msgspec.Raw], method: str) -> Reply:
+    if "error" in reply:
+        try:
+            error = decode(reply["error"], _Error)
+        except CentrifugoAnswerError as unreadable:
+            return unreadable
+        return CommandError(error.code, error.message)
+    if method not in reply:
+        return CentrifugoAnswerError(f"Centrifugo's reply to {method!r} has no {method!r} in it")
+    return reply[method]
+
+
+def result(reply: Reply) -> msgspec.Raw:
+    if isinstance(reply, CentrifugoError):
+        raise reply
+    return reply
+
+
+def position(reply: Reply) -> Position | CentrifugoError:
+    if isinstance(reply, CentrifugoError):
+        return reply
+    try:
+        stream = decode(reply, _Stream)
+    except CentrifugoAnswerError as error:
+        return error
+    return Position(stream.offset, stream.epoch)
+
+
+def decode(raw: msgspec.Raw, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(raw, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise CentrifugoAnswerError(
+            f"Centrifugo's answer is not a {kind.__name__.strip('_').lower()} ({error})"
+        ) from error

@@ -1,0 +1,88 @@
+"""What one tick did."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import msgspec
+
+__all__ = ["Report", "Seconds"]
+
+logger = logging.getLogger("presence.sync")
+
+Part = Literal["total", "read", "store", "publish"]
+
+
+class Seconds(msgspec.Struct):
+    """How long the parts of a tick took."""
+
+    total: float = 0.0
+    read: float = 0.0
+    store: float = 0.0
+    publish: float = 0.0
+
+
+class Report(msgspec.Struct):
+    """The outcome of a tick; its fields, less the last three, are what `--json` prints.
+
+    `channels` were polled, the rosters of `changed` of them changed. `members` and `anonymous`
+    are here now; `held` members are missing but not yet believed gone. `published` publications
+    went out. `errors` counts what failed, `failures` says what (at most 20 are kept).
+    `leaving` names the channels to be polled again when the grace has passed. `refused` commits
+    lost to another tick.
+    """
+
+    channels: int = 0
+    changed: int = 0
+    members: int = 0
+    joins: int = 0
+    leaves: int = 0
+    updates: int = 0
+    anonymous: int = 0
+    published: int = 0
+    held: int = 0
+    errors: int = 0
+    seconds: Seconds = msgspec.field(default_factory=Seconds)
+    failures: list[str] = []
+    leaving: list[str] = []
+    refused: int = 0
+
+    def failed(self, error: object, channel: str, *, count: int = 1) -> None:
+        """Log and count an error that left `count` channels as they are; `channel` names some."""
+        logger.error("channel=failed name=%s channels=%d error=%r", channel, count, str(error))
+        self.fail(f"{channel}: {error}", count=count)
+
+    def fail(self, failure: object, *, count: int = 1) -> None:
+        """Count `count` failures that have one cause."""
+        self.errors += count
+        if len(self.failures) < 20:
+            self.failures.append(str(failure) or type(failure).__name__)
+
+    @contextmanager
+    def timed(self, part: Part, clock: Callable[[], float] = time.monotonic) -> Iterator[None]:
+        """Add the time that the block takes to one of `seconds`."""
+        started = clock()
+        try:
+            yield
+        finally:
+            spent = getattr(self.seconds, part) + clock() - started
+            setattr(self.seconds, part, spent)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The JSON object of the tick; seconds to the tenth of a millisecond."""
+        shown: dict[str, Any] = msgspec.to_builtins(self)
+        for name in ("failures", "leaving", "refused"):
+            del shown[name]
+        shown["seconds"] = {part: round(s, 4) for part, s in shown["seconds"].items()}
+        return shown
+
+    def line(self) -> str:
+        """The tick as `key=value`, for the log."""
+        shown = self.as_dict()
+        seconds = shown.pop("seconds")
+        pairs = shown | {f"{part}_s": spent for part, spent in seconds.items()}
+        return " ".join(f"{key}={value}" for key, value in pairs.items())

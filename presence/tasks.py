@@ -1,0 +1,63 @@
+"""What a Celery worker runs: the tick, and the poll at the end of a grace."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from celery import Task, shared_task
+from kombu.exceptions import OperationalError
+
+from presence import assembly
+from presence.conf import conf
+from presence.report import Report
+
+__all__ = ["sync_channels", "update_presence"]
+
+logger = logging.getLogger("presence.tasks")
+
+
+class TickTask(Task):  # type: ignore[type-arg]
+    """A task that is worth nothing once the next one is due.
+
+    Set on the task, as django-celery-beat drops the `options` of entries in the settings.
+    """
+
+    ignore_result = True
+
+    @property
+    def expires(self) -> float:  # type: ignore[override]
+        """Seconds a message may wait: an interval."""
+        return conf.PRESENCE_INTERVAL
+
+
+@shared_task(base=TickTask, name="presence.tasks.update_presence")
+def update_presence() -> dict[str, Any]:
+    """Run one tick over every channel; returns its report."""
+    report = assembly.sync().tick()
+    _poll_leaving(report)
+    return report.as_dict()
+
+
+@shared_task(base=TickTask, name="presence.tasks.sync_channels")
+def sync_channels(channels: list[str]) -> dict[str, Any]:
+    """Poll some channels, between two ticks."""
+    report = assembly.sync().tick(channels)
+    _poll_leaving(report)
+    return report.as_dict()
+
+
+def _poll_leaving(report: Report) -> None:
+    """Have the channels that somebody is leaving polled when the grace has passed.
+
+    Unless the next tick comes sooner. A broker that is down costs an interval, no more.
+    """
+    grace = conf.PRESENCE_LEAVE_GRACE
+    if not report.leaving or grace >= conf.PRESENCE_INTERVAL:
+        return
+    try:
+        sync_channels.apply_async(
+            (report.leaving,), countdown=grace, expires=grace + conf.PRESENCE_INTERVAL, retry=False
+        )
+    except OperationalError as error:
+        logger.warning("poll=not-asked channels=%d error=%r", len(report.leaving), str(error))
