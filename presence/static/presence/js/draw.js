@@ -44,22 +44,16 @@ export function inkOn(colour) {
   return 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.179 ? "#000" : "#fff";
 }
 
-/** The form of a phrase for a number: Django rendered one for each of a few sample numbers, of
- * which at least one is of the same plural category in the page's language.
- * @param {Record<string, string | undefined>} forms by `form<sample>`
+/** The words for a number. Django rendered them for a few sample numbers, of which one at least is
+ * of the same plural category in the language of the page.
+ * @param {[sample: number, words: string][]} forms the last one serves where none fits
  * @param {number} count
  * @param {string} language */
 export function pluralForm(forms, count, language) {
-  let rules;
-  try {
-    rules = new Intl.PluralRules(language);
-  } catch {
-    rules = new Intl.PluralRules("en");
-  }
+  const [known] = Intl.PluralRules.supportedLocalesOf(language.split("_"));
+  const rules = new Intl.PluralRules(known ?? "en");
   const wanted = rules.select(count);
-  const samples = Object.keys(forms).filter((key) => /^form\d+$/u.test(key));
-  const fits = samples.find((key) => rules.select(Number(key.slice(4))) === wanted);
-  return forms[fits ?? "form100"] ?? "#";
+  return (forms.find(([sample]) => rules.select(sample) === wanted) ?? forms.at(-1))?.[1] ?? "";
 }
 
 /** @param {ParentNode} within @param {string} name @returns {HTMLElement | null} */
@@ -81,7 +75,8 @@ function parseInfo(text) {
 export class Drawing {
   /** @type {Map<string, HTMLElement>} */
   #items = new Map();
-  #drawn = /** @type {View | null} */ (null);
+  /** @type {Map<string, Member>} */
+  #drawn = new Map();
 
   /** @param {HTMLElement} root */
   constructor(root) {
@@ -115,8 +110,10 @@ export class Drawing {
     };
   }
 
-  /** Colours, and pictures that failed before this script ran. */
-  adopt() {
+  /** Takes over what was rendered: colours, and pictures that failed before this script ran.
+   * @param {Map<string, Member>} members that the HTML shows already */
+  adopt(members) {
+    this.#drawn = members;
     for (const item of this.#items.values()) {
       this.#paint(item, parseInfo(item.dataset.presenceInfo), item.dataset.presenceMember ?? "");
       const picture = item.querySelector("img");
@@ -129,13 +126,12 @@ export class Drawing {
    * @param {string | null} self the id of oneself; null while it is not known
    */
   show(view, self) {
-    const before = new Map(this.#drawn?.members.map((member) => [member.id, member]));
     const gone = new Set(this.#items.keys());
     let next = this.list.querySelector(":scope > [data-presence-member]");
     for (const member of view.members) {
       gone.delete(member.id);
       const item = this.#items.get(member.id) ?? this.#create(member);
-      if (before.get(member.id) !== member) this.#fill(item, member);
+      if (this.#drawn.get(member.id) !== member) this.#fill(item, member);
       item.toggleAttribute("data-presence-provisional", view.provisional === member.id);
       if (self !== null) this.#mark(item, self === member.id);
       if (item === next) next = next.nextElementSibling;
@@ -146,7 +142,7 @@ export class Drawing {
       this.#items.delete(id);
     }
     this.#count(view);
-    this.#drawn = view;
+    this.#drawn = new Map(view.members.map((member) => [member.id, member]));
   }
 
   /** @param {"static" | "live" | "stale"} phase @param {boolean} refused */
@@ -165,7 +161,6 @@ export class Drawing {
     const copy = /** @type {DocumentFragment} */ (template.content.cloneNode(true));
     const item = /** @type {HTMLElement} */ (copy.querySelector("[data-presence-member]"));
     item.dataset.presenceMember = id;
-    item.classList.add("presence-arriving");
     this.#items.set(id, item);
     return item;
   }
@@ -232,19 +227,21 @@ export class Drawing {
     for (const count of this.root.querySelectorAll("[data-presence-total]")) {
       count.textContent = String(total);
     }
-    this.#countAnonymous(anonymous);
+    for (const count of this.root.querySelectorAll("[data-presence-anonymous]")) {
+      count.textContent = String(anonymous);
+    }
+    toggle(part(this.root, "anonymous"), anonymous > 0);
     toggle(part(this.root, "empty"), total + anonymous === 0);
+    const words = part(this.root, "anonymous-words");
+    if (words) words.textContent = this.#words(words, anonymous);
   }
 
-  /** @param {number} anonymous */
-  #countAnonymous(anonymous) {
-    const phrase = part(this.root, "anonymous");
-    const count = phrase?.querySelector("[data-presence-anonymous]");
-    toggle(phrase, anonymous > 0);
-    if (!phrase || !count) return;
-    const language = phrase.closest("[lang]")?.getAttribute("lang") ?? "en";
-    const [before, after = ""] = pluralForm({ ...phrase.dataset }, anonymous, language).split("#");
-    count.textContent = String(anonymous);
-    phrase.replaceChildren(before, count, after);
+  /** @param {HTMLElement} element @param {number} count */
+  #words(element, count) {
+    const forms = Object.entries(element.dataset)
+      .filter(([key]) => /^presenceForm\d+$/u.test(key))
+      .map(([key, words]) => /** @type {[number, string]} */ ([Number(key.slice(12)), words]))
+      .sort(([a], [b]) => a - b);
+    return pluralForm(forms, count, this.root.lang || "en");
   }
 }

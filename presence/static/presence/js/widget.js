@@ -98,7 +98,7 @@ export class PresenceRoster extends HTMLElement {
     const again = this.#shown !== null;
     this.#shown ??= roster.fromSnapshot(drawing.read());
     if (!this.#shown) return console.warn("presence: the widget's HTML was changed; it is not live");
-    if (!again) drawing.adopt();
+    if (!again) drawing.adopt(this.#shown.members);
     this.#end = made.follow(
       { ...this.#config(), position: again ? null : this.#position() },
       this.#shown,

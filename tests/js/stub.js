@@ -1,0 +1,187 @@
+/** What the browser and the SDK give, in the hands of a test. */
+
+import * as connection from "../../presence/static/presence/js/connection.js";
+import * as feed from "../../presence/static/presence/js/feed.js";
+import * as roster from "../../presence/static/presence/js/roster.js";
+import * as tokens from "../../presence/static/presence/js/tokens.js";
+
+class Emitter {
+  #listeners = new Map();
+
+  on(event, run) {
+    this.#listeners.set(event, [...(this.#listeners.get(event) ?? []), run]);
+  }
+
+  off(event, run) {
+    this.#listeners.set(event, (this.#listeners.get(event) ?? []).filter((one) => one !== run));
+  }
+
+  trigger(event, ctx = {}) {
+    if (event === "subscribed" || event === "unsubscribed") this.state = event;
+    for (const run of this.#listeners.get(event) ?? []) run(ctx);
+  }
+}
+
+export class Subscription extends Emitter {
+  state = "unsubscribed";
+
+  constructor(channel, options) {
+    super();
+    this.channel = channel;
+    this.options = options;
+  }
+
+  subscribe() {
+    this.state = "subscribing";
+  }
+}
+
+export class Centrifuge extends Emitter {
+  static UnauthorizedError = class UnauthorizedError extends Error {};
+  static made = [];
+
+  state = "disconnected";
+  subscriptions = new Map();
+  removed = [];
+
+  constructor(url, options) {
+    super();
+    this.url = url;
+    this.options = options;
+    Centrifuge.made.push(this);
+  }
+
+  connect() {
+    this.state = "connecting";
+  }
+
+  disconnect() {
+    this.state = "disconnected";
+    this.trigger("disconnected", { code: 0, reason: "disconnect called" });
+  }
+
+  getSubscription(channel) {
+    return this.subscriptions.get(channel) ?? null;
+  }
+
+  newSubscription(channel, options) {
+    const made = new Subscription(channel, options);
+    this.subscriptions.set(channel, made);
+    return made;
+  }
+
+  removeSubscription(subscription) {
+    this.subscriptions.delete(subscription.channel);
+    this.removed.push(subscription.channel);
+  }
+}
+
+/** Lets every promise that can settle do so. */
+export const settle = () => new Promise((resolve) => setImmediate(resolve));
+
+/** Timers that run when told, and a server of canned answers. */
+export class World {
+  timers = [];
+  requests = [];
+  warnings = [];
+  /** URL path -> (request) => [status, body], an Error, or a promise of either */
+  routes = new Map();
+
+  host = {
+    fetch: async (url, init = {}) => {
+      const request = { url, path: url.split("?")[0], ...init };
+      this.requests.push(request);
+      const answer = await this.routes.get(request.path)(request);
+      if (answer instanceof Error) throw answer;
+      const [status, body] = answer;
+      const json = async () => {
+        if (body === undefined) throw new SyntaxError("no JSON");
+        return structuredClone(body);
+      };
+      return { ok: status < 300, status, json };
+    },
+    setTimeout: (run, ms) => {
+      const timer = { run, ms };
+      this.timers.push(timer);
+      return timer;
+    },
+    clearTimeout: (timer) => {
+      this.timers = this.timers.filter((one) => one !== timer);
+    },
+    random: () => 0.5,
+    warn: (text) => this.warnings.push(text),
+  };
+
+  /** Runs the timers that are set now, and gives how long each would have waited. */
+  async tick() {
+    const due = this.timers;
+    this.timers = [];
+    for (const { run } of due) run();
+    await settle();
+    return due.map(({ ms }) => ms);
+  }
+
+  /** The requests of a path. */
+  asked(path) {
+    return this.requests.filter((request) => request.path === path);
+  }
+}
+
+export const MODULES = { roster, tokens, feed, sdk: async () => Centrifuge };
+
+/** A page whose token endpoint grants whatever is asked: a grant is `grant <channel>`. */
+export function makePage({ user = null, shown = false, modules = MODULES } = {}) {
+  Centrifuge.made.length = 0;
+  const world = new World();
+  const channels = (grants) =>
+    grants.map((grant) => grant.split(" ").at(-1)).map((channel) => [
+      channel,
+      { feed: channel, token: `token ${channel}`, grant: `renewed ${channel}`, shown },
+    ]);
+  world.routes.set("/tokens", ({ body }) => [
+    200,
+    {
+      url: "ws://centrifugo/connection/websocket",
+      connection: "connection token",
+      user,
+      channels: Object.fromEntries(channels(JSON.parse(body).grants)),
+      refused: {},
+    },
+  ]);
+  return { world, page: new connection.Page("/tokens", modules, world.host) };
+}
+
+export const member = (id, name = `Member ${id}`, info = {}) => ({ id, name, info });
+
+export const snapshot = (version, members = [member("42")], more = {}) => ({
+  epoch: "k3f9a1", version, members, listed: true, total: members.length, anonymous: 0, age: 1,
+  every: 60, position: { offset: version, epoch: "StBPPVJn" }, ...more,
+});
+
+export const diff = (base, { joins = [], leaves = [], updates = [], ...more } = {}) => ({
+  type: "presence.diff", epoch: "k3f9a1", base, version: base + 1, joins, leaves, updates,
+  total: 1, anonymous: 0, ...more,
+});
+
+/** A widget's following of a channel, with all it was told. */
+export function follow(page, channel, shown, { position = null } = {}) {
+  const told = [];
+  const config = {
+    channel, feed: channel, snapshot: "/snapshot", position, grant: `grant ${channel}`,
+  };
+  const follower = { told };
+  follower.end = page.follow(config, roster.fromSnapshot(shown), (feedOf, news) => {
+    follower.feed = feedOf;
+    told.push({ phase: feedOf.phase, ...news });
+  });
+  return follower;
+}
+
+/** Opens a page on one channel up to its subscription. */
+export async function open({ shown = snapshot(12), position = null, ...options } = {}) {
+  const { world, page } = makePage(options);
+  const follower = follow(page, "presence:a", shown, { position });
+  await world.tick();
+  const [client] = Centrifuge.made;
+  return { world, page, follower, client, sub: client.getSubscription("presence:a") };
+}
