@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 import time
 from argparse import ArgumentTypeError
@@ -42,6 +43,9 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run the ticks. Exits with 1 when anything failed."""
+        if options["verbosity"] < 2:
+            # The output of the command says it all; the log would say it twice.
+            logging.getLogger("presence").setLevel(logging.CRITICAL + 1)
         show = self._print_json if options["json"] else self._print_line
         only = options["channel"]
         try:

@@ -1,0 +1,57 @@
+"""Real parts for every test that asks for them; one Redis and one Centrifugo a session."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from tests import servers
+from tests.swarm import Swarm
+
+
+@pytest.fixture(scope="session")
+def redis_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, servers.Server]]:
+    with servers.redis_server(tmp_path_factory.mktemp("redis")) as running:
+        yield running
+
+
+@pytest.fixture
+def redis_url(redis_process: tuple[str, servers.Server]) -> str:
+    """The URL of an empty Redis."""
+    url, _ = redis_process
+    with redis.Redis.from_url(url) as client:
+        client.flushall()
+    return url
+
+
+@pytest.fixture(scope="session")
+def centrifugo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Centrifugo]:
+    """A Centrifugo with the project's configuration; channels are the test's to choose."""
+    with servers.centrifugo_server(tmp_path_factory.mktemp("centrifugo")) as running:
+        yield running
+
+
+@pytest.fixture
+def swarm(centrifugo: servers.Centrifugo) -> Iterator[Swarm]:
+    swarm = Swarm(centrifugo.ws_url)
+    yield swarm
+    swarm.close()
+
+
+@pytest.fixture
+def environment(redis_url: str, centrifugo: servers.Centrifugo, tmp_path: Path) -> dict[str, str]:
+    """The environment of a site on these parts, for processes that a test starts."""
+    import os
+
+    return {
+        **os.environ,
+        **centrifugo.environment,
+        "PRESENCE_REDIS_URL": redis_url,
+        "CELERY_BROKER_URL": redis_url.replace("/0", "/1"),
+        "DATABASE_PATH": str(tmp_path / "site.sqlite3"),
+        "DJANGO_SETTINGS_MODULE": "project.settings",
+        "PYTHONPATH": str(servers.ROOT),
+    }
