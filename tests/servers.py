@@ -20,7 +20,7 @@ from project import parts
 
 ROOT = Path(__file__).resolve().parent.parent
 API_KEY = "test-api-key"
-TOKEN_SECRET = "test-token-secret-of-at-least-32-bytes"  # noqa: S105
+TOKEN_SECRET = "test-token-secret-of-at-least-32-bytes"
 PATIENCE = 30.0
 
 
