@@ -130,13 +130,13 @@ export class World {
 export const MODULES = { roster, tokens, feed, sdk: async () => Centrifuge };
 
 /** A page whose token endpoint grants whatever is asked: a grant is `grant <channel>`. */
-export function makePage({ user = null, shown = false, modules = MODULES } = {}) {
+export function makePage({ user = null, ahead = false, modules = MODULES } = {}) {
   Centrifuge.made.length = 0;
   const world = new World();
   const channels = (grants) =>
     grants.map((grant) => grant.split(" ").at(-1)).map((channel) => [
       channel,
-      { feed: channel, token: `token ${channel}`, grant: `renewed ${channel}`, shown },
+      { feed: channel, token: `token ${channel}`, grant: `renewed ${channel}`, shown: ahead },
     ]);
   world.routes.set("/tokens", ({ body }) => [
     200,

@@ -140,14 +140,14 @@ export class Feed {
   /** @param {unknown} publication */
   #receive(publication) {
     const { roster, host } = this.tools;
-    if (this.#awaiting && roster.read(publication)) {
-      this.#kept.push(publication);
-      if (this.#kept.length > KEPT) this.#kept.shift();
-    }
     const { state, fetch, within } = roster.reduce(this.state, publication);
     if (state !== this.state) this.#show(state);
-    if (!fetch || this.#awaiting) return;
-    this.#need(within === null ? this.#spread() : host.random() * within * 1000);
+    if (fetch && !this.#awaiting) {
+      this.#need(within === null ? this.#spread() : host.random() * within * 1000);
+    }
+    if (!this.#awaiting || !roster.read(publication)) return;
+    this.#kept.push(publication);
+    if (this.#kept.length > KEPT) this.#kept.shift();
   }
 
   /** Milliseconds to wait, at random, so that a crowd does not fetch all at once. */

@@ -1,0 +1,71 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+
+import {
+  initials, inkOn, paletteIndex, pluralForm, safeColour, safeUrl,
+} from "../../presence/static/presence/js/draw.js";
+
+describe("what stands for a member", () => {
+  it("has a place in the palette by FNV-1a of the id's bytes", () => {
+    const expected = { "": 0x811c9dc5, a: 0xe40c292c, foobar: 0xbf9cf968 };
+    for (const [id, hash] of Object.entries(expected)) assert.equal(paletteIndex(id), hash % 12);
+    assert.equal(paletteIndex("é"), paletteIndex("\u00e9"));
+  });
+
+  it("has the initials of the first word and the last", () => {
+    const expected = {
+      "Ada Lovelace": "AL", "ada": "A", " Jean  Luc Picard ": "JP", "": "", "élodie ß": "ÉSS", "😀 x": "😀X",
+    };
+    for (const [name, letters] of Object.entries(expected)) assert.equal(initials(name), letters);
+  });
+});
+
+describe("data from elsewhere", () => {
+  it("is a URL only if it is http, https or a path of this site", () => {
+    for (const url of ["https://a.example/x.png", "HTTP://a.example/x.png", "/a/42.png"]) {
+      assert.equal(safeUrl(url), url);
+    }
+    for (const url of ["javascript:alert(1)", "data:image/png;base64,x", "//a.example/x", "/\\a.example", "x.png", " https://a", "", null, 4, {}]) {
+      assert.equal(safeUrl(url), "");
+    }
+  });
+
+  it("is a colour only in hexadecimal", () => {
+    for (const colour of ["#abc", "#4363D8"]) assert.equal(safeColour(colour), colour);
+    for (const colour of ["red", "#ab", "#abcd", "#12345g", "#fff;", "url(x)", "#fff\n", null, 0]) {
+      assert.equal(safeColour(colour), "");
+    }
+  });
+
+  it("gets ink that reads on its colour", () => {
+    assert.deepEqual(["#000", "#ffffff", "#fd0", "#4363d8"].map(inkOn), ["#fff", "#000", "#000", "#fff"]);
+  });
+});
+
+describe("plurals", () => {
+  const samples = (words) => [0, 1, 2, 3, 5, 6, 7, 11, 20, 100].map((n) => [n, words(n)]);
+  const polish = samples((n) => (n === 1 ? "osoba" : [2, 3].includes(n) ? "osoby" : "osób"));
+
+  it("take the form of a sample of the same category", () => {
+    assert.deepEqual([1, 2, 4, 5, 22, 25].map((n) => pluralForm(polish, n, "pl")),
+      ["osoba", "osoby", "osoby", "osób", "osoby", "osób"]);
+    const english = samples((n) => (n === 1 ? "visitor" : "visitors"));
+    assert.deepEqual([0, 1, 2, 100].map((n) => pluralForm(english, n, "en-gb")),
+      ["visitors", "visitor", "visitors", "visitors"]);
+  });
+
+  it("have a sample for every category of every language there is", () => {
+    for (const language of ["ar", "br", "cs", "cy", "en", "ga", "he", "ja", "lt", "lv", "mt", "ro", "ru", "sl"]) {
+      const rules = new Intl.PluralRules(language);
+      const covered = new Set(samples((n) => n).map(([n]) => rules.select(n)));
+      for (let n = 0; n < 1000; n += 1) {
+        assert.equal(covered.has(rules.select(n)), true, `${language}: ${n} is ${rules.select(n)}`);
+      }
+    }
+  });
+
+  it("survive a language that Intl does not know, or no forms at all", () => {
+    assert.equal(pluralForm([[1, "one"], [100, "many"]], 7, "xx"), "many");
+    assert.equal(pluralForm([], 7, "en"), "");
+  });
+});

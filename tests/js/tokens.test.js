@@ -1,0 +1,120 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+
+import { Refused, Tokens, backoff } from "../../presence/static/presence/js/tokens.js";
+import { makePage } from "./stub.js";
+
+function make(...channels) {
+  const { world } = makePage();
+  const tokens = new Tokens("/tokens", world.host);
+  for (const channel of channels) tokens.add(channel, `grant ${channel}`);
+  return { world, tokens };
+}
+
+describe("swapping grants for tokens", () => {
+  it("is one POST for all who ask together", async () => {
+    const { world, tokens } = make("a", "b");
+    const asked = [tokens.entry("a"), tokens.entry("b"), tokens.ask()];
+    assert.deepEqual(await world.tick(), [10]);
+    const [a, b, all] = await Promise.all(asked);
+    assert.equal(a.entry.token, "token a");
+    assert.equal(b.entry.token, "token b");
+    assert.equal(all.connection, "connection token");
+    const [post, ...others] = world.requests;
+    assert.deepEqual(others, []);
+    assert.deepEqual(
+      [post.method, post.cache, post.credentials, post.headers["Content-Type"], post.body],
+      ["POST", "no-store", "same-origin", "application/json", '{"grants":["grant a","grant b"]}'],
+    );
+  });
+
+  it("shares a POST under way with who needs nothing else of it, and with nobody else", async () => {
+    const { world, tokens } = make("a");
+    let answer;
+    const usual = world.routes.get("/tokens");
+    world.routes.set("/tokens", (request) =>
+      new Promise((resolve) => { answer = () => resolve(usual(request)); }));
+    const first = tokens.entry("a");
+    await world.tick();
+    const second = tokens.ask();
+    tokens.add("b", "grant b");
+    const third = tokens.entry("b");
+    answer();
+    await Promise.all([first, second]);
+    assert.equal(world.requests.length, 1);
+    await world.tick();
+    answer();
+    assert.equal((await third).entry.token, "token b");
+    assert.equal(world.requests.length, 2);
+  });
+
+  it("renews with the newest grant", async () => {
+    const { world, tokens } = make("a");
+    for (const expected of ["grant a", "renewed a"]) {
+      assert.equal(tokens.grant("a"), expected);
+      const asked = tokens.ask();
+      await world.tick();
+      await asked;
+    }
+    assert.equal(world.requests[1].body, '{"grants":["renewed a"]}');
+  });
+
+  it("is refused by a status that says no, in the server's words", async () => {
+    const { world, tokens } = make("a");
+    for (const [status, body] of [[403, { error: "the grant is for another user" }], [400, {}], [404, undefined]]) {
+      world.routes.set("/tokens", () => [status, body]);
+      const asked = assert.rejects(tokens.ask(), (error) =>
+        error instanceof Refused && error.message.includes(body?.error ?? String(status)));
+      await world.tick();
+      await asked;
+    }
+  });
+
+  it("is not refused by what may pass", async () => {
+    const { world, tokens } = make("a");
+    for (const answer of [[500, {}], [503, undefined], [429, {}], [200, undefined], [200, {}], new TypeError("offline")]) {
+      world.routes.set("/tokens", () => answer);
+      const asked = assert.rejects(tokens.ask(), (error) => !(error instanceof Refused));
+      await world.tick();
+      await asked;
+    }
+  });
+
+  it("refuses the one channel that was refused", async () => {
+    const { world, tokens } = make("a", "__proto__");
+    const usual = world.routes.get("/tokens");
+    world.routes.set("/tokens", (request) => {
+      const [status, answer] = usual({ ...request, body: '{"grants":["grant a"]}' });
+      return [status, { ...answer, refused: { b: "not yours" } }];
+    });
+    tokens.add("b", "grant b");
+    const asked = [
+      tokens.entry("a"),
+      assert.rejects(tokens.entry("b"), /b: not yours/u),
+      assert.rejects(tokens.entry("__proto__"), Refused),
+    ];
+    await world.tick();
+    await Promise.all(asked);
+  });
+
+  it("asks anew after a failure", async () => {
+    const { world, tokens } = make("a");
+    const usual = world.routes.get("/tokens");
+    world.routes.set("/tokens", () => new TypeError("offline"));
+    const failed = assert.rejects(tokens.ask());
+    await world.tick();
+    await failed;
+    world.routes.set("/tokens", usual);
+    const asked = tokens.entry("a");
+    await world.tick();
+    assert.equal((await asked).entry.token, "token a");
+  });
+});
+
+describe("backoff", () => {
+  it("doubles from half a second to half a minute, less up to half of it", () => {
+    const waits = [0, 1, 2, 6, 60].map((attempt) => backoff(attempt, () => 1));
+    assert.deepEqual(waits, [500, 1000, 2000, 30_000, 30_000]);
+    assert.equal(backoff(0, () => 0), 250);
+  });
+});
