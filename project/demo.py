@@ -14,17 +14,18 @@ import socket
 import subprocess
 import sys
 import threading
-from pathlib import Path
+from collections.abc import Callable
 
 from honcho.environ import parse_procfile
 from honcho.manager import SYSTEM_PRINTER_NAME, Manager
 from honcho.printer import Message, Printer
 
 from project.parts import ROOT, free_port
-from project.ready import wait_until_ready
+from project.ready import NotReady, wait_until_ready
 
 DEMO_DIR = ROOT / ".demo"
 PROCFILE = ROOT / "Procfile.dev"
+ASKED_TO_STOP = {128 + signal.SIGINT, 128 + signal.SIGTERM}
 READY = "Open {url} in two browsers and sign in as two people; Ctrl-C stops the demo."
 
 
@@ -45,7 +46,6 @@ def site_port() -> int:
 def set_environment(port: int, *, logs: bool) -> None:
     """Point every part, and this process, at one another."""
     redis, centrifugo = free_port(), free_port()
-    programs = str(Path(sys.executable).parent)
     os.environ.update(
         {
             "CELERY_BROKER_URL": f"redis://127.0.0.1:{redis}/1",
@@ -58,39 +58,50 @@ def set_environment(port: int, *, logs: bool) -> None:
             "DEMO_DIR": str(DEMO_DIR),
             "DJANGO_SETTINGS_MODULE": "project.settings",
             "LOG_LEVEL": "info" if logs else "warning",
-            "PATH": os.pathsep.join([programs, os.environ.get("PATH", os.defpath)]),
             "PORT": str(port),
             "PRESENCE_REDIS_URL": f"redis://127.0.0.1:{redis}/0",
+            "PYTHON": sys.executable,
             "PYTHONUNBUFFERED": "1",
+            # In a container one is root, and in a demo that is no worry.
+            "PYTHONWARNINGS": "ignore:You're running the worker with superuser privileges",
             "REDIS_PORT": str(redis),
         }
     )
 
 
 class Log(Printer):  # type: ignore[misc]  # honcho is not typed
-    """Prints what the parts say; of what honcho itself says, why everything stops."""
+    """Prints what the parts say until they are told to stop; of what honcho itself says, why.
 
-    def __init__(self, *, logs: bool) -> None:
+    Calls `started` at the first message, when every part has been forked.
+    """
+
+    def __init__(self, *, logs: bool, started: Callable[[], None]) -> None:
         super().__init__(sys.stderr)
         self.logs = logs
+        self.started: Callable[[], None] | None = started
         self.stopping = False
 
     def write(self, message: Message) -> None:
-        if self.logs or message.name != SYSTEM_PRINTER_NAME:
+        if self.started:
+            self.started()
+            self.started = None
+        if self.logs or (not self.stopping and message.name != SYSTEM_PRINTER_NAME):
             super().write(message)
-            return
-        said = message.data.strip()
-        if not self.stopping and " started " not in said:
-            self.stopping = True
-            print(f"{said}: stopping the demo.", file=sys.stderr, flush=True)
+        elif not self.stopping and " started " not in message.data:
+            self.stop(message.data.strip())
+
+    def stop(self, reason: str) -> None:
+        """Say why the demo stops, and nothing more."""
+        self.stopping = True
+        print(f"{reason}: stopping the demo.", file=sys.stderr, flush=True)
 
 
-def announce(manager: Manager, port: int) -> None:
+def announce(manager: Manager, log: Log, port: int) -> None:
     """Print the one line when everything answers; stop the demo when something never does."""
     try:
         wait_until_ready(f"http://127.0.0.1:{port}/", timeout=60)
-    except TimeoutError as error:
-        print(f"{error}: stopping the demo.", file=sys.stderr, flush=True)
+    except NotReady as error:
+        log.stop(str(error))
         manager.returncode = 1
         manager.terminate()
     else:
@@ -98,23 +109,29 @@ def announce(manager: Manager, port: int) -> None:
 
 
 def main() -> int:
-    """Run the demo until it is stopped. Returns 0 after Ctrl-C, else what the dead part gave."""
+    """Run the demo until it is stopped. Returns 0 if it was asked to, 1 if a part died."""
     logs = os.environ.get("LOGS", "0") not in {"", "0"}
     port = site_port()
     DEMO_DIR.mkdir(exist_ok=True)
     set_environment(port, logs=logs)
     migrate = [sys.executable, str(ROOT / "manage.py"), "migrate", "--verbosity", "0"]
-    subprocess.run(migrate, cwd=ROOT, check=True)
+    if status := subprocess.run(migrate, cwd=ROOT).returncode:
+        return status
 
-    manager = Manager(Log(logs=logs))
+    # A fork while a thread runs may leave a lock held, so this one starts after the parts.
+    herald = threading.Thread(target=lambda: announce(manager, log, port), daemon=True)
+    log = Log(logs=logs, started=herald.start)
+    manager = Manager(log)
     for name, command in parse_procfile(PROCFILE.read_text()).processes.items():
         manager.add_process(name, command, cwd=str(ROOT))
     # A closed terminal must not leave the parts behind.
     signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
-    threading.Thread(target=announce, args=(manager, port), daemon=True).start()
     manager.loop()
-    return 0 if manager.returncode == 128 + signal.SIGINT else int(manager.returncode or 1)
+    return 0 if manager.returncode in ASKED_TO_STOP else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(0)

@@ -99,14 +99,14 @@ def chromium_binary() -> str | None:
 
 
 def main(part: str, environ: Mapping[str, str]) -> None:
-    """Become the server `part`: "redis" on REDIS_PORT with its files in DEMO_DIR, "centrifugo" on
-    CENTRIFUGO_PORT. Never returns; raises KeyError for another name or a variable that is missing.
+    """Become the server `part`: "redis" on REDIS_PORT with its files in DEMO_DIR, or "centrifugo"
+    on CENTRIFUGO_PORT. Never returns. Raises KeyError for a variable that is missing.
     """
-    commands = {
-        "redis": lambda: redis_command(int(environ["REDIS_PORT"]), Path(environ["DEMO_DIR"])),
-        "centrifugo": centrifugo_command,
-    }
-    command = commands[part]()
+    if part == "redis":
+        command = redis_command(int(environ["REDIS_PORT"]), Path(environ["DEMO_DIR"]))
+        command += ["--logfile", "redis.log"]
+    else:
+        command = centrifugo_command()
     os.execvpe(command[0], command, centrifugo_environment(environ))
 
 

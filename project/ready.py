@@ -6,15 +6,22 @@ import json
 import time
 import urllib.request
 from collections.abc import Callable
+from urllib.error import HTTPError
+
+from kombu.exceptions import OperationalError
 
 PAUSE = 0.1  # seconds between two attempts
+
+
+class NotReady(Exception):
+    """A part gave no answer in time, or a wrong one; the message says which."""
 
 
 def wait_until_ready(site: str, *, timeout: float) -> None:
     """Return once the web process, Centrifugo and the worker have each answered.
 
     `site` is a page; the others are found where the settings point. `timeout` is in seconds, for
-    all of them together. Raises TimeoutError, whose message says which did not.
+    all of them together. Raises NotReady.
     """
     deadline = time.monotonic() + timeout
     parts = {"web": lambda: web_answers(site), "centrifugo": centrifugo_answers}
@@ -23,16 +30,18 @@ def wait_until_ready(site: str, *, timeout: float) -> None:
 
 
 def wait_for(part: str, answers: Callable[[], bool], deadline: float) -> None:
-    """Ask again and again. Raises TimeoutError, with the last error, once the deadline has gone."""
+    """Ask again and again, but take an error page for an answer. Raises NotReady."""
     while True:
         reason = ""
         try:
             if answers():
                 return
+        except HTTPError as error:
+            raise NotReady(f"{part} answers {error}") from error
         except OSError as error:
             reason = f" ({error})"
         if time.monotonic() > deadline:
-            raise TimeoutError(f"{part} does not answer{reason}")
+            raise NotReady(f"{part} does not answer{reason}")
         time.sleep(PAUSE)
 
 
@@ -54,4 +63,7 @@ def centrifugo_answers() -> bool:
 def worker_answers() -> bool:
     from project.celery import app
 
-    return bool(app.control.ping(timeout=0.5))
+    try:
+        return bool(app.control.ping(timeout=0.5))
+    except OperationalError:  # of the broker
+        return False
