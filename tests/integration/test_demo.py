@@ -1,0 +1,105 @@
+"""`make demo`'s launcher: one line when all parts answer, and nothing left when it stops."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+
+import psutil
+import pytest
+
+from project.parts import ROOT, free_port
+
+PATIENCE = 90  # seconds; the launcher gives up by itself after 60
+
+
+@pytest.fixture
+def demo():
+    """Starts the launcher on a port; kills it, and what it left, at the end."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(port: int | str) -> subprocess.Popen[str]:
+        environ = {**os.environ, "PORT": str(port)}
+        process = subprocess.Popen(
+            [sys.executable, "-m", "project.demo"],
+            cwd=ROOT,
+            env=environ,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        for child in family(process.pid) if process.poll() is None else []:
+            child.kill()
+        process.communicate()
+
+
+def family(pid: int) -> list[psutil.Process]:
+    parent = psutil.Process(pid)
+    return [*parent.children(recursive=True), parent]
+
+
+def test_one_line_when_ready_and_nothing_left_after_ctrl_c(demo):
+    port = free_port()
+    process = demo(port)
+
+    line = process.stdout.readline()
+    assert f"http://127.0.0.1:{port}" in line, process.stderr.read()
+    parts = family(process.pid)
+    commands = " ".join(" ".join(part.cmdline()) for part in parts)
+    for part in ("redis-server", "gunicorn", "worker", "beat"):
+        assert part in commands
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/") as response:
+        page = response.read().decode()
+    assert "<presence-roster" in page
+
+    process.send_signal(signal.SIGINT)
+    rest, errors = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0, errors
+    assert rest == ""
+    gone, alive = psutil.wait_procs(parts, timeout=PATIENCE)
+    assert not alive
+
+
+def test_the_end_of_one_part_is_the_end_of_all(demo):
+    process = demo(free_port())
+    assert process.stdout.readline(), process.stderr.read()
+    parts = family(process.pid)
+    beat = next(part for part in parts if "beat" in part.cmdline())
+
+    beat.kill()
+
+    _, errors = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 1
+    assert "beat stopped" in errors
+    gone, alive = psutil.wait_procs(parts, timeout=PATIENCE)
+    assert not alive
+
+
+def test_a_port_that_is_taken_is_one_line(demo):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        process = demo(port)
+        output, errors = process.communicate(timeout=PATIENCE)
+
+    assert process.returncode == 1
+    assert output == ""
+    assert errors.count("\n") == 1
+    assert f"Port {port} cannot be used" in errors
+
+
+def test_a_port_that_is_none_is_one_line(demo):
+    process = demo("http")
+    output, errors = process.communicate(timeout=PATIENCE)
+
+    assert process.returncode == 1
+    assert output == ""
+    assert errors == "PORT must be a number from 1 to 65535, not 'http'.\n"
