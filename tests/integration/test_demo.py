@@ -65,7 +65,7 @@ def test_one_line_when_ready_and_nothing_left_after_ctrl_c(demo):
     rest, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, errors
     assert rest == ""
-    gone, alive = psutil.wait_procs(parts, timeout=PATIENCE)
+    _gone, alive = psutil.wait_procs(parts, timeout=PATIENCE)
     assert not alive
 
 
@@ -80,7 +80,7 @@ def test_the_end_of_one_part_is_the_end_of_all(demo):
     _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1
     assert "beat stopped" in errors
-    gone, alive = psutil.wait_procs(parts, timeout=PATIENCE)
+    _gone, alive = psutil.wait_procs(parts, timeout=PATIENCE)
     assert not alive
 
 
