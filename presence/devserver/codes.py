@@ -1,0 +1,82 @@
+"""What Centrifugo says no with: errors in replies, disconnects, unsubscribes, by its codes."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Error(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An error in a reply; the connection and its other subscriptions live on."""
+
+    code: int
+    message: str
+    temporary: bool = False
+
+
+class Disconnect(msgspec.Struct, frozen=True):
+    """Why a connection is closed; goes out as the websocket close code and reason.
+
+    Clients reconnect after 3000 to 3499 and 4000 to 4499, and give up after the rest.
+    """
+
+    code: int
+    reason: str
+
+
+class Unsubscribe(msgspec.Struct, frozen=True):
+    """Why the server ends a subscription. Clients subscribe anew from 2500 up."""
+
+    code: int
+    reason: str
+
+
+class RefusedError(Exception):
+    """A command is answered with `error`."""
+
+    def __init__(self, error: Error) -> None:
+        super().__init__(error.message)
+        self.error = error
+
+
+class HangUpError(Exception):
+    """The connection that sent the command is closed with `disconnect`."""
+
+    def __init__(self, disconnect: Disconnect) -> None:
+        super().__init__(disconnect.reason)
+        self.disconnect = disconnect
+
+
+INTERNAL = Error(100, "internal server error", temporary=True)
+UNKNOWN_CHANNEL = Error(102, "unknown channel")
+PERMISSION_DENIED = Error(103, "permission denied")
+ALREADY_SUBSCRIBED = Error(105, "already subscribed")
+LIMIT_EXCEEDED = Error(106, "limit exceeded")
+BAD_REQUEST = Error(107, "bad request")
+NOT_AVAILABLE = Error(108, "not available")
+TOKEN_EXPIRED = Error(109, "token expired")
+EXPIRED = Error(110, "expired")
+UNRECOVERABLE_POSITION = Error(112, "unrecoverable position")
+
+# The HTTP API words two of its errors in its own way.
+API_INTERNAL = Error(100, "internal server error")
+API_NOT_FOUND = Error(104, "not found")
+
+CONNECTION_CLOSED = Disconnect(3000, "connection closed")
+SHUTDOWN = Disconnect(3001, "shutdown")
+CONNECTION_EXPIRED = Disconnect(3005, "connection expired")
+SUBSCRIPTION_EXPIRED = Disconnect(3006, "subscription expired")
+SLOW = Disconnect(3008, "slow")
+WRITE_ERROR = Disconnect(3009, "write error")
+INSUFFICIENT_STATE = Disconnect(3010, "insufficient state")
+NO_PONG = Disconnect(3012, "no pong")
+INVALID_TOKEN = Disconnect(3500, "invalid token")
+MALFORMED = Disconnect(3501, "bad request")
+STALE = Disconnect(3502, "stale")
+FORCE_NO_RECONNECT = Disconnect(3503, "force disconnect")
+CHANNEL_LIMIT = Disconnect(3505, "channel limit")
+INAPPROPRIATE_PROTOCOL = Disconnect(3506, "inappropriate protocol")
+SENDING_NOT_AVAILABLE = Disconnect(3508, "not available")
+
+UNSUBSCRIBED_BY_SERVER = Unsubscribe(2000, "server unsubscribe")
+UNSUBSCRIBED_STATE = Unsubscribe(2500, "insufficient state")
+UNSUBSCRIBED_EXPIRED = Unsubscribe(2501, "subscription expired")

@@ -1,0 +1,179 @@
+"""Reads Centrifugo's configuration: a JSON file, then CENTRIFUGO_* environment variables over it.
+
+An option that the devserver does not heed is a warning, as an unknown key is to Centrifugo; a value
+that cannot be one, or options that contradict each other, are a ConfigError.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from .globs import compile_glob
+from .options import ChannelOptions, Config, Namespace, Seconds
+
+# Sections that change nothing a client or a backend could see.
+OF_NO_CONSEQUENCE = {"log", "pid_file", "prometheus", "shutdown", "usage_stats"}
+# Centrifugo's own exceptions: what Kubernetes injects, and variables for use in values.
+NOT_OPTIONS = re.compile(r"CENTRIFUGO(_[A-Z0-9_]+)?_(PORT|SERVICE_)|CENTRIFUGO_VAR_")
+DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(h|ms|m|s|us|µs|ns)")
+UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
+TRUTHS = {"true": True, "1": True, "t": True, "false": False, "0": False, "f": False, "": False}
+DATA_FORMATS = {"", "json", "json_object", "binary"}
+
+T = TypeVar("T")
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used; the message is one line that names the option."""
+
+
+def load(path: Path, environ: Mapping[str, str]) -> tuple[Config, list[str]]:
+    """The configuration, and one warning for each option that is not heeded.
+
+    Raises ConfigError for a file that cannot be read and for values that cannot be used.
+    """
+    try:
+        data = msgspec.json.decode(path.read_bytes())
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not JSON: {error}") from error
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path} must hold a JSON object")
+    warnings: list[str] = []
+    config = _section(Config, data, "", warnings)
+    known = set(_apply(config, "CENTRIFUGO", environ))
+    for namespace in config.channel.namespaces:
+        name = re.sub("[.-]", "_", namespace.name)
+        known |= set(_apply(namespace, f"CENTRIFUGO_CHANNEL_NAMESPACES_{name}".upper(), environ))
+    for variable in environ:
+        ours = variable.startswith("CENTRIFUGO_") and not NOT_OPTIONS.match(variable)
+        if ours and variable not in known:
+            warnings.append(f"environment variable not heeded: {variable}")
+    _validate(config)
+    return config, warnings
+
+
+def _section(kind: type[T], data: object, path: str, warnings: list[str]) -> T:
+    """An instance of the dataclass `kind` from a JSON object."""
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path} must be an object")
+    kinds = get_type_hints(kind)
+    values: dict[str, Any] = {}
+    for raw_key, value in data.items():
+        key = raw_key.lower()
+        where = f"{path}.{key}" if path else key
+        if key in kinds:
+            values[key] = _value(kinds[key], value, where, warnings)
+        elif path or key not in OF_NO_CONSEQUENCE:
+            warnings.append(f"option not heeded: {where}")
+    return kind(**values)
+
+
+def _value(kind: Any, value: object, path: str, warnings: list[str]) -> object:
+    if dataclasses.is_dataclass(kind):
+        return _section(kind, value, path, warnings)  # type: ignore[arg-type]
+    if get_origin(kind) is list and isinstance(value, list):
+        (item,) = get_args(kind)
+        return [_value(item, each, f"{path}.[{n}]", warnings) for n, each in enumerate(value)]
+    try:
+        return SCALARS[kind](value)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ConfigError(f"{path} cannot be {value!r}") from error
+
+
+def _apply(section: Any, prefix: str, environ: Mapping[str, str]) -> Iterator[str]:
+    """Set the fields of `section` that `environ` names; yields the names that exist."""
+    for name, kind in get_type_hints(type(section)).items():
+        variable = f"{prefix}_{name}".upper()
+        if dataclasses.is_dataclass(kind):
+            yield from _apply(getattr(section, name), variable, environ)
+            continue
+        yield variable
+        if variable in environ:
+            setattr(section, name, _from_environ(kind, environ[variable], variable))
+
+
+def _from_environ(kind: Any, text: str, variable: str) -> object:
+    if kind == list[str]:
+        return text.split(" ") if text.strip() else []
+    if kind == list[Namespace]:
+        try:
+            return _value(kind, msgspec.json.decode(text), variable, [])
+        except msgspec.DecodeError as error:
+            raise ConfigError(f"{variable} is not JSON: {error}") from error
+    return _value(kind, text, variable, [])
+
+
+def _boolean(value: object) -> bool:
+    return value if isinstance(value, bool) else TRUTHS[str(value).lower()]
+
+
+def _integer(value: object) -> int:
+    if isinstance(value, int | str):
+        return int(value)
+    raise TypeError(value)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, str | int | float):
+        return str(value)
+    raise TypeError(value)
+
+
+def _seconds(value: object) -> Seconds:
+    """Go's durations: "1h30m", "600s", or a number of nanoseconds."""
+    if isinstance(value, int):
+        return Seconds(value / 1e9)
+    text = str(value)
+    parts = DURATION.findall(text)
+    if text != "0" and "".join(number + unit for number, unit in parts) != text.lstrip("-+"):
+        raise ValueError(value)
+    total = sum(float(number) * UNITS[unit] for number, unit in parts)
+    return Seconds(-total if text.startswith("-") else total)
+
+
+SCALARS: dict[Any, Callable[[object], object]] = {
+    bool: _boolean,
+    int: _integer,
+    str: _text,
+    Seconds: _seconds,
+}
+
+
+def _validate(config: Config) -> None:
+    """Centrifugo's own checks of the options that are heeded."""
+    names = [namespace.name for namespace in config.channel.namespaces]
+    for namespace in config.channel.namespaces:
+        if not re.fullmatch(r"[-a-zA-Z0-9_.]{2,}", namespace.name):
+            raise ConfigError(f"namespace {namespace.name!r}: invalid namespace name")
+        if names.count(namespace.name) > 1:
+            raise ConfigError(f"namespace {namespace.name}: name must be unique")
+        _validate_channels(namespace, f"namespace {namespace.name}", config)
+    _validate_channels(config.channel.without_namespace, "channel.without_namespace", config)
+    if config.channel.publication_data_format not in DATA_FORMATS:
+        raise ConfigError("channel.publication_data_format is unknown")
+    if config.client.ping_interval <= config.client.pong_timeout:
+        raise ConfigError("client.ping_interval must be greater than client.pong_timeout")
+    for origin in config.client.allowed_origins:
+        try:
+            compile_glob(origin)
+        except ValueError as error:
+            raise ConfigError(f"client.allowed_origins: {error}") from error
+
+
+def _validate_channels(options: ChannelOptions, where: str, config: Config) -> None:
+    if bool(options.history_size) != bool(options.history_ttl):
+        raise ConfigError(f"{where}: both history size and history ttl required for history")
+    if options.force_recovery and not options.keeps_history:
+        raise ConfigError(f"{where}: both history size and history ttl required for recovery")
+    if (options.history_meta_ttl or config.channel.history_meta_ttl) < options.history_ttl:
+        raise ConfigError(f"{where}: history ttl can not be greater than history meta ttl")
+    if options.publication_data_format not in DATA_FORMATS:
+        raise ConfigError(f"{where}: publication_data_format is unknown")

@@ -1,0 +1,88 @@
+"""The devserver's HTTP side, by aiohttp: who may call, and which status says what."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Awaitable, Callable
+
+import msgspec
+from aiohttp import web
+
+from .api import METHODS, Api
+from .globs import compile_glob
+from .node import Node
+from .options import Config
+from .transport import LAST_WORDS, WebSocketTransport
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def routes(node: Node) -> list[web.RouteDef]:
+    """Everything that is served, at the paths where Centrifugo serves it."""
+    api = Api(node)
+    found = [
+        web.route("*", f"/api/{method}", _api_handler(api, method, node.config))
+        for method in ("batch", *METHODS)
+    ]
+    found.append(web.get("/connection/websocket", _websocket_handler(node)))
+    if node.config.health.enabled:
+        found.append(web.route("*", "/health", _health))
+    return found
+
+
+def _api_handler(api: Api, method: str, config: Config) -> Handler:
+    async def handle(request: web.Request) -> web.Response:
+        if request.method != "POST":
+            return web.Response(status=405)
+        if not _authorized(request, config):
+            return web.Response(status=401)
+        try:
+            body = api.call(method, await request.read())
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return web.Response(status=400, text="Bad Request\n")
+        return web.Response(body=body, content_type="application/json")
+
+    return handle
+
+
+def _authorized(request: web.Request, config: Config) -> bool:
+    """Whether the API key comes in X-API-Key, as `Authorization: apikey …`, or as `?api_key=`."""
+    if config.http_api.insecure:
+        return True
+    candidates = [request.query.get("api_key", "")]
+    if given := request.headers.get("X-API-Key"):
+        candidates.append(given)
+    else:
+        scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() == "apikey":
+            candidates.append(given.strip())
+    key = config.http_api.key.encode()
+    return bool(key) and any(hmac.compare_digest(key, each.encode()) for each in candidates)
+
+
+def _websocket_handler(node: Node) -> Handler:
+    origins = [compile_glob(pattern) for pattern in node.config.client.allowed_origins]
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        origin = request.headers.get("Origin", "").lower()
+        if origin and not any(pattern.fullmatch(origin) for pattern in origins):
+            return web.Response(status=403, text="Forbidden\n")
+        wanted = request.headers.get("Sec-WebSocket-Protocol", "") + request.query_string
+        if "protobuf" in wanted:
+            return web.Response(status=400, text="The devserver speaks JSON only.\n")
+        socket = web.WebSocketResponse(
+            protocols=("centrifuge-json",),
+            compress=False,
+            timeout=LAST_WORDS,
+            # aiohttp refuses what is as large as its limit, Centrifugo what is larger.
+            max_msg_size=node.config.websocket.message_size_limit + 1,
+        )
+        await socket.prepare(request)
+        await WebSocketTransport(node, request, socket).serve()
+        return socket
+
+    return handle
+
+
+async def _health(request: web.Request) -> web.Response:
+    return web.Response(body=b"{}", content_type="application/json")

@@ -1,0 +1,129 @@
+"""Who is connected, who is subscribed to what, and who is present where."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+import msgspec
+
+from .codes import Disconnect, Unsubscribe
+from .tokens import SubscribeOptions
+from .wire import ClientInfo, Position, PresenceStatsResult, Publication, Raw, compact, escape
+
+
+class Client(Protocol):
+    """One connection, as the rest of the server sees it."""
+
+    id: str
+    user: str
+
+    def deliver(
+        self, channel: str, publication: Publication, position: Position, message: bytes
+    ) -> None:
+        """A publication; `message` is its push, encoded, or empty if JSON cannot carry it."""
+
+    def deliver_moved(self, channel: str, message: bytes) -> None:
+        """A join or leave, encoded as a push."""
+
+    def subscribe_by_server(
+        self, channel: str, options: SubscribeOptions, since: Position | None
+    ) -> None: ...
+
+    def unsubscribe_by_server(self, channel: str, reason: Unsubscribe) -> None: ...
+
+    def refresh_by_server(self, expire_at: float, info: Raw) -> None: ...
+
+    def close(self, disconnect: Disconnect) -> None: ...
+
+
+class Presence:
+    """Who is present in each channel.
+
+    The API's reply for a channel is encoded once and kept until somebody comes or goes: whoever
+    polls a thousand channels mostly reads the same bytes again.
+    """
+
+    def __init__(self) -> None:
+        self._channels: dict[str, dict[str, ClientInfo]] = {}
+        self._encoded: dict[str, Raw] = {}
+
+    def add(self, channel: str, info: ClientInfo) -> None:
+        members = self._channels.setdefault(channel, {})
+        if members.get(info.client) != info:
+            members[info.client] = info
+            self._encoded.pop(channel, None)
+
+    def remove(self, channel: str, client: str) -> None:
+        members = self._channels.get(channel, {})
+        if members.pop(client, None) is not None:
+            self._encoded.pop(channel, None)
+            if not members:
+                del self._channels[channel]
+
+    def of(self, channel: str) -> dict[str, ClientInfo]:
+        """Client id -> info."""
+        return self._channels.get(channel, {})
+
+    def encoded(self, channel: str) -> Raw:
+        """`{"presence":{…}}`, sorted by client id, as Centrifugo's API writes it."""
+        if channel not in self._channels:
+            return Raw(b'{"presence":{}}')
+        if channel not in self._encoded:
+            members = {
+                client: msgspec.structs.replace(
+                    info, conn_info=compact(info.conn_info), chan_info=compact(info.chan_info)
+                )
+                for client, info in sorted(self.of(channel).items())
+            }
+            self._encoded[channel] = Raw(escape(msgspec.json.encode({"presence": members})))
+        return self._encoded[channel]
+
+    def stats(self, channel: str) -> PresenceStatsResult:
+        members = self.of(channel)
+        users = {info.user for info in members.values()}
+        return PresenceStatsResult(num_clients=len(members), num_users=len(users))
+
+
+class Hub:
+    """All connections that have said who they are, and their subscriptions."""
+
+    def __init__(self) -> None:
+        self.clients: dict[str, Client] = {}
+        self.subscribers: dict[str, dict[str, Client]] = {}
+        self.presence = Presence()
+        self._users: dict[str, dict[str, Client]] = {}
+
+    def add(self, client: Client) -> None:
+        self.clients[client.id] = client
+        self._users.setdefault(client.user, {})[client.id] = client
+
+    def remove(self, client: Client) -> None:
+        self.clients.pop(client.id, None)
+        connections = self._users.get(client.user, {})
+        connections.pop(client.id, None)
+        if not connections:
+            self._users.pop(client.user, None)
+
+    def subscribe(self, channel: str, client: Client) -> None:
+        self.subscribers.setdefault(channel, {})[client.id] = client
+
+    def unsubscribe(self, channel: str, client: Client) -> None:
+        subscribers = self.subscribers.get(channel, {})
+        subscribers.pop(client.id, None)
+        if not subscribers:
+            self.subscribers.pop(channel, None)
+
+    def subscribers_of(self, channel: str) -> list[Client]:
+        return list(self.subscribers.get(channel, {}).values())
+
+    def connections(self, user: str, *, client: str = "", session: str = "") -> Iterable[Client]:
+        """The connections of `user`, or the one named. Websockets have no sessions to match."""
+        if session:
+            return []
+        found = list(self._users.get(user, {}).values())
+        return [each for each in found if each.id == client] if client else found
+
+    @property
+    def user_count(self) -> int:
+        return len(self._users)

@@ -1,0 +1,45 @@
+"""Runs the devserver until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable
+
+from aiohttp import web
+
+from .clock import LoopClock
+from .codes import SHUTDOWN
+from .http import routes
+from .node import Node
+from .options import Config
+
+SHUTDOWN_TIMEOUT = 5.0
+
+
+async def serve(config: Config, say: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or SIGINT, then close every connection so that clients come back.
+
+    `say` gets one line when requests are taken. Raises OSError if the address cannot be had.
+    """
+    node = Node(config, LoopClock())
+    app = web.Application(client_max_size=0)
+    app.add_routes(routes(node))
+    app.on_shutdown.append(lambda _: _close_clients(node))
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT)
+    await runner.setup()
+    try:
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        address, port = config.http_server.address, config.http_server.port
+        await web.TCPSite(runner, address or None, port, backlog=1024).start()
+        say(f"serving websocket and api on http://{address or '0.0.0.0'}:{port}")  # noqa: S104
+        await stop.wait()
+    finally:
+        await runner.cleanup()
+
+
+async def _close_clients(node: Node) -> None:
+    for client in list(node.hub.clients.values()):
+        client.close(SHUTDOWN)

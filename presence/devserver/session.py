@@ -1,0 +1,238 @@
+"""One client's connection, without its socket: frames in, messages out."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Protocol
+
+import msgspec
+
+from . import commands
+from .access import Access
+from .codes import (
+    CHANNEL_LIMIT,
+    CONNECTION_EXPIRED,
+    INSUFFICIENT_STATE,
+    INVALID_TOKEN,
+    MALFORMED,
+    TOKEN_EXPIRED,
+    Disconnect,
+    HangUpError,
+    RefusedError,
+    Unsubscribe,
+)
+from .keepalive import KeepAlive
+from .node import VERSION, Node
+from .subscriptions import Subscriptions
+from .tokens import ConnectionToken, SubscribeOptions, connection_token_or_hang_up
+from .wire import (
+    NONE,
+    Command,
+    ConnectRequest,
+    ConnectResult,
+    ExpiryResult,
+    Position,
+    Publication,
+    Push,
+    Raw,
+    Reply,
+    Subscribed,
+    SubscribeRequest,
+    decode_command,
+    encode,
+)
+
+
+class Transport(Protocol):
+    """Where messages go. Both return at once."""
+
+    def send(self, message: bytes) -> None: ...
+
+    def close(self, disconnect: Disconnect) -> None: ...
+
+
+class Session:
+    """Begins anonymous; a `connect` command makes it somebody's, and gives it `user`."""
+
+    def __init__(self, node: Node, transport: Transport) -> None:
+        self.node = node
+        self.id = str(uuid.uuid4())
+        self.user = ""
+        self.conn_info = NONE
+        self.access = Access(node.config, "")
+        self.subscriptions = Subscriptions(node, self)
+        self.closed = False
+        self._transport = transport
+        self._connected = False
+        self._refused = False
+        self._keepalive = KeepAlive(self)
+
+    def receive(self, frame: bytes) -> bool:
+        """Take the commands of one frame; False when nothing more is to be read."""
+        lines = frame.split(b"\n")
+        if lines[-1] == b"":
+            lines.pop()
+        try:
+            if not lines:
+                raise HangUpError(MALFORMED)
+            return all(self._take(line) for line in lines)
+        except HangUpError as error:
+            self.close(error.disconnect)
+            return False
+
+    def _take(self, line: bytes) -> bool:
+        if self.closed or self._refused:
+            return False
+        try:
+            command = decode_command(line)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise HangUpError(MALFORMED) from error
+        try:
+            self._dispatch(command)
+        except RefusedError as error:
+            self.send(encode(Reply(id=command.id, error=error.error)))
+            self._refused = command.connect is not None
+        return not self._refused
+
+    def _dispatch(self, command: Command) -> None:
+        if command.connect is None and not self._connected:
+            raise HangUpError(MALFORMED)
+        if command.id == 0 and command.send is None:
+            self._keepalive.pong()
+        elif command.connect is not None:
+            self._connect(command.id, command.connect)
+        else:
+            commands.run(self, command)
+
+    def _connect(self, command_id: int, request: ConnectRequest) -> None:
+        if self._connected:
+            raise HangUpError(MALFORMED)
+        client = self.node.config.client
+        token = self._credentials(request)
+        channels = self._channels_to_join(request, token)
+        if len(channels) > client.channel_limit > 0:
+            raise HangUpError(CHANNEL_LIMIT)
+        self.user, self.conn_info = token.user, token.info
+        self.access = Access(self.node.config, token.user)
+        expiry = self._keepalive.expire_at(0 if client.insecure else token.expire_at)
+        self._connected = True
+        self.node.hub.add(self)
+        result = ConnectResult(
+            client=self.id,
+            version=VERSION,
+            expires=expiry.expires,
+            ttl=expiry.ttl,
+            ping=int(max(client.ping_interval, 0)),
+            pong=client.pong_timeout > 0,
+        )
+        for channel, options in channels.items():
+            wanted = request.subs.get(channel, SubscribeRequest())
+            wanted.channel = channel
+            result.subs[channel] = self.subscriptions.add(
+                wanted, options, server_side=True, from_token=channel in token.subscriptions
+            )
+        self.send(encode(Reply(id=command_id, connect=result)))
+        self.subscriptions.announce(channels)
+        self._keepalive.start()
+
+    def _credentials(self, request: ConnectRequest) -> ConnectionToken:
+        config = self.node.config
+        if request.token:
+            return connection_token_or_hang_up(request.token, config, self.node.clock.now())
+        if config.client.insecure or config.client.allow_anonymous_connect_without_token:
+            return ConnectionToken(user="", expire_at=0, info=NONE, subscriptions={})
+        raise HangUpError(MALFORMED)
+
+    def _channels_to_join(
+        self, request: ConnectRequest, token: ConnectionToken
+    ) -> dict[str, SubscribeOptions]:
+        """The token's channels, and those the client asks for that it may subscribe to itself."""
+        channels = dict(token.subscriptions)
+        access = Access(self.node.config, token.user)
+        for channel in request.subs:
+            namespace = self.node.config.channel_options(channel)
+            if namespace is None:
+                raise HangUpError(MALFORMED)
+            try:
+                access.check_subscribe(channel, access.options(channel))
+            except RefusedError:
+                continue
+            channels.setdefault(channel, SubscribeOptions.of(namespace))
+        return channels
+
+    def renew(self, token: str) -> ExpiryResult:
+        """Take a new connection token for the same user and the same channels."""
+        try:
+            fresh = connection_token_or_hang_up(token, self.node.config, self.node.clock.now())
+        except RefusedError as error:
+            if error.error is TOKEN_EXPIRED:
+                raise HangUpError(CONNECTION_EXPIRED) from error
+            raise
+        if fresh.user != self.user:
+            raise HangUpError(INVALID_TOKEN)
+        mine = self.subscriptions
+        if not mine.channels_from_token() <= set(fresh.subscriptions):
+            raise HangUpError(INSUFFICIENT_STATE)
+        if any(channel not in mine for channel in fresh.subscriptions):
+            raise HangUpError(INSUFFICIENT_STATE)
+        if not fresh.expire_at:
+            return ExpiryResult()
+        self.conn_info = fresh.info or self.conn_info
+        return self._keepalive.expire_at(fresh.expire_at)
+
+    def send(self, message: bytes) -> None:
+        if not self.closed:
+            self._transport.send(message)
+
+    def close(self, disconnect: Disconnect) -> None:
+        """Leave every channel and close the transport; the second time nothing happens."""
+        if self.closed:
+            return
+        self.closed = True
+        self._keepalive.stop()
+        self.subscriptions.remove_all()
+        if self._connected:
+            self.node.hub.remove(self)
+        self._transport.close(disconnect)
+
+    def deliver(
+        self, channel: str, publication: Publication, position: Position, message: bytes
+    ) -> None:
+        self.subscriptions.deliver(channel, publication, position, message)
+
+    def deliver_moved(self, channel: str, message: bytes) -> None:
+        self.subscriptions.deliver_moved(channel, message)
+
+    def subscribe_by_server(
+        self, channel: str, options: SubscribeOptions, since: Position | None
+    ) -> None:
+        """Subscribe and tell the client by a push. Refuses an expiry in the past (110)."""
+        if len(self.subscriptions) >= self.node.config.client.channel_limit > 0:
+            self.close(CHANNEL_LIMIT)
+            return
+        request = SubscribeRequest(channel=channel)
+        if since is not None:
+            request.recover, request.offset, request.epoch = True, since.offset, since.epoch
+        result = self.subscriptions.add(request, options, server_side=True)
+        push = Subscribed(
+            recoverable=result.recoverable,
+            epoch=result.epoch,
+            offset=result.offset,
+            positioned=result.positioned,
+            data=result.data,
+        )
+        self.send(encode(Reply(push=Push(channel=channel, subscribe=push))))
+        self.subscriptions.announce([channel])
+
+    def unsubscribe_by_server(self, channel: str, reason: Unsubscribe) -> None:
+        self.subscriptions.end(channel, reason)
+
+    def refresh_by_server(self, expire_at: float, info: Raw) -> None:
+        """A new expiry (0: none) from the API; one in the past closes the connection."""
+        if expire_at and expire_at <= self.node.clock.now():
+            self.close(CONNECTION_EXPIRED)
+            return
+        if expire_at:
+            self.conn_info = info or self.conn_info
+        expiry = self._keepalive.expire_at(expire_at)
+        self.send(encode(Reply(push=Push(refresh=expiry))))

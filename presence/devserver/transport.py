@@ -1,0 +1,101 @@
+"""A session's websocket, by aiohttp: a bounded queue of messages, and who drains it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from itertools import islice
+
+from aiohttp import WSMessage, WSMsgType, web
+
+from .codes import CONNECTION_CLOSED, SLOW, WRITE_ERROR, Disconnect
+from .node import Node
+from .session import Session
+
+MESSAGES_IN_FRAME = 16
+# How long a refused client may take to hang up, and any client to answer a close frame.
+LAST_WORDS = 5.0
+
+
+class WebSocketTransport:
+    """Takes messages at once and writes them in order, several to a frame when they pile up."""
+
+    def __init__(self, node: Node, request: web.Request, socket: web.WebSocketResponse) -> None:
+        self.session = Session(node, self)
+        self._request = request
+        self._socket = socket
+        self._queue: deque[bytes] = deque()
+        self._queued = 0
+        self._most = node.config.client.queue_max_size
+        self._write_timeout = node.config.websocket.write_timeout
+        self._wake = asyncio.Event()
+        self._disconnect: Disconnect | None = None
+
+    def send(self, message: bytes) -> None:
+        self._queue.append(message)
+        self._queued += len(message)
+        self._wake.set()
+        if self._queued > self._most > 0:
+            self.session.close(SLOW)
+
+    def close(self, disconnect: Disconnect) -> None:
+        if self._disconnect is None:
+            self._disconnect = disconnect
+            self._wake.set()
+
+    async def serve(self) -> None:
+        """Talk until either side has had enough; the session is closed afterwards."""
+        writer = asyncio.create_task(self._write())
+        try:
+            await self._read()
+        finally:
+            self.session.close(CONNECTION_CLOSED)
+            await writer
+
+    async def _read(self) -> None:
+        """Read until the client hangs up, or has been refused and does not do so in time."""
+        listening = True
+        with contextlib.suppress(TimeoutError):
+            while True:
+                wait = None if listening else LAST_WORDS
+                message: WSMessage = await self._socket.receive(timeout=wait)
+                if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
+                    return
+                if listening:
+                    data = message.data
+                    frame = data.encode() if isinstance(data, str) else data
+                    listening = self.session.receive(frame)
+
+    async def _write(self) -> None:
+        """Write until the session is closed, then what is left, then the close frame."""
+        try:
+            while self._disconnect is None:
+                await self._wake.wait()
+                self._wake.clear()
+                await self._flush()
+        except (TimeoutError, ConnectionError):
+            self.session.close(WRITE_ERROR)
+        if self._disconnect is not None and self._disconnect is not CONNECTION_CLOSED:
+            await self._hang_up(self._disconnect)
+
+    async def _flush(self) -> None:
+        while self._queue and self._disconnect not in (SLOW, CONNECTION_CLOSED):
+            batch = list(islice(self._queue, MESSAGES_IN_FRAME))
+            for message in batch:
+                self._queue.popleft()
+                self._queued -= len(message)
+            text = b"\n".join(batch).decode(errors="replace")
+            await asyncio.wait_for(self._socket.send_str(text), self._write_timeout)
+
+    async def _hang_up(self, disconnect: Disconnect) -> None:
+        """Send the close frame; a client that does not read loses its connection at once."""
+        patience = self._write_timeout if disconnect in (SLOW, WRITE_ERROR) else LAST_WORDS
+        closing = self._socket.close(
+            code=disconnect.code, message=disconnect.reason.encode(), drain=False
+        )
+        try:
+            await asyncio.wait_for(closing, patience)
+        except (TimeoutError, ConnectionError):
+            if self._request.transport is not None:
+                self._request.transport.abort()

@@ -1,0 +1,231 @@
+"""The JSON of both protocols: field order, what is left out, what is escaped, as in Centrifugo.
+
+Defaults are left out of requests and replies alike, but for the fields that Centrifugo always
+writes; those have no default here.
+"""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from .codes import Error, Unsubscribe
+
+Raw = msgspec.Raw
+NONE = Raw(b"")
+SPACE = re.compile(rb'("(?:[^"\\]|\\.)*")|[ \t\r\n]+')
+# Go's encoding/json writes these in strings as escapes; in valid JSON they occur nowhere else.
+ESCAPES = {
+    b"<": rb"\u003c",
+    b">": rb"\u003e",
+    b"&": rb"\u0026",
+    "\u2028".encode(): rb"\u2028",
+    "\u2029".encode(): rb"\u2029",
+}
+
+
+class Position(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A place in a stream: offsets count from 1, an epoch names one life of the stream."""
+
+    offset: int = 0
+    epoch: str = ""
+
+
+class ClientInfo(msgspec.Struct, frozen=True, omit_defaults=True):
+    user: str
+    client: str
+    conn_info: Raw = NONE
+    chan_info: Raw = NONE
+
+
+class Publication(msgspec.Struct, frozen=True, omit_defaults=True):
+    data: Raw = NONE
+    info: ClientInfo | None = None
+    offset: int = 0
+    tags: dict[str, str] = {}
+    epoch: str = ""
+    version: int = 0
+
+
+class SubscribeRequest(msgspec.Struct):
+    channel: str = ""
+    token: str = ""
+    recover: bool = False
+    epoch: str = ""
+    offset: int = 0
+    positioned: bool = False
+    recoverable: bool = False
+    join_leave: bool = False
+    flag: int = 0
+
+
+class ConnectRequest(msgspec.Struct):
+    token: str = ""
+    subs: dict[str, SubscribeRequest] = {}
+
+
+class ChannelRequest(msgspec.Struct):
+    """Unsubscribe, presence and presence stats."""
+
+    channel: str = ""
+
+
+class PublishRequest(msgspec.Struct):
+    channel: str = ""
+    data: Raw = NONE
+
+
+class HistoryRequest(msgspec.Struct):
+    channel: str = ""
+    limit: int = 0
+    since: Position | None = None
+    reverse: bool = False
+
+
+class RefreshRequest(msgspec.Struct):
+    token: str = ""
+
+
+class SubRefreshRequest(msgspec.Struct):
+    channel: str = ""
+    token: str = ""
+
+
+class AnyRequest(msgspec.Struct):
+    """A request whose content does not matter."""
+
+
+class Command(msgspec.Struct):
+    """What a client sends; the first request that is set, in this order, is the one taken."""
+
+    id: int = 0
+    connect: ConnectRequest | None = None
+    subscribe: SubscribeRequest | None = None
+    unsubscribe: ChannelRequest | None = None
+    publish: PublishRequest | None = None
+    presence: ChannelRequest | None = None
+    presence_stats: ChannelRequest | None = None
+    history: HistoryRequest | None = None
+    rpc: AnyRequest | None = None
+    send: AnyRequest | None = None
+    refresh: RefreshRequest | None = None
+    sub_refresh: SubRefreshRequest | None = None
+
+
+class SubscribeResult(msgspec.Struct, omit_defaults=True):
+    expires: bool = False
+    ttl: int = 0
+    recoverable: bool = False
+    epoch: str = ""
+    publications: list[Publication] = []
+    recovered: bool = False
+    offset: int = 0
+    positioned: bool = False
+    data: Raw = NONE
+    was_recovering: bool = False
+
+
+class ConnectResult(msgspec.Struct, omit_defaults=True):
+    client: str = ""
+    version: str = ""
+    expires: bool = False
+    ttl: int = 0
+    subs: dict[str, SubscribeResult] = {}
+    ping: int = 0
+    pong: bool = False
+
+
+class ExpiryResult(msgspec.Struct, omit_defaults=True):
+    """Refresh and sub refresh."""
+
+    expires: bool = False
+    ttl: int = 0
+
+
+class EmptyResult(msgspec.Struct):
+    """Publish and unsubscribe."""
+
+
+class PresenceResult(msgspec.Struct):
+    presence: dict[str, ClientInfo]
+
+
+class PresenceStatsResult(msgspec.Struct):
+    num_clients: int
+    num_users: int
+
+
+class HistoryResult(msgspec.Struct):
+    publications: list[Publication]
+    epoch: str
+    offset: int
+
+
+class Subscribed(msgspec.Struct, omit_defaults=True):
+    """The push that tells a client of a server-side subscription."""
+
+    recoverable: bool = False
+    epoch: str = ""
+    offset: int = 0
+    positioned: bool = False
+    data: Raw = NONE
+
+
+class Moved(msgspec.Struct):
+    """Join and leave."""
+
+    info: ClientInfo
+
+
+class Push(msgspec.Struct, omit_defaults=True):
+    channel: str = ""
+    pub: Publication | None = None
+    join: Moved | None = None
+    leave: Moved | None = None
+    unsubscribe: Unsubscribe | None = None
+    subscribe: Subscribed | None = None
+    refresh: ExpiryResult | None = None
+
+
+class Reply(msgspec.Struct, omit_defaults=True):
+    """What a client is sent. Without any field set, a ping."""
+
+    id: int = 0
+    error: Error | None = None
+    push: Push | None = None
+    connect: ConnectResult | None = None
+    subscribe: SubscribeResult | None = None
+    unsubscribe: EmptyResult | None = None
+    publish: EmptyResult | None = None
+    presence: PresenceResult | None = None
+    presence_stats: PresenceStatsResult | None = None
+    history: HistoryResult | None = None
+    refresh: ExpiryResult | None = None
+    sub_refresh: ExpiryResult | None = None
+
+
+PING = b"{}"
+decode_command = msgspec.json.Decoder(Command).decode
+
+
+def encode(reply: Reply) -> bytes:
+    """One line: newlines separate messages, so those inside raw data are dropped."""
+    return msgspec.json.encode(reply).replace(b"\n", b"")
+
+
+def compact(raw: Raw) -> Raw:
+    """`raw` without spaces, as Go's encoding/json writes it."""
+    return Raw(SPACE.sub(rb"\1", bytes(raw))) if raw else NONE
+
+
+def escape(body: bytes) -> bytes:
+    """`body`, valid JSON, with the escapes that Go's encoding/json writes."""
+    for char, written in ESCAPES.items():
+        body = body.replace(char, written)
+    return body
+
+
+def own(raw: Raw) -> Raw:
+    """A copy that does not keep the message alive it was cut from."""
+    return raw.copy() if raw else NONE

@@ -1,0 +1,51 @@
+"""`manage.py presence_devserver`: Centrifugo's stand-in for development and tests."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from presence.devserver.config import ConfigError, load
+
+
+class Command(BaseCommand):
+    help = "Runs a Centrifugo-compatible server in one process: for development and tests only."
+    # It must start whatever state the site is in, and it uses nothing of it.
+    requires_system_checks = ()
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--config",
+            type=Path,
+            default=Path("centrifugo.json"),
+            help="Centrifugo's configuration file; CENTRIFUGO_* variables override it.",
+        )
+
+    def handle(self, *args: Any, config: Path, **options: Any) -> None:
+        """Serve until a signal; exit 1 with one line when that cannot be."""
+        try:
+            from presence.devserver.server import serve
+        except ImportError as error:
+            raise CommandError(
+                "presence_devserver needs aiohttp: "
+                "pip install 'django-presence-centrifugo[devserver]'"
+            ) from error
+        try:
+            settings, warnings = load(config, os.environ)
+        except ConfigError as error:
+            raise CommandError(str(error)) from error
+        self._say("for development and tests only: one process, everything in memory")
+        for warning in warnings:
+            self._say(f"warning: {warning}")
+        try:
+            asyncio.run(serve(settings, self._say))
+        except OSError as error:
+            raise CommandError(f"cannot listen: {error.strerror or error}") from error
+
+    def _say(self, line: str) -> None:
+        self.stderr.write(f"presence_devserver: {line}")
