@@ -14,7 +14,7 @@ describe("what stands for a member", () => {
 
   it("has the initials of the first word and the last", () => {
     const expected = {
-      "Ada Lovelace": "AL", "ada": "A", " Jean  Luc Picard ": "JP", "": "", "élodie ß": "ÉSS", "😀 x": "😀X",
+      "Ada Lovelace": "AL", "ada": "A", " Jean  Luc Picard ": "JP", "": "?", " ": "?", "élodie ß": "ÉSS", "😀 x": "😀X",
     };
     for (const [name, letters] of Object.entries(expected)) assert.equal(initials(name), letters);
   });

@@ -61,7 +61,7 @@ describe("swapping grants for tokens", () => {
 
   it("is refused by a status that says no, in the server's words", async () => {
     const { world, tokens } = make("a");
-    for (const [status, body] of [[403, { error: "the grant is for another user" }], [400, {}], [404, undefined]]) {
+    for (const [status, body] of [[403, { error: "the grant is for another user" }], [403, { refused: { a: "why" } }], [400, {}], [404, undefined]]) {
       world.routes.set("/tokens", () => [status, body]);
       const asked = assert.rejects(tokens.ask(), (error) =>
         error instanceof Refused && error.message.includes(body?.error ?? String(status)));

@@ -17,11 +17,12 @@ export function paletteIndex(id) {
   return (hash >>> 0) % PALETTE;
 }
 
-/** The first character of the first word and of the last. @param {string} name */
+/** The first character of the first word and of the last; "?" where there is no word.
+ * @param {string} name */
 export function initials(name) {
   const words = name.split(/\s+/u).filter(Boolean);
   const chosen = words.length > 1 ? [words[0], words[words.length - 1]] : words;
-  return chosen.map((word) => String.fromCodePoint(word.codePointAt(0) ?? 63)).join("").toUpperCase();
+  return chosen.map((word) => [...word][0]).join("").toUpperCase() || "?";
 }
 
 /** An absolute http(s) URL or a path of this site; else empty. @param {unknown} value */

@@ -30,8 +30,8 @@ export async function getJson(host, url, init = {}) {
   const why = `${new URL(url, "http://page").pathname} answered ${answer.status}`;
   const passing = answer.status >= 500 || answer.status === 408 || answer.status === 429;
   if (passing) throw new Error(why);
-  const { error = "" } = (await answer.json().catch(() => null)) ?? {};
-  throw new Refused(error ? `${why}: ${error}` : why);
+  const { error, refused } = (await answer.json().catch(() => null)) ?? {};
+  throw new Refused([why, error, ...new Set(Object.values(refused ?? {}))].filter(Boolean).join(": "));
 }
 
 /**
