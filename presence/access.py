@@ -1,0 +1,52 @@
+"""Who may see who is in a channel."""
+
+from __future__ import annotations
+
+from inspect import isawaitable
+
+from django.core.exceptions import ImproperlyConfigured, PermissionDenied
+from django.http import HttpRequest
+
+from presence.conf import conf
+from presence.exceptions import InvalidChannel
+from presence.naming import matches, validate_channel
+
+__all__ = ["authorise"]
+
+
+def authorise(request: HttpRequest | None, channel: str) -> bool:
+    """Whether who sent `request` may see who is in `channel`.
+
+    Asked at include, exchange, renewal and snapshot. With PRESENCE_AUTHORIZE set, nobody may
+    where there is no request to ask about. Raises InvalidChannel for what cannot be a channel
+    and for a channel that no pattern of PRESENCE_CHANNELS matches.
+    """
+    name = validate_channel(channel)
+    if not _polled(name):
+        raise InvalidChannel(
+            f"Channel {name!r} matches no pattern of PRESENCE_CHANNELS "
+            f"{list(conf.PRESENCE_CHANNELS)!r}, so nobody would ever be seen in it: add a pattern "
+            f"such as {name.split(':')[0] + ':*' if ':' in name else name!r}"
+        )
+    allows = conf.PRESENCE_AUTHORIZE
+    if allows is None:
+        return True
+    if request is None:
+        return False
+    try:
+        answer = allows(request, name)
+    except PermissionDenied:
+        return False
+    if isawaitable(answer):
+        raise ImproperlyConfigured(
+            "PRESENCE_AUTHORIZE is an async function, whose answer would always count as yes: "
+            "make it a plain one."
+        )
+    return bool(answer)
+
+
+def _polled(channel: str) -> bool:
+    try:
+        return any(matches(pattern, channel) for pattern in conf.PRESENCE_CHANNELS)
+    except ValueError as error:
+        raise ImproperlyConfigured(f"PRESENCE_CHANNELS: {error}.") from error

@@ -1,0 +1,84 @@
+"""How a member is drawn. `draw.js` draws whoever comes later, by the same rules."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from presence.roster import Member
+
+__all__ = [
+    "PALETTE",
+    "DrawnMember",
+    "draw",
+    "initials",
+    "palette_index",
+    "safe_colour",
+    "safe_url",
+]
+
+PALETTE: Final = 12
+"""Colours that the stylesheet has for those who bring none of their own."""
+
+# What JavaScript takes for white space.
+_SPACES = re.compile(r"[\t-\r \xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff]+")
+_URL = re.compile(r"https?://|/(?![/\\])", re.IGNORECASE)
+_COLOUR = re.compile(r"#(?:[\da-f]{3}|[\da-f]{6})", re.IGNORECASE | re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrawnMember:
+    """A member as the template shows them. Only plain text: the template escapes it."""
+
+    id: str
+    name: str
+    info: dict[str, object]
+    info_json: str
+    initials: str
+    colour: int  # 0 to PALETTE - 1
+    avatar: str  # a safe URL, or ""
+    own_colour: str  # "#rrggbb" or "#rgb", or ""
+    is_self: bool
+
+
+def draw(member: Member, *, self_id: str) -> DrawnMember:
+    """The member as shown to whoever `self_id` is; "" is nobody."""
+    return DrawnMember(
+        id=member.id,
+        name=member.name,
+        info=member.info,
+        info_json=msgspec.json.encode(member.info).decode(),
+        initials=initials(member.name),
+        colour=palette_index(member.id),
+        avatar=safe_url(member.info.get("avatar")),
+        own_colour=safe_colour(member.info.get("color")),
+        is_self=bool(self_id) and member.id == self_id,
+    )
+
+
+def palette_index(id: str) -> int:  # noqa: A002
+    """The place of an id in the palette: FNV-1a (32 bit) of its UTF-8 bytes."""
+    value = 0x811C9DC5
+    for byte in id.encode():
+        value = (value ^ byte) * 0x01000193 & 0xFFFFFFFF
+    return value % PALETTE
+
+
+def initials(name: str) -> str:
+    """The first character of the first word and of the last; "?" where there is no word."""
+    words = [word for word in _SPACES.split(name) if word]
+    chosen = [words[0], words[-1]] if len(words) > 1 else words
+    return "".join(word[0] for word in chosen).upper() or "?"
+
+
+def safe_url(value: object) -> str:
+    """An absolute http(s) URL or a path of this site; else ""."""
+    return value if isinstance(value, str) and _URL.match(value) else ""
+
+
+def safe_colour(value: object) -> str:
+    """`#rgb` or `#rrggbb`; else ""."""
+    return value if isinstance(value, str) and _COLOUR.fullmatch(value) else ""

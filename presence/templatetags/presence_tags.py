@@ -1,0 +1,78 @@
+"""`{% load presence_tags %}`: the widget, and what it is drawn from."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, cast
+
+from django.http import HttpRequest
+from django.template import Context, Engine, Library
+
+from presence.conf import conf
+from presence.exceptions import InvalidChannel
+from presence.widget import Widget, widget_for
+
+register = Library()
+logger = logging.getLogger("presence.widget")
+
+HINT = (
+    "It was given to the widget as `channel`. If that is a variable of the page which means "
+    'something else, write {% presence_widget "presence:doc:42" %} in place of the include.'
+)
+
+
+@register.inclusion_tag("presence/widget.html", takes_context=True)
+def presence_widget(context: Context, channel: object = None) -> dict[str, Any]:
+    """The widget of `channel`, by default of PRESENCE_CHANNEL, whatever `channel` the page has.
+
+    A fragment that is cached with it ({% cache %}) must vary on the user: it holds a grant made
+    for one user, and with another's the widget shows what was cached and never goes live.
+    """
+    chosen = conf.PRESENCE_CHANNEL if channel is None else channel
+    page = cast("dict[str, Any]", context.flatten())
+    return {**page, "channel": chosen}
+
+
+@register.simple_tag(takes_context=True)
+def presence_state(context: Context, channel: object = None) -> Widget:
+    """What a widget of `channel` shows to whoever the page is for: see presence.widget.Widget.
+
+    Without a channel, that of PRESENCE_CHANNEL. A wrong one raises InvalidChannel where the
+    template engine is in debug mode; elsewhere it is logged, and the widget is empty.
+
+    Reads Redis: an async view keeps its event loop free with `sync_to_async(render)`.
+    """
+    engine = _engine(context)
+    try:
+        return widget_for(_chosen(context, channel, engine), _request(context))
+    except InvalidChannel as error:
+        message = f"{error}. {HINT}"
+        if engine.debug:
+            raise InvalidChannel(message) from error
+        logger.error("%s", message)
+        return Widget(channel="", feed="", error=message)
+
+
+def _chosen(context: Context, channel: object, engine: Engine) -> object:
+    """What was given as the channel; the default where nothing was."""
+    if "channel" in context:
+        return channel
+    # What the engine makes of a variable that is not there.
+    absent = {"", engine.string_if_invalid.replace("%s", "channel")}
+    if channel is None or (isinstance(channel, str) and channel in absent):
+        return conf.PRESENCE_CHANNEL
+    return channel
+
+
+def _request(context: Context) -> HttpRequest | None:
+    """The request that the page answers; None for a template rendered without one."""
+    request = getattr(context, "request", None)
+    if request is None:
+        request = context.get("request")
+    return request if hasattr(request, "META") else None
+
+
+def _engine(context: Context) -> Engine:
+    template = context.template
+    assert template is not None, "only there while a template is rendered"
+    return template.engine

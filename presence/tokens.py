@@ -1,0 +1,103 @@
+"""Connection and subscription tokens for Centrifugo, and grants.
+
+Takes plain values: `now` is in seconds since 1970, `lifetime` in seconds, and `user_id` is "" for
+whoever is not signed in.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+import jwt
+import msgspec
+from django.core import signing
+
+from presence.exceptions import InvalidGrant
+from presence.reading import Signed
+
+__all__ = [
+    "GRANT_LIFETIME",
+    "Grant",
+    "Issuer",
+    "make_grant",
+    "read_grant",
+]
+
+GRANT_LIFETIME: Final = 14 * 24 * 3600.0
+"""Seconds: as long as Django keeps a session by default. A page may stay in a cache or in a
+sleeping laptop for as long as its visitor would still be signed in; while it is open, every
+exchange renews the grant."""
+
+_SALT: Final = "presence.grant"
+
+
+class Grant(msgspec.Struct, frozen=True, array_like=True):
+    """That the page shown to `user_id` at `issued` may follow `channel`. Holds nothing secret."""
+
+    channel: str
+    user_id: str
+    issued: float
+
+    def check(self, *, user_id: str, now: float) -> None:
+        """Raise InvalidGrant unless it is this user's and still valid."""
+        if now - self.issued > GRANT_LIFETIME:
+            days = GRANT_LIFETIME / 86400
+            raise InvalidGrant(
+                f"The grant has expired, {days:g} days after it was made: reload the page."
+            )
+        if self.user_id != user_id:
+            raise InvalidGrant(
+                "The grant was made for another user: reload the page. (A cached page or fragment "
+                "that holds the widget must vary on the user.)"
+            )
+
+
+def make_grant(channel: str, user_id: str, *, now: float) -> str:
+    """The grant of `channel` to the user, signed with SECRET_KEY: printable ASCII."""
+    grant = Grant(channel, user_id, int(now))
+    return _signer().sign_object(msgspec.to_builtins(grant))
+
+
+def read_grant(text: str) -> Grant:
+    """The grant in `text`; whether it still counts is what `Grant.check` tells.
+
+    Raises InvalidGrant when we never signed it.
+    """
+    try:
+        return msgspec.convert(_signer().unsign_object(text), Grant)
+    except (signing.BadSignature, ValueError, msgspec.ValidationError) as error:
+        raise InvalidGrant("The grant is forged or damaged: reload the page.") from error
+
+
+class Issuer(msgspec.Struct, frozen=True, kw_only=True):
+    """Makes tokens for one user, all of the same moment: JWTs, signed with Centrifugo's secret."""
+
+    secret: str
+    user_id: str
+    info: Signed
+    now: float
+    lifetime: float
+
+    def connection(self) -> str:
+        """With which a client connects as the user."""
+        return self._sign({})
+
+    def subscription(self, feed: str) -> str:
+        """With which a connection of the user subscribes to `feed`."""
+        return self._sign({"channel": feed})
+
+    def _sign(self, more: dict[str, str]) -> str:
+        claims = {
+            "sub": self.user_id,
+            "iat": int(self.now),
+            "exp": math.ceil(self.now + self.lifetime),
+            "info": msgspec.to_builtins(self.info),
+            **more,
+        }
+        return jwt.encode(claims, self.secret, algorithm="HS256")
+
+
+def _signer() -> signing.Signer:
+    # Made anew, as override_settings may change SECRET_KEY.
+    return signing.Signer(salt=_SALT)

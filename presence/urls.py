@@ -1,0 +1,13 @@
+"""`path("presence/", include("presence.urls"))` in the site's own urls.py."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from presence import views
+
+app_name = "presence"
+urlpatterns = [
+    path("tokens/", views.tokens, name="tokens"),
+    path("snapshot/", views.snapshot, name="snapshot"),
+]

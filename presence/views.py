@@ -1,0 +1,199 @@
+"""What the widget asks for: tokens for its grants, and snapshots.
+
+Every answer is JSON and is stored nowhere; one that is no says why in `error`. Nothing redirects
+to a login page, which a script could only take for a failure that passes.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from functools import wraps
+from typing import Annotated, Any, Final
+
+import msgspec
+from django.contrib.auth.decorators import login_not_required
+from django.core.exceptions import ImproperlyConfigured
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.csrf import csrf_exempt
+
+from presence.access import authorise
+from presence.conf import conf
+from presence.exceptions import InvalidChannel, InvalidGrant, InvalidMessage, StoreError
+from presence.naming import feed_of
+from presence.snapshots import read_snapshot
+from presence.tokens import Grant, Issuer, make_grant, read_grant
+from presence.visitors import Visitor, describe, visitor_of
+
+__all__ = ["snapshot", "tokens"]
+
+logger = logging.getLogger("presence.views")
+
+MAX_GRANTS: Final = 100
+"""Widgets of one page."""
+MAX_BODY: Final = 64 * 1024
+"""Bytes: room for MAX_GRANTS grants of the longest channel names."""
+
+
+class _Asked(msgspec.Struct):
+    grants: Annotated[list[str], msgspec.Meta(min_length=1, max_length=MAX_GRANTS)]
+
+
+_asked = msgspec.json.Decoder(_Asked)
+
+
+class _No(Exception):
+    """An answer other than 200."""
+
+    def __init__(self, status: int, why: str, **more: Any) -> None:
+        super().__init__(why)
+        self.status = status
+        self.body = {"error": why, **more}
+
+
+View = Callable[[HttpRequest], HttpResponse]
+
+
+def _answers(method: str) -> Callable[[Callable[[HttpRequest], dict[str, Any]]], View]:
+    """Make a view of a function that returns what is answered to `method`, or raises _No."""
+
+    def decorate(answer: Callable[[HttpRequest], dict[str, Any]]) -> View:
+        @wraps(answer)
+        def view(request: HttpRequest) -> HttpResponse:
+            if request.method != method:
+                why = f"{request.method} is not allowed here: use {method}."
+                return _json({"error": why}, status=405, headers={"Allow": method})
+            try:
+                return _json(answer(request))
+            except _No as no:
+                return _json(no.body, status=no.status)
+
+        return login_not_required(view)
+
+    return decorate
+
+
+def _json(
+    body: dict[str, Any], *, status: int = 200, headers: dict[str, str] | None = None
+) -> HttpResponse:
+    return HttpResponse(
+        msgspec.json.encode(body),
+        content_type="application/json",
+        status=status,
+        headers={"Cache-Control": "no-store", **(headers or {})},
+    )
+
+
+# It changes nothing, and another origin cannot read what it answers.
+@csrf_exempt
+@_answers("POST")
+def tokens(request: HttpRequest) -> dict[str, Any]:
+    """Swap the grants of a page for tokens.
+
+    Asked with `{"grants": ["…"]}`, it answers `{"url": of the websocket, "connection": token,
+    "user": member or null, "channels": {channel: {"feed", "token", "grant": renewed,
+    "shown": whether oneself is to be shown at once}}, "refused": {channel: why}}`; a grant that
+    tells no channel is refused as `#<its index>`. 400 for a body of another shape, 403 when every
+    grant is refused.
+    """
+    asked = _read_asked(request)
+    visitor, now = visitor_of(request), time.time()
+    granted, refused = _sort(request, asked.grants, visitor, now)
+    if not granted:
+        raise _No(403, "Every grant was refused.", refused=refused)
+    info = describe(visitor, conf.PRESENCE_USER_INFO, now=now)
+    issuer = Issuer(
+        secret=_secret(),
+        user_id=visitor.id,
+        info=info,
+        now=now,
+        lifetime=conf.PRESENCE_TOKEN_LIFETIME,
+    )
+    return {
+        "url": conf.CENTRIFUGO_WS_URL,
+        "connection": issuer.connection(),
+        "user": {"id": visitor.id, "name": info.name, "info": info.info} if visitor.id else None,
+        "channels": {channel: _open_to(channel, issuer) for channel in granted},
+        "refused": refused,
+    }
+
+
+@_answers("GET")
+def snapshot(request: HttpRequest) -> dict[str, Any]:
+    """The snapshot of the channel of `?grant=`, and the `channel`.
+
+    400 without a grant, 403 for one that does not count, 503 while the store is down.
+    """
+    text = request.GET.get("grant")
+    if not text:
+        raise _No(400, "The query parameter `grant` is missing.")
+    try:
+        channel = _open(request, read_grant(text), visitor_of(request), time.time())
+    except InvalidGrant as error:
+        raise _No(403, str(error)) from error
+    try:
+        found = read_snapshot(channel)
+    except (StoreError, InvalidMessage) as error:
+        logger.exception("snapshot=unread channel=%s", channel)
+        raise _No(503, "Who is here cannot be read at the moment: try again.") from error
+    return {"channel": channel, **msgspec.structs.asdict(found)}
+
+
+def _read_asked(request: HttpRequest) -> _Asked:
+    body = request.read(MAX_BODY + 1)
+    if len(body) > MAX_BODY:
+        raise _No(400, f"The body has more than {MAX_BODY} bytes.")
+    try:
+        return _asked.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _No(400, f'The body must be JSON such as {{"grants": ["…"]}}: {error}') from error
+
+
+def _sort(
+    request: HttpRequest, grants: list[str], visitor: Visitor, now: float
+) -> tuple[list[str], dict[str, str]]:
+    """The channels that the grants open, and why each of the others opens none."""
+    granted: list[str] = []
+    refused: dict[str, str] = {}
+    for index, text in enumerate(grants):
+        named = f"#{index}"
+        try:
+            grant = read_grant(text)
+            named = grant.channel
+            granted.append(_open(request, grant, visitor, now))
+        except InvalidGrant as error:
+            refused[named] = str(error)
+    return granted, {named: why for named, why in refused.items() if named not in granted}
+
+
+def _open(request: HttpRequest, grant: Grant, visitor: Visitor, now: float) -> str:
+    """The channel of `grant`; raises InvalidGrant when the visitor may not see it (any more)."""
+    grant.check(user_id=visitor.id, now=now)
+    try:
+        allowed = authorise(request, grant.channel)
+    except InvalidChannel as error:
+        raise InvalidGrant(str(error)) from error
+    if not allowed:
+        raise InvalidGrant("You may not see who is in this channel.")
+    return grant.channel
+
+
+def _open_to(channel: str, issuer: Issuer) -> dict[str, Any]:
+    """What a browser needs to follow `channel`."""
+    feed = feed_of(channel)
+    return {
+        "feed": feed,
+        "token": issuer.subscription(feed),
+        "grant": make_grant(channel, issuer.user_id, now=issuer.now),
+        "shown": bool(issuer.user_id) and feed == channel,
+    }
+
+
+def _secret() -> str:
+    secret = conf.CENTRIFUGO_TOKEN_SECRET
+    if not secret:
+        raise ImproperlyConfigured(
+            "CENTRIFUGO_TOKEN_SECRET is empty: set it to Centrifugo's client.token.hmac_secret_key."
+        )
+    return secret

@@ -1,0 +1,112 @@
+"""Who a request comes from, and what others get to see of them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, Final
+
+from django.core.exceptions import ImproperlyConfigured, SynchronousOnlyOperation
+from django.core.serializers.json import DjangoJSONEncoder
+from django.http import HttpRequest
+from django.utils.crypto import salted_hmac
+
+from presence.conf import UserInfo
+from presence.reading import Signed
+
+__all__ = ["MAX_NAME", "Visitor", "describe", "visitor_of"]
+
+MAX_NAME: Final = 200
+"""Characters of a name that are signed; the rest is cut off."""
+
+_SALT: Final = "presence.anonymous"
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """`id` is the primary key of the signed-in `user`; "" and None for the anonymous, who have
+    an `anonymous` id instead where their session has a key."""
+
+    id: str = ""
+    user: Any = None
+    anonymous: str = ""
+
+    @property
+    def shown_as(self) -> str:
+        """The id that a member which is this visitor has; "" where none can be."""
+        return self.id or self.anonymous
+
+
+def visitor_of(request: HttpRequest) -> Visitor:
+    """Who sent `request`; anonymous where there is no authentication. Never makes a session.
+
+    Raises SynchronousOnlyOperation in an async view that has not loaded its user.
+    """
+    user = _user_of(request)
+    key = getattr(user, "pk", None)
+    if getattr(user, "is_authenticated", False) and key not in (None, ""):
+        return Visitor(id=str(key), user=user)
+    # After the user was looked up: that replaces a made-up key in the cookie by None.
+    session_key = getattr(getattr(request, "session", None), "session_key", None)
+    if not session_key:
+        return Visitor()
+    digest = salted_hmac(_SALT, session_key, algorithm="sha256").hexdigest()
+    return Visitor(anonymous=f"anon_{digest[:16]}")
+
+
+def _user_of(request: HttpRequest) -> Any:
+    user = getattr(request, "user", None)
+    try:
+        getattr(user, "is_authenticated", False)  # A lazy user is loaded now.
+    except SynchronousOnlyOperation:
+        # `await request.auser()` loads the user, but not for request.user.
+        loaded = getattr(request, "_acached_user", None)
+        if loaded is None:
+            raise
+        return loaded
+    return user
+
+
+def describe(visitor: Visitor, user_info: UserInfo | None, *, now: float) -> Signed:
+    """What is signed into the visitor's tokens at `now`, seconds since 1970.
+
+    `user_info` is PRESENCE_USER_INFO: the `name` it gives (default: the full name, else the
+    username, never an e-mail address) and all the rest, which becomes `info`. Raises
+    ImproperlyConfigured when it gives something else than a dict of JSON.
+    """
+    if visitor.user is None:
+        return Signed(iat=now, anonymous=visitor.anonymous)
+    info = _json_of(user_info(visitor.user)) if user_info else {}
+    name = _clean(str(info.pop("name", None) or "")) or _default_name(visitor)
+    return Signed(name=name, info=info, iat=now)
+
+
+def _default_name(visitor: Visitor) -> str:
+    for source in ("get_full_name", "get_username"):
+        read = getattr(visitor.user, source, None)
+        name = _clean(str(read())) if callable(read) else ""
+        if name:
+            return f"User {visitor.id}" if "@" in name else name
+    return f"User {visitor.id}"
+
+
+def _clean(name: str) -> str:
+    """The name on one line, cut to MAX_NAME, without halves of characters, which no UTF-8 has."""
+    return " ".join(name.encode("utf-8", "replace").decode().split())[:MAX_NAME]
+
+
+def _json_of(info: object) -> dict[str, Any]:
+    try:
+        value = json.loads(json.dumps(info, cls=DjangoJSONEncoder, allow_nan=False))
+        json.dumps(value, ensure_ascii=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ImproperlyConfigured(
+            f"PRESENCE_USER_INFO gave something that is not JSON ({error}): let it return a dict "
+            "of texts, numbers, lists and dicts."
+        ) from error
+    if not isinstance(value, dict):
+        raise ImproperlyConfigured(
+            f"PRESENCE_USER_INFO gave a {type(info).__name__}: let it return a dict such as "
+            '{"name": "Ada", "avatar": "/a/42.png"}.'
+        )
+    return value

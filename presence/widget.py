@@ -1,0 +1,146 @@
+"""What the widget's template is given.
+
+A page never fails because Redis is down, and says what is wrong where the site is set up wrongly.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+from django.core.exceptions import ImproperlyConfigured, SynchronousOnlyOperation
+from django.http import HttpRequest
+from django.urls import NoReverseMatch, reverse
+
+from presence.access import authorise
+from presence.conf import conf
+from presence.drawing import DrawnMember, draw
+from presence.naming import feed_of, validate_channel
+from presence.roster import Position, Snapshot
+from presence.snapshots import read_snapshot
+from presence.tokens import make_grant
+from presence.visitors import Visitor, visitor_of
+
+__all__ = ["Widget", "widget_for"]
+
+logger = logging.getLogger("presence.widget")
+
+NO_URLS: Final = (
+    "This list is not live: the site's urls.py lacks the line "
+    'path("presence/", include("presence.urls")).'
+)
+NOT_LOADED: Final = (
+    "This list is not live: an async view rendered it before its user was loaded. "
+    "Let the view call `await sync_to_async(render)(request, …)`, or `await request.auser()` first."
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Widget:
+    """What `{% presence_state channel as presence %}` gives; times in seconds.
+
+    `live` says whether scripts can take over; only then is there a grant, are there URLs.
+    `denied`: the visitor may not see this, and nothing is shown. `error` is for whoever runs the
+    site. `age` is None where nothing is known yet.
+    """
+
+    channel: str
+    feed: str
+    epoch: str = ""
+    version: int = 0
+    members: tuple[DrawnMember, ...] = ()
+    listed: bool = True
+    total: int = 0
+    anonymous: int = 0
+    age: float | None = None
+    every: float = 0.0
+    position: Position | None = None
+    grant: str = ""
+    tokens_url: str = ""
+    snapshot_url: str = ""
+    live: bool = False
+    user_id: str = ""
+    denied: bool = False
+    error: str = ""
+
+
+def widget_for(named: object, request: HttpRequest | None) -> Widget:
+    """The widget of the channel `named` for whoever sent `request`.
+
+    Static and nobody's own where there is no request, or where its user cannot be told. Raises
+    InvalidChannel for what cannot be a channel or is not polled.
+    """
+    # A literal of a template is marked safe, and would not be escaped: adding "" makes it plain.
+    channel = validate_channel(named) + ""
+    visitor, allowed, error = _admit(channel, request)
+    feed = feed_of(channel)
+    if not allowed:
+        return Widget(channel=channel, feed=feed, denied=True, error=error)
+    found = _read(channel, request)
+    tokens_url, snapshot_url = _urls() if visitor else ("", "")
+    live = bool(tokens_url)
+    shown_as, user_id = (visitor.shown_as, visitor.id) if visitor else ("", "")
+    return Widget(
+        channel=channel,
+        feed=feed,
+        epoch=found.epoch,
+        version=found.version,
+        members=tuple(draw(member, self_id=shown_as) for member in found.members),
+        listed=found.listed,
+        total=found.total,
+        anonymous=found.anonymous,
+        age=found.age,
+        every=found.every,
+        position=found.position,
+        grant=make_grant(channel, user_id, now=time.time()) if live else "",
+        tokens_url=tokens_url,
+        snapshot_url=snapshot_url,
+        live=live,
+        user_id=user_id,
+        error=error if live or not visitor else NO_URLS,
+    )
+
+
+def _admit(channel: str, request: HttpRequest | None) -> tuple[Visitor | None, bool, str]:
+    """Who asks (None: cannot be told), whether they may see the channel, and what is wrong."""
+    if request is None:
+        return None, authorise(None, channel), ""
+    try:
+        return visitor_of(request), authorise(request, channel), ""
+    except SynchronousOnlyOperation:
+        _warn_once(NOT_LOADED)
+        return None, authorise(None, channel), NOT_LOADED
+
+
+def _read(channel: str, request: HttpRequest | None) -> Snapshot:
+    """The snapshot; an empty one while it cannot be read, which scripts then fill."""
+    nothing = Snapshot(every=conf.PRESENCE_INTERVAL)
+    # The other widgets of the page would wait for the same time-out again.
+    if getattr(request, "_presence_store_down", False):
+        return nothing
+    try:
+        return read_snapshot(channel)
+    except ImproperlyConfigured:
+        raise
+    except Exception:
+        logger.exception("snapshot=unread channel=%s", channel)
+        if request is not None:
+            request._presence_store_down = True  # type: ignore[attr-defined]
+        return nothing
+
+
+def _urls() -> tuple[str, str]:
+    """The URLs of the two views; empty where the site does not include them."""
+    try:
+        return reverse("presence:tokens"), reverse("presence:snapshot")
+    except NoReverseMatch:
+        _warn_once(NO_URLS)
+        return "", ""
+
+
+@lru_cache
+def _warn_once(text: str) -> None:
+    logger.warning("%s", text)
