@@ -1,7 +1,5 @@
 """URLs of the demo site."""
 
-from importlib.util import find_spec
-
 from django.contrib import admin
 from django.urls import include, path
 
@@ -12,8 +10,6 @@ urlpatterns = [
     path("rooms/<slug:slug>/", views.room, name="room"),
     path("sign-in/<slug:username>/", views.sign_in, name="sign-in"),
     path("sign-out/", views.sign_out, name="sign-out"),
+    path("presence/", include("presence.urls")),
     path("admin/", admin.site.urls),
 ]
-
-if find_spec("presence.urls"):
-    urlpatterns.append(path("presence/", include("presence.urls")))
