@@ -91,19 +91,20 @@ def _default_name(visitor: Visitor) -> str:
 
 
 def _clean(name: str) -> str:
-    """The name on one line, cut to MAX_NAME, without halves of characters, which no UTF-8 has."""
-    return " ".join(name.encode("utf-8", "replace").decode().split())[:MAX_NAME]
+    """The name on one line, cut to MAX_NAME."""
+    return " ".join(name.split())[:MAX_NAME]
 
 
 def _json_of(info: object) -> dict[str, Any]:
     try:
-        value = json.loads(json.dumps(info, cls=DjangoJSONEncoder, allow_nan=False))
-        json.dumps(value, ensure_ascii=False).encode()
+        text = json.dumps(info, cls=DjangoJSONEncoder, allow_nan=False, ensure_ascii=False)
     except (TypeError, ValueError, RecursionError) as error:
         raise ImproperlyConfigured(
             f"PRESENCE_USER_INFO gave something that is not JSON ({error}): let it return a dict "
             "of texts, numbers, lists and dicts."
         ) from error
+    # Half a surrogate pair, which Python can hold and nobody else can read, becomes "?".
+    value = json.loads(text.encode("utf-8", "replace"))
     if not isinstance(value, dict):
         raise ImproperlyConfigured(
             f"PRESENCE_USER_INFO gave a {type(info).__name__}: let it return a dict such as "

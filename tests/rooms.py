@@ -1,0 +1,34 @@
+"""Rooms with people in them, as a sync leaves them in a store."""
+
+from __future__ import annotations
+
+from presence.backends.base import RosterStore
+from presence.plan import Rules, plan
+from presence.roster import Member, Position, Roster
+
+STREAM = Position(7, "StBPPVJn")
+
+
+def fill(
+    store: RosterStore,
+    channel: str,
+    *members: Member,
+    anonymous: int = 0,
+    list_limit: int = 200,
+    position: Position | None = STREAM,
+) -> None:
+    """Make `members` the first roster of `channel`: version 1 of the epoch "e1"."""
+    loaded = store.load([channel])
+    commit = plan(
+        loaded.states[channel],
+        Roster(),
+        Roster({member.id: member for member in members}, anonymous),
+        digest=b"seen",
+        run=loaded.run,
+        now=loaded.now,
+        rules=Rules(list_limit=list_limit),
+        new_epoch=lambda: "e1",
+    )
+    store.touch([channel], loaded.now)
+    assert store.commit([commit]) == [True]
+    assert store.acknowledge([(channel, commit.pending, position)], loaded.now) == [True]

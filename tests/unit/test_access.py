@@ -1,0 +1,82 @@
+"""Who may see a channel, and which channels there are."""
+
+from __future__ import annotations
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured, PermissionDenied
+from django.http import HttpRequest
+from django.test import RequestFactory, override_settings
+
+from presence.access import authorise
+from presence.exceptions import InvalidChannel
+
+REQUEST = RequestFactory().get("/")
+
+
+def only_rooms(request: HttpRequest, channel: str) -> bool:
+    assert request is REQUEST
+    return channel.startswith("presence:room:")
+
+
+def forbid(request: HttpRequest, channel: str) -> bool:
+    raise PermissionDenied
+
+
+async def later(request: HttpRequest, channel: str) -> bool:
+    return False
+
+
+def test_without_the_setting_everybody_may():
+    assert authorise(REQUEST, "presence:doc:42")
+    assert authorise(None, "presence:doc:42")
+
+
+def test_the_setting_decides():
+    with override_settings(PRESENCE_AUTHORIZE=only_rooms):
+        assert authorise(REQUEST, "presence:room:1")
+        assert not authorise(REQUEST, "presence:doc:42")
+    with override_settings(PRESENCE_AUTHORIZE=f"{__name__}.forbid"):
+        assert not authorise(REQUEST, "presence:room:1")
+
+
+@override_settings(PRESENCE_AUTHORIZE=only_rooms)
+def test_with_the_setting_nobody_may_without_a_request():
+    assert not authorise(None, "presence:room:1")
+
+
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")
+@override_settings(PRESENCE_AUTHORIZE=later)
+def test_an_async_function_is_not_taken_for_a_yes():
+    with pytest.raises(ImproperlyConfigured, match="PRESENCE_AUTHORIZE is an async function"):
+        authorise(REQUEST, "presence:room:1")
+
+
+@pytest.mark.parametrize(
+    ("channel", "why"),
+    [
+        ("presence:a b", "without spaces"),
+        ("presence:a\x00b", "printable ASCII"),
+        ("presence:a\nb", "printable ASCII"),
+        ("presence:" + "x" * 291, "300 characters"),
+        ("presence:zoë", "printable ASCII"),
+        ("", "is empty"),
+        ("roster:chat:1", "lies in"),
+    ],
+)
+def test_what_cannot_be_a_channel(channel: str, why: str):
+    with pytest.raises(InvalidChannel, match=why):
+        authorise(REQUEST, channel)
+
+
+@pytest.mark.parametrize(("channel", "add"), [("chat:1", "'chat:[*]'"), ("lobby", "'lobby'")])
+def test_a_channel_that_is_not_polled_names_the_setting(channel: str, add: str):
+    with pytest.raises(InvalidChannel, match=f"PRESENCE_CHANNELS .* such as {add}"):
+        authorise(REQUEST, channel)
+    with override_settings(PRESENCE_CHANNELS=["presence:*", "{chat,lob}*"]):
+        assert authorise(REQUEST, channel)
+
+
+@override_settings(PRESENCE_CHANNELS=["presence:[a"])
+def test_a_pattern_that_is_none_names_the_setting():
+    with pytest.raises(ImproperlyConfigured, match="PRESENCE_CHANNELS: Pattern"):
+        authorise(REQUEST, "presence:a")

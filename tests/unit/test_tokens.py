@@ -1,0 +1,102 @@
+"""Grants, and the tokens they are swapped for."""
+
+from __future__ import annotations
+
+import jwt
+import pytest
+from django.core import signing
+from django.test import override_settings
+
+from presence.exceptions import InvalidGrant
+from presence.reading import Signed
+from presence.tokens import GRANT_LIFETIME, Issuer, make_grant, read_grant
+
+NOW = 1_700_000_000.75
+SECRET = "a-secret-of-thirty-two-bytes-or-more"
+
+
+def issuer(user_id: str = "42", info: Signed | None = None) -> Issuer:
+    info = info or Signed(name="Ada", info={"color": "#fff"}, iat=NOW)
+    return Issuer(secret=SECRET, user_id=user_id, info=info, now=NOW, lifetime=60.5)
+
+
+def claims(token: str) -> dict[str, object]:
+    assert jwt.get_unverified_header(token)["alg"] == "HS256"
+    return jwt.decode(token, SECRET, ["HS256"], options={"verify_exp": False})
+
+
+def test_a_connection_token_says_who_and_until_when():
+    assert claims(issuer().connection()) == {
+        "sub": "42",
+        "iat": 1_700_000_000,
+        "exp": 1_700_000_062,
+        "info": {"name": "Ada", "info": {"color": "#fff"}, "iat": NOW},
+    }
+
+
+def test_a_subscription_token_names_its_feed():
+    made = claims(issuer().subscription("roster:chat:1"))
+    assert made.pop("channel") == "roster:chat:1"
+    assert made == claims(issuer().connection())
+
+
+def test_the_anonymous_have_an_empty_sub():
+    made = claims(issuer("", Signed(iat=NOW, anonymous="anon_0123")).connection())
+    assert made["sub"] == ""
+    assert made["info"] == {"iat": NOW, "anonymous": "anon_0123"}
+
+
+def test_a_grant_opens_its_channel_to_its_user_for_its_lifetime():
+    grant = read_grant(make_grant("presence:doc:42", "42", now=NOW))
+    assert (grant.channel, grant.user_id) == ("presence:doc:42", "42")
+    grant.check(user_id="42", now=NOW)
+    grant.check(user_id="42", now=NOW + GRANT_LIFETIME - 1)
+
+
+def test_an_expired_grant():
+    grant = read_grant(make_grant("presence:doc:42", "42", now=NOW))
+    with pytest.raises(InvalidGrant, match="expired, 14 days"):
+        grant.check(user_id="42", now=NOW + GRANT_LIFETIME + 1)
+
+
+@pytest.mark.parametrize(("made_for", "used_by"), [("42", "43"), ("42", ""), ("", "42")])
+def test_a_grant_for_another_user(made_for: str, used_by: str):
+    grant = read_grant(make_grant("presence:doc:42", made_for, now=NOW))
+    with pytest.raises(InvalidGrant, match="another user"):
+        grant.check(user_id=used_by, now=NOW)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        ":",
+        "x" * 10_000,
+        "é:\ud800",
+        signing.dumps(["presence:doc:42", "42", NOW]),
+        signing.Signer(salt="other").sign_object(["presence:doc:42", "42", int(NOW)]),
+        signing.Signer(salt="presence.grant").sign_object({"of": "another release"}),
+        signing.Signer(salt="presence.grant").sign("not JSON"),
+        make_grant("presence:doc:42", "42", now=NOW)[:-1],
+        "W" + make_grant("presence:doc:42", "42", now=NOW),
+    ],
+)
+def test_a_forged_grant(text: str):
+    with pytest.raises(InvalidGrant, match="forged"):
+        read_grant(text)
+
+
+def test_a_grant_of_another_secret_key_counts_only_while_that_is_a_fallback():
+    with override_settings(SECRET_KEY="the-key-of-before"):
+        grant = make_grant("presence:doc:42", "42", now=NOW)
+    with pytest.raises(InvalidGrant, match="forged"):
+        read_grant(grant)
+    with override_settings(SECRET_KEY_FALLBACKS=["the-key-of-before"]):
+        assert read_grant(grant).channel == "presence:doc:42"
+
+
+def test_a_hundred_grants_of_the_longest_names_fit_into_a_request():
+    from presence.views import MAX_BODY, MAX_GRANTS
+
+    grant = make_grant("presence:" + "x" * 239, "1" * 36, now=NOW)
+    assert MAX_GRANTS * (len(grant) + 4) < MAX_BODY

@@ -1,0 +1,126 @@
+"""Who a request comes from, and what is signed about them."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import AnonymousUser, User
+from django.core.exceptions import ImproperlyConfigured
+from django.http import HttpRequest
+from django.test import RequestFactory
+from django.utils.translation import gettext_lazy
+
+from presence.reading import Signed
+from presence.visitors import MAX_NAME, Visitor, describe, visitor_of
+
+KEY = "a-session-key-of-32-characters--"
+
+
+def request_of(user: object = None, session_key: str | None = None) -> HttpRequest:
+    request = RequestFactory().get("/")
+    request.user = user or AnonymousUser()  # type: ignore[assignment]
+    request.session = SimpleNamespace(session_key=session_key)  # type: ignore[assignment]
+    return request
+
+
+def described(user: User, user_info: Any = None) -> Signed:
+    return describe(Visitor(id=str(user.pk), user=user), user_info, now=5.0)
+
+
+def test_the_id_of_a_user_is_their_primary_key_as_text():
+    user = User(pk=42, username="ada")
+    assert visitor_of(request_of(user, KEY)) == Visitor(id="42", user=user)
+
+
+def test_an_anonymous_visitor_with_a_session_has_an_id_that_does_not_tell_its_key():
+    visitor = visitor_of(request_of(session_key=KEY))
+    assert visitor.id == ""
+    assert visitor.anonymous.startswith("anon_")
+    assert len(visitor.anonymous) == len("anon_") + 16
+    assert KEY not in visitor.anonymous
+    assert visitor == visitor_of(request_of(session_key=KEY))
+    assert visitor != visitor_of(request_of(session_key=KEY[::-1]))
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        RequestFactory().get("/"),
+        request_of(),
+        request_of(SimpleNamespace(is_authenticated=True, pk=None)),
+        request_of(SimpleNamespace(is_authenticated=True)),
+    ],
+    ids=["no middleware", "no session", "user without a key", "no primary key at all"],
+)
+def test_whoever_cannot_be_told_is_anonymous(request_: HttpRequest):
+    assert visitor_of(request_) == Visitor()
+
+
+def test_what_is_signed_about_the_anonymous_is_their_id_alone():
+    assert describe(Visitor(anonymous="anon_1"), None, now=5.0) == Signed(
+        iat=5.0, anonymous="anon_1"
+    )
+
+
+@pytest.mark.parametrize(
+    ("fields", "name"),
+    [
+        ({"first_name": "Ada", "last_name": "Lovelace"}, "Ada Lovelace"),
+        ({}, "ada"),
+        ({"username": "ada@example.org"}, "User 42"),
+        ({"first_name": "ada@example.org"}, "User 42"),
+        ({"username": ""}, "User 42"),
+        ({"first_name": " Ada\n", "last_name": "\tKing  Noel"}, "Ada King Noel"),
+        ({"first_name": "<script>alert(1)</script>"}, "<script>alert(1)</script>"),
+    ],
+)
+def test_the_default_name(fields: dict[str, str], name: str):
+    user = User(**{"pk": 42, "username": "ada", **fields})
+    assert described(user) == Signed(name=name, iat=5.0)
+
+
+def test_a_user_of_another_making_goes_by_their_id():
+    visitor = Visitor(id="7", user=SimpleNamespace())
+    assert describe(visitor, None, now=5.0).name == "User 7"
+
+
+def test_user_info_gives_the_name_and_the_rest():
+    info = {"name": "@ada", "avatar": "/a/42.png", "tags": ("x",), "role": gettext_lazy("Yes")}
+    signed = described(User(pk=42), lambda user: info)
+    rest = {"avatar": "/a/42.png", "tags": ["x"], "role": "Yes"}
+    assert signed == Signed(name="@ada", info=rest, iat=5.0)
+    assert "name" in info, "what the site gave is left alone"
+
+
+@pytest.mark.parametrize("name", [None, "", "  "])
+def test_user_info_without_a_name_leaves_the_default(name: str | None):
+    signed = described(User(pk=42, username="ada"), lambda user: {"name": name, "color": "#fff"})
+    assert (signed.name, signed.info) == ("ada", {"color": "#fff"})
+
+
+def test_an_absurd_name_is_cut():
+    assert described(User(pk=42), lambda user: {"name": "x" * 10_000}).name == "x" * MAX_NAME
+
+
+def test_half_a_character_does_not_reach_the_token():
+    signed = described(User(pk=42), lambda user: {"name": "A\ud800da", "is": ["\udfff"]})
+    assert signed == Signed(name="A?da", info={"is": ["?"]}, iat=5.0)
+
+
+@pytest.mark.parametrize(
+    "info",
+    [
+        object(),
+        {"when": object()},
+        {"ratio": float("nan")},
+        {("a", "b"): 1},
+        ["name"],
+        None,
+        "Ada",
+    ],
+)
+def test_user_info_that_is_no_dict_of_json_names_the_setting(info: object):
+    with pytest.raises(ImproperlyConfigured, match="PRESENCE_USER_INFO gave"):
+        described(User(pk=42), lambda user: info)
