@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -27,6 +27,9 @@ __all__ = [
     "diff",
     "hold_leaves",
 ]
+
+
+Count = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class Member(msgspec.Struct, frozen=True):
@@ -84,24 +87,24 @@ class Snapshot(msgspec.Struct, frozen=True):
     position: Position | None = None
 
 
-class Diff(msgspec.Struct, frozen=True, tag_field="type", tag="presence.diff"):
+class Diff(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="presence.diff"):
     """What takes version `base` to `version`. Of a counted room it carries the counts alone."""
 
     epoch: str
-    base: int
-    version: int
+    base: Count
+    version: Count
     joins: list[Member] = []
     leaves: list[str] = []
     updates: list[Member] = []
-    total: int = 0
-    anonymous: int = 0
+    total: Count
+    anonymous: Count
 
 
 class Reload(msgspec.Struct, frozen=True, tag_field="type", tag="presence.reload"):
     """Fetch the snapshot, at a random moment in the next `within` seconds."""
 
     epoch: str
-    version: int
+    version: Count
     within: float
 
 
@@ -135,9 +138,9 @@ class Change(msgspec.Struct, frozen=True):
 class Leaving(msgspec.Struct, frozen=True):
     """Who is not seen any more but not yet believed gone.
 
-    `members` maps an id to the time of the first poll that missed it. `anonymous` holds the
-    higher counts of before, falling, each with the time of the first poll that found fewer;
-    `count` is what the last poll found.
+    `members` maps an id to the time of the first believed poll that missed it. `anonymous` holds
+    the higher counts of before, falling, each with the time of the first such poll that found
+    fewer; `count` is what the last poll found.
     """
 
     members: dict[str, float] = {}
@@ -167,9 +170,10 @@ def hold_leaves(
     """The roster to commit when `seen` was read at `now` and `old` is the one committed.
 
     A member of `old` that is missing stays until it has been missing for `grace` seconds, counted
-    from the first poll that missed it; with `believe` False it stays in any case. The anonymous
-    count is, in the same way, the highest of the last `grace` seconds. The order is that of
-    arrival: known members first, then those who joined, by id.
+    from the first believed poll that missed it; with `believe` False it stays in any case, and a
+    count begun starts anew. The anonymous count is, in the same way, the highest of the last
+    `grace` seconds. The order is that of arrival: known members first, then those who joined, by
+    id. A clock that was set back makes nobody stay longer than `grace` from then on.
     """
     members: dict[str, Member] = {}
     issued: dict[str, float] = {}
@@ -181,7 +185,7 @@ def hold_leaves(
             members[key] = seen.members[key] if newer else member
             issued[key] = max(seen.issued.get(key, 0.0), known_at)
             continue
-        since = leaving.members.get(key, now)
+        since = min(leaving.members.get(key, now), now) if believe else now
         if believe and now - since >= grace:
             continue
         members[key], issued[key], missing[key] = member, known_at, since
@@ -197,7 +201,7 @@ def _hold_count(
     """The anonymous count to show, and the higher counts that are still held."""
     count = seen.anonymous
     last = leaving.count if leaving.anonymous else old.anonymous
-    held = [*leaving.anonymous, (now, last)]
+    held = [(min(t, now) if believe else now, n) for t, n in leaving.anonymous] + [(now, last)]
     held = [(t, n) for t, n in held if n > count and not (believe and now - t >= grace)]
     return (held[0][1] if held else count), held
 
