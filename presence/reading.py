@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from presence import wire
 from presence.exceptions import CentrifugoAnswerError
 from presence.roster import Member, Roster
 
@@ -52,10 +53,11 @@ def read_presence(raw: bytes, *, anonymous: AnonymousMode = "count") -> tuple[Ro
     """The roster that a presence reply (`{"presence": {client: info}}`) shows, by id, and the
     number of its connections.
 
-    Connections of one user are one member; of several the newest signed info wins. What the
-    token of the subscription says comes before what the token of the connection says. A user of
-    whom neither tells a name goes by their id. Raises CentrifugoAnswerError when the reply is
-    not a presence reply.
+    Connections of one user are one member; of several the newest signed info wins, of equally new
+    ones one with a name, else that which sorts last: client ids would choose anew at every
+    reconnect. What the token of the subscription says comes before what the token of the
+    connection says. A user of whom neither tells a name goes by their id. Raises
+    CentrifugoAnswerError when the reply is not a presence reply.
     """
     try:
         connections = _reply.decode(raw).presence
@@ -76,18 +78,24 @@ def read_presence(raw: bytes, *, anonymous: AnonymousMode = "count") -> tuple[Ro
                 visitors.add(visitor)
                 continue
             key, name = visitor, signed.name or "Anonymous"
-        if key not in members or signed.iat > issued[key]:
-            members[key] = Member(key, name, signed.info)
-            issued[key] = signed.iat
+        member = Member(key, name, signed.info)
+        if key not in members or _newer(member, signed.iat, members[key], issued[key]):
+            members[key], issued[key] = member, signed.iat
     count = len(visitors) if anonymous == "count" else 0
     return Roster(members, count, issued), len(connections)
+
+
+def _newer(one: Member, at: float, other: Member, other_at: float) -> bool:
+    if at != other_at or one == other:
+        return at > other_at
+    return (one.name != one.id, wire.encode(one)) > (other.name != other.id, wire.encode(other))
 
 
 def _signed_info(connection: _Connection) -> Signed:
     for raw in (connection.chan_info, connection.conn_info):
         try:
             signed = _signed.decode(raw)
-        except msgspec.ValidationError:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             continue  # Info of another shape: a token that the site made for its own use.
         if signed != _NOBODY:
             return signed
