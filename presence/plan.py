@@ -34,7 +34,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def occupied(self) -> bool:
         """Whether somebody is here, or is leaving, or something is unfinished."""
-        return bool(self.total or self.anonymous or self.leaving or self.pending)
+        unfinished = self.leaving or self.pending or self.unsignalled
+        return bool(self.total or self.anonymous or unfinished)
 
 
 class Commit(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,7 +111,9 @@ def plan(
         "change": change,
         "held": len(still_leaving.members),
     }
-    if not (change or first or reborn):
+    listed = _listed(roster.total, was_listed=state.listed, limit=rules.list_limit)
+    switched = listed != state.listed and not first
+    if not (change or first or reborn or switched):
         return Commit(
             epoch=state.epoch,
             version=state.version,
@@ -122,9 +125,8 @@ def plan(
     fresh = first or reborn
     epoch = new_epoch() if fresh else state.epoch
     version = 1 if fresh else state.version + 1
-    listed = _listed(roster.total, was_listed=state.listed, limit=rules.list_limit)
     publication = _publication(change, epoch, version, listed)
-    if reborn or (not first and listed != state.listed):
+    if reborn or switched:
         publication = b""
     if not publication or len(publication) > wire.MAX_PUBLICATION:
         publication = wire.encode(Reload(epoch, version, reload_within(roster)))

@@ -134,7 +134,7 @@ class MemoryStore(RosterStore):
 
     def _sweep(self, channel: str, polled: float) -> bool:
         state = self._states.get(channel, State(channel=channel))
-        if state.occupied or state.unsignalled or self._polled.get(channel) != polled:
+        if state.occupied or self._polled.get(channel) != polled:
             return False
         for kept in (self._states, self._rosters, self._snapshots, self._polled):
             kept.pop(channel, None)
