@@ -120,17 +120,17 @@ class Batch:
         self, loaded: Loaded, state: State, stored: bytes, raw: bytes, seen: bytes
     ) -> Commit | None:
         roster, connections = read_presence(raw, anonymous=self._anonymous)
+        partial = False
+        if connections < self._survey.clients.get(state.channel, 0):
+            roster, seen, partial = self._read_again(state.channel)
         watched = naming.feed_of(state.channel) in self._survey.clients
         if not state.rev and not roster.occupied and not watched:
             return None
-        partial = connections < self._survey.clients.get(state.channel, 0) and self._is_partial(
-            state.channel
-        )
         return plan(
             state,
             wire.decode(stored, Roster) if stored else Roster(),
             roster,
-            digest=b"" if partial else seen,
+            digest=seen,
             run=loaded.run,
             now=loaded.now,
             rules=self._rules,
@@ -138,28 +138,23 @@ class Batch:
             new_epoch=new_epoch,
         )
 
-    def _is_partial(self, channel: str) -> bool:
-        """Whether Centrifugo still counts more clients than it shows, asked again just now.
+    def _read_again(self, channel: str) -> tuple[Roster, bytes, bool]:
+        """The roster shown now, the digest of the reply, and whether it is a partial one.
 
-        Asked again, because somebody may have left between the survey and the poll.
+        Partial is what shows fewer clients than Centrifugo counts. Both are asked anew, together:
+        since the survey somebody may have left, or a partial answer may have become whole.
         """
         with self._report.timed("read", self._clock):
-            survey = self._gateway.survey([naming.escape(channel)])
-            (reply,) = self._gateway.presence([channel])
-        if isinstance(reply, CentrifugoError):
-            raise reply
-        _, connections = read_presence(bytes(reply), anonymous=self._anonymous)
-        counted = survey.clients.get(channel, 0)
+            raw, counted = self._gateway.recount(channel)
+        roster, connections = read_presence(raw, anonymous=self._anonymous)
         if connections >= counted:
-            return False
-        self._report.failed(
-            CentrifugoAnswerError(
-                f"a partial answer: {connections} clients shown, {counted} counted; nobody is "
-                "taken for gone"
-            ),
-            channel,
+            return roster, digest(raw, self._fingerprint), False
+        error = CentrifugoAnswerError(
+            f"a partial answer: {connections} clients shown, {counted} counted; nobody is taken "
+            "for gone"
         )
-        return True
+        self._report.failed(error, channel)
+        return roster, b"", True
 
     def _with_positions(self, loaded: Loaded, commits: list[Commit]) -> list[Commit]:
         """Ask for the stream's position where the commit publishes nothing that would tell it.

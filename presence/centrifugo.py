@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 import cent
 import msgspec
@@ -24,7 +25,7 @@ from cent.exceptions import (
     CentUnauthorizedError,
 )
 
-from presence import replies
+from presence import naming, replies
 from presence.deadline import DeadlineSession
 from presence.exceptions import (
     CentrifugoAnswerError,
@@ -61,6 +62,7 @@ _BROKEN_OFF = (
     urllib3.exceptions.HTTPError,
     OSError,
     ValueError,
+    RecursionError,
 )
 """What else cent lets through: an answer that stops half way or cannot be decompressed."""
 
@@ -91,7 +93,8 @@ class Gateway:
         self._client = cent.Client(
             url, key, timeout=timeout, session=DeadlineSession(timeout, clock)
         )
-        self._url = url
+        parts = urlsplit(url)
+        self._url = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()  # no password
 
     def survey(self, patterns: Sequence[str]) -> Survey:
         """The nodes, and the active channels that match any of the `patterns`."""
@@ -115,6 +118,17 @@ class Gateway:
     def presence(self, channels: Sequence[str]) -> list[Reply]:
         """The raw presence reply of each channel."""
         return self._replies([cent.PresenceRequest(channel=c) for c in channels], parallel=True)
+
+    def recount(self, channel: str) -> tuple[bytes, int]:
+        """The raw presence reply of one channel, and its number of clients at the same moment."""
+        pattern = naming.escape(channel)
+        asked: list[CentRequest[Any]] = [
+            cent.ChannelsRequest(pattern=pattern),
+            cent.PresenceRequest(channel=channel),
+        ]
+        listing, shown = (replies.result(reply) for reply in self._replies(asked))
+        counted = replies.decode(listing, replies.Channels).channels.get(channel)
+        return bytes(shown), counted.num_clients if counted else 0
 
     def positions(self, feeds: Sequence[str]) -> list[Position | CentrifugoError]:
         """The top of each feed's stream; asking creates the stream where there is none."""
@@ -159,13 +173,7 @@ class Gateway:
             ) from error
         except CentrifugoError:
             raise
-        except (
-            CentError,
-            requests.RequestException,
-            urllib3.exceptions.HTTPError,
-            OSError,
-            ValueError,
-        ) as error:
+        except _BROKEN_OFF as error:
             raise CentrifugoAnswerError(
                 f"Centrifugo at {self._url} broke off its answer ({type(error).__name__}: {error})"
             ) from error
