@@ -110,7 +110,10 @@ def _compiled(pattern: str) -> re.Pattern[str]:
         parts.append(_translate(text, inside=depth > 0))
     if depth:
         raise ValueError(f"Pattern {pattern!r} has a '{{' or '}}' without its partner")
-    return re.compile("".join(parts), re.DOTALL)
+    try:
+        return re.compile("".join(parts), re.DOTALL)
+    except re.error as error:
+        raise ValueError(f"Pattern {pattern!r} is malformed: {error}") from error
 
 
 _TOKEN = re.compile(r"\\.|\[[^\]]+\]|[^\[\\]", re.DOTALL)

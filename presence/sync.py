@@ -112,7 +112,7 @@ class Sync:
             Delivery(self._store, self._gateway, self._announce, report, clock=self._clock),
             report,
             survey=survey,
-            believe=changed is None or changed >= NODES_SETTLE,
+            believe=changed is None or abs(changed) >= NODES_SETTLE,  # abs: a clock set back
             rules=self._options.rules,
             anonymous=self._options.anonymous,
             fingerprint=self._options.fingerprint,
