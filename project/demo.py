@@ -20,7 +20,7 @@ from honcho.environ import parse_procfile
 from honcho.manager import SYSTEM_PRINTER_NAME, Manager
 from honcho.printer import Message, Printer
 
-from project.parts import ROOT, free_port
+from project.parts import ROOT, centrifugo_binary, free_port
 from project.ready import NotReady, wait_until_ready
 
 DEMO_DIR = ROOT / ".demo"
@@ -50,7 +50,6 @@ def set_environment(port: int, *, logs: bool) -> None:
         {
             "CELERY_BROKER_URL": f"redis://127.0.0.1:{redis}/1",
             "CENTRIFUGO_API_URL": f"http://127.0.0.1:{centrifugo}/api",
-            "CENTRIFUGO_LOG_LEVEL": "info" if logs else "warn",
             "CENTRIFUGO_PORT": str(centrifugo),
             "CENTRIFUGO_WS_URL": f"ws://127.0.0.1:{centrifugo}/connection/websocket",
             "DATABASE_PATH": str(DEMO_DIR / "db.sqlite3"),
@@ -67,6 +66,8 @@ def set_environment(port: int, *, logs: bool) -> None:
             "REDIS_PORT": str(redis),
         }
     )
+    if centrifugo_binary():  # The devserver would warn that it does not heed this.
+        os.environ["CENTRIFUGO_LOG_LEVEL"] = "info" if logs else "warn"
 
 
 class Log(Printer):  # type: ignore[misc]  # honcho is not typed

@@ -10,6 +10,7 @@ urlpatterns = [
     path("rooms/<slug:slug>/", views.room, name="room"),
     path("sign-in/<slug:username>/", views.sign_in, name="sign-in"),
     path("sign-out/", views.sign_out, name="sign-out"),
+    path("favicon.ico", views.favicon),
     path("presence/", include("presence.urls")),
     path("admin/", admin.site.urls),
 ]

@@ -7,6 +7,7 @@ from typing import Any
 from django.contrib.auth import login, logout
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.templatetags.static import static
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST, require_safe
@@ -55,6 +56,12 @@ def sign_out(request: HttpRequest) -> HttpResponse:
     """Sign out and go back to the page that asked."""
     logout(request)
     return back(request)
+
+
+@require_safe
+def favicon(request: HttpRequest) -> HttpResponse:
+    """Where browsers look on pages that name no icon, such as the admin's."""
+    return redirect(static("demo/logo.svg"), permanent=True)
 
 
 def back(request: HttpRequest) -> HttpResponse:
