@@ -1,0 +1,91 @@
+"""The demo's pages: signing in as somebody with one click, rooms, and what they send along."""
+
+from __future__ import annotations
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+
+from project.people import PEOPLE, user_info
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def _no_redis(settings):
+    settings.PRESENCE_BACKEND = "memory"
+
+
+def test_front_page_has_the_site_wide_widget_and_everybody_to_sign_in_as(client):
+    page = client.get("/").content.decode()
+
+    assert 'data-presence-channel="presence:site"' in page
+    for person in PEOPLE.values():
+        assert person.full_name in page
+        assert person.avatar in page
+
+
+@pytest.mark.parametrize(("slug", "name"), [("launch-plan", "Launch plan"), ("my_own", "My own")])
+def test_every_slug_is_a_room(client, slug, name):
+    page = client.get(f"/rooms/{slug}/").content.decode()
+
+    assert f'data-presence-channel="presence:room:{slug}"' in page
+    assert f"<h1>{name}</h1>" in page
+
+
+def test_one_click_signs_in_and_goes_back(client):
+    response = client.post("/sign-in/ada/", {"next": "/rooms/launch-plan/"})
+
+    assert response.url == "/rooms/launch-plan/"
+    page = client.get("/").content.decode()
+    assert "You are <strong>Ada Lovelace</strong>" in page
+    ada = User.objects.get(username="ada")
+    assert not ada.has_usable_password()
+    assert user_info(ada) == {"avatar": PEOPLE["ada"].avatar, "color": PEOPLE["ada"].color}
+
+    client.post("/sign-out/")
+    assert "You are <strong>" not in client.get("/").content.decode()
+
+
+def test_signing_in_leads_nowhere_else(client):
+    assert client.post("/sign-in/ada/", {"next": "https://elsewhere.example/"}).url == "/"
+
+
+def test_only_sample_people_can_be_signed_in_as(client):
+    User.objects.create_user("root", password="secret")
+
+    assert client.post("/sign-in/root/").status_code == 404
+    assert client.get("/sign-in/ada/").status_code == 405
+
+
+def test_signing_in_wants_the_csrf_token():
+    assert Client(enforce_csrf_checks=True).post("/sign-in/ada/").status_code == 403
+
+
+@pytest.mark.parametrize("debug", [True, False])
+def test_the_admin_is_open_to_one_of_them_while_debug_is_on(client, settings, debug):
+    settings.DEBUG = True
+    client.post("/sign-in/grace/")
+    settings.DEBUG = debug
+    client.post("/sign-in/grace/")
+
+    assert (client.get("/admin/").status_code == 200) is debug
+
+
+def test_no_page_has_inline_scripts_or_styles_but_the_admin(client, settings):
+    settings.CENTRIFUGO_WS_URL = "wss://live.example:444/connection/websocket"
+    response = client.get("/")
+
+    policy = response["Content-Security-Policy"]
+    assert "default-src 'self'" in policy
+    assert "connect-src 'self' wss://live.example:444;" in policy
+    assert "unsafe" not in policy
+    page = response.content.decode()
+    assert "style=" not in page
+    assert "<style" not in page
+    assert page.count("<script") == page.count(' src="/static/presence/js/widget.js')
+    assert "'unsafe-inline'" in client.get("/admin/login/")["Content-Security-Policy"]
+
+
+def test_an_icon_for_pages_that_name_none(client):
+    assert client.get("/favicon.ico").url.endswith("demo/logo.svg")
