@@ -15,6 +15,7 @@ from presence.widget import Widget, widget_for
 register = Library()
 logger = logging.getLogger("presence.widget")
 
+NOT_GIVEN = object()
 HINT = (
     "It was given to the widget as `channel`. If that is a variable of the page which means "
     'something else, write {% presence_widget "presence:doc:42" %} in place of the include.'
@@ -22,23 +23,24 @@ HINT = (
 
 
 @register.inclusion_tag("presence/widget.html", takes_context=True)
-def presence_widget(context: Context, channel: object = None) -> dict[str, Any]:
+def presence_widget(context: Context, channel: object = NOT_GIVEN) -> dict[str, Any]:
     """The widget of `channel`, by default of PRESENCE_CHANNEL, whatever `channel` the page has.
 
     A fragment that is cached with it ({% cache %}) must vary on the user: it holds a grant made
     for one user, and with another's the widget shows what was cached and never goes live.
     """
-    chosen = conf.PRESENCE_CHANNEL if channel is None else channel
+    chosen = conf.PRESENCE_CHANNEL if channel is NOT_GIVEN else channel
     page = cast("dict[str, Any]", context.flatten())
     return {**page, "channel": chosen}
 
 
 @register.simple_tag(takes_context=True)
-def presence_state(context: Context, channel: object = None) -> Widget:
+def presence_state(context: Context, channel: object) -> Widget:
     """What a widget of `channel` shows to whoever the page is for: see presence.widget.Widget.
 
-    Without a channel, that of PRESENCE_CHANNEL. A wrong one raises InvalidChannel where the
-    template engine is in debug mode; elsewhere it is logged, and the widget is empty.
+    A `channel` that the page does not have stands for PRESENCE_CHANNEL. A wrong one raises
+    InvalidChannel where the template engine is in debug mode; elsewhere it is logged, and the
+    widget is empty.
 
     Reads Redis: an async view keeps its event loop free with `sync_to_async(render)`.
     """
@@ -55,13 +57,10 @@ def presence_state(context: Context, channel: object = None) -> Widget:
 
 def _chosen(context: Context, channel: object, engine: Engine) -> object:
     """What was given as the channel; the default where nothing was."""
-    if "channel" in context:
-        return channel
     # What the engine makes of a variable that is not there.
     absent = {"", engine.string_if_invalid.replace("%s", "channel")}
-    if channel is None or (isinstance(channel, str) and channel in absent):
-        return conf.PRESENCE_CHANNEL
-    return channel
+    given = "channel" in context or not isinstance(channel, str) or channel not in absent
+    return channel if given else conf.PRESENCE_CHANNEL
 
 
 def _request(context: Context) -> HttpRequest | None:

@@ -1,0 +1,345 @@
+"""The template tags: what a page gets, and what it is told when something is wrong."""
+
+from __future__ import annotations
+
+import json
+import re
+from html import unescape
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import AnonymousUser, User
+from django.core.exceptions import ImproperlyConfigured
+from django.http import HttpRequest
+from django.template import Context, Engine, RequestContext
+from django.test import Client, RequestFactory
+from django.urls import include, path
+
+from presence import assembly, widget
+from presence.backends.memory import MemoryStore
+from presence.drawing import palette_index
+from presence.exceptions import InvalidChannel, StoreError
+from presence.roster import Member, Position
+from presence.tokens import read_grant
+from presence.widget import Widget
+from tests.rooms import fill
+
+ROOM = "presence:doc:42"
+LOAD = "{% load presence_tags cache %}"
+INCLUDE = '{% include "presence/widget.html" %}'
+TAGS = {"presence_tags": "presence.templatetags.presence_tags"}
+
+
+def engine(**options: Any) -> Engine:
+    libraries = {
+        **TAGS,
+        **{name: f"django.templatetags.{name}" for name in ("cache", "static", "i18n", "l10n")},
+    }
+    return Engine(app_dirs=True, libraries=libraries, **options)
+
+
+@pytest.fixture(autouse=True)
+def site(settings: Any) -> None:
+    settings.PRESENCE_BACKEND = "memory"
+    settings.ROOT_URLCONF = "project.urls"
+    widget._warn_once.cache_clear()
+
+
+def request_of(user: Any = None) -> HttpRequest:
+    request = RequestFactory().get("/")
+    request.user = user or AnonymousUser()
+    return request
+
+
+def context_of(request: HttpRequest | None, /, **values: Any) -> Context:
+    return RequestContext(request, values) if request else Context(values)
+
+
+def html(source: str, request: HttpRequest | None = None, /, **values: Any) -> str:
+    return engine().from_string(LOAD + source).render(context_of(request, **values))
+
+
+def state(
+    argument: str, request: HttpRequest | None, used: Engine | None = None, /, **values: Any
+) -> Widget:
+    """What the template is given for `{% presence_state <argument> as presence %}`."""
+    source = LOAD + "{% presence_state " + argument + " as presence %}"
+    context = context_of(request, **values)
+    assert (used or engine()).from_string(source).render(context) == ""
+    given = context["presence"]
+    assert isinstance(given, Widget)
+    return given
+
+
+def channels_in(page: str) -> list[str]:
+    return re.findall(r'data-presence-channel="([^"]*)"', page)
+
+
+# Which channel
+
+
+def test_a_bare_include_shows_the_default_channel(settings: Any):
+    assert channels_in(html(INCLUDE, request_of())) == ["presence:site"]
+    settings.PRESENCE_CHANNEL = "presence:lobby"
+    assert channels_in(html(INCLUDE, request_of())) == ["presence:lobby"]
+
+
+def test_an_include_with_a_channel():
+    source = '{% include "presence/widget.html" with channel="presence:doc:42" %}'
+    assert channels_in(html(source, request_of())) == [ROOM]
+
+
+@pytest.mark.parametrize("page_channel", ["presence:other", object(), None])
+def test_the_tag_pays_no_heed_to_a_channel_of_the_page(page_channel: object):
+    source = '{% presence_widget "presence:doc:42" %}{% presence_widget %}'
+    page = html(source, request_of(), channel=page_channel)
+    assert channels_in(page) == [ROOM, "presence:site"]
+    assert html("{% presence_widget room %}{{ channel }}", request_of(), room=ROOM, channel="news")
+
+
+def test_the_tag_keeps_the_context_of_the_page():
+    context = context_of(request_of(), marker="kept")
+    template = {"presence/widget.html": "{{ marker }} {{ request.path }} {{ channel }}"}
+    used = Engine(
+        libraries=TAGS,
+        loaders=[("django.template.loaders.locmem.Loader", template)],
+        context_processors=["django.template.context_processors.request"],
+    )
+    page = used.from_string("{% load presence_tags %}{% presence_widget %}").render(context)
+    assert page == "kept / presence:site"
+
+
+@pytest.mark.parametrize("invalid", ["", "INVALID", "<%s is missing>"])
+def test_an_engine_that_marks_missing_variables(invalid: str):
+    used = engine(string_if_invalid=invalid)
+    assert state("channel", request_of(), used).channel == "presence:site"
+
+
+def test_a_channel_given_by_a_template_is_escaped_all_the_same():
+    name = "presence:<b>'\"&"
+    page = html("{% presence_widget name|safe %}", request_of(), name=name)
+    assert "<b>" not in page
+    assert unescape(channels_in(page)[0]) == name
+    assert type(state("name|safe", request_of(), name=name).channel) is str
+
+
+# What is given
+
+
+def test_what_the_template_is_given():
+    info = {"avatar": "/a/42.png", "color": "#4363d8"}
+    fill(assembly.store(), ROOM, Member("17", "Grace"), Member("42", "Ada Lovelace", info))
+    given = state("channel", request_of(User(pk=42)), channel=ROOM)
+    assert (given.channel, given.feed, given.epoch, given.version) == (ROOM, ROOM, "e1", 1)
+    assert (given.listed, given.total, given.anonymous, given.every) == (True, 2, 0, 5.0)
+    assert given.age is not None
+    assert given.position == Position(7, "StBPPVJn")
+    assert (given.tokens_url, given.snapshot_url) == ("/presence/tokens/", "/presence/snapshot/")
+    assert (given.live, given.user_id, given.denied, given.error) == (True, "42", False, "")
+    grant = read_grant(given.grant)
+    assert (grant.channel, grant.user_id) == (ROOM, "42")
+    grace, ada = given.members
+    assert (grace.id, grace.is_self, ada.is_self) == ("17", False, True)
+    assert (ada.name, ada.initials, ada.avatar) == ("Ada Lovelace", "AL", "/a/42.png")
+    assert (ada.own_colour, ada.colour) == ("#4363d8", palette_index("42"))
+    assert json.loads(ada.info_json) == info
+
+
+def test_a_room_of_another_namespace_has_a_feed_of_its_own(settings: Any):
+    settings.PRESENCE_CHANNELS = ["chat:*"]
+    given = state("'chat:7'", request_of())
+    assert (given.channel, given.feed, given.live) == ("chat:7", "roster:chat:7", True)
+
+
+def test_a_room_that_was_never_polled_is_empty_and_goes_live():
+    given = state("'presence:new'", request_of())
+    assert (given.version, given.epoch, given.age, given.position) == (0, "", None, None)
+    assert (given.members, given.total, given.live) == ((), 0, True)
+
+
+def test_a_stream_without_an_epoch_is_no_position():
+    fill(assembly.store(), ROOM, Member("1", "A"), position=Position(0, ""))
+    assert state(f"'{ROOM}'", request_of()).position is None
+
+
+def test_a_counted_room():
+    people = [Member(str(n), f"User {n}") for n in range(11)]
+    fill(assembly.store(), ROOM, *people, anonymous=2, list_limit=10)
+    given = state(f"'{ROOM}'", request_of())
+    assert (given.listed, given.members) == (False, ())
+    assert (given.total, given.anonymous) == (11, 2)
+
+
+@pytest.mark.django_db
+def test_a_listed_anonymous_visitor_finds_themself():
+    client = Client()
+    session = client.session
+    session["x"] = 1
+    session.save()
+    request = request_of()
+    request.session = session  # type: ignore[assignment]
+    own = widget.visitor_of(request).anonymous
+    fill(assembly.store(), ROOM, Member(own, "Anonymous"), Member("anon_other", "Anonymous"))
+    given = state(f"'{ROOM}'", request)
+    assert [member.is_self for member in given.members] == [True, False]
+    assert given.user_id == ""
+    assert session.session_key not in given.grant
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<script>alert(1)</script>",
+        "\"'><img src=x onerror=alert(1)>",
+        "x" * 10_000,
+        "🦊👩‍👩‍👧",
+        "\u202eadA\u200f",
+        "{{ settings.SECRET_KEY }}{% load x %}",
+        "a\nb\x00c",
+    ],
+)
+def test_whatever_redis_holds_is_shown_as_text(text: str):
+    fill(assembly.store(), ROOM, Member(text, text, {"avatar": text, "color": text, "x": text}))
+    page = html("{% presence_widget room %}", request_of(), room=ROOM)
+    assert "<script>alert" not in page
+    assert "<img" not in page
+    assert " onerror" not in re.sub(r'"[^"]*"|>[^<]*<', "", page)
+    (shown,) = (name for name in re.findall(r'data-presence-name="([^"]*)"', page) if name)
+    assert unescape(shown) == text
+    (info,) = (name for name in re.findall(r'data-presence-info="([^"]*)"', page) if name)
+    assert json.loads(unescape(info))["x"] == text
+
+
+# Where there is less than a whole site
+
+
+def test_the_page_of_a_site_without_authentication():
+    fill(assembly.store(), ROOM, Member("42", "Ada"))
+    given = state(f"'{ROOM}'", RequestFactory().get("/"))
+    assert (given.live, given.user_id, given.total) == (True, "", 1)
+
+
+def test_without_a_request_it_is_static_and_nobodys_own():
+    fill(assembly.store(), ROOM, Member("42", "Ada"))
+    given = state(f"'{ROOM}'", None)
+    assert [member.name for member in given.members] == ["Ada"]
+    assert (given.live, given.grant, given.tokens_url, given.snapshot_url) == (False, "", "", "")
+    assert (given.user_id, given.members[0].is_self, given.error) == ("", False, "")
+    page = html("{% presence_widget room %}", None, room=ROOM)
+    assert "data-presence-grant" not in page
+    assert "<script" not in page
+
+
+def test_a_variable_that_happens_to_be_called_request():
+    assert not state(f"'{ROOM}'", None, request="a request for comments").live
+    assert state(f"'{ROOM}'", None, request=request_of()).live
+
+
+def test_the_store_is_down(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture):
+    calls: list[object] = []
+
+    def down(self: MemoryStore, channels: object) -> None:
+        calls.append(channels)
+        raise StoreError("Redis cannot be reached")
+
+    monkeypatch.setattr(MemoryStore, "snapshots", down)
+    request = request_of(User(pk=42))
+    for channel in (ROOM, "presence:site"):
+        given = state(f"'{channel}'", request)
+        assert (given.version, given.members, given.age, given.every) == (0, (), None, 5.0)
+        assert (given.live, given.error) == (True, "")
+        assert read_grant(given.grant).channel == channel
+    assert calls == [[ROOM]], "the second widget of the page does not wait once more"
+    (record,) = (record for record in caplog.records if record.name == "presence.widget")
+    assert (record.levelname, record.exc_info is None) == ("ERROR", False)
+    assert "data-presence-grant" in html("{% presence_widget %}", request_of())
+
+
+def test_a_backend_that_does_not_exist_is_not_a_store_that_is_down(settings: Any):
+    settings.PRESENCE_BACKEND = "rediss"
+    with pytest.raises(ImproperlyConfigured, match="PRESENCE_BACKEND"):
+        state("channel", request_of())
+
+
+urlpatterns: list[Any] = []
+
+
+def test_urls_that_are_not_included(settings: Any, caplog: pytest.LogCaptureFixture):
+    settings.ROOT_URLCONF = __name__
+    fill(assembly.store(), ROOM, Member("42", "Ada"))
+    for _ in range(2):
+        given = state(f"'{ROOM}'", request_of())
+        assert (given.live, given.grant, given.total) == (False, "", 1)
+        assert 'path("presence/", include("presence.urls"))' in given.error
+    (record,) = caplog.records
+    assert (record.levelname, record.message) == ("WARNING", given.error)
+    page = html("{% presence_widget room %}", request_of(), room=ROOM)
+    assert given.error in unescape(page)
+    assert "data-presence-grant" not in page
+
+
+def test_urls_at_another_place(settings: Any):
+    settings.ROOT_URLCONF = (path("who/is/here/", include("presence.urls")),)
+    assert state("channel", request_of()).tokens_url == "/who/is/here/tokens/"
+
+
+def deny(request: HttpRequest, channel: str) -> bool:
+    return False
+
+
+@pytest.mark.parametrize("with_request", [True, False])
+def test_nothing_is_shown_to_whom_the_site_says_no(settings: Any, with_request: bool):
+    settings.PRESENCE_AUTHORIZE = deny
+    fill(assembly.store(), ROOM, Member("42", "Ada"), anonymous=3)
+    given = state(f"'{ROOM}'", request_of(User(pk=42)) if with_request else None)
+    assert given == Widget(channel=ROOM, feed=ROOM, denied=True)
+    assert "Ada" not in html("{% presence_widget room %}", request_of(), room=ROOM)
+
+
+# Mistakes
+
+
+@pytest.mark.parametrize(
+    ("channel", "why"),
+    [
+        ("presence:a b", "without spaces"),
+        ("presence:\x1b", "printable ASCII"),
+        ("presence:" + "x" * 291, "300 characters"),
+        ("doc:42", "PRESENCE_CHANNELS"),
+        ("", "is empty"),
+        (None, "not NoneType"),
+        (User(pk=1, username="a model instance"), "not User"),
+    ],
+)
+@pytest.mark.parametrize("source", [INCLUDE, "{% presence_widget channel %}"])
+def test_a_channel_that_cannot_be(
+    channel: Any, why: str, source: str, caplog: pytest.LogCaptureFixture
+):
+    page = html(f"before{source}after", request_of(), channel=channel)
+    assert page.startswith("before")
+    assert page.endswith("after")
+    assert "data-presence-grant" not in page
+    assert why in unescape(page)
+    (record,) = caplog.records
+    assert record.levelname == "ERROR"
+    assert why in record.message
+    assert '{% presence_widget "presence:doc:42" %}' in record.message
+    with pytest.raises(InvalidChannel, match=why) as raised:
+        state("channel", request_of(), engine(debug=True), channel=channel)
+    assert "{% presence_widget" in str(raised.value)
+
+
+# Cached fragments
+
+
+def test_a_cached_fragment_holds_a_grant_of_whom_it_varies_on(settings: Any):
+    settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+    source = "{% cache 60 here user_id %}{% presence_widget %}{% endcache %}"
+    pages = [html(source, request_of(User(pk=key)), user_id=key) for key in (42, 42, 43)]
+    grants = [
+        read_grant(match[1])
+        for page in pages
+        if (match := re.search(r'data-presence-grant="([^"]+)"', page))
+    ]
+    assert [grant.user_id for grant in grants] == ["42", "42", "43"]
+    assert pages[0] == pages[1]

@@ -1,0 +1,342 @@
+"""The tokens and snapshot endpoints: what they give, and every way of saying no."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import jwt
+import pytest
+from django.contrib.auth.models import User
+from django.core.exceptions import ImproperlyConfigured
+from django.http import HttpRequest, HttpResponse
+from django.test import Client
+
+from presence import assembly
+from presence.backends.memory import MemoryStore
+from presence.exceptions import StoreError
+from presence.roster import Member
+from presence.tokens import GRANT_LIFETIME, make_grant, read_grant
+from tests.rooms import fill
+
+pytestmark = pytest.mark.django_db
+
+TOKENS, SNAPSHOT = "/presence/tokens/", "/presence/snapshot/"
+SECRET = "a-secret-of-thirty-two-bytes-or-more"
+ROOM = "presence:doc:42"
+
+
+def names(user: User) -> dict[str, Any]:
+    return {"name": user.get_full_name(), "color": "#4363d8"}
+
+
+def only_staff(request: HttpRequest, channel: str) -> bool:
+    return bool(request.user.is_staff)
+
+
+@pytest.fixture(autouse=True)
+def site(settings: Any) -> None:
+    settings.PRESENCE_BACKEND = "memory"
+    settings.PRESENCE_CHANNELS = ["presence:*", "chat:*"]
+    settings.PRESENCE_USER_INFO = names
+    settings.PRESENCE_TOKEN_LIFETIME = 600.0
+    settings.CENTRIFUGO_TOKEN_SECRET = SECRET
+    settings.CENTRIFUGO_WS_URL = "wss://live.example.org/connection/websocket"
+
+
+@pytest.fixture
+def ada() -> User:
+    return User.objects.create(username="ada", first_name="Ada", last_name="Lovelace")
+
+
+@pytest.fixture
+def as_ada(ada: User) -> Client:
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(ada)
+    return client
+
+
+def grant(channel: str = ROOM, user: User | None = None, *, age: float = 0.0) -> str:
+    return make_grant(channel, str(user.pk) if user else "", now=time.time() - age)
+
+
+def exchange(client: Client, *grants: str) -> Any:
+    return client.post(TOKENS, {"grants": list(grants)}, content_type="application/json")
+
+
+def claims(token: str) -> dict[str, Any]:
+    read: dict[str, Any] = jwt.decode(token, SECRET, ["HS256"])
+    return read
+
+
+def assert_says_no(response: HttpResponse, status: int, why: str = "") -> None:
+    assert response.status_code == status
+    assert response["Content-Type"] == "application/json"
+    assert response["Cache-Control"] == "no-store"
+    body = json.loads(response.content)
+    assert why in body["error"] + str(body.get("refused", ""))
+
+
+# What they give
+
+
+def test_grants_are_swapped_for_tokens(as_ada: Client, ada: User):
+    response = exchange(as_ada, grant(ROOM, ada), grant("chat:7", ada))
+    assert response.status_code == 200
+    assert response["Cache-Control"] == "no-store"
+    answer = response.json()
+    assert answer.keys() == {"url", "connection", "user", "channels", "refused"}
+    assert answer["url"] == "wss://live.example.org/connection/websocket"
+    info = {"color": "#4363d8"}
+    assert answer["user"] == {"id": str(ada.pk), "name": "Ada Lovelace", "info": info}
+    assert answer["refused"] == {}
+
+    connection = claims(answer["connection"])
+    assert connection["sub"] == str(ada.pk)
+    assert 600 <= connection["exp"] - connection["iat"] <= 601
+    assert connection["info"].pop("iat") == pytest.approx(connection["iat"], abs=1)
+    assert connection["info"] == {"name": "Ada Lovelace", "info": info}
+
+    own, feed = answer["channels"][ROOM], answer["channels"]["chat:7"]
+    assert own.keys() == {"feed", "token", "grant", "shown"}
+    assert (own["feed"], own["shown"]) == (ROOM, True)
+    assert (feed["feed"], feed["shown"]) == ("roster:chat:7", False)
+    assert claims(own["token"])["channel"] == ROOM
+    assert claims(feed["token"])["channel"] == "roster:chat:7"
+    assert claims(feed["token"])["sub"] == str(ada.pk)
+
+
+def test_a_grant_is_renewed_by_its_exchange(as_ada: Client, ada: User):
+    old = grant(ROOM, ada, age=GRANT_LIFETIME - 60)
+    new = exchange(as_ada, old).json()["channels"][ROOM]["grant"]
+    renewed = read_grant(new)
+    assert (renewed.channel, renewed.user_id) == (ROOM, str(ada.pk))
+    assert renewed.issued == pytest.approx(time.time(), abs=30)
+
+
+def test_the_anonymous_get_tokens_without_a_name_and_without_a_session():
+    client = Client()
+    response = exchange(client, grant())
+    answer = response.json()
+    assert answer["user"] is None
+    assert answer["channels"][ROOM]["shown"] is False
+    connection = claims(answer["connection"])
+    assert connection["sub"] == ""
+    assert connection["info"].keys() == {"iat"}
+    assert not response.cookies
+    assert not client.cookies
+
+
+def test_an_anonymous_visitor_with_a_session_is_known_by_a_hash_of_its_key():
+    client = Client()
+    session = client.session
+    session["basket"] = [1]
+    session.save()
+    response = exchange(client, grant())
+    info = claims(response.json()["connection"])["info"]
+    assert info["anonymous"].startswith("anon_")
+    assert session.session_key not in response.content.decode()
+    assert (
+        claims(exchange(client, grant()).json()["connection"])["info"]["anonymous"]
+        == (info["anonymous"])
+    )
+
+
+def test_a_name_that_is_a_script_is_data(as_ada: Client, ada: User):
+    ada.first_name = "<script>alert(1)</script>"
+    ada.save()
+    response = exchange(as_ada, grant(ROOM, ada))
+    assert response["Content-Type"] == "application/json"
+    assert response.json()["user"]["name"] == "<script>alert(1)</script> Lovelace"
+
+
+def test_a_snapshot():
+    fill(assembly.store(), ROOM, Member("42", "Ada", {"color": "#fff"}), anonymous=3)
+    response = Client().get(SNAPSHOT, {"grant": grant()})
+    assert response.status_code == 200
+    assert response["Cache-Control"] == "no-store"
+    answer = response.json()
+    assert answer.pop("age") == pytest.approx(0, abs=30)
+    assert answer == {
+        "channel": ROOM,
+        "epoch": "e1",
+        "version": 1,
+        "members": [{"id": "42", "name": "Ada", "info": {"color": "#fff"}}],
+        "listed": True,
+        "total": 1,
+        "anonymous": 3,
+        "every": 5.0,
+        "position": {"offset": 7, "epoch": "StBPPVJn"},
+    }
+    assert not response.cookies
+
+
+def test_the_snapshot_of_a_room_that_was_never_polled():
+    answer = Client().get(SNAPSHOT, {"grant": grant()}).json()
+    assert (answer["epoch"], answer["version"], answer["age"]) == ("", 0, None)
+    assert (answer["members"], answer["total"], answer["position"]) == ([], 0, None)
+
+
+def test_the_snapshot_of_a_counted_room():
+    people = [Member(str(n), f"User {n}") for n in range(11)]
+    fill(assembly.store(), ROOM, *people, list_limit=10)
+    answer = Client().get(SNAPSHOT, {"grant": grant()}).json()
+    assert (answer["listed"], answer["members"], answer["total"]) == (False, [], 11)
+
+
+# How they say no
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"grants=x",
+        b"{",
+        b"[]",
+        b"{}",
+        b"null",
+        b'{"grants": null}',
+        b'{"grants": "x"}',
+        b'{"grants": [1]}',
+        b'{"grants": []}',
+        b'{"grants": ["\xff"]}',
+        b'{"grants": ["\\ud800"]}',
+        b'{"grants": ' + b"[" * 60_000,
+        b'{"other": ' + b"[" * 30_000 + b"]" * 30_000 + b', "grants": []}',
+        json.dumps({"grants": ["x"] * 101}).encode(),
+    ],
+    ids=lambda body: repr(body[:24]),
+)
+def test_a_body_of_another_shape(body: bytes):
+    response = Client().post(TOKENS, body, content_type="application/json")
+    assert_says_no(response, 400, 'must be JSON such as {"grants"')
+
+
+@pytest.mark.parametrize("size", [64 * 1024 + 1, 3 * 1024 * 1024])
+def test_a_body_that_is_too_large(size: int):
+    body = b'{"grants": ["x"]}'.ljust(size)
+    assert_says_no(Client().post(TOKENS, body, content_type="application/json"), 400, "65536 bytes")
+
+
+@pytest.mark.parametrize("method", ["get", "put", "delete", "patch", "head", "options"])
+def test_tokens_are_only_posted_for(method: str):
+    response = getattr(Client(), method)(TOKENS)
+    assert response.status_code == 405
+    assert response["Allow"] == "POST"
+    if method != "head":
+        assert_says_no(response, 405, "use POST")
+
+
+@pytest.mark.parametrize("method", ["post", "put", "delete", "patch", "options"])
+def test_a_snapshot_is_only_got(method: str):
+    response = getattr(Client(), method)(SNAPSHOT)
+    assert_says_no(response, 405, "use GET")
+    assert response["Allow"] == "GET"
+
+
+def test_one_bad_grant_does_not_spoil_the_others(as_ada: Client, ada: User):
+    answer = exchange(
+        as_ada, "forged", grant(ROOM, ada), grant("presence:x", ada, age=GRANT_LIFETIME + 9)
+    ).json()
+    assert list(answer["channels"]) == [ROOM]
+    assert answer["refused"].keys() == {"#0", "presence:x"}
+    assert "forged" in answer["refused"]["#0"]
+    assert "expired" in answer["refused"]["presence:x"]
+
+
+def test_a_channel_that_another_grant_opens_is_not_refused(as_ada: Client, ada: User):
+    answer = exchange(as_ada, grant(ROOM, ada), grant(ROOM)).json()
+    assert list(answer["channels"]) == [ROOM]
+    assert answer["refused"] == {}
+
+
+class TestRefusedGrants:
+    """At the exchange and at the snapshot alike: 403 as JSON, never a redirect."""
+
+    def refused(self, client: Client, text: str, why: str) -> None:
+        assert_says_no(exchange(client, text), 403, why)
+        assert_says_no(client.get(SNAPSHOT, {"grant": text}), 403, why)
+
+    def test_forged(self):
+        self.refused(Client(), grant() + "x", "forged")
+
+    def test_signed_with_another_key(self, settings: Any):
+        text = grant()
+        settings.SECRET_KEY = "another"
+        self.refused(Client(), text, "forged")
+
+    def test_expired(self):
+        self.refused(Client(), grant(age=GRANT_LIFETIME + 60), "expired")
+
+    def test_of_another_user(self, as_ada: Client):
+        self.refused(as_ada, grant(ROOM, User(pk=987)), "another user")
+
+    def test_of_before_signing_in(self, as_ada: Client):
+        self.refused(as_ada, grant(), "another user")
+
+    def test_after_signing_out(self, as_ada: Client, ada: User):
+        as_ada.logout()
+        self.refused(as_ada, grant(ROOM, ada), "another user")
+
+    def test_of_a_user_who_was_deactivated(self, as_ada: Client, ada: User):
+        ada.is_active = False
+        ada.save()
+        self.refused(as_ada, grant(ROOM, ada), "another user")
+
+    def test_where_the_site_says_no(self, as_ada: Client, ada: User, settings: Any):
+        settings.PRESENCE_AUTHORIZE = only_staff
+        self.refused(as_ada, grant(ROOM, ada), "may not see")
+        ada.is_staff = True
+        ada.save()
+        assert exchange(as_ada, grant(ROOM, ada)).status_code == 200
+        assert as_ada.get(SNAPSHOT, {"grant": grant(ROOM, ada)}).status_code == 200
+
+    def test_for_a_channel_that_is_no_longer_polled(self, settings: Any):
+        settings.PRESENCE_CHANNELS = ["chat:*"]
+        self.refused(Client(), grant(), "PRESENCE_CHANNELS")
+
+    @pytest.mark.parametrize("name", ["presence:a b", "presence:\x07", "presence:" + "x" * 291])
+    def test_for_what_is_no_channel(self, name: str):
+        self.refused(Client(), grant(name), "Channel")
+
+    def test_on_a_site_where_everything_needs_a_login(self, settings: Any):
+        settings.MIDDLEWARE = [
+            *settings.MIDDLEWARE,
+            "django.contrib.auth.middleware.LoginRequiredMiddleware",
+        ]
+        self.refused(Client(), "forged", "forged")
+        assert exchange(Client(), grant()).status_code == 200
+
+
+@pytest.mark.parametrize("query", [{}, {"grant": ""}])
+def test_a_snapshot_without_a_grant(query: dict[str, str]):
+    assert_says_no(Client().get(SNAPSHOT, query), 400, "`grant` is missing")
+
+
+def test_a_snapshot_while_the_store_is_down(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    def down(self: MemoryStore, channels: object) -> None:
+        raise StoreError("Redis cannot be reached")
+
+    monkeypatch.setattr(MemoryStore, "snapshots", down)
+    assert_says_no(Client().get(SNAPSHOT, {"grant": grant()}), 503, "try again")
+    ours = [record for record in caplog.records if record.name == "presence.views"]
+    (record,) = ours
+    assert record.exc_info
+    assert ROOM in record.message
+
+
+def test_a_snapshot_that_cannot_be_read_is_not_an_empty_room():
+    store = assembly.store()
+    fill(store, ROOM, Member("42", "Ada"))
+    store._snapshots[ROOM] = b'{"members": 7'  # type: ignore[attr-defined]
+    assert_says_no(Client().get(SNAPSHOT, {"grant": grant()}), 503)
+
+
+def test_an_empty_token_secret_names_the_setting(settings: Any):
+    settings.CENTRIFUGO_TOKEN_SECRET = ""
+    with pytest.raises(ImproperlyConfigured, match="CENTRIFUGO_TOKEN_SECRET is empty"):
+        exchange(Client(), grant())
