@@ -11,3 +11,9 @@ class PresenceConfig(AppConfig):
 
     name = "presence"
     verbose_name = _("Presence")
+
+    def ready(self) -> None:
+        """Register the system checks."""
+        from presence.checks import register_all
+
+        register_all()

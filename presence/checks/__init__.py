@@ -1,0 +1,37 @@
+"""Django's system checks: what can be known of a set-up without asking any server.
+
+`presence.doctor` asks the servers. Each id is explained in docs/doctor.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from django.core.checks import CheckMessage, register
+
+from presence.checks import connections, site, values
+
+__all__ = ["TAG", "register_all"]
+
+TAG = "presence"
+
+CHECKS: tuple[Callable[[], Iterator[CheckMessage]], ...] = (
+    values.check_types,
+    values.check_names,
+    values.check_channels,
+    connections.check_centrifugo,
+    connections.check_websocket,
+    connections.check_store,
+    site.check_project,
+    site.check_celery,
+)
+
+
+def register_all() -> None:
+    """Have `manage.py check`, and all that runs it, make these checks. Once a process."""
+    register(_check, TAG)
+
+
+def _check(**_: Any) -> list[CheckMessage]:
+    return [message for check in CHECKS for message in check()]

@@ -1,0 +1,119 @@
+"""Checks of what the settings say about Centrifugo and the store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import redis
+from django.conf import settings
+from django.core import checks
+from django.core.exceptions import ImproperlyConfigured
+
+from presence import assembly, schedule
+from presence.checks.values import value
+
+__all__ = ["check_centrifugo", "check_store", "check_websocket"]
+
+SHORTEST_SECRET = 32
+"""Bytes: RFC 7518 wants a key at least as long as the hash of HS256."""
+
+
+def check_centrifugo() -> Iterator[checks.CheckMessage]:
+    """The server API can be called, and tokens can be signed."""
+    if value("CENTRIFUGO_API_KEY") == "":
+        yield checks.Error(
+            "CENTRIFUGO_API_KEY is not set.",
+            hint="Set it to the http_api.key of Centrifugo's configuration.",
+            id="presence.E002",
+        )
+    secret = value("CENTRIFUGO_TOKEN_SECRET")
+    if secret == "":
+        yield checks.Error(
+            "CENTRIFUGO_TOKEN_SECRET is not set.",
+            hint="Set it to the client.token.hmac_secret_key of Centrifugo's configuration.",
+            id="presence.E003",
+        )
+    elif secret is not None and len(secret.encode()) < SHORTEST_SECRET:
+        yield checks.Warning(
+            f"CENTRIFUGO_TOKEN_SECRET has fewer than {SHORTEST_SECRET} bytes.",
+            hint="`openssl rand -hex 32` makes a better one; Centrifugo's "
+            "client.token.hmac_secret_key has to be the same.",
+            id="presence.W004",
+        )
+    url = value("CENTRIFUGO_API_URL")
+    if url is not None and not _is_url(url, "http", "https"):
+        yield checks.Error(
+            "CENTRIFUGO_API_URL is no http:// or https:// URL.",
+            hint="Set it to Centrifugo's server API, such as http://127.0.0.1:8001/api.",
+            id="presence.E004",
+        )
+
+
+def check_websocket() -> Iterator[checks.CheckMessage]:
+    """Browsers can be sent to the endpoint."""
+    url = value("CENTRIFUGO_WS_URL")
+    if url is None:
+        return
+    if not _is_url(url, "ws", "wss"):
+        yield checks.Error(
+            "CENTRIFUGO_WS_URL is no ws:// or wss:// URL.",
+            hint="Set it to Centrifugo's websocket endpoint as browsers reach it, such as "
+            "wss://example.com/connection/websocket.",
+            id="presence.E005",
+        )
+    elif settings.SECURE_SSL_REDIRECT and not _is_url(url, "wss"):
+        yield checks.Warning(
+            "CENTRIFUGO_WS_URL is ws://, and browsers do not open that from the https:// pages "
+            "that SECURE_SSL_REDIRECT makes.",
+            hint="Put Centrifugo behind TLS too, and set CENTRIFUGO_WS_URL to its wss:// URL.",
+            id="presence.W005",
+        )
+
+
+def check_store() -> Iterator[checks.CheckMessage]:
+    """The backend exists, and is one that all processes see."""
+    backend, url = value("PRESENCE_BACKEND"), value("PRESENCE_REDIS_URL")
+    if backend == "redis" and url is not None and not _is_redis_url(url):
+        yield checks.Error(
+            "PRESENCE_REDIS_URL is no URL of a Redis.",
+            hint="Write redis://127.0.0.1:6379/0 (rediss:// with TLS, unix:// for a socket), with "
+            "the special characters of a password percent-encoded.",
+            id="presence.E006",
+        )
+        return
+    if backend is None or url is None or value("CENTRIFUGO_TIMEOUT") is None:
+        return
+    try:
+        store = assembly.store()
+    except ImproperlyConfigured as error:
+        yield checks.Error(
+            f"{error}.",
+            hint='Set PRESENCE_BACKEND to "redis", to "memory", or to the dotted path of a '
+            "presence.backends.base.RosterStore.",
+            id="presence.E007",
+        )
+        return
+    if not store.shared and schedule.project_app():
+        yield checks.Warning(
+            f"PRESENCE_BACKEND is {backend!r}, which every process has for itself: pages do not "
+            "see what the Celery worker finds.",
+            hint='Set PRESENCE_BACKEND = "redis".',
+            id="presence.W006",
+        )
+
+
+def _is_url(url: str, *schemes: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
+def _is_redis_url(url: str) -> bool:
+    try:
+        redis.ConnectionPool.from_url(url)
+    except ValueError:
+        return False
+    return True

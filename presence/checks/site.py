@@ -1,0 +1,90 @@
+"""Checks of what the project gives the app: URLs, static files, the request, Celery."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from django.apps import apps
+from django.conf import settings
+from django.core import checks
+from django.urls import NoReverseMatch, reverse
+
+from presence import schedule
+
+__all__ = ["ADD_ENTRY", "NO_APP", "NO_ENTRY", "check_celery", "check_project", "import_celery"]
+
+REQUEST = "django.template.context_processors.request"
+STATIC_FILES = "django.contrib.staticfiles"
+NO_APP = "presence.W009"
+NO_ENTRY = "presence.W010"
+
+ADD_ENTRY = (
+    f'Add "update-presence": {{"task": "{schedule.TICK}", "schedule": '
+    "timedelta(seconds=PRESENCE_INTERVAL)} to CELERY_BEAT_SCHEDULE."
+)
+
+
+def check_project() -> Iterator[checks.CheckMessage]:
+    """Browsers find the URLs and the files, and templates the request."""
+    if getattr(settings, "ROOT_URLCONF", None) and not _urls_included():
+        yield checks.Error(
+            "presence.urls is not included: browsers cannot get their tokens.",
+            hint=f'Add path("presence/", include("presence.urls")) to the urlpatterns of '
+            f"{settings.ROOT_URLCONF}.",
+            id="presence.E011",
+        )
+    if not apps.is_installed(STATIC_FILES):
+        yield checks.Warning(
+            f"{STATIC_FILES} is not installed: browsers do not get the widget's JavaScript.",
+            hint=f"Add {STATIC_FILES!r} to INSTALLED_APPS.",
+            id="presence.W007",
+        )
+    options: list[Any] = [engine.get("OPTIONS", {}) for engine in settings.TEMPLATES]
+    if not any(REQUEST in each.get("context_processors", ()) for each in options):
+        yield checks.Warning(
+            "No template engine passes the request to templates: widgets cannot know whom they "
+            "are rendered for, and stay static.",
+            hint=f"Add {REQUEST!r} to the context_processors in TEMPLATES.",
+            id="presence.W008",
+        )
+
+
+def check_celery() -> Iterator[checks.CheckMessage]:
+    """Tasks find the project's broker, and beat was told of the tick."""
+    if not schedule.celery_installed():
+        return
+    app = schedule.project_app()
+    if app is None:
+        yield checks.Warning(
+            "The project does not import its Celery application: tasks find no broker.",
+            hint=import_celery(),
+            id=NO_APP,
+        )
+    # What is in the tables takes a query: that is the doctor's.
+    elif not schedule.database_installed() and not schedule.in_settings(app):
+        yield checks.Warning(
+            "CELERY_BEAT_SCHEDULE has no entry for the tick: no channel is ever polled.",
+            hint=ADD_ENTRY,
+            id=NO_ENTRY,
+        )
+
+
+def import_celery() -> str:
+    """The remedy for a project that does not import its Celery application."""
+    package = os.environ.get("DJANGO_SETTINGS_MODULE", "").partition(".")[0] or "project"
+    return (
+        f"Make {package}/celery.py as Celery's documentation for Django has it, and write `from "
+        f"{package}.celery import app as celery_app` into {package}/__init__.py. Where "
+        "`manage.py presence_sync --every` does the work instead, add "
+        f"{NO_APP!r} to SILENCED_SYSTEM_CHECKS."
+    )
+
+
+def _urls_included() -> bool:
+    try:
+        reverse("presence:tokens")
+    except NoReverseMatch:
+        return False
+    return True

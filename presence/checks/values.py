@@ -1,0 +1,111 @@
+"""Checks of the settings one by one: names, types, ranges, patterns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from difflib import get_close_matches
+from typing import Any
+
+from django.conf import settings
+from django.core import checks
+from django.core.exceptions import ImproperlyConfigured
+
+from presence import naming
+from presence.conf import LATER, NAMES, conf
+from presence.exceptions import InvalidChannel
+
+__all__ = ["SECRETS", "check_channels", "check_names", "check_types", "value"]
+
+SECRETS = ("CENTRIFUGO_API_KEY", "CENTRIFUGO_TOKEN_SECRET")
+
+
+def value(name: str) -> Any:
+    """The setting `name`; None where its type is wrong, which `check_types` reports."""
+    try:
+        return getattr(conf, name)
+    except ImproperlyConfigured:
+        return None
+
+
+def check_types() -> Iterator[checks.CheckMessage]:
+    """Every setting is of its type and in its range."""
+    for name in sorted(NAMES):
+        try:
+            getattr(conf, name)
+        except ImproperlyConfigured as error:
+            what, _, wanted = str(error).partition(": it must be ")
+            if name in SECRETS:  # conf repeats the value
+                what = f"{name} is of the wrong type"
+            yield checks.Error(
+                what.rstrip(".") + ".",
+                hint=f"Set {name} to {wanted or 'a value of its type.'}",
+                id="presence.E001",
+            )
+
+
+def check_names() -> Iterator[checks.CheckMessage]:
+    """No setting is misspelt, or goes by a name that Celery no longer reads."""
+    known = NAMES | LATER
+    given = sorted(name for name in dir(settings) if name.startswith("PRESENCE_"))
+    for name in given:
+        if name in known:
+            continue
+        near = get_close_matches(name, known, n=1, cutoff=0.7)
+        yield checks.Warning(
+            f"{name} is no setting of presence: it changes nothing.",
+            hint=f"Did you mean {near[0]}?" if near else "Remove it, or correct its name.",
+            id="presence.W001",
+        )
+    if hasattr(settings, "CELERYBEAT_SCHEDULE"):
+        yield checks.Warning(
+            "CELERYBEAT_SCHEDULE is a name of before Celery 4.",
+            hint="Rename it CELERY_BEAT_SCHEDULE, and have the Celery application read it with "
+            'config_from_object("django.conf:settings", namespace="CELERY").',
+            id="presence.W002",
+        )
+
+
+def check_channels() -> Iterator[checks.CheckMessage]:
+    """The patterns can be read, and the default channel is a channel of theirs."""
+    patterns, channel = value("PRESENCE_CHANNELS"), value("PRESENCE_CHANNEL")
+    good = []
+    for pattern in patterns or ():
+        try:
+            naming.matches(pattern, "")
+        except ValueError as error:
+            yield checks.Error(
+                f"PRESENCE_CHANNELS: {error}.",
+                hint="Use *, ?, [a-z], [!a-z] and {a,b}; a backslash before one of these "
+                "characters takes away its meaning.",
+                id="presence.E008",
+            )
+        else:
+            good.append(pattern)
+    if patterns == ():
+        yield checks.Error(
+            "PRESENCE_CHANNELS is empty: no channel is ever polled.",
+            hint='Set it to ["presence:*"], or leave it out.',
+            id="presence.E009",
+        )
+    if channel is not None:
+        yield from _check_default(channel, good)
+
+
+def _check_default(channel: str, patterns: list[str]) -> Iterator[checks.CheckMessage]:
+    try:
+        naming.validate_channel(channel)
+    except InvalidChannel as error:
+        yield checks.Error(
+            f"PRESENCE_CHANNEL: {error}.",
+            hint='Set it to the full name of a channel, such as "presence:site".',
+            id="presence.E010",
+        )
+        return
+    if patterns and not any(naming.matches(pattern, channel) for pattern in patterns):
+        yield checks.Warning(
+            f"PRESENCE_CHANNEL is {channel!r}, which no pattern of PRESENCE_CHANNELS matches: a "
+            "widget that names no channel stays empty.",
+            hint=f"Add {channel!r} to PRESENCE_CHANNELS, or set PRESENCE_CHANNEL to a channel that "
+            "matches.",
+            id="presence.W003",
+        )

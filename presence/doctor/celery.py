@@ -1,0 +1,158 @@
+"""Whether beat sends the tick, and a worker is there to run it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from django.db import DatabaseError
+
+from presence import schedule
+from presence.checks.site import ADD_ENTRY, import_celery
+from presence.conf import conf
+from presence.doctor.findings import Findings, duration, ok, problem, skipped, warning
+from presence.schedule import TICK, Entry
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+__all__ = ["examine"]
+
+PATIENCE = 5.0
+"""Seconds that a worker has to answer; the first answer is enough."""
+
+
+def examine() -> Findings:
+    if not schedule.celery_installed():
+        yield skipped(
+            "celery.app",
+            "Celery is not installed",
+            "Run `pip install django-presence-centrifugo[celery]`, or let "
+            "`manage.py presence_sync --every` do the work.",
+        )
+        return
+    app = schedule.project_app()
+    if app is None:
+        yield problem(
+            "celery.app",
+            "The project does not import its Celery application: tasks find no broker",
+            import_celery(),
+        )
+        return
+    yield ok("celery.app", f"The project's Celery application is {app.main!r}")
+    yield from beat(app)
+    yield from worker(app)
+
+
+def beat(app: Celery) -> Findings:
+    """Beat was told to send the tick, once every PRESENCE_INTERVAL."""
+    entries = schedule.in_settings(app)
+    if schedule.database_installed():
+        try:
+            stored = schedule.in_database()
+        except DatabaseError as error:
+            yield problem(
+                "beat.entry",
+                f"The tables of django-celery-beat cannot be read ({error})",
+                "Run `manage.py migrate`.",
+            )
+            return
+        if not schedule.uses_database(app):
+            entries = [*entries, *stored]
+        elif entries and not stored:
+            yield warning(
+                "beat.entry",
+                "The entry of CELERY_BEAT_SCHEDULE is not in the database: beat has not been "
+                "started since it was written",
+                "Start `celery beat`.",
+            )
+            return
+        else:
+            entries = stored
+    yield from entry(entries)
+
+
+def entry(entries: Sequence[Entry]) -> Findings:
+    """One entry sends the tick, and it is enabled."""
+    enabled = [entry for entry in entries if entry.enabled]
+    if not entries:
+        yield problem("beat.entry", f"Beat has no entry that sends {TICK}", ADD_ENTRY)
+    elif not enabled:
+        yield problem(
+            "beat.entry",
+            f"The entry {entries[0].name!r} of beat is disabled",
+            "Enable it in the admin, under Periodic tasks.",
+        )
+    else:
+        yield ok("beat.entry", f"The entry {enabled[0].name!r} of beat sends the tick")
+        yield from interval(enabled[0])
+    if len(enabled) > 1:
+        names = ", ".join(repr(entry.name) for entry in enabled)
+        yield warning(
+            "beat.twice",
+            f"Several entries of beat send the tick: {names}",
+            "Keep one: the others cost work, and find nothing new.",
+        )
+
+
+def interval(entry: Entry) -> Findings:
+    """The entry and PRESENCE_INTERVAL say the same."""
+    wanted = conf.PRESENCE_INTERVAL
+    if entry.seconds is None or abs(entry.seconds - wanted) > 0.01 * wanted:
+        often = "by a calendar" if entry.seconds is None else f"every {duration(entry.seconds)}"
+        yield warning(
+            "beat.interval",
+            f"Beat sends the tick {often}, and PRESENCE_INTERVAL is {duration(wanted)}",
+            "Make them equal: pages tell by PRESENCE_INTERVAL how old a list may be, and a tick "
+            "that waited for longer is thrown away.",
+        )
+
+
+def worker(app: Celery) -> Findings:
+    """The broker answers, and so does a worker that knows the tick."""
+    from kombu.exceptions import OperationalError
+
+    try:
+        known = _tasks(app, limit=1)
+        if known and TICK not in known:  # that was one worker: perhaps another knows it
+            known = _tasks(app)
+    except (OperationalError, OSError) as error:
+        yield problem(
+            "worker.broker",
+            f"The broker does not answer at {_broker(app)} ({error})",
+            "Start it, or correct CELERY_BROKER_URL.",
+        )
+        return
+    if known is None:
+        yield problem(
+            "worker.answers",
+            f"No worker answered in {duration(PATIENCE)} on {_broker(app)}",
+            f"Start `celery -A {app.main} worker`, with the same CELERY_BROKER_URL.",
+        )
+    elif TICK not in known:
+        yield problem(
+            "worker.answers",
+            f"The worker does not know the task {TICK}",
+            'Have the Celery application call autodiscover_tasks(), with "presence" in '
+            "INSTALLED_APPS, and restart the worker.",
+        )
+    else:
+        yield ok("worker.answers", "A worker answers and knows the tick")
+
+
+def _tasks(app: Celery, limit: int | None = None) -> set[str] | None:
+    """The tasks that the workers know; None if none answers. `limit`: to wait for no more."""
+    options: Any = {}
+    if str(app.conf.broker_url or "").startswith("redis"):
+        options["transport_options"] = {"socket_connect_timeout": PATIENCE}
+    with app.connection_for_write(connect_timeout=PATIENCE, **options) as connection:
+        connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0)
+        asked: Any = app.control.inspect(timeout=PATIENCE, limit=limit, connection=connection)
+        replies = asked.registered()
+    if not replies:
+        return None
+    return {line.partition(" ")[0] for lines in replies.values() for line in lines}
+
+
+def _broker(app: Celery) -> str:
+    return str(app.conf.broker_write_url or app.conf.broker_url or "amqp://localhost")

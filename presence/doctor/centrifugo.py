@@ -1,0 +1,169 @@
+"""Whether Centrifugo's server API takes our key, and its namespaces do what the sync needs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import msgspec
+
+from presence import assembly, naming
+from presence.centrifugo import Gateway, Publication
+from presence.conf import conf
+from presence.delivery import new_epoch
+from presence.doctor.findings import Findings, explained, ok, problem, skipped
+from presence.exceptions import CentrifugoError, CommandError
+from presence.roster import Position
+
+__all__ = ["examine", "feeds_of", "namespaces"]
+
+OLDEST = (6, 2)
+"""The first Centrifugo that knows `version` in publish."""
+
+UNKNOWN = 102
+SWITCHED_OFF = 108
+"""Centrifugo's error codes."""
+
+PROBE = "presence-doctor"
+NOTHING = msgspec.Raw(b'{"type":"presence.probe"}')
+"""A publication that every client skips."""
+
+_BRACES = re.compile(r"(?<!\\)\{([^{}]*)\}")
+_WILD = re.compile(r"[*?\[\\]")
+
+
+def examine() -> Findings:
+    gateway = assembly.gateway()
+    try:
+        versions = gateway.versions()
+    except CentrifugoError as error:
+        yield problem("centrifugo.reachable", *explained(error))
+        return
+    found = ", ".join(sorted(set(versions)))
+    yield ok("centrifugo.reachable", f"Centrifugo {found} answers and takes the API key")
+    yield from version(versions)
+    known, unknown = namespaces(conf.PRESENCE_CHANNELS)
+    for pattern in unknown:
+        yield skipped(
+            "centrifugo.presence",
+            f"the pattern {pattern!r} does not name its namespaces",
+            "Write them out, as in {presence,chat}:*, to have them checked.",
+        )
+    yield from presence(gateway, known)
+    yield from history(gateway, known)
+
+
+def version(versions: Sequence[str]) -> Findings:
+    """Every node knows all that the sync asks for."""
+    for text in sorted(set(versions)):
+        numbers = re.match(r"v?(\d+)\.(\d+)", text)
+        if numbers and tuple(map(int, numbers.groups())) < OLDEST:
+            yield problem(
+                "centrifugo.version",
+                f"Centrifugo {text} is too old",
+                "Upgrade it to {}.{} or later.".format(*OLDEST),
+            )
+
+
+def presence(gateway: Gateway, known: Sequence[str]) -> Findings:
+    """Every namespace of the patterns keeps who is there."""
+    replies = gateway.presence([probe_of(namespace) for namespace in known])
+    for namespace, reply in zip(known, replies, strict=True):
+        if isinstance(reply, CentrifugoError):
+            yield problem("centrifugo.presence", *_refusal(namespace, reply, '"presence": true'))
+        else:
+            yield ok("centrifugo.presence", f"Centrifugo keeps presence in {_named(namespace)}")
+
+
+def history(gateway: Gateway, known: Sequence[str]) -> Findings:
+    """Every feed has a history, and Centrifugo drops a version that it has seen there."""
+    feeds = feeds_of(known)
+    for feed, position in zip(feeds, gateway.positions(feeds), strict=True):
+        namespace = feed.partition(":")[0]
+        if isinstance(position, CentrifugoError):
+            wanted = '"history_size": 100, "history_ttl": "600s", "force_recovery": true'
+            yield problem("centrifugo.history", *_refusal(namespace, position, wanted))
+        else:
+            yield ok("centrifugo.history", f"Centrifugo keeps history in {_named(namespace)}")
+            yield from publishing(gateway, feed)
+
+
+def publishing(gateway: Gateway, feed: str) -> Findings:
+    """A version that is older than the last one published is dropped."""
+    epoch = new_epoch()
+    tops: list[Position] = []
+    for number in (2, 1):
+        probe = Publication(feed=feed, data=NOTHING, channel=feed, epoch=epoch, version=number)
+        (top,) = gateway.publish([probe])
+        if isinstance(top, CentrifugoError):
+            yield problem("centrifugo.publish", *_refusal(feed.partition(":")[0], top, ""))
+            return
+        tops.append(top)
+    newer, older = tops
+    if older != newer:
+        yield problem(
+            "centrifugo.publish",
+            f"Centrifugo published an older version after a newer one on {feed}",
+            "Upgrade Centrifugo to {}.{} or later, with an engine that keeps versions.".format(
+                *OLDEST
+            ),
+        )
+    else:
+        yield ok("centrifugo.publish", f"Centrifugo drops repeated versions on {feed}")
+
+
+def namespaces(patterns: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The namespaces that the patterns name ("" is that of names without a colon), and those
+    patterns that leave it open."""
+    known: set[str] = set()
+    unknown: list[str] = []
+    for pattern in patterns:
+        for one in _alternatives(pattern):
+            namespace, colon, _ = one.partition(":")
+            if not _WILD.search(namespace):
+                known.add(namespace if colon else "")
+            elif pattern not in unknown:
+                unknown.append(pattern)
+    return sorted(known), unknown
+
+
+def probe_of(namespace: str) -> str:
+    """A channel of the namespace that no site has."""
+    return f"{namespace}:{PROBE}" if namespace else PROBE
+
+
+def feeds_of(known: Sequence[str]) -> list[str]:
+    """A feed for each namespace that the diffs of the namespaces are published in."""
+    feeds = (naming.feed_of(probe_of(namespace)) for namespace in known)
+    return list({feed.partition(":")[0]: feed for feed in feeds}.values())
+
+
+def _alternatives(pattern: str) -> list[str]:
+    braces = _BRACES.search(pattern)
+    if not braces:
+        return [pattern]
+    before, after = pattern[: braces.start()], pattern[braces.end() :]
+    return [
+        one
+        for choice in braces.group(1).split(",")
+        for one in _alternatives(f"{before}{choice}{after}")
+    ]
+
+
+def _named(namespace: str) -> str:
+    return f"the namespace {namespace!r}" if namespace else "channels without a namespace"
+
+
+def _refusal(namespace: str, error: CentrifugoError, wanted: str) -> tuple[str, str]:
+    """What is wrong with a namespace that answers `error`, and what its configuration lacks."""
+    where = "channel.namespaces" if namespace else "channel.without_namespace"
+    text, remedy = explained(error)
+    if isinstance(error, CommandError) and error.code == UNKNOWN:
+        text = f"Centrifugo has no {_named(namespace)[4:]}"
+        remedy = f'Add {{"name": "{namespace}", {wanted}}} to {where} of its configuration.'
+    elif isinstance(error, CommandError) and error.code == SWITCHED_OFF:
+        text = f"Centrifugo has it switched off for {_named(namespace)}: {wanted}"
+        remedy = f"Set {wanted} for it in {where} of Centrifugo's configuration."
+    else:
+        text = f"{text} for {_named(namespace)}"
+    return text, remedy

@@ -1,0 +1,67 @@
+"""All the checks, one after the other."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+import msgspec
+from django.core import checks
+from django.core.exceptions import ImproperlyConfigured
+
+from presence.checks import TAG
+from presence.checks.site import NO_APP, NO_ENTRY
+from presence.doctor import celery, centrifugo, redis, ticks, websocket
+from presence.doctor.findings import Finding, Findings, Level, ok, problem, skipped
+from presence.doctor.masks import masked
+
+__all__ = ["PARTS", "examine"]
+
+logger = logging.getLogger("presence.doctor")
+
+
+def settings() -> Findings:
+    """The system checks, less those that the doctor looks into itself."""
+    found = [
+        message
+        for message in checks.run_checks(tags=[TAG])
+        if not message.is_silenced() and message.id not in (NO_APP, NO_ENTRY)
+    ]
+    for message in found:
+        level: Level = "problem" if message.level >= checks.ERROR else "warning"
+        yield Finding(str(message.id), level, str(message.msg), str(message.hint or ""))
+    if not found:
+        yield ok("settings", "The settings are well formed")
+
+
+PARTS: dict[str, Callable[[], Findings]] = {
+    "settings": settings,
+    "redis": redis.examine,
+    "centrifugo": centrifugo.examine,
+    "websocket": websocket.examine,
+    "celery": celery.examine,
+    "ticks": ticks.examine,
+}
+
+
+def examine() -> Findings:
+    """The findings of every part, as they come. No secret is in them; nothing is raised."""
+    for name, part in PARTS.items():
+        for finding in _guarded(name, part):
+            yield msgspec.structs.replace(
+                finding, text=masked(finding.text), remedy=masked(finding.remedy)
+            )
+
+
+def _guarded(name: str, part: Callable[[], Findings]) -> Findings:
+    try:
+        yield from part()
+    except ImproperlyConfigured as error:
+        yield skipped(name, f"of the settings: {str(error).partition(' is ')[0]} is wrong")
+    except Exception as error:  # a set-up can be broken in ways that nobody foresaw
+        logger.debug("part=%s failed", name, exc_info=True)
+        yield problem(
+            name,
+            f"This part could not be checked: {type(error).__name__}: {error}",
+            "Mend what it says; logging at level DEBUG for presence.doctor shows where it is from.",
+        )

@@ -1,0 +1,47 @@
+"""Keeps secrets out of what the doctor says."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from urllib.parse import unquote, urlsplit
+
+from django.conf import settings
+
+__all__ = ["masked"]
+
+MASK = "***"
+SECRETS = ("SECRET_KEY", "CENTRIFUGO_API_KEY", "CENTRIFUGO_TOKEN_SECRET")
+URLS = (
+    *("CENTRIFUGO_API_URL", "CENTRIFUGO_WS_URL", "PRESENCE_REDIS_URL"),
+    *("CELERY_BROKER_URL", "CELERY_RESULT_BACKEND"),
+)
+SHORTEST = 4
+"""Characters: masking a shorter word would mask half of every sentence."""
+
+_PASSWORD = re.compile(r"(://[^\s/:@]*):[^\s/]*@")
+
+
+def masked(text: str) -> str:
+    """`text` with the secrets of the settings, and the password of any URL, masked."""
+    text = _PASSWORD.sub(rf"\1:{MASK}@", text)
+    for secret in sorted(set(_secrets()), key=len, reverse=True):
+        text = text.replace(secret, MASK)
+    return text
+
+
+def _secrets() -> Iterator[str]:
+    for name in SECRETS:
+        yield from _long_enough(getattr(settings, name, ""))
+    for name in URLS:
+        try:
+            password = urlsplit(getattr(settings, name, "")).password or ""
+        except (ValueError, TypeError, AttributeError):
+            continue
+        yield from _long_enough(password)
+        yield from _long_enough(unquote(password))
+
+
+def _long_enough(value: object) -> Iterator[str]:
+    if isinstance(value, str) and len(value) >= SHORTEST:
+        yield value

@@ -1,0 +1,165 @@
+"""Whether browsers get in with our tokens, and nowhere without."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from django.conf import settings
+
+from presence.conf import conf
+from presence.doctor.centrifugo import feeds_of, namespaces
+from presence.doctor.findings import Findings, ok, problem, skipped
+from presence.reading import Signed
+from presence.tokens import Issuer
+
+__all__ = ["examine"]
+
+USER = "presence-doctor"
+LIFETIME = 60.0
+"""Seconds."""
+
+INVALID_TOKEN = 3500  # disconnect code
+SUBSCRIBED, UNKNOWN, REFUSED, EXPIRED = 0, 102, 103, 109  # codes of replies
+
+
+def examine() -> Findings:
+    try:
+        import aiohttp
+
+        from presence.doctor.conversation import converse
+    except ImportError:
+        yield skipped("websocket.token", "aiohttp is not installed", "Run `pip install aiohttp`.")
+        return
+    url, timeout = conf.CENTRIFUGO_WS_URL, conf.CENTRIFUGO_TIMEOUT
+    known, _ = namespaces(conf.PRESENCE_CHANNELS)
+    feeds = feeds_of(known)
+    try:
+        heard = converse(url, _commands(feeds), timeout=timeout)
+    except (OSError, aiohttp.ClientError, ValueError) as error:
+        yield skipped(
+            "websocket.token",
+            f"this machine cannot reach {url} ({type(error).__name__}: {error})",
+            "If browsers cannot reach it either, correct CENTRIFUGO_WS_URL.",
+        )
+        return
+    if heard.status is not None:
+        yield problem(
+            "websocket.token",
+            f"{url} is no websocket: it answers HTTP {heard.status}",
+            "Set CENTRIFUGO_WS_URL to Centrifugo's endpoint, by default /connection/websocket, and "
+            "let a proxy in between pass the headers Upgrade and Connection.",
+        )
+        return
+    connected, subscribed = next(iter(heard.codes), None), heard.codes[1:]
+    yield from token(connected, heard.closed, heard.reason)
+    if connected == SUBSCRIBED:
+        for number, feed in enumerate(feeds):
+            yield from subscription(feed, subscribed[3 * number : 3 * number + 3])
+        for origin in settings.CSRF_TRUSTED_ORIGINS:
+            if "*" not in origin:
+                status = converse(url, [], timeout=timeout, origin=origin).status
+                yield from allowed(origin, status)
+
+
+def token(code: int | None, closed: int | None, reason: str) -> Findings:
+    """Centrifugo takes the connection tokens that we sign. `code` None: it hung up instead."""
+    if code == SUBSCRIBED:
+        yield ok("websocket.token", "Centrifugo takes the tokens that Django signs")
+    elif closed == INVALID_TOKEN:
+        yield problem(
+            "websocket.token",
+            "Centrifugo refuses the tokens that Django signs",
+            "CENTRIFUGO_TOKEN_SECRET must equal Centrifugo's client.token.hmac_secret_key.",
+        )
+    elif code == EXPIRED:
+        yield problem(
+            "websocket.token",
+            "Centrifugo takes a new token for expired: its clock differs from ours",
+            "Set the clocks of both machines (NTP).",
+        )
+    else:
+        yield problem(
+            "websocket.token",
+            f"Centrifugo refuses the connection (error {code}, disconnect {closed} {reason})",
+            "Look the code up at https://centrifugal.dev/docs/server/codes.",
+        )
+
+
+def subscription(feed: str, codes: Sequence[int]) -> Findings:
+    """Our subscription tokens open `feed`, nobody else's do, and none is no key either.
+
+    `codes` are the answers to the three attempts of `_attempts`.
+    """
+    if len(codes) < 3:
+        yield problem(
+            "websocket.subscription",
+            f"Centrifugo hung up while it was asked for {feed}",
+            "Look into Centrifugo's log.",
+        )
+        return
+    ours, forged, bare = codes
+    if UNKNOWN in codes:
+        yield skipped("websocket.subscription", f"Centrifugo has no namespace for {feed}")
+    elif bare == SUBSCRIBED:
+        yield problem(
+            "websocket.subscription",
+            f"Anybody may subscribe to {feed} and its like without a token",
+            "Take allow_subscribe_for_client (and what proxies allow) from its namespace.",
+        )
+    elif forged == EXPIRED:
+        yield problem(
+            "websocket.subscription",
+            "Centrifugo does not look at the signature of tokens",
+            "Take insecure and insecure_skip_token_signature_verify from its configuration.",
+        )
+    elif ours != EXPIRED or bare != REFUSED:
+        yield problem(
+            "websocket.subscription",
+            f"Centrifugo refuses the subscription tokens that Django signs (error {ours})",
+            "Take client.subscription_token from its configuration, or give it the hmac_secret_key "
+            "of client.token.",
+        )
+    else:
+        yield ok("websocket.subscription", f"{feed.partition(':')[0]}: opens with a token alone")
+
+
+def allowed(origin: str, status: int | None) -> Findings:
+    """Pages of `origin` may connect."""
+    if status is None:
+        yield ok("websocket.origin", f"Centrifugo lets pages of {origin} connect")
+    else:
+        yield problem(
+            "websocket.origin",
+            f"Centrifugo does not let pages of {origin} connect (HTTP {status})",
+            f'Add "{origin}" to client.allowed_origins of its configuration.',
+        )
+
+
+def _commands(feeds: Sequence[str]) -> list[dict[str, Any]]:
+    now = time.time()
+    connection = _issuer(now, conf.CENTRIFUGO_TOKEN_SECRET).connection()
+    commands: list[dict[str, Any]] = [{"connect": {"token": connection, "name": USER}}]
+    for feed in feeds:
+        commands += _attempts(feed, now)
+    return commands
+
+
+def _attempts(feed: str, now: float) -> list[dict[str, Any]]:
+    """Expired tokens, as they are refused for their age only after their signature was found
+    right: so nobody is seen to come and go.
+    """
+    past = now - 2 * LIFETIME
+    ours = _issuer(past, conf.CENTRIFUGO_TOKEN_SECRET).subscription(feed)
+    forged = _issuer(past, secrets.token_hex(32)).subscription(feed)
+    return [
+        {"subscribe": {"channel": feed, "token": ours}},
+        {"subscribe": {"channel": feed, "token": forged}},
+        {"subscribe": {"channel": feed}},
+    ]
+
+
+def _issuer(now: float, secret: str) -> Issuer:
+    return Issuer(secret=secret, user_id=USER, info=Signed(), now=now, lifetime=LIFETIME)

@@ -1,0 +1,63 @@
+"""`manage.py presence_doctor`: what is wrong with a set-up, and how to mend it."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import Any
+
+import msgspec
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from presence.doctor import Finding, examine
+
+__all__ = ["Command"]
+
+
+class Command(BaseCommand):
+    """Prints a line for each thing it looked at. Exits with 1 if there is any problem."""
+
+    help = "Look at the settings, Redis, Centrifugo, beat and worker; say what is wrong and why."
+    # The examination makes those checks that matter here, and tells the rest apart from them.
+    requires_system_checks = ()
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Define the options."""
+        parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Examine and print."""
+        findings = []
+        for finding in examine():
+            findings.append(finding)
+            if not options["json"]:
+                self._print(finding, colours=options["force_color"] or self.stdout.isatty())
+        problems = [finding for finding in findings if finding.level == "problem"]
+        if options["json"]:
+            checks = msgspec.to_builtins(findings)
+            self.stdout.write(json.dumps({"ok": not problems, "checks": checks}))
+        if problems:
+            ids = ", ".join(dict.fromkeys(finding.id for finding in problems))
+            raise CommandError(f"{_count(findings)}: {ids}")
+        if not options["json"]:
+            self.stdout.write(f"{_count(findings)}.")
+
+    def _print(self, finding: Finding, *, colours: bool) -> None:
+        level = f"{finding.level:8}"
+        if colours:
+            styles = {
+                "ok": self.style.SUCCESS,
+                "warning": self.style.WARNING,
+                "problem": self.style.ERROR,
+                "skipped": self.style.HTTP_INFO,
+            }
+            level = styles[finding.level](level)
+        self.stdout.write(f"{level} {finding.text} [{finding.id}]")
+        if finding.remedy:
+            self.stdout.write(f"{'':8} -> {finding.remedy}")
+        self.stdout.flush()
+
+
+def _count(findings: list[Finding]) -> str:
+    counts = Counter(finding.level for finding in findings)
+    return f"{counts['problem']} problems, {counts['warning']} warnings, {counts['ok']} ok"
