@@ -1,0 +1,76 @@
+"""What Centrifugo answers to a batch -> a raw reply or an error per command."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from presence import replies
+from presence.exceptions import CentrifugoAnswerError, CommandError
+from presence.reading import read_presence
+from presence.roster import Position
+
+
+def test_each_command_has_its_reply_or_its_error() -> None:
+    content = '{"replies": [{"presence": {"a": 1}}, {"error": {"code": 102, "message": "no"}}]}'
+    good, bad = replies.read_batch(content, ["presence", "presence"])
+    assert isinstance(good, msgspec.Raw)
+    assert bytes(good) == b'{"a": 1}'
+    assert isinstance(bad, CommandError)
+    assert (bad.code, bad.permanent) == (102, True)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *("", "null", "[]", "{}", "7", '{"replies": null}', '{"replies": {}}', '{"replies": [7]}'),
+        *('{"replies": [null]}', '{"replies": [{"presence": {}}', '{"replies": []}'),
+        *('{"replies": [{}, {}]}', '{"error": {"code": 100}}', "<html>502</html>"),
+        *(b"\xff", '{"replies": [{"presence": {"x": "\\ud800"}}'),
+    ],
+)
+def test_an_answer_that_is_not_the_batch_s_is_an_error(content: str | bytes) -> None:
+    with pytest.raises(CentrifugoAnswerError):
+        replies.read_batch(content, ["presence"])
+
+
+@pytest.mark.parametrize(
+    "reply", ["{}", '{"publish": {}}', '{"error": null}', '{"error": []}', '{"error": {}}']
+)
+def test_a_reply_that_is_not_the_command_s_is_an_error_in_its_place(reply: str) -> None:
+    content = f'{{"replies": [{reply}, {{"presence": {{}}}}]}}'
+    bad, good = replies.read_batch(content, ["presence", "presence"])
+    assert isinstance(bad, CentrifugoAnswerError)
+    assert isinstance(good, msgspec.Raw)
+    with pytest.raises(CentrifugoAnswerError):
+        replies.result(bad)
+
+
+def test_half_a_surrogate_pair_in_one_name_costs_one_letter() -> None:
+    content = (
+        r'{"replies": [{"presence": {"presence": {"c": {"user": "42", "conn_info": '
+        r'{"name": "Ad\ud83d \\ud83d \ud83d\ude00"}}}}}, {"presence": {"presence": {}}}]}'
+    )
+    odd, other = (replies.result(r) for r in replies.read_batch(content, ["presence"] * 2))
+    assert read_presence(bytes(odd))[0].members["42"].name == "Ad? \\ud83d \U0001f600"
+    assert read_presence(bytes(other))[0].total == 0
+
+
+def test_positions() -> None:
+    at = msgspec.Raw(b'{"offset": 7, "epoch": "S", "later": 1}')
+    error = CommandError(100, "internal")
+    assert replies.position(at) == Position(7, "S")
+    assert replies.position(error) is error
+    for raw in (b"[]", b"null", b'{"offset": "7"}'):
+        assert isinstance(replies.position(msgspec.Raw(raw)), CentrifugoAnswerError)
+
+
+@pytest.mark.parametrize(
+    ("code", "permanent", "says"),
+    [(100, False, "error 100"), (102, True, "channel.namespaces"), (107, True, "channel name"),
+     (108, True, "presence: true"), (103, False, "allow_")],
+)  # fmt: skip
+def test_errors_of_centrifugo_say_the_remedy(code: int, *, permanent: bool, says: str) -> None:
+    error = CommandError(code, "whatever")
+    assert error.permanent is permanent
+    assert says in str(error)
