@@ -53,10 +53,8 @@ def _send(signal: Signal, channel: str, version: int, **values: object) -> None:
     sent = signal.send_robust(sender=channel, channel=channel, version=version, **values)
     for receiver, response in sent:
         if isinstance(response, Exception):
+            # Where it was raised, Django has logged (django.dispatch).
+            name = getattr(receiver, "__qualname__", repr(receiver))
             logger.error(
-                "receiver=%r channel=%s version=%d failed",
-                receiver,
-                channel,
-                version,
-                exc_info=response,
+                "receiver=%s channel=%s version=%d error=%r", name, channel, version, response
             )

@@ -1,0 +1,184 @@
+"""Signals: of what they are sent, to whom, how often, in which order."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.dispatch import Signal
+
+from presence import signals
+from presence.delivery import SIGNAL_PATIENCE
+from presence.exceptions import CommandError, StoreError
+from presence.roster import Change, Member
+from tests.unit.fakes import ROOM, Site
+
+ADA, ALAN = Member("ada", "Ada"), Member("alan", "Alan")
+NAMES = {
+    signals.presence_joined: "joined",
+    signals.presence_left: "left",
+    signals.presence_updated: "updated",
+    signals.channel_occupied: "occupied",
+    signals.channel_vacated: "vacated",
+}
+
+
+@pytest.fixture
+def heard() -> Iterator[list[tuple[Any, ...]]]:
+    """(name, sender, version, ids) of every signal."""
+    heard: list[tuple[Any, ...]] = []
+
+    def receiver(signal: Signal, sender: str, channel: str, version: int, **more: Any) -> None:
+        assert sender == channel
+        ids = [member.id for member in more.get("members", [])]
+        heard.append((NAMES[signal], channel, version, ids))
+
+    for signal in NAMES:
+        signal.connect(receiver)
+    yield heard
+    for signal in NAMES:
+        signal.disconnect(receiver)
+
+
+def test_a_room_opens(heard: list[tuple[Any, ...]]) -> None:
+    signals.send(ROOM, 1, Change(joins=[ADA, ALAN], total=2))
+    assert heard == [("occupied", ROOM, 1, []), ("joined", ROOM, 1, ["ada", "alan"])]
+
+
+def test_a_room_changes(heard: list[tuple[Any, ...]]) -> None:
+    change = Change([ADA], [ALAN], [ADA], total=1, was_occupied=True)
+    signals.send(ROOM, 2, change)
+    assert [one[0] for one in heard] == ["joined", "left", "updated"]
+
+
+def test_a_room_closes_last(heard: list[tuple[Any, ...]]) -> None:
+    signals.send(ROOM, 3, Change(leaves=[ADA], was_occupied=True))
+    assert [one[0] for one in heard] == ["left", "vacated"]
+
+
+def test_anonymous_visitors_open_and_close_a_room(heard: list[tuple[Any, ...]]) -> None:
+    signals.send(ROOM, 1, Change(anonymous=1))
+    signals.send(ROOM, 2, Change(anonymous=2, was_anonymous=1, was_occupied=True))
+    signals.send(ROOM, 3, Change(anonymous=0, was_anonymous=2, was_occupied=True))
+    assert [(one[0], one[2]) for one in heard] == [("occupied", 1), ("vacated", 3)]
+
+
+def test_a_reload_that_changed_nobody_says_nothing(heard: list[tuple[Any, ...]]) -> None:
+    signals.send(ROOM, 1, Change(total=3, was_occupied=True))
+    assert heard == []
+
+
+def test_a_receiver_that_raises_is_logged_and_the_others_hear_it(
+    heard: list[tuple[Any, ...]], caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(**_: Any) -> None:
+        raise RuntimeError("receiver down")
+
+    signals.presence_joined.connect(broken)
+    try:
+        with caplog.at_level(logging.ERROR, "presence.signals"):
+            signals.send(ROOM, 1, Change(joins=[ADA], total=1, was_occupied=True))
+    finally:
+        signals.presence_joined.disconnect(broken)
+    assert heard == [("joined", ROOM, 1, ["ada"])]
+    (where,) = [one for one in caplog.records if one.name == "django.dispatch"]
+    assert where.exc_info is not None
+    (which,) = [one for one in caplog.records if one.name == "presence.signals"]
+    assert "broken channel=presence:room version=1 error=RuntimeError" in which.getMessage()
+
+
+class TestThroughTheSync:
+    """When the sync announces: `site.announced` stands for the signals."""
+
+    def versions(self, site: Site) -> list[int]:
+        return [version for _, version, _ in site.announced]
+
+    def test_once_per_change_and_in_order(self) -> None:
+        site = Site(grace=0.0)
+        for n in range(4):
+            site.centrifugo.enter(ROOM, f"c{n}", f"u{n}", "x")
+            site.tick(1)
+            site.tick(1)
+        assert self.versions(site) == [1, 2, 3, 4]
+        assert [change.joins[0].id for _, _, change in site.announced] == ["u0", "u1", "u2", "u3"]
+        assert site.store.load([ROOM]).states[ROOM].unsignalled == ()
+
+    def test_not_before_the_diff_is_out(self) -> None:
+        site = Site()
+        site.centrifugo.enter(ROOM, "c", "ada", "Ada")
+        site.centrifugo.errors["publish", ROOM] = CommandError(100, "internal server error")
+        site.tick()
+        assert site.announced == []
+        site.centrifugo.errors.clear()
+        site.tick(1)
+        assert self.versions(site) == [1]
+
+    def test_again_after_a_crash_before_they_were_sent(self) -> None:
+        site = Site(grace=0.0)
+        site.centrifugo.enter(ROOM, "c", "ada", "Ada")
+        crash_once(site)
+        with pytest.raises(Crash):
+            site.tick()
+        site.tick(1)
+        assert site.announced == [], "its own worker may be just about to send them"
+        site.tick(SIGNAL_PATIENCE)
+        assert self.versions(site) == [1]
+        site.tick(SIGNAL_PATIENCE * 2)
+        assert self.versions(site) == [1]
+
+    def test_again_after_a_crash_even_if_nobody_is_left(self) -> None:
+        site = Site(grace=0.0)
+        site.centrifugo.enter(ROOM, "c", "ada", "Ada")
+        site.tick()
+        site.centrifugo.quit(ROOM, "c")
+        crash_once(site)
+        with pytest.raises(Crash):
+            site.tick(1)
+        site.tick(SIGNAL_PATIENCE + 1)
+        assert [change.leaves[0].id for _, _, change in site.announced[1:]] == ["ada"]
+
+    def test_at_least_once_if_the_store_fails_after_they_were_sent(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        site = Site()
+        site.centrifugo.enter(ROOM, "c", "ada", "Ada")
+        with monkeypatch.context() as patch:
+            patch.setattr(site.store, "signalled", lambda done: raise_(StoreError("down"), done))
+            assert site.tick().errors == 1
+        site.tick(SIGNAL_PATIENCE + 1)
+        assert self.versions(site) == [1, 1], "the version tells the repeat"
+
+    def test_left_overs_are_sent_in_order(self) -> None:
+        site = Site(grace=0.0)
+        for n in range(3):
+            site.centrifugo.enter(ROOM, f"c{n}", f"u{n}", "x")
+            crash_once(site)
+            with pytest.raises(Crash):
+                site.tick(1)
+        site.tick(SIGNAL_PATIENCE + 3)
+        assert self.versions(site) == [1, 2, 3]
+
+
+class Crash(BaseException):
+    """The end of a process."""
+
+
+def raise_(error: Exception, done: object) -> None:
+    if done:
+        raise error
+
+
+def crash_once(site: Site) -> None:
+    """The next time something is acknowledged, the process ends right after it."""
+    acknowledge = site.store.acknowledge
+
+    def crashing(*arguments: Any) -> Any:
+        taken = acknowledge(*arguments)
+        if arguments[0]:
+            site.store.acknowledge = acknowledge  # type: ignore[method-assign]
+            raise Crash
+        return taken
+
+    site.store.acknowledge = crashing  # type: ignore[method-assign]
