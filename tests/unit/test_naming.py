@@ -1,0 +1,106 @@
+"""Channels, feeds, patterns and keys."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from presence import naming
+from presence.exceptions import InvalidChannel
+
+NAMES = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=20)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["presence:site", "presence:doc:42", "chat", "a", "x" * 248, "doc:[1]{2}*?\\", "a$b", "~!"],
+)
+def test_a_good_name_is_returned(name: str) -> None:
+    assert naming.validate_channel(name) == name
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("", "is empty"),
+        ("a b", "contains ' '"),
+        ("a\tb", "printable ASCII"),
+        ("a\nb", "printable ASCII"),
+        ("a\x00", "printable ASCII"),
+        ("a\x7f", "printable ASCII"),
+        ("café", "printable ASCII"),
+        ("\U0001f600", "printable ASCII"),
+        ("x" * 249, "has 249 characters"),
+        ("x" * 300, "has 300 characters"),
+        ("a#b", "user-limited"),
+        ("$a", "private"),
+        ("roster:a", "carries the diffs"),
+        (None, "not NoneType"),
+        (7, "not int"),
+        (b"presence:a", "not bytes"),
+    ],
+)
+def test_a_bad_name_is_refused_with_the_reason(name: object, says: str) -> None:
+    with pytest.raises(InvalidChannel, match=says) as caught:
+        naming.validate_channel(name)
+    assert len(str(caught.value)) < 250
+    assert isinstance(caught.value, ValueError)
+
+
+@pytest.mark.parametrize(
+    ("channel", "feed"),
+    [("presence:doc:1", "presence:doc:1"), ("chat:1", "roster:chat:1"), ("lobby", "roster:lobby")],
+)
+def test_feeds(channel: str, feed: str) -> None:
+    assert naming.feed_of(channel) == feed
+    assert naming.channel_of_feed(feed) == channel
+
+
+def test_the_longest_feed_is_one_that_clients_can_subscribe_to() -> None:
+    assert len(naming.feed_of("x" * naming.MAX_LENGTH)) == 255
+
+
+def test_feed_patterns() -> None:
+    assert naming.feed_pattern("presence:*") is None
+    assert naming.feed_pattern("chat:*") == "roster:chat:*"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "matching", "other"),
+    [
+        ("presence:*", ["presence:", "presence:a:b"], ["presence", "chat:presence:a"]),
+        ("*", ["", "a"], []),
+        ("a?c", ["abc", "a.c"], ["ac", "abbc"]),
+        ("[abc]x", ["ax", "cx"], ["dx", "x"]),
+        ("[a-c]x", ["bx"], ["-x", "dx"]),
+        ("[!a-c]x", ["dx", "-x"], ["ax"]),
+        ("{presence,chat}:*", ["presence:1", "chat:2"], ["other:1", "{presence,chat}:1"]),
+        ("{a,b{c,d}}", ["a", "bc", "bd"], ["b", "bcd"]),
+        (r"a\*b", ["a*b"], ["axb"]),
+        (r"a\{b", ["a{b"], ["ab"]),
+        ("a,b", ["a,b"], ["a", "b"]),
+        ("a.b+c|d(e)^$", ["a.b+c|d(e)^$"], ["axb+c|d(e)^$", "a.b"]),
+    ],
+)
+def test_patterns(pattern: str, matching: list[str], other: list[str]) -> None:
+    assert [name for name in [*matching, *other] if naming.matches(pattern, name)] == matching
+
+
+@pytest.mark.parametrize("pattern", ["[a", "[]", "{a", "a}", "}{", "a\\", "[z-a]", "{a,{b}"])
+def test_a_malformed_pattern_is_a_value_error_that_shows_it(pattern: str) -> None:
+    with pytest.raises(ValueError, match="Pattern") as caught:
+        naming.matches(pattern, "a")
+    assert repr(pattern) in str(caught.value)
+
+
+@given(NAMES, NAMES)
+def test_an_escaped_channel_matches_itself_alone(channel: str, other: str) -> None:
+    assert naming.matches(naming.escape(channel), channel)
+    assert naming.matches(naming.escape(channel), other) is (channel == other)
+
+
+def test_keys_keep_a_channel_in_one_cluster_slot_and_carry_the_schema() -> None:
+    keys = naming.Keys("site")
+    assert keys.channel("presence:a") == "site:1:{presence:a}"
+    assert len({keys.channels, keys.nodes, keys.channel("channels"), keys.channel("nodes")}) == 4

@@ -1,0 +1,196 @@
+"""A loaded state and a reading -> what a tick commits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from presence import wire
+from presence.plan import Commit, Rules, State, plan, reload_within, restart
+from presence.roster import Diff, Leaving, Member, Position, Publication, Reload, Roster, Snapshot
+
+RULES = Rules(grace=10.0, list_limit=20)
+
+
+def people(count: int, *, name: str = "x", anonymous: int = 0) -> Roster:
+    members = {f"{n:05}": Member(f"{n:05}", name) for n in range(count)}
+    return Roster(members, anonymous, dict.fromkeys(members, 0.0))
+
+
+def planned(state: State, old: Roster, seen: Roster, **options: Any) -> Commit:
+    options = {"digest": b"d", "run": "r", "now": 100.0, "rules": RULES} | options
+    return plan(state, old, seen, new_epoch=lambda: "fresh", **options)
+
+
+def after(roster: Roster, **fields: Any) -> State:
+    """A committed state with this roster."""
+    defaults = {
+        **{"rev": 4, "epoch": "e", "version": 7, "run": "r", "digest": b"d"},
+        **{"total": roster.total, "anonymous": roster.anonymous},
+        "position": Position(3, "S"),
+    }
+    return State(channel="presence:a", **(defaults | fields))
+
+
+def published(commit: Commit) -> Publication:
+    pending = wire.decode(commit.pending, wire.Pending)
+    assert (pending.epoch, pending.version) == (commit.epoch, commit.version)
+    message = wire.decode_publication(bytes(pending.publication))
+    assert message is not None
+    return message
+
+
+def shown(commit: Commit) -> Snapshot:
+    assert commit.snapshot is not None
+    snapshot = wire.decode(commit.snapshot, Snapshot)
+    assert (snapshot.epoch, snapshot.version) == (commit.epoch, commit.version)
+    assert (snapshot.total, snapshot.anonymous) == (commit.total, commit.anonymous)
+    return snapshot
+
+
+def test_the_first_commit_starts_a_chain() -> None:
+    commit = planned(State(channel="presence:a"), Roster(), people(2, anonymous=1))
+    assert (commit.rev, commit.epoch, commit.version, commit.run) == (0, "fresh", 1, "r")
+    message = published(commit)
+    assert isinstance(message, Diff)
+    assert (message.base, len(message.joins), message.anonymous) == (0, 2, 1)
+    assert len(shown(commit).members) == 2
+
+
+def test_the_first_commit_of_an_empty_room_starts_one_too() -> None:
+    commit = planned(State(channel="presence:a"), Roster(), Roster())
+    assert isinstance(published(commit), Diff)
+    assert shown(commit).total == 0
+
+
+def test_a_change_is_the_next_version() -> None:
+    commit = planned(after(people(2)), people(2), people(3))
+    assert (commit.rev, commit.epoch, commit.version) == (4, "e", 8)
+    message = published(commit)
+    assert isinstance(message, Diff)
+    assert (message.base, [m.id for m in message.joins]) == (7, ["00002"])
+    assert commit.position == Position(3, "S")
+
+
+def test_nothing_new_moves_no_version() -> None:
+    state = after(people(2))
+    commit = planned(state, people(2), people(2), digest=b"other")
+    assert (commit.version, commit.pending, commit.snapshot, commit.roster) == (7, b"", None, None)
+    assert not commit.repeats(state)
+    assert planned(state, people(2), people(2)).repeats(state)
+
+
+def test_a_newer_signature_of_the_same_info_is_kept_without_a_version() -> None:
+    again = msgspec.structs.replace(people(1), issued={"00000": 9.0})
+    commit = planned(after(people(1)), people(1), again)
+    assert (commit.version, commit.pending) == (7, b"")
+    assert wire.decode(commit.roster or b"", Roster).issued == {"00000": 9.0}
+    assert not commit.repeats(after(people(1)))
+
+
+def test_a_held_leave_writes_who_is_leaving_and_no_version() -> None:
+    commit = planned(after(people(2)), people(2), people(1))
+    assert (commit.version, commit.pending, commit.total, commit.held) == (7, b"", 2, 1)
+    assert wire.decode(commit.leaving, Leaving).members == {"00001": 100.0}
+    later = planned(after(people(2), leaving=commit.leaving), people(2), people(1), now=110.0)
+    message = published(later)
+    assert isinstance(message, Diff)
+    assert (message.leaves, later.leaving, later.held) == (["00001"], b"", 0)
+
+
+def test_another_life_of_the_store_is_a_new_epoch_even_if_nobody_moved() -> None:
+    commit = planned(after(people(2)), people(2), people(2), run="other")
+    assert (commit.epoch, commit.version, commit.run) == ("fresh", 1, "other")
+    assert published(commit) == Reload("fresh", 1, 1.0)
+    assert [m.id for m in shown(commit).members] == ["00000", "00001"]
+
+
+def test_another_life_of_the_store_still_holds_leaves() -> None:
+    commit = planned(after(people(2)), people(2), people(1), run="other")
+    assert shown(commit).total == 2
+
+
+class TestCountedRooms:
+    """Limit 20; back below 18."""
+
+    def walk(self, *counts: int) -> list[tuple[bool, str]]:
+        state, old, path = State(channel="presence:a"), Roster(), []
+        for count in counts:
+            commit = planned(state, old, people(count), rules=Rules(grace=0.0, list_limit=20))
+            old = wire.decode(commit.roster or b"", Roster)
+            path.append((commit.listed, type(published(commit)).__name__))
+            assert shown(commit).listed is commit.listed
+            assert len(shown(commit).members) == (count if commit.listed else 0)
+            assert old.total == shown(commit).total == count, "the store keeps everybody"
+            fields = {"rev": 4, "version": commit.version, "listed": commit.listed}
+            state = after(old, epoch=commit.epoch, **fields)
+        return path
+
+    def test_the_limit_and_its_hysteresis(self) -> None:
+        assert self.walk(19, 20, 21, 20, 18, 17, 18, 20) == [
+            *[(True, "Diff")] * 2,
+            (False, "Reload"),
+            *[(False, "Diff")] * 2,
+            (True, "Reload"),
+            *[(True, "Diff")] * 2,
+        ]
+
+    def test_a_room_may_begin_counted(self) -> None:
+        assert self.walk(21) == [(False, "Diff")]
+
+    def test_diffs_of_a_counted_room_carry_counts_alone(self) -> None:
+        commit = planned(after(people(30), listed=False), people(30), people(40, name="y"))
+        message = published(commit)
+        assert isinstance(message, Diff)
+        assert (message.joins, message.updates, message.leaves) == ([], [], [])
+        assert message.total == 40
+        pending = wire.decode(commit.pending, wire.Pending)
+        assert len(pending.change.joins) == 10, "signals are told who"
+
+    def test_another_limit_applies_at_once(self) -> None:
+        few = Rules(grace=10.0, list_limit=5)
+        commit = planned(after(people(10)), people(10), people(10), digest=b"x", rules=few)
+        assert (commit.listed, commit.version) == (False, 8)
+        assert isinstance(published(commit), Reload)
+        assert not commit.change
+
+
+def test_a_diff_of_more_than_8_kib_is_a_reload() -> None:
+    rules = Rules(list_limit=1000)
+    small = planned(after(Roster()), Roster(), people(100), rules=rules)
+    large = planned(after(Roster()), Roster(), people(100, name="é" * 60), rules=rules)
+    assert isinstance(published(small), Diff)
+    assert published(large) == Reload("e", 8, 1.0)
+    assert len(shown(large).members) == 100
+
+
+@pytest.mark.parametrize(
+    ("readers", "seconds"), [(0, 1.0), (200, 1.0), (2000, 10.0), (10**6, 30.0)]
+)
+def test_a_large_room_fetches_over_a_longer_time(readers: int, seconds: float) -> None:
+    assert reload_within(Roster(anonymous=readers)) == seconds
+
+
+def test_restart_keeps_who_is_there() -> None:
+    old = Snapshot("e", 9, [Member("a", "A")], total=1, anonymous=2)
+    again = wire.decode(restart(wire.encode(old), "f"), Snapshot)
+    assert again == msgspec.structs.replace(old, epoch="f", version=1)
+
+
+@pytest.mark.parametrize(
+    ("fields", "occupied"),
+    [
+        ({}, False),
+        ({"total": 1}, True),
+        ({"anonymous": 1}, True),
+        ({"leaving": b"x"}, True),
+        ({"pending": b"x"}, True),
+        ({"unsignalled": ((1.0, b"x"),)}, True),
+    ],
+)
+def test_a_room_with_something_unfinished_is_polled(
+    fields: dict[str, Any], *, occupied: bool
+) -> None:
+    assert State(channel="presence:a", rev=3, **fields).occupied is occupied

@@ -1,0 +1,148 @@
+"""Centrifugo's presence reply -> a roster."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from typing import Any
+
+import pytest
+
+from presence.exceptions import CentrifugoAnswerError
+from presence.reading import AnonymousMode, digest, read_presence
+from presence.roster import Member, Roster
+
+
+def entry(user: str = "", conn: Any = None, chan: Any = None) -> dict[str, Any]:
+    shown = {"client": "c", "user": user}
+    shown |= {"conn_info": conn} if conn is not None else {}
+    return shown | ({"chan_info": chan} if chan is not None else {})
+
+
+def read(*entries: dict[str, Any], anonymous: AnonymousMode = "count") -> Roster:
+    raw = json.dumps({"presence": {f"c{n}": one for n, one in enumerate(entries)}})
+    roster, connections = read_presence(raw.encode(), anonymous=anonymous)
+    assert connections == len(entries)
+    return roster
+
+
+def test_an_empty_room() -> None:
+    assert read() == Roster()
+
+
+def test_many_tabs_are_one_member() -> None:
+    roster = read(*[entry("42", {"name": "Ada", "info": {"color": "red"}, "iat": 5.0})] * 3)
+    assert roster == Roster({"42": Member("42", "Ada", {"color": "red"})}, 0, {"42": 5.0})
+
+
+def test_the_newest_signed_info_wins_in_whatever_order() -> None:
+    tabs = [entry("42", {"name": f"Ada {n}", "iat": float(n)}) for n in range(4)]
+    for order in itertools.permutations(tabs):
+        assert read(*order).members["42"].name == "Ada 3"
+
+
+@pytest.mark.parametrize("iat", [None, 7.0])
+def test_equally_new_infos_do_not_flip_with_the_client_ids(iat: float | None) -> None:
+    when = {"iat": iat} if iat else {}
+    tabs = [
+        entry("42", {"name": "Ada", **when}),
+        entry("42", {"name": "Ada", "info": {"color": "red"}, **when}),
+        entry("42", when or None),
+    ]
+    readings = [read(*order) for order in itertools.permutations(tabs)]
+    assert all(reading == readings[0] for reading in readings)
+    assert readings[0].members["42"].name == "Ada"
+
+
+def test_the_subscription_token_comes_before_the_connection_token() -> None:
+    both = entry("42", {"name": "Conn", "iat": 9.0}, {"name": "Chan", "iat": 1.0})
+    assert read(both).members["42"].name == "Chan"
+    assert read(entry("42", {"name": "Conn"}, {})).members["42"].name == "Conn"
+    assert read(entry("42", {"name": "Conn"}, ["no", "info"])).members["42"].name == "Conn"
+
+
+@pytest.mark.parametrize(
+    "info",
+    [
+        *(None, [], [1], 7, "text", True, {}),
+        *({"name": 7}, {"name": None}, {"name": ["a"]}, {"info": []}, {"iat": "yesterday"}),
+        {"name": "Ada", "info": "red"},
+    ],
+)
+def test_info_of_another_shape_is_a_member_by_their_id(info: Any) -> None:
+    assert read(entry("42", info), entry("7", {"name": "Alan"})).members == {
+        "42": Member("42", "42"),
+        "7": Member("7", "Alan"),
+    }
+
+
+@pytest.mark.parametrize("info", ['{"info": {"n": 1e999}}', "[" * 900])
+def test_info_that_cannot_be_decoded_costs_one_name_and_not_the_room(info: str) -> None:
+    if info.startswith("["):
+        info += "]" * len(info)
+    raw = '{"presence": {"c": {"user": "42", "conn_info": %s}, "d": {"user": "7"}}}' % info
+    roster, _ = read_presence(raw.encode())
+    assert [member.name for member in roster.members.values()] == ["42", "7"]
+
+
+@pytest.mark.parametrize("name", ["<script>alert(1)</script>", "\U0001f600\u202e", "x" * 10_000])
+def test_names_are_taken_as_they_are(name: str) -> None:
+    assert read(entry("42", {"name": name})).members["42"].name == name
+
+
+def test_unknown_fields_are_ignored() -> None:
+    assert read(entry("42", {"name": "Ada", "later": 1}) | {"more": {}}).total == 1
+
+
+class TestAnonymous:
+    TABS = (
+        entry("", {"anonymous": "v1", "name": "Guest"}),
+        entry("", {"anonymous": "v1", "name": "Guest"}),
+        entry("", {"anonymous": "v2"}),
+        entry(""),
+        entry("42", {"name": "Ada"}),
+    )
+
+    def test_counted_are_the_visitors_not_their_tabs(self) -> None:
+        roster = read(*self.TABS)
+        assert (list(roster.members), roster.anonymous) == (["42"], 3)
+
+    def test_ignored(self) -> None:
+        roster = read(*self.TABS, anonymous="ignore")
+        assert (list(roster.members), roster.anonymous) == (["42"], 0)
+
+    def test_listed(self) -> None:
+        roster = read(*self.TABS, anonymous="list")
+        assert {m.id: m.name for m in roster.members.values()} == {
+            "v1": "Guest",
+            "v2": "Anonymous",
+            "c3": "Anonymous",
+            "42": "Ada",
+        }
+        assert roster.anonymous == 0
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        *(b"", b"null", b"[]", b"{}", b"7", b'{"presence": null}', b'{"presence": []}'),
+        *(b'{"presence": {"c": 7}}', b'{"presence": {"c": null}}', b'{"presence": {"c": []}}'),
+        *(b'{"presence": {"c": {"user": 42}}}', b'{"presence": {"c": {"user": "42"}', b"\xff"),
+        b'{"presence": {"a": {"user": "1"}, "b": {"user": null}}}',
+    ],
+)
+def test_what_is_no_presence_reply_is_an_error_never_an_empty_room(raw: bytes) -> None:
+    with pytest.raises(CentrifugoAnswerError, match="cannot be read"):
+        read_presence(raw)
+
+
+def test_ten_thousand_members() -> None:
+    roster = read(*[entry(str(n), {"name": f"User {n}", "iat": 1.0}) for n in range(10_000)])
+    assert roster.total == 10_000
+
+
+def test_a_digest_tells_replies_and_settings_apart() -> None:
+    digests = {digest(raw, how) for raw in (b"a", b"b") for how in ("1", "2")}
+    assert len(digests) == 4
+    assert {len(one) for one in digests} == {16}
+    assert digest(b"a", "x" * 200) == digest(b"a", "x" * 200)

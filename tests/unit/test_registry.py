@@ -1,0 +1,78 @@
+"""Which store a setting names, and that parts are made anew when settings change."""
+
+from __future__ import annotations
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+from django.test import override_settings
+
+from presence import assembly
+from presence.backends import BACKENDS, make_store
+from presence.backends.memory import MemoryStore
+from presence.backends.redis import RedisStore
+
+OPTIONS = {"url": "redis://127.0.0.1:1/0", "prefix": "p", "timeout": 1.0}
+
+
+class Own(MemoryStore):
+    """A store of somebody's own."""
+
+    def __init__(self, *, url: str, prefix: str, timeout: float) -> None:
+        super().__init__()
+        self.options = {"url": url, "prefix": prefix, "timeout": timeout}
+
+
+class Foreign:
+    """Not a store."""
+
+    def __init__(self, **_: object) -> None: ...
+
+
+@pytest.mark.parametrize(("name", "kind"), [("redis", RedisStore), ("memory", MemoryStore)])
+def test_names_and_their_paths(name: str, kind: type) -> None:
+    assert type(make_store(name, **OPTIONS)) is kind
+    assert type(make_store(BACKENDS[name], **OPTIONS)) is kind
+
+
+def test_a_store_of_one_s_own() -> None:
+    store = make_store(f"{__name__}.Own", **OPTIONS)
+    assert isinstance(store, Own)
+    assert store.options == OPTIONS
+
+
+@pytest.mark.parametrize(
+    ("backend", "says"),
+    [
+        ("", "use 'redis', 'memory'"),
+        ("Redis", "use 'redis', 'memory'"),
+        ("no.such.module", "cannot be imported"),
+        ("presence.backends.redis.Nothing", "cannot be imported"),
+        (f"{__name__}.Foreign", "RosterStore"),
+    ],
+)
+def test_what_is_no_store_is_named(backend: str, says: str) -> None:
+    with pytest.raises(ValueError, match=says) as caught:
+        make_store(backend, **OPTIONS)
+    assert repr(backend) in str(caught.value)
+
+
+def test_only_redis_is_shared_between_processes() -> None:
+    assert make_store("redis", **OPTIONS).shared
+    assert not make_store("memory", **OPTIONS).shared
+
+
+def test_one_store_a_process_until_the_settings_change() -> None:
+    with override_settings(PRESENCE_BACKEND="memory"):
+        first = assembly.store()
+        assert assembly.store() is first
+        with override_settings(PRESENCE_PREFIX="other"):
+            assert assembly.store() is not first
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"PRESENCE_BACKEND": "nothing"}, {"PRESENCE_REDIS_URL": "not-a-url"}]
+)
+def test_a_store_that_cannot_be_made_is_a_configuration_error(wrong: dict[str, str]) -> None:
+    settings = {"PRESENCE_BACKEND": "redis", **wrong}
+    with override_settings(**settings), pytest.raises(ImproperlyConfigured):
+        assembly.store()

@@ -1,0 +1,68 @@
+"""What a tick says it did."""
+
+from __future__ import annotations
+
+import json
+import logging
+
+import pytest
+
+from presence.exceptions import CentrifugoUnreachable
+from presence.report import Report
+from tests.unit.fakes import Clock
+
+FIELDS = [
+    *("channels", "changed", "members", "joins", "leaves", "updates", "anonymous", "published"),
+    *("held", "errors", "seconds"),
+]
+
+
+def test_what_json_prints() -> None:
+    report = Report(channels=3, failures=["x"], leaving=["a"], refused=1)
+    shown = json.loads(json.dumps(report.as_dict()))
+    assert list(shown) == FIELDS
+    assert shown["seconds"] == {"total": 0.0, "read": 0.0, "store": 0.0, "publish": 0.0}
+
+
+def test_reports_share_nothing() -> None:
+    Report().fail("x")
+    Report().seconds.total = 3.0
+    assert (Report().failures, Report().seconds.total) == ([], 0.0)
+
+
+def test_the_log_line_is_key_value() -> None:
+    line = Report(channels=2, errors=1).line()
+    pairs = dict(pair.split("=") for pair in line.split(" "))
+    assert (pairs["channels"], pairs["errors"], pairs["total_s"]) == ("2", "1", "0.0")
+
+
+def test_an_error_is_counted_and_logged_with_its_channel(caplog: pytest.LogCaptureFixture) -> None:
+    report = Report()
+    with caplog.at_level(logging.ERROR, "presence.sync"):
+        report.failed(CentrifugoUnreachable("no\nanswer"), "presence:a", count=4)
+    assert (report.errors, report.failures) == (4, ["presence:a: no\nanswer"])
+    (record,) = caplog.records
+    assert "\n" not in record.getMessage()
+    assert "name=presence:a channels=4" in record.getMessage()
+
+
+def test_at_most_twenty_failures_are_kept_and_all_are_counted() -> None:
+    report = Report()
+    for n in range(50):
+        report.fail(ValueError() if n == 0 else f"failure {n}")
+    assert (report.errors, len(report.failures), report.failures[0]) == (50, 20, "ValueError")
+
+
+def test_times_add_up_even_when_the_work_fails() -> None:
+    report, clock = Report(), Clock()
+    with report.timed("read", clock):
+        clock.advance(1.5)
+
+    def work() -> None:
+        with report.timed("read", clock):
+            clock.advance(2.0)
+            raise OSError("x")
+
+    with pytest.raises(OSError, match="x"):
+        work()
+    assert (report.seconds.read, report.seconds.store) == (3.5, 0.0)
