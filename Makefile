@@ -37,7 +37,7 @@ demo: setup
 test: setup
 	@$(BIN)/python -m tools.versions
 	$(BIN)/python -m pytest
-	node --test tests/js/*.test.js
+	node --test --test-reporter=spec tests/js/*.test.js
 
 lint: setup
 	$(BIN)/ruff check
