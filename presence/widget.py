@@ -44,7 +44,8 @@ class Widget:
 
     `live` says whether scripts can take over; only then is there a grant, are there URLs.
     `denied`: the visitor may not see this, and nothing is shown. `error` is for whoever runs the
-    site. `age` is None where nothing is known yet.
+    site, and in sight only where the template engine is in debug mode (`show_error`). `age` is
+    None where nothing is known yet.
     """
 
     channel: str
@@ -65,6 +66,7 @@ class Widget:
     user_id: str = ""
     denied: bool = False
     error: str = ""
+    show_error: bool = False
 
 
 def widget_for(named: object, request: HttpRequest | None) -> Widget:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import Any, cast
 
 from django.http import HttpRequest
@@ -46,13 +47,14 @@ def presence_state(context: Context, channel: object) -> Widget:
     """
     engine = _engine(context)
     try:
-        return widget_for(_chosen(context, channel, engine), _request(context))
+        found = widget_for(_chosen(context, channel, engine), _request(context))
     except InvalidChannel as error:
         message = f"{error}. {HINT}"
         if engine.debug:
             raise InvalidChannel(message) from error
         logger.error("%s", message)
         return Widget(channel="", feed="", error=message)
+    return replace(found, show_error=engine.debug)
 
 
 def _chosen(context: Context, channel: object, engine: Engine) -> object:

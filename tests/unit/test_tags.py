@@ -274,8 +274,15 @@ def test_urls_that_are_not_included(settings: Any, caplog: pytest.LogCaptureFixt
     (record,) = caplog.records
     assert (record.levelname, record.message) == ("WARNING", given.error)
     page = html("{% presence_widget room %}", request_of(), room=ROOM)
-    assert given.error in unescape(page)
+    assert f'<p class="presence presence-error" hidden>{given.error}</p>' in unescape(page)
     assert "data-presence-grant" not in page
+
+
+def test_an_error_is_in_sight_in_debug_mode_only(settings: Any):
+    settings.ROOT_URLCONF = __name__
+    template = engine(debug=True).from_string(LOAD + "{% presence_widget room %}")
+    page = template.render(context_of(request_of(), room=ROOM))
+    assert '<p class="presence presence-error">This list' in page
 
 
 def test_urls_at_another_place(settings: Any):
