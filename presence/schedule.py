@@ -86,7 +86,7 @@ def in_database() -> list[Entry]:
 
 
 def _seconds(when: Any) -> float | None:
-    from celery.schedules import maybe_schedule
-
-    every = getattr(maybe_schedule(when), "run_every", None)
+    if isinstance(when, int | float):
+        return float(when)
+    every = getattr(when, "run_every", when)  # of a celery.schedules.schedule
     return every.total_seconds() if isinstance(every, timedelta) else None

@@ -82,13 +82,14 @@ def check_store() -> Iterator[checks.CheckMessage]:
             id="presence.E006",
         )
         return
-    if backend is None or url is None or value("CENTRIFUGO_TIMEOUT") is None:
+    others = value("PRESENCE_PREFIX"), value("CENTRIFUGO_TIMEOUT")
+    if None in (backend, url, *others):
         return
     try:
         store = assembly.store()
-    except ImproperlyConfigured as error:
+    except (ImproperlyConfigured, TypeError) as error:  # a class that takes other arguments
         yield checks.Error(
-            f"{error}.",
+            f"PRESENCE_BACKEND is {backend!r}, which cannot be used: {error}.",
             hint='Set PRESENCE_BACKEND to "redis", to "memory", or to the dotted path of a '
             "presence.backends.base.RosterStore.",
             id="presence.E007",

@@ -1,0 +1,269 @@
+"""What the doctor concludes from what it is told; the parts themselves are in integration/."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.test import override_settings
+
+from presence.doctor import celery, centrifugo, examination, redis, ticks, websocket
+from presence.doctor.findings import Finding, Findings, duration, explained, ok
+from presence.doctor.masks import masked
+from presence.exceptions import CentrifugoAnswerError, CentrifugoRefused, CommandError
+from presence.schedule import Entry
+
+
+def levels(findings: Findings) -> dict[str, str]:
+    return {finding.id: finding.level for finding in findings}
+
+
+NOW = 1_000_000.0
+FRESH, OLD = NOW - 30, NOW - 300
+
+
+@pytest.mark.parametrize(
+    ("known", "occupied", "active", "expected"),
+    [
+        ({"a": FRESH}, {"a": FRESH}, 1, {"ticks.fresh": "ok"}),
+        ({"a": FRESH, "b": OLD}, {"a": FRESH}, 1, {"ticks.fresh": "ok"}),
+        (
+            {"a": FRESH, "b": OLD},
+            {"a": FRESH, "b": OLD},
+            1,
+            {"ticks.fresh": "ok", "ticks.complete": "warning"},
+        ),
+        ({"a": OLD}, {"a": OLD}, 0, {"ticks.fresh": "problem"}),
+        ({"a": OLD}, {}, 0, {"ticks.fresh": "skipped"}),
+        ({"a": OLD}, {}, 1, {"ticks.fresh": "warning"}),
+        ({}, {}, 0, {"ticks.fresh": "skipped"}),
+        ({}, {}, 1, {"ticks.fresh": "problem"}),
+    ],
+)
+def test_the_age_of_the_last_tick(
+    known: dict[str, float], occupied: dict[str, float], active: int, expected: dict[str, str]
+) -> None:
+    found = list(ticks.judge(known, occupied, active, now=NOW, interval=60.0))
+    assert levels(iter(found)) == expected
+
+
+def test_the_age_is_told() -> None:
+    (found,) = ticks.judge({"a": OLD}, {"a": OLD}, 0, now=NOW, interval=60.0)
+    assert found.text == "The last tick was 5 minutes ago, and PRESENCE_INTERVAL is 60 s"
+
+
+@override_settings(PRESENCE_BACKEND="memory")
+def test_a_store_of_one_process_shows_nothing() -> None:
+    assert levels(ticks.examine()) == {"ticks.fresh": "skipped"}
+    assert levels(redis.examine()) == {"redis.reachable": "skipped"}
+
+
+@pytest.mark.parametrize(
+    ("patterns", "known", "unknown"),
+    [
+        (["presence:*"], ["presence"], []),
+        (["{presence,chat}:*", "chat:room"], ["chat", "presence"], []),
+        (["{a,b{c,d}}:x?"], ["a", "bc", "bd"], []),
+        (["lobby"], [""], []),
+        (["*", "p[ab]:*", "presence:*"], ["presence"], ["*", "p[ab]:*"]),
+    ],
+)
+def test_the_namespaces_of_patterns(
+    patterns: list[str], known: list[str], unknown: list[str]
+) -> None:
+    assert centrifugo.namespaces(patterns) == (known, unknown)
+
+
+def test_one_feed_for_each_namespace_of_feeds() -> None:
+    assert centrifugo.feeds_of(["", "chat", "presence"]) == [
+        "roster:chat:presence-doctor",
+        "presence:presence-doctor",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("versions", "expected"),
+    [
+        (["6.9.1 OSS"], {}),
+        (["v6.2.0", "6.1.0"], {"centrifugo.version": "problem"}),
+        (["5.4.9"], {"centrifugo.version": "problem"}),
+        (["devel"], {}),
+    ],
+)
+def test_the_version_of_centrifugo(versions: list[str], expected: dict[str, str]) -> None:
+    assert levels(centrifugo.version(versions)) == expected
+
+
+@pytest.mark.parametrize(
+    ("info", "expected"),
+    [
+        ({"redis_version": "7.2.1", "run_id": "x", "role": "master"}, {}),
+        ({"redis_version": "6.0.16", "run_id": "x"}, {"redis.version": "problem"}),
+        ({"redis_version": "7.2.1"}, {"redis.run": "problem"}),
+        ({"run_id": "x", "role": "slave"}, {"redis.role": "problem"}),
+    ],
+)
+def test_what_redis_tells_of_itself(info: dict[str, Any], expected: dict[str, str]) -> None:
+    info = {"maxmemory_policy": "noeviction", **info}
+    found = [finding for check in redis.CHECKS for finding in check(info)]
+    assert levels(iter(found)) == {"redis.eviction": "ok", **expected}
+
+
+@pytest.mark.parametrize(
+    ("policy", "memory", "level"),
+    [
+        ("allkeys-lru", 1 << 30, "warning"),
+        ("allkeys-lru", 0, "ok"),
+        ("volatile-ttl", 1 << 30, "ok"),
+        (None, 0, "skipped"),
+    ],
+)
+def test_what_redis_evicts(policy: str | None, memory: int, level: str) -> None:
+    info = {"maxmemory_policy": policy, "maxmemory": memory}
+    assert levels(redis.eviction(info)) == {"redis.eviction": level}
+
+
+@pytest.mark.parametrize(
+    ("code", "closed", "says"),
+    [
+        (None, 3500, "CENTRIFUGO_TOKEN_SECRET"),
+        (109, None, "clocks"),
+        (None, 3501, "codes"),
+        (101, None, "codes"),
+    ],
+)
+def test_how_a_connection_is_refused(code: int | None, closed: int | None, says: str) -> None:
+    (found,) = websocket.token(code, closed, "")
+    assert found.level == "problem"
+    assert says in found.remedy
+
+
+@pytest.mark.parametrize(
+    ("codes", "level", "says"),
+    [
+        ([109, 103, 103], "ok", ""),
+        ([109, 103, 0], "problem", "allow_subscribe_for_client"),
+        ([109, 109, 103], "problem", "insecure"),
+        ([103, 103, 103], "problem", "client.subscription_token"),
+        ([102, 102, 102], "skipped", ""),
+        ([109], "problem", "log"),
+    ],
+)
+def test_who_may_subscribe(codes: list[int], level: str, says: str) -> None:
+    (found,) = websocket.subscription("presence:x", codes)
+    assert found.level == level
+    assert says in found.remedy
+
+
+@pytest.mark.parametrize(
+    ("entries", "expected"),
+    [
+        ([], {"beat.entry": "problem"}),
+        ([Entry("a", 60.0)], {"beat.entry": "ok"}),
+        ([Entry("a", 60.0, enabled=False)], {"beat.entry": "problem"}),
+        ([Entry("a", 60.0, enabled=False), Entry("b", 60.0)], {"beat.entry": "ok"}),
+        ([Entry("a", 60.0), Entry("b", 60.0)], {"beat.entry": "ok", "beat.twice": "warning"}),
+        ([Entry("a", 5.0)], {"beat.entry": "ok", "beat.interval": "warning"}),
+        ([Entry("a", None)], {"beat.entry": "ok", "beat.interval": "warning"}),
+    ],
+)
+@override_settings(PRESENCE_INTERVAL=60.0)
+def test_the_entries_of_beat(entries: list[Entry], expected: dict[str, str]) -> None:
+    assert levels(celery.entry(entries)) == expected
+
+
+def test_a_site_without_celery(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("presence.schedule.celery_installed", lambda: False)
+    assert levels(celery.examine()) == {"celery.app": "skipped"}
+
+
+def test_a_project_that_does_not_import_its_application(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("presence.schedule.project_app", lambda: None)
+    (found,) = celery.examine()
+    assert found.level == "problem"
+    assert "project/__init__.py" in found.remedy
+
+
+def test_a_part_that_fails_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def breaks() -> Iterator[Finding]:
+        yield ok("odd.first", "fine")
+        raise RuntimeError("redis://:sesame@host is odd")
+
+    monkeypatch.setattr(examination, "PARTS", {"odd": breaks})
+    first, second = examination.examine()
+    assert (first.id, second.id, second.level) == ("odd.first", "odd", "problem")
+    assert second.text.endswith("RuntimeError: redis://:***@host is odd")
+
+
+@override_settings(PRESENCE_INTERVAL="60")
+def test_a_part_that_needs_a_wrong_setting_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    def needs() -> Iterator[Finding]:
+        yield from celery.interval(Entry("a", 60.0))
+
+    monkeypatch.setattr(examination, "PARTS", {"beat": needs})
+    (found,) = examination.examine()
+    assert (found.level, found.text) == (
+        "skipped",
+        "Not checked, because of the settings: PRESENCE_INTERVAL is wrong",
+    )
+
+
+@override_settings(
+    CENTRIFUGO_API_KEY="the-api-key",
+    SECRET_KEY="the-secret-key",
+    PRESENCE_REDIS_URL="redis://:p%40ss%2Fword@host/0",
+)
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("at redis://host:6379/0", "at redis://host:6379/0"),
+        ("at redis://me:sesame@host:6379/0", "at redis://me:***@host:6379/0"),
+        ("at amqp://:ses:am@e@host//", "at amqp://:***@host//"),
+        ("the-api-key and the-secret-key", "*** and ***"),
+        ("invalid: p@ss/word, p%40ss%2Fword", "invalid: ***, ***"),
+    ],
+)
+def test_secrets_are_masked(text: str, shown: str) -> None:
+    assert masked(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("error", "text", "remedy"),
+    [
+        (
+            CentrifugoRefused("http://h answered 404: check it"),
+            "http://h answered 404",
+            "Check it.",
+        ),
+        (CommandError(100, "internal"), "Centrifugo answered error 100 (internal)", "Look into"),
+        (CentrifugoAnswerError("broke off (E: x)"), "broke off (E: x)", "Look into"),
+    ],
+)
+def test_an_error_is_taken_apart(error: Any, text: str, remedy: str) -> None:
+    said, mended = explained(error)
+    assert said == text
+    assert mended.startswith(remedy)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.5, "0.5 s"), (8.44, "8.44 s"), (300, "5 minutes"), (7200, "2 hours"), (864000, "10 days")],
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+ROOT = Path(__file__).parents[2]
+LIVE_ID = re.compile(r"\"((?:redis|centrifugo|websocket|celery|beat|worker|ticks)\.[a-z]+)\"")
+STATIC_ID = re.compile(r"\"(presence\.[EW]\d{3})\"")
+
+
+def test_every_id_is_in_the_documentation() -> None:
+    files = [*(ROOT / "presence/checks").glob("*.py"), *(ROOT / "presence/doctor").glob("*.py")]
+    code = "".join(file.read_text() for file in files)
+    ids = {*LIVE_ID.findall(code), *STATIC_ID.findall(code)}
+    documented = set(re.findall(r"^\| `([^`]+)`", (ROOT / "docs/doctor.md").read_text(), re.M))
+    assert documented == ids
