@@ -42,7 +42,7 @@ def install() -> None:
     """
     if not INSTALLED.exists() or INSTALLED.stat().st_mtime < LOCK.stat().st_mtime:
         program, path = npm()
-        command = [program, "ci", "--no-audit", "--no-fund", "--loglevel=error"]
+        command = [program, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
         environ = {**os.environ, "PATH": path}
         subprocess.run(command, cwd=ROOT, env=environ, check=True, stdout=sys.stderr)
     lines = SOURCE.read_text(encoding="utf-8").splitlines(keepends=True)
