@@ -30,6 +30,14 @@ def soon(seconds: float) -> int:
     return int(time.time() + seconds)
 
 
+async def eventually(condition: Callable[[], bool], what: str, *, within: float = 2.0) -> None:
+    """Return once `condition` holds; AssertionError naming `what` when it does not in time."""
+    ends = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < ends, f"not within {within} s: {what}"
+        await asyncio.sleep(0.02)
+
+
 class Events:
     """What an SDK reported, in order."""
 

@@ -1,0 +1,292 @@
+"""What a browser's connection may do: tokens, subscriptions, publishing, presence."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import cent
+import pytest
+from centrifuge import ClientDisconnectedError, ReplyError
+
+from tests import servers
+from tests.contract.clients import Visitor, eventually, soon, token
+from tests.contract.conftest import Visit
+
+pytestmark = pytest.mark.asyncio
+
+
+async def refused(visitor: Visitor) -> int:
+    """Connect; the code that the client was told to go away with."""
+    await visitor.client.connect()
+    return int((await visitor.events.next("disconnected")).code)
+
+
+async def code_of(visitor: Visitor, channel: str, token: str = "") -> int:
+    """Subscribe; the code of the error that ended it."""
+    subscribed = visitor.begin(channel, token)
+    await subscribed.subscription.subscribe()
+    return int((await subscribed.events.next("unsubscribed")).code)
+
+
+@pytest.mark.parametrize(
+    ("bad", "code"),
+    [
+        ("", 3501),
+        ("a.b.c", 3500),
+        (token(secret="another-secret-of-at-least-32-bytes!"), 3500),
+        (token(channel="presence:a"), 3500),
+        (token(sub=42), 3500),
+    ],
+    ids=["none", "junk", "forged", "subscription token", "numeric sub"],
+)
+async def test_a_bad_connection_token_is_final(
+    centrifugo: servers.Centrifugo, bad: str, code: int
+) -> None:
+    assert await refused(Visitor(centrifugo.ws_url, bad)) == code
+
+
+async def test_an_expired_connection_token_is_exchanged(visit: Visit) -> None:
+    asked = asyncio.Event()
+
+    async def get_token() -> str:
+        asked.set()
+        return token()
+
+    await visit(token(exp=soon(-10)), get_token=get_token)
+    assert asked.is_set()
+
+
+async def test_a_token_for_an_unknown_namespace_does_not_connect(
+    centrifugo: servers.Centrifugo,
+) -> None:
+    assert await refused(Visitor(centrifugo.ws_url, token(channels=["nonsense:a"]))) == 102
+
+
+async def test_a_token_without_expiry_or_user_connects(visit: Visit, channel: str) -> None:
+    visitor = await visit(token(""))
+    subscribed = await visitor.subscribe(channel, token("", channel=channel))
+    assert subscribed.context.recoverable
+
+
+async def test_without_a_token_no_subscription(visit: Visit, channel: str) -> None:
+    assert await code_of(await visit(token()), channel) == 103
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("nonsense:a", 102),
+        ("presence:é", 107),
+        ("presence:" + "x" * 247, 107),
+        ("presence:" + "x" * 246, 103),
+        ("presence:a b", 103),
+        ("unnamed", 103),
+        ("$presence:a", 103),
+    ],
+)
+async def test_names_are_refused_by_code(visit: Visit, name: str, code: int) -> None:
+    assert await code_of(await visit(token()), name) == code
+
+
+async def test_a_forged_subscription_token_is_refused(visit: Visit, channel: str) -> None:
+    forged = token(channel=channel, secret="another-secret-of-at-least-32-bytes!")
+    visitor = await visit(token())
+    assert await code_of(visitor, channel, forged) == 103
+
+
+async def test_a_connection_token_is_no_subscription_token(visit: Visit, channel: str) -> None:
+    assert await code_of(await visit(token()), channel, token()) == 103
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [{"user": "7"}, {"channel": "presence:other"}, {"client": "somebody"}],
+    ids=["user", "channel", "client"],
+)
+async def test_a_subscription_token_of_another_is_final(
+    visit: Visit, channel: str, claims: dict[str, Any]
+) -> None:
+    visitor = await visit(token())
+    subscribed = visitor.begin(channel, token(**{"channel": channel, **claims}))
+    await subscribed.subscription.subscribe()
+    assert (await visitor.events.next("disconnected")).code == 3500
+
+
+async def test_an_expired_subscription_token_is_exchanged(visit: Visit, channel: str) -> None:
+    asked: list[str] = []
+
+    async def get_token(wanted: str) -> str:
+        asked.append(wanted)
+        return token(channel=channel)
+
+    visitor = await visit(token())
+    expired = token(channel=channel, exp=soon(-10))
+    await visitor.subscribe(channel, expired, get_token=get_token)
+    assert asked == [channel]
+
+
+async def test_a_second_subscription_to_a_channel_is_refused(visit: Visit, channel: str) -> None:
+    visitor = await visit(token(channels=[channel]))
+    assert await code_of(visitor, channel, token(channel=channel)) == 105
+
+
+async def test_what_the_api_sees_of_a_client(visit: Visit, api: cent.Client, channel: str) -> None:
+    visitor = await visit(token(info={"name": "Ada"}))
+    await visitor.subscribe(channel, token(channel=channel, info={"role": "guest"}))
+    presence = api.presence(cent.PresenceRequest(channel=channel)).presence
+    (info,) = presence.values()
+    assert (info.user, info.client) == ("42", visitor.id)
+    assert (info.conn_info, info.chan_info) == ({"name": "Ada"}, {"role": "guest"})
+
+
+async def test_the_presence_forgets_who_unsubscribes(
+    visit: Visit, api: cent.Client, channel: str
+) -> None:
+    visitor = await visit(token())
+    subscribed = await visitor.subscribe(channel, token(channel=channel))
+    await subscribed.subscription.unsubscribe()
+    await eventually(lambda: not clients(api, channel), "the presence is empty")
+
+
+async def test_the_presence_forgets_a_closed_client_promptly(
+    visit: Visit, api: cent.Client, channel: str
+) -> None:
+    staying = await visit(token("7"))
+    await staying.subscribe(channel, token("7", channel=channel))
+    visitor = await visit(token())
+    await visitor.subscribe(channel, token(channel=channel))
+    assert clients(api, channel) == {staying.id, visitor.id}
+    await visitor.client.disconnect()
+    await eventually(lambda: clients(api, channel) == {staying.id}, "the client is gone")
+    channels = api.channels(cent.ChannelsRequest(pattern=channel)).channels
+    assert channels[channel].num_clients == 1
+
+
+def clients(api: cent.Client, channel: str) -> set[str]:
+    return set(api.presence(cent.PresenceRequest(channel=channel)).presence)
+
+
+async def test_channels_of_the_token_are_subscribed_by_the_server(
+    visit: Visit, api: cent.Client, channel: str
+) -> None:
+    visitor = await visit(token(channels=[channel]))
+    context = await visitor.events.next("subscribed")
+    assert (context.channel, context.recoverable, context.positioned) == (channel, True, True)
+    assert clients(api, channel) == {visitor.id}
+    api.publish(cent.PublishRequest(channel=channel, data={"n": 1}))
+    publication = await visitor.events.next("publication")
+    assert (publication.channel, publication.pub.data) == (channel, {"n": 1})
+
+
+async def test_subs_of_the_token_carry_info_and_data(
+    visit: Visit, api: cent.Client, channel: str
+) -> None:
+    override = {"force_recovery": {"value": False}}
+    subs = {channel: {"info": {"i": 1}, "data": {"d": 1}, "override": override}}
+    visitor = await visit(token(subs=subs))
+    context = await visitor.events.next("subscribed")
+    assert (context.data, context.recoverable, context.positioned) == ({"d": 1}, False, False)
+    (info,) = api.presence(cent.PresenceRequest(channel=channel)).presence.values()
+    assert info.chan_info == {"i": 1}
+
+
+async def test_a_cursor_is_published_with_who_moved_it(visit: Visit, channel: str) -> None:
+    cursors = channel.replace("presence:", "cursors:")
+    mover = await visit(token(info={"name": "Ada"}))
+    watcher = await visit(token("7"))
+    moving = await mover.subscribe(cursors, token(channel=cursors, info={"role": "guest"}))
+    watching = await watcher.subscribe(cursors, token("7", channel=cursors))
+    assert not watching.context.positioned
+    await moving.subscription.publish({"x": 0.5, "y": 0.25})
+    publication = (await watching.events.next("publication")).pub
+    assert (publication.data, publication.offset) == ({"x": 0.5, "y": 0.25}, 0)
+    info = publication.info
+    assert (info.user, info.client) == ("42", mover.id)
+    assert (info.conn_info, info.chan_info) == ({"name": "Ada"}, {"role": "guest"})
+
+
+async def test_publishing_is_for_subscribers_of_cursors_only(visit: Visit, channel: str) -> None:
+    cursors = channel.replace("presence:", "cursors:")
+    visitor = await visit(token())
+    assert await publish_code(visitor, cursors, {}) == 103
+    await visitor.subscribe(cursors, token(channel=cursors))
+    assert await publish_code(visitor, cursors, {}) == 0
+    assert await publish_code(visitor, cursors, [1]) == 107
+    assert await publish_code(visitor, "nonsense:a", {}) == 102
+    await visitor.subscribe(channel, token(channel=channel))
+    assert await publish_code(visitor, channel, {}) == 103
+
+
+async def test_anonymous_visitors_may_not_publish(visit: Visit, channel: str) -> None:
+    cursors = channel.replace("presence:", "cursors:")
+    visitor = await visit(token(""))
+    await visitor.subscribe(cursors, token("", channel=cursors))
+    assert await publish_code(visitor, cursors, {}) == 103
+
+
+async def publish_code(visitor: Visitor, channel: str, data: Any) -> int:
+    try:
+        await visitor.client.publish(channel, data)
+    except ReplyError as error:
+        return int(error.code)
+    return 0
+
+
+async def test_reading_needs_the_namespace_to_allow_it(visit: Visit, channel: str) -> None:
+    cursors = channel.replace("presence:", "cursors:")
+    visitor = await visit(token())
+    await visitor.subscribe(channel, token(channel=channel))
+    calls: list[tuple[Any, str, int]] = [
+        (visitor.client.presence, channel, 103),
+        (visitor.client.presence_stats, channel, 103),
+        (visitor.client.history, channel, 103),
+        (visitor.client.presence, cursors, 108),
+        (visitor.client.presence_stats, cursors, 108),
+        (visitor.client.history, cursors, 108),
+        (visitor.client.presence, "nonsense:a", 102),
+    ]
+    for call, name, code in calls:
+        with pytest.raises(ReplyError) as error:
+            await call(name)
+        assert error.value.code == code
+
+
+async def test_rpc_is_not_available(visit: Visit) -> None:
+    visitor = await visit(token())
+    with pytest.raises(ReplyError) as error:
+        await visitor.client.rpc("anything", {})
+    assert error.value.code == 108
+
+
+@pytest.mark.parametrize(
+    ("origin", "allowed"),
+    [
+        ("http://localhost:8000", True),
+        ("http://127.0.0.1:9", True),
+        ("HTTP://LOCALHOST:8000", True),
+        ("https://localhost:8000", False),
+        ("http://example.org", False),
+    ],
+)
+async def test_origins(
+    centrifugo: servers.Centrifugo, visit: Visit, origin: str, allowed: bool
+) -> None:
+    if allowed:
+        await visit(token(), headers={"Origin": origin})
+        return
+    visitor = Visitor(centrifugo.ws_url, token(), headers={"Origin": origin})
+    await visitor.client.connect()
+    error = (await visitor.events.next("error")).error
+    await visitor.client.disconnect()
+    assert "403" in str(error)
+
+
+async def test_a_message_beyond_64_kib_ends_the_connection(visit: Visit, channel: str) -> None:
+    cursors = channel.replace("presence:", "cursors:")
+    visitor = await visit(token())
+    subscribed = await visitor.subscribe(cursors, token(channel=cursors))
+    await subscribed.subscription.publish({"text": "x" * 65_000})
+    with pytest.raises(ClientDisconnectedError):
+        await subscribed.subscription.publish({"text": "x" * 66_000})
+    assert (await visitor.events.next("connecting")).reason == "message size limit"
