@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from django.contrib.auth.models import User
+from django.core.management import call_command
 from django.test import Client
 
 from project.people import PEOPLE, user_info
@@ -89,3 +92,23 @@ def test_no_page_has_inline_scripts_or_styles_but_the_admin(client, settings):
 
 def test_an_icon_for_pages_that_name_none(client):
     assert client.get("/favicon.ico").url.endswith("demo/logo.svg")
+
+
+def test_static_files_of_production_are_hashed_and_nothing_else_is_needed(
+    client, settings, tmp_path
+):
+    settings.DEBUG = False
+    settings.STATIC_ROOT = tmp_path
+    settings.WHITENOISE_USE_FINDERS = False
+    settings.WHITENOISE_KEEP_ONLY_HASHED_FILES = True
+    storage = "whitenoise.storage.CompressedManifestStaticFilesStorage"
+    settings.STORAGES = settings.STORAGES | {"staticfiles": {"BACKEND": storage}}
+    call_command("collectstatic", interactive=False, verbosity=0)
+
+    page = Client().get("/").content.decode()
+
+    urls = set(re.findall(r'"(/static/[^"]+)"', page))
+    assert any("/vendor/centrifuge." in url for url in urls)
+    for url in urls:
+        assert re.search(r"\.[0-9a-f]{12}\.\w+$", url)
+        assert (tmp_path / url.removeprefix("/static/")).is_file()

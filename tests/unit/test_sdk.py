@@ -1,0 +1,39 @@
+"""tools/sdk.py puts the JavaScript SDK where the app serves it from."""
+
+from __future__ import annotations
+
+import pytest
+
+from tools import sdk
+
+
+@pytest.fixture
+def installed(monkeypatch, tmp_path):
+    """An npm package that is installed, in a directory of the test's own."""
+    source = tmp_path / "dist" / "centrifuge.js"
+    source.parent.mkdir()
+    source.write_text("code();\n//# sourceMappingURL=centrifuge.js.map")
+    lock, done = tmp_path / "package-lock.json", tmp_path / "done"
+    lock.touch()
+    done.touch()
+    monkeypatch.setattr(sdk, "SOURCE", source)
+    monkeypatch.setattr(sdk, "TARGET", tmp_path / "vendor" / "centrifuge.js")
+    monkeypatch.setattr(sdk, "LOCK", lock)
+    monkeypatch.setattr(sdk, "INSTALLED", done)
+    return tmp_path
+
+
+def test_the_source_map_is_not_named(installed):
+    sdk.install()
+
+    assert sdk.TARGET.read_text() == "code();\n"
+    assert list(sdk.TARGET.parent.iterdir()) == [sdk.TARGET]
+
+
+def test_without_npm_it_says_what_to_do(installed, monkeypatch):
+    sdk.INSTALLED.unlink()
+    monkeypatch.setenv("PATH", str(installed))
+    monkeypatch.setattr(sdk.sys, "executable", str(installed / "python"))
+
+    with pytest.raises(FileNotFoundError, match="install Node"):
+        sdk.install()
