@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -236,8 +236,8 @@ class TestTwoTicksAtOnce:
     """The other tick runs whole, at a moment within ours."""
 
     @pytest.fixture(params=[(m, w) for m in GATEWAY for w in ("before", "after")], ids="-".join)
-    def moment(self, request: pytest.FixtureRequest) -> Iterator[tuple[str, str]]:
-        yield request.param
+    def moment(self, request: pytest.FixtureRequest) -> tuple[str, str]:
+        return request.param
 
     def test_they_cost_work_and_never_truth(
         self, site: Site, other_tick: Callable[[], Any], moment: tuple[str, str]
