@@ -1,7 +1,7 @@
 """The demo from one command, `python -m project.demo`: Redis, Centrifugo, worker, beat and web.
 
 The parts are those of Procfile.dev. PORT is the site's (8000); the other ports are free ones.
-What the parts keep lies in .demo/. Standard output gets one line, once everything answers; the
+What the parts keep lies in DEMO_DIR (.demo/). Standard output gets one line, once everything answers; the
 warnings of the parts go to standard error, or with LOGS=1 all they say. Ctrl-C stops all of
 them, and so does the end of any one of them.
 """
@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 from honcho.environ import parse_procfile
 from honcho.manager import SYSTEM_PRINTER_NAME, Manager
@@ -23,7 +24,7 @@ from honcho.printer import Message, Printer
 from project.parts import ROOT, centrifugo_binary, free_port
 from project.ready import NotReady, wait_until_ready
 
-DEMO_DIR = ROOT / ".demo"
+DEMO_DIR = Path(os.environ.get("DEMO_DIR") or ROOT / ".demo").resolve()
 PROCFILE = ROOT / "Procfile.dev"
 ASKED_TO_STOP = {128 + signal.SIGINT, 128 + signal.SIGTERM}
 READY = "Open {url} in two browsers and sign in as two people; Ctrl-C stops the demo."
@@ -113,7 +114,7 @@ def main() -> int:
     """Run the demo until it is stopped. Returns 0 if it was asked to, 1 if a part died."""
     logs = os.environ.get("LOGS", "0") not in {"", "0"}
     port = site_port()
-    DEMO_DIR.mkdir(exist_ok=True)
+    DEMO_DIR.mkdir(parents=True, exist_ok=True)
     set_environment(port, logs=logs)
     migrate = [sys.executable, str(ROOT / "manage.py"), "migrate", "--verbosity", "0"]
     if status := subprocess.run(migrate, cwd=ROOT).returncode:

@@ -18,12 +18,12 @@ PATIENCE = 90  # seconds; the launcher gives up by itself after 60
 
 
 @pytest.fixture
-def demo():
+def demo(tmp_path):
     """Starts the launcher on a port; kills it, and what it left, at the end."""
     started: list[subprocess.Popen[str]] = []
 
     def start(port: int | str) -> subprocess.Popen[str]:
-        environ = {**os.environ, "PORT": str(port)}
+        environ = {**os.environ, "PORT": str(port), "DEMO_DIR": str(tmp_path)}
         process = subprocess.Popen(
             [sys.executable, "-m", "project.demo"],
             cwd=ROOT,
