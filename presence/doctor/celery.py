@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from django.conf import settings
 from django.db import DatabaseError
 
 from presence import schedule
-from presence.checks.site import ADD_ENTRY, import_celery
+from presence.checks.site import ADD_ENTRY, NO_APP, import_celery
 from presence.conf import conf
 from presence.doctor.findings import Findings, duration, ok, problem, skipped, warning
 from presence.schedule import TICK, Entry
@@ -32,6 +33,9 @@ def examine() -> Findings:
         )
         return
     app = schedule.project_app()
+    if app is None and NO_APP in settings.SILENCED_SYSTEM_CHECKS:
+        yield skipped("celery.app", f"{NO_APP} is silenced: this site does without Celery")
+        return
     if app is None:
         yield problem(
             "celery.app",

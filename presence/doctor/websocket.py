@@ -33,6 +33,9 @@ def examine() -> Findings:
     except ImportError:
         yield skipped("websocket.token", "aiohttp is not installed", "Run `pip install aiohttp`.")
         return
+    if not conf.CENTRIFUGO_TOKEN_SECRET:
+        yield skipped("websocket.token", "CENTRIFUGO_TOKEN_SECRET is not set")
+        return
     url, timeout = conf.CENTRIFUGO_WS_URL, conf.CENTRIFUGO_TIMEOUT
     known, _ = namespaces(conf.PRESENCE_CHANNELS)
     feeds = feeds_of(known)

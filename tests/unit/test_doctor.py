@@ -187,6 +187,17 @@ def test_a_project_that_does_not_import_its_application(monkeypatch: pytest.Monk
     assert "project/__init__.py" in found.remedy
 
 
+@override_settings(SILENCED_SYSTEM_CHECKS=["presence.W009"])
+def test_a_project_that_does_without_celery_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("presence.schedule.project_app", lambda: None)
+    assert levels(celery.examine()) == {"celery.app": "skipped"}
+
+
+@override_settings(CENTRIFUGO_TOKEN_SECRET="")
+def test_without_a_secret_no_token_is_tried() -> None:
+    assert levels(websocket.examine()) == {"websocket.token": "skipped"}
+
+
 def test_a_part_that_fails_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     def breaks() -> Iterator[Finding]:
         yield ok("odd.first", "fine")
