@@ -1,9 +1,9 @@
 """The demo from one command, `python -m project.demo`: Redis, Centrifugo, worker, beat and web.
 
 The parts are those of Procfile.dev. PORT is the site's (8000); the other ports are free ones.
-What the parts keep lies in DEMO_DIR (.demo/). Standard output gets one line, once everything answers; the
-warnings of the parts go to standard error, or with LOGS=1 all they say. Ctrl-C stops all of
-them, and so does the end of any one of them.
+What the parts keep lies in DEMO_DIR (.demo/). Standard output gets one line, once everything
+answers; the warnings of the parts go to standard error, or with LOGS=1 all that they say. Ctrl-C
+stops all of them, and so does the end of any one of them.
 """
 
 from __future__ import annotations
