@@ -1,0 +1,282 @@
+"""The gateway: what it asks, and how each way of failing comes out. The transport is scripted."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+import pytest
+import requests
+from requests.adapters import BaseAdapter
+from urllib3 import HTTPResponse
+
+from presence.centrifugo import Gateway, Publication
+from presence.exceptions import (
+    CentrifugoAnswerError,
+    CentrifugoRefused,
+    CentrifugoUnreachable,
+    CommandError,
+)
+from presence.roster import Position
+from tests.unit.fakes import Clock
+
+URL = "http://user:s3cret@centrifugo.test/api"
+
+
+class Transport(BaseAdapter):
+    """Answers every request with `status` and `body`, or raises `error`; keeps what was sent."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.status = 200
+        self.body: Any = b""
+        self.error: Exception | None = None
+        self.sent: list[requests.PreparedRequest] = []
+
+    def send(self, request: requests.PreparedRequest, **_: Any) -> requests.Response:  # type: ignore[override]
+        self.sent.append(request)
+        if self.error:
+            raise self.error
+        response = requests.Response()
+        response.status_code = self.status
+        body = self.body if hasattr(self.body, "read") else io.BytesIO(self.body)
+        response.raw = HTTPResponse(body, status=self.status, preload_content=False)
+        response.url = str(request.url)
+        response.request = request
+        return response
+
+    def close(self) -> None: ...
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """The last batch."""
+        body = self.sent[-1].body
+        assert isinstance(body, bytes)
+        batch: dict[str, Any] = json.loads(body)
+        return batch
+
+    def answer(self, *replies: object) -> None:
+        self.body = json.dumps({"replies": replies}).encode()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def transport() -> Transport:
+    return Transport()
+
+
+@pytest.fixture
+def gateway(transport: Transport, clock: Clock) -> Gateway:
+    gateway = Gateway(URL, "key", timeout=5.0, clock=clock)
+    gateway._client._session._session.mount("http://", transport)
+    return gateway
+
+
+def publication(**fields: Any) -> Publication:
+    data = msgspec.Raw(b'{"name":"\xf0\x9f\x98\x80"}')
+    defaults = {"feed": "roster:chat", "channel": "chat", "epoch": "e", "version": 3, "data": data}
+    return Publication(**(defaults | fields))
+
+
+class TestWhatItAsks:
+    def test_nothing_connects_before_the_first_call(self) -> None:
+        Gateway("http://127.0.0.1:9/api", "key")
+
+    def test_an_empty_batch_is_not_sent(self, gateway: Gateway, transport: Transport) -> None:
+        assert (gateway.presence([]), gateway.positions([]), gateway.publish([])) == ([], [], [])
+        assert transport.sent == []
+
+    def test_presence(self, gateway: Gateway, transport: Transport) -> None:
+        error = {"error": {"code": 108, "message": "not available"}}
+        transport.answer({"presence": {"presence": {}}}, error)
+        good, bad = gateway.presence(["a", "b"])
+        assert isinstance(bad, CommandError)
+        assert json.loads(bytes(good)) == {"presence": {}}  # type: ignore[arg-type]
+        assert transport.asked == {
+            "commands": [{"presence": {"channel": "a"}}, {"presence": {"channel": "b"}}],
+            "parallel": True,
+        }
+        assert transport.sent[-1].headers["X-API-Key"] == "key"
+        assert transport.sent[-1].headers["Content-Type"] == "application/json"
+
+    def test_a_survey(self, gateway: Gateway, transport: Transport) -> None:
+        transport.answer(
+            {"info": {"nodes": [{"uid": "n1", "version": "6"}, {"uid": "n2"}]}},
+            {"channels": {"channels": {"presence:a": {"num_clients": 3}, "presence:b": {}}}},
+            {"channels": {"channels": {"chat": {"num_clients": 1}}}},
+        )
+        survey = gateway.survey(["presence:*", "chat"])
+        assert survey.nodes == {"n1", "n2"}
+        assert survey.clients == {"presence:a": 3, "presence:b": 0, "chat": 1}
+
+    @pytest.mark.parametrize("bad", [{"error": {"code": 100}}, {}, {"channels": {"channels": []}}])
+    def test_half_a_survey_is_none(
+        self, gateway: Gateway, transport: Transport, bad: dict[str, Any]
+    ) -> None:
+        transport.answer({"info": {"nodes": []}}, bad)
+        with pytest.raises((CommandError, CentrifugoAnswerError)):
+            gateway.survey(["presence:*"])
+
+    def test_a_recount_is_of_one_moment(self, gateway: Gateway, transport: Transport) -> None:
+        listing = {"channels": {"channels": {"a*": {"num_clients": 2}}}}
+        transport.answer(listing, {"presence": {"presence": {}}})
+        assert gateway.recount("a*") == (b'{"presence": {}}', 2)
+        first, second = transport.asked["commands"]
+        assert first == {"channels": {"pattern": "a\\*"}}
+        assert second == {"presence": {"channel": "a*"}}
+        transport.answer({"channels": {"channels": {}}}, {"presence": {"presence": {}}})
+        assert gateway.recount("a")[1] == 0
+
+    def test_publishing(self, gateway: Gateway, transport: Transport) -> None:
+        transport.answer({"publish": {"offset": 7, "epoch": "S"}}, {"error": {"code": 102}})
+        taken, refused = gateway.publish([publication(), publication(feed="presence:b")])
+        assert taken == Position(7, "S")
+        assert isinstance(refused, CommandError)
+        assert transport.asked["commands"][0]["publish"] == {
+            "channel": "roster:chat",
+            "data": {"name": "\U0001f600"},
+            "idempotency_key": "chat:e:3",
+            "version": 3,
+            "version_epoch": "e",
+        }
+
+    def test_letters_are_not_escaped_to_three_times_the_size(
+        self, gateway: Gateway, transport: Transport
+    ) -> None:
+        """A diff of just under 8 KiB must not be one of 24 KiB in Centrifugo's history."""
+        transport.answer({"publish": {}})
+        gateway.publish([publication()])
+        assert "\U0001f600".encode() in transport.sent[-1].body  # type: ignore[operator]
+
+    def test_positions(self, gateway: Gateway, transport: Transport) -> None:
+        transport.answer({"history": {"publications": [], "offset": 0, "epoch": "S"}})
+        assert gateway.positions(["presence:a"]) == [Position(0, "S")]
+        assert transport.asked["commands"] == [{"history": {"channel": "presence:a", "limit": 0}}]
+
+    def test_versions(self, gateway: Gateway, transport: Transport) -> None:
+        transport.answer({"info": {"nodes": [{"uid": "n", "version": "6.9.1"}]}})
+        assert gateway.versions() == ["6.9.1"]
+
+
+CALLS: list[Callable[[Gateway], object]] = [
+    lambda gateway: gateway.survey(["presence:*"]),
+    lambda gateway: gateway.presence(["a"]),
+    lambda gateway: gateway.positions(["a"]),
+    lambda gateway: gateway.publish([publication()]),
+    lambda gateway: gateway.recount("a"),
+]
+
+
+@pytest.mark.parametrize("call", CALLS)
+class TestFailures:
+    @pytest.mark.parametrize(
+        ("status", "error", "says"),
+        [
+            (401, CentrifugoRefused, "CENTRIFUGO_API_KEY"),
+            (403, CentrifugoRefused, "CENTRIFUGO_API_URL"),
+            (404, CentrifugoRefused, "CENTRIFUGO_API_URL"),
+            (302, CentrifugoRefused, "HTTP 302"),
+            (400, CentrifugoUnreachable, "HTTP 400"),
+            (429, CentrifugoUnreachable, "HTTP 429"),
+            (500, CentrifugoUnreachable, "HTTP 500"),
+            (503, CentrifugoUnreachable, "HTTP 503"),
+        ],
+    )
+    def test_a_status(
+        self,
+        gateway: Gateway,
+        transport: Transport,
+        call: Callable[[Gateway], object],
+        status: int,
+        error: type[Exception],
+        says: str,
+    ) -> None:
+        transport.status = status
+        with pytest.raises(error, match=says) as caught:
+            call(gateway)
+        assert "centrifugo.test" in str(caught.value)
+        assert "s3cret" not in str(caught.value)
+        assert len(transport.sent) == 1, "no redirect is followed"
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            *(b"", b"{", b"{}", b"[]", b"null", b"<html>", b"\xff\xfe", b'{"replies":[]}'),
+            *(b'{"replies":[{},{},{}]}', b"[" * 100_000, b'{"replies":' + b"[" * 5000),
+        ],
+    )
+    def test_a_body(
+        self,
+        gateway: Gateway,
+        transport: Transport,
+        call: Callable[[Gateway], object],
+        body: bytes,
+    ) -> None:
+        transport.body = body
+        with pytest.raises(CentrifugoAnswerError):
+            call(gateway)
+
+    @pytest.mark.parametrize(
+        ("raised", "error"),
+        [
+            (requests.exceptions.ConnectionError("refused"), CentrifugoUnreachable),
+            (requests.exceptions.ConnectTimeout("late"), CentrifugoUnreachable),
+            (requests.exceptions.ReadTimeout("late"), CentrifugoUnreachable),
+            (requests.exceptions.ChunkedEncodingError("half"), CentrifugoAnswerError),
+            (requests.exceptions.ContentDecodingError("gzip"), CentrifugoAnswerError),
+            (requests.exceptions.InvalidURL("bad"), CentrifugoAnswerError),
+            (OSError("odd"), CentrifugoAnswerError),
+            (ValueError("odd"), CentrifugoAnswerError),
+        ],
+        ids=lambda value: getattr(value, "__name__", None) or type(value).__name__,
+    )
+    def test_an_exception_of_the_transport(
+        self,
+        gateway: Gateway,
+        transport: Transport,
+        call: Callable[[Gateway], object],
+        raised: Exception,
+        error: type[Exception],
+    ) -> None:
+        transport.error = raised
+        with pytest.raises(error):
+            call(gateway)
+
+    def test_a_drip_that_never_ends(
+        self,
+        gateway: Gateway,
+        transport: Transport,
+        clock: Clock,
+        call: Callable[[Gateway], object],
+    ) -> None:
+        def drip() -> Iterator[bytes]:
+            while True:
+                clock.advance(1)
+                yield b" "
+
+        transport.body = Dripping(drip())
+        with pytest.raises(CentrifugoUnreachable, match="did not answer"):
+            call(gateway)
+        assert clock.now == Clock().now + 6
+
+
+class Dripping(io.RawIOBase):
+    """A body that comes in pieces."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        return next(self._pieces, b"")
+
+    read1 = read
