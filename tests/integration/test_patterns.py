@@ -1,0 +1,58 @@
+"""`naming.matches` says what Centrifugo's `channels` call would list, and `escape` one alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from presence import naming
+from presence.centrifugo import Gateway
+from tests import servers
+from tests.swarm import Swarm
+
+CHANNELS = [
+    *("presence:a", "presence:b", "presence:ab", "presence:abc", "presence:a:b", "presence:"),
+    *("presence:*", "presence:?", "presence:[a]", "presence:{a,b}", "presence:a,b", "presence:\\a"),
+    *("presence:-", "presence:!", "presence:^", "presence:a.b", "presence:a+b", "presence:(a)"),
+    *("presence:]", "presence:}", "presence:A", "presence:1", "presence:a|b", "presence:&&"),
+]
+# Not in here: a `*` in braces beside an alternative of a fixed length, {a*,b}. Centrifugo's glob
+# library does not let that `*` match anything, which is a fault of it and no rule to keep to.
+PATTERNS = [
+    *("*", "presence:*", "presence:?", "presence:??", "presence:**", "*:a", "*a*", "presence:a*b"),
+    *("presence:[ab]", "presence:[a-c]", "presence:[!a]", "presence:[!a-c]", "presence:[^a]"),
+    *("presence:[-]", "presence:[!!]", "presence:[a-a]", "presence:[*]", "presence:[?]"),
+    *("presence:{a,b}", "presence:{a,b}*", "presence:{a,{b,ab}}", "{presence,chat}:a"),
+    *("presence:{,a}", "presence:{a}", "presence:[a]{b,}"),
+    *("{presence:a}", "presence:{[ab],-}", "presence:{a*,b*}", "presence:{*a,*b}"),
+    *("presence:a,b", "presence:{a\\,b}", "presence:\\*", "presence:\\?", "presence:\\[a\\]"),
+    *("presence:\\{a,b\\}", "presence:\\\\a", "presence:a.b", "presence:a+b", "presence:(a)"),
+    *("presence:]", "presence:-", "presence:a|b", "presence:^", "presence:!", "chat:*"),
+    *("presence:&&", "presence:[&]&", "presence:[|]", "presence:a:?", "*:*:*"),
+    *("presence", "presence:[abc]*"),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def gateway(centrifugo: servers.Centrifugo) -> Iterator[Gateway]:
+    """A gateway to a Centrifugo on which the CHANNELS are active."""
+    swarm = Swarm(centrifugo.ws_url)
+    swarm.connect("42", *CHANNELS)
+    yield Gateway(centrifugo.api_url, servers.API_KEY)
+    swarm.close()
+
+
+def listed(gateway: Gateway, pattern: str) -> set[str]:
+    return set(gateway.survey([pattern]).clients) & set(CHANNELS)
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_a_pattern_matches_what_centrifugo_lists(gateway: Gateway, pattern: str) -> None:
+    ours = {channel for channel in CHANNELS if naming.matches(pattern, channel)}
+    assert ours == listed(gateway, pattern)
+
+
+def test_an_escaped_channel_is_listed_alone(gateway: Gateway) -> None:
+    for channel in CHANNELS:
+        assert listed(gateway, naming.escape(channel)) == {channel}
