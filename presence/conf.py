@@ -6,7 +6,7 @@ ImproperlyConfigured that names the setting; `presence.checks` reports all of th
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, Literal, cast
 
 from django.conf import settings
@@ -71,7 +71,8 @@ class Conf:
     def PRESENCE_CHANNELS(self) -> tuple[str, ...]:
         """Patterns of the channels that are polled."""
         value = getattr(settings, "PRESENCE_CHANNELS", ["presence:*"])
-        if isinstance(value, str) or not all(isinstance(p, str) and p for p in value):
+        listed = isinstance(value, Iterable) and not isinstance(value, str)
+        if not listed or not all(isinstance(pattern, str) and pattern for pattern in value):
             raise _wrong("PRESENCE_CHANNELS", value, 'a list of patterns such as ["presence:*"]')
         return tuple(value)
 

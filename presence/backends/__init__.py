@@ -32,7 +32,10 @@ def make_store(backend: str, *, url: str, prefix: str, timeout: float) -> Roster
         raise ValueError(f"Unknown PRESENCE_BACKEND {backend!r}: use {known}, or a dotted path")
     if store is MemoryStore:
         return MemoryStore()
-    made = store(url=url, prefix=prefix, timeout=timeout)
+    try:
+        made = store(url=url, prefix=prefix, timeout=timeout)
+    except TypeError as error:
+        raise ValueError(f"PRESENCE_BACKEND {backend!r} cannot be made: {error}") from error
     if not isinstance(made, RosterStore):
         raise ValueError(f"PRESENCE_BACKEND {backend!r} is no presence.backends.base.RosterStore")
     return made

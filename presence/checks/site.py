@@ -13,12 +13,21 @@ from django.urls import NoReverseMatch, reverse
 
 from presence import schedule
 
-__all__ = ["ADD_ENTRY", "NO_APP", "NO_ENTRY", "check_celery", "check_project", "import_celery"]
+__all__ = [
+    "ADD_ENTRY",
+    "NO_APP",
+    "NO_ENTRY",
+    "NO_URLS",
+    "check_celery",
+    "check_project",
+    "import_celery",
+]
 
 REQUEST = "django.template.context_processors.request"
 STATIC_FILES = "django.contrib.staticfiles"
 NO_APP = "presence.W009"
 NO_ENTRY = "presence.W010"
+NO_URLS = "presence.W011"
 
 ADD_ENTRY = (
     f'Add "update-presence": {{"task": "{schedule.TICK}", "schedule": '
@@ -29,11 +38,12 @@ ADD_ENTRY = (
 def check_project() -> Iterator[checks.CheckMessage]:
     """Browsers find the URLs and the files, and templates the request."""
     if getattr(settings, "ROOT_URLCONF", None) and not _urls_included():
-        yield checks.Error(
+        # No error: pages still show who is here, and `runserver` should serve them.
+        yield checks.Warning(
             "presence.urls is not included: browsers cannot get their tokens.",
             hint=f'Add path("presence/", include("presence.urls")) to the urlpatterns of '
             f"{settings.ROOT_URLCONF}.",
-            id="presence.E011",
+            id=NO_URLS,
         )
     if not apps.is_installed(STATIC_FILES):
         yield checks.Warning(

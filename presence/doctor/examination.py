@@ -10,7 +10,7 @@ from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 
 from presence.checks import TAG
-from presence.checks.site import NO_APP, NO_ENTRY
+from presence.checks.site import NO_APP, NO_ENTRY, NO_URLS
 from presence.doctor import celery, centrifugo, redis, ticks, websocket
 from presence.doctor.findings import Finding, Findings, Level, ok, problem, skipped
 from presence.doctor.masks import masked
@@ -28,7 +28,8 @@ def settings() -> Findings:
         if not message.is_silenced() and message.id not in (NO_APP, NO_ENTRY)
     ]
     for message in found:
-        level: Level = "problem" if message.level >= checks.ERROR else "warning"
+        grave = message.level >= checks.ERROR or message.id == NO_URLS
+        level: Level = "problem" if grave else "warning"
         yield Finding(str(message.id), level, str(message.msg), str(message.hint or ""))
     if not found:
         yield ok("settings", "The settings are well formed")

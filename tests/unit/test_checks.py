@@ -132,12 +132,12 @@ def test_e010_a_default_channel_that_cannot_be_one(channel: str) -> None:
     only("presence.E010", PRESENCE_CHANNEL=channel)
 
 
-def test_e011_urls_not_included() -> None:
-    message = only("presence.E011", ROOT_URLCONF=__name__)
+def test_w011_urls_not_included() -> None:
+    message = only("presence.W011", ROOT_URLCONF=__name__)
     assert f"urlpatterns of {__name__}" in str(message.hint)
 
 
-def test_e011_is_not_for_processes_without_urls() -> None:
+def test_w011_is_not_for_processes_without_urls() -> None:
     assert found(ROOT_URLCONF=None) == {}
 
 
