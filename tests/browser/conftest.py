@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import urllib.error
@@ -27,15 +26,13 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
 def chromium_path() -> str:
     """A Chromium of the machine. Without one: a skip that says so, or a failure under CI."""
-    path = next(filter(None, map(shutil.which, NAMES)), None)
-    if path:
+    if path := parts.chromium_binary():
         return path
-    reason = f"no Chromium on PATH (looked for {', '.join(NAMES)}): install it for browser tests"
+    reason = "no Chromium: install it, or set CHROMIUM_BIN, for the browser tests"
     if os.environ.get("CI"):
         pytest.fail(reason)
     pytest.skip(reason)
