@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -20,6 +21,14 @@ from presence.roster import Position, Roster
 __all__ = ["Batch"]
 
 logger = logging.getLogger("presence.sync")
+
+
+class _Seen(NamedTuple):
+    """A presence reply, its digest (empty: it is partial), and the nodes that there were."""
+
+    raw: bytes
+    digest: bytes
+    nodes: frozenset[str]
 
 
 class Batch:
@@ -56,8 +65,8 @@ class Batch:
         try:
             loaded = self._load(channels)
             with self._report.timed("read", self._clock):
-                replies = self._gateway.presence(list(loaded.states))
-            self._poll(loaded, dict(zip(loaded.states, replies, strict=True)))
+                replies, nodes = self._gateway.poll(list(loaded.states))
+            self._poll(loaded, dict(zip(loaded.states, replies, strict=True)), nodes)
         except PresenceError as error:
             self._report.failed(error, ",".join(channels[:3]), count=len(channels))
 
@@ -76,9 +85,14 @@ class Batch:
         self._delivery.signal_left_overs(loaded)
         return loaded
 
-    def _poll(self, loaded: Loaded, replies: dict[str, msgspec.Raw | CentrifugoError]) -> None:
+    def _poll(
+        self,
+        loaded: Loaded,
+        replies: dict[str, msgspec.Raw | CentrifugoError],
+        nodes: frozenset[str],
+    ) -> None:
         good: list[str] = []
-        different: dict[str, tuple[bytes, bytes]] = {}
+        different: dict[str, _Seen] = {}
         for channel, reply in replies.items():
             if isinstance(reply, CentrifugoError):
                 self._report.failed(reply, channel)
@@ -89,24 +103,24 @@ class Batch:
                 good.append(channel)
                 self._count(state)
             else:
-                different[channel] = (raw, seen)
+                different[channel] = _Seen(raw, seen, nodes)
         commits = self._plan(loaded, different) if different else []
         with self._report.timed("store", self._clock):
             self._store.touch([*good, *(commit.channel for commit in commits)], loaded.now)
         self._commit(loaded, commits)
 
-    def _plan(self, loaded: Loaded, different: dict[str, tuple[bytes, bytes]]) -> list[Commit]:
+    def _plan(self, loaded: Loaded, different: dict[str, _Seen]) -> list[Commit]:
         with self._report.timed("store", self._clock):
             rosters = self._store.rosters(list(different))
         commits: list[Commit] = []
-        for channel, (raw, seen) in different.items():
+        for channel, seen in different.items():
             state = loaded.states[channel]
             rev, stored = rosters.get(channel, (0, b""))
             if rev != state.rev:
                 self._report.refused += 1
                 continue
             try:
-                commit = self._plan_one(loaded, state, stored, raw, seen)
+                commit = self._plan_one(loaded, state, stored, seen)
             except PresenceError as error:
                 self._report.failed(error, channel)
             except Exception as error:
@@ -116,13 +130,11 @@ class Batch:
                 commits += [commit] if commit else []
         return self._with_positions(loaded, commits)
 
-    def _plan_one(
-        self, loaded: Loaded, state: State, stored: bytes, raw: bytes, seen: bytes
-    ) -> Commit | None:
-        roster, connections = read_presence(raw, anonymous=self._anonymous)
-        partial = False
+    def _plan_one(self, loaded: Loaded, state: State, stored: bytes, seen: _Seen) -> Commit | None:
+        roster, connections = read_presence(seen.raw, anonymous=self._anonymous)
         if connections < self._survey.clients.get(state.channel, 0):
-            roster, seen, partial = self._read_again(state.channel)
+            seen = self._read_again(state.channel)
+            roster, _ = read_presence(seen.raw, anonymous=self._anonymous)
         watched = naming.feed_of(state.channel) in self._survey.clients
         if not state.rev and not roster.occupied and not watched:
             return None
@@ -130,31 +142,32 @@ class Batch:
             state,
             wire.decode(stored, Roster) if stored else Roster(),
             roster,
-            digest=seen,
+            digest=seen.digest,
             run=loaded.run,
             now=loaded.now,
             rules=self._rules,
-            believe=self._believe and not partial,
+            believe=self._believe and bool(seen.digest) and seen.nodes == self._survey.nodes,
             new_epoch=new_epoch,
         )
 
-    def _read_again(self, channel: str) -> tuple[Roster, bytes, bool]:
-        """The roster shown now, the digest of the reply, and whether it is a partial one.
+    def _read_again(self, channel: str) -> _Seen:
+        """What is shown now; partial is what shows fewer clients than Centrifugo counts.
 
-        Partial is what shows fewer clients than Centrifugo counts. Both are asked anew, together:
-        since the survey somebody may have left, or a partial answer may have become whole.
+        Both are asked anew, together: since the survey somebody may have left, or a partial
+        answer may have become whole.
         """
         with self._report.timed("read", self._clock):
-            raw, counted = self._gateway.recount(channel)
-        roster, connections = read_presence(raw, anonymous=self._anonymous)
+            raw, survey = self._gateway.recount(channel)
+        _, connections = read_presence(raw, anonymous=self._anonymous)
+        counted = survey.clients.get(channel, 0)
         if connections >= counted:
-            return roster, digest(raw, self._fingerprint), False
+            return _Seen(raw, digest(raw, self._fingerprint), survey.nodes)
         error = CentrifugoAnswerError(
             f"a partial answer: {connections} clients shown, {counted} counted; nobody is taken "
             "for gone"
         )
         self._report.failed(error, channel)
-        return roster, b"", True
+        return _Seen(raw, b"", survey.nodes)
 
     def _with_positions(self, loaded: Loaded, commits: list[Commit]) -> list[Commit]:
         """Ask for the stream's position where the commit publishes nothing that would tell it.

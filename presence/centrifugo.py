@@ -107,8 +107,7 @@ class Gateway:
         for listing in listings:
             found = replies.decode(listing, replies.Channels).channels
             clients |= {channel: entry.num_clients for channel, entry in found.items()}
-        nodes = frozenset(node.uid for node in replies.decode(info, replies.Info).nodes)
-        return Survey(nodes, clients)
+        return Survey(_nodes(info), clients)
 
     def versions(self) -> list[str]:
         """The version of each node."""
@@ -117,18 +116,27 @@ class Gateway:
 
     def presence(self, channels: Sequence[str]) -> list[Reply]:
         """The raw presence reply of each channel."""
-        return self._replies([cent.PresenceRequest(channel=c) for c in channels], parallel=True)
+        return self.poll(channels)[0]
 
-    def recount(self, channel: str) -> tuple[bytes, int]:
-        """The raw presence reply of one channel, and its number of clients at the same moment."""
-        pattern = naming.escape(channel)
+    def poll(self, channels: Sequence[str]) -> tuple[list[Reply], frozenset[str]]:
+        """The raw presence reply of each channel, and the nodes at the same moment."""
+        if not channels:
+            return [], frozenset()
+        asked = [cent.PresenceRequest(channel=channel) for channel in channels]
+        *shown, info = self._replies([*asked, cent.InfoRequest()], parallel=True)
+        return shown, _nodes(replies.result(info))
+
+    def recount(self, channel: str) -> tuple[bytes, Survey]:
+        """The raw presence reply of one channel, and the survey of it at the same moment."""
         asked: list[CentRequest[Any]] = [
-            cent.ChannelsRequest(pattern=pattern),
+            cent.InfoRequest(),
+            cent.ChannelsRequest(pattern=naming.escape(channel)),
             cent.PresenceRequest(channel=channel),
         ]
-        listing, shown = (replies.result(reply) for reply in self._replies(asked))
+        info, listing, shown = (replies.result(reply) for reply in self._replies(asked))
         counted = replies.decode(listing, replies.Channels).channels.get(channel)
-        return bytes(shown), counted.num_clients if counted else 0
+        clients = {channel: counted.num_clients} if counted else {}
+        return bytes(shown), Survey(_nodes(info), clients)
 
     def positions(self, feeds: Sequence[str]) -> list[Position | CentrifugoError]:
         """The top of each feed's stream; asking creates the stream where there is none."""
@@ -177,6 +185,10 @@ class Gateway:
             raise CentrifugoAnswerError(
                 f"Centrifugo at {self._url} broke off its answer ({type(error).__name__}: {error})"
             ) from error
+
+
+def _nodes(info: msgspec.Raw) -> frozenset[str]:
+    return frozenset(node.uid for node in replies.decode(info, replies.Info).nodes)
 
 
 def _status_error(url: str, status: int) -> CentrifugoError:

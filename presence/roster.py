@@ -140,7 +140,7 @@ class Leaving(msgspec.Struct, frozen=True):
 
     `members` maps an id to the time of the first believed poll that missed it. `anonymous` holds
     the higher counts of before, falling, each with the time of the first such poll that found
-    fewer; `count` is what the last poll found.
+    fewer; `count` is what the last poll found. The time is 0 while no poll was believed.
     """
 
     members: dict[str, float] = {}
@@ -185,7 +185,7 @@ def hold_leaves(
             members[key] = seen.members[key] if newer else member
             issued[key] = max(seen.issued.get(key, 0.0), known_at)
             continue
-        since = min(leaving.members.get(key, now), now) if believe else now
+        since = _since(leaving.members.get(key, 0.0), now=now, believe=believe)
         if believe and now - since >= grace:
             continue
         members[key], issued[key], missing[key] = member, known_at, since
@@ -201,9 +201,15 @@ def _hold_count(
     """The anonymous count to show, and the higher counts that are still held."""
     count = seen.anonymous
     last = leaving.count if leaving.anonymous else old.anonymous
-    held = [(min(t, now) if believe else now, n) for t, n in leaving.anonymous] + [(now, last)]
+    held = [*leaving.anonymous, (0.0, last)]
+    held = [(_since(t, now=now, believe=believe), n) for t, n in held]
     held = [(t, n) for t, n in held if n > count and not (believe and now - t >= grace)]
     return (held[0][1] if held else count), held
+
+
+def _since(known: float, *, now: float, believe: bool) -> float:
+    """When an absence that was known since `known` begins to count, if seen again at `now`."""
+    return min(known or now, now) if believe else 0.0
 
 
 def apply(snapshot: Snapshot, publication: Publication) -> Snapshot:

@@ -94,17 +94,19 @@ class FakeCentrifugo:
     def survey(self, patterns: Sequence[str]) -> Survey:
         return self._around("survey", lambda: self._survey(patterns))
 
-    def recount(self, channel: str) -> tuple[bytes, int]:
-        def answer() -> tuple[bytes, int]:
+    def recount(self, channel: str) -> tuple[bytes, Survey]:
+        def answer() -> tuple[bytes, Survey]:
             reply = self._presence(channel)
             if isinstance(reply, CentrifugoError):
                 raise reply
-            return bytes(reply), self._survey([naming.escape(channel)]).clients.get(channel, 0)
+            return bytes(reply), self._survey([naming.escape(channel)])
 
         return self._around("recount", answer)
 
-    def presence(self, channels: Sequence[str]) -> list[msgspec.Raw | CentrifugoError]:
-        return self._around("presence", lambda: [self._presence(c) for c in channels])
+    def poll(
+        self, channels: Sequence[str]
+    ) -> tuple[list[msgspec.Raw | CentrifugoError], frozenset[str]]:
+        return self._around("poll", lambda: ([self._presence(c) for c in channels], self._nodes()))
 
     def positions(self, feeds: Sequence[str]) -> list[Position | CentrifugoError]:
         return self._around(
@@ -130,7 +132,10 @@ class FakeCentrifugo:
         active = {
             c: n for c, n in clients.items() if n and any(naming.matches(p, c) for p in patterns)
         }
-        return Survey(frozenset({f"node-{self.lives}"}), active)
+        return Survey(self._nodes(), active)
+
+    def _nodes(self) -> frozenset[str]:
+        return frozenset({f"node-{self.lives}"})
 
     def _presence(self, channel: str) -> msgspec.Raw | CentrifugoError:
         if error := self.errors.get(("presence", channel)):

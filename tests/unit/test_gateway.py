@@ -90,17 +90,20 @@ class TestWhatItAsks:
         Gateway("http://127.0.0.1:9/api", "key")
 
     def test_an_empty_batch_is_not_sent(self, gateway: Gateway, transport: Transport) -> None:
-        assert (gateway.presence([]), gateway.positions([]), gateway.publish([])) == ([], [], [])
+        assert (gateway.poll([]), gateway.presence([])) == (([], frozenset()), [])
+        assert (gateway.positions([]), gateway.publish([])) == ([], [])
         assert transport.sent == []
 
     def test_presence(self, gateway: Gateway, transport: Transport) -> None:
         error = {"error": {"code": 108, "message": "not available"}}
-        transport.answer({"presence": {"presence": {}}}, error)
-        good, bad = gateway.presence(["a", "b"])
+        info = {"info": {"nodes": [{"uid": "n1"}]}}
+        transport.answer({"presence": {"presence": {}}}, error, info)
+        (good, bad), nodes = gateway.poll(["a", "b"])
+        assert nodes == {"n1"}
         assert isinstance(bad, CommandError)
         assert json.loads(bytes(good)) == {"presence": {}}  # type: ignore[arg-type]
         assert transport.asked == {
-            "commands": [{"presence": {"channel": "a"}}, {"presence": {"channel": "b"}}],
+            "commands": [{"presence": {"channel": c}} for c in ("a", "b")] + [{"info": {}}],
             "parallel": True,
         }
         assert transport.sent[-1].headers["X-API-Key"] == "key"
@@ -125,14 +128,16 @@ class TestWhatItAsks:
             gateway.survey(["presence:*"])
 
     def test_a_recount_is_of_one_moment(self, gateway: Gateway, transport: Transport) -> None:
-        listing = {"channels": {"channels": {"a*": {"num_clients": 2}}}}
-        transport.answer(listing, {"presence": {"presence": {}}})
-        assert gateway.recount("a*") == (b'{"presence": {}}', 2)
-        first, second = transport.asked["commands"]
-        assert first == {"channels": {"pattern": "a\\*"}}
-        assert second == {"presence": {"channel": "a*"}}
-        transport.answer({"channels": {"channels": {}}}, {"presence": {"presence": {}}})
-        assert gateway.recount("a")[1] == 0
+        info, shown = {"info": {"nodes": [{"uid": "n1"}]}}, {"presence": {"presence": {}}}
+        transport.answer(info, {"channels": {"channels": {"a*": {"num_clients": 2}}}}, shown)
+        raw, survey = gateway.recount("a*")
+        assert (raw, survey.clients, survey.nodes) == (b'{"presence": {}}', {"a*": 2}, {"n1"})
+        assert transport.asked["commands"][1:] == [
+            {"channels": {"pattern": "a\\*"}},
+            {"presence": {"channel": "a*"}},
+        ]
+        transport.answer(info, {"channels": {"channels": {}}}, shown)
+        assert gateway.recount("a")[1].clients == {}
 
     def test_publishing(self, gateway: Gateway, transport: Transport) -> None:
         transport.answer({"publish": {"offset": 7, "epoch": "S"}}, {"error": {"code": 102}})
@@ -167,6 +172,7 @@ class TestWhatItAsks:
 
 CALLS: list[Callable[[Gateway], object]] = [
     lambda gateway: gateway.survey(["presence:*"]),
+    lambda gateway: gateway.poll(["a"]),
     lambda gateway: gateway.presence(["a"]),
     lambda gateway: gateway.positions(["a"]),
     lambda gateway: gateway.publish([publication()]),

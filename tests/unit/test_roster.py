@@ -137,7 +137,7 @@ class TestHolding:
         kept, leaving = hold(kept, roster(), leaving, now=200, believe=False)
         kept, leaving = hold(kept, roster(), leaving, now=201)
         assert (list(kept.members), kept.anonymous) == (["ada"], 3), "one believed poll so far"
-        kept, leaving = hold(kept, roster(), leaving, now=210)
+        kept, leaving = hold(kept, roster(), leaving, now=211)
         assert (list(kept.members), kept.anonymous, bool(leaving)) == ([], 0, False)
 
     def test_joins_are_taken_even_if_leaves_are_not_believed(self) -> None:

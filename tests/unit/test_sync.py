@@ -64,7 +64,7 @@ class TestATick:
         report = site.sync.tick(progress=lambda done, total: seen.append((done, total)))
         assert (report.channels, report.members, report.published) == (10, 10, 10)
         assert seen == [(3, 10), (6, 10), (9, 10), (10, 10)]
-        assert site.centrifugo.calls.count("presence") == 4
+        assert site.centrifugo.calls.count("poll") == 4
 
     def test_only_the_channels_asked_for(self, site: Site) -> None:
         site.centrifugo.enter("presence:other", "c", "alan", "Alan")
@@ -86,7 +86,7 @@ class TestATick:
         site.configure(batch_size=1, interval=60.0)
         for n in range(4):
             site.centrifugo.enter(f"presence:{n}", "c", "ada", "Ada")
-        site.centrifugo.before["presence"] = lambda: site.clock.advance(25)
+        site.centrifugo.before["poll"] = lambda: site.clock.advance(25)
         report = site.tick()
         assert (report.channels, report.errors) == (3, 2)
         assert "deadline" in report.failures[0]
@@ -144,6 +144,21 @@ class TestLeaving:
         site.centrifugo.enter(ROOM, "d1", "ada", "Ada")
         site.tick(4)
         assert (site.ids(), len(site.diffs())) == (["ada"], 1)
+
+    def test_a_restart_between_the_survey_and_the_poll_shows_nobody_leaving(
+        self, site: Site
+    ) -> None:
+        site.configure(grace=0.0)
+
+        def restart() -> None:
+            del site.centrifugo.before["poll"]
+            site.centrifugo.restart(keep_rooms=False)
+
+        site.centrifugo.before["poll"] = restart
+        assert site.tick(1).leaves == 0
+        site.centrifugo.enter(ROOM, "d1", "ada", "Ada")
+        site.tick(1)
+        assert len(site.diffs()) == 1
 
     def test_who_does_not_come_back_after_it_leaves_when_nodes_have_settled(
         self, site: Site

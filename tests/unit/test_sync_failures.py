@@ -18,7 +18,7 @@ from presence.exceptions import (
 from tests.unit.fakes import ROOM, Site
 
 OTHER = "presence:other"
-GATEWAY = ["survey", "presence", "recount", "positions", "publish"]
+GATEWAY = ["survey", "poll", "recount", "positions", "publish"]
 STORE = ["load", "rosters", "touch", "commit", "acknowledge", "signalled", "known", "nodes"]
 ERRORS = [
     CentrifugoUnreachable("no answer"),
@@ -91,7 +91,7 @@ def assert_chain(site: Site, channel: str = ROOM) -> None:
 
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
-@pytest.mark.parametrize("method", ["survey", "presence", "publish"])
+@pytest.mark.parametrize("method", ["survey", "poll", "publish"])
 def test_a_failing_centrifugo_changes_nothing_and_is_made_up_for(
     site: Site, method: str, error: CentrifugoError, when: str
 ) -> None:
@@ -122,7 +122,7 @@ def test_a_failing_store_loses_nothing(site: Site, method: str, when: str) -> No
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("method", ["load", "presence", "touch", "commit", "publish", "acknowledge",
+@pytest.mark.parametrize("method", ["load", "poll", "touch", "commit", "publish", "acknowledge",
                                     "signalled"])  # fmt: skip
 def test_a_crash_at_any_step_breaks_no_chain(site: Site, method: str, when: str) -> None:
     with pytest.raises(Crash):
@@ -259,11 +259,11 @@ class TestTwoTicksAtOnce:
 
     def test_a_stale_reading_is_dropped(self, site: Site, other_tick: Callable[[], Any]) -> None:
         def once() -> None:
-            del site.centrifugo.after["presence"]
+            del site.centrifugo.after["poll"]
             site.centrifugo.enter(ROOM, "c9", "zoe", "Zoe")
             other_tick()
 
-        site.centrifugo.after["presence"] = once
+        site.centrifugo.after["poll"] = once
         report = site.tick()
         assert (report.refused, report.changed, report.errors) == (1, 0, 0)
         assert set(site.ids()) == {"ada", "grace", "zoe"}
