@@ -1,0 +1,463 @@
+"""Random histories of several syncs: crashes, pauses, lost replies, restarts, lost writes.
+
+Each sync runs in a thread of its own that stops before and after every call to the store or to
+Centrifugo; one seeded generator decides who goes on, how far, and what breaks. No history depends
+on time or on the scheduler of the machine: a seed that fails fails again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import threading
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+
+from presence import wire
+from presence.backends.memory import MemoryStore
+from presence.exceptions import CentrifugoUnreachable, Gap, PresenceError, StoreError
+from presence.plan import Commit, Rules
+from presence.roster import Change, Diff, Position, Publication, Snapshot, apply
+from presence.sync import NODES_SETTLE, Options, Sync
+from tests.unit.fakes import ROOM, Clock, FakeCentrifugo
+
+QUIET = "presence:quiet"
+ROOMS = (ROOM, QUIET)
+RESIDENTS = ("r1", "r2")
+VISITORS = ("v1", "v2", "v3", "")
+GRACE = 10.0
+
+
+class Crash(BaseException):
+    """The end of a worker."""
+
+
+class LossyStore(MemoryStore):
+    """A store that can come back as it was, in another life; keeps what was ever committed."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(clock=clock)
+        self.lives = 0
+        self.committed: dict[tuple[str, str, int], bytes] = {}
+        self.acknowledged: list[tuple[str, bytes]] = []
+
+    def save(self) -> dict[str, Any]:
+        names = ("_states", "_rosters", "_snapshots", "_polled")
+        return {name: dict(getattr(self, name)) for name in names} | {"_nodes": self._nodes}
+
+    def roll_back(self, saved: dict[str, Any]) -> None:
+        self.lives += 1
+        vars(self).update({k: dict(v) if isinstance(v, dict) else v for k, v in saved.items()})
+        self._run = f"life-{self.lives}"
+
+    def _commit(self, commit: Commit) -> bool:
+        taken = super()._commit(commit)
+        if taken and commit.snapshot:
+            self.committed[commit.channel, commit.epoch, commit.version] = commit.snapshot
+        return taken
+
+    def _acknowledge(
+        self, channel: str, pending: bytes, position: Position | None, now: float
+    ) -> bool:
+        taken = super()._acknowledge(channel, pending, position, now)
+        if taken:
+            self.acknowledged.append((channel, pending))
+        return taken
+
+
+class Worker:
+    """One tick in a thread that moves only when told to."""
+
+    def __init__(self, world: World) -> None:
+        self._go, self._stopped = threading.Semaphore(0), threading.Semaphore(0)
+        self._order: BaseException | None = None
+        self.at = ""
+        self.done = False
+        self.failure: BaseException | None = None
+        options = Options(rules=Rules(grace=GRACE, list_limit=world.list_limit), batch_size=1)
+        self._sync = Sync(
+            Stepped(world.store, self),  # type: ignore[arg-type]
+            Stepped(world.centrifugo, self),  # type: ignore[arg-type]
+            options,
+            announce=lambda *one: world.announced.append(one),
+            clock=world.clock,
+        )
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+        self._stopped.acquire()
+
+    def step(self, order: BaseException | None = None) -> None:
+        """Go on to the next stop; with `order`, as if the call there had raised it."""
+        self._order = order
+        self._go.release()
+        self._stopped.acquire()
+
+    def stop_at(self, where: str) -> None:
+        self.at = where
+        self._stopped.release()
+        self._go.acquire()
+        if self._order:
+            raise self._order
+
+    def finish(self) -> None:
+        while not self.done:
+            self.step()
+
+    def _run(self) -> None:
+        try:
+            self.stop_at("start")
+            self._sync.tick()
+        except Crash:
+            pass
+        except BaseException as error:
+            self.failure = error
+        self.done = True
+        self._stopped.release()
+
+
+class Stepped:
+    """A store or a gateway whose calls are stops of a worker."""
+
+    def __init__(self, real: Any, worker: Worker) -> None:
+        self._real, self._worker = real, worker
+
+    def __getattr__(self, name: str) -> Any:
+        real: Callable[..., Any] = getattr(self._real, name)
+
+        def stepped(*arguments: Any, **options: Any) -> Any:
+            self._worker.stop_at(f"before {name}")
+            result = real(*arguments, **options)
+            self._worker.stop_at(f"after {name}")
+            return result
+
+        return stepped
+
+
+class Reader:
+    """An open page: a snapshot, and the publications of the feed by the rules of the browser."""
+
+    def __init__(self, world: World, channel: str) -> None:
+        self._world, self._channel = world, channel
+        self._stream, self._next = "", 0
+        self._stale, self._kept = False, list[Publication]()
+        self.shown = Snapshot()
+        self._subscribe(self.fetch())
+
+    def fetch(self) -> Position | None:
+        stored = self._world.store.snapshots([self._channel])[self._channel]
+        new = wire.serve(stored.snapshot, age=None, every=60.0, position=None)
+        self._stale = False
+        for publication in self._kept:
+            with contextlib.suppress(Gap):
+                new = apply(new, publication)
+        if new.epoch == self.shown.epoch and new.version < self.shown.version:
+            self._stale = True
+            return None
+        self.shown = new
+        fitting = [p for p in self._kept if _epoch(p) == new.epoch and _version(p) > new.version]
+        self._stale, self._kept = bool(fitting), fitting
+        return stored.position
+
+    def pull(self, most: int) -> None:
+        stream = self._world.centrifugo.stream(self._channel)
+        if stream.epoch != self._stream:
+            self._subscribe(None)
+        for data in stream.log[self._next : self._next + most]:
+            self._next += 1
+            self._take(data)
+        if self._stale:
+            self.fetch()
+
+    def _take(self, data: bytes) -> None:
+        publication = wire.decode_publication(data)
+        assert publication is not None
+        try:
+            self.shown = apply(self.shown, publication)
+        except Gap:
+            self._kept = [*self._kept, publication][-100:]
+            self._stale = True
+
+    def _subscribe(self, since: Position | None) -> None:
+        stream = self._world.centrifugo.stream(self._channel)
+        recovered = since is not None and since.epoch == stream.epoch
+        self._stream, self._next = stream.epoch, stream.top.offset
+        if recovered and since:
+            self._next = since.offset
+        else:
+            self.fetch()
+
+
+def _epoch(publication: Publication) -> str:
+    return str(getattr(publication, "epoch", ""))
+
+
+def _version(publication: Publication) -> int:
+    return int(getattr(publication, "version", 0))
+
+
+class World:
+    """Everything of one history, and the actions that move it."""
+
+    def __init__(self, seed: int, *, rollbacks: bool) -> None:
+        self.random = random.Random(seed)
+        self.clock = Clock()
+        self.centrifugo = FakeCentrifugo(self.clock)
+        self.store = LossyStore(self.clock)
+        self.announced: list[tuple[str, int, Change]] = []
+        self.list_limit = self.random.choice([2, 200])
+        self.workers: list[Worker] = []
+        self.logs: list[tuple[str, list[bytes]]] = []
+        self.back: list[tuple[float, str, str]] = []
+        self.saved = self.store.save()
+        self.names = Counter[str]()
+        self.client = 0
+        for resident in RESIDENTS:
+            self.enter(ROOM, resident)
+        first = Worker(self)
+        first.finish()
+        self.readers = [Reader(self, channel) for channel in (ROOM, ROOM, QUIET)]
+        self.actions: list[Callable[[], None]] = [
+            *[self.move] * 4,
+            *[self.start] * 3,
+            *[self.work] * 12,
+            *[self.read] * 3,
+            *[self.pass_time] * 4,
+            *[self.break_down] * 2,
+            self.restart_centrifugo,
+            *([self.save, self.roll_back] if rollbacks else []),
+        ]
+
+    def run(self, actions: int) -> None:
+        for _ in range(actions):
+            self.random.choice(self.actions)()
+            self.return_home()
+
+    def enter(self, channel: str, user: str) -> None:
+        self.client += 1
+        name = f"{user}-{self.names[user]}" if user else ""
+        self.centrifugo.enter(channel, f"c{self.client:04}", user, name, iat=1.0 + self.names[user])
+
+    def move(self) -> None:
+        """Somebody comes, goes, opens a second tab, or has another name."""
+        channel, user = self.random.choice(ROOMS), self.random.choice(VISITORS)
+        theirs = [c for c, e in self.centrifugo.rooms[channel].items() if e["user"] == user]
+        if theirs and self.random.random() < 0.6:
+            self.centrifugo.quit(channel, self.random.choice(theirs))
+        else:
+            self.names[user] += self.random.random() < 0.3
+            self.enter(channel, user)
+
+    def start(self) -> None:
+        if len(self.workers) < 3:
+            self.workers.append(Worker(self))
+
+    def work(self) -> None:
+        if self.workers:
+            self.go_on(self.random.choice(self.workers), self.random.choice([1, 2, 5, 40]))
+
+    def go_on(self, worker: Worker, steps: int) -> None:
+        for _ in range(steps):
+            if not worker.done:
+                worker.step()
+        if worker.done:
+            assert worker.failure is None, worker.failure
+            self.workers.remove(worker)
+
+    def break_down(self) -> None:
+        """A worker dies, or what it asked fails before or after it took effect."""
+        if not self.workers:
+            return
+        worker = self.random.choice(self.workers)
+        if worker.at == "start":
+            return
+        error: BaseException = Crash()
+        if self.random.random() < 0.5:
+            method = worker.at.split()[1]
+            known: type[PresenceError] = StoreError
+            if hasattr(FakeCentrifugo, method):
+                known = CentrifugoUnreachable
+            error = known("lost")
+        worker.step(error)
+        self.go_on(worker, 0)
+
+    def pass_time(self) -> None:
+        self.clock.advance(self.random.choice([0.1, 1.0, 3.0, 6.0, 12.0, 45.0, 400.0]))
+
+    def read(self) -> None:
+        self.random.choice(self.readers).pull(self.random.choice([1, 2, 100]))
+
+    def restart_centrifugo(self) -> None:
+        """Everybody is thrown out and comes back within the reconnect delay."""
+        self.keep_logs()
+        for channel in ROOMS:
+            for entry in self.centrifugo.rooms[channel].values():
+                due = self.clock() + self.random.uniform(0, 5)
+                self.back.append((due, channel, entry["user"]))
+        self.centrifugo.restart(keep_rooms=False)
+
+    def return_home(self) -> None:
+        due, self.back = (
+            [one for one in self.back if one[0] <= self.clock()],
+            [one for one in self.back if one[0] > self.clock()],
+        )
+        for _, channel, user in due:
+            self.enter(channel, user)
+
+    def save(self) -> None:
+        self.saved = self.store.save()
+
+    def roll_back(self) -> None:
+        self.store.roll_back(self.saved)
+
+    def keep_logs(self) -> None:
+        self.logs += [(feed, stream.log) for feed, stream in self.centrifugo.streams.items()]
+
+    def settle(self) -> None:
+        """Nothing breaks any more; time passes, ticks are run, pages read on."""
+        for worker in self.workers:
+            worker.finish()
+            assert worker.failure is None, worker.failure
+        self.clock.advance(6)
+        self.return_home()
+        for pause in (0.0, NODES_SETTLE + 1, GRACE + 1, GRACE + 1, 40.0):
+            self.clock.advance(pause)
+            Worker(self).finish()
+        for _ in range(4):
+            for reader in self.readers:
+                reader.pull(1000)
+        self.keep_logs()
+
+
+def truth(world: World, channel: str) -> tuple[dict[str, str], int]:
+    """Who is in a room by what their tokens say, and how many are anonymous."""
+    entries = list(world.centrifugo.rooms[channel].values())
+    newest: dict[str, tuple[float, str]] = {}
+    for entry in entries:
+        if entry["user"]:
+            signed = entry["conn_info"]
+            one = (signed["iat"], signed["name"])
+            newest[entry["user"]] = max(newest.get(entry["user"], one), one)
+    anonymous = sum(1 for entry in entries if not entry["user"])
+    return {user: name for user, (_, name) in newest.items()}, anonymous
+
+
+def assert_converged(world: World) -> None:
+    for reader in world.readers:
+        channel, shown = reader._channel, reader.shown
+        members, anonymous = truth(world, channel)
+        stored = world.store.snapshots([channel])[channel].snapshot
+        served = wire.serve(stored, age=None, every=60.0, position=None)
+        if stored:  # else the store lost a room that nobody is in
+            assert (shown.epoch, shown.version) == (served.epoch, served.version)
+        assert (shown.total, shown.anonymous) == (len(members), anonymous)
+        assert shown.members == served.members
+        if shown.listed:
+            assert {member.id for member in shown.members} == members.keys()
+
+
+def assert_nobody_left_on_errors(world: World) -> None:
+    left = {member.id for _, _, change in world.announced for member in change.leaves}
+    assert not left & set(RESIDENTS)
+
+
+def assert_chain(world: World) -> None:
+    """What was published is exactly the steps of the chain, each once in a life of the streams.
+
+    Into another life a worker that was paused may repeat what an earlier one had: pages drop it.
+    """
+    contents: dict[tuple[str, str, int], bytes] = {}
+    last: dict[str, tuple[str, int]] = {}
+    for feed, log in world.logs:
+        assert len(set(log)) == len(log), "a repeat"
+        for data in log:
+            publication = wire.decode_publication(data)
+            assert publication is not None
+            epoch, version = _epoch(publication), _version(publication)
+            if (feed, epoch, version) in contents:
+                assert contents[feed, epoch, version] == data, "one version, two contents"
+                continue
+            before = last.get(feed, ("", 0))
+            assert (epoch, version) in {(before[0], before[1] + 1), (epoch, 1)}, "a gap"
+            contents[feed, epoch, version], last[feed] = data, (epoch, version)
+    for (channel, epoch, version), data in contents.items():
+        publication = wire.decode_publication(data)
+        base = world.store.committed.get((channel, epoch, version - 1))
+        if isinstance(publication, Diff) and base:
+            after = wire.decode(world.store.committed[channel, epoch, version], Snapshot)
+            assert apply(wire.decode(base, Snapshot), publication) == after
+
+
+def assert_signalled(world: World) -> None:
+    """Each acknowledged change was announced."""
+    announced = {(channel, version, repr(change)) for channel, version, change in world.announced}
+    for channel, raw in world.store.acknowledged:
+        pending = wire.decode(raw, wire.Pending)
+        assert (channel, pending.version, repr(pending.change)) in announced
+    for channel in ROOMS:
+        assert world.store.load([channel]).states[channel].unsignalled == ()
+
+
+@pytest.mark.parametrize("block", range(8))
+def test_whatever_happens_the_chain_holds_and_pages_converge(block: int) -> None:
+    for seed in range(block * 15, block * 15 + 15):
+        world = World(seed, rollbacks=False)
+        world.run(150)
+        world.settle()
+        try:
+            assert_converged(world)
+            assert_nobody_left_on_errors(world)
+            assert_chain(world)
+            assert_signalled(world)
+        except AssertionError as error:
+            raise AssertionError(f"seed {seed}: {error}") from error
+
+
+@pytest.mark.parametrize("block", range(4))
+def test_a_store_that_loses_acknowledged_writes_still_converges(block: int) -> None:
+    for seed in range(10_000 + block * 15, 10_000 + block * 15 + 15):
+        world = World(seed, rollbacks=True)
+        world.run(150)
+        world.settle()
+        try:
+            assert_converged(world)
+            assert_nobody_left_on_errors(world)
+        except AssertionError as error:
+            raise AssertionError(f"seed {seed}: {error}") from error
+
+
+def test_the_model_finds_a_missing_safeguard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Centrifugo that takes the same version twice is found out, so the model does look."""
+    real = FakeCentrifugo._publish
+
+    def forgetful(self: FakeCentrifugo, publication: Any) -> Any:
+        stream = self.stream(publication.feed)
+        stream.version = ("", 0)
+        stream.keys.clear()
+        return real(self, publication)
+
+    monkeypatch.setattr(FakeCentrifugo, "_publish", forgetful)
+
+    def histories() -> None:
+        for seed in range(60):
+            world = World(seed, rollbacks=False)
+            world.run(150)
+            world.settle()
+            assert_chain(world)
+
+    with pytest.raises(AssertionError, match="a repeat"):
+        histories()
+
+
+def test_a_pending_is_never_the_same_twice() -> None:
+    """What tells one's own pending from another's is its bytes."""
+    change = Change()
+    made = {
+        wire.encode(wire.Pending(epoch, version, msgspec.Raw(b"{}"), change))
+        for epoch in ("a", "b")
+        for version in (1, 2)
+    }
+    assert len(made) == 4
