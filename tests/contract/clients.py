@@ -17,6 +17,7 @@ from centrifuge import Client, ClientEventHandler, Subscription, SubscriptionEve
 from tests.servers import ROOT, TOKEN_SECRET
 
 PATIENCE = 15.0
+LONGEST_LINE = 1 << 24
 DRIVER = ROOT / "tests" / "contract" / "js" / "driver.mjs"
 
 
@@ -39,26 +40,26 @@ async def eventually(condition: Callable[[], bool], what: str, *, within: float 
 
 
 class Events:
-    """What an SDK reported, in order."""
+    """What an SDK reported, in order; `passed` has the names that `next` passed over."""
 
     def __init__(self) -> None:
         self._queue: asyncio.Queue[tuple[str, Any]] = asyncio.Queue()
+        self.passed: list[str] = []
 
     def put(self, name: str, context: Any) -> None:
         self._queue.put_nowait((name, context))
 
     async def next(self, name: str) -> Any:
         """The context of the next event called `name`; others before it are passed over."""
-        passed: list[str] = []
         try:
             async with asyncio.timeout(PATIENCE):
                 while True:
                     found, context = await self._queue.get()
                     if found == name:
                         return context
-                    passed.append(f"{found}: {context}")
+                    self.passed.append(found)
         except TimeoutError:
-            raise AssertionError(f"no {name} but {passed}") from None
+            raise AssertionError(f"no {name} but {self.passed}") from None
 
 
 NAMES = {
@@ -143,6 +144,7 @@ class Browser:
             json.dumps({"token": token, **options}),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
+            limit=LONGEST_LINE,
         )
         return cls(process)
 

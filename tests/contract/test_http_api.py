@@ -135,7 +135,11 @@ async def test_presence_is_sorted_compact_and_stable(
     visit: Visit, post: Post, channel: str
 ) -> None:
     info = {"name": "Ada <Lovelace> & é", "x": [1, 2.5]}
-    visitors = [await visit(token("42", info=info)), await visit(token("7")), await visit(token(""))]
+    visitors = [
+        await visit(token("42", info=info)),
+        await visit(token("7")),
+        await visit(token("")),
+    ]
     for visitor, user in zip(visitors, ("42", "7", ""), strict=True):
         grant = token(user, channel=channel, info={"role": "a b"})
         await visitor.subscribe(channel, grant)

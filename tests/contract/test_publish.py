@@ -83,9 +83,7 @@ async def test_an_equal_or_lower_version_is_neither_kept_nor_delivered(
     assert [(data["version"], data["epoch"]) for data in got] == expected
 
 
-async def test_a_publication_without_version_ends_the_count(
-    api: cent.Client, channel: str
-) -> None:
+async def test_a_publication_without_version_ends_the_count(api: cent.Client, channel: str) -> None:
     def publish(**version: Any) -> int:
         return int(api.publish(cent.PublishRequest(channel=channel, data={}, **version)).offset)
 

@@ -1,0 +1,105 @@
+"""What our own browser side relies on, through centrifuge-js."""
+
+from __future__ import annotations
+
+import asyncio
+
+import cent
+import pytest
+
+from tests import servers
+from tests.contract.clients import Browser, eventually, token
+from tests.contract.conftest import Browse
+
+pytestmark = pytest.mark.asyncio
+
+
+async def test_a_browser_is_present_until_it_leaves(
+    browse: Browse, api: cent.Client, channel: str
+) -> None:
+    browser = await browse(token(info={"name": "Ada"}))
+    client = (await browser.next("connected"))["client"]
+    await browser.subscribe(channel, token=token(channel=channel))
+    presence = api.presence(cent.PresenceRequest(channel=channel)).presence
+    assert {name: info.conn_info for name, info in presence.items()} == {client: {"name": "Ada"}}
+    browser.tell("disconnect")
+    await browser.next("disconnected")
+    await eventually(
+        lambda: not api.presence(cent.PresenceRequest(channel=channel)).presence, "it is empty"
+    )
+
+
+async def test_a_killed_browser_is_forgotten_promptly(
+    browse: Browse, api: cent.Client, channel: str
+) -> None:
+    browser = await browse(token())
+    await browser.subscribe(channel, token=token(channel=channel))
+    browser.process.kill()
+    await eventually(
+        lambda: not api.presence(cent.PresenceRequest(channel=channel)).presence, "it is empty"
+    )
+
+
+async def test_cursors_go_from_browser_to_browser(browse: Browse, channel: str) -> None:
+    cursors = channel.replace("presence:", "cursors:")
+    mover, watcher = await browse(token(info={"name": "Ada"})), await browse(token("7"))
+    await mover.subscribe(cursors, token=token(channel=cursors))
+    await watcher.subscribe(cursors, token=token("7", channel=cursors))
+    answer = await mover.ask("publish", channel=cursors, data={"x": 0.4125, "y": 0.7301})
+    assert "error" not in answer
+    event = await watcher.next("publication", cursors)
+    assert event["data"] == {"x": 0.4125, "y": 0.7301}
+    assert (event["info"]["user"], event["info"]["connInfo"]) == ("42", {"name": "Ada"})
+    refused = await mover.ask("publish", channel=cursors, data=[1])
+    assert refused["error"]["code"] == 107
+
+
+async def test_many_channels_over_one_connection(
+    browse: Browse, api: cent.Client, channel: str
+) -> None:
+    browser = await browse(token())
+    channels = [f"{channel}:{n}" for n in range(20)]
+    await asyncio.gather(*(browser.subscribe(each, token=token(channel=each)) for each in channels))
+    request = cent.BroadcastRequest(channels=channels, data={"n": 1})
+    api.broadcast(request)
+    for each in channels:
+        assert (await browser.next("publication", each))["data"] == {"n": 1}
+
+
+async def test_another_users_token_is_final(browse: Browse, channel: str) -> None:
+    browser = await browse(token())
+    await browser.next("connected")
+    grant = token("7", channel=channel)
+    browser.tell("subscribe", channel=channel, options={"token": grant})
+    assert (await browser.next("disconnected"))["code"] == 3500
+
+
+async def test_a_refused_subscription_leaves_the_connection(
+    browse: Browse, api: cent.Client, channel: str
+) -> None:
+    browser = await browse(token())
+    browser.tell("subscribe", channel=f"{channel}:closed", options={})
+    event = await browser.next("unsubscribed", f"{channel}:closed")
+    assert (event["code"], event["reason"]) == (103, "permission denied")
+    await browser.subscribe(channel, token=token(channel=channel))
+    api.publish(cent.PublishRequest(channel=channel, data={"n": 1}))
+    assert (await browser.next("publication", channel))["offset"] == 1
+
+
+async def test_an_unsubscribe_by_the_server_is_final(
+    browse: Browse, api: cent.Client, channel: str
+) -> None:
+    browser = await browse(token("unsub-js"))
+    await browser.subscribe(channel, token=token("unsub-js", channel=channel))
+    api.unsubscribe(cent.UnsubscribeRequest(user="unsub-js", channel=channel))
+    event = await browser.next("unsubscribed", channel)
+    assert (event["code"], event["reason"]) == (2000, "server unsubscribe")
+
+
+async def test_a_bad_connection_token_is_final(
+    browse: Browse, centrifugo: servers.Centrifugo
+) -> None:
+    forged = token(secret="another-secret-of-at-least-32-bytes!")
+    browser: Browser = await browse(forged)
+    event = await browser.next("disconnected")
+    assert (event["code"], event["reason"]) == (3500, "invalid token")

@@ -1,0 +1,239 @@
+"""What takes time: expiry, ping and pong, history that goes, a server that restarts."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import cent
+import pytest
+
+from tests import servers
+from tests.contract.clients import PATIENCE, eventually, soon, token
+from tests.contract.conftest import Browse, Visit
+from tests.servers import API_KEY
+
+pytestmark = pytest.mark.asyncio
+
+Serve = Callable[..., servers.Centrifugo]
+CHANNEL = "presence:a"
+PRESENCE = {
+    "name": "presence",
+    "presence": True,
+    "history_size": 10,
+    "history_ttl": "600s",
+    "force_recovery": True,
+}
+HASTY = {"expired_close_delay": "1s", "expired_sub_close_delay": "1s"}
+
+
+def api_of(server: servers.Centrifugo) -> cent.Client:
+    return cent.Client(server.api_url, API_KEY)
+
+
+def present(api: cent.Client, channel: str = CHANNEL) -> set[str]:
+    return set(api.presence(cent.PresenceRequest(channel=channel)).presence)
+
+
+async def never(*_: Any) -> NoReturn:
+    """A token source that does not answer."""
+    await asyncio.Event().wait()
+    raise AssertionError
+
+
+async def test_a_connection_that_is_not_renewed_ends(serve: Serve, visit: Visit) -> None:
+    server = serve(HASTY, [PRESENCE])
+    visitor = await visit(token(exp=soon(1)), url=server.ws_url, get_token=never)
+    await visitor.subscribe(CHANNEL, token(channel=CHANNEL))
+    context = await visitor.events.next("connecting")
+    assert (context.code, context.reason) == (3005, "connection expired")
+    await eventually(lambda: not present(api_of(server)), "the presence is empty")
+
+
+async def test_a_subscription_that_is_not_renewed_ends(serve: Serve, visit: Visit) -> None:
+    server = serve({**HASTY, "presence_update_interval": "1s"}, [PRESENCE])
+    visitor = await visit(token(), url=server.ws_url)
+    grant = token(channel=CHANNEL, exp=soon(2))
+    subscribed = await visitor.subscribe(CHANNEL, grant, get_token=never)
+    context = await subscribed.events.next("subscribing")
+    assert (context.code, context.reason) == (2501, "subscription expired")
+
+
+async def test_tokens_are_renewed_in_time(serve: Serve, visit: Visit) -> None:
+    server = serve({**HASTY, "presence_update_interval": "1s"}, [PRESENCE])
+    asked: list[str] = []
+    renewed = asyncio.Event()
+
+    async def connection() -> str:
+        asked.append("")
+        return token(exp=soon(600), info={"name": "new"})
+
+    async def subscription(channel: str) -> str:
+        asked.append(channel)
+        renewed.set()
+        return token(channel=channel, exp=soon(600))
+
+    visitor = await visit(token(exp=soon(2)), url=server.ws_url, get_token=connection)
+    grant = token(channel=CHANNEL, exp=soon(2))
+    await visitor.subscribe(CHANNEL, grant, get_token=subscription)
+    async with asyncio.timeout(PATIENCE):
+        await renewed.wait()
+    api = api_of(server)
+    await eventually(
+        lambda: [info.conn_info for info in _infos(api)] == [{"name": "new"}],
+        "the presence has the info of the new token",
+        within=PATIENCE,
+    )
+    assert sorted(asked) == ["", CHANNEL]
+    assert present(api) == {visitor.id}
+
+
+def _infos(api: cent.Client) -> list[cent.ClientInfo]:
+    return list(api.presence(cent.PresenceRequest(channel=CHANNEL)).presence.values())
+
+
+async def test_a_frozen_browser_is_forgotten_for_want_of_a_pong(
+    serve: Serve, browse: Browse, visit: Visit
+) -> None:
+    server = serve({"ping_interval": "2s", "pong_timeout": "1s"}, [PRESENCE])
+    api = api_of(server)
+    visitor = await visit(token("7"), url=server.ws_url)
+    await visitor.subscribe(CHANNEL, token("7", channel=CHANNEL))
+    browser = await browse(token(), url=server.ws_url)
+    await browser.subscribe(CHANNEL, token=token(channel=CHANNEL))
+    assert len(present(api)) == 2
+    browser.process.send_signal(signal.SIGSTOP)
+    await eventually(
+        lambda: present(api) == {visitor.id}, "the frozen one is gone", within=PATIENCE
+    )
+    browser.process.send_signal(signal.SIGCONT)
+    event = await browser.next("connecting")
+    while event["code"] == 0:
+        event = await browser.next("connecting")
+    await eventually(lambda: len(present(api)) == 2, "it is back", within=PATIENCE)
+    assert visitor.client.state.value == "connected"
+
+
+async def test_the_top_is_recovered_after_history_has_gone(serve: Serve, browse: Browse) -> None:
+    server = serve({}, [{**PRESENCE, "history_ttl": "1s"}])
+    api = api_of(server)
+    for n in range(2):
+        top = api.publish(cent.PublishRequest(channel=CHANNEL, data={"n": n}))
+    at = {"offset": top.offset, "epoch": top.epoch}
+    everything = cent.HistoryRequest(channel=CHANNEL, limit=-1)
+    await eventually(
+        lambda: not api.history(everything).publications, "it is gone", within=PATIENCE
+    )
+    for since, recovered in ((at, True), ({**at, "offset": 1}, False)):
+        browser = await browse(token(), url=server.ws_url)
+        options = {"token": token(channel=CHANNEL), "since": since}
+        assert (await browser.subscribe(CHANNEL, **options))["recovered"] is recovered
+
+
+async def test_joins_and_leaves_are_pushed_where_the_namespace_says_so(
+    serve: Serve, browse: Browse, visit: Visit
+) -> None:
+    server = serve({}, [{**PRESENCE, "join_leave": True, "force_push_join_leave": True}])
+    browser = await browse(token(), url=server.ws_url)
+    own = (await browser.next("connected"))["client"]
+    await browser.subscribe(CHANNEL, token=token(channel=CHANNEL))
+    assert (await browser.next("join", CHANNEL))["info"]["client"] == own
+    visitor = await visit(token("7", info={"name": "Bob"}), url=server.ws_url)
+    await visitor.subscribe(CHANNEL, token("7", channel=CHANNEL))
+    joined = (await browser.next("join", CHANNEL))["info"]
+    assert joined == {"user": "7", "client": visitor.id, "connInfo": {"name": "Bob"}}
+    await visitor.client.disconnect()
+    assert (await browser.next("leave", CHANNEL))["info"] == joined
+
+
+async def test_joins_and_leaves_can_be_asked_for(serve: Serve, visit: Visit) -> None:
+    allowed = {**PRESENCE, "join_leave": True, "allow_presence_for_subscriber": True}
+    server = serve({}, [allowed])
+    quiet, asking, coming = [await visit(token(user), url=server.ws_url) for user in "123"]
+    unasked = await quiet.subscribe(CHANNEL, token("1", channel=CHANNEL))
+    asked = await asking.subscribe(CHANNEL, token("2", channel=CHANNEL), join_leave=True)
+    assert (await asked.events.next("join")).info.user == "2"
+    await coming.subscribe(CHANNEL, token("3", channel=CHANNEL))
+    assert (await asked.events.next("join")).info.user == "3"
+    assert set((await asking.client.presence(CHANNEL)).clients) == {quiet.id, asking.id, coming.id}
+    api_of(server).publish(cent.PublishRequest(channel=CHANNEL, data={}))
+    await unasked.events.next("publication")
+    assert unasked.events.passed == []
+
+
+async def test_a_namespace_may_allow_what_the_projects_do_not(serve: Serve, visit: Visit) -> None:
+    allowed = {
+        **PRESENCE,
+        "force_recovery": False,
+        "allow_subscribe_for_client": True,
+        "allow_publish_for_client": True,
+        "allow_history_for_client": True,
+        "allow_presence_for_client": True,
+    }
+    server = serve({}, [allowed])
+    visitor = await visit(token(), url=server.ws_url)
+    subscribed = await visitor.subscribe(CHANNEL)
+    assert not subscribed.context.positioned
+    await visitor.client.publish(CHANNEL, {"n": 1})
+    publication = (await subscribed.events.next("publication")).pub
+    assert (publication.offset, publication.info.client) == (1, visitor.id)
+    history = await visitor.client.history(CHANNEL, limit=10)
+    assert [each.data for each in history.publications] == [{"n": 1}]
+    stats = await visitor.client.presence_stats(CHANNEL)
+    assert (stats.num_clients, stats.num_users) == (1, 1)
+    other = await visit(token("7"), url=server.ws_url)
+    positioned = await other.subscribe(CHANNEL, positioned=True, recoverable=True)
+    assert (positioned.context.positioned, positioned.context.recoverable) == (True, True)
+    assert positioned.context.stream_position.offset == 1
+
+
+async def test_a_client_that_does_not_read_is_cut_off(serve: Serve, browse: Browse) -> None:
+    server = serve({}, [PRESENCE])
+    api = api_of(server)
+    browser = await browse(token(), url=server.ws_url)
+    await browser.subscribe(CHANNEL, token=token(channel=CHANNEL))
+    browser.process.send_signal(signal.SIGSTOP)
+    for n in range(100):
+        data = {"n": n, "text": "x" * 200_000}
+        api.publish(cent.PublishRequest(channel=CHANNEL, data=data, skip_history=True))
+    await eventually(lambda: not present(api), "the slow one is gone", within=PATIENCE)
+    browser.process.send_signal(signal.SIGCONT)
+    await eventually(lambda: len(present(api)) == 1, "it is back", within=PATIENCE)
+
+
+async def test_a_restart_loses_all_and_clients_come_back(
+    serve: Serve, visit: Visit, browse: Browse
+) -> None:
+    server = serve({}, [PRESENCE])
+    api = api_of(server)
+    (node,) = api.info(cent.InfoRequest()).nodes
+    epoch = api.publish(cent.PublishRequest(channel=CHANNEL, data={"n": 1})).epoch
+    visitor = await visit(token(), url=server.ws_url)
+    subscribed = await visitor.subscribe(CHANNEL, token(channel=CHANNEL))
+    browser = await browse(token("7"), url=server.ws_url)
+    await browser.subscribe(CHANNEL, token=token("7", channel=CHANNEL))
+
+    await asyncio.to_thread(server.server.restart)
+    context = await visitor.events.next("connecting")
+    assert (context.code, context.reason) == (3001, "shutdown")
+    again = await subscribed.events.next("subscribed")
+    assert (again.was_recovering, again.recovered) == (True, False)
+    event = await browser.next("subscribed", CHANNEL)
+    assert (event["wasRecovering"], event["recovered"]) == (True, False)
+    assert event["streamPosition"]["epoch"] != epoch
+    assert len(present(api)) == 2
+    (restarted,) = api.info(cent.InfoRequest()).nodes
+    assert restarted.uid != node.uid
+
+
+async def test_a_killed_server_is_come_back_to(serve: Serve, visit: Visit) -> None:
+    server = serve({}, [PRESENCE])
+    visitor = await visit(token(), url=server.ws_url)
+    subscribed = await visitor.subscribe(CHANNEL, token(channel=CHANNEL))
+    await asyncio.to_thread(server.server.stop, signal.SIGKILL)
+    await visitor.events.next("connecting")
+    await asyncio.to_thread(server.server.start)
+    assert not (await subscribed.events.next("subscribed")).recovered
+    assert len(present(api_of(server))) == 1
