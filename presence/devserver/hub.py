@@ -9,7 +9,7 @@ import msgspec
 
 from .codes import Disconnect, Unsubscribe
 from .tokens import SubscribeOptions
-from .wire import ClientInfo, Position, PresenceStatsResult, Publication, Raw, compact, escape
+from .wire import ClientInfo, Position, PresenceStatsResult, Publication, Raw, escape
 
 
 class Client(Protocol):
@@ -70,12 +70,7 @@ class Presence:
         if channel not in self._channels:
             return Raw(b'{"presence":{}}')
         if channel not in self._encoded:
-            members = {
-                client: msgspec.structs.replace(
-                    info, conn_info=compact(info.conn_info), chan_info=compact(info.chan_info)
-                )
-                for client, info in sorted(self.of(channel).items())
-            }
+            members = dict(sorted(self.of(channel).items()))
             self._encoded[channel] = Raw(escape(msgspec.json.encode({"presence": members})))
         return self._encoded[channel]
 

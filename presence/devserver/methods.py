@@ -26,7 +26,7 @@ from .hub import Client
 from .node import VERSION, Node
 from .options import ChannelOptions
 from .tokens import SubscribeOptions
-from .wire import ClientInfo, Position, PresenceStatsResult, Publication, Raw, compact, own
+from .wire import Position, PresenceStatsResult, Publication, Raw, compact, own
 
 
 class Methods:
@@ -67,7 +67,7 @@ class Methods:
     def subscribe(self, request: wire.SubscribeRequest) -> wire.EmptyResult:
         namespace = self._options(request.channel)
         options = SubscribeOptions.of(namespace, request.override)
-        options.info = _decoded(request.info, request.b64info)
+        options.info = compact(_decoded(request.info, request.b64info))
         options.data = _decoded(request.data, request.b64data)
         options.expire_at = request.expire_at
         for client in self._connections(request):
@@ -98,7 +98,7 @@ class Methods:
             if request.expired:
                 client.close(CONNECTION_EXPIRED)
             else:
-                client.refresh_by_server(request.expire_at, own(request.info))
+                client.refresh_by_server(request.expire_at, compact(request.info))
         return wire.EmptyResult()
 
     def presence(self, request: wire.ChannelRequest) -> Raw:
@@ -193,9 +193,6 @@ def _decoded(raw: Raw, encoded: str) -> Raw:
 
 
 def _publication_result(publication: Publication) -> wire.PublicationResult:
-    info = publication.info
-    if info is not None:
-        info = ClientInfo(info.user, info.client, compact(info.conn_info), compact(info.chan_info))
     return wire.PublicationResult(
-        compact(publication.data), info, publication.offset, publication.tags
+        compact(publication.data), publication.info, publication.offset, publication.tags
     )

@@ -10,7 +10,7 @@ import msgspec
 
 from .codes import INVALID_TOKEN, TOKEN_EXPIRED, UNKNOWN_CHANNEL, HangUpError, RefusedError
 from .options import ChannelOptions, Config
-from .wire import NONE, Raw, own
+from .wire import NONE, Raw, compact, own
 
 ALGORITHMS = ["HS256", "HS384", "HS512"]
 
@@ -118,7 +118,7 @@ def connection_token(token: str, config: Config, now: float) -> ConnectionToken:
     return ConnectionToken(
         user=claims.sub,
         expire_at=claims.expires,
-        info=_choose(claims.info, claims.b64info),
+        info=compact(_choose(claims.info, claims.b64info)),
         subscriptions={
             channel: _options(channel, payload, config) for channel, payload in payloads.items()
         },
@@ -167,7 +167,7 @@ def _options(channel: str, payload: _Payload, config: Config) -> SubscribeOption
     if namespace is None:
         raise RefusedError(UNKNOWN_CHANNEL)
     options = SubscribeOptions.of(namespace, payload.override)
-    options.info = _choose(payload.info, payload.b64info)
+    options.info = compact(_choose(payload.info, payload.b64info))
     options.data = _choose(payload.data, payload.b64data)
     return options
 

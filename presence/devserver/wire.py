@@ -33,6 +33,8 @@ class Position(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class ClientInfo(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Who is connected. The infos are kept compact: they are read far more often than they come."""
+
     user: str
     client: str
     conn_info: Raw = NONE
@@ -215,7 +217,7 @@ def encode(reply: Reply) -> bytes:
 
 
 def compact(raw: Raw) -> Raw:
-    """`raw` without spaces, as Go's encoding/json writes it."""
+    """A copy of `raw` without spaces, as Go's encoding/json writes it."""
     return Raw(SPACE.sub(rb"\1", bytes(raw))) if raw else NONE
 
 

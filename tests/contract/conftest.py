@@ -1,4 +1,4 @@
-"""Clients of whatever Centrifugo the session has: a real one where there is one, else the devserver.
+"""Clients of the session's Centrifugo: a real one where there is one, else the devserver.
 
 A test that needs other options than the project's starts a server of its own with `serve`.
 """
