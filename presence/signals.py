@@ -1,6 +1,7 @@
 """Signals, sent by the worker that published the change, once per cluster.
 
-At least once when a worker crashes between publishing and sending: `version` tells a repeat. Every
+At least once when a worker crashes between publishing and sending: what it left unsent is sent half
+a minute later, perhaps after newer changes. `version` tells a repeat, and the order. Every
 signal has `channel` (text) and `version` (int); the first three have `members`, a list of
 `presence.roster.Member`. The sender is the channel.
 """

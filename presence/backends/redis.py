@@ -173,6 +173,16 @@ def _state(channel: str, row: list[bytes | None]) -> State:
     raw = dict(zip(_FIELDS, (value or b"" for value in row), strict=True))
     if not raw["rev"]:
         return State(channel=channel)
+    try:
+        return _read_state(channel, raw)
+    except ValueError as error:
+        raise StoreError(
+            f"Redis: the hash of {channel} holds what this app never wrote ({error}): delete it, "
+            "or give the app a PRESENCE_PREFIX of its own"
+        ) from error
+
+
+def _read_state(channel: str, raw: dict[str, bytes]) -> State:
     return State(
         channel=channel,
         rev=int(raw["rev"]),

@@ -14,7 +14,7 @@ import pytest
 
 from presence.backends.redis import RedisStore
 from presence.centrifugo import Gateway, Publication
-from presence.exceptions import CentrifugoError
+from presence.exceptions import CentrifugoError, CentrifugoUnreachable
 from presence.plan import Rules
 from presence.report import Report
 from presence.sync import Options, Sync
@@ -204,6 +204,14 @@ def drip(handler: Handler, body: bytes) -> None:
         handler.wfile.write(b"1\r\n \r\n")
 
 
+def drip_head(handler: Handler, body: bytes) -> None:
+    """The head of the answer, byte by byte, slowly, as long as anybody listens."""
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+    while True:
+        handler.wfile.write(b"x")
+        threading.Event().wait(0.02)
+
+
 MODES: dict[str, tuple[Mode, str]] = {
     "401": (status(401), "CENTRIFUGO_API_KEY"),
     "404": (status(404), "CENTRIFUGO_API_URL"),
@@ -267,6 +275,13 @@ def test_a_slow_drip_does_not_outlive_the_deadline(site: Site, asked: str) -> No
     report = site.make(TickingClock()).tick()
     assert "did not answer" in report.failures[0]
     site.assert_recovers()
+
+
+def test_a_head_that_drips_is_cut_off(stub: Stub) -> None:
+    stub.mode = drip_head
+    gateway = Gateway(f"http://127.0.0.1:{stub.server_port}/api", "key", timeout=0.3)
+    with pytest.raises(CentrifugoUnreachable, match="did not answer"):
+        gateway.versions()
 
 
 def first_is_error(replies: list[Any]) -> list[Any]:
