@@ -19,7 +19,7 @@ from tests import servers
 def devserver(*arguments: str, **environ: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         servers.manage("presence_devserver", *arguments),
-        env={**os.environ, **environ},
+        env={**parts.centrifugo_environment(os.environ), **environ},
         cwd=servers.ROOT,
         stderr=subprocess.PIPE,
         text=True,
