@@ -16,7 +16,7 @@ from centrifuge import Client, ClientEventHandler, Subscription, SubscriptionEve
 
 from tests.servers import ROOT, TOKEN_SECRET
 
-PATIENCE = 15.0
+PATIENCE = 30.0
 LONGEST_LINE = 1 << 24
 DRIVER = ROOT / "tests" / "contract" / "js" / "driver.mjs"
 
@@ -31,7 +31,7 @@ def soon(seconds: float) -> int:
     return int(time.time() + seconds)
 
 
-async def eventually(condition: Callable[[], bool], what: str, *, within: float = 2.0) -> None:
+async def eventually(condition: Callable[[], bool], what: str, *, within: float = 10.0) -> None:
     """Return once `condition` holds; AssertionError naming `what` when it does not in time."""
     ends = time.monotonic() + within
     while not condition():

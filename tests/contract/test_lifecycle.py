@@ -45,7 +45,7 @@ async def never(*_: Any) -> NoReturn:
 
 async def test_a_connection_that_is_not_renewed_ends(serve: Serve, visit: Visit) -> None:
     server = serve(HASTY, [PRESENCE])
-    visitor = await visit(token(exp=soon(1)), url=server.ws_url, get_token=never)
+    visitor = await visit(token(exp=soon(3)), url=server.ws_url, get_token=never)
     await visitor.subscribe(CHANNEL, token(channel=CHANNEL))
     context = await visitor.events.next("connecting")
     assert (context.code, context.reason) == (3005, "connection expired")
@@ -55,14 +55,14 @@ async def test_a_connection_that_is_not_renewed_ends(serve: Serve, visit: Visit)
 async def test_a_subscription_that_is_not_renewed_ends(serve: Serve, visit: Visit) -> None:
     server = serve({**HASTY, "presence_update_interval": "1s"}, [PRESENCE])
     visitor = await visit(token(), url=server.ws_url)
-    grant = token(channel=CHANNEL, exp=soon(2))
+    grant = token(channel=CHANNEL, exp=soon(4))
     subscribed = await visitor.subscribe(CHANNEL, grant, get_token=never)
     context = await subscribed.events.next("subscribing")
     assert (context.code, context.reason) == (2501, "subscription expired")
 
 
 async def test_tokens_are_renewed_in_time(serve: Serve, visit: Visit) -> None:
-    server = serve({**HASTY, "presence_update_interval": "1s"}, [PRESENCE])
+    server = serve({"presence_update_interval": "1s"}, [PRESENCE])
     asked: list[str] = []
     renewed = asyncio.Event()
 
@@ -75,8 +75,8 @@ async def test_tokens_are_renewed_in_time(serve: Serve, visit: Visit) -> None:
         renewed.set()
         return token(channel=channel, exp=soon(600))
 
-    visitor = await visit(token(exp=soon(2)), url=server.ws_url, get_token=connection)
-    grant = token(channel=CHANNEL, exp=soon(2))
+    visitor = await visit(token(exp=soon(4)), url=server.ws_url, get_token=connection)
+    grant = token(channel=CHANNEL, exp=soon(4))
     await visitor.subscribe(CHANNEL, grant, get_token=subscription)
     async with asyncio.timeout(PATIENCE):
         await renewed.wait()
@@ -97,7 +97,7 @@ def _infos(api: cent.Client) -> list[cent.ClientInfo]:
 async def test_a_frozen_browser_is_forgotten_for_want_of_a_pong(
     serve: Serve, browse: Browse, visit: Visit
 ) -> None:
-    server = serve({"ping_interval": "2s", "pong_timeout": "1s"}, [PRESENCE])
+    server = serve({"ping_interval": "3s", "pong_timeout": "2s"}, [PRESENCE])
     api = api_of(server)
     visitor = await visit(token("7"), url=server.ws_url)
     await visitor.subscribe(CHANNEL, token("7", channel=CHANNEL))
