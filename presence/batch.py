@@ -15,6 +15,7 @@ from presence.delivery import Delivery, new_epoch
 from presence.exceptions import CentrifugoAnswerError, CentrifugoError, CommandError, PresenceError
 from presence.plan import Commit, Rules, State, plan
 from presence.reading import AnonymousMode, digest, read_presence
+from presence.replies import Reply
 from presence.report import Report
 from presence.roster import Position, Roster
 
@@ -29,6 +30,22 @@ class _Seen(NamedTuple):
     raw: bytes
     digest: bytes
     nodes: frozenset[str]
+
+
+class Polled:
+    """What was read of some channels, or the `error` that kept it from being read whole.
+
+    Channels with something pending are loaded, but have no reply. Seconds are those spent.
+    """
+
+    def __init__(self, channels: Sequence[str]) -> None:
+        self.channels = channels
+        self.loaded: Loaded | None = None
+        self.replies: dict[str, Reply] = {}
+        self.nodes: frozenset[str] = frozenset()
+        self.error: PresenceError | None = None
+        self.store_s = 0.0
+        self.read_s = 0.0
 
 
 class Batch:
@@ -60,35 +77,55 @@ class Batch:
         self._clock = clock
 
     def run(self, channels: Sequence[str]) -> None:
-        """Poll the channels; what fails is counted, for one channel or for all of them."""
-        self._report.channels += len(channels)
+        """Read the channels and work on what was read."""
+        self.work(self.read(channels))
+
+    def read(self, channels: Sequence[str]) -> Polled:
+        """State first, presence second. Safe in a thread: counts nothing, writes nothing."""
+        polled = Polled(channels)
+        started = self._clock()
         try:
-            loaded = self._load(channels)
-            with self._report.timed("read", self._clock):
-                replies, nodes = self._gateway.poll(list(loaded.states))
-            self._poll(loaded, dict(zip(loaded.states, replies, strict=True)), nodes)
+            polled.loaded = loaded = self._store.load(channels)
+            loaded_at = self._clock()
+            polled.store_s = loaded_at - started
+            free = [c for c, state in loaded.states.items() if not state.pending]
+            replies, polled.nodes = self._gateway.poll(free)
+            polled.replies = dict(zip(free, replies, strict=True))
+            polled.read_s = self._clock() - loaded_at
         except PresenceError as error:
-            self._report.failed(error, ",".join(channels[:3]), count=len(channels))
+            polled.error = error
+        return polled
 
-    def _load(self, channels: Sequence[str]) -> Loaded:
-        """The states with nothing pending: what a crash left is published first."""
-        with self._report.timed("store", self._clock):
-            loaded = self._store.load(channels)
-        left = [state for state in loaded.states.values() if state.pending]
-        if left:
-            self._delivery.publish([(state.channel, state.pending) for state in left], loaded.now)
-            with self._report.timed("store", self._clock):
-                loaded = self._store.load(channels)
-            for channel in [c for c, state in loaded.states.items() if state.pending]:
-                self._report.refused += 1
-                del loaded.states[channel]
-        self._delivery.signal_left_overs(loaded)
-        return loaded
+    def work(self, polled: Polled, *, again: bool = True) -> None:
+        """Commit and publish what changed; what fails is counted, for one channel or for all."""
+        self._report.seconds.store += polled.store_s
+        self._report.seconds.read += polled.read_s
+        if again:
+            self._report.channels += len(polled.channels)
+        try:
+            if polled.error:
+                raise polled.error
+            assert polled.loaded is not None
+            self._delivery.signal_left_overs(polled.loaded)
+            self._compare(polled.loaded, polled.replies, polled.nodes)
+            left = [state for state in polled.loaded.states.values() if state.pending]
+            if left and again:
+                self._recover(left, polled.loaded.now)
+            else:
+                self._report.refused += len(left)
+        except PresenceError as error:
+            names = ",".join(polled.channels[:3])
+            self._report.failed(error, names, count=len(polled.channels))
 
-    def _poll(
+    def _recover(self, left: list[State], now: float) -> None:
+        """Publish what a crash left pending, then read those channels, once more."""
+        self._delivery.publish([(state.channel, state.pending) for state in left], now)
+        self.work(self.read([state.channel for state in left]), again=False)
+
+    def _compare(
         self,
         loaded: Loaded,
-        replies: dict[str, msgspec.Raw | CentrifugoError],
+        replies: dict[str, Reply],
         nodes: frozenset[str],
     ) -> None:
         good: list[str] = []
@@ -105,9 +142,7 @@ class Batch:
             else:
                 different[channel] = _Seen(raw, seen, nodes)
         commits = self._plan(loaded, different) if different else []
-        with self._report.timed("store", self._clock):
-            self._store.touch([*good, *(commit.channel for commit in commits)], loaded.now)
-        self._commit(loaded, commits)
+        self._commit(loaded, good, commits)
 
     def _plan(self, loaded: Loaded, different: dict[str, _Seen]) -> list[Commit]:
         with self._report.timed("store", self._clock):
@@ -189,7 +224,8 @@ class Batch:
             for c in commits
         ]
 
-    def _commit(self, loaded: Loaded, planned: list[Commit]) -> None:
+    def _commit(self, loaded: Loaded, good: list[str], planned: list[Commit]) -> None:
+        polled = [*good, *(commit.channel for commit in planned)]
         commits = []
         for commit in planned:
             if commit.repeats(loaded.states[commit.channel]):
@@ -197,13 +233,13 @@ class Batch:
             else:
                 commits.append(commit)
         with self._report.timed("store", self._clock):
-            taken = self._store.commit(commits)
+            taken = self._store.commit(commits, polled=polled, now=loaded.now)
         written = [commit for commit, done in zip(commits, taken, strict=True) if done]
         self._report.refused += len(commits) - len(written)
         for commit in written:
             self._count_commit(commit)
         pending = [(commit.channel, commit.pending) for commit in written if commit.pending]
-        self._delivery.publish(pending, loaded.now)
+        self._delivery.deliver(pending, loaded.now)
 
     def _count(self, state: State | Commit) -> None:
         self._report.members += state.total

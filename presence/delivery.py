@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 import secrets
+from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Protocol
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Protocol, Self
 
 from presence import naming, wire
 from presence.backends.base import Loaded, RosterStore
 from presence.centrifugo import Gateway, Publication
-from presence.exceptions import CentrifugoError, CommandError
+from presence.exceptions import CentrifugoError, CommandError, PresenceError
 from presence.report import Report
 from presence.roster import Change, Position
 
@@ -48,22 +50,44 @@ class Delivery:
         self._announce = announce
         self._report = report
         self._clock = clock
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="presence-deliver")
+        self._under_way: deque[Future[None]] = deque()
+
+    def deliver(self, pending: list[tuple[str, bytes]], now: float) -> None:
+        """`publish`, in a thread of its own: the next batch need not wait for it.
+
+        Waits only for the one before the last, so that no more than two are held in memory.
+        """
+        if not pending:
+            return
+        self._under_way.append(self._thread.submit(self.publish, pending, now))
+        if len(self._under_way) > 2:
+            self._under_way.popleft().result()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Wait for all that is under way; raises what one of them raised."""
+        self._thread.shutdown()
+        for delivery in self._under_way:
+            delivery.result()
 
     def publish(self, pending: list[tuple[str, bytes]], now: float) -> None:
         """Publish, acknowledge, signal. What fails stays pending, for a later tick.
 
         An error of the whole batch means unknown, not unpublished: the same versions go out again
-        later, and Centrifugo drops those that it has. Raises StoreError.
+        later, and Centrifugo drops those that it has.
         """
-        if not pending:
-            return
         try:
-            with self._report.timed("publish", self._clock):
-                results = self._gateway.publish([_publication(*one) for one in pending])
-        except CentrifugoError as error:
+            self._publish(pending, now)
+        except PresenceError as error:
             names = ",".join(channel for channel, _ in pending[:3])
             self._report.failed(error, names, count=len(pending))
-            return
+
+    def _publish(self, pending: list[tuple[str, bytes]], now: float) -> None:
+        with self._report.timed("publish", self._clock):
+            results = self._gateway.publish([_publication(*one) for one in pending])
         published: list[tuple[str, bytes, Position | None]] = []
         dropped: list[tuple[str, bytes]] = []
         for (channel, raw), result in zip(pending, results, strict=True):

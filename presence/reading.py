@@ -29,24 +29,40 @@ class Signed(msgspec.Struct, frozen=True, omit_defaults=True):
     anonymous: str = ""
 
 
-class _Connection(msgspec.Struct, frozen=True):
+class _Connection(msgspec.Struct, frozen=True, gc=False):
     user: str = ""
-    conn_info: msgspec.Raw = msgspec.Raw(b"null")
-    chan_info: msgspec.Raw = msgspec.Raw(b"null")
+    conn_info: Signed | None = None
+    chan_info: Signed | None = None
 
 
 class _Reply(msgspec.Struct, frozen=True):
     presence: dict[str, _Connection]
 
 
+class _LooseConnection(msgspec.Struct, frozen=True):
+    user: str = ""
+    conn_info: msgspec.Raw = msgspec.Raw(b"null")
+    chan_info: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class _LooseReply(msgspec.Struct, frozen=True):
+    presence: dict[str, _LooseConnection]
+
+
 _reply = msgspec.json.Decoder(_Reply)
-_signed = msgspec.json.Decoder(Signed)
+_loose_reply = msgspec.json.Decoder(_LooseReply)
+_signed: msgspec.json.Decoder[Signed | None] = msgspec.json.Decoder(Signed | None)
 _NOBODY = Signed()
 
 
 def digest(raw: bytes, fingerprint: str) -> bytes:
-    """A digest of a presence reply and of all else that decides the roster, 16 bytes."""
-    return hashlib.blake2b(raw, digest_size=16, key=fingerprint.encode()[:64]).digest()
+    """A digest of a presence reply and of all else that decides the roster, 16 bytes.
+
+    SHA-256, as processors have it built in: twice as fast as BLAKE2 where this was measured.
+    """
+    found = hashlib.sha256(fingerprint.encode())
+    found.update(raw)
+    return found.digest()[:16]
 
 
 def read_presence(raw: bytes, *, anonymous: AnonymousMode = "count") -> tuple[Roster, int]:
@@ -59,18 +75,14 @@ def read_presence(raw: bytes, *, anonymous: AnonymousMode = "count") -> tuple[Ro
     connection says. A user of whom neither tells a name goes by their id. Raises
     CentrifugoAnswerError when the reply is not a presence reply.
     """
-    try:
-        connections = _reply.decode(raw).presence
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise CentrifugoAnswerError(
-            f"Centrifugo's presence reply cannot be read ({error}): is CENTRIFUGO_API_URL the "
-            "API of Centrifugo v5 or later?"
-        ) from error
+    connections = _connections(raw)
     members: dict[str, Member] = {}
     issued: dict[str, float] = {}
     visitors: set[str] = set()
     for client, connection in connections.items():
-        signed = _signed_info(connection)
+        signed = connection.chan_info
+        if signed is None or signed == _NOBODY:
+            signed = connection.conn_info or _NOBODY
         key, name = connection.user, signed.name or connection.user
         if not key:
             visitor = signed.anonymous or client
@@ -91,12 +103,26 @@ def _newer(one: Member, at: float, other: Member, other_at: float) -> bool:
     return (one.name != one.id, wire.encode(one)) > (other.name != other.id, wire.encode(other))
 
 
-def _signed_info(connection: _Connection) -> Signed:
-    for raw in (connection.chan_info, connection.conn_info):
-        try:
-            signed = _signed.decode(raw)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            continue  # Info of another shape: a token that the site made for its own use.
-        if signed != _NOBODY:
-            return signed
-    return _NOBODY
+def _connections(raw: bytes) -> dict[str, _Connection]:
+    try:
+        return _reply.decode(raw).presence
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        pass  # Perhaps the info of one connection: a token that the site made for its own use.
+    try:
+        loose = _loose_reply.decode(raw).presence
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise CentrifugoAnswerError(
+            f"Centrifugo's presence reply cannot be read ({error}): is CENTRIFUGO_API_URL the "
+            "API of Centrifugo v5 or later?"
+        ) from error
+    return {
+        client: _Connection(one.user, _signed_info(one.conn_info), _signed_info(one.chan_info))
+        for client, one in loose.items()
+    }
+
+
+def _signed_info(raw: msgspec.Raw) -> Signed | None:
+    try:
+        return _signed.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None

@@ -17,8 +17,15 @@ logger = logging.getLogger("presence.sync")
 Part = Literal["total", "read", "store", "publish"]
 
 
+COUNTS = (
+    *("channels", "changed", "members", "joins", "leaves", "updates", "anonymous"),
+    *("published", "held", "errors", "refused"),
+)
+KEPT_FAILURES = 20
+
+
 class Seconds(msgspec.Struct):
-    """How long the parts of a tick took."""
+    """How long a tick took, and its parts, which overlap: they may add up to more."""
 
     total: float = 0.0
     read: float = 0.0
@@ -31,7 +38,7 @@ class Report(msgspec.Struct):
 
     `channels` were polled, the rosters of `changed` of them changed. `members` and `anonymous`
     are here now; `held` members are missing but not yet believed gone. `published` publications
-    went out. `errors` counts what failed, `failures` says what (at most 20 are kept).
+    went out. `errors` counts what failed, `failures` says what (KEPT_FAILURES of them).
     `leaving` names the channels to be polled again when the grace has passed. `refused` commits
     lost to another tick.
     """
@@ -56,10 +63,20 @@ class Report(msgspec.Struct):
         logger.error("channel=failed name=%s channels=%d error=%r", channel, count, str(error))
         self.fail(f"{channel}: {error}", count=count)
 
+    def absorb(self, other: Report) -> None:
+        """Add what another part of the same tick did. Its total time is not added."""
+        for name in COUNTS:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for part in ("read", "store", "publish"):
+            spent = getattr(self.seconds, part) + getattr(other.seconds, part)
+            setattr(self.seconds, part, spent)
+        self.failures = [*self.failures, *other.failures][:KEPT_FAILURES]
+        self.leaving = [*self.leaving, *other.leaving]
+
     def fail(self, failure: object, *, count: int = 1) -> None:
         """Count `count` failures that have one cause."""
         self.errors += count
-        if len(self.failures) < 20:
+        if len(self.failures) < KEPT_FAILURES:
             self.failures.append(str(failure) or type(failure).__name__)
 
     @contextmanager

@@ -153,10 +153,11 @@ class Leaving(msgspec.Struct, frozen=True):
 
 def diff(old: Roster, new: Roster) -> Change:
     """The change from `old` to `new`; falsy when nothing that is shown differs."""
+    known = old.members.get
     return Change(
-        joins=[m for key, m in new.members.items() if key not in old.members],
-        leaves=[m for key, m in old.members.items() if key not in new.members],
-        updates=[m for key, m in new.members.items() if old.members.get(key, m) != m],
+        joins=[new.members[key] for key in sorted(new.members.keys() - old.members.keys())],
+        leaves=[old.members[key] for key in sorted(old.members.keys() - new.members.keys())],
+        updates=[m for key, m in new.members.items() if known(key, m) is not m and known(key) != m],
         total=new.total,
         anonymous=new.anonymous,
         was_occupied=old.occupied,
@@ -175,22 +176,22 @@ def hold_leaves(
     `grace` seconds. The order is that of arrival: known members first, then those who joined, by
     id. A clock that was set back makes nobody stay longer than `grace` from then on.
     """
-    members: dict[str, Member] = {}
-    issued: dict[str, float] = {}
+    members, issued = dict(old.members), dict(old.issued)
     missing: dict[str, float] = {}
-    for key, member in old.members.items():
-        known_at = old.issued.get(key, 0.0)
-        if key in seen.members:
-            newer = seen.issued.get(key, 0.0) >= known_at
-            members[key] = seen.members[key] if newer else member
-            issued[key] = max(seen.issued.get(key, 0.0), known_at)
-            continue
+    for key in sorted(old.members.keys() - seen.members.keys()):
         since = _since(leaving.members.get(key, 0.0), now=now, believe=believe)
         if believe and now - since >= grace:
-            continue
-        members[key], issued[key], missing[key] = member, known_at, since
-    for key in sorted(seen.members.keys() - old.members.keys()):
-        members[key], issued[key] = seen.members[key], seen.issued.get(key, 0.0)
+            del members[key]
+            issued.pop(key, None)
+        else:
+            missing[key] = since
+    # Only what differs is looked at closely: in a large room that is little.
+    known, known_at = old.members.get, old.issued.get
+    differs = [key for key, member in seen.members.items() if known(key) != member]
+    for key in sorted(differs):
+        if seen.issued.get(key, 0.0) >= known_at(key, 0.0):
+            members[key] = seen.members[key]
+    issued |= {key: at for key, at in seen.issued.items() if known_at(key, -1.0) < at}
     anonymous, held = _hold_count(old, seen, leaving, now=now, grace=grace, believe=believe)
     return Roster(members, anonymous, issued), Leaving(missing, held, seen.anonymous)
 

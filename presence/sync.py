@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from itertools import takewhile
 
 import msgspec
 
@@ -14,6 +16,7 @@ from presence.batch import Batch
 from presence.centrifugo import Gateway, Survey
 from presence.delivery import Announce, Delivery
 from presence.exceptions import InvalidChannel, PresenceError
+from presence.pipeline import ahead
 from presence.plan import Rules
 from presence.reading import AnonymousMode
 from presence.report import Report
@@ -25,6 +28,13 @@ logger = logging.getLogger("presence.sync")
 NODES_SETTLE = 40.0
 """Seconds after a change of Centrifugo's nodes in which no leave is believed: clients come back
 within the reconnect delay, an engine's presence is whole again within 27 s."""
+
+
+IN_FLIGHT = 2
+"""Batches that are read while one is worked on."""
+
+BATCH_CLIENTS = 20_000
+"""Clients in a batch of several channels: some 4 MB of reply, which bounds a worker's memory."""
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,10 +116,14 @@ class Sync:
         with report.timed("store", self._clock):
             changed = self._store.nodes(survey.nodes)
             channels = list(only) if only is not None else self._discover(survey)
+        delivered = Report()
+        delivery = Delivery(
+            self._store, self._gateway, self._announce, delivered, clock=self._clock
+        )
         batch = Batch(
             self._store,
             self._gateway,
-            Delivery(self._store, self._gateway, self._announce, report, clock=self._clock),
+            delivery,
             report,
             survey=survey,
             believe=changed is None or abs(changed) >= NODES_SETTLE,  # abs: a clock set back
@@ -118,14 +132,22 @@ class Sync:
             fingerprint=self._options.fingerprint,
             clock=self._clock,
         )
-        for done, names in _batches(channels, self._options.batch_size):
-            if self._clock() > ends:
-                left = len(channels) - done
-                report.fail(f"the tick's deadline passed: {left} channels not polled", count=left)
-                break
-            batch.run(names)
-            if progress:
-                progress(done + len(names), len(channels))
+        batches = _weighed(channels, survey.clients, self._options.batch_size)
+        done = 0
+        reading = ahead(batch.read, self._in_time(batches, ends), depth=IN_FLIGHT)
+        with delivery, closing(reading) as read:
+            for polled in read:
+                batch.work(polled)
+                done += len(polled.channels)
+                if progress:
+                    progress(done, len(channels))
+        report.absorb(delivered)
+        if left := len(channels) - done:
+            report.fail(f"the tick's deadline passed: {left} channels not polled", count=left)
+
+    def _in_time(self, batches: Iterator[Sequence[str]], ends: float) -> Iterator[Sequence[str]]:
+        """The batches that are begun before the deadline."""
+        return takewhile(lambda _: self._clock() <= ends, batches)
 
     def _discover(self, survey: Survey) -> list[str]:
         """The active channels, and the known ones that are not empty; forgets old empty ones."""
@@ -157,6 +179,23 @@ def _rooms(clients: dict[str, int]) -> Iterator[str]:
             yield naming.validate_channel(channel)
         except InvalidChannel as error:
             logger.warning("channel=skipped reason=%r", str(error))
+
+
+def _weighed(
+    channels: Sequence[str], clients: Mapping[str, int], size: int
+) -> Iterator[Sequence[str]]:
+    """The channels in batches of at most `size`, and of BATCH_CLIENTS clients or one channel."""
+    batch: list[str] = []
+    weight = 0
+    for channel in channels:
+        heavy = clients.get(channel, 0)
+        if batch and (len(batch) >= size or weight + heavy > BATCH_CLIENTS):
+            yield batch
+            batch, weight = [], 0
+        batch.append(channel)
+        weight += heavy
+    if batch:
+        yield batch
 
 
 def _batches(items: Sequence[str], size: int) -> Iterator[tuple[int, Sequence[str]]]:

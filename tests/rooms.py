@@ -29,6 +29,6 @@ def fill(
         rules=Rules(list_limit=list_limit),
         new_epoch=lambda: "e1",
     )
-    store.touch([channel], loaded.now)
+    store.commit([], polled=[channel], now=loaded.now)
     assert store.commit([commit]) == [True]
     assert store.acknowledge([(channel, commit.pending, position)], loaded.now) == [True]

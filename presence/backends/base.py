@@ -57,15 +57,14 @@ class RosterStore(ABC):
         """What a page shows of each channel, in one round trip."""
 
     @abstractmethod
-    def touch(self, channels: Sequence[str], now: float) -> None:
-        """Note a good poll of the channels at `now`: they are known from here on."""
-
-    @abstractmethod
-    def commit(self, commits: Sequence[Commit]) -> list[bool]:
+    def commit(
+        self, commits: Sequence[Commit], *, polled: Sequence[str] = (), now: float = 0.0
+    ) -> list[bool]:
         """Write each commit whose `rev` still stands and whose channel has nothing pending.
 
         True, too, where the very same pending is in place already: a retry after a lost reply.
-        False: somebody was faster, nothing was written.
+        False: somebody was faster, nothing was written. Before that, in the same round trip, a
+        good poll at `now` is noted of the `polled` channels: they are known from here on.
         """
 
     @abstractmethod

@@ -60,13 +60,12 @@ class MemoryStore(RosterStore):
             now=self._clock(),
         )
 
-    def touch(self, channels: Sequence[str], now: float) -> None:
+    def commit(
+        self, commits: Sequence[Commit], *, polled: Sequence[str] = (), now: float = 0.0
+    ) -> list[bool]:
         with self._lock:
-            for channel in channels:
+            for channel in polled:
                 self._polled[channel] = max(now, self._polled.get(channel, 0.0))
-
-    def commit(self, commits: Sequence[Commit]) -> list[bool]:
-        with self._lock:
             return [self._commit(commit) for commit in commits]
 
     def _commit(self, commit: Commit) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any
 
 import redis
@@ -81,16 +82,11 @@ class RedisStore(RosterStore):
             )
         }
 
-    def touch(self, channels: Sequence[str], now: float) -> None:
-        if channels:
-            with self._guarded():
-                self._client.zadd(self._keys.channels, dict.fromkeys(channels, now), gt=True)
-
-    def commit(self, commits: Sequence[Commit]) -> list[bool]:
-        return self._run(
-            "commit",
-            ((c.channel, [c.rev, c.pending, *_pairs(_commit_fields(c))]) for c in commits),
-        )
+    def commit(
+        self, commits: Sequence[Commit], *, polled: Sequence[str] = (), now: float = 0.0
+    ) -> list[bool]:
+        calls = ((c.channel, [c.rev, c.pending, *_pairs(_commit_fields(c))]) for c in commits)
+        return self._run("commit", calls, polled=dict.fromkeys(polled, now))
 
     def acknowledge(
         self, acknowledgements: Sequence[tuple[str, bytes, Position | None]], now: float
@@ -130,25 +126,41 @@ class RedisStore(RosterStore):
         changed = float(self._evaluate("nodes", [(self._keys.nodes, arguments)])[0])
         return now - changed if changed else None
 
-    def _run(self, script: str, calls: Iterable[tuple[str, list[Any]]]) -> list[bool]:
+    def _run(
+        self,
+        script: str,
+        calls: Iterable[tuple[str, list[Any]]],
+        *,
+        polled: Mapping[str, float] = MappingProxyType({}),
+    ) -> list[bool]:
         keyed = [(self._keys.channel(channel), arguments) for channel, arguments in calls]
-        return [bool(done) for done in self._evaluate(script, keyed)]
+        return [bool(done) for done in self._evaluate(script, keyed, polled)]
 
-    def _evaluate(self, script: str, calls: Sequence[tuple[str, list[Any]]]) -> list[Any]:
-        if not calls:
+    def _evaluate(
+        self,
+        script: str,
+        calls: Sequence[tuple[str, list[Any]]],
+        polled: Mapping[str, float] = MappingProxyType({}),
+    ) -> list[Any]:
+        if not calls and not polled:
             return []
         with self._guarded():
             try:
-                return self._evalsha(script, calls)
+                return self._evalsha(script, calls, polled)
             except redis.exceptions.NoScriptError:
                 self._client.script_load(scripts.ALL[script])
-                return self._evalsha(script, calls)
+                return self._evalsha(script, calls, polled)
 
-    def _evalsha(self, script: str, calls: Sequence[tuple[str, list[Any]]]) -> list[Any]:
+    def _evalsha(
+        self, script: str, calls: Sequence[tuple[str, list[Any]]], polled: Mapping[str, float]
+    ) -> list[Any]:
         with self._client.pipeline(transaction=False) as pipe:
+            if polled:
+                pipe.zadd(self._keys.channels, dict(polled), gt=True)
             for key, arguments in calls:
                 pipe.evalsha(scripts.SHA[script], 1, key, *arguments)
-            return pipe.execute()
+            results: list[Any] = pipe.execute()
+            return results[1:] if polled else results
 
     def _time(self, moment: tuple[int, int]) -> float:
         return self._clock() if self._clock else moment[0] + moment[1] / 1e6

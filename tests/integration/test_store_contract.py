@@ -62,7 +62,7 @@ def state(store: RosterStore, channel: str = ROOM) -> State:
 def settled(store: RosterStore, version: int = 1, **fields: Any) -> Commit:
     """Commit, acknowledge and signal."""
     one = commit(version, rev=state(store).rev, **fields)
-    store.touch([one.channel], 1.0)
+    store.commit([], polled=[one.channel], now=1.0)
     assert store.commit([one]) == [True]
     assert store.acknowledge([(one.channel, one.pending, Position(version, "S"))], 1.0) == [True]
     store.signalled([(one.channel, one.pending)])
@@ -98,7 +98,7 @@ class TestLoading:
     def test_nothing_asked_nothing_done(self, store: RosterStore) -> None:
         assert store.load([]).states == {}
         assert (store.rosters([]), store.snapshots([])) == ({}, {})
-        store.touch([], 1.0)
+        store.commit([], polled=[], now=1.0)
         store.signalled([])
         assert (store.commit([]), store.acknowledge([], 1.0), store.sweep({})) == ([], [], [])
 
@@ -282,9 +282,9 @@ class TestSignalled:
 
 class TestKnown:
     def test_the_newest_poll_counts(self, store: RosterStore) -> None:
-        store.touch([ROOM, "presence:b"], 50.25)
-        store.touch([ROOM], 60.5)
-        store.touch(["presence:b"], 40.0)
+        store.commit([], polled=[ROOM, "presence:b"], now=50.25)
+        store.commit([], polled=[ROOM], now=60.5)
+        store.commit([], polled=["presence:b"], now=40.0)
         assert store.known() == {ROOM: 60.5, "presence:b": 50.25}
         assert store.snapshots([ROOM, "presence:c"])[ROOM].polled == 60.5
         assert store.snapshots(["presence:c"])["presence:c"].polled is None
@@ -298,7 +298,7 @@ class TestSweeping:
 
     def empty(self, store: RosterStore, **fields: Any) -> None:
         settled(store, who=0, **fields)
-        store.touch([ROOM], self.MOMENT)
+        store.commit([], polled=[ROOM], now=self.MOMENT)
 
     def test_what_is_empty_is_forgotten_whole(self, store: RosterStore) -> None:
         self.empty(store)
@@ -308,7 +308,7 @@ class TestSweeping:
         assert store.snapshots([ROOM])[ROOM].snapshot is None
 
     def test_what_was_only_ever_touched_too(self, store: RosterStore) -> None:
-        store.touch([ROOM], self.MOMENT)
+        store.commit([], polled=[ROOM], now=self.MOMENT)
         assert store.sweep({ROOM: self.MOMENT}) == [ROOM]
 
     @pytest.mark.parametrize("fields", [{"total": 1}, {"anonymous": 1}, {"leaving": b"x"}])
@@ -330,7 +330,7 @@ class TestSweeping:
 
     def test_what_was_polled_since_stays_known(self, store: RosterStore) -> None:
         self.empty(store)
-        store.touch([ROOM], self.MOMENT + 1)
+        store.commit([], polled=[ROOM], now=self.MOMENT + 1)
         assert store.sweep({ROOM: self.MOMENT}) == []
         assert store.known() == {ROOM: self.MOMENT + 1}
 
@@ -343,7 +343,7 @@ class TestSweeping:
             taken: list[bool] = []
 
             def come(n: int = n, rev: int = loaded.rev, taken: list[bool] = taken) -> None:
-                store.touch([ROOM], self.MOMENT + 1 + n)
+                store.commit([], polled=[ROOM], now=self.MOMENT + 1 + n)
                 taken.extend(store.commit([commit(2, rev=rev)]))
 
             run_all([come, lambda moment=moment: store.sweep({ROOM: moment})])
@@ -453,7 +453,7 @@ class TestOnRedis:
             lambda store: store.load([ROOM]),
             lambda store: store.rosters([ROOM]),
             lambda store: store.snapshots([ROOM]),
-            lambda store: store.touch([ROOM], 1.0),
+            lambda store: store.commit([], polled=[ROOM], now=1.0),
             lambda store: store.commit([commit()]),
             lambda store: store.acknowledge([(ROOM, b"x", None)], 1.0),
             lambda store: store.drop(ROOM, b"x", epoch="e", now=1.0),

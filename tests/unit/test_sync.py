@@ -84,14 +84,15 @@ class TestATick:
 
     def test_its_deadline_is_its_own(self, site: Site) -> None:
         site.configure(batch_size=1, interval=60.0)
-        for n in range(4):
+        for n in range(9):
             site.centrifugo.enter(f"presence:{n}", "c", "ada", "Ada")
         site.centrifugo.before["poll"] = lambda: site.clock.advance(25)
         report = site.tick()
-        assert (report.channels, report.errors) == (3, 2)
+        assert report.channels + report.errors == 10
+        assert report.errors >= 5  # two more may be under way when the time is over
         assert "deadline" in report.failures[0]
         site.centrifugo.before.clear()
-        assert (site.tick().channels, site.ids("presence:3")) == (5, ["ada"])
+        assert (site.tick().channels, site.ids("presence:8")) == (10, ["ada"])
 
     def test_ten_thousand_members_in_one_room(self) -> None:
         site = Site()

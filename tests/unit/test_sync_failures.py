@@ -19,7 +19,7 @@ from tests.unit.fakes import ROOM, Site
 
 OTHER = "presence:other"
 GATEWAY = ["survey", "poll", "recount", "positions", "publish"]
-STORE = ["load", "rosters", "touch", "commit", "acknowledge", "signalled", "known", "nodes"]
+STORE = ["load", "rosters", "commit", "acknowledge", "signalled", "known", "nodes"]
 ERRORS = [
     CentrifugoUnreachable("no answer"),
     CentrifugoRefused("wrong key"),
@@ -122,7 +122,7 @@ def test_a_failing_store_loses_nothing(site: Site, method: str, when: str) -> No
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("method", ["load", "poll", "touch", "commit", "publish", "acknowledge",
+@pytest.mark.parametrize("method", ["load", "poll", "commit", "publish", "acknowledge",
                                     "signalled"])  # fmt: skip
 def test_a_crash_at_any_step_breaks_no_chain(site: Site, method: str, when: str) -> None:
     with pytest.raises(Crash):
