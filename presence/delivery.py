@@ -6,13 +6,14 @@ import logging
 import secrets
 from collections import deque
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import Protocol, Self
 
 from presence import naming, wire
 from presence.backends.base import Loaded, RosterStore
 from presence.centrifugo import Gateway, Publication
 from presence.exceptions import CentrifugoError, CommandError, PresenceError
+from presence.pipeline import MakeExecutor
 from presence.report import Report
 from presence.roster import Change, Position
 
@@ -44,13 +45,14 @@ class Delivery:
         report: Report,
         *,
         clock: Callable[[], float],
+        executor: MakeExecutor,
     ) -> None:
         self._store = store
         self._gateway = gateway
         self._announce = announce
         self._report = report
         self._clock = clock
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="presence-deliver")
+        self._thread = executor(1)
         self._under_way: deque[Future[None]] = deque()
 
     def deliver(self, pending: list[tuple[str, bytes]], now: float) -> None:

@@ -16,7 +16,7 @@ from presence.batch import Batch
 from presence.centrifugo import Gateway, Survey
 from presence.delivery import Announce, Delivery
 from presence.exceptions import InvalidChannel, PresenceError
-from presence.pipeline import ahead
+from presence.pipeline import MakeExecutor, ahead, threads
 from presence.plan import Rules
 from presence.reading import AnonymousMode
 from presence.report import Report
@@ -76,12 +76,14 @@ class Sync:
         *,
         announce: Announce,
         clock: Callable[[], float] = time.monotonic,
+        executor: MakeExecutor = threads,
     ) -> None:
         self._store = store
         self._gateway = gateway
         self._options = options
         self._announce = announce
         self._clock = clock
+        self._executor = executor
 
     def tick(
         self,
@@ -118,7 +120,12 @@ class Sync:
             channels = list(only) if only is not None else self._discover(survey)
         delivered = Report()
         delivery = Delivery(
-            self._store, self._gateway, self._announce, delivered, clock=self._clock
+            self._store,
+            self._gateway,
+            self._announce,
+            delivered,
+            clock=self._clock,
+            executor=self._executor,
         )
         batch = Batch(
             self._store,
@@ -134,7 +141,8 @@ class Sync:
         )
         batches = _weighed(channels, survey.clients, self._options.batch_size)
         done = 0
-        reading = ahead(batch.read, self._in_time(batches, ends), depth=IN_FLIGHT)
+        in_time = self._in_time(batches, ends)
+        reading = ahead(batch.read, in_time, depth=IN_FLIGHT, executor=self._executor)
         with delivery, closing(reading) as read:
             for polled in read:
                 batch.work(polled)

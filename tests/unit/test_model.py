@@ -23,7 +23,7 @@ from presence.exceptions import CentrifugoUnreachable, Gap, PresenceError, Store
 from presence.plan import Commit, Rules
 from presence.roster import Change, Diff, Position, Publication, Snapshot, apply
 from presence.sync import NODES_SETTLE, Options, Sync
-from tests.unit.fakes import ROOM, Clock, FakeCentrifugo
+from tests.unit.fakes import ROOM, Clock, FakeCentrifugo, Inline
 
 QUIET = "presence:quiet"
 ROOMS = (ROOM, QUIET)
@@ -85,6 +85,7 @@ class Worker:
             options,
             announce=lambda *one: world.announced.append(one),
             clock=world.clock,
+            executor=Inline,
         )
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
