@@ -146,3 +146,7 @@ class Keys:
     def channel(self, channel: str) -> str:
         """The hash of one channel; the braces keep it in one cluster slot."""
         return f"{self._base}:{{{channel}}}"
+
+    def slot(self, channel: str, slot: int) -> str:
+        """There while the nudge of that slot has been asked for."""
+        return f"{self.channel(channel)}:{slot}"

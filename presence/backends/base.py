@@ -99,3 +99,8 @@ class RosterStore(ABC):
     def nodes(self, uids: frozenset[str]) -> float | None:
         """Note the Centrifugo nodes of this tick. Returns the seconds since they last changed,
         None where they have not changed since the first tick."""
+
+    @abstractmethod
+    def claim(self, channel: str, slot: int, *, seconds: float) -> bool:
+        """True for the first who claims the slot of the channel, and for nobody else in the
+        `seconds` after that."""

@@ -35,6 +35,7 @@ class MemoryStore(RosterStore):
         self._snapshots: dict[str, bytes] = {}
         self._polled: dict[str, float] = {}
         self._nodes: tuple[frozenset[str], float | None] | None = None
+        self._claims: dict[tuple[str, int], float] = {}
 
     def load(self, channels: Sequence[str]) -> Loaded:
         with self._lock:
@@ -148,6 +149,15 @@ class MemoryStore(RosterStore):
                 self._nodes = (uids, now)
             since = self._nodes[1]
             return None if since is None else now - since
+
+    def claim(self, channel: str, slot: int, *, seconds: float) -> bool:
+        with self._lock:
+            now = self._clock()
+            self._claims = {claim: ends for claim, ends in self._claims.items() if ends > now}
+            if (channel, slot) in self._claims:
+                return False
+            self._claims[channel, slot] = now + seconds
+            return True
 
 
 def _later(known: Position | None, new: Position | None) -> Position | None:

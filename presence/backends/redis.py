@@ -126,6 +126,11 @@ class RedisStore(RosterStore):
         changed = float(self._evaluate("nodes", [(self._keys.nodes, arguments)])[0])
         return now - changed if changed else None
 
+    def claim(self, channel: str, slot: int, *, seconds: float) -> bool:
+        with self._guarded():
+            key, life = self._keys.slot(channel, slot), round(1000 * seconds)
+            return bool(self._client.set(key, 1, nx=True, px=life))
+
     def _run(
         self,
         script: str,

@@ -375,6 +375,37 @@ class TestNodes:
         assert store.nodes(frozenset("ab")) == 0
 
 
+class TestClaiming:
+    def test_the_first_has_the_slot_of_the_channel(self, store: RosterStore) -> None:
+        assert [store.claim(ROOM, 7, seconds=60) for _ in range(3)] == [True, False, False]
+        assert store.claim(ROOM, 8, seconds=60)
+        assert store.claim("presence:b", 7, seconds=60)
+
+    def test_of_many_exactly_one_has_it(self, store: RosterStore) -> None:
+        taken: list[bool] = []
+        run_all([lambda: taken.append(store.claim(ROOM, 7, seconds=60))] * 8)
+        assert sorted(taken) == [False] * 7 + [True]
+
+    def test_it_is_no_channel(self, store: RosterStore) -> None:
+        store.claim(ROOM, 7, seconds=60)
+        assert (state(store), store.known()) == (State(channel=ROOM), {})
+
+    def test_it_ends(self) -> None:
+        clock = Clock()
+        kept = MemoryStore(clock=clock)
+        assert kept.claim(ROOM, 7, seconds=4)
+        clock.advance(3.9)
+        assert not kept.claim(ROOM, 7, seconds=4)
+        clock.advance(0.2)
+        assert kept.claim(ROOM, 7, seconds=4)
+
+    def test_redis_ends_it_by_itself(self, redis_url: str) -> None:
+        assert RedisStore(redis_url).claim(ROOM, 7, seconds=4.5)
+        with redis.Redis.from_url(redis_url) as server:
+            (key,) = server.keys("*")
+            assert 0 < server.pttl(key) <= 4500
+
+
 class TestOnRedis:
     """What only a server can do to one."""
 
