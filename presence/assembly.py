@@ -30,7 +30,10 @@ def store() -> RosterStore:
             timeout=conf.CENTRIFUGO_TIMEOUT,
         )
     except ValueError as error:
-        raise ImproperlyConfigured(str(error)) from error
+        what = str(error)
+        if "PRESENCE_" not in what:
+            what = f"PRESENCE_REDIS_URL cannot be used: {what}"
+        raise ImproperlyConfigured(what) from error
 
 
 @cache

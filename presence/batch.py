@@ -253,5 +253,5 @@ class Batch:
         self._report.leaves += len(change.leaves)
         self._report.updates += len(change.updates)
         self._report.held += commit.held
-        if commit.leaving:
+        if commit.begins_to_leave:
             self._report.leaving.append(commit.channel)

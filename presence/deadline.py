@@ -46,7 +46,7 @@ class DeadlineSession(requests.Session):
                 parts.append(part)
                 if self._clock() > ends:
                     raise requests.exceptions.ReadTimeout(f"no whole answer in {self._deadline} s")
-        response._content = b"".join(parts)
+        response._content = b"".join(parts)  # as requests does when it reads the body itself
         response.encoding = "utf-8"
         return response
 

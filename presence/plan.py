@@ -60,6 +60,8 @@ class Commit(msgspec.Struct, frozen=True, kw_only=True):
     anonymous: int = 0
     change: Change = Change()
     held: int = 0
+    begins_to_leave: bool = False
+    """Whether somebody is missing whom the last poll still showed."""
 
     def repeats(self, state: State) -> bool:
         """Whether writing this would leave the channel as it is."""
@@ -110,6 +112,7 @@ def plan(
         "anonymous": roster.anonymous,
         "change": change,
         "held": len(still_leaving.members),
+        "begins_to_leave": still_leaving.began_at(now),
     }
     listed = _listed(roster.total, was_listed=state.listed, limit=rules.list_limit)
     switched = listed != state.listed and not first

@@ -16,7 +16,7 @@ __all__ = ["AnonymousMode", "Signed", "digest", "read_presence"]
 AnonymousMode = Literal["count", "list", "ignore"]
 
 
-class Signed(msgspec.Struct, frozen=True, omit_defaults=True):
+class Signed(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """What Django signs into a token about its bearer.
 
     `iat` is the time of signing in seconds since 1970. `anonymous` is the visible id of a visitor
@@ -51,8 +51,9 @@ class _LooseReply(msgspec.Struct, frozen=True):
 
 _reply = msgspec.json.Decoder(_Reply)
 _loose_reply = msgspec.json.Decoder(_LooseReply)
-_signed: msgspec.json.Decoder[Signed | None] = msgspec.json.Decoder(Signed | None)
+_anything: msgspec.json.Decoder[object] = msgspec.json.Decoder()
 _NOBODY = Signed()
+_SHOWN = ("avatar", "color")
 
 
 def digest(raw: bytes, fingerprint: str) -> bytes:
@@ -122,7 +123,21 @@ def _connections(raw: bytes) -> dict[str, _Connection]:
 
 
 def _signed_info(raw: msgspec.Raw) -> Signed | None:
+    """What can be used of an info that the site made itself: a `name`, `avatar` and `color`.
+
+    Nothing else: what else the site signed may not be meant for everybody in the room.
+    """
     try:
-        return _signed.decode(raw)
+        given = _anything.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
+    if not isinstance(given, dict):
+        return None
+    name, info = given.pop("name", ""), given.pop("info", None)
+    issued, anonymous = given.pop("iat", 0.0), given.pop("anonymous", "")
+    return Signed(
+        name=name if isinstance(name, str) else "",
+        info=info if isinstance(info, dict) else {k: given[k] for k in _SHOWN if k in given},
+        iat=float(issued) if isinstance(issued, int | float) else 0.0,
+        anonymous=anonymous if isinstance(anonymous, str) else "",
+    )

@@ -39,7 +39,8 @@ class Report(msgspec.Struct):
     `channels` were polled, the rosters of `changed` of them changed. `members` and `anonymous`
     are here now; `held` members are missing but not yet believed gone. `published` publications
     went out. `errors` counts what failed, `failures` says what (KEPT_FAILURES of them).
-    `leaving` names the channels to be polled again when the grace has passed. `refused` commits
+    `leaving` names the channels where somebody began to be missing: they are to be polled again
+    when the grace has passed, counted from the end of the tick. `refused` commits
     lost to another tick.
     """
 

@@ -150,6 +150,10 @@ class Leaving(msgspec.Struct, frozen=True):
     def __bool__(self) -> bool:
         return bool(self.members or self.anonymous)
 
+    def began_at(self, now: float) -> bool:
+        """Whether the absence of anybody counts from `now`."""
+        return now in self.members.values() or any(t == now for t, _ in self.anonymous)
+
 
 def diff(old: Roster, new: Roster) -> Change:
     """The change from `old` to `new`; falsy when nothing that is shown differs."""

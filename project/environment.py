@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -52,8 +53,16 @@ def seconds(value: str) -> float:
 
 
 def names(value: str) -> list[str]:
-    """The parts between commas, without blanks around them and without empty ones."""
-    return [part.strip() for part in COMMA.split(value) if part.strip()]
+    """The parts between commas, without blanks around them and without empty ones; or a JSON list.
+
+    Raises ValueError for what begins like a JSON list of texts and is none.
+    """
+    if not value.lstrip().startswith('["'):
+        return [part.strip() for part in COMMA.split(value) if part.strip()]
+    listed = json.loads(value)
+    if not isinstance(listed, list) or not all(isinstance(part, str) for part in listed):
+        raise ValueError('expected names between commas, or a list such as ["presence:*"]')
+    return listed
 
 
 def read(environ: Mapping[str, str], name: str, kind: Callable[[str], T], default: str = "") -> T:

@@ -107,7 +107,10 @@ def main(part: str, environ: Mapping[str, str]) -> None:
         command += ["--logfile", "redis.log"]
     else:
         command = centrifugo_command()
-    os.execvpe(command[0], command, centrifugo_environment(environ))
+    try:
+        os.execvpe(command[0], command, centrifugo_environment(environ))
+    except FileNotFoundError:
+        sys.exit(f"{part}: there is no program {command[0]!r}")
 
 
 if __name__ == "__main__":

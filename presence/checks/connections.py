@@ -19,6 +19,9 @@ SHORTEST_SECRET = 32
 """Bytes: RFC 7518 wants a key at least as long as the hash of HS256."""
 
 
+NOT_SHARED = "presence.W006"
+
+
 def check_centrifugo() -> Iterator[checks.CheckMessage]:
     """The server API can be called, and tokens can be signed."""
     if value("CENTRIFUGO_API_KEY") == "":
@@ -100,7 +103,7 @@ def check_store() -> Iterator[checks.CheckMessage]:
             f"PRESENCE_BACKEND is {backend!r}, which every process has for itself: pages do not "
             "see what the Celery worker finds.",
             hint='Set PRESENCE_BACKEND = "redis".',
-            id="presence.W006",
+            id=NOT_SHARED,
         )
 
 

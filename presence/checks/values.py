@@ -56,6 +56,15 @@ def check_names() -> Iterator[checks.CheckMessage]:
             hint=f"Did you mean {near[0]}?" if near else "Remove it, or correct its name.",
             id="presence.W001",
         )
+    later = sorted(name for name in LATER if hasattr(settings, name))
+    if getattr(settings, "ASYNC_BACKEND", "celery") != "celery":
+        later.append("ASYNC_BACKEND")
+    for name in later:
+        yield checks.Warning(
+            f"{name} is set, but this version does not read it yet.",
+            hint="Remove it until a version reads it.",
+            id="presence.W012",
+        )
     if hasattr(settings, "CELERYBEAT_SCHEDULE"):
         yield checks.Warning(
             "CELERYBEAT_SCHEDULE is a name of before Celery 4.",

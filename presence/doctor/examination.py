@@ -10,12 +10,16 @@ from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 
 from presence.checks import TAG
+from presence.checks.connections import NOT_SHARED
 from presence.checks.site import NO_APP, NO_ENTRY, NO_URLS
 from presence.doctor import celery, centrifugo, redis, ticks, websocket
 from presence.doctor.findings import Finding, Findings, Level, ok, problem, skipped
 from presence.doctor.masks import masked
 
 __all__ = ["PARTS", "examine"]
+
+GRAVE = (NO_URLS, NOT_SHARED)
+"""Warnings that keep every page from being right."""
 
 logger = logging.getLogger("presence.doctor")
 
@@ -28,7 +32,7 @@ def settings() -> Findings:
         if not message.is_silenced() and message.id not in (NO_APP, NO_ENTRY)
     ]
     for message in found:
-        grave = message.level >= checks.ERROR or message.id == NO_URLS
+        grave = message.level >= checks.ERROR or message.id in GRAVE
         level: Level = "problem" if grave else "warning"
         yield Finding(str(message.id), level, str(message.msg), str(message.hint or ""))
     if not found:

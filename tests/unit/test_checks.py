@@ -153,7 +153,7 @@ def test_w001_an_unknown_name_that_is_like_no_other() -> None:
 
 
 def test_w001_is_not_for_names_of_the_design() -> None:
-    assert found(PRESENCE_CURSOR_LIMIT=30) == {}
+    assert "presence.W001" not in found(PRESENCE_CURSOR_LIMIT=30)
 
 
 def test_w002_the_schedule_by_its_old_name() -> None:
@@ -237,3 +237,14 @@ def test_w010_is_not_where_the_tables_may_hold_the_entry(monkeypatch: pytest.Mon
 def test_the_entries_of_the_settings(when: object, seconds: float | None) -> None:
     app = site_app(beat_schedule={"tick": {"task": schedule.TICK, "schedule": when}})
     assert schedule.in_settings(app) == [schedule.Entry("tick", seconds)]
+
+
+@pytest.mark.parametrize(
+    ("name", "given"), [("PRESENCE_CURSOR_LIMIT", 30), ("ASYNC_BACKEND", "huey")]
+)
+def test_w012_a_setting_of_a_later_version(name: str, given: object) -> None:
+    assert name in only("presence.W012", **{name: given}).msg
+
+
+def test_w012_is_not_for_the_default_backend() -> None:
+    assert found(ASYNC_BACKEND="celery") == {}

@@ -194,3 +194,16 @@ def test_a_room_with_something_unfinished_is_polled(
     fields: dict[str, Any], *, occupied: bool
 ) -> None:
     assert State(channel="presence:a", rev=3, **fields).occupied is occupied
+
+
+def test_somebody_begins_to_leave_once() -> None:
+    old, seen = people(2), people(1)
+    first = planned(after(old), old, seen)
+    assert (first.begins_to_leave, first.held) == (True, 1)
+    second = planned(after(old, leaving=first.leaving), old, seen, now=105.0)
+    assert (second.begins_to_leave, second.held) == (False, 1)
+    third = planned(after(old, leaving=first.leaving), old, Roster(), now=105.0)
+    assert (third.begins_to_leave, third.held) == (True, 2)
+    fewer = people(1, anonymous=3)
+    assert planned(after(fewer), fewer, people(1, anonymous=2)).begins_to_leave
+    assert not planned(after(old), old, seen, believe=False).begins_to_leave

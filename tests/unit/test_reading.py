@@ -66,7 +66,7 @@ def test_the_subscription_token_comes_before_the_connection_token() -> None:
     [
         *(None, [], [1], 7, "text", True, {}),
         *({"name": 7}, {"name": None}, {"name": ["a"]}, {"info": []}, {"iat": "yesterday"}),
-        {"name": "Ada", "info": "red"},
+        {"username": "ada", "email": "ada@example.com"},
     ],
 )
 def test_info_of_another_shape_is_a_member_by_their_id(info: Any) -> None:
@@ -146,3 +146,24 @@ def test_a_digest_tells_replies_and_settings_apart() -> None:
     assert len(digests) == 4
     assert {len(one) for one in digests} == {16}
     assert digest(b"a", "x" * 200) == digest(b"a", "x" * 200)
+
+
+@pytest.mark.parametrize(
+    ("info", "shown"),
+    [
+        ({"name": "Ada", "info": "red"}, Member("42", "Ada")),
+        ({"name": "Ada", "iat": "now"}, Member("42", "Ada")),
+        (
+            {"name": "Ada", "avatar": "/a.png", "color": "#abc", "email": "ada@example.com"},
+            Member("42", "Ada", {"avatar": "/a.png", "color": "#abc"}),
+        ),
+        (
+            {"name": "Ada", "info": {"color": "#abc"}, "role": "admin"},
+            Member("42", "Ada", {"color": "#abc"}),
+        ),
+    ],
+)
+def test_of_info_that_a_site_made_itself_only_what_is_for_everybody(
+    info: Any, shown: Member
+) -> None:
+    assert read(entry("42", info)).members == {"42": shown}

@@ -110,3 +110,7 @@ def test_the_broker_is_the_redis_of_the_app_unless_given(settings_from):
 
 def test_names_are_split_at_commas_outside_braces():
     assert names(" a, b,,c ") == ["a", "b", "c"]
+    assert names('["a:*", "b:*"]') == ["a:*", "b:*"]
+    assert names("[ab]:*,c") == ["[ab]:*", "c"]
+    with pytest.raises(ValueError, match="a list such as"):
+        names('["a", 1]')

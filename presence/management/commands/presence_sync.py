@@ -6,10 +6,12 @@ import json
 import logging
 import sys
 import time
-from argparse import ArgumentTypeError
-from collections.abc import Callable
-from typing import Any
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
 
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from presence import assembly
@@ -24,68 +26,74 @@ __all__ = ["Command"]
 class Command(BaseCommand):
     """Asks Centrifugo who is here, commits and publishes what changed."""
 
-    help = "Run ticks without Celery: one (the default), or one every few seconds."
+    help = (
+        "Run ticks without Celery: one (the default), or one every few seconds. Somebody who is "
+        "gone is `held` by the first tick that misses them, and counted in `leaves` by the first "
+        "that does so PRESENCE_LEAVE_GRACE seconds later."
+    )
     requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Define the options."""
         how = parser.add_mutually_exclusive_group()
         how.add_argument("--once", action="store_true", help="run one tick (the default)")
-        how.add_argument("--every", type=_seconds, metavar="S", help="run a tick every S seconds")
+        how.add_argument("--every", metavar="S", help="run a tick every S seconds")
         parser.add_argument(
             "--channel",
             action="append",
-            type=_channel,
             metavar="C",
             help="sync this channel alone (may be given several times)",
         )
         parser.add_argument("--json", action="store_true", help="print one JSON object a tick")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Run the ticks. Exits with 1 when anything failed."""
-        if options["verbosity"] < 2:
-            # The output of the command says it all; the log would say it twice.
-            logging.getLogger("presence").setLevel(logging.CRITICAL + 1)
+        """Run the ticks. Exits with 1 when anything failed, with 130 when interrupted."""
         show = self._print_json if options["json"] else self._print_line
-        only = options["channel"]
-        try:
-            if options["every"] is None:
-                failures = self._tick(only, show).failures
-            else:
-                failures = self._loop(only, options["every"], show)
-        except KeyboardInterrupt:
-            sys.exit(130)
+        # The output of the command says it all; the log would say it twice.
+        with _silenced(logging.getLogger("presence"), when=options["verbosity"] < 2):
+            try:
+                only = _channels(options["channel"])
+                if options["every"] is None:
+                    failures = self._tick(only, show).failures
+                else:
+                    failures = self._loop(only, _seconds(options["every"]), show)
+            except ImproperlyConfigured as error:
+                raise CommandError(_one_line(str(error))) from error
+            except KeyboardInterrupt:
+                sys.exit(130)
         if failures:
             more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
-            raise CommandError(f"{failures[0]}{more}".replace("\n", " "))
+            raise CommandError(_one_line(f"{failures[0]}{more}"))
 
     def _tick(self, only: list[str] | None, show: Callable[[Report], None]) -> Report:
         terminal = sys.stderr.isatty()
-        report = assembly.sync().tick(only, progress=self._progress if terminal else None)
+        report = assembly.sync().tick(only, progress=_progress if terminal else None)
         if terminal:
-            self.stderr.write("\r\033[K", ending="")
+            _show("\r\033[K")
         show(report)
         return report
 
     def _loop(
         self, only: list[str] | None, every: float, show: Callable[[Report], None]
-    ) -> list[str]:
-        """Tick until interrupted; late ticks are skipped, not made up for."""
-        due = time.monotonic()
-        while True:
-            report = self._tick(only, show)
-            for failure in report.failures[:1]:
-                self.stderr.write(f"presence_sync: {failure}".replace("\n", " "))
-            due = max(due + every, time.monotonic())
-            self._wait(due, report.leaving, show)
+    ) -> NoReturn:
+        """Tick until interrupted; late ticks are skipped, not made up for.
 
-    def _wait(self, due: float, leaving: list[str], show: Callable[[Report], None]) -> None:
-        """Sleep until `due`; poll those whom somebody is leaving when the grace has passed."""
-        grace = conf.PRESENCE_LEAVE_GRACE
-        if leaving and time.monotonic() + grace < due:
-            time.sleep(grace)
-            self._tick(leaving, show)
-        time.sleep(max(0.0, due - time.monotonic()))
+        Channels where somebody began to be missing are polled once more when the grace is over.
+        """
+        due, again = time.monotonic(), deque[tuple[float, list[str]]]()
+        while True:
+            if again and again[0][0] < due:
+                moment, channels = again.popleft()
+                time.sleep(max(0.0, moment - time.monotonic()))
+                report = self._tick(channels, show)
+            else:
+                time.sleep(max(0.0, due - time.monotonic()))
+                report = self._tick(only, show)
+                due = max(due + every, time.monotonic())
+            if report.leaving:
+                again.append((time.monotonic() + conf.PRESENCE_LEAVE_GRACE, report.leaving))
+            for failure in report.failures[:1]:
+                self.stderr.write(_one_line(f"presence_sync: {failure}"))
 
     def _print_json(self, report: Report) -> None:
         self.stdout.write(json.dumps(report.as_dict()))
@@ -94,9 +102,30 @@ class Command(BaseCommand):
     def _print_line(self, report: Report) -> None:
         self.stdout.write(report.line())
 
-    def _progress(self, done: int, total: int) -> None:
-        self.stderr.write(f"\r{done} of {total} channels", ending="")
-        self.stderr.flush()
+
+def _progress(done: int, total: int) -> None:
+    _show(f"\r{done} of {total} channels")
+
+
+def _show(text: str) -> None:
+    # Not through the command's own stderr, which would paint it as an error.
+    sys.stderr.write(text)
+    sys.stderr.flush()
+
+
+@contextmanager
+def _silenced(logger: logging.Logger, *, when: bool) -> Iterator[None]:
+    level = logger.level
+    if when:
+        logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _seconds(text: str) -> float:
@@ -105,12 +134,12 @@ def _seconds(text: str) -> float:
     except ValueError:
         value = -1.0
     if not 0 < value < float("inf"):
-        raise ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
+        raise CommandError(f"--every {text!r} is not a number of seconds above 0")
     return value
 
 
-def _channel(text: str) -> str:
+def _channels(names: list[str] | None) -> list[str] | None:
     try:
-        return validate_channel(text)
+        return None if names is None else list(dict.fromkeys(map(validate_channel, names)))
     except InvalidChannel as error:
-        raise ArgumentTypeError(str(error)) from error
+        raise CommandError(f"--channel: {error}") from error
