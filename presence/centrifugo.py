@@ -56,6 +56,11 @@ class Survey(msgspec.Struct, frozen=True):
     clients: dict[str, int]
 
 
+_NO_URL = (
+    requests.exceptions.InvalidSchema,
+    requests.exceptions.InvalidURL,
+    requests.exceptions.MissingSchema,
+)
 _BROKEN_OFF = (
     CentError,
     requests.RequestException,
@@ -191,8 +196,13 @@ class Gateway:
             raise _status_error(self._url, error.status_code) from error
         except (CentTimeoutError, CentNetworkError) as error:
             raise CentrifugoUnreachable(
-                f"Centrifugo at {self._url} did not answer ({error}): check that it runs and that "
-                "CENTRIFUGO_API_URL is right"
+                f"Centrifugo at {self._url} did not answer ({_reason(error)}): check that it runs "
+                "and that CENTRIFUGO_API_URL is right"
+            ) from error
+        except _NO_URL as error:
+            raise CentrifugoRefused(
+                f"CENTRIFUGO_API_URL is {self._url!r}, which is no URL: set it to the API of "
+                "Centrifugo, such as http://127.0.0.1:8001/api"
             ) from error
         except CentrifugoError:
             raise
@@ -200,6 +210,18 @@ class Gateway:
             raise CentrifugoAnswerError(
                 f"Centrifugo at {self._url} broke off its answer ({type(error).__name__}: {error})"
             ) from error
+
+
+def _reason(error: CentError) -> str:
+    """What the operating system said, without the layers of libraries around it."""
+    if isinstance(error, CentTimeoutError):
+        return "no whole answer in time"
+    inner: BaseException | None = error
+    while inner is not None:
+        if isinstance(inner, OSError) and inner.strerror:
+            return inner.strerror
+        inner = inner.__cause__ or inner.__context__
+    return str(error)
 
 
 def _nodes(info: msgspec.Raw) -> frozenset[str]:
