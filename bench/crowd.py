@@ -1,116 +1,178 @@
-"""Real websocket connections in a process of their own, so that they do not slow what is measured.
+"""Real websocket connections in processes of their own, as cheap as they can be made.
 
-Each connection is one user, subscribed by the server to the channels of its token. The parent
-speaks to the process over its standard input, one JSON command a line, and gets one JSON line back
-for each, once the server has confirmed everything.
+Each connection is one user, subscribed by the server to the channels of its token. It answers
+pings and throws away what it is sent: a crowd that parsed its messages would take the processor
+from what is measured. The parent speaks to each process over its standard input, one JSON command
+a line, and gets one JSON line back once the server has confirmed everything.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from zlib import crc32
 
-import aiohttp
 import jwt
 
-AT_ONCE = 200
+AT_ONCE = 100
 """Handshakes under way at one time."""
+
+QUIET = 0.15
+"""Seconds without a byte after which a crowd has got everything that was sent to it."""
+
+PINGS = (b"\x02{}", b"\n{}")  # in a frame of its own, or after other messages
+PONG = b"\x81\x82\0\0\0\0{}"
+CLOSE = b"\x88\x82\0\0\0\0\x03\xe8"
 
 
 class Crowd:
-    """The parent's side: makes and replaces connections."""
+    """The parent's side: makes and replaces connections, spread over `processes`."""
 
-    def __init__(self, url: str, secret: str) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "bench.crowd", url, secret],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            cwd=Path(__file__).resolve().parent.parent,
-            text=True,
-        )
+    def __init__(self, url: str, secret: str, *, processes: int = 1) -> None:
+        self._processes = [
+            subprocess.Popen(
+                [sys.executable, "-m", "bench.crowd", url, secret],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                cwd=Path(__file__).resolve().parent.parent,
+                text=True,
+            )
+            for _ in range(processes)
+        ]
+        self.users: dict[str, list[str]] = {}
 
-    def connect(self, users: dict[str, list[str]]) -> float:
-        """Connect each user to their channels; the seconds it took. Known users are replaced."""
-        return float(self._ask({"connect": users}))
+    def connect(self, users: dict[str, list[str]]) -> None:
+        """Connect each user to their channels."""
+        self._ask("connect", users)
+        self.users |= users
 
-    def disconnect(self, users: list[str]) -> float:
-        """Close the connections of the users; the seconds it took."""
-        return float(self._ask({"disconnect": users}))
+    def disconnect(self, users: list[str]) -> None:
+        """Close the connections of the users."""
+        self._ask("disconnect", dict.fromkeys(users, [""]))
+        for user in users:
+            del self.users[user]
+
+    def settle(self) -> None:
+        """Return once everything sent was received. Raises RuntimeError if anybody was cut off."""
+        still = sum(self._ask("settle", {}))
+        if still != len(self.users):
+            raise RuntimeError(f"{len(self.users) - still} connections were cut off")
 
     def close(self) -> None:
-        """End the process and, with it, every connection."""
-        self._process.stdin.close()  # type: ignore[union-attr]
-        self._process.wait(30)
+        """End the processes and, with them, every connection."""
+        for process in self._processes:
+            process.stdin.close()  # type: ignore[union-attr]
+        for process in self._processes:
+            process.wait(60)
 
-    def _ask(self, command: dict[str, Any]) -> Any:
-        stdin, stdout = self._process.stdin, self._process.stdout
-        assert stdin is not None
-        assert stdout is not None
-        print(json.dumps(command), file=stdin, flush=True)
-        answer = stdout.readline()
-        if not answer:
-            raise RuntimeError("the crowd's process ended: see its error output")
-        return json.loads(answer)
+    def _ask(self, what: str, users: dict[str, list[str]]) -> list[int]:
+        count = len(self._processes)
+        for number, process in enumerate(self._processes):
+            mine = {u: c for u, c in users.items() if crc32(u.encode()) % count == number}
+            print(json.dumps({what: mine}), file=process.stdin, flush=True)
+        answers = [process.stdout.readline() for process in self._processes]  # type: ignore[union-attr]
+        if not all(answers):
+            raise RuntimeError("a process of the crowd ended: see its error output")
+        return [int(answer) for answer in answers]
+
+
+class _Connection(asyncio.BufferedProtocol):
+    buffer = memoryview(bytearray(1 << 18))  # shared by all: nothing is kept
+    received_at = 0.0
+
+    def __init__(self, path: str, token: str) -> None:
+        loop = asyncio.get_running_loop()
+        self.connected: asyncio.Future[None] = loop.create_future()
+        self.closed: asyncio.Future[None] = loop.create_future()
+        self._path, self._token, self._tail = path, token, b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        transport.write(
+            f"GET {self._path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
+            "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+            "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n".encode()
+        )
+
+    def get_buffer(self, _: int) -> memoryview:
+        return self.buffer
+
+    def buffer_updated(self, count: int) -> None:
+        _Connection.received_at = time.monotonic()
+        data = self._tail + bytes(self.buffer[:count])
+        if self.connected.done():
+            self._tail = data[-2:]
+            if any(ping in data for ping in PINGS):
+                self.transport.write(PONG)
+        elif b" 101 " in data and self._token:
+            connect = json.dumps({"id": 1, "connect": {"token": self._token}}).encode()
+            self._token = ""
+            # Masked, as the protocol demands, with a mask that changes nothing.
+            self.transport.write(b"\x81\xfe" + len(connect).to_bytes(2) + bytes(4) + connect)
+        elif b'"connect":' in data:
+            self.connected.set_result(None)
+        else:
+            self._tail = data
+
+    def connection_lost(self, _: Exception | None) -> None:
+        self.closed.set_result(None)
+        if not self.connected.done():
+            self.connected.set_exception(RuntimeError(f"refused: {self._tail[:300]!r}"))
 
 
 class _Connections:
-    """The child's side."""
+    """The child's side. Every command answers with the number of open connections."""
 
-    def __init__(self, session: aiohttp.ClientSession, url: str, secret: str) -> None:
-        self._session, self._url, self._secret = session, url, secret
+    def __init__(self, url: str, secret: str) -> None:
+        self._address, self._secret = urlsplit(url), secret
         self._gate = asyncio.Semaphore(AT_ONCE)
-        self._open: dict[str, tuple[aiohttp.ClientWebSocketResponse, asyncio.Task[None]]] = {}
+        self._open: dict[str, _Connection] = {}
 
     async def connect(self, users: dict[str, list[str]]) -> None:
         await asyncio.gather(*(self._connect(user, users[user]) for user in users))
 
-    async def disconnect(self, users: list[str]) -> None:
-        await asyncio.gather(*(self._close(user) for user in users))
+    async def disconnect(self, users: dict[str, Any]) -> None:
+        leaving = [self._open.pop(user) for user in users]
+        for connection in leaving:
+            connection.transport.write(CLOSE)
+        await asyncio.gather(*(connection.closed for connection in leaving))
+
+    async def settle(self, _: dict[str, Any]) -> None:
+        while (left := _Connection.received_at + QUIET - time.monotonic()) > 0:
+            await asyncio.sleep(left)
+
+    def count(self) -> int:
+        return sum(not one.closed.done() for one in self._open.values())
 
     async def _connect(self, user: str, channels: list[str]) -> None:
         info = {"name": f"User {user}", "info": {"color": "#4363d8"}, "iat": time.time()}
         claims = {"sub": user, "exp": time.time() + 86400, "channels": channels, "info": info}
         token = jwt.encode(claims, self._secret, "HS256")
+        loop = asyncio.get_running_loop()
         async with self._gate:
-            await self._close(user)
-            socket = await self._session.ws_connect(self._url, autoping=True, max_msg_size=0)
-            await socket.send_str(json.dumps({"id": 1, "connect": {"token": token}}))
-            reply = json.loads((await socket.receive_str()).split("\n")[0])
-            if "connect" not in reply:
-                raise RuntimeError(f"{self._url} refused {user}: {reply}")
-        self._open[user] = (socket, asyncio.create_task(self._pong(socket)))
-
-    async def _pong(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        async for message in socket:
-            if message.type is aiohttp.WSMsgType.TEXT and "{}" in message.data.split("\n"):
-                await socket.send_str("{}")
-
-    async def _close(self, user: str) -> None:
-        socket, task = self._open.pop(user, (None, None))
-        if socket is None or task is None:
-            return
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-        await socket.close()
+            _, connection = await loop.create_connection(
+                lambda: _Connection(self._address.path, token),
+                self._address.hostname,
+                self._address.port,
+            )
+            await connection.connected
+        self._open[user] = connection
 
 
 async def _serve(url: str, secret: str) -> None:
     loop = asyncio.get_running_loop()
-    connector = aiohttp.TCPConnector(limit=0)
-    async with aiohttp.ClientSession(connector=connector) as session:
-        crowd = _Connections(session, url, secret)
-        while line := await loop.run_in_executor(None, sys.stdin.readline):
-            ((what, users),) = json.loads(line).items()
-            started = time.monotonic()
-            await getattr(crowd, what)(users)
-            print(json.dumps(time.monotonic() - started), flush=True)
+    crowd = _Connections(url, secret)
+    while line := await loop.run_in_executor(None, sys.stdin.readline):
+        ((what, users),) = json.loads(line).items()
+        await getattr(crowd, what)(users)
+        print(crowd.count(), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,112 @@
+"""The servers a bench runs against, empty and on free ports, and what is measured on them."""
+
+from __future__ import annotations
+
+import gc
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import redis
+
+from bench.crowd import Crowd
+from presence.backends.redis import RedisStore
+from presence.centrifugo import Gateway, Publication
+from presence.exceptions import CentrifugoError
+from presence.plan import Rules
+from presence.report import Report
+from presence.roster import Position
+from presence.sync import Options, Sync
+from tests import servers
+
+PATIENCE = 60.0
+"""Seconds for one answer, and for Centrifugo to show a crowd whole."""
+
+
+@dataclass
+class Recorder(Gateway):
+    """A gateway that keeps what was published last."""
+
+    url: str
+    last: list[Publication] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        super().__init__(self.url, servers.API_KEY, timeout=PATIENCE)
+
+    def publish(self, publications: Sequence[Publication]) -> list[Position | CentrifugoError]:
+        self.last += publications
+        return super().publish(publications)
+
+
+@dataclass
+class Site:
+    """A Redis, a Centrifugo and a crowd on it."""
+
+    redis_url: str
+    api_url: str
+    crowd: Crowd
+    pid: int
+
+    def sync(self, gateway: Gateway, patterns: Sequence[str]) -> Sync:
+        """A sync that believes a leave at once, so that joins and leaves come in one tick."""
+        return make_sync(self.redis_url, gateway, patterns)
+
+    def settle(self, entries: int) -> None:
+        """Return once Centrifugo shows `entries` clients over all channels, and all is quiet."""
+        gateway = Gateway(self.api_url, servers.API_KEY, timeout=PATIENCE)
+
+        def whole() -> bool:
+            return sum(gateway.survey(["presence:**"]).clients.values()) == entries
+
+        servers.wait_until(whole, f"{entries} clients are shown", patience=PATIENCE)
+        self.crowd.settle()
+
+    def forget(self) -> None:
+        """Empty the Redis."""
+        with redis.Redis.from_url(self.redis_url) as client:
+            client.flushall()
+
+
+@contextmanager
+def running(*, processes: int = 1) -> Iterator[Site]:
+    """A new site; `processes` make its crowd."""
+    with ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        url, _ = stack.enter_context(servers.redis_server(directory))
+        centrifugo = stack.enter_context(servers.centrifugo_server(directory))
+        crowd = Crowd(centrifugo.ws_url, servers.TOKEN_SECRET, processes=processes)
+        stack.callback(crowd.close)
+        assert centrifugo.server.process is not None
+        yield Site(url, centrifugo.api_url, crowd, centrifugo.server.process.pid)
+
+
+def make_sync(redis_url: str, gateway: Gateway, patterns: Sequence[str]) -> Sync:
+    options = Options(
+        patterns=tuple(patterns), interval=3600.0, rules=Rules(grace=0.0, list_limit=200)
+    )
+    return Sync(RedisStore(redis_url), gateway, options, announce=lambda *_: None)
+
+
+def tick(sync: Sync) -> Report:
+    """One tick that went well. Raises RuntimeError for any other."""
+    report = sync.tick()
+    if report.errors or report.refused:
+        raise RuntimeError(f"a tick went wrong: {report.failures}")
+    return report
+
+
+def seconds(work: Callable[[], Any]) -> float:
+    """How long `work` takes."""
+    gc.collect()
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def as_json(what: Any) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(what))
