@@ -142,6 +142,12 @@ class Keys:
         """Sorted set channel -> time of its last good poll."""
         self.nodes = f"{self._base}:nodes"
         """Hash: the Centrifugo nodes that the last tick saw, and since when."""
+        self.open = f"{self._base}:open"
+        """Hash: when the newest tick began, and each that has not ended."""
+        self.ticks = f"{self._base}:ticks"
+        """List: the records of the last ticks, newest first."""
+        self.registry = f"{self._base}:registry"
+        """Sorted set channel -> when a page or a token was last made for it."""
 
     def channel(self, channel: str) -> str:
         """The hash of one channel; the braces keep it in one cluster slot."""
@@ -150,3 +156,7 @@ class Keys:
     def slot(self, channel: str, slot: int) -> str:
         """There while the nudge of that slot has been asked for."""
         return f"{self.channel(channel)}:{slot}"
+
+    def tick(self, tick: str) -> str:
+        """The hash of the parts of a tick."""
+        return f"{self._base}:tick:{tick}"

@@ -10,7 +10,10 @@ import msgspec
 from presence.plan import Commit, State
 from presence.roster import Position
 
-__all__ = ["Loaded", "RosterStore", "Stored"]
+__all__ = ["Begun", "Ledger", "Loaded", "Logged", "Parts", "RosterStore", "Stored"]
+
+KEPT_TICKS = 100
+"""Ticks that stay on record."""
 
 
 class Loaded(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,7 +37,76 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
     now: float
 
 
-class RosterStore(ABC):
+class Begun(msgspec.Struct, frozen=True, kw_only=True):
+    """A tick that began `now`, `since` seconds after the one before (None: it is the first).
+
+    `open` are the other ticks that have begun and not been closed, with the time they began.
+    """
+
+    now: float
+    since: float | None
+    open: dict[str, float]
+
+
+class Parts(msgspec.Struct, frozen=True, kw_only=True):
+    """What has come in of a tick's `of` parts (0: nothing has, so nobody knows how many)."""
+
+    now: float
+    of: int
+    parts: list[bytes]
+
+
+class Logged(msgspec.Struct, frozen=True, kw_only=True):
+    """The records of the last ticks, newest first; when the newest `began`; those still open."""
+
+    now: float
+    began: float | None
+    open: dict[str, float]
+    records: list[bytes]
+
+
+class Ledger(ABC):
+    """The books beside the rosters: what ticks did, and which channels pages asked for.
+
+    Every method may raise StoreError. Parts and records are opaque bytes; times are the store's.
+    """
+
+    @abstractmethod
+    def begin(self, tick: str) -> Begun:
+        """Note that a tick begins."""
+
+    @abstractmethod
+    def add(self, tick: str, number: int, part: bytes, *, of: int) -> bool:
+        """Note part `number` of a tick of `of` parts; whether all of them are in now.
+
+        The same number again takes the place of the first.
+        """
+
+    @abstractmethod
+    def parts(self, tick: str) -> Parts:
+        """What has come in of a tick that is not closed."""
+
+    @abstractmethod
+    def close(self, tick: str, record: bytes) -> bool:
+        """End a tick and keep its record, among the last KEPT_TICKS of them.
+
+        True for one caller only: False where it was closed before, or never began.
+        """
+
+    @abstractmethod
+    def ticks(self) -> Logged:
+        """What is on record, in one round trip."""
+
+    @abstractmethod
+    def register(self, channels: Sequence[str]) -> None:
+        """Note that a page or a token was made for these channels, in one round trip."""
+
+    @abstractmethod
+    def registered(self, *, within: float) -> list[str]:
+        """The channels registered in the last `within` seconds; forgets the others."""
+
+
+class RosterStore(Ledger):
     """Rosters, snapshots and what is still to be published, by channel.
 
     Every method may raise StoreError. What is atomic is so per channel, never across channels.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -10,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 
 from presence.backends.base import Loaded, RosterStore, Stored
+from presence.backends.memory_ledger import MemoryLedger
 from presence.plan import Commit, State, restart
 from presence.roster import Position
 
@@ -21,14 +21,13 @@ _STATE_FIELDS = (
 )
 
 
-class MemoryStore(RosterStore):
+class MemoryStore(MemoryLedger, RosterStore):
     """The contract of RosterStore under one lock. `clock` gives seconds since 1970."""
 
     shared = False
 
     def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
-        self._clock = clock
-        self._lock = threading.RLock()
+        super().__init__(clock)
         self._run = uuid.uuid4().hex
         self._states: dict[str, State] = {}
         self._rosters: dict[str, bytes] = {}

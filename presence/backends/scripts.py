@@ -84,6 +84,39 @@ redis.call('HSET', KEYS[1], 'uids', ARGV[1], 'changed', changed)
 return changed
 """
 
+# KEYS: hash of open ticks. ARGV: tick, the time ("" for Redis's own). Returns the time, then the
+# fields and values that were there before.
+BEGIN = """
+local now = ARGV[2]
+if now == '' then
+  local moment = redis.call('TIME')
+  now = string.format('%d.%06d', moment[1], moment[2])
+end
+local before = redis.call('HGETALL', KEYS[1])
+redis.call('HSET', KEYS[1], 'began', now, 'tick:' .. ARGV[1], now)
+table.insert(before, 1, now)
+return before
+"""
+
+# KEYS: hash of a tick's parts. ARGV: number, part, how many there are to be, seconds to keep them.
+# Returns whether all are in.
+ADD = """
+redis.call('HSET', KEYS[1], 'of', ARGV[3], ARGV[1], ARGV[2])
+redis.call('EXPIRE', KEYS[1], ARGV[4])
+return redis.call('HLEN', KEYS[1]) > tonumber(ARGV[3]) and 1 or 0
+"""
+
+# KEYS: sorted set of registered channels. ARGV: the time ("" for Redis's own), then channels.
+REGISTER = """
+local now = ARGV[1]
+if now == '' then
+  local moment = redis.call('TIME')
+  now = string.format('%d.%06d', moment[1], moment[2])
+end
+for i = 2, #ARGV do redis.call('ZADD', KEYS[1], 'GT', now, ARGV[i]) end
+return 1
+"""
+
 ALL = {
     "commit": COMMIT,
     "acknowledge": ACKNOWLEDGE,
@@ -91,6 +124,9 @@ ALL = {
     "sweep": SWEEP,
     "forget": FORGET,
     "nodes": NODES,
+    "begin": BEGIN,
+    "add": ADD,
+    "register": REGISTER,
 }
 
 SHA = {

@@ -1,0 +1,83 @@
+"""Redis as the stores speak to it: pipelines, scripts and errors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import MappingProxyType
+from typing import Any
+
+import redis
+
+from presence.backends import scripts
+from presence.exceptions import StoreError
+from presence.naming import Keys
+
+__all__ = ["Connection"]
+
+
+class Connection:
+    """The Redis at `url`, with keys under `prefix`.
+
+    Nothing connects before the first call. Times are those of Redis's own clock unless `clock`
+    (seconds since 1970) is given. `timeout` is in seconds, for connecting and for each reply.
+    Every method may raise StoreError.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        prefix: str = "presence",
+        timeout: float = 5.0,
+        clock: Callable[[], float] | None = None,
+    ) -> None:
+        self._client = redis.Redis.from_url(
+            url, socket_timeout=timeout, socket_connect_timeout=timeout
+        )
+        self._keys = Keys(prefix)
+        self._clock = clock
+
+    def _evaluate(
+        self,
+        script: str,
+        calls: Sequence[tuple[str, list[Any]]],
+        polled: Mapping[str, float] = MappingProxyType({}),
+    ) -> list[Any]:
+        if not calls and not polled:
+            return []
+        with self._guarded():
+            try:
+                return self._evalsha(script, calls, polled)
+            except redis.exceptions.NoScriptError:
+                self._client.script_load(scripts.ALL[script])
+                return self._evalsha(script, calls, polled)
+
+    def _evalsha(
+        self, script: str, calls: Sequence[tuple[str, list[Any]]], polled: Mapping[str, float]
+    ) -> list[Any]:
+        with self._client.pipeline(transaction=False) as pipe:
+            if polled:
+                pipe.zadd(self._keys.channels, dict(polled), gt=True)
+            for key, arguments in calls:
+                pipe.evalsha(scripts.SHA[script], 1, key, *arguments)
+            results: list[Any] = pipe.execute()
+            return results[1:] if polled else results
+
+    def _time(self, moment: tuple[int, int]) -> float:
+        return self._clock() if self._clock else moment[0] + moment[1] / 1e6
+
+    @contextmanager
+    def _pipeline(self) -> Iterator[Any]:
+        with self._guarded(), self._client.pipeline(transaction=False) as pipe:
+            yield pipe
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        try:
+            yield
+        except redis.RedisError as error:
+            raise StoreError(
+                f"Redis: {type(error).__name__}: {error} (check PRESENCE_REDIS_URL and that Redis "
+                "is running)"
+            ) from error

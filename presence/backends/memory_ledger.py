@@ -1,0 +1,69 @@
+"""The books beside the rosters, in the memory of one process."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from presence.backends.base import KEPT_TICKS, Begun, Ledger, Logged, Parts
+
+__all__ = ["MemoryLedger"]
+
+
+class MemoryLedger(Ledger):
+    """The contract of Ledger under one lock. `clock` gives seconds since 1970."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._began: float | None = None
+        self._open: dict[str, float] = {}
+        self._parts: dict[str, tuple[int, dict[int, bytes]]] = {}
+        self._records: deque[bytes] = deque(maxlen=KEPT_TICKS)
+        self._registry: dict[str, float] = {}
+
+    def begin(self, tick: str) -> Begun:
+        with self._lock:
+            now, began, others = self._clock(), self._began, dict(self._open)
+            self._began = self._open[tick] = now
+            return Begun(now=now, since=None if began is None else now - began, open=others)
+
+    def add(self, tick: str, number: int, part: bytes, *, of: int) -> bool:
+        with self._lock:
+            _, parts = self._parts.get(tick, (of, {}))
+            parts[number] = part
+            self._parts[tick] = (of, parts)
+            return len(parts) >= of
+
+    def parts(self, tick: str) -> Parts:
+        with self._lock:
+            of, parts = self._parts.get(tick, (0, {}))
+            return Parts(now=self._clock(), of=of, parts=[parts[n] for n in sorted(parts)])
+
+    def close(self, tick: str, record: bytes) -> bool:
+        with self._lock:
+            if self._open.pop(tick, None) is None:
+                return False
+            self._parts.pop(tick, None)
+            self._records.appendleft(record)
+            return True
+
+    def ticks(self) -> Logged:
+        with self._lock:
+            return Logged(
+                now=self._clock(),
+                began=self._began,
+                open=dict(self._open),
+                records=list(self._records),
+            )
+
+    def register(self, channels: Sequence[str]) -> None:
+        with self._lock:
+            self._registry |= dict.fromkeys(channels, self._clock())
+
+    def registered(self, *, within: float) -> list[str]:
+        with self._lock:
+            since = self._clock() - within
+            self._registry = {c: at for c, at in self._registry.items() if at >= since}
+            return list(self._registry)
