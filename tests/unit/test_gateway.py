@@ -237,7 +237,7 @@ class TestFailures:
             (requests.exceptions.ReadTimeout("late"), CentrifugoUnreachable),
             (requests.exceptions.ChunkedEncodingError("half"), CentrifugoAnswerError),
             (requests.exceptions.ContentDecodingError("gzip"), CentrifugoAnswerError),
-            (requests.exceptions.InvalidURL("bad"), CentrifugoAnswerError),
+            (requests.exceptions.InvalidURL("bad"), CentrifugoRefused),
             (OSError("odd"), CentrifugoAnswerError),
             (ValueError("odd"), CentrifugoAnswerError),
         ],
