@@ -13,7 +13,9 @@ class PresenceConfig(AppConfig):
     verbose_name = _("Presence")
 
     def ready(self) -> None:
-        """Register the system checks."""
+        """Register the system checks; find the project's Celery application."""
+        from presence.broker import project_app
         from presence.checks import register_all
 
         register_all()
+        project_app()

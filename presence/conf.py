@@ -87,6 +87,11 @@ class Conf:
         return _seconds("PRESENCE_LEAVE_GRACE", 10.0)
 
     @property
+    def PRESENCE_NUDGE(self) -> float:
+        """Between two polls of one channel that pages ask for; 0: pages ask for none."""
+        return _seconds("PRESENCE_NUDGE", 2.0)
+
+    @property
     def PRESENCE_BATCH_SIZE(self) -> int:
         """Channels read with one request."""
         return _count("PRESENCE_BATCH_SIZE", 100)
@@ -123,7 +128,7 @@ class Conf:
 # Settings of the design that later releases read; named here so that they are not taken for typos.
 LATER: Final = frozenset(
     {
-        *("PRESENCE_DISCOVERY", "PRESENCE_NUDGE", "PRESENCE_SHARD_SIZE", "PRESENCE_FETCH"),
+        *("PRESENCE_DISCOVERY", "PRESENCE_SHARD_SIZE", "PRESENCE_FETCH"),
         *("PRESENCE_VISIBLE", "PRESENCE_TIMEOUT", "PRESENCE_HEARTBEAT"),
         *("PRESENCE_CURSOR_TIMEOUT", "PRESENCE_CURSOR_INTERVAL", "PRESENCE_CURSOR_LIMIT"),
         "PRESENCE_CURSOR_TRACK",

@@ -1,0 +1,198 @@
+"""Asks a worker to poll a channel soon, between two ticks.
+
+Time is cut into slots of PRESENCE_NUDGE seconds, and a channel is polled at the end of a slot if
+anybody asked for it: every asker is covered by a poll that comes after what it asked about, and a
+crowd of any size costs one poll a slot. Losing a nudge costs an interval, never the truth.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable
+from functools import cache
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+
+from presence import assembly
+from presence.broker import CeleryBroker, project_app
+from presence.conf import conf
+from presence.roster import Snapshot
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+__all__ = ["Broker", "Nudge", "Nudger", "page_left", "page_served"]
+
+logger = logging.getLogger("presence.nudge")
+
+ARRIVAL: Final = 1.5
+"""Seconds within which a page that was served has subscribed."""
+DEPARTURE: Final = 0.5
+"""Seconds within which Centrifugo has seen that a page is closed."""
+WORTH: Final = 30.0
+"""Seconds that a poll may be late, for a broker or a worker that is busy, before it is dropped."""
+WAITING: Final = 1000
+"""Nudges of one process that may wait for the broker; more are dropped."""
+LINGER: Final = 5.0
+"""Seconds for which the connection is kept when nothing waits: making one costs ten sends."""
+BROKER_TIMEOUT: Final = 2.0
+"""Seconds to connect to the broker, and for each of its replies."""
+
+
+class Nudge(NamedTuple):
+    """A poll of the channel `at` the end of a slot, in seconds since 1970."""
+
+    channel: str
+    slot: int
+    every: float
+
+    @property
+    def at(self) -> float:
+        return self.slot * self.every
+
+
+class Broker(Protocol):
+    """Where polls are asked for. May block, may raise anything."""
+
+    def send(self, channel: str, *, countdown: float, worth: float) -> None:
+        """Have the channel polled in `countdown` seconds, or up to `worth` seconds later."""
+
+    def close(self) -> None:
+        """Let go of the connection; the next `send` makes another."""
+
+
+class Nudger:
+    """Takes nudges without ever waiting, and asks for them in a thread of its own.
+
+    `claim` says whether nobody asked for the nudge before, in any process; it may block or raise.
+    """
+
+    def __init__(
+        self,
+        claim: Callable[[Nudge], bool],
+        broker: Broker,
+        *,
+        clock: Callable[[], float] = time.time,
+        start: Callable[[Callable[[], None]], None] | None = None,
+        linger: float = LINGER,
+    ) -> None:
+        self._claim = claim
+        self._broker = broker
+        self._clock = clock
+        self._start = start or _in_thread
+        self._linger = linger
+        self._lock = threading.Lock()
+        self._queue: queue.Queue[Nudge] = queue.Queue(WAITING)
+        self._taken: dict[tuple[str, int], float] = {}
+        self._working = False
+        self._failing = False
+
+    def ask(self, channel: str, *, every: float, after: float) -> None:
+        """Have the channel polled at the first multiple of `every` that is `after` seconds away.
+
+        Never waits, never raises.
+        """
+        now = self._clock()
+        nudge = Nudge(channel, int((now + after) // every) + 1, every)
+        with self._lock:
+            if not self._take(nudge, now) or self._working:
+                return
+            self._working = True
+        try:
+            self._start(self.work)
+        except Exception:
+            self._working = False
+            self._failed(nudge.channel)
+
+    def _take(self, nudge: Nudge, now: float) -> bool:
+        """Queue it, unless this process has done so before or too many wait."""
+        if (nudge.channel, nudge.slot) in self._taken:
+            return False
+        try:
+            self._queue.put_nowait(nudge)
+        except queue.Full:
+            return False
+        if len(self._taken) >= WAITING:
+            self._taken = {key: at for key, at in self._taken.items() if at > now}
+        self._taken[nudge.channel, nudge.slot] = nudge.at
+        return True
+
+    def work(self) -> None:
+        """Ask for what waits; ends when nothing has for a while."""
+        while True:
+            try:
+                self._ask_for(self._queue.get(timeout=self._linger))
+            except queue.Empty:
+                self._close()
+                with self._lock:
+                    if self._queue.empty():
+                        self._working = False
+                        return
+
+    def _ask_for(self, nudge: Nudge) -> None:
+        wait = nudge.at - self._clock()
+        if wait < -WORTH:
+            return
+        try:
+            if self._claim(nudge):
+                self._broker.send(nudge.channel, countdown=max(0.0, wait), worth=WORTH)
+        except Exception:
+            self._failed(nudge.channel)
+            self._close()
+        else:
+            self._failing = False
+
+    def _close(self) -> None:
+        try:
+            self._broker.close()
+        except Exception:
+            self._failed("")
+
+    def _failed(self, channel: str) -> None:
+        # Once an outage, not for every page of it.
+        if not self._failing:
+            logger.exception("nudge=not-asked channel=%s", channel)
+        self._failing = True
+
+
+def page_served(channel: str, user_id: str, shown: Snapshot) -> None:
+    """A page showing `shown` was made for a user ("": anonymous): see soon that they came."""
+    if user_id and shown.listed and not _lists(shown, user_id):
+        _ask(channel, ARRIVAL)
+
+
+def page_left(channel: str, user_id: str, shown: Snapshot) -> None:
+    """A page of a user was closed while the roster is `shown`: see soon whether they went."""
+    if user_id and shown.listed and _lists(shown, user_id):
+        _ask(channel, DEPARTURE)
+
+
+def _lists(shown: Snapshot, user_id: str) -> bool:
+    return any(member.id == user_id for member in shown.members)
+
+
+def _ask(channel: str, after: float) -> None:
+    every, app = conf.PRESENCE_NUDGE, project_app()
+    if every and app:
+        _nudger(app).ask(channel, every=every, after=after)
+
+
+@cache
+def _nudger(app: Celery) -> Nudger:
+    return Nudger(_claim, CeleryBroker(app, timeout=BROKER_TIMEOUT))
+
+
+# A thread does not live on in a forked process, nor does a lock that it held come free there.
+os.register_at_fork(after_in_child=_nudger.cache_clear)
+
+
+def _in_thread(run: Callable[[], None]) -> None:
+    # A daemon: a process that ends does not wait for a broker that does not answer.
+    threading.Thread(target=run, name="presence-nudge", daemon=True).start()
+
+
+def _claim(nudge: Nudge) -> bool:
+    return assembly.store().claim(nudge.channel, nudge.slot, seconds=nudge.every + WORTH)
