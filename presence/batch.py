@@ -119,7 +119,8 @@ class Batch:
 
     def _recover(self, left: list[State], now: float) -> None:
         """Publish what a crash left pending, then read those channels, once more."""
-        self._delivery.publish([(state.channel, state.pending) for state in left], now)
+        self._delivery.deliver([(state.channel, state.pending) for state in left], now)
+        self._delivery.settle()
         self.work(self.read([state.channel for state in left]), again=False)
 
     def _compare(

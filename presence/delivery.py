@@ -7,7 +7,7 @@ import secrets
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
-from typing import Protocol, Self
+from typing import NamedTuple, Protocol, Self
 
 from presence import naming, wire
 from presence.backends.base import Loaded, RosterStore
@@ -31,10 +31,18 @@ class Announce(Protocol):
     def __call__(self, channel: str, version: int, change: Change, /) -> None: ...
 
 
+class _Outcome(NamedTuple):
+    """What publishing did: what to count, and the changes that are now to be signalled."""
+
+    report: Report
+    changes: list[tuple[str, bytes]]
+
+
 class Delivery:
     """Brings what commits left pending to the readers, and counts into one report.
 
-    A pending is the pair (channel, bytes of wire.Pending), at most one per channel.
+    A pending is the pair (channel, bytes of wire.Pending), at most one per channel. Publishing is
+    done in a thread, signals are sent by the caller's: receivers may use its database connection.
     """
 
     def __init__(
@@ -53,55 +61,33 @@ class Delivery:
         self._report = report
         self._clock = clock
         self._thread = executor(1)
-        self._under_way: deque[Future[None]] = deque()
+        self._under_way: deque[Future[_Outcome]] = deque()
 
     def deliver(self, pending: list[tuple[str, bytes]], now: float) -> None:
-        """`publish`, in a thread of its own: the next batch need not wait for it.
+        """Publish, acknowledge, signal, without waiting. What fails stays pending.
 
         Waits only for the one before the last, so that no more than two are held in memory.
+        Raises StoreError when signals cannot be noted as sent.
         """
         if not pending:
             return
-        self._under_way.append(self._thread.submit(self.publish, pending, now))
+        self._under_way.append(self._thread.submit(self._publish, pending, now))
         if len(self._under_way) > 2:
-            self._under_way.popleft().result()
+            self._finish()
+
+    def settle(self) -> None:
+        """Wait for all that is under way. Raises as `deliver` does."""
+        while self._under_way:
+            self._finish()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Wait for all that is under way; raises what one of them raised."""
-        self._thread.shutdown()
-        for delivery in self._under_way:
-            delivery.result()
-
-    def publish(self, pending: list[tuple[str, bytes]], now: float) -> None:
-        """Publish, acknowledge, signal. What fails stays pending, for a later tick.
-
-        An error of the whole batch means unknown, not unpublished: the same versions go out again
-        later, and Centrifugo drops those that it has.
-        """
         try:
-            self._publish(pending, now)
-        except PresenceError as error:
-            names = ",".join(channel for channel, _ in pending[:3])
-            self._report.failed(error, names, count=len(pending))
-
-    def _publish(self, pending: list[tuple[str, bytes]], now: float) -> None:
-        with self._report.timed("publish", self._clock):
-            results = self._gateway.publish([_publication(*one) for one in pending])
-        published: list[tuple[str, bytes, Position | None]] = []
-        dropped: list[tuple[str, bytes]] = []
-        for (channel, raw), result in zip(pending, results, strict=True):
-            if isinstance(result, Position):
-                published.append((channel, raw, result))
-            elif self._drop(channel, raw, result, now):
-                dropped.append((channel, raw))
-        self._report.published += len(published)
-        with self._report.timed("store", self._clock):
-            ours = self._store.acknowledge(published, now)
-        acknowledged = [one[:2] for one, done in zip(published, ours, strict=True) if done]
-        self._signal([*acknowledged, *dropped])
+            self.settle()
+        finally:
+            self._thread.shutdown()
 
     def signal_left_overs(self, loaded: Loaded) -> None:
         """Send the signals that an earlier crash left unsent. Raises StoreError."""
@@ -112,13 +98,50 @@ class Delivery:
             if loaded.now - acknowledged > SIGNAL_PATIENCE
         )
 
-    def _drop(self, channel: str, raw: bytes, error: CentrifugoError, now: float) -> bool:
+    def _finish(self) -> None:
+        outcome = self._under_way.popleft().result()
+        self._report.absorb(outcome.report)
+        self._signal(outcome.changes)
+
+    def _publish(self, pending: list[tuple[str, bytes]], now: float) -> _Outcome:
+        """In the thread. An error of the whole batch means unknown, not unpublished: the same
+        versions go out again later, and Centrifugo drops those that it has."""
+        outcome = _Outcome(Report(), [])
+        try:
+            self._publish_batch(pending, now, *outcome)
+        except PresenceError as error:
+            names = ",".join(channel for channel, _ in pending[:3])
+            outcome.report.failed(error, names, count=len(pending))
+        return outcome
+
+    def _publish_batch(
+        self,
+        pending: list[tuple[str, bytes]],
+        now: float,
+        report: Report,
+        changes: list[tuple[str, bytes]],
+    ) -> None:
+        with report.timed("publish", self._clock):
+            results = self._gateway.publish([_publication(*one) for one in pending])
+        published: list[tuple[str, bytes, Position | None]] = []
+        for (channel, raw), result in zip(pending, results, strict=True):
+            if isinstance(result, Position):
+                published.append((channel, raw, result))
+                continue
+            report.failed(result, channel)
+            with report.timed("store", self._clock):
+                if self._dropped(channel, raw, result, now):
+                    changes.append((channel, raw))
+        report.published += len(published)
+        with report.timed("store", self._clock):
+            ours = self._store.acknowledge(published, now)
+        changes += [one[:2] for one, done in zip(published, ours, strict=True) if done]
+
+    def _dropped(self, channel: str, raw: bytes, error: CentrifugoError, now: float) -> bool:
         """Give up what Centrifugo will never take; whether it was ours to give up."""
-        self._report.failed(error, channel)
         if not (isinstance(error, CommandError) and error.permanent):
             return False
-        with self._report.timed("store", self._clock):
-            return self._store.drop(channel, raw, epoch=new_epoch(), now=now)
+        return self._store.drop(channel, raw, epoch=new_epoch(), now=now)
 
     def _signal(self, changes: Iterable[tuple[str, bytes]]) -> None:
         done = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,10 +11,12 @@ import pytest
 from django.dispatch import Signal
 
 from presence import signals
+from presence.backends.memory import MemoryStore
 from presence.delivery import SIGNAL_PATIENCE
 from presence.exceptions import CommandError, StoreError
 from presence.roster import Change, Member
-from tests.unit.fakes import ROOM, Site
+from presence.sync import Options, Sync
+from tests.unit.fakes import ROOM, FakeCentrifugo, Site
 
 ADA, ALAN = Member("ada", "Ada"), Member("alan", "Alan")
 NAMES = {
@@ -182,3 +185,19 @@ def crash_once(site: Site) -> None:
         return taken
 
     site.store.acknowledge = crashing  # type: ignore[method-assign]
+
+
+def test_receivers_run_in_the_thread_of_the_tick() -> None:
+    """They may use its database connection; the threads of a tick have none that is closed."""
+    heard: list[threading.Thread] = []
+    centrifugo = FakeCentrifugo()
+    for n in range(5):
+        centrifugo.enter(f"presence:{n}", "c", "ada", "Ada")
+    sync = Sync(
+        MemoryStore(),
+        centrifugo,  # type: ignore[arg-type]
+        Options(batch_size=1),
+        announce=lambda *_: heard.append(threading.current_thread()),
+    )
+    assert sync.tick().published == 5
+    assert heard == [threading.current_thread()] * 5
