@@ -49,6 +49,9 @@ def options() -> Options:
     return Options(
         patterns=conf.PRESENCE_CHANNELS,
         interval=conf.PRESENCE_INTERVAL,
+        discovery=conf.PRESENCE_DISCOVERY,
+        token_lifetime=conf.PRESENCE_TOKEN_LIFETIME,
+        shard_size=conf.PRESENCE_SHARD_SIZE,
         batch_size=conf.PRESENCE_BATCH_SIZE,
         anonymous=conf.PRESENCE_ANONYMOUS,
         rules=Rules(grace=conf.PRESENCE_LEAVE_GRACE, list_limit=conf.PRESENCE_LIST_LIMIT),

@@ -92,6 +92,19 @@ class Conf:
         return _seconds("PRESENCE_NUDGE", 2.0)
 
     @property
+    def PRESENCE_DISCOVERY(self) -> Literal["channels", "registry"]:
+        """Who tells which channels there are: Centrifugo, or pages and tokens that were made."""
+        value = _text("PRESENCE_DISCOVERY", "channels")
+        if value not in ("channels", "registry"):
+            raise _wrong("PRESENCE_DISCOVERY", value, '"channels" or "registry"')
+        return cast(Literal["channels", "registry"], value)
+
+    @property
+    def PRESENCE_SHARD_SIZE(self) -> int:
+        """Channels that one worker polls in a tick; a tick of more is shared out."""
+        return _count("PRESENCE_SHARD_SIZE", 1000)
+
+    @property
     def PRESENCE_BATCH_SIZE(self) -> int:
         """Channels read with one request."""
         return _count("PRESENCE_BATCH_SIZE", 100)
@@ -128,8 +141,7 @@ class Conf:
 # Settings of the design that later releases read; named here so that they are not taken for typos.
 LATER: Final = frozenset(
     {
-        *("PRESENCE_DISCOVERY", "PRESENCE_SHARD_SIZE", "PRESENCE_FETCH"),
-        *("PRESENCE_VISIBLE", "PRESENCE_TIMEOUT", "PRESENCE_HEARTBEAT"),
+        *("PRESENCE_FETCH", "PRESENCE_VISIBLE", "PRESENCE_TIMEOUT", "PRESENCE_HEARTBEAT"),
         *("PRESENCE_CURSOR_TIMEOUT", "PRESENCE_CURSOR_INTERVAL", "PRESENCE_CURSOR_LIMIT"),
         "PRESENCE_CURSOR_TRACK",
     }

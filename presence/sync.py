@@ -1,25 +1,25 @@
-"""The tick: which channels, in which batches, until when."""
+"""The tick: every channel, here or handed out in shards, until a deadline."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
-from itertools import takewhile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from itertools import dropwhile, takewhile
 
-import msgspec
-
-from presence import naming
+from presence import statistics
 from presence.backends.base import RosterStore
 from presence.batch import Batch
-from presence.centrifugo import Gateway, Survey
+from presence.centrifugo import Gateway
 from presence.delivery import Announce, Delivery
-from presence.exceptions import InvalidChannel, PresenceError
+from presence.discovery import Surveyor
+from presence.exceptions import PresenceError
+from presence.options import Options
 from presence.pipeline import MakeExecutor, ahead, threads
-from presence.plan import Rules
-from presence.reading import AnonymousMode
 from presence.report import Report
+from presence.shards import HandOut, Shard, batches, split
+from presence.statistics import Opened
 
 __all__ = ["Options", "Sync"]
 
@@ -33,33 +33,8 @@ within the reconnect delay, an engine's presence is whole again within 27 s."""
 IN_FLIGHT = 2
 """Batches that are read while one is worked on."""
 
-BATCH_CLIENTS = 20_000
-"""Clients in a batch of several channels: some 4 MB of reply, which bounds a worker's memory."""
-
-
-class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """The settings of a tick. Times in seconds."""
-
-    patterns: tuple[str, ...] = ("presence:*",)
-    interval: float = 60.0
-    batch_size: int = 100
-    anonymous: AnonymousMode = "count"
-    rules: Rules = Rules()
-
-    @property
-    def deadline(self) -> float:
-        """Seconds after which a tick stops beginning new batches."""
-        return max(self.interval, 30.0)
-
-    @property
-    def sweep_after(self) -> float:
-        """Seconds without a poll after which an empty channel is forgotten."""
-        return max(10 * self.interval, 600.0)
-
-    @property
-    def fingerprint(self) -> str:
-        """What else decides a roster, beside Centrifugo's reply."""
-        return f"{naming.SCHEMA}:{self.anonymous}:{self.rules.list_limit}"
+Progress = Callable[[int, int], None]
+"""Told of (channels done, channels in all)."""
 
 
 class Sync:
@@ -84,40 +59,116 @@ class Sync:
         self._announce = announce
         self._clock = clock
         self._executor = executor
+        self._surveyor = Surveyor(
+            store,
+            gateway,
+            mode=options.discovery,
+            patterns=options.patterns,
+            registered_within=options.registered_within,
+            sweep_after=options.sweep_after,
+        )
 
     def tick(
         self,
         only: Sequence[str] | None = None,
         *,
-        progress: Callable[[int, int], None] | None = None,
+        every: float | None = None,
+        progress: Progress | None = None,
+        hand_out: HandOut | None = None,
     ) -> Report:
         """Poll every channel, or `only` those given, and publish what changed.
 
         Never raises for what goes wrong with Centrifugo, the store or a channel: that is counted
-        in the report. `progress` is called with (channels done, channels in all).
+        in the report. A tick over every channel is recorded in the statistics, as one of those
+        that come `every` so many seconds (the interval, if None). With `hand_out`, more than a
+        shard of channels are handed out, and the report tells of what was done here alone.
         """
         report = Report()
-        with report.timed("total", self._clock):
-            try:
-                self._tick(report, only, progress)
-            except PresenceError as error:
-                logger.error("tick=failed error=%r", str(error))
-                report.fail(error)
-        logger.info("tick=done %s", report.line())
+        with report.timed("total", self._clock), _caught(report):
+            if only is None:
+                self._tick(report, every or self._options.interval, progress, hand_out)
+            else:
+                (shard,) = self._shards(report, only=only)
+                self._poll(shard, report, self._clock() + self._options.deadline, progress)
+        if only is not None:
+            logger.info("tick=done %s", report.line())
+        return report
+
+    def shard(self, shard: Shard) -> Report:
+        """Poll the channels of a shard that was handed out, and add its part to the tick.
+
+        Nothing is done after the deadline of the tick. Never raises, as `tick`.
+        """
+        report = Report()
+        with report.timed("total", self._clock), _caught(report):
+            left = shard.opened.started + self._options.deadline - self._store.load([]).now
+            if left < 0:
+                logger.warning("shard=late tick=%s number=%d", shard.opened.id, shard.number)
+                return report
+            with _caught(report):
+                self._poll(shard, report, self._clock() + left)
+            self._add(shard.opened, shard.number, report, of=1 + shard.of)
         return report
 
     def _tick(
         self,
         report: Report,
-        only: Sequence[str] | None,
-        progress: Callable[[int, int], None] | None,
+        every: float,
+        progress: Progress | None,
+        hand_out: HandOut | None,
     ) -> None:
         ends = self._clock() + self._options.deadline
+        opened = statistics.begin(self._store, every=every, deadline=self._options.deadline)
+        shards: list[Shard] = []
+        with _caught(report):
+            size = self._options.shard_size if hand_out else None
+            shards = self._shards(report, opened=opened, size=size)
+        if hand_out and len(shards) > 1:
+            self._hand_out(shards, report, opened, hand_out)
+            return
+        for shard in shards:
+            with _caught(report):
+                self._poll(shard, report, ends, progress)
+        self._add(opened, 0, report, of=1)
+
+    def _hand_out(
+        self, shards: Sequence[Shard], report: Report, opened: Opened, hand_out: HandOut
+    ) -> None:
+        """Hand the shards out; what cannot be is done here. The survey is part 0 of the tick."""
+        here = list(dropwhile(hand_out, shards))
+        logger.info("tick=handed-out id=%s shards=%d here=%d", opened.id, len(shards), len(here))
+        self._add(opened, 0, report, of=1 + len(shards))
+        for shard in here:
+            report.absorb(self.shard(shard))
+
+    def _shards(
+        self,
+        report: Report,
+        *,
+        only: Sequence[str] | None = None,
+        opened: Opened | None = None,
+        size: int | None = None,
+    ) -> list[Shard]:
+        """Survey, and split what there is to poll in shards of `size`, or in one."""
         with report.timed("read", self._clock):
-            survey = self._gateway.survey(_survey_patterns(only, self._options.patterns))
+            survey = self._surveyor.survey(only)
         with report.timed("store", self._clock):
             changed = self._store.nodes(survey.nodes)
-            channels = list(only) if only is not None else self._discover(survey)
+            channels = only
+            if channels is None:
+                survey, channels = self._surveyor.discover(survey)
+        return split(
+            channels,
+            survey,
+            size=size,
+            opened=opened or Opened(),
+            believe=changed is None or abs(changed) >= NODES_SETTLE,  # abs: a clock set back
+        )
+
+    def _poll(
+        self, shard: Shard, report: Report, ends: float, progress: Progress | None = None
+    ) -> None:
+        """Take the channels through the steps, in batches, until the time `ends`."""
         delivered = Report()
         delivery = Delivery(
             self._store,
@@ -132,80 +183,40 @@ class Sync:
             self._gateway,
             delivery,
             report,
-            survey=survey,
-            believe=changed is None or abs(changed) >= NODES_SETTLE,  # abs: a clock set back
+            survey=shard.survey,
+            believe=shard.believe,
             rules=self._options.rules,
             anonymous=self._options.anonymous,
             fingerprint=self._options.fingerprint,
             clock=self._clock,
         )
-        batches = _weighed(channels, survey.clients, self._options.batch_size)
-        done = 0
-        in_time = self._in_time(batches, ends)
+        parts = batches(shard.channels, shard.clients, self._options.batch_size)
+        in_time = takewhile(lambda _: self._clock() <= ends, parts)
         reading = ahead(batch.read, in_time, depth=IN_FLIGHT, executor=self._executor)
+        done = 0
         with delivery, closing(reading) as read:
             for polled in read:
                 batch.work(polled)
                 done += len(polled.channels)
                 if progress:
-                    progress(done, len(channels))
+                    progress(done, len(shard.channels))
         report.absorb(delivered)
-        if left := len(channels) - done:
+        if left := len(shard.channels) - done:
             report.fail(f"the tick's deadline passed: {left} channels not polled", count=left)
 
-    def _in_time(self, batches: Iterator[Sequence[str]], ends: float) -> Iterator[Sequence[str]]:
-        """The batches that are begun before the deadline."""
-        return takewhile(lambda _: self._clock() <= ends, batches)
-
-    def _discover(self, survey: Survey) -> list[str]:
-        """The active channels, and the known ones that are not empty; forgets old empty ones."""
-        active = set(_rooms(survey.clients))
-        quiet = {c: at for c, at in self._store.known().items() if c not in active}
-        occupied: list[str] = []
-        for _, names in _batches(sorted(quiet), 1000):
-            loaded = self._store.load(names)
-            occupied += [c for c in names if loaded.states[c].occupied]
-            old = loaded.now - self._options.sweep_after
-            empty = {c: quiet[c] for c in names if not loaded.states[c].occupied and quiet[c] < old}
-            for channel in self._store.sweep(empty):
-                logger.info("channel=closed name=%s", channel)
-        return sorted(active.union(occupied))
+    def _add(self, opened: Opened, number: int, report: Report, *, of: int) -> None:
+        """Add what was done here to the tick; log the tick, if that was the last of it."""
+        if record := statistics.add(self._store, opened, number, report, of=of):
+            logger.info(
+                "tick=done id=%s shards=%d %s", record.id, record.shards, record.report.line()
+            )
 
 
-def _survey_patterns(only: Sequence[str] | None, patterns: Sequence[str]) -> list[str]:
-    if only is not None:
-        patterns = [naming.escape(channel) for channel in only]
-    feeds = [feed for feed in map(naming.feed_pattern, patterns) if feed]
-    return [*patterns, *feeds]
-
-
-def _rooms(clients: dict[str, int]) -> Iterator[str]:
-    """The channels that are active, themselves or through their feed."""
-    for name in clients:
-        channel = naming.channel_of_feed(name)
-        try:
-            yield naming.validate_channel(channel)
-        except InvalidChannel as error:
-            logger.warning("channel=skipped reason=%r", str(error))
-
-
-def _weighed(
-    channels: Sequence[str], clients: Mapping[str, int], size: int
-) -> Iterator[Sequence[str]]:
-    """The channels in batches of at most `size`, and of BATCH_CLIENTS clients or one channel."""
-    batch: list[str] = []
-    weight = 0
-    for channel in channels:
-        heavy = clients.get(channel, 0)
-        if batch and (len(batch) >= size or weight + heavy > BATCH_CLIENTS):
-            yield batch
-            batch, weight = [], 0
-        batch.append(channel)
-        weight += heavy
-    if batch:
-        yield batch
-
-
-def _batches(items: Sequence[str], size: int) -> Iterator[tuple[int, Sequence[str]]]:
-    for start in range(0, len(items), size):
-        yield start, items[start : start + size]
+@contextmanager
+def _caught(report: Report) -> Iterator[None]:
+    """Count what goes wrong with Centrifugo or the store, and go on."""
+    try:
+        yield
+    except PresenceError as error:
+        logger.error("tick=failed error=%r", str(error))
+        report.fail(error)

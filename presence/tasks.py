@@ -1,20 +1,25 @@
-"""What a Celery worker runs: the tick, and the poll at the end of a grace."""
+"""What a Celery worker runs: the tick, its shards, and the poll at the end of a grace."""
 
 from __future__ import annotations
 
 import logging
 from typing import Any
 
+import msgspec
 from celery import Task, shared_task
 from kombu.exceptions import OperationalError
 
 from presence import assembly
 from presence.conf import conf
 from presence.report import Report
+from presence.shards import Shard
 
-__all__ = ["sync_channels", "update_presence"]
+__all__ = ["sync_channels", "sync_shard", "update_presence"]
 
 logger = logging.getLogger("presence.tasks")
+
+TRIES = 3
+"""Polls of `sync_channels`, at most."""
 
 
 class TickTask(Task):  # type: ignore[type-arg]
@@ -33,17 +38,40 @@ class TickTask(Task):  # type: ignore[type-arg]
 
 @shared_task(base=TickTask, name="presence.tasks.update_presence")
 def update_presence() -> dict[str, Any]:
-    """Run one tick over every channel; returns its report."""
-    report = assembly.sync().tick()
+    """Run one tick over every channel, alone or with other workers; what was done here."""
+    report = assembly.sync().tick(hand_out=_hand_out)
     _poll_leaving(report)
     return report.as_dict()
 
 
+@shared_task(base=TickTask, name="presence.tasks.sync_shard")
+def sync_shard(shard: dict[str, Any]) -> dict[str, Any]:
+    """Run a shard of a tick; `shard` is a presence.shards.Shard as JSON has it."""
+    report = assembly.sync().shard(msgspec.convert(shard, Shard))
+    _poll_leaving(report)
+    return report.as_dict()
+
+
+def _hand_out(shard: Shard) -> bool:
+    try:
+        sync_shard.apply_async((msgspec.to_builtins(shard),), retry=False)
+    except OperationalError as error:
+        logger.warning("shard=not-handed-out number=%d error=%r", shard.number, str(error))
+        return False
+    return True
+
+
 @shared_task(base=TickTask, name="presence.tasks.sync_channels")
 def sync_channels(channels: list[str]) -> dict[str, Any]:
-    """Poll some channels, between two ticks."""
-    report = assembly.sync().tick(channels)
-    _poll_leaving(report)
+    """Poll some channels, between two ticks; again where somebody else was faster.
+
+    What they read may be older than what this was asked about.
+    """
+    for _ in range(TRIES):
+        report = assembly.sync().tick(channels)
+        _poll_leaving(report)
+        if not report.refused:
+            break
     return report.as_dict()
 
 

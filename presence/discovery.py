@@ -1,0 +1,99 @@
+"""Which channels a tick polls."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Literal
+
+from presence import naming
+from presence.backends.base import RosterStore
+from presence.centrifugo import Gateway, Survey
+from presence.exceptions import InvalidChannel
+
+__all__ = ["DiscoveryMode", "Surveyor"]
+
+logger = logging.getLogger("presence.sync")
+
+DiscoveryMode = Literal["channels", "registry"]
+
+CHUNK = 1000
+"""Channels whose states are loaded at a time."""
+
+
+class Surveyor:
+    """Finds the channels of a tick, and forgets the known ones that have long been empty.
+
+    `channels` asks Centrifugo which ones that match the `patterns` are active. `registry` takes
+    those registered in the last `registered_within` seconds, and asks Centrifugo for its nodes
+    alone: it counts no clients, so that partial answers cannot be told from whole ones.
+    """
+
+    def __init__(
+        self,
+        store: RosterStore,
+        gateway: Gateway,
+        *,
+        mode: DiscoveryMode,
+        patterns: Sequence[str],
+        registered_within: float,
+        sweep_after: float,
+    ) -> None:
+        self._store = store
+        self._gateway = gateway
+        self._mode = mode
+        self._patterns = patterns
+        self._registered_within = registered_within
+        self._sweep_after = sweep_after
+
+    def survey(self, only: Sequence[str] | None = None) -> Survey:
+        """The nodes, and the clients on the active channels (or `only` on those given)."""
+        if only is not None:
+            return self._gateway.survey(_with_feeds(map(naming.escape, only)))
+        if self._mode == "registry":
+            return self._gateway.survey([])
+        return self._gateway.survey(_with_feeds(self._patterns))
+
+    def discover(self, survey: Survey) -> tuple[Survey, list[str]]:
+        """The channels to poll: the active, and the known that are not empty.
+
+        The survey comes back with the feeds of registered channels in it: a page that was made
+        may be watching, whoever is there.
+        """
+        if self._mode == "registry":
+            registered = self._store.registered(within=self._registered_within)
+            feeds = {naming.feed_of(channel): 0 for channel in registered}
+            survey = Survey(survey.nodes, feeds)
+        active = set(_rooms(survey.clients))
+        return survey, sorted(active.union(self._occupied(active)))
+
+    def _occupied(self, active: set[str]) -> Iterator[str]:
+        quiet = {c: at for c, at in self._store.known().items() if c not in active}
+        names = sorted(quiet)
+        for start in range(0, len(names), CHUNK):
+            some = names[start : start + CHUNK]
+            loaded = self._store.load(some)
+            occupied = [channel for channel in some if loaded.states[channel].occupied]
+            yield from occupied
+            old = loaded.now - self._sweep_after
+            self._sweep({c: quiet[c] for c in {*some}.difference(occupied) if quiet[c] < old})
+
+    def _sweep(self, empty: Mapping[str, float]) -> None:
+        for channel in self._store.sweep(empty):
+            logger.info("channel=closed name=%s", channel)
+
+
+def _with_feeds(patterns: Iterable[str]) -> list[str]:
+    patterns = list(patterns)
+    feeds = [feed for feed in map(naming.feed_pattern, patterns) if feed]
+    return [*patterns, *feeds]
+
+
+def _rooms(clients: Mapping[str, int]) -> Iterator[str]:
+    """The channels that are active, themselves or through their feed."""
+    for name in clients:
+        channel = naming.channel_of_feed(name)
+        try:
+            yield naming.validate_channel(channel)
+        except InvalidChannel as error:
+            logger.warning("channel=skipped reason=%r", str(error))

@@ -1,0 +1,46 @@
+"""The settings of a tick, as plain values."""
+
+from __future__ import annotations
+
+import msgspec
+
+from presence import naming
+from presence.discovery import DiscoveryMode
+from presence.plan import Rules
+from presence.reading import AnonymousMode
+
+__all__ = ["Options"]
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """The settings of a tick. Times in seconds."""
+
+    patterns: tuple[str, ...] = ("presence:*",)
+    interval: float = 60.0
+    discovery: DiscoveryMode = "channels"
+    token_lifetime: float = 3600.0
+    shard_size: int = 1000
+    batch_size: int = 100
+    anonymous: AnonymousMode = "count"
+    rules: Rules = Rules()
+
+    @property
+    def deadline(self) -> float:
+        """Seconds after which a tick stops beginning new batches."""
+        return max(self.interval, 30.0)
+
+    @property
+    def sweep_after(self) -> float:
+        """Seconds without a poll after which an empty channel is forgotten."""
+        return max(10 * self.interval, 600.0)
+
+    @property
+    def registered_within(self) -> float:
+        """Seconds for which a page or a token keeps its channel polled: until the token is
+        renewed, however late."""
+        return self.token_lifetime + max(self.interval, 60.0)
+
+    @property
+    def fingerprint(self) -> str:
+        """What else decides a roster, beside Centrifugo's reply."""
+        return f"{naming.SCHEMA}:{self.anonymous}:{self.rules.list_limit}"

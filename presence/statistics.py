@@ -1,0 +1,187 @@
+"""What the ticks did, in whichever processes their parts ran: written here, and read here."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Sequence
+
+import msgspec
+
+from presence.backends.base import Begun, Parts, RosterStore
+from presence.report import Report
+
+__all__ = ["Opened", "Statistics", "Tick", "add", "begin", "read"]
+
+logger = logging.getLogger("presence.sync")
+
+OVERLAP = 0.7
+"""Part of an interval that has to lie between two ticks. Of two beats that run at once, one is
+never more than half an interval behind the other; a tick that waited for a worker is less late."""
+
+OVERDUE = 0.9
+"""Part of its deadline after which a tick that is not whole will not become so: the next tick
+may come a little early."""
+
+CHUNK = 1000
+
+
+class Tick(msgspec.Struct, frozen=True, kw_only=True):
+    """One tick over every channel. Times by the store's clock, in seconds since 1970.
+
+    Of its `shards`, `missing` did not come in. `overlapping`: another one had begun a moment ago.
+    """
+
+    id: str
+    started: float
+    finished: float
+    shards: int = 1
+    missing: int = 0
+    overlapping: bool = False
+    report: Report
+
+
+class Statistics(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of the ticks at `now`.
+
+    `began`: when the newest one did, finished or not. `running`: those that have not ended.
+    `history`: the finished ones, newest first. `behind`: the channels with somebody in them that
+    were not polled since the last of them began, with the time of their last good poll.
+    """
+
+    now: float
+    began: float | None
+    running: int
+    history: list[Tick]
+    behind: dict[str, float]
+
+    @property
+    def last(self) -> Tick | None:
+        """The last tick that finished."""
+        return self.history[0] if self.history else None
+
+    @property
+    def staleness(self) -> float | None:
+        """Seconds since the oldest of what is shown was true; None where there was no tick."""
+        times = [*self.behind.values(), *(tick.started for tick in self.history[:1])]
+        return self.now - min(times) if times else None
+
+    @property
+    def incomplete(self) -> int:
+        """Shards of the ticks in `history` that did not come in."""
+        return sum(tick.missing for tick in self.history)
+
+    @property
+    def overlapping(self) -> int:
+        """Ticks in `history` that began a moment after another one."""
+        return sum(tick.overlapping for tick in self.history)
+
+
+class Opened(msgspec.Struct, frozen=True, kw_only=True):
+    """A tick that has begun; without an id, one that is not recorded."""
+
+    id: str = ""
+    started: float = 0.0
+    overlapping: bool = False
+
+
+class _Part(msgspec.Struct, frozen=True, kw_only=True):
+    """What a process did of a tick."""
+
+    overlapping: bool
+    report: Report
+
+
+def begin(store: RosterStore, *, every: float, deadline: float) -> Opened:
+    """Begin a tick; end those before it that are overdue. All in seconds. Raises StoreError.
+
+    `every`: the time between two ticks. `deadline`: after it no part of a tick is begun.
+    """
+    tick = secrets.token_hex(4)
+    begun = store.begin(tick)
+    overlapping = begun.since is not None and begun.since < OVERLAP * every
+    if overlapping:
+        logger.warning(
+            "tick=overlapping id=%s since_s=%.1f every_s=%g (do two beats run?)",
+            *(tick, begun.since, every),
+        )
+    _end_overdue(store, begun, deadline)
+    return Opened(id=tick, started=begun.now, overlapping=overlapping)
+
+
+def add(store: RosterStore, opened: Opened, number: int, report: Report, *, of: int) -> Tick | None:
+    """Add what part `number` of `of` parts did. The record of the tick, for whoever ended it.
+
+    Raises StoreError.
+    """
+    part = _Part(overlapping=opened.overlapping, report=msgspec.structs.replace(report, leaving=[]))
+    if not store.add(opened.id, number, msgspec.json.encode(part), of=of):
+        return None
+    return _end(store, opened.id, store.parts(opened.id), opened.started)
+
+
+def read(store: RosterStore) -> Statistics:
+    """What is on record. Raises StoreError."""
+    logged = store.ticks()
+    history = [tick for tick in map(_recorded, logged.records) if tick]
+    since = history[0].started if history else logged.now
+    return Statistics(
+        now=logged.now,
+        began=logged.began,
+        running=len(logged.open),
+        history=history,
+        behind=_behind(store, since),
+    )
+
+
+def _end_overdue(store: RosterStore, begun: Begun, deadline: float) -> None:
+    for tick, started in begun.open.items():
+        if begun.now - started >= OVERDUE * deadline:
+            record = _end(store, tick, store.parts(tick), started)
+            if record:
+                logger.warning(
+                    "tick=incomplete id=%s shards=%d missing=%d (did a worker end?) %s",
+                    *(tick, record.shards, record.missing, record.report.line()),
+                )
+
+
+def _end(store: RosterStore, tick: str, found: Parts, started: float) -> Tick | None:
+    parts = [msgspec.json.decode(part, type=_Part) for part in found.parts]
+    report = _sum([part.report for part in parts])
+    report.seconds.total = found.now - started
+    record = Tick(
+        id=tick,
+        started=started,
+        finished=found.now,
+        shards=max(1, found.of - 1),
+        missing=max(1, found.of) - len(parts),
+        overlapping=any(part.overlapping for part in parts),
+        report=report,
+    )
+    return record if store.close(tick, msgspec.json.encode(record)) else None
+
+
+def _sum(reports: Sequence[Report]) -> Report:
+    total = Report()
+    for report in reports:
+        total.absorb(report)
+    return total
+
+
+def _recorded(raw: bytes) -> Tick | None:
+    try:
+        return msgspec.json.decode(raw, type=Tick)
+    except msgspec.DecodeError as error:
+        logger.warning("tick=unreadable error=%r", str(error))
+        return None
+
+
+def _behind(store: RosterStore, since: float) -> dict[str, float]:
+    """The occupied channels whose last good poll was before `since`, with its time."""
+    old = {channel: at for channel, at in store.known().items() if at < since}
+    names = sorted(old)
+    behind: dict[str, float] = {}
+    for start in range(0, len(names), CHUNK):
+        states = store.load(names[start : start + CHUNK]).states
+        behind |= {channel: old[channel] for channel, state in states.items() if state.occupied}
+    return behind
