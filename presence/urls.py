@@ -10,4 +10,5 @@ app_name = "presence"
 urlpatterns = [
     path("tokens/", views.tokens, name="tokens"),
     path("snapshot/", views.snapshot, name="snapshot"),
+    path("beacon/", views.beacon, name="beacon"),
 ]

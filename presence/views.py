@@ -1,4 +1,4 @@
-"""What the widget asks for: tokens for its grants, and snapshots.
+"""What the widget asks for: tokens for its grants, snapshots, and that it be seen leaving.
 
 Every answer is JSON and is stored nowhere; one that is no says why in `error`. Nothing redirects
 to a login page, which a script could only take for a failure that passes.
@@ -22,11 +22,12 @@ from presence.access import authorise
 from presence.conf import conf
 from presence.exceptions import InvalidChannel, InvalidGrant, InvalidMessage, StoreError
 from presence.naming import feed_of
-from presence.snapshots import read_snapshot
+from presence.nudge import page_left
+from presence.snapshots import read_snapshot, read_snapshots
 from presence.tokens import Grant, Issuer, make_grant, read_grant
 from presence.visitors import Visitor, describe, visitor_of
 
-__all__ = ["snapshot", "tokens"]
+__all__ = ["beacon", "snapshot", "tokens"]
 
 logger = logging.getLogger("presence.views")
 
@@ -55,19 +56,24 @@ class _No(Exception):
 View = Callable[[HttpRequest], HttpResponse]
 
 
-def _answers(method: str) -> Callable[[Callable[[HttpRequest], dict[str, Any]]], View]:
-    """Make a view of a function that returns what is answered to `method`, or raises _No."""
+Answer = Callable[[HttpRequest], dict[str, Any] | None]
 
-    def decorate(answer: Callable[[HttpRequest], dict[str, Any]]) -> View:
+
+def _answers(method: str) -> Callable[[Answer], View]:
+    """Make a view of a function that returns what is answered to `method` (None: nothing, 204),
+    or raises _No."""
+
+    def decorate(answer: Answer) -> View:
         @wraps(answer)
         def view(request: HttpRequest) -> HttpResponse:
             if request.method != method:
                 why = f"{request.method} is not allowed here: use {method}."
                 return _json({"error": why}, status=405, headers={"Allow": method})
             try:
-                return _json(answer(request))
+                body = answer(request)
             except _No as no:
                 return _json(no.body, status=no.status)
+            return HttpResponse(status=204) if body is None else _json(body)
 
         return login_not_required(view)
 
@@ -97,11 +103,8 @@ def tokens(request: HttpRequest) -> dict[str, Any]:
     tells no channel is refused as `#<its index>`. 400 for a body of another shape, 403 when every
     grant is refused.
     """
-    asked = _read_asked(request)
     visitor, now = visitor_of(request), time.time()
-    granted, refused = _sort(request, asked.grants, visitor, now)
-    if not granted:
-        raise _No(403, "Every grant was refused.", refused=refused)
+    granted, refused = _granted(request, visitor, now)
     info = describe(visitor, conf.PRESENCE_USER_INFO, now=now)
     issuer = Issuer(
         secret=_secret(),
@@ -138,6 +141,35 @@ def snapshot(request: HttpRequest) -> dict[str, Any]:
         logger.exception("snapshot=unread channel=%s", channel)
         raise _No(503, "Who is here cannot be read at the moment: try again.") from error
     return {"channel": channel, **msgspec.structs.asdict(found)}
+
+
+# A beacon cannot carry a token against forgery; and all it can do is have a channel polled early.
+@csrf_exempt
+@_answers("POST")
+def beacon(request: HttpRequest) -> None:
+    """Have it seen soon that a page of a user was closed; says nothing (204).
+
+    Asked with grants, as `tokens` is, in a body of any content type. Takes nobody out of a roster:
+    the channels are polled, which finds who has gone. 400 and 403 as `tokens`.
+    """
+    visitor = visitor_of(request)
+    granted, _ = _granted(request, visitor, time.time())
+    try:
+        for channel, shown in read_snapshots(granted).items():
+            page_left(channel, visitor.id, shown)
+    except (StoreError, InvalidMessage):
+        logger.exception("beacon=unheard channels=%s", ",".join(granted[:3]))
+
+
+def _granted(
+    request: HttpRequest, visitor: Visitor, now: float
+) -> tuple[list[str], dict[str, str]]:
+    """The channels that the grants in the body open, and why others do not; raises _No."""
+    asked = _read_asked(request)
+    granted, refused = _sort(request, asked.grants, visitor, now)
+    if not granted:
+        raise _No(403, "Every grant was refused.", refused=refused)
+    return granted, refused
 
 
 def _read_asked(request: HttpRequest) -> _Asked:

@@ -19,6 +19,7 @@ from presence.access import authorise
 from presence.conf import conf
 from presence.drawing import DrawnMember, draw
 from presence.naming import feed_of, validate_channel
+from presence.nudge import page_served
 from presence.roster import Position, Snapshot
 from presence.snapshots import read_snapshot
 from presence.tokens import make_grant
@@ -62,6 +63,7 @@ class Widget:
     grant: str = ""
     tokens_url: str = ""
     snapshot_url: str = ""
+    beacon_url: str = ""
     live: bool = False
     user_id: str = ""
     denied: bool = False
@@ -82,9 +84,11 @@ def widget_for(named: object, request: HttpRequest | None) -> Widget:
     if not allowed:
         return Widget(channel=channel, feed=feed, denied=True, error=error)
     found = _read(channel, request)
-    tokens_url, snapshot_url = _urls() if visitor else ("", "")
+    tokens_url, snapshot_url, beacon_url = _urls() if visitor else ("", "", "")
     live = bool(tokens_url)
     shown_as, user_id = (visitor.shown_as, visitor.id) if visitor else ("", "")
+    if live and not _store_is_down(request):
+        page_served(channel, user_id, found)
     return Widget(
         channel=channel,
         feed=feed,
@@ -100,6 +104,8 @@ def widget_for(named: object, request: HttpRequest | None) -> Widget:
         grant=make_grant(channel, user_id, now=time.time()) if live else "",
         tokens_url=tokens_url,
         snapshot_url=snapshot_url,
+        # Only who is identified is nudged for.
+        beacon_url=beacon_url if user_id and conf.PRESENCE_NUDGE else "",
         live=live,
         user_id=user_id,
         error=error if live or not visitor else NO_URLS,
@@ -121,7 +127,7 @@ def _read(channel: str, request: HttpRequest | None) -> Snapshot:
     """The snapshot; an empty one while it cannot be read, which scripts then fill."""
     nothing = Snapshot(every=conf.PRESENCE_INTERVAL)
     # The other widgets of the page would wait for the same time-out again.
-    if getattr(request, "_presence_store_down", False):
+    if _store_is_down(request):
         return nothing
     try:
         return read_snapshot(channel)
@@ -134,13 +140,21 @@ def _read(channel: str, request: HttpRequest | None) -> Snapshot:
         return nothing
 
 
-def _urls() -> tuple[str, str]:
-    """The URLs of the two views; empty where the site does not include them."""
+def _store_is_down(request: HttpRequest | None) -> bool:
+    """Whether a widget of the page could not be read."""
+    return getattr(request, "_presence_store_down", False)
+
+
+def _urls() -> tuple[str, str, str]:
+    """The URLs of tokens, snapshot and beacon; empty where the site does not include them."""
     try:
-        return reverse("presence:tokens"), reverse("presence:snapshot")
+        tokens, snapshot, beacon = (
+            reverse(f"presence:{name}") for name in ("tokens", "snapshot", "beacon")
+        )
+        return tokens, snapshot, beacon
     except NoReverseMatch:
         _warn_once(NO_URLS)
-        return "", ""
+        return "", "", ""
 
 
 @lru_cache

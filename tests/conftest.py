@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
 
 from tests import servers
 from tests.swarm import Swarm
+
+
+@pytest.fixture(autouse=True)
+def no_nudges(settings: Any) -> None:
+    """Pages ask no broker for anything, unless a test sets PRESENCE_NUDGE."""
+    settings.PRESENCE_NUDGE = 0
 
 
 @pytest.fixture(scope="session")

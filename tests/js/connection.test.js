@@ -247,3 +247,42 @@ describe("a connection that the site gives", () => {
     assert.deepEqual(world.warnings, []);
   });
 });
+
+describe("leaving", () => {
+  const user = member("7");
+
+  it("is said of every room of the page, with the newest grants, in one beacon", async () => {
+    const { world, page } = await open({ user });
+    follow(page, "presence:b", snapshot(1));
+    await world.tick();
+    page.leave();
+    const grants = ["renewed presence:a", "renewed presence:b"];
+    assert.deepEqual(world.beacons, [{ url: "/beacon", grants }]);
+  });
+
+  it("is said when the last widget of a room has gone, not when one is moved", async () => {
+    const { world, page, follower } = await open({ user });
+    follow(page, "presence:b", snapshot(1));
+    await world.tick();
+    follower.end();
+    const moved = follow(page, "presence:a", snapshot(12));
+    await settle();
+    assert.deepEqual(world.beacons, []);
+    moved.end();
+    await settle();
+    assert.deepEqual(world.beacons, [{ url: "/beacon", grants: ["renewed presence:a"] }]);
+  });
+
+  it("is not said without a beacon, by the anonymous, of counted rooms, or before a connection", async () => {
+    const counted = snapshot(12, [], { listed: false, total: 500 });
+    for (const options of [{ user, beacon: "" }, { user: null }, { user, shown: counted }]) {
+      const { world, page } = await open(options);
+      page.leave();
+      assert.deepEqual(world.beacons, []);
+    }
+    const { world, page } = makePage({ user });
+    follow(page, "presence:a", snapshot(12));
+    page.leave();
+    assert.deepEqual(world.beacons, []);
+  });
+});

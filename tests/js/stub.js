@@ -84,6 +84,7 @@ export class World {
   timers = [];
   requests = [];
   warnings = [];
+  beacons = [];
   /** URL path -> (request) => [status, body], an Error, or a promise of either */
   routes = new Map();
 
@@ -109,6 +110,7 @@ export class World {
       this.timers = this.timers.filter((one) => one !== timer);
     },
     random: () => 0.5,
+    beacon: (url, body) => this.beacons.push({ url, ...JSON.parse(body) }),
     warn: (text) => this.warnings.push(text),
   };
 
@@ -130,7 +132,7 @@ export class World {
 export const MODULES = { roster, tokens, feed, sdk: async () => Centrifuge };
 
 /** A page whose token endpoint grants whatever is asked: a grant is `grant <channel>`. */
-export function makePage({ user = null, ahead = false, modules = MODULES } = {}) {
+export function makePage({ user = null, ahead = false, beacon = "/beacon", modules = MODULES } = {}) {
   Centrifuge.made.length = 0;
   const world = new World();
   const channels = (grants) =>
@@ -148,7 +150,7 @@ export function makePage({ user = null, ahead = false, modules = MODULES } = {})
       refused: {},
     },
   ]);
-  return { world, page: new connection.Page("/tokens", modules, world.host) };
+  return { world, page: new connection.Page({ tokens: "/tokens", beacon }, modules, world.host) };
 }
 
 export const member = (id, name = `Member ${id}`, info = {}) => ({ id, name, info });

@@ -26,15 +26,16 @@ export class Page {
   };
 
   /**
-   * @param {string} url of the tokens endpoint
+   * @param {{tokens: string, beacon?: string}} urls of the endpoints; without a beacon none is sent
    * @param {Modules} modules
    * @param {import("./tokens.js").Host} host
    */
-  constructor(url, modules, host) {
+  constructor(urls, modules, host) {
     const { Tokens, getJson, backoff, Refused } = modules.tokens;
     this.#warnHost = host.warn;
     this.host = { ...host, warn: (/** @type {string} */ text) => this.#warn(text) };
-    this.tokens = new Tokens(url, this.host);
+    this.tokens = new Tokens(urls.tokens, this.host);
+    this.beacon = urls.beacon ?? "";
     this.modules = modules;
     const { roster } = modules;
     this.tools = { roster, tokens: this.tokens, getJson, backoff, Refused, host: this.host };
@@ -85,10 +86,22 @@ export class Page {
     };
   }
 
+  /**
+   * Says that the page is leaving channels, so that others need not wait for it to be found out.
+   * Takes nobody out of a roster: who is back in time, or has another tab, has never been away.
+   */
+  leave(feeds = [...this.#feeds.values()]) {
+    const present = feeds.filter(({ client, user, state }) => client && user && state.listed);
+    if (!this.beacon || present.length === 0) return;
+    const grants = present.map(({ config }) => this.tokens.grant(config.channel));
+    this.host.beacon(this.beacon, JSON.stringify({ grants }));
+  }
+
   /** @param {import("./feed.js").Feed} feed */
   #sweep(feed) {
     const { channel } = feed.config;
     if (feed.listeners.size > 0 || this.#feeds.get(channel) !== feed) return;
+    this.leave([feed]);
     this.#feeds.delete(channel);
     this.tokens.remove(channel);
     feed.close();

@@ -7,6 +7,7 @@
  *            channels: Record<string, Entry>, refused: Record<string, string>}} Answer
  * @typedef {{fetch: typeof fetch, setTimeout: (run: () => void, ms: number) => unknown,
  *            clearTimeout: (timer: any) => void, random: () => number,
+ *            beacon: (url: string, body: string) => void,
  *            warn: (text: string) => void}} Host what the browser gives, and tests replace
  */
 

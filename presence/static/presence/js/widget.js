@@ -23,6 +23,7 @@ const host = {
   setTimeout: (run, ms) => setTimeout(run, ms),
   clearTimeout: (timer) => clearTimeout(timer),
   random: Math.random,
+  beacon: (url, body) => navigator.sendBeacon?.(url, body),
   warn: (text) => console.warn(text),
 };
 
@@ -42,8 +43,11 @@ async function loadPage(data) {
     import(data.presenceConnectionJs ?? ""),
   ]);
   const sdk = () => loadSdk(data.presenceSdk ?? "");
-  const made = new connection.Page(data.presenceTokens, { roster, tokens, feed, sdk }, host);
+  const urls = { tokens: data.presenceTokens, beacon: data.presenceBeacon };
+  const made = new connection.Page(urls, { roster, tokens, feed, sdk }, host);
   if (given) made.useConnection(given);
+  // A page that the browser keeps may come back as it is.
+  addEventListener("pagehide", ({ persisted }) => persisted || made.leave());
   return made;
 }
 

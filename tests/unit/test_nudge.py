@@ -1,0 +1,314 @@
+"""Nudges: who is worth one, in which slot, and what a broker that fails may do (nothing)."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from presence import broker, nudge
+from presence.nudge import WAITING, WORTH, Nudge, Nudger, page_left, page_served
+from presence.roster import Member, Snapshot
+from tests.unit.fakes import ROOM, Clock
+
+TWO = {"every": 2.0, "after": 1.5}
+
+
+class FakeBroker:
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.sent: list[tuple[str, float]] = []
+        """Channel and the moment of its poll."""
+        self.fails: Exception | None = None
+        self.closed = 0
+
+    def send(self, channel: str, *, countdown: float, worth: float) -> None:
+        assert worth == WORTH
+        if self.fails:
+            raise self.fails
+        self.sent.append((channel, self.clock.now + countdown))
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+class Cluster:
+    """Any number of web processes before one store and one broker; nothing runs by itself."""
+
+    def __init__(self) -> None:
+        self.clock = Clock(1000.0)
+        self.broker = FakeBroker(self.clock)
+        self.claims: list[Nudge] = []
+        self.started: list[Callable[[], None]] = []
+
+    def claim(self, one: Nudge) -> bool:
+        self.claims.append(one)
+        return self.claims.count(one) == 1
+
+    def process(self) -> Nudger:
+        return Nudger(
+            self.claim, self.broker, clock=self.clock, start=self.started.append, linger=0
+        )
+
+    def work(self) -> None:
+        while self.started:
+            self.started.pop(0)()
+
+
+@pytest.fixture
+def cluster() -> Cluster:
+    return Cluster()
+
+
+# Slots
+
+
+@pytest.mark.parametrize(
+    ("now", "every", "after", "at"),
+    [
+        (1000.0, 2.0, 1.5, 1002.0),
+        (1000.4, 2.0, 1.5, 1002.0),
+        (1000.5, 2.0, 1.5, 1004.0),
+        (1001.9, 2.0, 1.5, 1004.0),
+        (1000.0, 2.0, 0.5, 1002.0),
+        (1001.6, 2.0, 0.5, 1004.0),
+        (1000.0, 0.5, 1.5, 1002.0),
+        (1000.0, 30.0, 1.5, 1020.0),
+    ],
+)
+def test_the_poll_is_at_the_first_multiple_after_that(
+    cluster: Cluster, now: float, every: float, after: float, at: float
+):
+    cluster.clock.now = now
+    cluster.process().ask(ROOM, every=every, after=after)
+    cluster.work()
+    ((channel, moment),) = cluster.broker.sent
+    assert (channel, moment) == (ROOM, pytest.approx(at))
+    assert after <= moment - now <= after + every
+
+
+def test_a_crowd_of_a_second_costs_two_polls_that_cover_everyone(cluster: Cluster):
+    processes = [cluster.process() for _ in range(4)]
+    moments = []
+    for n in range(10_000):
+        cluster.clock.now = 1000.0 + n / 10_000
+        moments.append(cluster.clock.now)
+        processes[n % 4].ask(ROOM, **TWO)
+        if n % 100 == 0:
+            cluster.work()
+    cluster.work()
+    polls = [moment for _, moment in cluster.broker.sent]
+    assert polls == [pytest.approx(1002.0), pytest.approx(1004.0)]
+    assert len(cluster.claims) <= 2 * len(processes)
+    for served in moments:
+        assert any(1.5 <= poll - served <= 3.5 + 1e-6 for poll in polls)
+
+
+def test_each_channel_has_slots_of_its_own(cluster: Cluster):
+    process = cluster.process()
+    for channel in ("presence:a", "presence:b", "presence:a"):
+        process.ask(channel, **TWO)
+    cluster.work()
+    assert [channel for channel, _ in cluster.broker.sent] == ["presence:a", "presence:b"]
+
+
+def test_arrivals_and_departures_share_the_slots(cluster: Cluster):
+    process = cluster.process()
+    process.ask(ROOM, every=2.0, after=1.5)
+    process.ask(ROOM, every=2.0, after=0.5)
+    cluster.work()
+    assert len(cluster.broker.sent) == 1
+
+
+# What a broker can do
+
+
+def test_one_thread_asks_for_all_that_waits_and_ends(cluster: Cluster):
+    process = cluster.process()
+    for n in range(10):
+        process.ask(f"presence:{n}", **TWO)
+    assert len(cluster.started) == 1
+    cluster.work()
+    assert (len(cluster.broker.sent), cluster.broker.closed) == (10, 1)
+    process.ask("presence:more", **TWO)
+    assert len(cluster.started) == 1
+    cluster.work()
+    assert len(cluster.broker.sent) == 11
+
+
+def test_an_outage_is_logged_once_and_the_next_one_again(
+    cluster: Cluster, caplog: pytest.LogCaptureFixture
+):
+    process = cluster.process()
+
+    def pages(count: int) -> int:
+        for _ in range(count):
+            cluster.clock.advance(2)
+            process.ask(ROOM, **TWO)
+            cluster.work()
+        found = len(caplog.records)
+        caplog.clear()
+        return found
+
+    assert pages(1) == 0
+    cluster.broker.fails = OSError("no broker")
+    assert pages(5) == 1
+    cluster.broker.fails = None
+    assert pages(2) == 0
+    assert len(cluster.broker.sent) == 3
+    cluster.broker.fails = RuntimeError("something else")
+    assert pages(5) == 1
+
+
+def test_a_store_that_is_down_is_like_a_broker_that_is(
+    cluster: Cluster, caplog: pytest.LogCaptureFixture
+):
+    def claim(_: Nudge) -> bool:
+        raise OSError("no store")
+
+    process = Nudger(
+        claim, cluster.broker, clock=cluster.clock, start=cluster.started.append, linger=0
+    )
+    process.ask(ROOM, **TWO)
+    cluster.work()
+    assert cluster.broker.sent == []
+    (record,) = caplog.records
+    assert (record.levelno, record.exc_info is not None) == (logging.ERROR, True)
+
+
+def test_no_thread_can_be_started(cluster: Cluster, caplog: pytest.LogCaptureFixture):
+    def start(_: Callable[[], None]) -> None:
+        raise RuntimeError("can't start new thread")
+
+    process = Nudger(cluster.claim, cluster.broker, clock=cluster.clock, start=start, linger=0)
+    process.ask(ROOM, **TWO)
+    process.ask("presence:b", **TWO)
+    assert len(caplog.records) == 1
+    process._start = cluster.started.append
+    process.ask("presence:c", **TWO)
+    cluster.work()
+    assert [channel for channel, _ in cluster.broker.sent] == [ROOM, "presence:b", "presence:c"]
+
+
+def test_what_waited_too_long_is_dropped(cluster: Cluster):
+    process = cluster.process()
+    process.ask(ROOM, **TWO)
+    cluster.clock.advance(2 + WORTH + 0.1)
+    process.ask("presence:b", **TWO)
+    cluster.work()
+    assert [channel for channel, _ in cluster.broker.sent] == ["presence:b"]
+
+
+def test_what_is_late_is_asked_for_at_once(cluster: Cluster):
+    cluster.process().ask(ROOM, **TWO)
+    cluster.clock.advance(10)
+    cluster.work()
+    assert cluster.broker.sent == [(ROOM, cluster.clock.now)]
+
+
+def test_no_more_than_so_many_wait(cluster: Cluster):
+    process = cluster.process()
+    for n in range(WAITING + 50):
+        process.ask(f"presence:{n}", **TWO)
+    cluster.work()
+    assert len(cluster.broker.sent) == WAITING
+    cluster.clock.advance(2)
+    for n in range(WAITING):
+        process.ask(f"presence:{n}", **TWO)
+    cluster.work()
+    assert len(cluster.broker.sent) == 2 * WAITING
+    assert len(process._taken) <= WAITING
+
+
+def test_a_broker_that_hangs_holds_nobody_up(cluster: Cluster):
+    hanging, released = threading.Event(), threading.Event()
+
+    class Hanging(FakeBroker):
+        def send(self, channel: str, *, countdown: float, worth: float) -> None:
+            hanging.set()
+            assert released.wait(30)
+            super().send(channel, countdown=countdown, worth=worth)
+
+    cluster.broker = Hanging(cluster.clock)
+    process = Nudger(cluster.claim, cluster.broker, clock=cluster.clock, linger=0)
+    process.ask(ROOM, **TWO)
+    assert hanging.wait(30)
+    for n in range(2 * WAITING):
+        process.ask(f"presence:{n}", **TWO)
+    assert cluster.broker.sent == []
+    released.set()
+
+
+# Whom it is asked for
+
+
+@pytest.fixture
+def asked(settings: Any, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, float, float]]:
+    """(channel, every, after) of each nudge."""
+    found: list[tuple[str, float, float]] = []
+
+    class Noting:
+        def ask(self, channel: str, *, every: float, after: float) -> None:
+            found.append((channel, every, after))
+
+    monkeypatch.setattr(nudge, "_nudger", lambda app: Noting())
+    settings.PRESENCE_NUDGE = 2.0
+    return found
+
+
+HERE = Snapshot("e", 1, [Member("1", "Ada")], total=1)
+COUNTED = Snapshot("e", 1, [], listed=False, total=500)
+
+
+def test_who_is_not_in_the_roster_is_to_be_seen(asked: list[Any]):
+    page_served(ROOM, "2", HERE)
+    page_served(ROOM, "2", Snapshot())
+    assert asked == [(ROOM, 2.0, 1.5)] * 2
+
+
+def test_who_is_in_the_roster_is_to_be_seen_leaving(asked: list[Any]):
+    page_left(ROOM, "1", HERE)
+    assert asked == [(ROOM, 2.0, 0.5)]
+
+
+@pytest.mark.parametrize(
+    ("asks", "user", "shown"),
+    [
+        (page_served, "1", HERE),
+        (page_served, "", HERE),
+        (page_served, "2", COUNTED),
+        (page_left, "2", HERE),
+        (page_left, "", HERE),
+        (page_left, "1", COUNTED),
+    ],
+)
+def test_of_whom_nothing_new_would_be_seen(
+    asks: Callable[..., None], user: str, shown: Snapshot, asked: list[Any]
+):
+    asks(ROOM, user, shown)
+    assert asked == []
+
+
+def test_zero_is_off(asked: list[Any], settings: Any):
+    settings.PRESENCE_NUDGE = 0
+    page_served(ROOM, "2", HERE)
+    page_left(ROOM, "1", HERE)
+    assert asked == []
+
+
+def test_a_site_without_celery_asks_nobody(asked: list[Any], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(broker, "_app", None)
+    monkeypatch.setattr(broker.schedule, "celery_installed", lambda: False)
+    page_served(ROOM, "2", HERE)
+    assert asked == []
+
+
+def test_the_project_s_application_is_known_in_every_thread():
+    found: list[Any] = []
+    thread = threading.Thread(target=lambda: found.append(broker.project_app()))
+    thread.start()
+    thread.join()
+    assert [app.main for app in found] == ["project"]
