@@ -1,6 +1,7 @@
 # make demo   the site on http://127.0.0.1:8000 (PORT=8010 moves it, LOGS=1 shows all its logs)
 # make test   every test
 # make lint   style, types, import directions
+# make bench  a tick against bare requests, as ratios (BENCH=quick only shows that it works)
 # make setup  what the others call first; does nothing when nothing changed
 
 PYTHON ?= python3
@@ -15,7 +16,7 @@ FALLBACKS := $(if $(shell command -v redis-server 2>&1),,--group redis) \
 # Last, so that a Node of the system comes before the one a Python package may have brought.
 export PATH := $(PATH):$(CURDIR)/$(BIN)
 
-.PHONY: setup demo test lint
+.PHONY: setup demo test lint bench
 
 setup: $(INSTALLED) $(SDK)
 
@@ -44,3 +45,6 @@ lint: setup
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+bench: setup
+	@$(BIN)/python -m bench $(if $(filter quick,$(BENCH)),--quick,--write)

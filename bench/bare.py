@@ -34,7 +34,9 @@ class Bare:
         """Two in flight."""
         with ThreadPoolExecutor(2) as pool:
             halves = (batches[::2], batches[1::2])
-            for done in [pool.submit(self._send, *one) for one in zip(self._sessions, halves)]:
+            for done in [
+                pool.submit(self._send, *one) for one in zip(self._sessions, halves, strict=True)
+            ]:
                 done.result()
 
     publish = read
@@ -73,8 +75,9 @@ class Original:
         for channel in channels:
             shown = self._cent.presence(cent.PresenceRequest(channel=channel)).presence
             members = [
-                {"id": one.user, "name": one.conn_info["name"], "info": one.conn_info["info"]}
+                {"id": one.user, "name": info["name"], "info": info["info"]}
                 for one in shown.values()
+                if (info := one.conn_info)
             ]
             self._redis.set(f"original:{channel}", json.dumps(members))
             self._cent.publish(cent.PublishRequest(channel=channel, data={"users": members}))

@@ -27,6 +27,7 @@ QUIET = 0.15
 """Seconds without a byte after which a crowd has got everything that was sent to it."""
 
 PINGS = (b"\x02{}", b"\n{}")  # in a frame of its own, or after other messages
+PING_SIZE = 4
 PONG = b"\x81\x82\0\0\0\0{}"
 CLOSE = b"\x88\x82\0\0\0\0\x03\xe8"
 
@@ -54,7 +55,7 @@ class Crowd:
 
     def disconnect(self, users: list[str]) -> None:
         """Close the connections of the users."""
-        self._ask("disconnect", dict.fromkeys(users, [""]))
+        self._ask("disconnect", {user: [] for user in users})
         for user in users:
             del self.users[user]
 
@@ -105,7 +106,8 @@ class _Connection(asyncio.BufferedProtocol):
         return self.buffer
 
     def buffer_updated(self, count: int) -> None:
-        _Connection.received_at = time.monotonic()
+        if count > PING_SIZE:
+            _Connection.received_at = time.monotonic()
         data = self._tail + bytes(self.buffer[:count])
         if self.connected.done():
             self._tail = data[-2:]
@@ -131,7 +133,9 @@ class _Connections:
     """The child's side. Every command answers with the number of open connections."""
 
     def __init__(self, url: str, secret: str) -> None:
-        self._address, self._secret = urlsplit(url), secret
+        address = urlsplit(url)
+        self._host, self._port = address.hostname or "127.0.0.1", address.port or 80
+        self._path, self._secret = address.path, secret
         self._gate = asyncio.Semaphore(AT_ONCE)
         self._open: dict[str, _Connection] = {}
 
@@ -158,9 +162,7 @@ class _Connections:
         loop = asyncio.get_running_loop()
         async with self._gate:
             _, connection = await loop.create_connection(
-                lambda: _Connection(self._address.path, token),
-                self._address.hostname,
-                self._address.port,
+                lambda: _Connection(self._path, token), self._host, self._port
             )
             await connection.connected
         self._open[user] = connection

@@ -9,9 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
-import msgspec
 import redis
 
 from bench.crowd import Crowd
@@ -23,6 +22,11 @@ from presence.report import Report
 from presence.roster import Position
 from presence.sync import Options, Sync
 from tests import servers
+
+T = TypeVar("T")
+
+ALWAYS = 0.001
+"""Seconds between ticks: they are not reported for coming too often."""
 
 PATIENCE = 60.0
 """Seconds for one answer, and for Centrifugo to show a crowd whole."""
@@ -50,7 +54,6 @@ class Site:
     redis_url: str
     api_url: str
     crowd: Crowd
-    pid: int
 
     def sync(self, gateway: Gateway, patterns: Sequence[str]) -> Sync:
         """A sync that believes a leave at once, so that joins and leaves come in one tick."""
@@ -81,8 +84,7 @@ def running(*, processes: int = 1) -> Iterator[Site]:
         centrifugo = stack.enter_context(servers.centrifugo_server(directory))
         crowd = Crowd(centrifugo.ws_url, servers.TOKEN_SECRET, processes=processes)
         stack.callback(crowd.close)
-        assert centrifugo.server.process is not None
-        yield Site(url, centrifugo.api_url, crowd, centrifugo.server.process.pid)
+        yield Site(url, centrifugo.api_url, crowd)
 
 
 def make_sync(redis_url: str, gateway: Gateway, patterns: Sequence[str]) -> Sync:
@@ -94,19 +96,20 @@ def make_sync(redis_url: str, gateway: Gateway, patterns: Sequence[str]) -> Sync
 
 def tick(sync: Sync) -> Report:
     """One tick that went well. Raises RuntimeError for any other."""
-    report = sync.tick()
+    report = sync.tick(every=ALWAYS)
     if report.errors or report.refused:
         raise RuntimeError(f"a tick went wrong: {report.failures}")
     return report
 
 
-def seconds(work: Callable[[], Any]) -> float:
-    """How long `work` takes."""
+def timed(work: Callable[[], T]) -> tuple[float, T]:
+    """The seconds that `work` takes, and what it returns."""
     gc.collect()
     started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
+    done = work()
+    return time.perf_counter() - started, done
 
 
-def as_json(what: Any) -> bytes:
-    return msgspec.json.format(msgspec.json.encode(what))
+def seconds(work: Callable[[], object]) -> float:
+    """The seconds that `work` takes."""
+    return timed(work)[0]

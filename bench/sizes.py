@@ -14,7 +14,42 @@ class Sizes:
     per_connection: int = 100
     rounds: int = 9
     original_rounds: int = 3
+    million: int = 10_000
+    """Connections of the large case; with `per_connection` each, a million entries."""
+    few: int = 10
+    """Members of each channel where time is held against the number of channels."""
+    growth: tuple[int, ...] = (10, 100, 1000, 2000, 4000, 8000, 10_000)
+    replayed: tuple[int, ...] = (25_000, 50_000, 100_000)
+    growth_rounds: int = 5
+    linear_from: int = 1000
+    listed: tuple[int, ...] = (100, 1000, 5000)
+    workers: tuple[int, ...] = (1, 2, 4)
 
 
 FULL = Sizes()
-QUICK = Sizes(channels=20, members=20, per_connection=10, rounds=2, original_rounds=1)
+SMALL = Sizes(
+    channels=100,
+    members=20,
+    per_connection=50,
+    rounds=3,
+    million=200,
+    growth=(10, 100, 200),
+    growth_rounds=3,
+    linear_from=100,
+)
+"""For the devserver."""
+
+QUICK = Sizes(
+    channels=20,
+    members=20,
+    per_connection=10,
+    rounds=2,
+    original_rounds=1,
+    million=40,
+    growth=(10, 20, 40),
+    replayed=(100, 200),
+    growth_rounds=2,
+    linear_from=20,
+    listed=(100,),
+    workers=(1, 2),
+)

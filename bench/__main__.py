@@ -1,0 +1,115 @@
+"""`make bench`: every case in one run, as ratios; fails only where no noise explains a figure."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from bench import large, plot, published, table, thousand
+from bench.bounds import BOUNDS, figures
+from bench.sizes import FULL, QUICK, SMALL
+from project import parts
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "bench" / "results.json"
+PLOT = ROOT / "docs" / "growth.svg"
+PACKAGES = ("cent", "requests", "redis", "hiredis", "msgspec", "celery", "django")
+
+
+def main() -> int:
+    """Run, print, and with --write leave results.json and the plot. The exit code."""
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="sizes that only show that it works")
+    parser.add_argument("--write", action="store_true", help="write results.json and the plot")
+    chosen = parser.parse_args()
+    real = parts.centrifugo_binary() is not None
+    sizes = QUICK if chosen.quick else FULL if real else SMALL
+    _allow_files(2 * sizes.million + 200)
+    setting = _setting()
+    print(table.heading(setting), flush=True)
+    started = time.monotonic()
+    results: dict[str, Any] = {}
+    results["thousand"] = thousand.run(sizes)
+    print(table.thousand(results["thousand"], sizes), flush=True)
+    results |= large.run(sizes)
+    results["published"] = published.run(sizes.listed)
+    print(table.large(results), flush=True)
+    found = figures(results, linear_from=sizes.linear_from)
+    verdicts = {name: BOUNDS[name].judge(value) for name, value in found.items()}
+    judged = sizes is FULL
+    print(table.figures(found, verdicts if judged else {}), flush=True)
+    setting |= {"load_after": os.getloadavg()[0], "seconds": round(time.monotonic() - started)}
+    if chosen.write:
+        _write(RESULTS, _rounded({"setting": setting, "figures": found, **results}))
+        PLOT.write_text(growth_plot(results["growth"]))
+    return int(judged and "FAILED" in verdicts.values())
+
+
+def growth_plot(growth: dict[str, dict[str, dict[int, float]]]) -> str:
+    """The SVG of how a tick's time grows."""
+    names = {
+        "channels": "channels of 10 members",
+        "members": "members in one channel",
+        "replayed": "members in one, replayed",
+    }
+    kinds = {"steady": "unchanged", "first": "all new"}
+    lines = {
+        f"{names[what]}: {kinds[kind]}": {float(size): spent for size, spent in line.items()}
+        for what, by_kind in growth.items()
+        for kind, line in by_kind.items()
+    }
+    return plot.draw("Seconds of one tick", "channels, or members", "seconds", lines)
+
+
+def _setting() -> dict[str, Any]:
+    """What the figures hold for: no names, no paths."""
+    return {
+        "centrifugo": _centrifugo(),
+        "redis": _said(parts.redis_server(), "--version").split("v=")[-1].split()[0],
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in PACKAGES},
+        "cores": os.cpu_count(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "load_before": os.getloadavg()[0],
+    }
+
+
+def _centrifugo() -> str:
+    binary = parts.centrifugo_binary()
+    return _said(binary, "version").strip() if binary else "the devserver of this project"
+
+
+def _said(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def _allow_files(number: int) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < number:
+        sys.exit(f"{number} open files are needed, {hard} allowed: raise the limit (ulimit -n)")
+    if soft < number:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (number, hard))
+
+
+def _write(path: Path, results: dict[str, Any]) -> None:
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(results)) + b"\n")
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _rounded(one) for key, one in value.items()}
+    return round(value, 4) if isinstance(value, float) else value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,56 @@
+"""What each figure must reach, and how far off it fails a run."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+
+class Bound(NamedTuple):
+    """`must`: what is promised. `fails`: what no noise explains. Both upper limits, unless a
+    figure shall be large (`at_least`)."""
+
+    must: float
+    fails: float
+    at_least: bool = False
+
+    def judge(self, value: float) -> str:
+        """How the table puts it: "ok", "MISSED" or "FAILED"."""
+        if self._within(value, self.must):
+            return "ok"
+        return "MISSED" if self._within(value, self.fails) else "FAILED"
+
+    def _within(self, value: float, limit: float) -> bool:
+        return value >= limit if self.at_least else value <= limit
+
+
+BOUNDS = {
+    "tick_steady / raw_read": Bound(1.1, 3.0),
+    "tick_churn5 / (raw_read + raw_publish)": Bound(2.0, 5.0),
+    "original_loop / tick_steady": Bound(20.0, 8.0, at_least=True),
+    "tick_million / raw_read": Bound(2.0, 5.0),
+    "tick_million, worker's memory (MB)": Bound(400.0, 500.0),
+    "time for twice the channels": Bound(2.2, 3.5),
+    "time for twice the members": Bound(2.2, 3.5),
+}
+
+
+def figures(results: dict[str, Any], *, linear_from: int) -> dict[str, float]:
+    """The figures of a run that have a bound, by its name; growth is the worst of all steps."""
+    thousand, million, growth = results["thousand"], results["million"], results["growth"]
+    found = {name: ratio for name, ratio in thousand["ratios"].items() if name in BOUNDS}
+    return found | {
+        "tick_million / raw_read": million["ratio"],
+        "tick_million, worker's memory (MB)": max(million["first_mb"], million["steady_mb"]),
+        "time for twice the channels": _worst(growth["channels"], linear_from),
+        "time for twice the members": _worst(growth["members"], linear_from),
+    }
+
+
+def _worst(lines: dict[str, dict[int, float]], start: int) -> float:
+    """The largest factor between a size and twice that size, of all lines."""
+    return max(
+        line[2 * size] / spent
+        for line in lines.values()
+        for size, spent in line.items()
+        if size >= start and 2 * size in line
+    )

@@ -1,0 +1,126 @@
+"""A million presence entries, and how time grows with channels and with members.
+
+One crowd serves all three: each connection is in some channels of the large case, in some of the
+many small channels, and in every growing room that is larger than its number.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from statistics import median
+
+from bench import bare
+from bench.replay import replaying
+from bench.site import Site, running, seconds
+from bench.sizes import Sizes
+from bench.worker import Worker
+
+Growth = dict[str, dict[int, float]]
+"""Seconds by size, for each kind of tick."""
+
+LARGE = "presence:large:{}"
+TIER = "presence:tier{}:{}"
+ROOM = "presence:room:{}"
+
+
+def run(sizes: Sizes) -> dict[str, object]:
+    """Results of the three cases; times in seconds, medians."""
+    with running(processes=2) as site:
+        entries = _fill(site, sizes)
+        site.settle(entries)
+        replayed, memory = _replayed(site, sizes)
+        return {
+            "million": _million(site, sizes),
+            "one_room_mb": memory,
+            "growth": {
+                "replayed": replayed,
+                "channels": _growth(site, sizes, {n: _tiers(sizes, n) for n in sizes.growth}),
+                "members": _growth(site, sizes, {n: [ROOM.format(n)] for n in sizes.growth}),
+            },
+        }
+
+
+def _fill(site: Site, sizes: Sizes) -> int:
+    """Connect everybody; the number of entries that makes."""
+    users: dict[str, list[str]] = {f"u{n}": [] for n in range(sizes.million)}
+    everybody = list(users)
+    large = [LARGE.format(n) for n in range(sizes.channels)]
+    small = [TIER.format(_tier(sizes, n), n) for n in range(sizes.growth[-1])]
+    groups = sizes.channels // sizes.per_connection
+    for number, user in enumerate(everybody):
+        at = number % groups * sizes.per_connection
+        users[user] += large[at : at + sizes.per_connection]
+        users[user] += [ROOM.format(size) for size in sizes.growth if number < size]
+    for number in range(len(small) * sizes.few):
+        users[everybody[number % len(everybody)]].append(small[number // sizes.few])
+    site.crowd.connect(users)
+    return sum(map(len, users.values()))
+
+
+def _tier(sizes: Sizes, number: int) -> int:
+    """The smallest size of which the channel of that number is part."""
+    return next(size for size in sizes.growth if number < size)
+
+
+def _tiers(sizes: Sizes, size: int) -> list[str]:
+    return [TIER.format(tier, "*") for tier in sizes.growth if tier <= size]
+
+
+def _million(site: Site, sizes: Sizes) -> dict[str, object]:
+    """Steady ticks against raw reads, and the memory of workers that did nothing else."""
+    patterns = [LARGE.format("*")]
+    reads = bare.reads([LARGE.format(n) for n in range(sizes.channels)])
+    client = bare.Bare(site.api_url)
+    with Worker(site.api_url, site.redis_url, patterns) as worker:
+        first = worker.tick()
+    site.crowd.settle()
+    raw, steady = [], []
+    with Worker(site.api_url, site.redis_url, patterns) as worker:
+        for _ in range(sizes.growth_rounds):
+            raw.append(seconds(lambda: client.read(reads)))
+            steady.append(worker.tick())
+    return {
+        "entries": steady[-1].members,
+        "raw_read": median(raw),
+        "tick_steady": median(done.seconds for done in steady),
+        "ratio": median(done.seconds / read for done, read in zip(steady, raw, strict=True)),
+        "steady_mb": steady[-1].memory,
+        "tick_first": first.seconds,
+        "first_mb": first.memory,
+    }
+
+
+def _growth(site: Site, sizes: Sizes, cases: dict[int, list[str]]) -> Growth:
+    """For each size, a tick where everybody is new and a tick where nothing changed."""
+    spent: dict[str, dict[int, list[float]]] = {"steady": {}, "first": {}}
+    with ExitStack() as stack:
+        workers = {
+            size: stack.enter_context(Worker(site.api_url, site.redis_url, patterns))
+            for size, patterns in cases.items()
+        }
+        for _ in range(sizes.growth_rounds):
+            for size, worker in workers.items():
+                site.forget()
+                spent["first"].setdefault(size, []).append(worker.tick().seconds)
+                site.crowd.settle()
+                spent["steady"].setdefault(size, []).append(worker.tick().seconds)
+    return _medians(spent)
+
+
+def _replayed(site: Site, sizes: Sizes) -> tuple[Growth, dict[int, float]]:
+    """The same of one room that is larger than a crowd can be, and the memory it takes (MB)."""
+    spent: dict[str, dict[int, list[float]]] = {"steady": {}, "first": {}}
+    memory = {}
+    for size in sizes.replayed:
+        with replaying(size) as url, Worker(url, site.redis_url, ["presence:*"]) as worker:
+            for _ in range(sizes.growth_rounds):
+                site.forget()
+                spent["first"].setdefault(size, []).append(worker.tick().seconds)
+                done = worker.tick()
+                spent["steady"].setdefault(size, []).append(done.seconds)
+            memory[size] = done.memory
+    return _medians(spent), memory
+
+
+def _medians(spent: dict[str, dict[int, list[float]]]) -> Growth:
+    return {kind: {size: median(s) for size, s in line.items()} for kind, line in spent.items()}

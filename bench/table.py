@@ -1,0 +1,67 @@
+"""The results, for people."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bench.bounds import BOUNDS
+from bench.sizes import Sizes
+
+
+def heading(setting: dict[str, Any]) -> str:
+    """What is measured on what."""
+    return (
+        f"{setting['centrifugo']}, Redis {setting['redis']}, Python {setting['python']}, "
+        f"{setting['cores']} cores, load {setting['load_before']:.1f}\n"
+    )
+
+
+def thousand(results: dict[str, Any], sizes: Sizes) -> str:
+    rows = [[name, f"{spent:.3f} s"] for name, spent in results["seconds"].items()]
+    title = f"{sizes.channels} channels of {sizes.members} members (medians)"
+    return _table([title, ""], rows)
+
+
+def large(results: dict[str, Any]) -> str:
+    """The million, the growth, and what is published."""
+    million = results["million"]
+    rows = [
+        [name, f"{million[name]:.3f} s"] for name in ("raw_read", "tick_steady", "tick_first")
+    ] + [[name, f"{million[name]:.0f} MB"] for name in ("steady_mb", "first_mb")]
+    tables = [_table([f"{million['entries']} entries", ""], rows)]
+    for what, lines in results["growth"].items():
+        rows = [
+            [f"{size}", f"{lines['steady'][size]:.4f} s", f"{lines['first'][size]:.4f} s"]
+            for size in lines["steady"]
+        ]
+        tables.append(_table([what, "nothing changed", "everybody new"], rows))
+    rows = [
+        [f"{size}", *(f"{sent[name]}" for name in ("full_list", "diff", "counted"))]
+        for size, sent in results["published"].items()
+    ]
+    titles = ["bytes for 20 changes, members", "full list", "diff", "counted room"]
+    return "\n".join([*tables, _table(titles, rows)])
+
+
+def figures(found: dict[str, float], verdicts: dict[str, str]) -> str:
+    """The figures that have a bound; without verdicts they are not judged."""
+    rows = []
+    for name, value in found.items():
+        bound = BOUNDS[name]
+        sign = "≥" if bound.at_least else "≤"
+        verdict = verdicts.get(name, "not judged at this size")
+        rows.append([name, f"{value:.2f}", f"{sign} {bound.must:g}", verdict])
+    return _table(["figure", "measured", "must reach", ""], rows)
+
+
+def _table(titles: list[str], rows: list[list[str]]) -> str:
+    columns = list(zip(titles, *rows, strict=True))
+    widths = [max(map(len, column)) for column in columns]
+    lines = [
+        "  ".join(
+            cell.ljust(width) if number == 0 else cell.rjust(width)
+            for number, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in (titles, ["-" * width for width in widths], *rows)
+    ]
+    return "\n".join(lines) + "\n"
