@@ -23,6 +23,7 @@ from presence.conf import conf
 from presence.exceptions import InvalidChannel, InvalidGrant, InvalidMessage, StoreError
 from presence.naming import feed_of
 from presence.nudge import page_left
+from presence.registry import touch
 from presence.snapshots import read_snapshot, read_snapshots
 from presence.tokens import Grant, Issuer, make_grant, read_grant
 from presence.visitors import Visitor, describe, visitor_of
@@ -105,6 +106,7 @@ def tokens(request: HttpRequest) -> dict[str, Any]:
     """
     visitor, now = visitor_of(request), time.time()
     granted, refused = _granted(request, visitor, now)
+    touch(granted)
     info = describe(visitor, conf.PRESENCE_USER_INFO, now=now)
     issuer = Issuer(
         secret=_secret(),

@@ -20,6 +20,7 @@ from presence.conf import conf
 from presence.drawing import DrawnMember, draw
 from presence.naming import feed_of, validate_channel
 from presence.nudge import page_served
+from presence.registry import touch
 from presence.roster import Position, Snapshot
 from presence.snapshots import read_snapshot
 from presence.tokens import make_grant
@@ -88,6 +89,7 @@ def widget_for(named: object, request: HttpRequest | None) -> Widget:
     live = bool(tokens_url)
     shown_as, user_id = (visitor.shown_as, visitor.id) if visitor else ("", "")
     if live and not _store_is_down(request):
+        touch([channel])
         page_served(channel, user_id, found)
     return Widget(
         channel=channel,

@@ -185,3 +185,42 @@ def test_a_beacon_while_the_store_is_down(
     assert send(as_ada, grant(ada)).status_code == 204
     assert left == []
     assert [record.name for record in caplog.records] == ["presence.views"]
+
+
+# What is registered
+
+
+@pytest.fixture
+def registered(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    found: list[str] = []
+    monkeypatch.setattr(MemoryStore, "register", lambda self, channels: found.extend(channels))
+    return found
+
+
+@pytest.mark.parametrize(("discovery", "times"), [("registry", 1), ("channels", 0)])
+def test_pages_and_tokens_register_their_channels(
+    discovery: str, times: int, as_ada: Client, ada: User, registered: list[str], settings: Any
+):
+    settings.PRESENCE_DISCOVERY = discovery
+    settings.PRESENCE_NUDGE = 0
+    page(ada)
+    assert registered == times * [ROOM]
+    grants = {"grants": [grant(ada, "presence:a"), grant(None, "presence:b")]}
+    assert as_ada.post("/presence/tokens/", grants, "application/json").status_code == 200
+    assert registered == times * [ROOM, "presence:a"]
+
+
+def test_a_registry_that_is_down_breaks_nothing(
+    as_ada: Client,
+    ada: User,
+    settings: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+):
+    settings.PRESENCE_DISCOVERY = "registry"
+    settings.PRESENCE_NUDGE = 0
+    monkeypatch.setattr(MemoryStore, "register", unreadable)
+    assert "data-presence-grant" in page(ada)
+    grants = {"grants": [grant(ada)]}
+    assert as_ada.post("/presence/tokens/", grants, "application/json").status_code == 200
+    assert [record.name for record in caplog.records] == 2 * ["presence.registry"]
