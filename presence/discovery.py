@@ -73,10 +73,10 @@ class Surveyor:
         for start in range(0, len(names), CHUNK):
             some = names[start : start + CHUNK]
             loaded = self._store.load(some)
-            occupied = [channel for channel in some if loaded.states[channel].occupied]
-            yield from occupied
+            yield from (channel for channel in some if loaded.states[channel].occupied)
             old = loaded.now - self._sweep_after
-            self._sweep({c: quiet[c] for c in {*some}.difference(occupied) if quiet[c] < old})
+            empty = (channel for channel in some if not loaded.states[channel].occupied)
+            self._sweep({channel: quiet[channel] for channel in empty if quiet[channel] < old})
 
     def _sweep(self, empty: Mapping[str, float]) -> None:
         for channel in self._store.sweep(empty):

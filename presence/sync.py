@@ -169,12 +169,11 @@ class Sync:
         self, shard: Shard, report: Report, ends: float, progress: Progress | None = None
     ) -> None:
         """Take the channels through the steps, in batches, until the time `ends`."""
-        delivered = Report()
         delivery = Delivery(
             self._store,
             self._gateway,
             self._announce,
-            delivered,
+            report,
             clock=self._clock,
             executor=self._executor,
         )
@@ -200,7 +199,6 @@ class Sync:
                 done += len(polled.channels)
                 if progress:
                     progress(done, len(shard.channels))
-        report.absorb(delivered)
         if left := len(shard.channels) - done:
             report.fail(f"the tick's deadline passed: {left} channels not polled", count=left)
 

@@ -14,7 +14,9 @@ from presence.doctor import celery, centrifugo, examination, redis, ticks, webso
 from presence.doctor.findings import Finding, Findings, duration, explained, ok
 from presence.doctor.masks import masked
 from presence.exceptions import CentrifugoAnswerError, CentrifugoRefused, CommandError
+from presence.report import Report
 from presence.schedule import Entry
+from presence.statistics import Statistics, Tick
 
 
 def levels(findings: Findings) -> dict[str, str]:
@@ -22,37 +24,51 @@ def levels(findings: Findings) -> dict[str, str]:
 
 
 NOW = 1_000_000.0
-FRESH, OLD = NOW - 30, NOW - 300
+
+
+def tick(started: float = NOW - 30, **fields: Any) -> Tick:
+    report = Report(**{name: fields.pop(name) for name in ("errors", "failures") if name in fields})
+    return Tick(id="t", started=started, finished=started + 1, report=report, **fields)
+
+
+def ticked(*history: Tick, **fields: Any) -> Statistics:
+    began = history[0].started if history else None
+    shown = {"now": NOW, "began": began, "running": 0, "behind": {}, "history": list(history)}
+    return Statistics(**(shown | fields))
+
+
+TWICE = [tick(overlapping=n % 2 == 0) for n in range(10)]
 
 
 @pytest.mark.parametrize(
-    ("known", "occupied", "active", "expected"),
+    ("found", "expected"),
     [
-        ({"a": FRESH}, {"a": FRESH}, 1, {"ticks.fresh": "ok"}),
-        ({"a": FRESH, "b": OLD}, {"a": FRESH}, 1, {"ticks.fresh": "ok"}),
+        (ticked(), {"ticks.fresh": "problem"}),
+        (ticked(tick()), {"ticks.fresh": "ok"}),
+        (ticked(tick(NOW - 300)), {"ticks.fresh": "problem"}),
+        (ticked(tick(NOW - 120), began=NOW - 60, running=1), {"ticks.fresh": "ok"}),
+        (ticked(tick(), behind={"a": NOW - 60}), {"ticks.fresh": "ok"}),
         (
-            {"a": FRESH, "b": OLD},
-            {"a": FRESH, "b": OLD},
-            1,
+            ticked(tick(), behind={"a": NOW - 300}),
             {"ticks.fresh": "ok", "ticks.complete": "warning"},
         ),
-        ({"a": OLD}, {"a": OLD}, 0, {"ticks.fresh": "problem"}),
-        ({"a": OLD}, {}, 0, {"ticks.fresh": "skipped"}),
-        ({"a": OLD}, {}, 1, {"ticks.fresh": "warning"}),
-        ({}, {}, 0, {"ticks.fresh": "skipped"}),
-        ({}, {}, 1, {"ticks.fresh": "problem"}),
+        (ticked(tick(errors=2, failures=["x"])), {"ticks.fresh": "ok", "ticks.errors": "warning"}),
+        (ticked(tick(), tick(errors=2)), {"ticks.fresh": "ok"}),
+        (ticked(tick(), tick(missing=1)), {"ticks.fresh": "ok", "ticks.shards": "warning"}),
+        (ticked(*[tick()] * 10, tick(missing=1)), {"ticks.fresh": "ok"}),
+        (ticked(*TWICE), {"ticks.fresh": "ok", "ticks.twice": "warning"}),
+        (ticked(tick(), tick(overlapping=True)), {"ticks.fresh": "ok"}),
     ],
 )
-def test_the_age_of_the_last_tick(
-    known: dict[str, float], occupied: dict[str, float], active: int, expected: dict[str, str]
-) -> None:
-    found = list(ticks.judge(known, occupied, active, now=NOW, interval=60.0))
-    assert levels(iter(found)) == expected
+def test_what_the_statistics_tell(found: Statistics, expected: dict[str, str]) -> None:
+    assert levels(ticks.judge(found, interval=60.0)) == expected
 
 
 def test_the_age_is_told() -> None:
-    (found,) = ticks.judge({"a": OLD}, {"a": OLD}, 0, now=NOW, interval=60.0)
-    assert found.text == "The last tick was 5 minutes ago, and PRESENCE_INTERVAL is 60 s"
+    (found,) = ticks.judge(ticked(tick(NOW - 300)), interval=60.0)
+    assert found.text == (
+        "The last tick was 5 minutes ago, and PRESENCE_INTERVAL is 60 s: beat or worker stopped?"
+    )
 
 
 @override_settings(PRESENCE_BACKEND="memory")

@@ -1,0 +1,107 @@
+"""Which channels a tick polls: thousands that come and go, found by Centrifugo or the registry."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+
+from tests.unit.fakes import Site
+
+LIFETIME = 3600.0
+
+
+def site(**options: Any) -> Site:
+    return Site(**({"grace": 0.0, "token_lifetime": LIFETIME} | options))
+
+
+def come(site: Site, numbers: range) -> None:
+    names = [f"presence:{n}" for n in numbers]
+    for name in names:
+        site.centrifugo.enter(name, "c", "ada", "Ada")
+    site.store.register(names)
+
+
+def go(site: Site, numbers: range) -> None:
+    for n in numbers:
+        site.centrifugo.quit(f"presence:{n}", "c")
+
+
+@pytest.mark.parametrize("discovery", ["channels", "registry"])
+def test_thousands_of_channels_come_and_go(
+    discovery: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A wave of 2,000 a tick; each channel is seen to fill, to empty, and is forgotten."""
+    here = site(discovery=discovery, token_lifetime=60.0)
+    known = []
+    with caplog.at_level(logging.INFO, "presence.sync"):
+        for turn in range(20):
+            if turn < 5:
+                come(here, range(2000 * turn, 2000 * (turn + 1)))
+            if 0 < turn < 6:
+                go(here, range(2000 * (turn - 1), 2000 * turn))
+            report = here.tick(60)
+            assert report.errors == 0
+            assert report.joins == (2000 if turn < 5 else 0)
+            assert report.leaves == (2000 if 0 < turn < 6 else 0)
+            known.append(len(here.store.known()))
+    assert max(known) == 10_000
+    assert known[-1] == 0
+    assert discovery == "channels" or here.store.registered(within=1e9) == []
+    closed = [r for r in caplog.records if "channel=closed" in r.getMessage()]
+    assert len(closed) == 10_000
+    assert here.store.load(["presence:0"]).states["presence:0"].rev == 0
+
+
+class TestTheRegistry:
+    def test_centrifugo_is_not_asked_for_channels(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        here = site(discovery="registry")
+        come(here, range(3))
+        asked: list[Any] = []
+        survey = here.centrifugo.survey
+        monkeypatch.setattr(
+            here.centrifugo,
+            "survey",
+            lambda patterns: (asked.append(patterns), survey(patterns))[1],
+        )
+        assert here.tick().joins == 3
+        assert asked == [[]]
+
+    def test_what_nobody_registered_is_not_polled(self) -> None:
+        here = site(discovery="registry")
+        here.centrifugo.enter("presence:x", "c", "ada", "Ada")
+        assert here.tick().channels == 0
+
+    def test_somebody_there_keeps_a_channel_polled_without_the_registry(self) -> None:
+        here = site(discovery="registry")
+        come(here, range(1))
+        here.tick()
+        assert here.tick(3 * LIFETIME).channels == 1
+        assert here.store.registered(within=1e9) == []
+        go(here, range(1))
+        assert here.tick(60).leaves == 1
+        assert here.tick(60).channels == 0
+
+    def test_a_token_keeps_an_empty_channel_polled_until_it_is_renewed(self) -> None:
+        here = site(discovery="registry")
+        here.store.register(["presence:0"])
+        assert here.tick().channels == 1
+        assert here.tick(LIFETIME + 60).channels == 1
+        assert here.tick(60).channels == 0
+        come(here, range(1))
+        assert here.tick(60).joins == 1
+
+    def test_a_page_that_was_made_may_be_watching(self) -> None:
+        here = site(discovery="registry", patterns=("chat:*",))
+        here.store.register(["chat:lobby"])
+        here.tick()
+        assert here.snapshot("chat:lobby")["total"] == 0
+
+    def test_no_count_makes_an_answer_partial(self) -> None:
+        here = site(discovery="registry")
+        come(here, range(1))
+        here.centrifugo.counted["presence:0"] = 9
+        report = here.tick()
+        assert (report.errors, report.joins) == (0, 1)
+        assert "recount" not in here.centrifugo.calls

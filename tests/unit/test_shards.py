@@ -1,0 +1,251 @@
+"""A large tick is shared out: every channel once, and one record of it all."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import msgspec
+import pytest
+
+from presence import statistics
+from presence.centrifugo import Survey
+from presence.exceptions import CentrifugoUnreachable
+from presence.shards import Shard, batches, split
+from presence.statistics import Opened, Tick
+from tests.unit.fakes import Site
+
+INTERVAL = 60.0
+CHAT = "chat:lobby"
+
+
+class Workers:
+    """Takes shards as messages, up to `limit` of them, and runs them when told."""
+
+    def __init__(self, site: Site, limit: int = 1000) -> None:
+        self._site = site
+        self._limit = limit
+        self.asked = 0
+        self.waiting: list[bytes] = []
+
+    def hand_out(self, shard: Shard) -> bool:
+        self.asked += 1
+        if len(self.waiting) >= self._limit:
+            return False
+        self.waiting.append(msgspec.json.encode(shard))
+        return True
+
+    def run(self, count: int | None = None) -> list[Any]:
+        """What the next `count` shards (all, if None) report."""
+        taken, self.waiting = self.waiting[:count], self.waiting[count:] if count else []
+        return [self._site.sync.shard(msgspec.json.decode(raw, type=Shard)) for raw in taken]
+
+
+def full(channels: int = 50, **options: Any) -> tuple[Site, Workers]:
+    site = Site(**({"shard_size": 10, "interval": INTERVAL, "batch_size": 4} | options))
+    for n in range(channels):
+        site.centrifugo.enter(f"presence:{n:03}", "c", f"u{n}", f"User {n}")
+    return site, Workers(site)
+
+
+def history(site: Site) -> list[Tick]:
+    return statistics.read(site.store).history
+
+
+def test_every_channel_once_and_one_record() -> None:
+    site, workers = full(47)
+    here = site.sync.tick(hand_out=workers.hand_out)
+    assert (here.channels, len(workers.waiting), history(site)) == (0, 5, [])
+    site.clock.advance(3)
+    reports = workers.run()
+    assert [report.channels for report in reports] == [10, 10, 10, 10, 7]
+    assert all(len(site.diffs(f"presence:{n:03}")) == 1 for n in range(47))
+    (tick,) = history(site)
+    assert (tick.shards, tick.missing, tick.report.channels) == (5, 0, 47)
+    assert (tick.report.joins, tick.report.members, tick.report.published) == (47, 47, 47)
+    assert tick.report.seconds.total == tick.finished - tick.started == 3.0
+    assert site.centrifugo.calls.count("survey") == 1, "no shard surveys again"
+
+
+def test_it_is_logged_once_when_it_is_whole(caplog: pytest.LogCaptureFixture) -> None:
+    site, workers = full()
+    with caplog.at_level(logging.INFO, "presence.sync"):
+        site.sync.tick(hand_out=workers.hand_out)
+        assert "tick=done" not in caplog.text
+        workers.run()
+    (line,) = [r.getMessage() for r in caplog.records if "tick=done" in r.getMessage()]
+    assert "shards=5 channels=50" in line
+
+
+def test_no_more_than_a_shard_is_done_here() -> None:
+    site, workers = full(10)
+    assert site.sync.tick(hand_out=workers.hand_out).channels == 10
+    assert (workers.asked, history(site)[0].shards) == (0, 1)
+
+
+def test_without_anybody_to_hand_out_to_all_is_done_here() -> None:
+    site, _ = full(50)
+    assert site.sync.tick().channels == 50
+    assert history(site)[0].shards == 1
+
+
+def test_a_shard_that_runs_twice_counts_once() -> None:
+    site, workers = full()
+    site.sync.tick(hand_out=workers.hand_out)
+    workers.waiting += workers.waiting[:2]
+    workers.run()
+    (tick,) = history(site)
+    assert (tick.report.channels, tick.missing, tick.report.joins) == (50, 0, 50)
+
+
+def test_what_cannot_be_handed_out_is_done_here() -> None:
+    site, _ = full()
+    workers = Workers(site, limit=2)
+    here = site.sync.tick(hand_out=workers.hand_out)
+    assert (here.channels, workers.asked) == (30, 3), "a broker that failed is not asked again"
+    workers.run()
+    (tick,) = history(site)
+    assert (tick.shards, tick.missing, tick.report.channels) == (5, 0, 50)
+    assert len(site.announced) == 50
+
+
+def test_no_broker_at_all() -> None:
+    site, _ = full()
+    here = site.sync.tick(hand_out=Workers(site, limit=0).hand_out)
+    assert (here.channels, history(site)[0].report.channels) == (50, 50)
+
+
+def test_a_shard_that_did_not_come_in_is_reported_by_the_next_tick(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    site, workers = full()
+    site.sync.tick(hand_out=workers.hand_out)
+    workers.run(3)
+    workers.waiting.clear()  # their worker was killed
+    site.clock.advance(INTERVAL)
+    with caplog.at_level(logging.WARNING, "presence.sync"):
+        site.sync.tick(hand_out=workers.hand_out)
+    assert "tick=incomplete" in caplog.text
+    assert "shards=5 missing=2" in caplog.text
+    workers.run()
+    whole, broken = history(site)
+    assert (broken.missing, broken.report.channels, whole.missing) == (2, 30, 0)
+    assert (whole.report.channels, whole.report.joins) == (50, 20)
+    assert statistics.read(site.store).incomplete == 2
+
+
+def test_a_tick_whose_own_process_was_killed() -> None:
+    site, workers = full()
+
+    def killed(shard: Shard) -> bool:
+        if shard.number == 3:
+            raise KeyboardInterrupt
+        return workers.hand_out(shard)
+
+    with pytest.raises(KeyboardInterrupt):
+        site.sync.tick(hand_out=killed)
+    workers.run()
+    assert history(site) == []
+    site.tick(INTERVAL)
+    whole, broken = history(site)
+    assert (broken.shards, broken.missing, whole.missing) == (5, 4, 0)
+
+
+def test_a_tick_that_is_still_running_is_left_alone() -> None:
+    site, workers = full()
+    site.sync.tick(hand_out=workers.hand_out)
+    site.tick(0.5 * INTERVAL)
+    assert len(history(site)) == 1
+    workers.run()
+    assert [(t.missing, t.overlapping) for t in history(site)] == [(0, False), (0, True)]
+
+
+def test_after_the_deadline_a_shard_does_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    site, workers = full()
+    site.sync.tick(hand_out=workers.hand_out)
+    site.clock.advance(INTERVAL + 1)
+    reports = workers.run()
+    assert {report.channels for report in reports} == {0}
+    assert ("poll" in site.centrifugo.calls, "shard=late" in caplog.text) == (False, True)
+
+
+def test_a_shard_ends_with_the_deadline_of_its_tick() -> None:
+    site, workers = full(shard_size=40, batch_size=1)
+    site.sync.tick(hand_out=workers.hand_out)
+    site.clock.advance(INTERVAL - 5)
+    site.centrifugo.before["poll"] = lambda: site.clock.advance(1)
+    report, _ = workers.run()
+    assert report.channels + report.errors == 40
+    assert 5 <= report.channels <= 9
+    assert "deadline" in report.failures[0]
+
+
+def test_a_shard_that_fails_is_part_of_the_tick() -> None:
+    site, workers = full()
+    site.sync.tick(hand_out=workers.hand_out)
+    workers.run(4)
+
+    def down() -> None:
+        raise CentrifugoUnreachable("no answer")
+
+    site.centrifugo.before["poll"] = down
+    workers.run()
+    (tick,) = history(site)
+    assert (tick.missing, tick.report.channels, tick.report.errors) == (0, 50, 10)
+
+
+def test_leaves_are_held_in_shards_as_elsewhere() -> None:
+    site, workers = full(grace=10.0)
+    site.sync.tick(hand_out=workers.hand_out)
+    workers.run()
+    for n in range(50):
+        site.centrifugo.quit(f"presence:{n:03}", "c")
+    site.clock.advance(INTERVAL)
+    site.sync.tick(hand_out=workers.hand_out)
+    assert sum(len(report.leaving) for report in workers.run()) == 50
+    assert (history(site)[0].report.held, history(site)[0].report.leaving) == (50, [])
+
+
+def test_while_the_nodes_change_no_shard_believes_a_leave() -> None:
+    site, workers = full(grace=0.0)
+    site.sync.tick(hand_out=workers.hand_out)
+    workers.run()
+    site.centrifugo.restart(keep_rooms=False)
+    site.centrifugo.enter("presence:000", "c", "u0", "User 0")
+    site.clock.advance(INTERVAL)
+    site.sync.tick(hand_out=workers.hand_out)
+    assert sum(report.leaves for report in workers.run()) == 0
+
+
+def test_a_feed_that_is_watched_is_known_to_its_shard() -> None:
+    site, workers = full(20, patterns=("presence:*", "chat:*"))
+    site.centrifugo.watchers[f"roster:{CHAT}"] = 1
+    site.sync.tick(hand_out=workers.hand_out)
+    workers.run()
+    assert site.snapshot(CHAT)["total"] == 0
+
+
+def test_what_a_shard_carries() -> None:
+    clients = {"presence:a": 2, CHAT: 1, f"roster:{CHAT}": 3, "presence:x": 9}
+    first, second = split(
+        ["presence:a", CHAT, "presence:b"],
+        Survey(frozenset({"n2", "n1"}), clients),
+        size=2,
+        opened=Opened(id="t", started=1.0),
+        believe=True,
+    )
+    assert first.clients == {"presence:a": 2, CHAT: 1, f"roster:{CHAT}": 3}
+    assert (second.channels, second.clients, second.nodes) == (["presence:b"], {}, ["n1", "n2"])
+    assert (first.number, second.number, second.of) == (1, 2, 2)
+
+
+def test_a_thousand_channels_are_a_small_message() -> None:
+    names = [f"presence:document:{n}" for n in range(1000)]
+    survey = Survey(frozenset({"n"}), dict.fromkeys(names, 100))
+    (shard,) = split(names, survey, size=1000, opened=Opened(), believe=True)
+    assert len(msgspec.json.encode(shard)) < 70_000
+
+
+def test_a_batch_is_bounded_in_channels_and_in_clients() -> None:
+    clients = {"a": 15_000, "b": 15_000, "c": 1, "d": 50_000, "e": 1}
+    assert list(batches("abcdef", clients, 2)) == [["a"], ["b", "c"], ["d"], ["e", "f"]]

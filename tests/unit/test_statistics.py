@@ -1,0 +1,152 @@
+"""What ticks leave of themselves, and what is read of it."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from presence import statistics
+from presence.exceptions import CentrifugoUnreachable, StoreError
+from presence.statistics import Statistics, Tick
+from tests.unit.fakes import ROOM, Site
+
+INTERVAL = 60.0
+
+
+@pytest.fixture
+def site() -> Site:
+    site = Site(interval=INTERVAL)
+    site.centrifugo.enter(ROOM, "c1", "ada", "Ada")
+    return site
+
+
+def read(site: Site) -> Statistics:
+    return statistics.read(site.store)
+
+
+def last(site: Site) -> Tick:
+    tick = read(site).last
+    assert tick
+    return tick
+
+
+def test_nothing_yet(site: Site) -> None:
+    found = read(site)
+    assert (found.last, found.began, found.staleness, found.running) == (None, None, None, 0)
+
+
+def test_a_tick_is_recorded_with_what_it_did_and_how_long_it_took(site: Site) -> None:
+    site.centrifugo.before["poll"] = lambda: site.clock.advance(2)
+    started = site.clock()
+    site.tick()
+    tick = last(site)
+    assert (tick.started, tick.finished, tick.shards, tick.missing) == (started, started + 2, 1, 0)
+    assert (tick.report.joins, tick.report.channels, tick.report.errors) == (1, 1, 0)
+    assert (tick.report.seconds.total, tick.report.seconds.read) == (2.0, 2.0)
+    assert (read(site).began, read(site).running) == (started, 0)
+
+
+def test_a_tick_where_nobody_is_leaves_a_trace(site: Site) -> None:
+    site.centrifugo.quit(ROOM, "c1")
+    site.tick()
+    assert (last(site).report.channels, read(site).staleness) == (0, 0.0)
+
+
+def test_a_poll_of_some_channels_leaves_none(site: Site) -> None:
+    site.tick(only=[ROOM])
+    assert (read(site).history, read(site).began) == ([], None)
+
+
+def test_a_tick_that_fails_is_recorded_too(site: Site) -> None:
+    def down() -> None:
+        raise CentrifugoUnreachable("no answer")
+
+    site.centrifugo.before["survey"] = down
+    assert site.tick().errors == 1
+    assert (last(site).report.errors, last(site).report.failures) == (1, ["no answer"])
+
+
+def test_a_store_that_fails_is_counted(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    def down(*_: object, **__: object) -> None:
+        raise StoreError("no answer")
+
+    monkeypatch.setattr(site.store, "add", down)
+    report = site.tick()
+    assert (report.joins, report.errors, report.failures) == (1, 1, ["no answer"])
+    assert read(site).running == 1
+
+
+def test_the_history_is_newest_first_and_bounded(site: Site) -> None:
+    for _ in range(103):
+        site.tick(INTERVAL)
+    history = read(site).history
+    assert len(history) == 100
+    assert history[0].started - history[1].started == INTERVAL
+
+
+class TestStaleness:
+    def test_grows_where_no_tick_comes(self, site: Site) -> None:
+        site.tick()
+        site.clock.advance(300)
+        assert read(site).staleness == 300.0
+
+    def test_is_that_of_the_oldest_room(self, site: Site) -> None:
+        site.centrifugo.enter("presence:b", "c2", "alan", "Alan")
+        site.tick()
+        site.centrifugo.errors["presence", ROOM] = CentrifugoUnreachable("x")
+        for _ in range(3):
+            site.tick(INTERVAL)
+        found = read(site)
+        assert (found.staleness, list(found.behind)) == (3 * INTERVAL, [ROOM])
+
+    def test_an_empty_room_is_never_stale(self, site: Site) -> None:
+        site.tick()
+        site.centrifugo.quit(ROOM, "c1")
+        for _ in range(4):
+            site.tick(INTERVAL)
+        assert ROOM in site.store.known()
+        assert (read(site).behind, read(site).staleness) == ({}, 0.0)
+
+    def test_of_a_site_that_had_polls_but_no_tick(self, site: Site) -> None:
+        site.tick(only=[ROOM])
+        site.clock.advance(9)
+        assert read(site).staleness == 9.0
+
+
+class TestOverlapping:
+    def test_two_beats_are_counted_and_logged(
+        self, site: Site, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        site.tick()
+        with caplog.at_level(logging.WARNING, "presence.sync"):
+            site.tick(0.3 * INTERVAL)
+        assert "tick=overlapping" in caplog.text
+        assert (last(site).overlapping, read(site).overlapping) == (True, 1)
+
+    @pytest.mark.parametrize("out_of_phase", [0.0, 0.1, 0.5, 0.9])
+    def test_two_beats_are_seen_whatever_lies_between_them(
+        self, site: Site, out_of_phase: float
+    ) -> None:
+        for _ in range(5):
+            site.tick(out_of_phase * INTERVAL)
+            site.tick((1 - out_of_phase) * INTERVAL)
+        assert 4 <= read(site).overlapping <= 9
+
+    def test_one_that_comes_a_little_early_does_not_overlap(self, site: Site) -> None:
+        for gap in (INTERVAL, 0.8 * INTERVAL, 1.2 * INTERVAL, 5 * INTERVAL):
+            site.tick(gap)
+        assert read(site).overlapping == 0
+
+    def test_a_loop_that_comes_more_often_says_so(self, site: Site) -> None:
+        for _ in range(3):
+            site.clock.advance(5)
+            site.sync.tick(every=5.0)
+        assert read(site).overlapping == 0
+
+
+def test_a_record_that_cannot_be_read_hides_no_other(site: Site) -> None:
+    site.tick()
+    site.store.begin("x")
+    site.store.close("x", b"{}")
+    assert len(read(site).history) == 1
