@@ -56,8 +56,13 @@ class Site:
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """One site for the tests of a module; each test takes a room of its own."""
+def site(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Site]:
+    """One site for the tests of a module; each test takes a room of its own.
+
+    A module's ENVIRONMENT has the settings in which its site is another.
+    """
     directory = tmp_path_factory.mktemp("site")
     chromium_path()
     with (
@@ -74,6 +79,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             "PRESENCE_INTERVAL": "0.5",
             "PRESENCE_LEAVE_GRACE": "2",
             "DEBUG": "1",
+            **getattr(request.module, "ENVIRONMENT", {}),
         }
         subprocess.run(
             servers.manage("migrate", "-v", "0"), env=environment, check=True, timeout=120

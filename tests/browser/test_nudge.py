@@ -1,0 +1,98 @@
+"""Two browsers on a site whose next tick is an hour away."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from playwright.sync_api import Page, expect
+
+from tests.browser.test_widget import MakeVisitor, leaves, live, record_leaves
+
+if TYPE_CHECKING:
+    from tests.browser.conftest import Site, Visitor
+
+ENVIRONMENT = {"PRESENCE_INTERVAL": "3600", "PRESENCE_NUDGE": "1"}
+
+
+def test_people_come_and_go_between_two_ticks(site: Site, visitor: MakeVisitor) -> None:
+    channel = "presence:room:meet"
+    ada, grace = visitor(), visitor()
+    hers = live(ada.open(site.room("meet"), who="ada"), channel)
+    page = grace.open(site.room("meet"), who="grace")
+    expect(hers.get_by_text("Grace Hopper")).to_be_visible()
+    expect(live(page, channel).get_by_text("Ada Lovelace")).to_be_visible()
+
+    page.close(run_before_unload=True)
+    expect(hers.get_by_text("Grace Hopper")).to_have_count(0)
+    expect(hers).to_have_attribute("data-presence-total", "1")
+    assert ada.complaints == []
+    assert grace.complaints == []
+
+
+def counted(visitor: Visitor) -> Visitor:
+    """Count the beacons of the visitor's pages where the next page finds it.
+
+    The browser tells nobody of requests that outlive their page.
+    """
+    visitor.context.add_init_script(
+        """
+        const send = navigator.sendBeacon.bind(navigator);
+        navigator.sendBeacon = (...given) => {
+            localStorage.beacons = Number(localStorage.beacons ?? 0) + 1;
+            return send(...given);
+        };
+        """
+    )
+    return visitor
+
+
+def beacons(page: Page) -> int:
+    return int(page.evaluate("Number(localStorage.beacons ?? 0)"))
+
+
+def test_a_beacon_shows_nobody_leaving_who_comes_back(site: Site, visitor: MakeVisitor) -> None:
+    channel = "presence:room:reload"
+    ada, grace = visitor(), counted(visitor())
+    watching = ada.open(site.room("reload"), who="ada")
+    hers = live(watching, channel)
+    page = grace.open(site.room("reload"), who="grace")
+    live(page, channel)
+    expect(hers.get_by_text("Grace Hopper")).to_be_visible()
+    record_leaves(watching)
+    before = beacons(page)
+    for n in range(3):
+        page.reload()
+        live(page, channel)
+        assert beacons(page) == before + n + 1
+    visitor().open(site.room("reload"), who="alan")
+    expect(hers.get_by_text("Alan Turing")).to_be_visible()
+    assert leaves(watching, channel) == []
+
+
+def test_only_a_page_that_is_left_sends_a_beacon(site: Site, visitor: MakeVisitor) -> None:
+    grace = counted(visitor())
+    page = grace.open(site.room("hidden"), who="grace")
+    live(page, "presence:room:hidden")
+    before = beacons(page)
+    page.evaluate(
+        """() => {
+            document.dispatchEvent(new Event("visibilitychange"));
+            dispatchEvent(new PageTransitionEvent("pagehide", { persisted: true }));
+        }"""
+    )
+    assert beacons(page) == before
+    page.goto(site.room("elsewhere"))
+    assert beacons(page) == before + 1
+
+
+def test_a_widget_that_is_taken_away_sends_a_beacon(site: Site, visitor: MakeVisitor) -> None:
+    channel = "presence:room:away"
+    ada, grace = visitor(), counted(visitor())
+    hers = live(ada.open(site.room("away"), who="ada"), channel)
+    page = grace.open(site.room("away"), who="grace")
+    hers_too = live(page, channel)
+    expect(hers.get_by_text("Grace Hopper")).to_be_visible()
+    before = beacons(page)
+    hers_too.evaluate("(widget) => widget.remove()")
+    expect(hers.get_by_text("Grace Hopper")).to_have_count(0)
+    assert beacons(page) == before + 1

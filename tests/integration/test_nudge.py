@@ -1,0 +1,234 @@
+"""Faster than the interval: pages, a real broker, a real worker without a beat, and Centrifugo."""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import json
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from celery import Celery
+from django.contrib.auth.models import User
+from django.test import Client
+from kombu.exceptions import OperationalError
+
+from presence import assembly, broker, nudge, wire
+from presence.broker import POLL, CeleryBroker
+from presence.nudge import WORTH, Nudger
+from presence.roster import Roster
+from project.parts import free_port
+from tests.integration.test_web import attribute, exchange, front, present
+from tests.servers import Centrifugo, Server, wait_until
+from tests.swarm import Swarm
+from tests.unit.fakes import Clock
+
+pytestmark = pytest.mark.django_db
+
+PATIENCE = 60.0
+QUEUE = "celery"
+
+
+@pytest.fixture
+def site(settings: Any, redis_url: str, centrifugo: Centrifugo) -> Any:
+    """The demo site with nudges, and a channel of its own; returns its settings."""
+    settings.PRESENCE_REDIS_URL = redis_url
+    settings.PRESENCE_NUDGE = 1.0
+    settings.PRESENCE_CHANNEL = f"presence:nudge:{time.monotonic_ns()}"
+    for name, value in centrifugo.environment.items():
+        setattr(settings, name, value)
+    return settings
+
+
+@pytest.fixture
+def use_broker(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Celery]:
+    """Makes the site's Celery application use the broker at a URL."""
+
+    def use(url: str) -> Celery:
+        app = Celery("site", broker=url, set_as_current=False)
+        monkeypatch.setattr(broker, "_app", app)
+        return app
+
+    return use
+
+
+@pytest.fixture
+def worker(environment: dict[str, str], tmp_path: Path) -> Iterator[Server]:
+    """A worker, and no beat: nobody is seen but for nudges."""
+    environment |= {"PRESENCE_INTERVAL": "600", "PRESENCE_LEAVE_GRACE": "1"}
+    command = [sys.executable, "-m", "celery", "-A", "project", "worker", "--concurrency", "1"]
+    server = Server(command, environment, lambda: True, tmp_path / "worker.log")
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def as_ada() -> Client:
+    client = Client()
+    client.force_login(User.objects.create(username="ada", first_name="Ada"))
+    return client
+
+
+def names_in(channel: str) -> list[str]:
+    stored = assembly.store().rosters([channel])
+    if channel not in stored:
+        return []
+    roster = wire.decode(stored[channel][1], Roster)
+    return [member.name for member in roster.members.values()]
+
+
+def test_a_page_is_seen_and_seen_leaving_without_a_tick(
+    site: Any,
+    use_broker: Callable[[str], Celery],
+    environment: dict[str, str],
+    worker: Server,
+    swarm: Swarm,
+    as_ada: Client,
+) -> None:
+    use_broker(environment["CELERY_BROKER_URL"])
+    channel = site.PRESENCE_CHANNEL
+    page = front(as_ada)
+    assert attribute(page, "version") == "0"
+    answer = exchange(page, as_ada).json()
+    present(swarm, answer, channel)
+    wait_until(lambda: names_in(channel) == ["Ada"], "she is seen", patience=PATIENCE)
+
+    swarm.disconnect(answer["connection"])
+    beacon = json.dumps({"grants": [attribute(page, "grant")]})
+    sent = as_ada.post(attribute(page, "beacon"), beacon, content_type="text/plain")
+    assert sent.status_code == 204
+    wait_until(lambda: names_in(channel) == [], "she is seen leaving", patience=PATIENCE)
+    assert assembly.store().load([channel]).states[channel].version == 2
+
+
+def messages(url: str) -> list[dict[str, Any]]:
+    """What waits in the broker: task, channels, seconds that it is worth after its time."""
+    with redis.Redis.from_url(url) as client:
+        raw = [json.loads(message) for message in client.lrange(QUEUE, 0, -1)]
+    found = []
+    for message in raw:
+        (channels,), _, _ = json.loads(base64.b64decode(message["body"]))
+        found.append({"task": message["headers"]["task"], "channels": channels})
+        assert message["headers"]["expires"] > message["headers"]["eta"]
+    return found
+
+
+def test_a_thousand_pages_in_a_second_are_two_tasks(
+    site: Any,
+    use_broker: Callable[[str], Celery],
+    environment: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    django_user_model: type[User],
+) -> None:
+    """Pages of four web processes, whose clock makes it a second."""
+    url = environment["CELERY_BROKER_URL"]
+    app, clock = use_broker(url), Clock()
+    beside: list[Callable[[], None]] = []
+    processes = itertools.cycle(
+        Nudger(
+            nudge._claim, CeleryBroker(app, timeout=10), clock=clock, start=beside.append, linger=0
+        )
+        for _ in range(4)
+    )
+    monkeypatch.setattr(nudge, "_nudger", lambda _: next(processes))
+    django_user_model.objects.bulk_create(User(username=f"u{n}") for n in range(10))
+    clients = [Client() for _ in range(10)]
+    for client, user in zip(clients, django_user_model.objects.all(), strict=True):
+        client.force_login(user)
+    site.PRESENCE_NUDGE = 2.0
+    for n in range(1000):
+        clock.now = 1_700_000_000.0 + n / 1000
+        front(clients[n % 10])
+        while beside:
+            beside.pop()()
+    poll = {"task": POLL, "channels": [site.PRESENCE_CHANNEL]}
+    assert messages(url) == [poll, poll]
+
+
+def test_processes_that_ask_at_once_cost_one_task(
+    site: Any, use_broker: Callable[[str], Celery], environment: dict[str, str]
+) -> None:
+    """Ten thousand asks, eight threads of eight processes, one slot."""
+    url = environment["CELERY_BROKER_URL"]
+    app, clock = use_broker(url), Clock()
+    nudgers = [
+        Nudger(nudge._claim, CeleryBroker(app, timeout=10), clock=clock, linger=0) for _ in range(8)
+    ]
+    for _ in range(1250):
+        for one in nudgers:
+            one.ask("presence:crowd", every=2.0, after=1.5)
+    wait_until(lambda: not any(one._working for one in nudgers), "all have asked")
+    assert messages(url) == [{"task": POLL, "channels": ["presence:crowd"]}]
+
+
+@pytest.fixture
+def silent() -> Iterator[socket.socket]:
+    """A port that takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(PATIENCE)
+        yield listener
+
+
+@pytest.mark.parametrize("scheme", ["redis", "amqp"])
+def test_a_page_does_not_wait_for_a_broker_that_never_answers(
+    scheme: str,
+    site: Any,
+    use_broker: Callable[[str], Celery],
+    silent: socket.socket,
+    monkeypatch: pytest.MonkeyPatch,
+    as_ada: Client,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(nudge, "BROKER_TIMEOUT", 3600.0)
+    use_broker(f"{scheme}://127.0.0.1:{silent.getsockname()[1]}//")
+    assert attribute(front(as_ada), "beacon")
+    connection, _ = silent.accept()
+    with connection:
+        connection.settimeout(PATIENCE)
+        assert connection.recv(1), "it is being asked"
+        assert attribute(front(as_ada), "beacon"), "and the next page waits for it no more"
+        assert [r for r in caplog.records if r.name == "presence.nudge"] == []
+    wait_until(
+        lambda: any(r.name == "presence.nudge" for r in caplog.records), "that it failed is logged"
+    )
+
+
+def test_a_page_without_a_broker(
+    site: Any,
+    use_broker: Callable[[str], Celery],
+    as_ada: Client,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    use_broker(f"redis://127.0.0.1:{free_port()}/0")
+    site.PRESENCE_NUDGE = 0.05
+
+    def logged() -> list[str]:
+        return [r.getMessage() for r in caplog.records if r.name == "presence.nudge"]
+
+    def served() -> bool:
+        front(as_ada)
+        return bool(logged())
+
+    wait_until(served, "that it failed is logged")
+    for _ in range(20):
+        front(as_ada)
+    assert logged() == [f"nudge=not-asked channel={site.PRESENCE_CHANNEL}"]
+
+
+@pytest.mark.parametrize("scheme", ["redis", "amqp"])
+def test_asking_gives_up(
+    scheme: str, use_broker: Callable[[str], Celery], silent: socket.socket
+) -> None:
+    app = use_broker(f"{scheme}://127.0.0.1:{silent.getsockname()[1]}//")
+    asked = CeleryBroker(app, timeout=0.2)
+    for _ in range(2):
+        with pytest.raises(OperationalError):
+            asked.send("presence:a", countdown=1.0, worth=WORTH)
+        asked.close()
