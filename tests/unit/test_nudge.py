@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from presence import broker, nudge
+from presence import broker, nudge, tasks
 from presence.nudge import WAITING, WORTH, Nudge, Nudger, page_left, page_served
 from presence.roster import Member, Snapshot
 from tests.unit.fakes import ROOM, Clock
@@ -312,3 +312,7 @@ def test_the_project_s_application_is_known_in_every_thread():
     thread.start()
     thread.join()
     assert [app.main for app in found] == ["project"]
+
+
+def test_the_task_is_asked_for_by_its_name():
+    assert tasks.sync_channels.name == broker.POLL
