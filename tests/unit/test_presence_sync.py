@@ -27,7 +27,7 @@ class Ticks:
         monkeypatch.setattr(presence_sync.time, "monotonic", lambda: self.now)
         monkeypatch.setattr(presence_sync.time, "sleep", self._sleep)
 
-    def tick(self, only: list[str] | None, *, progress: Any) -> Report:
+    def tick(self, only: list[str] | None, **_: Any) -> Report:
         self.seen.append((round(self.now, 3), only))
         self.now += 0.01
         return Report(leaving=self._leaving.get(len(self.seen), []))

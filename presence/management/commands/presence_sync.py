@@ -65,9 +65,12 @@ class Command(BaseCommand):
             more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
             raise CommandError(_one_line(f"{failures[0]}{more}"))
 
-    def _tick(self, only: list[str] | None, show: Callable[[Report], None]) -> Report:
+    def _tick(
+        self, only: list[str] | None, show: Callable[[Report], None], every: float | None = None
+    ) -> Report:
         terminal = sys.stderr.isatty()
-        report = assembly.sync().tick(only, progress=_progress if terminal else None)
+        progress = _progress if terminal else None
+        report = assembly.sync().tick(only, every=every, progress=progress)
         if terminal:
             _show("\r\033[K")
         show(report)
@@ -88,7 +91,7 @@ class Command(BaseCommand):
                 report = self._tick(channels, show)
             else:
                 time.sleep(max(0.0, due - time.monotonic()))
-                report = self._tick(only, show)
+                report = self._tick(only, show, every)
                 due = max(due + every, time.monotonic())
             if report.leaving:
                 again.append((time.monotonic() + conf.PRESENCE_LEAVE_GRACE, report.leaving))
