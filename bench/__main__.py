@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from bench import large, plot, published, table, thousand
+from bench import large, plot, published, room, table, thousand
 from bench.bounds import BOUNDS, figures
 from bench.sizes import FULL, QUICK, SMALL
 from project import parts
@@ -34,7 +34,7 @@ def main() -> int:
     chosen = parser.parse_args()
     real = parts.centrifugo_binary() is not None
     sizes = QUICK if chosen.quick else FULL if real else SMALL
-    _allow_files(2 * sizes.million + 200)
+    _allow_files(sizes.million + 1000)
     setting = _setting()
     print(table.heading(setting), flush=True)
     started = time.monotonic()
@@ -42,6 +42,7 @@ def main() -> int:
     results["thousand"] = thousand.run(sizes)
     print(table.thousand(results["thousand"], sizes), flush=True)
     results |= large.run(sizes)
+    results["growth"]["replayed"], results["one_room_mb"] = room.run(sizes)
     results["published"] = published.run(sizes.listed)
     print(table.large(results), flush=True)
     found = figures(results, linear_from=sizes.linear_from)

@@ -1,9 +1,10 @@
 """Real websocket connections in processes of their own, as cheap as they can be made.
 
-Each connection is one user, subscribed by the server to the channels of its token. It answers
-pings and throws away what it is sent: a crowd that parsed its messages would take the processor
-from what is measured. The parent speaks to each process over its standard input, one JSON command
-a line, and gets one JSON line back once the server has confirmed everything.
+Each connection is one user, subscribed by the server to the channels of its token. It throws away
+what it is sent, pings too (see `config` in site.py): a crowd that looked into its messages would
+take the processor from what is measured. The parent speaks to each process over its standard
+input, one JSON command a line, and gets one JSON line back once the server has confirmed
+everything.
 """
 
 from __future__ import annotations
@@ -26,9 +27,6 @@ AT_ONCE = 100
 QUIET = 0.15
 """Seconds without a byte after which a crowd has got everything that was sent to it."""
 
-PINGS = (b"\x02{}", b"\n{}")  # in a frame of its own, or after other messages
-PING_SIZE = 4
-PONG = b"\x81\x82\0\0\0\0{}"
 CLOSE = b"\x88\x82\0\0\0\0\x03\xe8"
 
 
@@ -106,14 +104,11 @@ class _Connection(asyncio.BufferedProtocol):
         return self.buffer
 
     def buffer_updated(self, count: int) -> None:
-        if count > PING_SIZE:
-            _Connection.received_at = time.monotonic()
-        data = self._tail + bytes(self.buffer[:count])
+        _Connection.received_at = time.monotonic()
         if self.connected.done():
-            self._tail = data[-2:]
-            if any(ping in data for ping in PINGS):
-                self.transport.write(PONG)
-        elif b" 101 " in data and self._token:
+            return
+        data = self._tail + bytes(self.buffer[:count])
+        if b" 101 " in data and self._token:
             connect = json.dumps({"id": 1, "connect": {"token": self._token}}).encode()
             self._token = ""
             # Masked, as the protocol demands, with a mask that changes nothing.

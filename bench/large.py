@@ -1,6 +1,6 @@
-"""A million presence entries, and how time grows with channels and with members.
+"""A million presence entries, several workers, and growth with channels and with members.
 
-One crowd serves all three: each connection is in some channels of the large case, in some of the
+One crowd serves them all: each connection is in some channels of the large case, in some of the
 many small channels, and in every growing room that is larger than its number.
 """
 
@@ -9,14 +9,13 @@ from __future__ import annotations
 from contextlib import ExitStack
 from statistics import median
 
-from bench import bare
-from bench.replay import replaying
+from bench import bare, workers
 from bench.site import Site, running, seconds
 from bench.sizes import Sizes
 from bench.worker import Worker
 
 Growth = dict[str, dict[int, float]]
-"""Seconds by size, for each kind of tick."""
+"""Seconds by size, for each kind of tick: "first", everybody is new; "steady", nothing changed."""
 
 LARGE = "presence:large:{}"
 TIER = "presence:tier{}:{}"
@@ -28,12 +27,10 @@ def run(sizes: Sizes) -> dict[str, object]:
     with running(processes=2) as site:
         entries = _fill(site, sizes)
         site.settle(entries)
-        replayed, memory = _replayed(site, sizes)
         return {
             "million": _million(site, sizes),
-            "one_room_mb": memory,
+            "workers": workers.run(site, sizes, _tiers(sizes, sizes.growth[-1]), sizes.growth[-1]),
             "growth": {
-                "replayed": replayed,
                 "channels": _growth(site, sizes, {n: _tiers(sizes, n) for n in sizes.growth}),
                 "members": _growth(site, sizes, {n: [ROOM.format(n)] for n in sizes.growth}),
             },
@@ -94,33 +91,18 @@ def _growth(site: Site, sizes: Sizes, cases: dict[int, list[str]]) -> Growth:
     """For each size, a tick where everybody is new and a tick where nothing changed."""
     spent: dict[str, dict[int, list[float]]] = {"steady": {}, "first": {}}
     with ExitStack() as stack:
-        workers = {
+        of_size = {
             size: stack.enter_context(Worker(site.api_url, site.redis_url, patterns))
             for size, patterns in cases.items()
         }
         for _ in range(sizes.growth_rounds):
-            for size, worker in workers.items():
+            for size, worker in of_size.items():
                 site.forget()
                 spent["first"].setdefault(size, []).append(worker.tick().seconds)
                 site.crowd.settle()
                 spent["steady"].setdefault(size, []).append(worker.tick().seconds)
-    return _medians(spent)
+    return medians(spent)
 
 
-def _replayed(site: Site, sizes: Sizes) -> tuple[Growth, dict[int, float]]:
-    """The same of one room that is larger than a crowd can be, and the memory it takes (MB)."""
-    spent: dict[str, dict[int, list[float]]] = {"steady": {}, "first": {}}
-    memory = {}
-    for size in sizes.replayed:
-        with replaying(size) as url, Worker(url, site.redis_url, ["presence:*"]) as worker:
-            for _ in range(sizes.growth_rounds):
-                site.forget()
-                spent["first"].setdefault(size, []).append(worker.tick().seconds)
-                done = worker.tick()
-                spent["steady"].setdefault(size, []).append(done.seconds)
-            memory[size] = done.memory
-    return _medians(spent), memory
-
-
-def _medians(spent: dict[str, dict[int, list[float]]]) -> Growth:
+def medians(spent: dict[str, dict[int, list[float]]]) -> Growth:
     return {kind: {size: median(s) for size, s in line.items()} for kind, line in spent.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +22,7 @@ from presence.plan import Rules
 from presence.report import Report
 from presence.roster import Position
 from presence.sync import Options, Sync
+from project import parts
 from tests import servers
 
 T = TypeVar("T")
@@ -70,9 +72,9 @@ class Site:
         self.crowd.settle()
 
     def forget(self) -> None:
-        """Empty the Redis."""
+        """Empty the database of the app."""
         with redis.Redis.from_url(self.redis_url) as client:
-            client.flushall()
+            client.flushdb()
 
 
 @contextmanager
@@ -81,10 +83,19 @@ def running(*, processes: int = 1) -> Iterator[Site]:
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         url, _ = stack.enter_context(servers.redis_server(directory))
-        centrifugo = stack.enter_context(servers.centrifugo_server(directory))
+        centrifugo = stack.enter_context(servers.centrifugo_server(directory, config(directory)))
         crowd = Crowd(centrifugo.ws_url, servers.TOKEN_SECRET, processes=processes)
         stack.callback(crowd.close)
         yield Site(url, centrifugo.api_url, crowd)
+
+
+def config(directory: Path) -> Path:
+    """The configuration of the project, but for pings: a crowd answers none."""
+    settings = json.loads(parts.CONFIG.read_text())
+    settings["client"]["ping_interval"] = "3600s"
+    path = directory / "centrifugo.json"
+    path.write_text(json.dumps(settings))
+    return path
 
 
 def make_sync(redis_url: str, gateway: Gateway, patterns: Sequence[str]) -> Sync:

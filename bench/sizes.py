@@ -24,6 +24,7 @@ class Sizes:
     linear_from: int = 1000
     listed: tuple[int, ...] = (100, 1000, 5000)
     workers: tuple[int, ...] = (1, 2, 4)
+    worker_rounds: int = 3
 
 
 FULL = Sizes()
@@ -52,4 +53,5 @@ QUICK = Sizes(
     linear_from=20,
     listed=(100,),
     workers=(1, 2),
+    worker_rounds=1,
 )

@@ -23,7 +23,7 @@ def thousand(results: dict[str, Any], sizes: Sizes) -> str:
 
 
 def large(results: dict[str, Any]) -> str:
-    """The million, the growth, and what is published."""
+    """The million, the growth, the workers, and what is published."""
     million = results["million"]
     rows = [
         [name, f"{million[name]:.3f} s"] for name in ("raw_read", "tick_steady", "tick_first")
@@ -35,6 +35,15 @@ def large(results: dict[str, Any]) -> str:
             for size in lines["steady"]
         ]
         tables.append(_table([what, "nothing changed", "everybody new"], rows))
+    rows = [[f"{size}", f"{memory:.0f} MB"] for size, memory in results["one_room_mb"].items()]
+    tables.append(_table(["replayed", "worker's memory"], rows))
+    of_number = results["workers"]
+    rows = [
+        [f"{number}", f"{of_number['steady'][number]:.3f} s", f"{of_number['first'][number]:.3f} s"]
+        for number in of_number["steady"]
+    ]
+    title = f"workers, {of_number['channels']} channels in {of_number['shards']} shards"
+    tables.append(_table([title, "nothing changed", "everybody new"], rows))
     rows = [
         [f"{size}", *(f"{sent[name]}" for name in ("full_list", "diff", "counted"))]
         for size, sent in results["published"].items()
