@@ -17,8 +17,8 @@ __all__ = ["authorise"]
 def authorise(request: HttpRequest | None, channel: str) -> bool:
     """Whether who sent `request` may see who is in `channel`.
 
-    Asked at include, exchange, renewal, snapshot and beacon. With PRESENCE_AUTHORIZE set, nobody may
-    where there is no request to ask about. Raises InvalidChannel for what cannot be a channel
+    Asked at include, exchange, renewal, snapshot and beacon. With PRESENCE_AUTHORIZE set, nobody
+    may where there is no request to ask about. Raises InvalidChannel for what cannot be a channel
     and for a channel that no pattern of PRESENCE_CHANNELS matches.
     """
     name = validate_channel(channel)

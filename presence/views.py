@@ -1,7 +1,7 @@
 """What the widget asks for: tokens for its grants, snapshots, and that it be seen leaving.
 
-Every answer with a body is JSON and is stored nowhere; one that is no says why in `error`. Nothing redirects
-to a login page, which a script could only take for a failure that passes.
+Every answer with a body is JSON and is stored nowhere; one that is no says why in `error`.
+Nothing redirects to a login page, which a script could only take for a failure that passes.
 """
 
 from __future__ import annotations
