@@ -44,8 +44,8 @@ class CeleryBroker:
         self._timeout = timeout
         self._connection: Any = None
 
-    def send(self, channel: str, *, countdown: float, worth: float) -> None:
-        """Have the channel polled in `countdown` seconds, or up to `worth` seconds later.
+    def send(self, channel: str, *, worth: float) -> None:
+        """Have the channel polled now, or up to `worth` seconds later.
 
         Raises what the client library does, kombu.exceptions.OperationalError as a rule.
         """
@@ -61,8 +61,7 @@ class CeleryBroker:
         self._app.send_task(
             POLL,
             ([channel],),
-            countdown=countdown,
-            expires=countdown + worth,
+            expires=worth,
             ignore_result=True,
             retry=False,
             connection=self._connection,

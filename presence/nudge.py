@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import os
-import queue
 import threading
 import time
 from collections.abc import Callable
@@ -35,7 +34,7 @@ DEPARTURE: Final = 0.5
 WORTH: Final = 30.0
 """Seconds that a poll may be late, for a broker or a worker that is busy, before it is dropped."""
 WAITING: Final = 1000
-"""Nudges of one process that may wait for the broker; more are dropped."""
+"""Nudges of one process that may wait for their time; more are dropped."""
 LINGER: Final = 5.0
 """Seconds for which the connection is kept when nothing waits: making one costs ten sends."""
 BROKER_TIMEOUT: Final = 2.0
@@ -57,17 +56,18 @@ class Nudge(NamedTuple):
 class Broker(Protocol):
     """Where polls are asked for. May block, may raise anything."""
 
-    def send(self, channel: str, *, countdown: float, worth: float) -> None:
-        """Have the channel polled in `countdown` seconds, or up to `worth` seconds later."""
+    def send(self, channel: str, *, worth: float) -> None:
+        """Have the channel polled now, or up to `worth` seconds later."""
 
     def close(self) -> None:
         """Let go of the connection; the next `send` makes another."""
 
 
 class Nudger:
-    """Takes nudges without ever waiting, and asks for them in a thread of its own.
+    """Takes nudges without ever waiting, and asks for each at its time, in a thread of its own.
 
     `claim` says whether nobody asked for the nudge before, in any process; it may block or raise.
+    `start` runs a function beside the caller.
     """
 
     def __init__(
@@ -77,68 +77,71 @@ class Nudger:
         *,
         clock: Callable[[], float] = time.time,
         start: Callable[[Callable[[], None]], None] | None = None,
-        linger: float = LINGER,
     ) -> None:
         self._claim = claim
         self._broker = broker
         self._clock = clock
         self._start = start or _in_thread
-        self._linger = linger
         self._lock = threading.Lock()
-        self._queue: queue.Queue[Nudge] = queue.Queue(WAITING)
-        self._taken: dict[tuple[str, int], float] = {}
+        self._bell = threading.Event()
+        self._waiting: set[Nudge] = set()
         self._working = False
         self._failing = False
+        self._rests_at = 0.0
 
     def ask(self, channel: str, *, every: float, after: float) -> None:
         """Have the channel polled at the first multiple of `every` that is `after` seconds away.
 
         Never waits, never raises.
         """
-        now = self._clock()
-        nudge = Nudge(channel, int((now + after) // every) + 1, every)
+        nudge = Nudge(channel, int((self._clock() + after) // every) + 1, every)
         with self._lock:
-            if not self._take(nudge, now) or self._working:
+            if nudge in self._waiting or len(self._waiting) >= WAITING:
                 return
-            self._working = True
+            self._waiting.add(nudge)
+            idle, self._working = not self._working, True
+        self._bell.set()
+        if not idle:
+            return
         try:
-            self._start(self.work)
+            self._start(self._run)
         except Exception:
             self._working = False
-            self._failed(nudge.channel)
+            self._failed(channel)
 
-    def _take(self, nudge: Nudge, now: float) -> bool:
-        """Queue it, unless this process has done so before or too many wait."""
-        if (nudge.channel, nudge.slot) in self._taken:
-            return False
-        try:
-            self._queue.put_nowait(nudge)
-        except queue.Full:
-            return False
-        if len(self._taken) >= WAITING:
-            self._taken = {key: at for key, at in self._taken.items() if at > now}
-        self._taken[nudge.channel, nudge.slot] = nudge.at
-        return True
+    def _run(self) -> None:
+        while (wait := self.step()) is not None:
+            self._bell.wait(wait)
+            self._bell.clear()
 
-    def work(self) -> None:
-        """Ask for what waits; ends when nothing has for a while."""
-        while True:
-            try:
-                self._ask_for(self._queue.get(timeout=self._linger))
-            except queue.Empty:
-                self._close()
-                with self._lock:
-                    if self._queue.empty():
-                        self._working = False
-                        return
+    def step(self) -> float | None:
+        """Ask for what is due. Returns the seconds until something is, None when all is done."""
+        now = self._clock()
+        with self._lock:
+            due = sorted((n for n in self._waiting if n.at <= now), key=lambda nudge: nudge.at)
+            self._waiting.difference_update(due)
+        for nudge in due:
+            self._ask_for(nudge)
+        with self._lock:
+            times = [nudge.at for nudge in self._waiting] or [self._rests_at]
+        if (wait := min(times) - self._clock()) > 0:
+            return wait
+        return self._rest()
+
+    def _rest(self) -> float | None:
+        if not self._waiting:
+            self._close()
+        with self._lock:
+            self._working = bool(self._waiting)
+            return 0.0 if self._working else None
 
     def _ask_for(self, nudge: Nudge) -> None:
-        wait = nudge.at - self._clock()
-        if wait < -WORTH:
+        if self._clock() - nudge.at > WORTH:
             return
         try:
             if self._claim(nudge):
-                self._broker.send(nudge.channel, countdown=max(0.0, wait), worth=WORTH)
+                self._rests_at = self._clock() + LINGER
+                self._broker.send(nudge.channel, worth=WORTH)
         except Exception:
             self._failed(nudge.channel)
             self._close()

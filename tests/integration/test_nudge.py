@@ -21,7 +21,7 @@ from kombu.exceptions import OperationalError
 
 from presence import assembly, broker, nudge, wire
 from presence.broker import POLL, CeleryBroker
-from presence.nudge import WORTH, Nudger
+from presence.nudge import LINGER, WORTH, Nudger
 from presence.roster import Roster
 from project.parts import free_port
 from tests.integration.test_web import attribute, exchange, front, present
@@ -109,14 +109,15 @@ def test_a_page_is_seen_and_seen_leaving_without_a_tick(
 
 
 def messages(url: str) -> list[dict[str, Any]]:
-    """What waits in the broker: task, channels, seconds that it is worth after its time."""
+    """What waits in the broker: tasks and their channels; each expires."""
     with redis.Redis.from_url(url) as client:
         raw = [json.loads(message) for message in client.lrange(QUEUE, 0, -1)]
     found = []
     for message in raw:
         (channels,), _, _ = json.loads(base64.b64decode(message["body"]))
         found.append({"task": message["headers"]["task"], "channels": channels})
-        assert message["headers"]["expires"] > message["headers"]["eta"]
+        assert message["headers"]["expires"]
+        assert message["headers"]["eta"] is None, "a worker would hold it, and die with the broker"
     return found
 
 
@@ -130,14 +131,12 @@ def test_a_thousand_pages_in_a_second_are_two_tasks(
     """Pages of four web processes, whose clock makes it a second."""
     url = environment["CELERY_BROKER_URL"]
     app, clock = use_broker(url), Clock()
-    beside: list[Callable[[], None]] = []
-    processes = itertools.cycle(
-        Nudger(
-            nudge._claim, CeleryBroker(app, timeout=10), clock=clock, start=beside.append, linger=0
-        )
+    processes = [
+        Nudger(nudge._claim, CeleryBroker(app, timeout=10), clock=clock, start=lambda run: None)
         for _ in range(4)
-    )
-    monkeypatch.setattr(nudge, "_nudger", lambda _: next(processes))
+    ]
+    turns = itertools.cycle(processes)
+    monkeypatch.setattr(nudge, "_nudger", lambda _: next(turns))
     django_user_model.objects.bulk_create(User(username=f"u{n}") for n in range(10))
     clients = [Client() for _ in range(10)]
     for client, user in zip(clients, django_user_model.objects.all(), strict=True):
@@ -146,8 +145,10 @@ def test_a_thousand_pages_in_a_second_are_two_tasks(
     for n in range(1000):
         clock.now = 1_700_000_000.0 + n / 1000
         front(clients[n % 10])
-        while beside:
-            beside.pop()()
+    for moment in (1.9, 2.0, 3.9, 4.0, 10.0):
+        clock.now = 1_700_000_000.0 + moment
+        for one in processes:
+            one.step()
     poll = {"task": POLL, "channels": [site.PRESENCE_CHANNEL]}
     assert messages(url) == [poll, poll]
 
@@ -158,12 +159,18 @@ def test_processes_that_ask_at_once_cost_one_task(
     """Ten thousand asks, eight threads of eight processes, one slot."""
     url = environment["CELERY_BROKER_URL"]
     app, clock = use_broker(url), Clock()
-    nudgers = [
-        Nudger(nudge._claim, CeleryBroker(app, timeout=10), clock=clock, linger=0) for _ in range(8)
-    ]
+    nudgers = [Nudger(nudge._claim, CeleryBroker(app, timeout=10), clock=clock) for _ in range(8)]
     for _ in range(1250):
         for one in nudgers:
             one.ask("presence:crowd", every=2.0, after=1.5)
+    assert messages(url) == []
+    clock.advance(10)
+    for one in nudgers:
+        one._bell.set()
+    wait_until(lambda: not any(one._waiting for one in nudgers), "all are at it")
+    clock.advance(LINGER)
+    for one in nudgers:
+        one._bell.set()
     wait_until(lambda: not any(one._working for one in nudgers), "all have asked")
     assert messages(url) == [{"task": POLL, "channels": ["presence:crowd"]}]
 
@@ -230,5 +237,5 @@ def test_asking_gives_up(
     asked = CeleryBroker(app, timeout=0.2)
     for _ in range(2):
         with pytest.raises(OperationalError):
-            asked.send("presence:a", countdown=1.0, worth=WORTH)
+            asked.send("presence:a", worth=WORTH)
         asked.close()

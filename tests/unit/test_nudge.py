@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from presence import broker, nudge, tasks
-from presence.nudge import WAITING, WORTH, Nudge, Nudger, page_left, page_served
+from presence.nudge import LINGER, WAITING, WORTH, Nudge, Nudger, page_left, page_served
 from presence.roster import Member, Snapshot
 from tests.unit.fakes import ROOM, Clock
 
@@ -21,15 +21,15 @@ class FakeBroker:
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self.sent: list[tuple[str, float]] = []
-        """Channel and the moment of its poll."""
+        """Channel and moment."""
         self.fails: Exception | None = None
         self.closed = 0
 
-    def send(self, channel: str, *, countdown: float, worth: float) -> None:
+    def send(self, channel: str, *, worth: float) -> None:
         assert worth == WORTH
         if self.fails:
             raise self.fails
-        self.sent.append((channel, self.clock.now + countdown))
+        self.sent.append((channel, self.clock.now))
 
     def close(self) -> None:
         self.closed += 1
@@ -42,20 +42,30 @@ class Cluster:
         self.clock = Clock(1000.0)
         self.broker = FakeBroker(self.clock)
         self.claims: list[Nudge] = []
-        self.started: list[Callable[[], None]] = []
+        self.processes: list[Nudger] = []
 
     def claim(self, one: Nudge) -> bool:
         self.claims.append(one)
         return self.claims.count(one) == 1
 
     def process(self) -> Nudger:
-        return Nudger(
-            self.claim, self.broker, clock=self.clock, start=self.started.append, linger=0
-        )
+        one = Nudger(self.claim, self.broker, clock=self.clock, start=lambda run: None)
+        self.processes.append(one)
+        return one
 
-    def work(self) -> None:
-        while self.started:
-            self.started.pop(0)()
+    def step(self) -> None:
+        """Have every thread that there would be do what is due."""
+        for one in self.processes:
+            while one._working and one.step() == 0:
+                pass
+
+    def until(self, moment: float) -> None:
+        """Let the time pass as every thread would, but for its sleep."""
+        while self.clock.now < moment:
+            waits = [one.step() for one in self.processes if one._working]
+            ahead = min((wait for wait in waits if wait is not None), default=moment)
+            self.clock.now = min(moment, self.clock.now + ahead)
+        self.step()
 
 
 @pytest.fixture
@@ -84,25 +94,21 @@ def test_the_poll_is_at_the_first_multiple_after_that(
 ):
     cluster.clock.now = now
     cluster.process().ask(ROOM, every=every, after=after)
-    cluster.work()
-    ((channel, moment),) = cluster.broker.sent
-    assert (channel, moment) == (ROOM, pytest.approx(at))
-    assert after <= moment - now <= after + every
+    cluster.until(now + 60)
+    assert cluster.broker.sent == [(ROOM, pytest.approx(at))]
+    assert after <= at - now <= after + every
 
 
 def test_a_crowd_of_a_second_costs_two_polls_that_cover_everyone(cluster: Cluster):
     processes = [cluster.process() for _ in range(4)]
-    moments = []
-    for n in range(10_000):
-        cluster.clock.now = 1000.0 + n / 10_000
-        moments.append(cluster.clock.now)
+    moments = [1000.0 + n / 10_000 for n in range(10_000)]
+    for n, moment in enumerate(moments):
+        cluster.clock.now = moment
         processes[n % 4].ask(ROOM, **TWO)
-        if n % 100 == 0:
-            cluster.work()
-    cluster.work()
+    cluster.until(1010)
     polls = [moment for _, moment in cluster.broker.sent]
     assert polls == [pytest.approx(1002.0), pytest.approx(1004.0)]
-    assert len(cluster.claims) <= 2 * len(processes)
+    assert len(cluster.claims) == 2 * len(processes)
     for served in moments:
         assert any(1.5 <= poll - served <= 3.5 + 1e-6 for poll in polls)
 
@@ -111,15 +117,15 @@ def test_each_channel_has_slots_of_its_own(cluster: Cluster):
     process = cluster.process()
     for channel in ("presence:a", "presence:b", "presence:a"):
         process.ask(channel, **TWO)
-    cluster.work()
-    assert [channel for channel, _ in cluster.broker.sent] == ["presence:a", "presence:b"]
+    cluster.until(1004)
+    assert sorted(cluster.broker.sent) == [("presence:a", 1002.0), ("presence:b", 1002.0)]
 
 
 def test_arrivals_and_departures_share_the_slots(cluster: Cluster):
     process = cluster.process()
     process.ask(ROOM, every=2.0, after=1.5)
     process.ask(ROOM, every=2.0, after=0.5)
-    cluster.work()
+    cluster.until(1004)
     assert len(cluster.broker.sent) == 1
 
 
@@ -127,16 +133,19 @@ def test_arrivals_and_departures_share_the_slots(cluster: Cluster):
 
 
 def test_one_thread_asks_for_all_that_waits_and_ends(cluster: Cluster):
-    process = cluster.process()
+    process, started = cluster.process(), []
+    process._start = started.append
     for n in range(10):
         process.ask(f"presence:{n}", **TWO)
-    assert len(cluster.started) == 1
-    cluster.work()
-    assert (len(cluster.broker.sent), cluster.broker.closed) == (10, 1)
+    assert len(started) == 1
+    cluster.until(1002)
+    assert (len(cluster.broker.sent), cluster.broker.closed) == (10, 0)
     process.ask("presence:more", **TWO)
-    assert len(cluster.started) == 1
-    cluster.work()
-    assert len(cluster.broker.sent) == 11
+    assert len(started) == 1
+    cluster.until(1004 + LINGER)
+    assert (len(cluster.broker.sent), cluster.broker.closed) == (11, 1)
+    process.ask("presence:again", **TWO)
+    assert len(started) == 2
 
 
 def test_an_outage_is_logged_once_and_the_next_one_again(
@@ -146,9 +155,8 @@ def test_an_outage_is_logged_once_and_the_next_one_again(
 
     def pages(count: int) -> int:
         for _ in range(count):
-            cluster.clock.advance(2)
             process.ask(ROOM, **TWO)
-            cluster.work()
+            cluster.until(cluster.clock.now + 4)
         found = len(caplog.records)
         caplog.clear()
         return found
@@ -169,11 +177,9 @@ def test_a_store_that_is_down_is_like_a_broker_that_is(
     def claim(_: Nudge) -> bool:
         raise OSError("no store")
 
-    process = Nudger(
-        claim, cluster.broker, clock=cluster.clock, start=cluster.started.append, linger=0
-    )
-    process.ask(ROOM, **TWO)
-    cluster.work()
+    cluster.claim = claim  # type: ignore[method-assign]
+    cluster.process().ask(ROOM, **TWO)
+    cluster.until(1004)
     assert cluster.broker.sent == []
     (record,) = caplog.records
     assert (record.levelno, record.exc_info is not None) == (logging.ERROR, True)
@@ -183,14 +189,15 @@ def test_no_thread_can_be_started(cluster: Cluster, caplog: pytest.LogCaptureFix
     def start(_: Callable[[], None]) -> None:
         raise RuntimeError("can't start new thread")
 
-    process = Nudger(cluster.claim, cluster.broker, clock=cluster.clock, start=start, linger=0)
+    process = cluster.process()
+    process._start = start
     process.ask(ROOM, **TWO)
     process.ask("presence:b", **TWO)
     assert len(caplog.records) == 1
-    process._start = cluster.started.append
+    process._start = lambda run: None
     process.ask("presence:c", **TWO)
-    cluster.work()
-    assert [channel for channel, _ in cluster.broker.sent] == [ROOM, "presence:b", "presence:c"]
+    cluster.until(1004)
+    assert {channel for channel, _ in cluster.broker.sent} == {ROOM, "presence:b", "presence:c"}
 
 
 def test_what_waited_too_long_is_dropped(cluster: Cluster):
@@ -198,14 +205,14 @@ def test_what_waited_too_long_is_dropped(cluster: Cluster):
     process.ask(ROOM, **TWO)
     cluster.clock.advance(2 + WORTH + 0.1)
     process.ask("presence:b", **TWO)
-    cluster.work()
+    cluster.until(cluster.clock.now + 4)
     assert [channel for channel, _ in cluster.broker.sent] == ["presence:b"]
 
 
 def test_what_is_late_is_asked_for_at_once(cluster: Cluster):
     cluster.process().ask(ROOM, **TWO)
     cluster.clock.advance(10)
-    cluster.work()
+    cluster.step()
     assert cluster.broker.sent == [(ROOM, cluster.clock.now)]
 
 
@@ -213,28 +220,25 @@ def test_no_more_than_so_many_wait(cluster: Cluster):
     process = cluster.process()
     for n in range(WAITING + 50):
         process.ask(f"presence:{n}", **TWO)
-    cluster.work()
+    cluster.until(1004)
     assert len(cluster.broker.sent) == WAITING
-    cluster.clock.advance(2)
-    for n in range(WAITING):
-        process.ask(f"presence:{n}", **TWO)
-    cluster.work()
-    assert len(cluster.broker.sent) == 2 * WAITING
-    assert len(process._taken) <= WAITING
+    process.ask("presence:more", **TWO)
+    cluster.until(1008)
+    assert len(cluster.broker.sent) == WAITING + 1
 
 
 def test_a_broker_that_hangs_holds_nobody_up(cluster: Cluster):
     hanging, released = threading.Event(), threading.Event()
 
     class Hanging(FakeBroker):
-        def send(self, channel: str, *, countdown: float, worth: float) -> None:
+        def send(self, channel: str, *, worth: float) -> None:
             hanging.set()
             assert released.wait(30)
-            super().send(channel, countdown=countdown, worth=worth)
+            super().send(channel, worth=worth)
 
     cluster.broker = Hanging(cluster.clock)
-    process = Nudger(cluster.claim, cluster.broker, clock=cluster.clock, linger=0)
-    process.ask(ROOM, **TWO)
+    process = Nudger(cluster.claim, cluster.broker)
+    process.ask(ROOM, every=0.01, after=0.0)
     assert hanging.wait(30)
     for n in range(2 * WAITING):
         process.ask(f"presence:{n}", **TWO)
