@@ -12,7 +12,7 @@ class Sizes:
     channels: int = 1000
     members: int = 100
     per_connection: int = 100
-    rounds: int = 9
+    rounds: int = 5
     original_rounds: int = 3
     million: int = 10_000
     """Connections of the large case; with `per_connection` each, a million entries."""
@@ -20,7 +20,7 @@ class Sizes:
     """Members of each channel where time is held against the number of channels."""
     growth: tuple[int, ...] = (10, 100, 1000, 2000, 4000, 8000, 10_000)
     replayed: tuple[int, ...] = (25_000, 50_000, 100_000)
-    growth_rounds: int = 5
+    growth_rounds: int = 3
     linear_from: int = 1000
     listed: tuple[int, ...] = (100, 1000, 5000)
     workers: tuple[int, ...] = (1, 2, 4)
