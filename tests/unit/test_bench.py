@@ -1,0 +1,71 @@
+"""The bench runs, at sizes at which its figures mean nothing, and judges what it finds."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from xml.etree import ElementTree
+
+import pytest
+
+from bench import plot, published
+from bench.bounds import BOUNDS, Bound, figures
+from tests.servers import ROOT
+
+
+def test_a_quick_run_prints_every_figure_and_writes_nothing() -> None:
+    results = ROOT / "bench" / "results.json"
+    before = results.read_bytes() if results.exists() else b""
+    done = subprocess.run(
+        [sys.executable, "-m", "bench", "--quick"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr
+    assert all(name in done.stdout for name in BOUNDS), done.stdout
+    assert (results.read_bytes() if results.exists() else b"") == before
+
+
+@pytest.mark.parametrize(
+    ("bound", "value", "verdict"),
+    [
+        (Bound(2.0, 5.0), 2.0, "ok"),
+        (Bound(2.0, 5.0), 2.1, "MISSED"),
+        (Bound(2.0, 5.0), 5.1, "FAILED"),
+        (Bound(20.0, 8.0, at_least=True), 20.0, "ok"),
+        (Bound(20.0, 8.0, at_least=True), 19.0, "MISSED"),
+        (Bound(20.0, 8.0, at_least=True), 7.0, "FAILED"),
+    ],
+)
+def test_a_figure_fails_only_far_from_its_bound(bound: Bound, value: float, verdict: str) -> None:
+    assert bound.judge(value) == verdict
+
+
+def test_growth_is_the_worst_doubling_of_those_that_count() -> None:
+    line = {10: 1.0, 1000: 2.0, 2000: 5.0, 4000: 6.0, 10_000: 90.0}
+    million = {"ratio": 1.0, "first_mb": 90.0, "steady_mb": 80.0}
+    growth = {"channels": {"steady": line}, "members": {"steady": {1000: 1.0, 2000: 2.0}}}
+    found = figures(
+        {"thousand": {"ratios": {}}, "million": million, "growth": growth}, linear_from=1000
+    )
+    assert found["time for twice the channels"] == 2.5
+    assert found["time for twice the members"] == 2.0
+    assert found["tick_million, worker's memory (MB)"] == 90.0
+
+
+def test_a_diff_is_as_large_as_the_change_whatever_the_room() -> None:
+    sent = published.run((100, 1000))
+    assert sent[1000]["full_list"] > 9 * sent[100]["full_list"]
+    assert sent[1000]["diff"] < 1.1 * sent[100]["diff"]
+    assert sent[1000]["counted"] < 200
+
+
+def test_a_plot_is_svg_with_every_line_in_it() -> None:
+    drawn = plot.draw("title", "x", "y", {"a < b": {10.0: 0.01, 1000.0: 1.0}, "c": {10.0: 3.0}})
+    root = ElementTree.fromstring(drawn)
+    assert root.tag == "{http://www.w3.org/2000/svg}svg"
+    texts = [text.text for text in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert {"a < b", "c", "title"} <= set(texts)
+    assert len(list(root.iter("{http://www.w3.org/2000/svg}circle"))) == 3
