@@ -90,10 +90,9 @@ def running(*, processes: int = 1) -> Iterator[Site]:
 
 
 def config(directory: Path) -> Path:
-    """The configuration of the project, but for what would cut off a crowd on a busy machine.
+    """The configuration of the project, but for what may cut off a crowd on a busy machine.
 
-    It answers no pings; in a second its thousands of connections do not all get their turn; and who
-    is checked while a million publications are under way seems to have missed some.
+    No pings, which a crowd does not answer; no checks of stream positions; time to write.
     """
     settings = json.loads(parts.CONFIG.read_text())
     settings["client"] |= {"ping_interval": "3600s", "channel_position_check_delay": "3600s"}
