@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
+import threading
 from typing import Any
 
 import msgspec
-from celery import Task, shared_task
+from celery import Celery, Task, shared_task
 from kombu.exceptions import OperationalError
 
 from presence import assembly
+from presence.broker import POLL
 from presence.conf import conf
 from presence.report import Report
 from presence.shards import Shard
@@ -61,7 +63,7 @@ def _hand_out(shard: Shard) -> bool:
     return True
 
 
-@shared_task(base=TickTask, name="presence.tasks.sync_channels")
+@shared_task(base=TickTask, name=POLL)
 def sync_channels(channels: list[str]) -> dict[str, Any]:
     """Poll some channels, between two ticks; again where somebody else was faster.
 
@@ -79,14 +81,22 @@ def _poll_leaving(report: Report) -> None:
     """Have the channels where somebody began to be missing polled when the grace has passed.
 
     Also where ticks come more often than that: the one at the end of the grace comes a moment
-    too early, and the next a whole interval late. A broker that is down costs an interval.
+    too early, and the next a whole interval late. A worker or a broker that is gone by then
+    costs an interval. The wait is in a thread here: a worker that holds a task with a countdown
+    does not outlive a restart of its Redis (kombu 5.7).
     """
-    grace = conf.PRESENCE_LEAVE_GRACE
-    if not report.leaving:
-        return
+    if report.leaving:
+        arguments = (sync_channels.app, report.leaving, conf.PRESENCE_INTERVAL)
+        timer = threading.Timer(conf.PRESENCE_LEAVE_GRACE, _ask_for_poll, arguments)
+        timer.daemon = True
+        timer.start()
+
+
+def _ask_for_poll(app: Celery, channels: list[str], worth: float) -> None:
+    # Through the application itself: which one is current, Celery knows by thread.
     try:
-        sync_channels.apply_async(
-            (report.leaving,), countdown=grace, expires=grace + conf.PRESENCE_INTERVAL, retry=False
+        app.send_task(
+            POLL, (channels,), expires=worth, ignore_result=True, retry_policy={"max_retries": 3}
         )
     except OperationalError as error:
-        logger.warning("poll=not-asked channels=%d error=%r", len(report.leaving), str(error))
+        logger.warning("poll=not-asked channels=%d error=%r", len(channels), str(error))

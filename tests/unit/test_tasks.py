@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,44 +12,116 @@ from kombu.exceptions import OperationalError
 from presence import assembly, tasks
 from presence.report import Report
 
+ROOM = "presence:a"
+
+
+class Timers:
+    """Stands for threading.Timer: what was started, to be run when the test says so."""
+
+    def __init__(self) -> None:
+        self.started: list[float] = []
+        self._due: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
+
+    def __call__(self, after: float, run: Callable[..., None], arguments: tuple[Any, ...]) -> Any:
+        timers = self
+
+        class Timer:
+            daemon = False
+
+            def start(self) -> None:
+                assert self.daemon, "a worker that ends does not wait for it"
+                timers.started.append(after)
+                timers._due.append((run, arguments))
+
+        return Timer()
+
+    def elapse(self) -> None:
+        due, self._due = self._due, []
+        for run, arguments in due:
+            run(*arguments)
+
+
+class Reports:
+    """Stands for the sync."""
+
+    def __init__(self, *reports: Report) -> None:
+        self.reports = list(reports)
+        self.polled: list[Any] = []
+
+    def tick(self, only: Any = None, **_: Any) -> Report:
+        self.polled.append(only)
+        return self.reports.pop(0)
+
 
 @pytest.fixture
-def sync(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """A tick that finds somebody leaving; what `sync_channels` was sent with."""
+def timers(monkeypatch: pytest.MonkeyPatch) -> Timers:
+    timers = Timers()
+    monkeypatch.setattr(threading, "Timer", timers)
+    return timers
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What was sent to the broker."""
     sent: list[dict[str, Any]] = []
 
-    class Sync:
-        def tick(self, *_: Any, **__: Any) -> Report:
-            return Report(leaving=["presence:a"])
+    def send(name: str, arguments: Any, **options: Any) -> None:
+        sent.append({"name": name, "arguments": arguments, **options})
 
-    monkeypatch.setattr(assembly, "sync", Sync)
-    monkeypatch.setattr(
-        tasks.sync_channels,
-        "apply_async",
-        lambda args, **options: sent.append({"args": args, **options}),
-    )
+    monkeypatch.setattr(tasks.sync_channels.app, "send_task", send)
     return sent
+
+
+def syncs(monkeypatch: pytest.MonkeyPatch, *reports: Report) -> Reports:
+    made = Reports(*reports)
+    monkeypatch.setattr(assembly, "sync", lambda: made)
+    return made
 
 
 @pytest.mark.parametrize("interval", [0.5, 5.0, 10.0, 60.0])
 def test_the_end_of_the_grace_is_polled_whatever_the_interval(
-    sync: list[dict[str, Any]], settings: Any, interval: float
+    monkeypatch: pytest.MonkeyPatch,
+    settings: Any,
+    timers: Timers,
+    sent: list[dict[str, Any]],
+    interval: float,
 ) -> None:
     settings.PRESENCE_LEAVE_GRACE, settings.PRESENCE_INTERVAL = 10.0, interval
-    tasks.sync_channels.run(["presence:a"])
-    (asked,) = sync
-    assert asked["args"] == (["presence:a"],)
-    assert asked["countdown"] == 10.0
-    assert asked["retry"] is False
-    assert asked["expires"] == 10.0 + interval
+    syncs(monkeypatch, Report(leaving=[ROOM]))
+    tasks.update_presence.run()
+    assert (timers.started, sent) == ([10.0], [])
+    timers.elapse()
+    (asked,) = sent
+    assert (asked["name"], asked["arguments"]) == ("presence.tasks.sync_channels", ([ROOM],))
+    assert asked["expires"] == interval
+    assert "countdown" not in asked
 
 
-def test_a_broker_that_is_down_fails_no_tick(
-    sync: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_where_nobody_begins_to_leave_nothing_is_asked(
+    monkeypatch: pytest.MonkeyPatch, timers: Timers
+) -> None:
+    syncs(monkeypatch, Report(held=3))
+    tasks.update_presence.run()
+    assert timers.started == []
+
+
+def test_a_broker_that_is_down_is_logged(
+    monkeypatch: pytest.MonkeyPatch, timers: Timers, caplog: pytest.LogCaptureFixture
 ) -> None:
     def down(*_: Any, **__: Any) -> None:
         raise OperationalError("connection refused")
 
-    monkeypatch.setattr(tasks.sync_channels, "apply_async", down)
-    tasks.sync_channels.run(["presence:a"])
+    monkeypatch.setattr(tasks.sync_channels.app, "send_task", down)
+    syncs(monkeypatch, Report(leaving=[ROOM]))
+    tasks.update_presence.run()
+    timers.elapse()
     assert "connection refused" in caplog.text
+
+
+@pytest.mark.parametrize(("refusals", "polls"), [(0, 1), (1, 2), (2, 3), (5, 3)])
+def test_a_nudge_tries_three_times(
+    monkeypatch: pytest.MonkeyPatch, refusals: int, polls: int
+) -> None:
+    made = syncs(monkeypatch, *(Report(refused=int(n < refusals)) for n in range(6)))
+    tasks.sync_channels.run([ROOM])
+    assert made.polled == [[ROOM]] * polls
