@@ -32,7 +32,7 @@ __all__ = [
 Count = Annotated[int, msgspec.Meta(ge=0)]
 
 
-class Member(msgspec.Struct, frozen=True):
+class Member(msgspec.Struct, frozen=True, gc=False):
     """One person in a channel, however many tabs they have open."""
 
     id: str
