@@ -16,9 +16,7 @@ __all__ = ["AnonymousMode", "Signed", "digest", "read_presence"]
 AnonymousMode = Literal["count", "list", "ignore"]
 
 
-class Signed(
-    msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, gc=False
-):
+class Signed(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
     """What Django signs into a token about its bearer.
 
     `iat` is the time of signing in seconds since 1970. `anonymous` is the visible id of a visitor
