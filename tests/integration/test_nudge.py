@@ -167,11 +167,16 @@ def test_processes_that_ask_at_once_cost_one_task(
     clock.advance(10)
     for one in nudgers:
         one._bell.set()
-    wait_until(lambda: not any(one._waiting for one in nudgers), "all are at it")
-    clock.advance(LINGER)
-    for one in nudgers:
-        one._bell.set()
-    wait_until(lambda: not any(one._working for one in nudgers), "all have asked")
+    wait_until(lambda: messages(url) != [], "one has asked")
+
+    def rest() -> bool:
+        # Each begins to linger at a moment of its own: time goes on until the last has.
+        clock.advance(LINGER)
+        for one in nudgers:
+            one._bell.set()
+        return not any(one._working for one in nudgers)
+
+    wait_until(rest, "all have asked")
     assert messages(url) == [{"task": POLL, "channels": ["presence:crowd"]}]
 
 
