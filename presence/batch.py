@@ -76,10 +76,6 @@ class Batch:
         self._fingerprint = fingerprint
         self._clock = clock
 
-    def run(self, channels: Sequence[str]) -> None:
-        """Read the channels and work on what was read."""
-        self.work(self.read(channels))
-
     def read(self, channels: Sequence[str]) -> Polled:
         """State first, presence second. Safe in a thread: counts nothing, writes nothing."""
         polled = Polled(channels)
