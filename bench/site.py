@@ -106,7 +106,7 @@ def make_sync(redis_url: str, gateway: Gateway, patterns: Sequence[str]) -> Sync
     options = Options(
         patterns=tuple(patterns), interval=3600.0, rules=Rules(grace=0.0, list_limit=200)
     )
-    return Sync(RedisStore(redis_url), gateway, options, announce=lambda *_: None)
+    return Sync(RedisStore(redis_url), gateway, options, announce=None)
 
 
 def tick(sync: Sync) -> Report:

@@ -60,7 +60,7 @@ def options() -> Options:
 
 def sync() -> Sync:
     """A sync that announces through Django's signals."""
-    return Sync(store(), gateway(), options(), announce=signals.send)
+    return Sync(store(), gateway(), options(), announce=signals.send if signals.wanted() else None)
 
 
 def _forget(*, setting: str, **_: Any) -> None:

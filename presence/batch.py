@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import msgspec
 
 from presence import naming, wire
-from presence.backends.base import Loaded, RosterStore
+from presence.backends.base import Loaded
 from presence.centrifugo import Gateway, Survey
 from presence.delivery import Delivery, new_epoch
 from presence.exceptions import CentrifugoAnswerError, CentrifugoError, CommandError, PresenceError
 from presence.plan import Commit, Rules, State, plan
+from presence.polling import Polled, Polls, Seen
 from presence.reading import AnonymousMode, digest, read_presence
-from presence.replies import Reply
 from presence.report import Report
 from presence.roster import Position, Roster
 
@@ -24,37 +24,13 @@ __all__ = ["Batch"]
 logger = logging.getLogger("presence.sync")
 
 
-class _Seen(NamedTuple):
-    """A presence reply, its digest (empty: it is partial), and the nodes that there were."""
-
-    raw: bytes
-    digest: bytes
-    nodes: frozenset[str]
-
-
-class Polled:
-    """What was read of some channels, or the `error` that kept it from being read whole.
-
-    Channels with something pending are loaded, but have no reply. Seconds are those spent.
-    """
-
-    def __init__(self, channels: Sequence[str]) -> None:
-        self.channels = channels
-        self.loaded: Loaded | None = None
-        self.replies: dict[str, Reply] = {}
-        self.nodes: frozenset[str] = frozenset()
-        self.error: PresenceError | None = None
-        self.store_s = 0.0
-        self.read_s = 0.0
-
-
 class Batch:
     """Takes batches of channels through the steps, and counts into one report."""
 
     def __init__(
         self,
-        store: RosterStore,
         gateway: Gateway,
+        polls: Polls,
         delivery: Delivery,
         report: Report,
         *,
@@ -65,8 +41,8 @@ class Batch:
         fingerprint: str,
         clock: Callable[[], float],
     ) -> None:
-        self._store = store
         self._gateway = gateway
+        self._polls = polls
         self._delivery = delivery
         self._report = report
         self._survey = survey
@@ -75,22 +51,6 @@ class Batch:
         self._anonymous = anonymous
         self._fingerprint = fingerprint
         self._clock = clock
-
-    def read(self, channels: Sequence[str]) -> Polled:
-        """State first, presence second. Safe in a thread: counts nothing, writes nothing."""
-        polled = Polled(channels)
-        started = self._clock()
-        try:
-            polled.loaded = loaded = self._store.load(channels)
-            loaded_at = self._clock()
-            polled.store_s = loaded_at - started
-            free = [c for c, state in loaded.states.items() if not state.pending]
-            replies, polled.nodes = self._gateway.poll(free)
-            polled.replies = dict(zip(free, replies, strict=True))
-            polled.read_s = self._clock() - loaded_at
-        except PresenceError as error:
-            polled.error = error
-        return polled
 
     def work(self, polled: Polled, *, again: bool = True) -> None:
         """Commit and publish what changed; what fails is counted, for one channel or for all."""
@@ -101,105 +61,112 @@ class Batch:
         try:
             if polled.error:
                 raise polled.error
-            assert polled.loaded is not None
             self._delivery.signal_left_overs(polled.loaded)
-            self._compare(polled.loaded, polled.replies, polled.nodes)
-            left = [state for state in polled.loaded.states.values() if state.pending]
+            self._compare(polled)
+            left = polled.pending
             if left and again:
-                self._recover(left, polled.loaded.now)
+                self._recover(left, polled.loaded)
             else:
                 self._report.refused += len(left)
         except PresenceError as error:
             names = ",".join(polled.channels[:3])
             self._report.failed(error, names, count=len(polled.channels))
 
-    def _recover(self, left: list[State], now: float) -> None:
-        """Publish what a crash left pending, then read those channels, once more."""
-        self._delivery.deliver([(state.channel, state.pending) for state in left], now)
+    def _recover(self, left: list[str], loaded: Loaded) -> None:
+        """Publish what a crash left pending, then poll those channels, once more."""
+        self._delivery.deliver([(c, loaded.states[c].pending) for c in left], loaded.now)
         self._delivery.settle()
-        self.work(self.read([state.channel for state in left]), again=False)
+        self.work(self._polls.one(left), again=False)
 
-    def _compare(
-        self,
-        loaded: Loaded,
-        replies: dict[str, Reply],
-        nodes: frozenset[str],
-    ) -> None:
-        good: list[str] = []
-        different: dict[str, _Seen] = {}
-        for channel, reply in replies.items():
-            if isinstance(reply, CentrifugoError):
-                self._report.failed(reply, channel)
-                continue
-            raw = bytes(reply)
-            state, seen = loaded.states[channel], digest(raw, self._fingerprint)
-            if state.digest == seen and state.run == loaded.run and not state.leaving:
-                good.append(channel)
-                self._count(state)
-            else:
-                different[channel] = _Seen(raw, seen, nodes)
-        commits = self._plan(loaded, different) if different else []
-        self._commit(loaded, good, commits)
+    def _compare(self, polled: Polled) -> None:
+        for channel, error in polled.failed.items():
+            self._report.failed(error, channel)
+        for channel in polled.unchanged:
+            self._count(polled.loaded.states[channel])
+        commits = self._plan(polled) if polled.different else []
+        self._commit(polled, commits)
 
-    def _plan(self, loaded: Loaded, different: dict[str, _Seen]) -> list[Commit]:
-        with self._report.timed("store", self._clock):
-            rosters = self._store.rosters(list(different))
+    def _plan(self, polled: Polled) -> list[Commit]:
+        """The commits for all that is different; those that seem to be partial come last."""
         commits: list[Commit] = []
-        for channel, seen in different.items():
-            state = loaded.states[channel]
-            rev, stored = rosters.get(channel, (0, b""))
-            if rev != state.rev:
-                self._report.refused += 1
-                continue
-            try:
-                commit = self._plan_one(loaded, state, stored, seen)
-            except PresenceError as error:
-                self._report.failed(error, channel)
-            except Exception as error:
-                logger.exception("channel=failed name=%s", channel)
-                self._report.fail(f"{channel}: {type(error).__name__}: {error}")
-            else:
-                commits += [commit] if commit else []
-        return self._with_positions(loaded, commits)
+        fewer: list[str] = []
+        for channel, seen in polled.different.items():
+            with self._failing(channel):
+                roster, connections = read_presence(seen.raw, anonymous=self._anonymous)
+                if connections < self._survey.clients.get(channel, 0):
+                    fewer.append(channel)
+                else:
+                    commits += self._plan_one(polled, channel, seen, roster)
+        for channel, seen in self._read_again(fewer).items():
+            with self._failing(channel):
+                roster, _ = read_presence(seen.raw, anonymous=self._anonymous)
+                commits += self._plan_one(polled, channel, seen, roster)
+        return self._with_positions(polled.loaded, commits)
 
-    def _plan_one(self, loaded: Loaded, state: State, stored: bytes, seen: _Seen) -> Commit | None:
-        roster, connections = read_presence(seen.raw, anonymous=self._anonymous)
-        if connections < self._survey.clients.get(state.channel, 0):
-            seen = self._read_again(state.channel)
-            roster, _ = read_presence(seen.raw, anonymous=self._anonymous)
-        watched = naming.feed_of(state.channel) in self._survey.clients
+    def _plan_one(self, polled: Polled, channel: str, seen: Seen, roster: Roster) -> list[Commit]:
+        state = polled.loaded.states[channel]
+        rev, stored = polled.rosters.get(channel, (0, b""))
+        if rev != state.rev:
+            self._report.refused += 1
+            return []
+        watched = naming.feed_of(channel) in self._survey.clients
         if not state.rev and not roster.occupied and not watched:
-            return None
-        return plan(
+            return []
+        commit = plan(
             state,
             wire.decode(stored, Roster) if stored else Roster(),
             roster,
             digest=seen.digest,
-            run=loaded.run,
-            now=loaded.now,
+            run=polled.loaded.run,
+            now=polled.loaded.now,
             rules=self._rules,
             believe=self._believe and bool(seen.digest) and seen.nodes == self._survey.nodes,
             new_epoch=new_epoch,
         )
+        return [commit]
 
-    def _read_again(self, channel: str) -> _Seen:
-        """What is shown now; partial is what shows fewer clients than Centrifugo counts.
+    def _read_again(self, channels: list[str]) -> dict[str, Seen]:
+        """What is shown now of channels that showed fewer clients than were counted.
 
-        Both are asked anew, together: since the survey somebody may have left, or a partial
-        answer may have become whole.
+        All are asked anew, together: since the survey somebody may have left, or a partial
+        answer may have become whole. One that is still partial has no digest.
         """
-        with self._report.timed("read", self._clock):
-            raw, survey = self._gateway.recount(channel)
-        _, connections = read_presence(raw, anonymous=self._anonymous)
-        counted = survey.clients.get(channel, 0)
-        if connections >= counted:
-            return _Seen(raw, digest(raw, self._fingerprint), survey.nodes)
-        error = CentrifugoAnswerError(
-            f"a partial answer: {connections} clients shown, {counted} counted; nobody is taken "
-            "for gone"
-        )
-        self._report.failed(error, channel)
-        return _Seen(raw, b"", survey.nodes)
+        if not channels:
+            return {}
+        try:
+            with self._report.timed("read", self._clock):
+                replies, survey = self._gateway.recount(channels)
+        except PresenceError as error:
+            self._report.failed(error, ",".join(channels[:3]), count=len(channels))
+            return {}
+        again: dict[str, Seen] = {}
+        for channel, reply in zip(channels, replies, strict=True):
+            if isinstance(reply, CentrifugoError):
+                self._report.failed(reply, channel)
+                continue
+            raw, counted = bytes(reply), survey.clients.get(channel, 0)
+            with self._failing(channel):
+                _, connections = read_presence(raw, anonymous=self._anonymous)
+                whole = connections >= counted
+                seen = digest(raw, self._fingerprint) if whole else b""
+                again[channel] = Seen(raw, seen, survey.nodes)
+                if not whole:
+                    raise CentrifugoAnswerError(
+                        f"a partial answer: {connections} clients shown, {counted} counted; "
+                        "nobody is taken for gone"
+                    )
+        return again
+
+    @contextmanager
+    def _failing(self, channel: str) -> Iterator[None]:
+        """Count what goes wrong with one channel, and go on."""
+        try:
+            yield
+        except PresenceError as error:
+            self._report.failed(error, channel)
+        except Exception as error:
+            logger.exception("channel=failed name=%s", channel)
+            self._report.fail(f"{channel}: {type(error).__name__}: {error}")
 
     def _with_positions(self, loaded: Loaded, commits: list[Commit]) -> list[Commit]:
         """Ask for the stream's position where the commit publishes nothing that would tell it.
@@ -221,22 +188,21 @@ class Batch:
             for c in commits
         ]
 
-    def _commit(self, loaded: Loaded, good: list[str], planned: list[Commit]) -> None:
-        polled = [*good, *(commit.channel for commit in planned)]
+    def _commit(self, polled: Polled, planned: list[Commit]) -> None:
+        good = [*polled.unchanged, *(commit.channel for commit in planned)]
         commits = []
         for commit in planned:
-            if commit.repeats(loaded.states[commit.channel]):
+            if commit.repeats(polled.loaded.states[commit.channel]):
                 self._count_commit(commit)
             else:
                 commits.append(commit)
-        with self._report.timed("store", self._clock):
-            taken = self._store.commit(commits, polled=polled, now=loaded.now)
+        taken = self._delivery.write(commits, polled=good, now=polled.loaded.now)
         written = [commit for commit, done in zip(commits, taken, strict=True) if done]
         self._report.refused += len(commits) - len(written)
         for commit in written:
             self._count_commit(commit)
         pending = [(commit.channel, commit.pending) for commit in written if commit.pending]
-        self._delivery.deliver(pending, loaded.now)
+        self._delivery.deliver(pending, polled.loaded.now)
 
     def _count(self, state: State | Commit) -> None:
         self._report.members += state.total

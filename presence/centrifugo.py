@@ -8,7 +8,7 @@ decoded here, with msgspec, into one raw reply or one error per command.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -119,12 +119,8 @@ class Gateway:
     def survey(self, patterns: Sequence[str]) -> Survey:
         """The nodes, and the active channels that match any of the `patterns`."""
         asked: list[Command] = [_INFO, *(("channels", {"pattern": p}) for p in patterns)]
-        info, *listings = (replies.result(reply) for reply in self._replies(asked, parallel=True))
-        clients: dict[str, int] = {}
-        for listing in listings:
-            found = replies.decode(listing, replies.Channels).channels
-            clients |= {channel: entry.num_clients for channel, entry in found.items()}
-        return Survey(_nodes(info), clients)
+        info, *listings = self._replies(asked, parallel=True)
+        return Survey(_nodes(replies.result(info)), _counts(listings))
 
     def versions(self) -> list[str]:
         """The version of each node."""
@@ -143,17 +139,19 @@ class Gateway:
         *shown, info = self._replies([*asked, _INFO], parallel=True)
         return shown, _nodes(replies.result(info))
 
-    def recount(self, channel: str) -> tuple[bytes, Survey]:
-        """The raw presence reply of one channel, and the survey of it at the same moment."""
-        asked: list[Command] = [
-            _INFO,
-            ("channels", {"pattern": naming.escape(channel)}),
-            ("presence", {"channel": channel}),
-        ]
-        info, listing, shown = (replies.result(reply) for reply in self._replies(asked))
-        counted = replies.decode(listing, replies.Channels).channels.get(channel)
-        clients = {channel: counted.num_clients} if counted else {}
-        return bytes(shown), Survey(_nodes(info), clients)
+    def recount(self, channels: Sequence[str]) -> tuple[list[Reply], Survey]:
+        """The raw presence reply of each channel, and the survey of them at the same moment.
+
+        Counted before and after, the lower count holds: while many join or leave, Centrifugo
+        counts clients that it does not show yet, or any more.
+        """
+        counted: list[Command] = [("channels", {"pattern": naming.escape(c)}) for c in channels]
+        shown: list[Command] = [("presence", {"channel": c}) for c in channels]
+        info, *answers = self._replies([_INFO, *counted, *shown, *counted])
+        number = len(channels)
+        before, after = _counts(answers[:number]), _counts(answers[2 * number :])
+        clients = {c: min(before.get(c, 0), after.get(c, 0)) for c in channels}
+        return answers[number : 2 * number], Survey(_nodes(replies.result(info)), clients)
 
     def positions(self, feeds: Sequence[str]) -> list[Position | CentrifugoError]:
         """The top of each feed's stream; asking creates the stream where there is none."""
@@ -222,6 +220,15 @@ def _reason(error: CentError) -> str:
             return inner.strerror
         inner = inner.__cause__ or inner.__context__
     return str(error)
+
+
+def _counts(listings: Iterable[Reply]) -> dict[str, int]:
+    """The clients on each channel of replies to `channels`. Raises CentrifugoError."""
+    clients: dict[str, int] = {}
+    for listing in listings:
+        found = replies.decode(replies.result(listing), replies.Channels).channels
+        clients |= {channel: entry.num_clients for channel, entry in found.items()}
+    return clients
 
 
 def _nodes(info: msgspec.Raw) -> frozenset[str]:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import logging
 import secrets
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from typing import NamedTuple, Protocol, Self
 
 from presence import naming, wire
-from presence.backends.base import Loaded, RosterStore
+from presence.backends.base import Acknowledgement, Loaded, RosterStore, Writes
 from presence.centrifugo import Gateway, Publication
 from presence.exceptions import CentrifugoError, CommandError, PresenceError
-from presence.pipeline import MakeExecutor
+from presence.executors import MakeExecutor
+from presence.plan import Commit
 from presence.report import Report
 from presence.roster import Change, Position
 
@@ -32,10 +33,12 @@ class Announce(Protocol):
 
 
 class _Outcome(NamedTuple):
-    """What publishing did: what to count, and the changes that are now to be signalled."""
+    """What publishing did: what to count, what is to be acknowledged, and the changes that were
+    given up: they are to be signalled as well."""
 
     report: Report
-    changes: list[tuple[str, bytes]]
+    published: list[Acknowledgement]
+    dropped: list[tuple[str, bytes]]
 
 
 class Delivery:
@@ -43,13 +46,15 @@ class Delivery:
 
     A pending is the pair (channel, bytes of wire.Pending), at most one per channel. Publishing is
     done in a thread, signals are sent by the caller's: receivers may use its database connection.
+    What was published is acknowledged together with what is committed next, in one round trip.
+    With `announce` None nobody listens to signals.
     """
 
     def __init__(
         self,
         store: RosterStore,
         gateway: Gateway,
-        announce: Announce,
+        announce: Announce | None,
         report: Report,
         *,
         clock: Callable[[], float],
@@ -62,12 +67,39 @@ class Delivery:
         self._clock = clock
         self._thread = executor(1)
         self._under_way: deque[Future[_Outcome]] = deque()
+        self._published: list[Acknowledgement] = []
+        self._signalled: list[tuple[str, bytes]] = []
+
+    def write(
+        self, commits: Sequence[Commit] = (), *, polled: Sequence[str] = (), now: float = 0.0
+    ) -> list[bool]:
+        """Write commits, and with them what was published and signalled until now.
+
+        Whether each commit was taken. Raises StoreError: what was published stays pending then,
+        to be published again, which readers do not notice.
+        """
+        while self._under_way and self._under_way[0].done():
+            self._finish()
+        writes = Writes(
+            signalled=self._signalled,
+            acknowledgements=self._published,
+            to_signal=self._announce is not None,
+            commits=commits,
+            polled=polled,
+            now=now,
+        )
+        self._published, self._signalled = [], []
+        with self._report.timed("store", self._clock):
+            written = self._store.write(writes)
+        if self._announce:
+            acknowledged = zip(writes.acknowledgements, written.acknowledged, strict=True)
+            self._signal((one.channel, one.pending) for one, ours in acknowledged if ours)
+        return written.committed
 
     def deliver(self, pending: list[tuple[str, bytes]], now: float) -> None:
-        """Publish, acknowledge, signal, without waiting. What fails stays pending.
+        """Publish, without waiting. What fails stays pending.
 
         Waits only for the one before the last, so that no more than two are held in memory.
-        Raises StoreError when signals cannot be noted as sent.
         """
         if not pending:
             return
@@ -76,9 +108,11 @@ class Delivery:
             self._finish()
 
     def settle(self) -> None:
-        """Wait for all that is under way. Raises as `deliver` does."""
+        """Wait for all that is under way, and write it. Raises StoreError."""
         while self._under_way:
             self._finish()
+        while self._published or self._signalled:
+            self.write()
 
     def __enter__(self) -> Self:
         return self
@@ -90,7 +124,7 @@ class Delivery:
             self._thread.shutdown()
 
     def signal_left_overs(self, loaded: Loaded) -> None:
-        """Send the signals that an earlier crash left unsent. Raises StoreError."""
+        """Send the signals that an earlier crash left unsent."""
         self._signal(
             (state.channel, pending)
             for state in loaded.states.values()
@@ -101,12 +135,13 @@ class Delivery:
     def _finish(self) -> None:
         outcome = self._under_way.popleft().result()
         self._report.absorb(outcome.report)
-        self._signal(outcome.changes)
+        self._published += outcome.published
+        self._signal(outcome.dropped)
 
     def _publish(self, pending: list[tuple[str, bytes]], now: float) -> _Outcome:
         """In the thread. An error of the whole batch means unknown, not unpublished: the same
         versions go out again later, and Centrifugo drops those that it has."""
-        outcome = _Outcome(Report(), [])
+        outcome = _Outcome(Report(), [], [])
         try:
             self._publish_batch(pending, now, *outcome)
         except PresenceError as error:
@@ -119,23 +154,20 @@ class Delivery:
         pending: list[tuple[str, bytes]],
         now: float,
         report: Report,
-        changes: list[tuple[str, bytes]],
+        published: list[Acknowledgement],
+        dropped: list[tuple[str, bytes]],
     ) -> None:
         with report.timed("publish", self._clock):
             results = self._gateway.publish([_publication(*one) for one in pending])
-        published: list[tuple[str, bytes, Position | None]] = []
         for (channel, raw), result in zip(pending, results, strict=True):
             if isinstance(result, Position):
-                published.append((channel, raw, result))
+                published.append(Acknowledgement(channel, raw, result, now))
                 continue
             report.failed(result, channel)
             with report.timed("store", self._clock):
                 if self._dropped(channel, raw, result, now):
-                    changes.append((channel, raw))
+                    dropped.append((channel, raw))
         report.published += len(published)
-        with report.timed("store", self._clock):
-            ours = self._store.acknowledge(published, now)
-        changes += [one[:2] for one, done in zip(published, ours, strict=True) if done]
 
     def _dropped(self, channel: str, raw: bytes, error: CentrifugoError, now: float) -> bool:
         """Give up what Centrifugo will never take; whether it was ours to give up."""
@@ -144,13 +176,12 @@ class Delivery:
         return self._store.drop(channel, raw, epoch=new_epoch(), now=now)
 
     def _signal(self, changes: Iterable[tuple[str, bytes]]) -> None:
-        done = []
+        """Send the signals of changes; that they were sent is noted by the next write."""
         for channel, raw in changes:
-            pending = wire.decode(raw, wire.Pending)
-            self._announce(channel, pending.version, pending.change)
-            done.append((channel, raw))
-        with self._report.timed("store", self._clock):
-            self._store.signalled(done)
+            if self._announce:
+                pending = wire.decode(raw, wire.Pending)
+                self._announce(channel, pending.version, pending.change)
+            self._signalled.append((channel, raw))
 
 
 def new_epoch() -> str:

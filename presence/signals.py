@@ -21,6 +21,7 @@ __all__ = [
     "presence_left",
     "presence_updated",
     "send",
+    "wanted",
 ]
 
 logger = logging.getLogger("presence.signals")
@@ -32,6 +33,14 @@ channel_occupied = Signal()
 """Nobody was here, now somebody is: an anonymous visitor counts."""
 channel_vacated = Signal()
 """The last one left, anonymous visitors included."""
+
+
+_ALL = (presence_joined, presence_left, presence_updated, channel_occupied, channel_vacated)
+
+
+def wanted() -> bool:
+    """Whether anybody listens."""
+    return any(signal.receivers for signal in _ALL)
 
 
 def send(channel: str, version: int, change: Change) -> None:

@@ -15,8 +15,9 @@ from presence.centrifugo import Gateway
 from presence.delivery import Announce, Delivery
 from presence.discovery import Surveyor
 from presence.exceptions import PresenceError
+from presence.executors import MakeExecutor, threads
 from presence.options import Options
-from presence.pipeline import MakeExecutor, ahead, threads
+from presence.polling import Polls
 from presence.report import Report
 from presence.shards import HandOut, Shard, batches, split
 from presence.statistics import Opened
@@ -29,10 +30,6 @@ NODES_SETTLE = 40.0
 """Seconds after a change of Centrifugo's nodes in which no leave is believed: clients come back
 within the reconnect delay, an engine's presence is whole again within 27 s."""
 
-
-IN_FLIGHT = 2
-"""Batches that are read while one is worked on."""
-
 Progress = Callable[[int, int], None]
 """Told of (channels done, channels in all)."""
 
@@ -40,7 +37,8 @@ Progress = Callable[[int, int], None]
 class Sync:
     """Runs ticks. Any number may run at once, in any number of processes: it costs work only.
 
-    `announce` is called with (channel, version, change) for each change, once it is published.
+    `announce` is called with (channel, version, change) for each change, once it is published;
+    None: nobody listens.
     """
 
     def __init__(
@@ -49,7 +47,7 @@ class Sync:
         gateway: Gateway,
         options: Options,
         *,
-        announce: Announce,
+        announce: Announce | None,
         clock: Callable[[], float] = time.monotonic,
         executor: MakeExecutor = threads,
     ) -> None:
@@ -177,9 +175,16 @@ class Sync:
             clock=self._clock,
             executor=self._executor,
         )
-        batch = Batch(
+        polls = Polls(
             self._store,
             self._gateway,
+            fingerprint=self._options.fingerprint,
+            clock=self._clock,
+            executor=self._executor,
+        )
+        batch = Batch(
+            self._gateway,
+            polls,
             delivery,
             report,
             survey=shard.survey,
@@ -191,10 +196,9 @@ class Sync:
         )
         parts = batches(shard.channels, shard.clients, self._options.batch_size)
         in_time = takewhile(lambda _: self._clock() <= ends, parts)
-        reading = ahead(batch.read, in_time, depth=IN_FLIGHT, executor=self._executor)
         done = 0
-        with delivery, closing(reading) as read:
-            for polled in read:
+        with delivery, closing(polls.ahead(in_time)) as reading:
+            for polled in reading:
                 batch.work(polled)
                 done += len(polled.channels)
                 if progress:

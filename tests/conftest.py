@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
+from redis.connection import Connection
 
 from tests import servers
 from tests.swarm import Swarm
@@ -32,6 +34,38 @@ def redis_url(redis_process: tuple[str, servers.Server]) -> str:
     with redis.Redis.from_url(url) as client:
         client.flushall()
     return url
+
+
+@pytest.fixture
+def round_trips(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """What this thread sends Redis from now on, an entry a round trip.
+
+    Nudges of earlier tests may still be under way in threads of their own. Where one of them holds
+    the pool's connection another is made: how it greets Redis is no round trip of what is tested.
+    """
+    trips: list[object] = []
+    greeting: set[Connection] = set()
+    send, greet = Connection.send_packed_command, Connection.on_connect_check_health
+    here = threading.get_ident()
+
+    def counted(self: Connection, command: object, *more: Any, **options: Any) -> None:
+        if threading.get_ident() == here:
+            if not self._sock:
+                self.connect()
+            if self not in greeting:
+                trips.append(command)
+        send(self, command, *more, **options)
+
+    def greeted(self: Connection, *more: Any, **options: Any) -> None:
+        greeting.add(self)
+        try:
+            greet(self, *more, **options)
+        finally:
+            greeting.discard(self)
+
+    monkeypatch.setattr(Connection, "send_packed_command", counted)
+    monkeypatch.setattr(Connection, "on_connect_check_health", greeted)
+    return trips
 
 
 @pytest.fixture(scope="session")

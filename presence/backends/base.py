@@ -4,13 +4,25 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import msgspec
 
 from presence.plan import Commit, State
 from presence.roster import Position
 
-__all__ = ["Begun", "Ledger", "Loaded", "Logged", "Parts", "RosterStore", "Stored"]
+__all__ = [
+    "Acknowledgement",
+    "Begun",
+    "Ledger",
+    "Loaded",
+    "Logged",
+    "Parts",
+    "RosterStore",
+    "Stored",
+    "Writes",
+    "Written",
+]
 
 KEPT_TICKS = 100
 """Ticks that stay on record."""
@@ -20,12 +32,48 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
     """The states of a batch, the store's clock (seconds since 1970) and its `run`.
 
     `run` names one life of the store: it is another one after a restart or a failover, when
-    writes that were acknowledged may have been lost.
+    writes that were acknowledged may have been lost. `rosters` has `rev` and roster by channel.
     """
 
     now: float
     run: str
     states: dict[str, State]
+    rosters: dict[str, tuple[int, bytes]] = {}
+
+
+class Acknowledgement(NamedTuple):
+    """That `pending` was published at `now`, and stands at `position` (None: unknown)."""
+
+    channel: str
+    pending: bytes
+    position: Position | None
+    now: float
+
+
+class Writes(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to be written in one round trip, in this order.
+
+    `signalled` are pairs of (channel, pending): the signals of that change were sent. With
+    `to_signal` False, an acknowledged change has none to be sent. A good poll `now` is noted of
+    the `polled` channels: they are known from here on.
+    """
+
+    signalled: Sequence[tuple[str, bytes]] = ()
+    acknowledgements: Sequence[Acknowledgement] = ()
+    to_signal: bool = True
+    commits: Sequence[Commit] = ()
+    polled: Sequence[str] = ()
+    now: float = 0.0
+
+    def __bool__(self) -> bool:
+        return bool(self.signalled or self.acknowledgements or self.commits or self.polled)
+
+
+class Written(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether each of the acknowledgements and each of the commits was taken."""
+
+    acknowledged: list[bool] = []
+    committed: list[bool] = []
 
 
 class Stored(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,46 +165,29 @@ class RosterStore(Ledger):
     """Whether other processes see what is written here."""
 
     @abstractmethod
-    def load(self, channels: Sequence[str]) -> Loaded:
-        """The state of each channel (`rev` 0 where there is none), in one round trip."""
-
-    @abstractmethod
-    def rosters(self, channels: Sequence[str]) -> dict[str, tuple[int, bytes]]:
-        """The `rev` and the roster of each channel that has one, in one round trip."""
+    def load(self, channels: Sequence[str], *, rosters: Sequence[str] = ()) -> Loaded:
+        """The state of each channel (`rev` 0 where there is none), and the `rev` and the roster
+        of each of the `rosters` that has one, in one round trip."""
 
     @abstractmethod
     def snapshots(self, channels: Sequence[str]) -> dict[str, Stored]:
         """What a page shows of each channel, in one round trip."""
 
     @abstractmethod
-    def commit(
-        self, commits: Sequence[Commit], *, polled: Sequence[str] = (), now: float = 0.0
-    ) -> list[bool]:
-        """Write each commit whose `rev` still stands and whose channel has nothing pending.
+    def write(self, writes: Writes) -> Written:
+        """Write all of it, in one round trip.
 
-        True, too, where the very same pending is in place already: a retry after a lost reply.
-        False: somebody was faster, nothing was written. Before that, in the same round trip, a
-        good poll at `now` is noted of the `polled` channels: they are known from here on.
-        """
-
-    @abstractmethod
-    def acknowledge(
-        self, acknowledgements: Sequence[tuple[str, bytes, Position | None]], now: float
-    ) -> list[bool]:
-        """For each (channel, pending, position): it was published, and stands at `position`.
-
-        Only where that very `pending` is in place (else False): it becomes unsignalled, and the
-        position is taken unless it lies before the one known in the same stream.
+        A commit is taken if its `rev` still stands and its channel has nothing pending, and,
+        too, where the very same pending is in place already: a retry after a lost reply. Else
+        somebody was faster, and nothing was written. An acknowledgement is taken only where that
+        very `pending` is in place: it becomes unsignalled, and the position is taken unless it
+        lies before the one known in the same stream.
         """
 
     @abstractmethod
     def drop(self, channel: str, pending: bytes, *, epoch: str, now: float) -> bool:
         """Give `pending` up: it can never be published. The channel goes on as version 1 of
         `epoch`; the change becomes unsignalled. False where another one is pending."""
-
-    @abstractmethod
-    def signalled(self, done: Sequence[tuple[str, bytes]]) -> None:
-        """Forget each (channel, pending): its signals were sent."""
 
     @abstractmethod
     def known(self) -> Mapping[str, float]:

@@ -13,7 +13,10 @@ from presence.backends import scripts
 from presence.exceptions import StoreError
 from presence.naming import Keys
 
-__all__ = ["Connection"]
+__all__ = ["Call", "Connection"]
+
+Call = tuple[str, str, list[Any]]
+"""A script by its name, its one key (or, above this module, its channel) and its arguments."""
 
 
 class Connection:
@@ -39,28 +42,25 @@ class Connection:
         self._clock = clock
 
     def _evaluate(
-        self,
-        script: str,
-        calls: Sequence[tuple[str, list[Any]]],
-        polled: Mapping[str, float] = MappingProxyType({}),
+        self, calls: Sequence[Call], polled: Mapping[str, float] = MappingProxyType({})
     ) -> list[Any]:
+        """Run scripts in one round trip, once more where Redis does not know them yet."""
         if not calls and not polled:
             return []
         with self._guarded():
             try:
-                return self._evalsha(script, calls, polled)
+                return self._evalsha(calls, polled)
             except redis.exceptions.NoScriptError:
-                self._client.script_load(scripts.ALL[script])
-                return self._evalsha(script, calls, polled)
+                for name in {name for name, *_ in calls}:
+                    self._client.script_load(scripts.ALL[name])
+                return self._evalsha(calls, polled)
 
-    def _evalsha(
-        self, script: str, calls: Sequence[tuple[str, list[Any]]], polled: Mapping[str, float]
-    ) -> list[Any]:
+    def _evalsha(self, calls: Sequence[Call], polled: Mapping[str, float]) -> list[Any]:
         with self._client.pipeline(transaction=False) as pipe:
             if polled:
                 pipe.zadd(self._keys.channels, dict(polled), gt=True)
-            for key, arguments in calls:
-                pipe.evalsha(scripts.SHA[script], 1, key, *arguments)
+            for name, key, arguments in calls:
+                pipe.evalsha(scripts.SHA[name], 1, key, *arguments)
             results: list[Any] = pipe.execute()
             return results[1:] if polled else results
 

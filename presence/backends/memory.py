@@ -8,7 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
-from presence.backends.base import Loaded, RosterStore, Stored
+from presence.backends.base import (
+    Acknowledgement,
+    Loaded,
+    RosterStore,
+    Stored,
+    Writes,
+    Written,
+)
 from presence.backends.memory_ledger import MemoryLedger
 from presence.plan import Commit, State, restart
 from presence.roster import Position
@@ -36,16 +43,18 @@ class MemoryStore(MemoryLedger, RosterStore):
         self._nodes: tuple[frozenset[str], float | None] | None = None
         self._claims: dict[tuple[str, int], float] = {}
 
-    def load(self, channels: Sequence[str]) -> Loaded:
+    def load(self, channels: Sequence[str], *, rosters: Sequence[str] = ()) -> Loaded:
         with self._lock:
-            states = {c: self._states.get(c, State(channel=c)) for c in channels}
-            return Loaded(now=self._clock(), run=self._run, states=states)
-
-    def rosters(self, channels: Sequence[str]) -> dict[str, tuple[int, bytes]]:
-        with self._lock:
-            return {
-                c: (self._states[c].rev, self._rosters[c]) for c in channels if c in self._rosters
-            }
+            return Loaded(
+                now=self._clock(),
+                run=self._run,
+                states={c: self._states.get(c, State(channel=c)) for c in channels},
+                rosters={
+                    c: (self._states[c].rev, self._rosters[c])
+                    for c in rosters
+                    if c in self._rosters
+                },
+            )
 
     def snapshots(self, channels: Sequence[str]) -> dict[str, Stored]:
         with self._lock:
@@ -60,13 +69,18 @@ class MemoryStore(MemoryLedger, RosterStore):
             now=self._clock(),
         )
 
-    def commit(
-        self, commits: Sequence[Commit], *, polled: Sequence[str] = (), now: float = 0.0
-    ) -> list[bool]:
+    def write(self, writes: Writes) -> Written:
         with self._lock:
-            for channel in polled:
-                self._polled[channel] = max(now, self._polled.get(channel, 0.0))
-            return [self._commit(commit) for commit in commits]
+            for one in writes.signalled:
+                self._signalled(*one)
+            acknowledged = [
+                self._acknowledge(one, to_signal=writes.to_signal)
+                for one in writes.acknowledgements
+            ]
+            for channel in writes.polled:
+                self._polled[channel] = max(writes.now, self._polled.get(channel, 0.0))
+            committed = [self._commit(commit) for commit in writes.commits]
+            return Written(acknowledged=acknowledged, committed=committed)
 
     def _commit(self, commit: Commit) -> bool:
         state = self._states.get(commit.channel, State(channel=commit.channel))
@@ -86,42 +100,32 @@ class MemoryStore(MemoryLedger, RosterStore):
             self._snapshots[commit.channel] = commit.snapshot
         return True
 
-    def acknowledge(
-        self, acknowledgements: Sequence[tuple[str, bytes, Position | None]], now: float
-    ) -> list[bool]:
-        with self._lock:
-            return [self._acknowledge(*one, now) for one in acknowledgements]
-
-    def _acknowledge(
-        self, channel: str, pending: bytes, position: Position | None, now: float
-    ) -> bool:
-        state = self._states.get(channel)
-        if state is None or state.pending != pending:
+    def _acknowledge(self, done: Acknowledgement, *, to_signal: bool) -> bool:
+        state = self._states.get(done.channel)
+        if state is None or not state.pending or state.pending != done.pending:
             return False
-        self._states[channel] = msgspec.structs.replace(
+        self._states[done.channel] = msgspec.structs.replace(
             state,
             rev=state.rev + 1,
             pending=b"",
-            position=_later(state.position, position),
-            unsignalled=(*state.unsignalled, (now, pending)),
+            position=_later(state.position, done.position),
+            unsignalled=(*state.unsignalled, *([(done.now, done.pending)] if to_signal else [])),
         )
         return True
 
+    def _signalled(self, channel: str, pending: bytes) -> None:
+        if state := self._states.get(channel):
+            left = tuple(one for one in state.unsignalled if one[1] != pending)
+            self._states[channel] = msgspec.structs.replace(state, unsignalled=left)
+
     def drop(self, channel: str, pending: bytes, *, epoch: str, now: float) -> bool:
         with self._lock:
-            if not self._acknowledge(channel, pending, None, now):
+            if not self._acknowledge(Acknowledgement(channel, pending, None, now), to_signal=True):
                 return False
             state = self._states[channel]
             self._states[channel] = msgspec.structs.replace(state, epoch=epoch, version=1)
             self._snapshots[channel] = restart(self._snapshots[channel], epoch)
             return True
-
-    def signalled(self, done: Sequence[tuple[str, bytes]]) -> None:
-        with self._lock:
-            for channel, pending in done:
-                if state := self._states.get(channel):
-                    left = tuple(one for one in state.unsignalled if one[1] != pending)
-                    self._states[channel] = msgspec.structs.replace(state, unsignalled=left)
 
     def known(self) -> Mapping[str, float]:
         with self._lock:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 from presence.backends import fields
-from presence.backends.base import Loaded, RosterStore, Stored
+from presence.backends.base import Loaded, RosterStore, Stored, Writes, Written
+from presence.backends.connection import Call
 from presence.backends.redis_ledger import RedisLedger
-from presence.plan import Commit, restart
-from presence.roster import Position
+from presence.plan import restart
 
 __all__ = ["RedisStore"]
 
@@ -22,23 +22,26 @@ class RedisStore(RedisLedger, RosterStore):
     (seconds since 1970) is given. `timeout` is in seconds, for connecting and for each reply.
     """
 
-    def load(self, channels: Sequence[str]) -> Loaded:
+    def load(self, channels: Sequence[str], *, rosters: Sequence[str] = ()) -> Loaded:
         with self._pipeline() as pipe:
             pipe.time()
             pipe.execute_command("INFO", "server")
             for channel in channels:
                 pipe.hmget(self._keys.channel(channel), *fields.NAMES)
-            moment, server, *rows = pipe.execute()
-        states = {c: fields.state(c, row) for c, row in zip(channels, rows, strict=True)}
-        return Loaded(now=self._time(moment), run=str(server["run_id"]), states=states)
-
-    def rosters(self, channels: Sequence[str]) -> dict[str, tuple[int, bytes]]:
-        with self._pipeline() as pipe:
-            for channel in channels:
+            for channel in rosters:
                 pipe.hmget(self._keys.channel(channel), "rev", "roster")
-            rows = pipe.execute()
-        found = zip(channels, rows, strict=True)
-        return {c: (int(rev), roster) for c, (rev, roster) in found if roster}
+            moment, server, *rows = pipe.execute()
+        states, found = rows[: len(channels)], rows[len(channels) :]
+        return Loaded(
+            now=self._time(moment),
+            run=str(server["run_id"]),
+            states={c: fields.state(c, row) for c, row in zip(channels, states, strict=True)},
+            rosters={
+                c: (int(rev), roster)
+                for c, (rev, roster) in zip(rosters, found, strict=True)
+                if roster
+            },
+        )
 
     def snapshots(self, channels: Sequence[str]) -> dict[str, Stored]:
         with self._pipeline() as pipe:
@@ -59,23 +62,26 @@ class RedisStore(RedisLedger, RosterStore):
             )
         }
 
-    def commit(
-        self, commits: Sequence[Commit], *, polled: Sequence[str] = (), now: float = 0.0
-    ) -> list[bool]:
-        calls = (
-            (c.channel, [c.rev, c.pending, *fields.pairs(fields.commit_fields(c))]) for c in commits
-        )
-        return self._run("commit", calls, polled=dict.fromkeys(polled, now))
-
-    def acknowledge(
-        self, acknowledgements: Sequence[tuple[str, bytes, Position | None]], now: float
-    ) -> list[bool]:
-        return self._run(
-            "acknowledge",
+    def write(self, writes: Writes) -> Written:
+        if not writes:
+            return Written()
+        done: list[Call] = [("signalled", c, [pending]) for c, pending in writes.signalled]
+        acknowledged: list[Call] = [
             (
-                (c, [pending, fields.text(position), now])
-                for c, pending, position in acknowledgements
-            ),
+                "acknowledge",
+                one.channel,
+                [one.pending, fields.text(one.position), one.now if writes.to_signal else ""],
+            )
+            for one in writes.acknowledgements
+        ]
+        committed: list[Call] = [
+            ("commit", c.channel, [c.rev, c.pending, *fields.pairs(fields.commit_fields(c))])
+            for c in writes.commits
+        ]
+        polled = dict.fromkeys(writes.polled, writes.now)
+        taken = self._run([*done, *acknowledged, *committed], polled=polled)[len(done) :]
+        return Written(
+            acknowledged=taken[: len(acknowledged)], committed=taken[len(acknowledged) :]
         )
 
     def drop(self, channel: str, pending: bytes, *, epoch: str, now: float) -> bool:
@@ -83,10 +89,7 @@ class RedisStore(RedisLedger, RosterStore):
         if stored is None:
             return False
         arguments = [pending, "", now, epoch, restart(stored, epoch)]
-        return self._run("acknowledge", [(channel, arguments)])[0]
-
-    def signalled(self, done: Sequence[tuple[str, bytes]]) -> None:
-        self._run("signalled", ((channel, [pending]) for channel, pending in done))
+        return self._run([("acknowledge", channel, arguments)])[0]
 
     def known(self) -> Mapping[str, float]:
         with self._guarded():
@@ -94,10 +97,10 @@ class RedisStore(RedisLedger, RosterStore):
         return {name.decode(): score for name, score in rows}
 
     def sweep(self, channels: Mapping[str, float]) -> list[str]:
-        empty = self._run("sweep", ((c, []) for c in channels))
+        empty = self._run([("sweep", c, []) for c in channels])
         closed = [c for c, done in zip(channels, empty, strict=True) if done]
-        calls = [(self._keys.channels, [c, repr(channels[c])]) for c in closed]
-        gone = self._evaluate("forget", calls)
+        calls = [("forget", self._keys.channels, [c, repr(channels[c])]) for c in closed]
+        gone = self._evaluate(calls)
         return [c for c, done in zip(closed, gone, strict=True) if done]
 
     def nodes(self, uids: frozenset[str]) -> float | None:
@@ -105,7 +108,7 @@ class RedisStore(RedisLedger, RosterStore):
             moment: Any = self._client.time()
         now = self._time(moment)
         arguments = [" ".join(sorted(uids)), repr(now)]
-        changed = float(self._evaluate("nodes", [(self._keys.nodes, arguments)])[0])
+        changed = float(self._evaluate([("nodes", self._keys.nodes, arguments)])[0])
         return now - changed if changed else None
 
     def claim(self, channel: str, slot: int, *, seconds: float) -> bool:
@@ -115,10 +118,10 @@ class RedisStore(RedisLedger, RosterStore):
 
     def _run(
         self,
-        script: str,
-        calls: Iterable[tuple[str, list[Any]]],
+        calls: Sequence[Call],
         *,
         polled: Mapping[str, float] = MappingProxyType({}),
     ) -> list[bool]:
-        keyed = [(self._keys.channel(channel), arguments) for channel, arguments in calls]
-        return [bool(done) for done in self._evaluate(script, keyed, polled)]
+        """Run scripts on the hashes of channels: (script, channel, arguments)."""
+        keyed = [(name, self._keys.channel(channel), given) for name, channel, given in calls]
+        return [bool(done) for done in self._evaluate(keyed, polled)]

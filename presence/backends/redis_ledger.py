@@ -19,7 +19,7 @@ class RedisLedger(Connection, Ledger):
     """The contract of Ledger."""
 
     def begin(self, tick: str) -> Begun:
-        ((moment, *pairs),) = self._evaluate("begin", [(self._keys.open, [tick, self._moment()])])
+        ((moment, *pairs),) = self._evaluate([("begin", self._keys.open, [tick, self._moment()])])
         before = dict(zip(pairs[::2], pairs[1::2], strict=True))
         now, began = float(moment), before.get(b"began")
         return Begun(
@@ -28,7 +28,7 @@ class RedisLedger(Connection, Ledger):
 
     def add(self, tick: str, number: int, part: bytes, *, of: int) -> bool:
         arguments = [number, part, of, KEPT_PARTS]
-        return bool(self._evaluate("add", [(self._keys.tick(tick), arguments)])[0])
+        return bool(self._evaluate([("add", self._keys.tick(tick), arguments)])[0])
 
     def parts(self, tick: str) -> Parts:
         with self._pipeline() as pipe:
@@ -66,7 +66,7 @@ class RedisLedger(Connection, Ledger):
 
     def register(self, channels: Sequence[str]) -> None:
         if channels:
-            self._evaluate("register", [(self._keys.registry, [self._moment(), *channels])])
+            self._evaluate([("register", self._keys.registry, [self._moment(), *channels])])
 
     def registered(self, *, within: float) -> list[str]:
         with self._guarded():

@@ -17,8 +17,9 @@ redis.call('HSET', KEYS[1], 'rev', ARGV[1] + 1, 'pending', ARGV[2], unpack(ARGV,
 return 1
 """
 
-# KEYS: channel hash. ARGV: pending, position "offset:epoch" or "", time; and, for a pending that
-# can never be published, the new epoch and the snapshot as version 1 of it.
+# KEYS: channel hash. ARGV: pending, position "offset:epoch" or "", time ("" where no signals are to
+# be sent); and, for a pending that can never be published, the new epoch and the snapshot as
+# version 1 of it.
 ACKNOWLEDGE = """
 local now = redis.call('HMGET', KEYS[1], 'pending', 'position', 'unsignalled')
 if not now[1] or now[1] == '' or now[1] ~= ARGV[1] then return 0 end
@@ -30,11 +31,13 @@ elseif now[2] and now[2] ~= '' then
   local new, reborn = position:match('^(%d+):(.*)$')
   if life == reborn and tonumber(new) < tonumber(old) then position = now[2] end
 end
-local lines = now[3] or ''
-if lines ~= '' then lines = lines .. '\\n' end
 redis.call('HINCRBY', KEYS[1], 'rev', 1)
-redis.call('HSET', KEYS[1], 'pending', '', 'position', position,
-  'unsignalled', lines .. ARGV[3] .. ' ' .. ARGV[1])
+redis.call('HSET', KEYS[1], 'pending', '', 'position', position)
+if ARGV[3] ~= '' then
+  local lines = now[3] or ''
+  if lines ~= '' then lines = lines .. '\\n' end
+  redis.call('HSET', KEYS[1], 'unsignalled', lines .. ARGV[3] .. ' ' .. ARGV[1])
+end
 if ARGV[4] then
   redis.call('HSET', KEYS[1], 'epoch', ARGV[4], 'version', 1, 'snapshot', ARGV[5])
 end

@@ -24,6 +24,7 @@ from presence.broker import POLL, CeleryBroker
 from presence.nudge import LINGER, WORTH, Nudger
 from presence.roster import Roster
 from project.parts import free_port
+from tests import rooms
 from tests.integration.test_web import attribute, exchange, front, present
 from tests.servers import Centrifugo, Server, wait_until
 from tests.swarm import Swarm
@@ -77,7 +78,7 @@ def as_ada() -> Client:
 
 
 def names_in(channel: str) -> list[str]:
-    stored = assembly.store().rosters([channel])
+    stored = rooms.rosters(assembly.store(), [channel])
     if channel not in stored:
         return []
     roster = wire.decode(stored[channel][1], Roster)

@@ -13,14 +13,14 @@ import pytest
 import redis
 
 from presence import wire
-from presence.backends.base import RosterStore
+from presence.backends.base import Acknowledgement, RosterStore, Writes
 from presence.backends.memory import MemoryStore
 from presence.backends.redis import RedisStore
 from presence.exceptions import StoreError
 from presence.naming import Keys
 from presence.plan import Commit, State
 from presence.roster import Change, Member, Position, Roster, Snapshot
-from tests import servers
+from tests import rooms, servers
 from tests.unit.fakes import Clock
 
 ROOM = "presence:room"
@@ -62,10 +62,12 @@ def state(store: RosterStore, channel: str = ROOM) -> State:
 def settled(store: RosterStore, version: int = 1, **fields: Any) -> Commit:
     """Commit, acknowledge and signal."""
     one = commit(version, rev=state(store).rev, **fields)
-    store.commit([], polled=[one.channel], now=1.0)
-    assert store.commit([one]) == [True]
-    assert store.acknowledge([(one.channel, one.pending, Position(version, "S"))], 1.0) == [True]
-    store.signalled([(one.channel, one.pending)])
+    rooms.write(store, polled=[one.channel], now=1.0)
+    assert rooms.write(store, [one]) == [True]
+    assert rooms.acknowledge(store, [(one.channel, one.pending, Position(version, "S"))], 1.0) == [
+        True
+    ]
+    rooms.signalled(store, [(one.channel, one.pending)])
     return one
 
 
@@ -74,19 +76,19 @@ class TestLoading:
         loaded = store.load([ROOM, "presence:b"])
         assert loaded.states == {c: State(channel=c) for c in (ROOM, "presence:b")}
         assert (loaded.now, bool(loaded.run)) == (clock.now, True)
-        assert store.rosters([ROOM]) == {}
+        assert rooms.rosters(store, [ROOM]) == {}
         assert (store.known(), store.snapshots([ROOM])[ROOM].snapshot) == ({}, None)
 
     def test_everything_comes_back_as_it_was_committed(self, store: RosterStore) -> None:
         fields = {"leaving": b'{"x":1}', "position": Position(7, "S:1"), "listed": False}
         one = commit(3, anonymous=5, **fields)
-        assert store.commit([one]) == [True]
+        assert rooms.write(store, [one]) == [True]
         found = state(store)
         for name in ("epoch", "version", "run", "digest", "leaving", "pending", "position",
                      "listed", "total", "anonymous"):  # fmt: skip
             assert getattr(found, name) == getattr(one, name), name
         assert (found.rev, found.unsignalled) == (1, ())
-        assert store.rosters([ROOM]) == {ROOM: (1, one.roster)}
+        assert rooms.rosters(store, [ROOM]) == {ROOM: (1, one.roster)}
         assert store.snapshots([ROOM])[ROOM].snapshot == one.snapshot
 
     def test_a_batch_is_in_the_order_asked_for(self, store: RosterStore) -> None:
@@ -97,10 +99,14 @@ class TestLoading:
 
     def test_nothing_asked_nothing_done(self, store: RosterStore) -> None:
         assert store.load([]).states == {}
-        assert (store.rosters([]), store.snapshots([])) == ({}, {})
-        store.commit([], polled=[], now=1.0)
-        store.signalled([])
-        assert (store.commit([]), store.acknowledge([], 1.0), store.sweep({})) == ([], [], [])
+        assert (rooms.rosters(store, []), store.snapshots([])) == ({}, {})
+        rooms.write(store, polled=[], now=1.0)
+        rooms.signalled(store, [])
+        assert (rooms.write(store, []), rooms.acknowledge(store, [], 1.0), store.sweep({})) == (
+            [],
+            [],
+            [],
+        )
 
     def test_its_run_stays_the_same(self, store: RosterStore) -> None:
         assert store.load([]).run == store.load([ROOM]).run
@@ -111,24 +117,24 @@ class TestCommitting:
         settled(store)
         before = state(store)
         for rev in (0, before.rev - 1, before.rev + 1):
-            assert store.commit([commit(2, rev=rev, who=0)]) == [False]
+            assert rooms.write(store, [commit(2, rev=rev, who=0)]) == [False]
         assert state(store) == before
-        assert store.commit([commit(2, rev=before.rev)]) == [True]
+        assert rooms.write(store, [commit(2, rev=before.rev)]) == [True]
 
     def test_a_retry_after_a_lost_reply_is_done_and_writes_nothing(
         self, store: RosterStore
     ) -> None:
         one = commit()
-        assert store.commit([one]) == [True]
+        assert rooms.write(store, [one]) == [True]
         before = state(store)
-        assert store.commit([one]) == [True]
+        assert rooms.write(store, [one]) == [True]
         assert state(store) == before
 
     def test_nothing_goes_over_what_is_pending(self, store: RosterStore) -> None:
-        store.commit([commit()])
+        rooms.write(store, [commit()])
         before = state(store)
         for other in (commit(2, rev=1), commit(2, rev=1, publish=False), commit(2)):
-            assert store.commit([other]) == [False]
+            assert rooms.write(store, [other]) == [False]
         assert state(store) == before
 
     def test_a_commit_that_publishes_nothing_keeps_roster_and_snapshot(
@@ -137,15 +143,15 @@ class TestCommitting:
         one = settled(store)
         before = state(store)
         quiet = commit(1, rev=before.rev, publish=False, leaving=b"x", position=before.position)
-        assert store.commit([quiet]) == [True]
+        assert rooms.write(store, [quiet]) == [True]
         assert (state(store).rev, state(store).version) == (before.rev + 1, 1)
-        assert store.rosters([ROOM])[ROOM] == (before.rev + 1, one.roster)
+        assert rooms.rosters(store, [ROOM])[ROOM] == (before.rev + 1, one.roster)
         assert store.snapshots([ROOM])[ROOM].snapshot == one.snapshot
 
     def test_each_of_a_batch_for_itself(self, store: RosterStore) -> None:
         settled(store)
         stale, fresh = commit(2, rev=0), commit(1, channel="presence:b")
-        assert store.commit([stale, fresh]) == [False, True]
+        assert rooms.write(store, [stale, fresh]) == [False, True]
 
     def test_of_many_writers_exactly_one_wins_each_rev(self, store: RosterStore) -> None:
         writers, rounds = 8, 25
@@ -156,12 +162,12 @@ class TestCommitting:
             for n in range(rounds):
                 barrier.wait()
                 one = commit(n + 1, rev=2 * n, epoch=f"writer-{who}")
-                taken = store.commit([one]) == [True]
+                taken = rooms.write(store, [one]) == [True]
                 barrier.wait()
                 if taken:
                     won.append((n, who))
-                    assert store.acknowledge([(ROOM, one.pending, None)], 1.0) == [True]
-                    store.signalled([(ROOM, one.pending)])
+                    assert rooms.acknowledge(store, [(ROOM, one.pending, None)], 1.0) == [True]
+                    rooms.signalled(store, [(ROOM, one.pending)])
 
         run_all([lambda who=who: write(who) for who in range(writers)])
         assert [n for n, _ in won] == list(range(rounds))
@@ -171,35 +177,52 @@ class TestCommitting:
 class TestAcknowledging:
     def test_the_position_is_taken_and_the_change_is_unsignalled(self, store: RosterStore) -> None:
         one = commit()
-        store.commit([one])
-        assert store.acknowledge([(ROOM, one.pending, Position(4, "S"))], 12.5) == [True]
+        rooms.write(store, [one])
+        assert rooms.acknowledge(store, [(ROOM, one.pending, Position(4, "S"))], 12.5) == [True]
         found = state(store)
         assert (found.rev, found.pending, found.position) == (2, b"", Position(4, "S"))
         assert found.unsignalled == ((12.5, one.pending),)
 
+    def test_where_nobody_listens_nothing_is_left_to_signal(self, store: RosterStore) -> None:
+        one = commit()
+        rooms.write(store, [one])
+        done = Acknowledgement(ROOM, one.pending, None, 1.0)
+        assert store.write(Writes(acknowledgements=[done], to_signal=False)).acknowledged == [True]
+        assert (state(store).pending, state(store).unsignalled) == (b"", ())
+
+    def test_a_commit_stands_upon_what_is_acknowledged_with_it(self, store: RosterStore) -> None:
+        one, two = commit(), commit(2, rev=2)
+        rooms.write(store, [one])
+        done = Acknowledgement(ROOM, one.pending, None, 1.0)
+        written = store.write(Writes(acknowledgements=[done], commits=[two], polled=[ROOM]))
+        assert (written.acknowledged, written.committed) == ([True], [True])
+        last = Acknowledgement(ROOM, two.pending, None, 2.0)
+        store.write(Writes(signalled=[(ROOM, one.pending)], acknowledgements=[last]))
+        assert state(store).unsignalled == ((2.0, two.pending),)
+
     def test_only_one_s_own(self, store: RosterStore) -> None:
-        store.commit([commit()])
+        rooms.write(store, [commit()])
         before = state(store)
         for channel, pending in ((ROOM, commit(2).pending), (ROOM, b""), ("presence:b", b"x")):
-            assert store.acknowledge([(channel, pending, None)], 1.0) == [False]
+            assert rooms.acknowledge(store, [(channel, pending, None)], 1.0) == [False]
         assert state(store) == before
 
     def test_twice_is_once(self, store: RosterStore) -> None:
         one = commit()
-        store.commit([one])
-        assert store.acknowledge([(ROOM, one.pending, None)], 1.0) == [True]
+        rooms.write(store, [one])
+        assert rooms.acknowledge(store, [(ROOM, one.pending, None)], 1.0) == [True]
         before = state(store)
-        assert store.acknowledge([(ROOM, one.pending, None)], 2.0) == [False]
+        assert rooms.acknowledge(store, [(ROOM, one.pending, None)], 2.0) == [False]
         assert state(store) == before
 
     def test_of_many_exactly_one_has_it(self, store: RosterStore) -> None:
         for n in range(20):
             one = commit(n + 1, rev=2 * n)
-            store.commit([one])
+            rooms.write(store, [one])
             taken: list[bool] = []
 
             def take(one: Commit = one, taken: list[bool] = taken) -> None:
-                taken.extend(store.acknowledge([(ROOM, one.pending, None)], 1.0))
+                taken.extend(rooms.acknowledge(store, [(ROOM, one.pending, None)], 1.0))
 
             run_all([take] * 4)
             assert sorted(taken) == [False, False, False, True]
@@ -223,8 +246,8 @@ class TestAcknowledging:
         self, store: RosterStore, known: Position | None, new: Position, kept: Position
     ) -> None:
         one = commit(position=known)
-        store.commit([one])
-        store.acknowledge([(ROOM, one.pending, new)], 1.0)
+        rooms.write(store, [one])
+        rooms.acknowledge(store, [(ROOM, one.pending, new)], 1.0)
         assert state(store).position == kept
         assert store.snapshots([ROOM])[ROOM].position == kept
 
@@ -233,18 +256,18 @@ class TestDropping:
     def test_the_channel_goes_on_as_version_one_of_another_epoch(self, store: RosterStore) -> None:
         settled(store)
         one = commit(2, rev=state(store).rev)
-        store.commit([one])
+        rooms.write(store, [one])
         assert store.drop(ROOM, one.pending, epoch="f", now=9.0)
         found = state(store)
         assert (found.epoch, found.version, found.pending) == ("f", 1, b"")
         assert (found.rev, found.unsignalled) == (4, ((9.0, one.pending),))
         snapshot = wire.decode(store.snapshots([ROOM])[ROOM].snapshot or b"", Snapshot)
         assert (snapshot.epoch, snapshot.version, snapshot.members) == ("f", 1, [ADA])
-        assert store.rosters([ROOM])[ROOM][1] == one.roster
+        assert rooms.rosters(store, [ROOM])[ROOM][1] == one.roster
 
     def test_only_one_s_own(self, store: RosterStore) -> None:
         assert not store.drop(ROOM, b"x", epoch="f", now=9.0)
-        store.commit([commit()])
+        rooms.write(store, [commit()])
         before = state(store)
         assert not store.drop(ROOM, commit(2).pending, epoch="f", now=9.0)
         assert state(store) == before
@@ -261,30 +284,30 @@ class TestSignalled:
         made = []
         for n in range(3):
             one = commit(n + 1, rev=2 * n)
-            store.commit([one])
-            store.acknowledge([(ROOM, one.pending, None)], 10.0 + n)
+            rooms.write(store, [one])
+            rooms.acknowledge(store, [(ROOM, one.pending, None)], 10.0 + n)
             made.append((10.0 + n, one.pending))
         assert state(store).unsignalled == tuple(made)
-        store.signalled([(ROOM, made[1][1]), (ROOM, b"unknown"), ("presence:b", b"unknown")])
+        rooms.signalled(store, [(ROOM, made[1][1]), (ROOM, b"unknown"), ("presence:b", b"unknown")])
         assert state(store).unsignalled == (made[0], made[2])
-        store.signalled([(ROOM, made[0][1]), (ROOM, made[2][1])])
+        rooms.signalled(store, [(ROOM, made[0][1]), (ROOM, made[2][1])])
         assert state(store).unsignalled == ()
         assert state(store, "presence:b") == State(channel="presence:b")
 
     def test_it_disturbs_no_commit(self, store: RosterStore) -> None:
         one = commit()
-        store.commit([one])
-        store.acknowledge([(ROOM, one.pending, None)], 1.0)
+        rooms.write(store, [one])
+        rooms.acknowledge(store, [(ROOM, one.pending, None)], 1.0)
         rev = state(store).rev
-        store.signalled([(ROOM, one.pending)])
-        assert store.commit([commit(2, rev=rev)]) == [True]
+        rooms.signalled(store, [(ROOM, one.pending)])
+        assert rooms.write(store, [commit(2, rev=rev)]) == [True]
 
 
 class TestKnown:
     def test_the_newest_poll_counts(self, store: RosterStore) -> None:
-        store.commit([], polled=[ROOM, "presence:b"], now=50.25)
-        store.commit([], polled=[ROOM], now=60.5)
-        store.commit([], polled=["presence:b"], now=40.0)
+        rooms.write(store, polled=[ROOM, "presence:b"], now=50.25)
+        rooms.write(store, polled=[ROOM], now=60.5)
+        rooms.write(store, polled=["presence:b"], now=40.0)
         assert store.known() == {ROOM: 60.5, "presence:b": 50.25}
         assert store.snapshots([ROOM, "presence:c"])[ROOM].polled == 60.5
         assert store.snapshots(["presence:c"])["presence:c"].polled is None
@@ -298,17 +321,17 @@ class TestSweeping:
 
     def empty(self, store: RosterStore, **fields: Any) -> None:
         settled(store, who=0, **fields)
-        store.commit([], polled=[ROOM], now=self.MOMENT)
+        rooms.write(store, polled=[ROOM], now=self.MOMENT)
 
     def test_what_is_empty_is_forgotten_whole(self, store: RosterStore) -> None:
         self.empty(store)
         assert store.sweep({ROOM: self.MOMENT}) == [ROOM]
         assert (state(store), store.known()) == (State(channel=ROOM), {})
-        assert store.rosters([ROOM]) == {}
+        assert rooms.rosters(store, [ROOM]) == {}
         assert store.snapshots([ROOM])[ROOM].snapshot is None
 
     def test_what_was_only_ever_touched_too(self, store: RosterStore) -> None:
-        store.commit([], polled=[ROOM], now=self.MOMENT)
+        rooms.write(store, polled=[ROOM], now=self.MOMENT)
         assert store.sweep({ROOM: self.MOMENT}) == [ROOM]
 
     @pytest.mark.parametrize("fields", [{"total": 1}, {"anonymous": 1}, {"leaving": b"x"}])
@@ -321,16 +344,16 @@ class TestSweeping:
     def test_what_is_unfinished_stays(self, store: RosterStore) -> None:
         self.empty(store)
         one = commit(2, rev=state(store).rev, who=0)
-        store.commit([one])
+        rooms.write(store, [one])
         assert store.sweep({ROOM: self.MOMENT}) == []
-        store.acknowledge([(ROOM, one.pending, None)], 1.0)
+        rooms.acknowledge(store, [(ROOM, one.pending, None)], 1.0)
         assert store.sweep({ROOM: self.MOMENT}) == []
-        store.signalled([(ROOM, one.pending)])
+        rooms.signalled(store, [(ROOM, one.pending)])
         assert store.sweep({ROOM: self.MOMENT}) == [ROOM]
 
     def test_what_was_polled_since_stays_known(self, store: RosterStore) -> None:
         self.empty(store)
-        store.commit([], polled=[ROOM], now=self.MOMENT + 1)
+        rooms.write(store, polled=[ROOM], now=self.MOMENT + 1)
         assert store.sweep({ROOM: self.MOMENT}) == []
         assert store.known() == {ROOM: self.MOMENT + 1}
 
@@ -343,20 +366,20 @@ class TestSweeping:
             taken: list[bool] = []
 
             def come(n: int = n, rev: int = loaded.rev, taken: list[bool] = taken) -> None:
-                store.commit([], polled=[ROOM], now=self.MOMENT + 1 + n)
-                taken.extend(store.commit([commit(2, rev=rev)]))
+                rooms.write(store, polled=[ROOM], now=self.MOMENT + 1 + n)
+                taken.extend(rooms.write(store, [commit(2, rev=rev)]))
 
             run_all([come, lambda moment=moment: store.sweep({ROOM: moment})])
             assert ROOM in store.known(), "touched before the commit"
             assert (state(store).total == 1) is taken[0]
             one = state(store)
             if one.pending:
-                store.acknowledge([(ROOM, one.pending, None)], 1.0)
-                store.signalled([(ROOM, one.pending)])
-            store.commit([commit(3, rev=state(store).rev, who=0)])
+                rooms.acknowledge(store, [(ROOM, one.pending, None)], 1.0)
+                rooms.signalled(store, [(ROOM, one.pending)])
+            rooms.write(store, [commit(3, rev=state(store).rev, who=0)])
             one = state(store)
-            store.acknowledge([(ROOM, one.pending, None)], 1.0)
-            store.signalled([(ROOM, one.pending)])
+            rooms.acknowledge(store, [(ROOM, one.pending, None)], 1.0)
+            rooms.signalled(store, [(ROOM, one.pending)])
             assert store.sweep(dict(store.known())) == [ROOM]
 
 
@@ -424,11 +447,11 @@ class TestOnRedis:
         settled(kept)
         server.script_flush()
         one = commit(2, rev=state(kept).rev)
-        assert kept.commit([one, commit(channel="presence:b")]) == [True, True]
+        assert rooms.write(kept, [one, commit(channel="presence:b")]) == [True, True]
         server.script_flush()
-        assert kept.acknowledge([(ROOM, one.pending, None)], 1.0) == [True]
+        assert rooms.acknowledge(kept, [(ROOM, one.pending, None)], 1.0) == [True]
         server.script_flush()
-        kept.signalled([(ROOM, one.pending)])
+        rooms.signalled(kept, [(ROOM, one.pending)])
         server.script_flush()
         assert kept.nodes(frozenset("a")) is None
         server.script_flush()
@@ -439,11 +462,11 @@ class TestOnRedis:
         self, kept: RedisStore, server: redis.Redis, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Half of a batch was written when the scripts went: the whole is offered again."""
-        kept.commit([])
+        rooms.write(kept, [])
         first, second = commit(), commit(channel="presence:b")
-        assert kept.commit([first]) == [True]
+        assert rooms.write(kept, [first]) == [True]
         server.script_flush()
-        assert kept.commit([first, second]) == [True, True]
+        assert rooms.write(kept, [first, second]) == [True, True]
         assert (state(kept).rev, state(kept, "presence:b").rev) == (1, 1)
 
     def test_occupied_hashes_do_not_expire_and_keep_to_one_key(
@@ -474,7 +497,7 @@ class TestOnRedis:
         self, kept: RedisStore, server: redis.Redis
     ) -> None:
         server.set(Keys("presence").channel(ROOM), "mine")
-        for call in (lambda: kept.load([ROOM]), lambda: kept.commit([commit()])):
+        for call in (lambda: kept.load([ROOM]), lambda: rooms.write(kept, [commit()])):
             with pytest.raises(StoreError, match="WRONGTYPE"):
                 call()
 
@@ -482,13 +505,13 @@ class TestOnRedis:
         "call",
         [
             lambda store: store.load([ROOM]),
-            lambda store: store.rosters([ROOM]),
+            lambda store: rooms.rosters(store, [ROOM]),
             lambda store: store.snapshots([ROOM]),
-            lambda store: store.commit([], polled=[ROOM], now=1.0),
-            lambda store: store.commit([commit()]),
-            lambda store: store.acknowledge([(ROOM, b"x", None)], 1.0),
+            lambda store: rooms.write(store, polled=[ROOM], now=1.0),
+            lambda store: rooms.write(store, [commit()]),
+            lambda store: rooms.acknowledge(store, [(ROOM, b"x", None)], 1.0),
             lambda store: store.drop(ROOM, b"x", epoch="e", now=1.0),
-            lambda store: store.signalled([(ROOM, b"x")]),
+            lambda store: rooms.signalled(store, [(ROOM, b"x")]),
             lambda store: store.known(),
             lambda store: store.sweep({ROOM: 1.0}),
             lambda store: store.nodes(frozenset("a")),
@@ -535,8 +558,8 @@ def write_forty(url: str, channel: str, who: int) -> None:
         if found.pending:
             continue
         one = commit(found.version + 1, rev=found.rev, channel=channel, epoch=f"w{who}")
-        if store.commit([one]) == [True]:
-            assert store.acknowledge([(channel, one.pending, None)], 1.0) == [True]
+        if rooms.write(store, [one]) == [True]:
+            assert rooms.acknowledge(store, [(channel, one.pending, None)], 1.0) == [True]
             written += 1
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import socket
-import threading
 import time
 from html import unescape
 from typing import Any
@@ -18,7 +17,6 @@ from centrifuge import Client as Websocket
 from centrifuge import ClientEventHandler
 from django.contrib.auth.models import User
 from django.test import Client
-from redis.connection import Connection
 
 from presence import assembly
 from presence.roster import Member
@@ -99,46 +97,14 @@ def test_a_page_shows_who_is_here(site: Any):
     assert not answer.cookies
 
 
-@pytest.fixture
-def sent(monkeypatch: pytest.MonkeyPatch) -> list[object]:
-    """What this thread sends Redis from now on, an entry a round trip.
-
-    Nudges of earlier tests may still be under way in threads of their own. Where one of them holds
-    the pool's connection another is made: how it greets Redis is no round trip of what is tested.
-    """
-    trips: list[object] = []
-    greeting: set[Connection] = set()
-    send, greet = Connection.send_packed_command, Connection.on_connect_check_health
-    here = threading.get_ident()
-
-    def counted(self: Connection, command: object, *more: Any, **options: Any) -> None:
-        if threading.get_ident() == here:
-            if not self._sock:
-                self.connect()
-            if self not in greeting:
-                trips.append(command)
-        send(self, command, *more, **options)
-
-    def greeted(self: Connection, *more: Any, **options: Any) -> None:
-        greeting.add(self)
-        try:
-            greet(self, *more, **options)
-        finally:
-            greeting.discard(self)
-
-    monkeypatch.setattr(Connection, "send_packed_command", counted)
-    monkeypatch.setattr(Connection, "on_connect_check_health", greeted)
-    return trips
-
-
 @pytest.mark.parametrize("connected", [True, False], ids=["connected", "new connection"])
-def test_a_widget_is_one_round_trip(site: Any, sent: list[object], connected: bool):
+def test_a_widget_is_one_round_trip(site: Any, round_trips: list[object], connected: bool):
     fill(assembly.store(), SITE, Member("1", "Ada"))
     if not connected:
         assembly.store.cache_clear()
-    sent.clear()
+    round_trips.clear()
     assert members_in(front(Client())) == ["Ada"]
-    assert len(sent) == 1
+    assert len(round_trips) == 1
 
 
 def test_ten_thousand_in_a_room_are_counted(site: Any):

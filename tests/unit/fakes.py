@@ -110,12 +110,12 @@ class FakeCentrifugo:
     def survey(self, patterns: Sequence[str]) -> Survey:
         return self._around("survey", lambda: self._survey(patterns))
 
-    def recount(self, channel: str) -> tuple[bytes, Survey]:
-        def answer() -> tuple[bytes, Survey]:
-            reply = self._presence(channel)
-            if isinstance(reply, CentrifugoError):
-                raise reply
-            return bytes(reply), self._survey([naming.escape(channel)])
+    def recount(
+        self, channels: Sequence[str]
+    ) -> tuple[list[msgspec.Raw | CentrifugoError], Survey]:
+        def answer() -> tuple[list[msgspec.Raw | CentrifugoError], Survey]:
+            counted = self._survey([naming.escape(channel) for channel in channels])
+            return [self._presence(channel) for channel in channels], counted
 
         return self._around("recount", answer)
 

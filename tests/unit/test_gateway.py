@@ -26,6 +26,11 @@ from tests.unit.fakes import Clock
 URL = "http://user:s3cret@centrifugo.test/api"
 
 
+def counted(channel: str, clients: int) -> dict[str, Any]:
+    """A reply to `channels`, with one channel or, of no clients, with none."""
+    return {"channels": {"channels": {channel: {"num_clients": clients}} if clients else {}}}
+
+
 class Transport(BaseAdapter):
     """Answers every request with `status` and `body`, or raises `error`; keeps what was sent."""
 
@@ -128,16 +133,28 @@ class TestWhatItAsks:
             gateway.survey(["presence:*"])
 
     def test_a_recount_is_of_one_moment(self, gateway: Gateway, transport: Transport) -> None:
-        info, shown = {"info": {"nodes": [{"uid": "n1"}]}}, {"presence": {"presence": {}}}
-        transport.answer(info, {"channels": {"channels": {"a*": {"num_clients": 2}}}}, shown)
-        raw, survey = gateway.recount("a*")
-        assert (raw, survey.clients, survey.nodes) == (b'{"presence": {}}', {"a*": 2}, {"n1"})
-        assert transport.asked["commands"][1:] == [
-            {"channels": {"pattern": "a\\*"}},
-            {"presence": {"channel": "a*"}},
-        ]
-        transport.answer(info, {"channels": {"channels": {}}}, shown)
-        assert gateway.recount("a")[1].clients == {}
+        transport.answer(
+            {"info": {"nodes": [{"uid": "n1"}]}},
+            *(counted("a*", 2), counted("b", 0)),
+            *({"presence": {"presence": {}}}, {"error": {"code": 100}}),
+            *(counted("a*", 2), counted("b", 0)),
+        )
+        (shown, failed), survey = gateway.recount(["a*", "b"])
+        assert (bytes(shown), survey.nodes) == (b'{"presence": {}}', {"n1"})
+        assert isinstance(failed, CommandError)
+        assert survey.clients == {"a*": 2, "b": 0}
+        patterns = [{"channels": {"pattern": pattern}} for pattern in ("a\\*", "b")]
+        read = [{"presence": {"channel": channel}} for channel in ("a*", "b")]
+        assert transport.asked["commands"][1:] == [*patterns, *read, *patterns]
+        assert not transport.asked["parallel"], "one after the other"
+
+    @pytest.mark.parametrize(("before", "after"), [(3, 2), (2, 3)], ids=["leaving", "joining"])
+    def test_a_recount_takes_the_lower_count(
+        self, gateway: Gateway, transport: Transport, before: int, after: int
+    ) -> None:
+        info, shown = {"info": {"nodes": []}}, {"presence": {"presence": {}}}
+        transport.answer(info, counted("a", before), shown, counted("a", after))
+        assert gateway.recount(["a"])[1].clients == {"a": 2}
 
     def test_publishing(self, gateway: Gateway, transport: Transport) -> None:
         transport.answer({"publish": {"offset": 7, "epoch": "S"}}, {"error": {"code": 102}})
@@ -176,7 +193,7 @@ CALLS: list[Callable[[Gateway], object]] = [
     lambda gateway: gateway.presence(["a"]),
     lambda gateway: gateway.positions(["a"]),
     lambda gateway: gateway.publish([publication()]),
-    lambda gateway: gateway.recount("a"),
+    lambda gateway: gateway.recount(["a"]),
 ]
 
 

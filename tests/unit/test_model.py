@@ -18,6 +18,7 @@ import msgspec
 import pytest
 
 from presence import wire
+from presence.backends.base import Acknowledgement
 from presence.backends.memory import MemoryStore
 from presence.exceptions import CentrifugoUnreachable, Gap, PresenceError, StoreError
 from presence.plan import Commit, Rules
@@ -60,12 +61,10 @@ class LossyStore(MemoryStore):
             self.committed[commit.channel, commit.epoch, commit.version] = commit.snapshot
         return taken
 
-    def _acknowledge(
-        self, channel: str, pending: bytes, position: Position | None, now: float
-    ) -> bool:
-        taken = super()._acknowledge(channel, pending, position, now)
+    def _acknowledge(self, done: Acknowledgement, *, to_signal: bool) -> bool:
+        taken = super()._acknowledge(done, to_signal=to_signal)
         if taken:
-            self.acknowledged.append((channel, pending))
+            self.acknowledged.append((done.channel, done.pending))
         return taken
 
 

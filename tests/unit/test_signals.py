@@ -11,12 +11,13 @@ import pytest
 from django.dispatch import Signal
 
 from presence import signals
+from presence.backends.base import Writes, Written
 from presence.backends.memory import MemoryStore
 from presence.delivery import SIGNAL_PATIENCE
 from presence.exceptions import CommandError, StoreError
 from presence.roster import Change, Member
 from presence.sync import Options, Sync
-from tests.unit.fakes import ROOM, FakeCentrifugo, Site
+from tests.unit.fakes import ROOM, FakeCentrifugo, Inline, Site
 
 ADA, ALAN = Member("ada", "Ada"), Member("alan", "Alan")
 NAMES = {
@@ -43,6 +44,18 @@ def heard() -> Iterator[list[tuple[Any, ...]]]:
     yield heard
     for signal in NAMES:
         signal.disconnect(receiver)
+
+
+def test_whether_anybody_listens() -> None:
+    def receiver(**_: Any) -> None:
+        """Hears nothing."""
+
+    assert not signals.wanted()
+    for signal in NAMES:
+        signal.connect(receiver)
+        assert signals.wanted()
+        signal.disconnect(receiver)
+    assert not signals.wanted()
 
 
 def test_a_room_opens(heard: list[tuple[Any, ...]]) -> None:
@@ -148,10 +161,21 @@ class TestThroughTheSync:
         site = Site()
         site.centrifugo.enter(ROOM, "c", "ada", "Ada")
         with monkeypatch.context() as patch:
-            patch.setattr(site.store, "signalled", lambda done: raise_(StoreError("down"), done))
+            patch.setattr(site.store, "_signalled", lambda *_: raise_(StoreError("down")))
             assert site.tick().errors == 1
         site.tick(SIGNAL_PATIENCE + 1)
         assert self.versions(site) == [1, 1], "the version tells the repeat"
+
+    def test_where_nobody_listens_left_overs_are_forgotten(self) -> None:
+        site = Site()
+        site.centrifugo.enter(ROOM, "c", "ada", "Ada")
+        crash_once(site)
+        with pytest.raises(Crash):
+            site.tick()
+        site.clock.advance(SIGNAL_PATIENCE + 1)
+        quiet = Sync(site.store, site.centrifugo, Options(), announce=None, executor=Inline)  # type: ignore[arg-type]
+        assert quiet.tick().errors == 0
+        assert site.store.load([ROOM]).states[ROOM].unsignalled == ()
 
     def test_left_overs_are_sent_in_order(self) -> None:
         site = Site(grace=0.0)
@@ -168,23 +192,22 @@ class Crash(BaseException):
     """The end of a process."""
 
 
-def raise_(error: Exception, done: object) -> None:
-    if done:
-        raise error
+def raise_(error: Exception) -> None:
+    raise error
 
 
 def crash_once(site: Site) -> None:
     """The next time something is acknowledged, the process ends right after it."""
-    acknowledge = site.store.acknowledge
+    write = site.store.write
 
-    def crashing(*arguments: Any) -> Any:
-        taken = acknowledge(*arguments)
-        if arguments[0]:
-            site.store.acknowledge = acknowledge  # type: ignore[method-assign]
+    def crashing(writes: Writes) -> Written:
+        written = write(writes)
+        if writes.acknowledgements:
+            site.store.write = write  # type: ignore[method-assign]
             raise Crash
-        return taken
+        return written
 
-    site.store.acknowledge = crashing  # type: ignore[method-assign]
+    site.store.write = crashing  # type: ignore[method-assign]
 
 
 def test_receivers_run_in_the_thread_of_the_tick() -> None:

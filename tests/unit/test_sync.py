@@ -44,7 +44,7 @@ class TestATick:
     ) -> None:
         rev = site.store.load([ROOM]).states[ROOM].rev
         monkeypatch.setattr("presence.batch.read_presence", None)
-        monkeypatch.setattr(site.store, "rosters", None)
+        monkeypatch.setattr(site.store, "_rosters", None)
         report = site.tick(1)
         assert (report.changed, report.published, report.members) == (0, 0, 1)
         assert site.store.load([ROOM]).states[ROOM].rev == rev
@@ -205,6 +205,25 @@ class TestLeaving:
         report = site.tick(1)
         assert (report.leaves, report.errors) == (0, 0)
         assert site.ids() == ["ada"]
+
+    def test_those_that_seem_partial_are_asked_about_together(self) -> None:
+        site = Site(grace=0.0)
+        rooms = [f"presence:{n}" for n in range(5)]
+        for room in rooms:
+            site.centrifugo.enter(room, "c1", "ada", "Ada")
+            site.centrifugo.enter(room, "c2", "alan", "Alan")
+        site.tick()
+        for room in rooms[1:]:
+            site.centrifugo.quit(room, "c2")
+            site.centrifugo.counted[room] = 2
+        site.centrifugo.counted[rooms[1]] = 0
+        site.centrifugo.after["survey"] = lambda: site.centrifugo.counted.pop(rooms[2], None)
+        site.centrifugo.after["poll"] = lambda: site.centrifugo.errors.update(
+            {("presence", rooms[3]): CommandError(100, "internal server error")}
+        )
+        report = site.tick(1)
+        assert site.centrifugo.calls.count("recount") == 1
+        assert (report.leaves, report.errors, report.held) == (2, 2, 1)
 
     def test_who_left_between_the_count_and_the_poll_is_no_partial_answer(self, site: Site) -> None:
         site.configure(grace=0.0)

@@ -1,0 +1,152 @@
+"""Reads batches of channels ahead of those who work on them."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Sequence
+from concurrent.futures import Future
+from typing import NamedTuple
+
+from presence.backends.base import Loaded, RosterStore
+from presence.centrifugo import Gateway
+from presence.exceptions import CentrifugoError, PresenceError, StoreError
+from presence.executors import MakeExecutor
+from presence.reading import digest
+
+__all__ = ["IN_FLIGHT", "Polled", "Polls", "Seen"]
+
+IN_FLIGHT = 2
+"""Batches that are read while one is worked on."""
+
+
+class Seen(NamedTuple):
+    """A presence reply, its digest (empty: it is partial), and the nodes that there were."""
+
+    raw: bytes
+    digest: bytes
+    nodes: frozenset[str]
+
+
+class Polled:
+    """What was read of some channels, or the `error` that kept it from being read whole.
+
+    A channel with something `pending` was loaded, but not read. Each other one is `unchanged`
+    (its state says all there is to know), `different` (its roster, if there is one, is in
+    `rosters` with its `rev`) or `failed`. Seconds are those spent.
+    """
+
+    def __init__(self, channels: Sequence[str]) -> None:
+        self.channels = channels
+        self.loaded = Loaded(now=0.0, run="", states={})
+        self.unchanged: list[str] = []
+        self.different: dict[str, Seen] = {}
+        self.failed: dict[str, CentrifugoError] = {}
+        self.rosters: dict[str, tuple[int, bytes]] = {}
+        self.error: PresenceError | None = None
+        self.store_s = 0.0
+        self.read_s = 0.0
+
+    @property
+    def pending(self) -> list[str]:
+        return [channel for channel, state in self.loaded.states.items() if state.pending]
+
+
+class Polls:
+    """Takes state first, presence second: never is an older reading compared with a newer state.
+
+    Presence is asked for in threads, which write nothing. The store is asked by the caller's
+    thread: for the rosters that differ and the states of the batch to be read next in one round
+    trip.
+    """
+
+    def __init__(
+        self,
+        store: RosterStore,
+        gateway: Gateway,
+        *,
+        fingerprint: str,
+        clock: Callable[[], float],
+        executor: MakeExecutor,
+    ) -> None:
+        self._store = store
+        self._gateway = gateway
+        self._fingerprint = fingerprint
+        self._clock = clock
+        self._executor = executor
+
+    def one(self, channels: Sequence[str]) -> Polled:
+        """Poll one batch, now."""
+        polled = Polled(channels)
+        self._load(polled)
+        self._read(polled)
+        if polled.different:
+            self._load(Polled(()), polled)
+        return polled
+
+    def ahead(self, batches: Iterable[Sequence[str]]) -> Generator[Polled, None, None]:
+        """Poll each batch, in order, IN_FLIGHT of them at a time.
+
+        Closing the iterator waits for what is under way, and drops it.
+        """
+        source = iter(batches)
+        pool = self._executor(IN_FLIGHT)
+        waiting: deque[Future[Polled]] = deque()
+
+        def begin(done: Polled | None = None) -> None:
+            following = Polled(next(source, ()))
+            if following.channels or (done and done.different):
+                self._load(following, done)
+            if following.channels:
+                waiting.append(pool.submit(self._read, following))
+
+        try:
+            for _ in range(IN_FLIGHT):
+                begin()
+            while waiting:
+                done = waiting.popleft().result()
+                begin(done)
+                yield done
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _load(self, following: Polled, done: Polled | None = None) -> None:
+        """Load the states of `following`, and the rosters of what is different in `done`."""
+        different = list(done.different) if done else []
+        started = self._clock()
+        try:
+            loaded = self._store.load(following.channels, rosters=different)
+        except StoreError as error:
+            following.error = error
+            if done and different:
+                done.error = error
+        else:
+            following.loaded = loaded
+            if done:
+                done.rosters = loaded.rosters
+        following.store_s += self._clock() - started
+
+    def _read(self, polled: Polled) -> Polled:
+        """Ask who is on the channels, and tell the unchanged ones from the others."""
+        if polled.error:
+            return polled
+        free = [c for c, state in polled.loaded.states.items() if not state.pending]
+        started = self._clock()
+        try:
+            replies, nodes = self._gateway.poll(free)
+        except PresenceError as error:
+            polled.error = error
+            return polled
+        finally:
+            polled.read_s += self._clock() - started
+        run = polled.loaded.run
+        for channel, reply in zip(free, replies, strict=True):
+            if isinstance(reply, CentrifugoError):
+                polled.failed[channel] = reply
+                continue
+            raw, state = bytes(reply), polled.loaded.states[channel]
+            seen = digest(raw, self._fingerprint)
+            if state.digest == seen and state.run == run and not state.leaving:
+                polled.unchanged.append(channel)
+            else:
+                polled.different[channel] = Seen(raw, seen, nodes)
+        return polled

@@ -1,0 +1,79 @@
+"""How often a tick asks Redis: two round trips a batch, whatever changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from presence.backends.redis import RedisStore
+from presence.delivery import Announce
+from presence.plan import Rules
+from presence.roster import Change
+from presence.sync import Options, Sync
+from tests.unit.fakes import FakeCentrifugo
+
+ROOMS = [f"presence:{number}" for number in range(30)]
+BATCHES = 10
+
+
+def nobody(channel: str, version: int, change: Change) -> None:
+    """Somebody who listens, and does nothing."""
+
+
+@pytest.fixture
+def centrifugo() -> FakeCentrifugo:
+    centrifugo = FakeCentrifugo()
+    for room in ROOMS:
+        centrifugo.enter(room, "c1", "ada", "Ada")
+    return centrifugo
+
+
+@pytest.fixture
+def spent(
+    redis_url: str, centrifugo: FakeCentrifugo, round_trips: list[object]
+) -> Callable[[Announce | None, int], int]:
+    """Runs a tick over `ROOMS`, in so many batches; the round trips, less those of the books."""
+    store = RedisStore(redis_url)
+
+    def tick(announce: Announce | None, batches: int) -> int:
+        options = Options(batch_size=len(ROOMS) // batches, rules=Rules(grace=0.0))
+        sync = Sync(store, centrifugo, options, announce=announce)  # type: ignore[arg-type]
+        rooms, before = ROOMS[: batches * options.batch_size], len(round_trips)
+        assert sync.tick(rooms).errors == 0
+        return len(round_trips) - before - books
+
+    books = 0
+    tick(nobody, 1)
+    round_trips.clear()
+    Sync(store, centrifugo, Options(), announce=None).tick([])  # type: ignore[arg-type]
+    books = len(round_trips)
+    return tick
+
+
+@pytest.mark.parametrize("announce", [None, nobody], ids=["nobody listens", "somebody listens"])
+def test_two_a_batch(
+    spent: Callable[[Announce | None, int], int],
+    centrifugo: FakeCentrifugo,
+    announce: Announce | None,
+) -> None:
+    """And, when something changed, one more for each batch that was read ahead, and one or two
+    at the end for what was published and signalled last."""
+    assert spent(announce, BATCHES) == 2 * BATCHES
+    for room in ROOMS:
+        centrifugo.enter(room, "c2", "alan", "Alan")
+    ahead, end = 2, 1 if announce is None else 2
+    assert spent(announce, BATCHES) <= 2 * BATCHES + ahead + end
+
+
+@pytest.mark.parametrize(("announce", "trips"), [(None, 4), (nobody, 5)])
+def test_a_room_alone(
+    spent: Callable[[Announce | None, int], int],
+    centrifugo: FakeCentrifugo,
+    announce: Announce | None,
+    trips: int,
+) -> None:
+    """Its state, its roster, the commit, the acknowledgement; and that its signals were sent."""
+    assert spent(announce, 1) == 2
+    centrifugo.enter(ROOMS[0], "c2", "alan", "Alan")
+    assert spent(announce, 1) == trips
