@@ -13,6 +13,7 @@ from presence.backends import make_store
 from presence.backends.base import RosterStore
 from presence.centrifugo import Gateway
 from presence.conf import conf
+from presence.known import Known
 from presence.plan import Rules
 from presence.sync import Options, Sync
 
@@ -44,6 +45,12 @@ def gateway() -> Gateway:
     )
 
 
+@cache
+def known() -> Known:
+    """The rosters that the syncs of this process wrote last."""
+    return Known()
+
+
 def options() -> Options:
     """The settings of a tick."""
     return Options(
@@ -60,13 +67,15 @@ def options() -> Options:
 
 def sync() -> Sync:
     """A sync that announces through Django's signals."""
-    return Sync(store(), gateway(), options(), announce=signals.send if signals.wanted() else None)
+    announce = signals.send if signals.wanted() else None
+    return Sync(store(), gateway(), options(), announce=announce, known=known())
 
 
 def _forget(*, setting: str, **_: Any) -> None:
     if setting.startswith(("PRESENCE_", "CENTRIFUGO_")):
         store.cache_clear()
         gateway.cache_clear()
+        known.cache_clear()
 
 
 setting_changed.connect(_forget)

@@ -13,6 +13,7 @@ from presence.backends.base import Loaded
 from presence.centrifugo import Gateway, Survey
 from presence.delivery import Delivery, new_epoch
 from presence.exceptions import CentrifugoAnswerError, CentrifugoError, CommandError, PresenceError
+from presence.known import Known
 from presence.plan import Commit, Rules, State, plan
 from presence.polling import Polled, Polls, Seen
 from presence.reading import AnonymousMode, digest, read_presence
@@ -32,6 +33,7 @@ class Batch:
         gateway: Gateway,
         polls: Polls,
         delivery: Delivery,
+        known: Known,
         report: Report,
         *,
         survey: Survey,
@@ -44,6 +46,7 @@ class Batch:
         self._gateway = gateway
         self._polls = polls
         self._delivery = delivery
+        self._known = known
         self._report = report
         self._survey = survey
         self._believe = believe
@@ -104,17 +107,19 @@ class Batch:
         return self._with_positions(polled.loaded, commits)
 
     def _plan_one(self, polled: Polled, channel: str, seen: Seen, roster: Roster) -> list[Commit]:
-        state = polled.loaded.states[channel]
-        rev, stored = polled.rosters.get(channel, (0, b""))
-        if rev != state.rev:
-            self._report.refused += 1
-            return []
+        state, old = polled.loaded.states[channel], polled.known.get(channel)
+        if old is None:
+            rev, stored = polled.rosters.get(channel, (0, b""))
+            if rev != state.rev:
+                self._report.refused += 1
+                return []
+            old = wire.decode(stored, Roster)
         watched = naming.feed_of(channel) in self._survey.clients
         if not state.rev and not roster.occupied and not watched:
             return []
         commit = plan(
             state,
-            wire.decode(stored, Roster) if stored else Roster(),
+            old,
             roster,
             digest=seen.digest,
             run=polled.loaded.run,
@@ -200,6 +205,7 @@ class Batch:
         written = [commit for commit, done in zip(commits, taken, strict=True) if done]
         self._report.refused += len(commits) - len(written)
         for commit in written:
+            self._known.keep(commit)
             self._count_commit(commit)
         pending = [(commit.channel, commit.pending) for commit in written if commit.pending]
         self._delivery.deliver(pending, polled.loaded.now)

@@ -60,6 +60,8 @@ class Commit(msgspec.Struct, frozen=True, kw_only=True):
     anonymous: int = 0
     change: Change = Change()
     held: int = 0
+    after: Roster = Roster()
+    """The roster that it leaves, decoded."""
     begins_to_leave: bool = False
     """Whether somebody is missing whom the last poll still showed."""
 
@@ -111,6 +113,7 @@ def plan(
         "total": roster.total,
         "anonymous": roster.anonymous,
         "change": change,
+        "after": roster,
         "held": len(still_leaving.members),
         "begins_to_leave": still_leaving.began_at(now),
     }

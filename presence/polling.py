@@ -11,7 +11,9 @@ from presence.backends.base import Loaded, RosterStore
 from presence.centrifugo import Gateway
 from presence.exceptions import CentrifugoError, PresenceError, StoreError
 from presence.executors import MakeExecutor
+from presence.known import Known
 from presence.reading import digest
+from presence.roster import Roster
 
 __all__ = ["IN_FLIGHT", "Polled", "Polls", "Seen"]
 
@@ -31,8 +33,8 @@ class Polled:
     """What was read of some channels, or the `error` that kept it from being read whole.
 
     A channel with something `pending` was loaded, but not read. Each other one is `unchanged`
-    (its state says all there is to know), `different` (its roster, if there is one, is in
-    `rosters` with its `rev`) or `failed`. Seconds are those spent.
+    (its state says all there is to know), `different` or `failed`. The roster of a different one
+    is in `known`, or in `rosters`, with its `rev` and as it is stored. Seconds are those spent.
     """
 
     def __init__(self, channels: Sequence[str]) -> None:
@@ -41,6 +43,7 @@ class Polled:
         self.unchanged: list[str] = []
         self.different: dict[str, Seen] = {}
         self.failed: dict[str, CentrifugoError] = {}
+        self.known: dict[str, Roster] = {}
         self.rosters: dict[str, tuple[int, bytes]] = {}
         self.error: PresenceError | None = None
         self.store_s = 0.0
@@ -63,6 +66,7 @@ class Polls:
         self,
         store: RosterStore,
         gateway: Gateway,
+        known: Known,
         *,
         fingerprint: str,
         clock: Callable[[], float],
@@ -70,6 +74,7 @@ class Polls:
     ) -> None:
         self._store = store
         self._gateway = gateway
+        self._known = known
         self._fingerprint = fingerprint
         self._clock = clock
         self._executor = executor
@@ -79,8 +84,7 @@ class Polls:
         polled = Polled(channels)
         self._load(polled)
         self._read(polled)
-        if polled.different:
-            self._load(Polled(()), polled)
+        self._load(Polled(()), polled)
         return polled
 
     def ahead(self, batches: Iterable[Sequence[str]]) -> Generator[Polled, None, None]:
@@ -94,8 +98,7 @@ class Polls:
 
         def begin(done: Polled | None = None) -> None:
             following = Polled(next(source, ()))
-            if following.channels or (done and done.different):
-                self._load(following, done)
+            self._load(following, done)
             if following.channels:
                 waiting.append(pool.submit(self._read, following))
 
@@ -111,19 +114,29 @@ class Polls:
 
     def _load(self, following: Polled, done: Polled | None = None) -> None:
         """Load the states of `following`, and the rosters of what is different in `done`."""
-        different = list(done.different) if done else []
+        unknown = self._find(done) if done else []
+        if not following.channels and not unknown:
+            return
         started = self._clock()
         try:
-            loaded = self._store.load(following.channels, rosters=different)
+            loaded = self._store.load(following.channels, rosters=unknown)
         except StoreError as error:
             following.error = error
-            if done and different:
+            if done and unknown:
                 done.error = error
         else:
             following.loaded = loaded
             if done:
                 done.rosters = loaded.rosters
         following.store_s += self._clock() - started
+
+    def _find(self, polled: Polled) -> list[str]:
+        """Note the rosters that are known; what is different and unknown."""
+        for channel in polled.different:
+            roster = self._known.roster(polled.loaded.states[channel])
+            if roster is not None:
+                polled.known[channel] = roster
+        return [channel for channel in polled.different if channel not in polled.known]
 
     def _read(self, polled: Polled) -> Polled:
         """Ask who is on the channels, and tell the unchanged ones from the others."""

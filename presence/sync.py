@@ -16,6 +16,7 @@ from presence.delivery import Announce, Delivery
 from presence.discovery import Surveyor
 from presence.exceptions import PresenceError
 from presence.executors import MakeExecutor, threads
+from presence.known import Known
 from presence.options import Options
 from presence.polling import Polls
 from presence.report import Report
@@ -38,7 +39,7 @@ class Sync:
     """Runs ticks. Any number may run at once, in any number of processes: it costs work only.
 
     `announce` is called with (channel, version, change) for each change, once it is published;
-    None: nobody listens.
+    None: nobody listens. `known` may be shared by syncs on one store.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Sync:
         options: Options,
         *,
         announce: Announce | None,
+        known: Known | None = None,
         clock: Callable[[], float] = time.monotonic,
         executor: MakeExecutor = threads,
     ) -> None:
@@ -55,6 +57,7 @@ class Sync:
         self._gateway = gateway
         self._options = options
         self._announce = announce
+        self._known = known or Known()
         self._clock = clock
         self._executor = executor
         self._surveyor = Surveyor(
@@ -178,6 +181,7 @@ class Sync:
         polls = Polls(
             self._store,
             self._gateway,
+            self._known,
             fingerprint=self._options.fingerprint,
             clock=self._clock,
             executor=self._executor,
@@ -186,6 +190,7 @@ class Sync:
             self._gateway,
             polls,
             delivery,
+            self._known,
             report,
             survey=shard.survey,
             believe=shard.believe,

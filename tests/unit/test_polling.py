@@ -15,6 +15,7 @@ from presence.backends.memory import MemoryStore
 from presence.centrifugo import Gateway
 from presence.exceptions import CentrifugoUnreachable, StoreError
 from presence.executors import MakeExecutor, threads
+from presence.known import Known
 from presence.polling import Polled, Polls
 from presence.reading import read_presence
 from presence.roster import Roster
@@ -59,11 +60,19 @@ def polls(store: Store, centrifugo: FakeCentrifugo) -> Polls:
 def make(
     store: Store, gateway: Any, executor: MakeExecutor = Inline, *, fingerprint: str = ""
 ) -> Polls:
-    return Polls(store, gateway, fingerprint=fingerprint, clock=lambda: 0.0, executor=executor)
+    return Polls(
+        store, gateway, Known(), fingerprint=fingerprint, clock=lambda: 0.0, executor=executor
+    )
 
 
 def numbers(polled: list[Polled]) -> list[int]:
     return [int(one.channels[0].removeprefix("presence:")) for one in polled]
+
+
+def changed(store: Store, channel: str) -> None:
+    """Raise the `rev` of a channel, as another worker does."""
+    state = store._states[channel]
+    store._states[channel] = msgspec.structs.replace(state, rev=state.rev + 1)
 
 
 class Reads(Gateway):
@@ -156,10 +165,11 @@ def test_what_did_not_change_costs_no_roster(store: Store, centrifugo: FakeCentr
 
 def test_state_is_taken_before_presence(store: Store, centrifugo: FakeCentrifugo) -> None:
     """Else a reading could be older than the state that it is compared with."""
-    centrifugo.before["poll"] = lambda: fill(store, "presence:0")
+    fill(store, "presence:0")
+    centrifugo.before["poll"] = lambda: changed(store, "presence:0")
     (polled,) = make(store, centrifugo).ahead(BATCHES[:1])
-    assert polled.loaded.states["presence:0"].rev == 0
-    assert polled.rosters["presence:0"][0] == 2, "so that the commit will be refused"
+    assert polled.loaded.states["presence:0"].rev == 2
+    assert polled.rosters["presence:0"][0] == 3, "so that the commit will be refused"
 
 
 def test_what_cannot_be_read_is_the_error_of_its_batch(polls: Polls, store: Store) -> None:
@@ -179,6 +189,7 @@ def test_a_store_that_fails_costs_both_batches_of_the_round_trip(
 ) -> None:
     for (channel,) in BATCHES:
         centrifugo.enter(channel, "c", "ada", "Ada")
+        fill(store, channel)
     store.failing = "presence:3"
     failed = [one.channels[0] for one in polls.ahead(BATCHES) if one.error]
     assert failed == ["presence:1", "presence:3"]

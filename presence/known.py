@@ -1,0 +1,68 @@
+"""The rosters that this process wrote last, so that they need not be loaded and decoded again."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from typing import NamedTuple
+
+from presence.plan import Commit, State
+from presence.roster import Roster
+
+__all__ = ["KNOWN_MEMBERS", "Known"]
+
+KNOWN_MEMBERS = 100_000
+"""Members that are kept in all, some 40 MB."""
+
+
+class _Entry(NamedTuple):
+    epoch: str
+    rev: int
+    roster: Roster
+
+
+class Known:
+    """Rosters by channel, those used last; `limit` counts members, and one for each channel.
+
+    A roster is given out for the very state that it belongs to: an epoch is the name of one life
+    of a channel, chosen at random, and its `rev` rises with every write. Safe in threads.
+    """
+
+    def __init__(self, limit: int = KNOWN_MEMBERS) -> None:
+        self._limit = limit
+        self._size = 0
+        self._entries: OrderedDict[str, _Entry] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def roster(self, state: State) -> Roster | None:
+        """The roster of that state, None where it is not known."""
+        if not state.rev:
+            return Roster()
+        with self._lock:
+            entry = self._entries.get(state.channel)
+            if entry is None or (entry.epoch, entry.rev) != (state.epoch, state.rev):
+                return None
+            self._entries.move_to_end(state.channel)
+            return entry.roster
+
+    def keep(self, commit: Commit) -> None:
+        """Keep the roster that a commit leaves, once it was taken.
+
+        The commit raised `rev` by one. Where something is pending nobody else can commit until
+        that is acknowledged, which raises it by one more.
+        """
+        rev = commit.rev + (2 if commit.pending else 1)
+        with self._lock:
+            self._drop(commit.channel)
+            self._entries[commit.channel] = _Entry(commit.epoch, rev, commit.after)
+            self._size += _size(commit.after)
+            while self._size > self._limit:
+                self._drop(next(iter(self._entries)))
+
+    def _drop(self, channel: str) -> None:
+        if entry := self._entries.pop(channel, None):
+            self._size -= _size(entry.roster)
+
+
+def _size(roster: Roster) -> int:
+    return 1 + roster.total

@@ -1,0 +1,153 @@
+"""Rosters that are kept in the process: for which state they are given out, and how many."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from presence.exceptions import StoreError
+from presence.known import Known
+from presence.plan import Commit, State
+from presence.roster import Member, Roster
+from tests.unit.fakes import ROOM, Site
+
+
+def people(*ids: str) -> Roster:
+    return Roster({key: Member(key, key.title()) for key in ids})
+
+
+def commit(channel: str = ROOM, *ids: str, rev: int = 0, pending: bytes = b"x") -> Commit:
+    return Commit(
+        channel=channel, rev=rev, epoch="e", version=1, run="r", digest=b"d", leaving=b"",
+        pending=pending, after=people(*ids),
+    )  # fmt: skip
+
+
+def state(channel: str = ROOM, *, rev: int = 2, epoch: str = "e") -> State:
+    return State(channel=channel, rev=rev, epoch=epoch)
+
+
+def test_the_state_after_the_acknowledgement() -> None:
+    known = Known()
+    known.keep(commit(ROOM, "ada"))
+    assert known.roster(state(rev=2)) == people("ada")
+
+
+def test_the_state_after_a_commit_without_a_diff() -> None:
+    known = Known()
+    known.keep(commit(ROOM, "ada", rev=4, pending=b""))
+    assert known.roster(state(rev=5)) == people("ada")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [state(rev=1), state(rev=3), state(epoch="f"), state("presence:other")],
+    ids=["not yet acknowledged", "somebody wrote since", "another life", "another channel"],
+)
+def test_no_other_state(other: State) -> None:
+    known = Known()
+    known.keep(commit(ROOM, "ada"))
+    assert known.roster(other) is None
+
+
+def test_a_room_that_was_never_committed_is_empty() -> None:
+    assert Known().roster(State(channel=ROOM)) == Roster()
+
+
+def test_the_newest_is_kept() -> None:
+    known = Known()
+    known.keep(commit(ROOM, "ada"))
+    known.keep(commit(ROOM, "ada", "alan", rev=2))
+    assert known.roster(state(rev=2)) is None
+    assert known.roster(state(rev=4)) == people("ada", "alan")
+
+
+def test_those_used_last_are_kept() -> None:
+    known = Known(limit=6)
+    for channel in ("a", "b", "c"):
+        known.keep(commit(channel, "ada"))
+    known.roster(state("a"))
+    known.keep(commit("d", "ada"))
+    assert [bool(known.roster(state(channel))) for channel in "abcd"] == [True, False, True, True]
+
+
+def test_one_that_is_too_large_pushes_all_out_and_is_not_kept() -> None:
+    known = Known(limit=3)
+    known.keep(commit("a", "ada"))
+    known.keep(commit("b", "ada", "alan", "mia"))
+    assert known.roster(state("a")) is None
+    assert known.roster(state("b")) is None
+    known.keep(commit("c", "ada"))
+    assert known.roster(state("c")) == people("ada")
+
+
+class TestThroughTheSync:
+    @pytest.fixture
+    def site(self) -> Site:
+        site = Site(grace=0.0)
+        site.centrifugo.enter(ROOM, "c1", "ada", "Ada")
+        site.tick()
+        return site
+
+    def test_what_this_process_wrote_is_not_loaded_again(
+        self, site: Site, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(site.store, "_rosters", None)
+        monkeypatch.setattr(site.store, "_commit", lambda one: committed.append(one) or True)
+        committed: list[Commit] = []
+        site.centrifugo.enter(ROOM, "c2", "alan", "Alan")
+        assert site.tick(1).joins == 1
+        assert [*committed[0].after.members] == ["ada", "alan"]
+
+    def test_what_another_process_wrote_is(self, site: Site) -> None:
+        other = site.make(site.sync._options)
+        site.centrifugo.enter(ROOM, "c2", "alan", "Alan")
+        assert other.tick().joins == 1
+        site.centrifugo.quit(ROOM, "c1")
+        assert (site.tick(1).leaves, site.ids()) == (1, ["alan"])
+
+    def test_a_commit_that_was_refused_is_not_kept(
+        self, site: Site, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        site.centrifugo.enter(ROOM, "c2", "alan", "Alan")
+        with monkeypatch.context() as patch:
+            patch.setattr(site.store, "_commit", lambda _: False)
+            assert site.tick(1).refused == 1
+        assert (site.tick(1).joins, site.ids()) == (1, ["ada", "alan"])
+
+    def test_a_store_that_was_emptied_is_believed(self, site: Site) -> None:
+        for kept in ("_states", "_rosters", "_snapshots", "_polled"):
+            getattr(site.store, kept).clear()
+        site.centrifugo.enter(ROOM, "c2", "alan", "Alan")
+        assert (site.tick(1).joins, site.snapshot()["version"]) == (2, 1)
+
+    def test_a_store_that_went_back_is_believed(self, site: Site) -> None:
+        saved = {name: dict(getattr(site.store, name)) for name in ("_states", "_rosters")}
+        site.centrifugo.enter(ROOM, "c2", "alan", "Alan")
+        site.tick(1)
+        vars(site.store).update(saved | {"_run": "another life"})
+        assert (site.tick(1).joins, site.ids()) == (1, ["ada", "alan"])
+
+    def test_a_diff_that_was_given_up(self, site: Site) -> None:
+        site.store._states[ROOM] = msgspec.structs.replace(
+            site.store._states[ROOM], epoch="after-a-drop"
+        )
+        site.centrifugo.quit(ROOM, "c1")
+        assert (site.tick(1).leaves, site.ids()) == (1, [])
+
+    def test_a_store_that_failed_after_it_wrote(
+        self, site: Site, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        site.centrifugo.enter(ROOM, "c2", "alan", "Alan")
+        write = site.store.write
+
+        def lost(writes: object) -> None:
+            write(writes)  # type: ignore[arg-type]
+            raise StoreError("the reply was lost")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(site.store, "write", lost)
+            assert site.tick(1).errors
+        site.centrifugo.quit(ROOM, "c1")
+        site.tick(1)
+        assert site.ids() == ["alan"]
