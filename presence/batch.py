@@ -49,6 +49,7 @@ class Batch:
         self._known = known
         self._report = report
         self._survey = survey
+        self._crowd = sum(survey.clients.values())
         self._believe = believe
         self._rules = rules
         self._anonymous = anonymous
@@ -126,6 +127,7 @@ class Batch:
             now=polled.loaded.now,
             rules=self._rules,
             believe=self._believe and bool(seen.digest) and seen.nodes == self._survey.nodes,
+            crowd=self._crowd,
             new_epoch=new_epoch,
         )
         return [commit]

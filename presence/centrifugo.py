@@ -145,13 +145,13 @@ class Gateway:
         Counted before and after, the lower count holds: while many join or leave, Centrifugo
         counts clients that it does not show yet, or any more.
         """
-        counted: list[Command] = [("channels", {"pattern": naming.escape(c)}) for c in channels]
+        counted: list[Command] = [("channels", {"pattern": p}) for p in naming.cover(channels)]
         shown: list[Command] = [("presence", {"channel": c}) for c in channels]
         info, *answers = self._replies([_INFO, *counted, *shown, *counted])
-        number = len(channels)
-        before, after = _counts(answers[:number]), _counts(answers[2 * number :])
+        first, last = len(counted), len(counted) + len(shown)
+        before, after = _counts(answers[:first]), _counts(answers[last:])
         clients = {c: min(before.get(c, 0), after.get(c, 0)) for c in channels}
-        return answers[number : 2 * number], Survey(_nodes(replies.result(info)), clients)
+        return answers[first:last], Survey(_nodes(replies.result(info)), clients)
 
     def positions(self, feeds: Sequence[str]) -> list[Position | CentrifugoError]:
         """The top of each feed's stream; asking creates the stream where there is none."""

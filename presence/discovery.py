@@ -49,7 +49,10 @@ class Surveyor:
     def survey(self, only: Sequence[str] | None = None) -> Survey:
         """The nodes, and the clients on the active channels (or `only` on those given)."""
         if only is not None:
-            return self._gateway.survey(_with_feeds(map(naming.escape, only)))
+            names = dict.fromkeys([*only, *map(naming.feed_of, only)])
+            found = self._gateway.survey(naming.cover(list(names)))
+            clients = {name: found.clients[name] for name in names if name in found.clients}
+            return Survey(found.nodes, clients)
         if self._mode == "registry":
             return self._gateway.survey([])
         return self._gateway.survey(_with_feeds(self._patterns))
@@ -57,6 +60,8 @@ class Surveyor:
     def discover(self, survey: Survey) -> tuple[Survey, list[str]]:
         """The channels to poll: the active, and the known that are not empty.
 
+        Those polled longest ago come first: a tick that does not get to the end in time leaves
+        out others than the one before.
         The survey comes back with the feeds of registered channels in it: a page that was made
         may be watching, whoever is there.
         """
@@ -64,11 +69,12 @@ class Surveyor:
             registered = self._store.registered(within=self._registered_within)
             feeds = {naming.feed_of(channel): 0 for channel in registered}
             survey = Survey(survey.nodes, feeds)
-        active = set(_rooms(survey.clients))
-        return survey, sorted(active.union(self._occupied(active)))
+        active, known = set(_rooms(survey.clients)), self._store.known()
+        channels = active.union(self._occupied(active, known))
+        return survey, sorted(channels, key=lambda channel: (known.get(channel, 0.0), channel))
 
-    def _occupied(self, active: set[str]) -> Iterator[str]:
-        quiet = {c: at for c, at in self._store.known().items() if c not in active}
+    def _occupied(self, active: set[str], known: Mapping[str, float]) -> Iterator[str]:
+        quiet = {c: at for c, at in known.items() if c not in active}
         names = sorted(quiet)
         for start in range(0, len(names), CHUNK):
             some = names[start : start + CHUNK]

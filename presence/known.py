@@ -11,7 +11,7 @@ from presence.roster import Roster
 
 __all__ = ["KNOWN_MEMBERS", "Known"]
 
-KNOWN_MEMBERS = 100_000
+KNOWN_MEMBERS = 200_000
 """Members that are kept in all, some 40 MB."""
 
 

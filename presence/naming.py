@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
+from collections.abc import Sequence
 from functools import lru_cache
+from os.path import commonprefix
 from typing import Final
 
 from presence.exceptions import InvalidChannel
@@ -14,6 +17,7 @@ __all__ = [
     "SCHEMA",
     "Keys",
     "channel_of_feed",
+    "cover",
     "escape",
     "feed_of",
     "feed_pattern",
@@ -23,6 +27,10 @@ __all__ = [
 
 MAX_LENGTH: Final = 248
 """Characters in a channel name: Centrifugo's 255, less `roster:`."""
+
+FEW: Final = 30
+"""Names up to which each is asked for by itself: Centrifugo holds every pattern against each of its
+active channels, which took 0.13 µs, where listing one took 4.5 µs (docs/scaling.md)."""
 
 SCHEMA: Final = 1
 """Version of the data in Redis; part of every key, so that two releases never mix."""
@@ -82,6 +90,17 @@ def feed_pattern(pattern: str) -> str | None:
 def escape(channel: str) -> str:
     """A pattern that matches `channel` and nothing else."""
     return re.sub(r"([*?\[\]{}\\])", r"\\\1", channel)
+
+
+def cover(names: Sequence[str]) -> list[str]:
+    """Patterns that match all of the names: each name itself or, of more than FEW, what those of
+    one namespace have in common, which matches others too."""
+    if len(names) <= FEW:
+        return [escape(name) for name in names]
+    namespaces: dict[str, list[str]] = defaultdict(list)
+    for name in names:
+        namespaces[name.partition(":")[0]].append(name)
+    return [escape(commonprefix(group)) + "*" for group in namespaces.values()]  # noqa: RUF071 (characters, no paths)
 
 
 def matches(pattern: str, channel: str) -> bool:

@@ -91,12 +91,14 @@ def plan(
     now: float,
     rules: Rules,
     believe: bool = True,
+    crowd: int = 0,
     new_epoch: Callable[[], str],
 ) -> Commit:
     """The commit that takes `state` with the roster `old` to what was `seen` at `now`.
 
     `believe` False keeps everybody who is missing. `run` names the life of the store: where it
-    is not the one that wrote `state`, acknowledged writes may be lost, so a new epoch starts.
+    is not the one that wrote `state`, acknowledged writes may be lost, so a new epoch starts: in
+    every room at once, so the readers spread their fetches as if the `crowd` were in this one.
     """
     leaving = wire.decode(state.leaving, Leaving) if state.leaving else Leaving()
     roster, still_leaving = hold_leaves(
@@ -135,7 +137,8 @@ def plan(
     if reborn or switched:
         publication = b""
     if not publication or len(publication) > wire.MAX_PUBLICATION:
-        publication = wire.encode(Reload(epoch, version, reload_within(roster)))
+        readers = max(roster.total + roster.anonymous, crowd if reborn else 0)
+        publication = wire.encode(Reload(epoch, version, reload_within(readers)))
     return Commit(
         epoch=epoch,
         version=version,
@@ -185,6 +188,6 @@ def restart(snapshot: bytes, epoch: str) -> bytes:
     )
 
 
-def reload_within(roster: Roster) -> float:
-    """Seconds over which the readers of a room spread their fetches: 200 a second, 1 to 30 s."""
-    return min(30.0, max(1.0, (roster.total + roster.anonymous) / 200))
+def reload_within(readers: int) -> float:
+    """Seconds over which so many readers spread their fetches: 200 a second, 1 to 30 s."""
+    return min(30.0, max(1.0, readers / 200))

@@ -44,25 +44,25 @@ class Connection:
     def _evaluate(
         self, calls: Sequence[Call], polled: Mapping[str, float] = MappingProxyType({})
     ) -> list[Any]:
-        """Run scripts in one round trip, once more where Redis does not know them yet."""
+        """Run scripts in one round trip.
+
+        The first call of each sends its source, by which Redis knows it for the others: nothing
+        is ever run twice because Redis, after a restart, did not know a script.
+        """
         if not calls and not polled:
             return []
-        with self._guarded():
-            try:
-                return self._evalsha(calls, polled)
-            except redis.exceptions.NoScriptError:
-                for name in {name for name, *_ in calls}:
-                    self._client.script_load(scripts.ALL[name])
-                return self._evalsha(calls, polled)
-
-    def _evalsha(self, calls: Sequence[Call], polled: Mapping[str, float]) -> list[Any]:
-        with self._client.pipeline(transaction=False) as pipe:
+        sent: set[str] = set()
+        with self._pipeline() as pipe:
             if polled:
                 pipe.zadd(self._keys.channels, dict(polled), gt=True)
             for name, key, arguments in calls:
-                pipe.evalsha(scripts.SHA[name], 1, key, *arguments)
+                if name in sent:
+                    pipe.evalsha(scripts.SHA[name], 1, key, *arguments)
+                else:
+                    pipe.eval(scripts.ALL[name], 1, key, *arguments)
+                    sent.add(name)
             results: list[Any] = pipe.execute()
-            return results[1:] if polled else results
+        return results[1:] if polled else results
 
     def _time(self, moment: tuple[int, int]) -> float:
         return self._clock() if self._clock else moment[0] + moment[1] / 1e6

@@ -13,6 +13,7 @@ import pytest
 import redis
 
 from presence import wire
+from presence.backends import scripts
 from presence.backends.base import Acknowledgement, RosterStore, Writes
 from presence.backends.memory import MemoryStore
 from presence.backends.redis import RedisStore
@@ -458,16 +459,25 @@ class TestOnRedis:
         assert kept.sweep({"presence:never": 1.0}) == []
         assert state(kept).unsignalled == ()
 
-    def test_scripts_flushed_in_the_middle_of_a_batch_write_nothing_twice(
-        self, kept: RedisStore, server: redis.Redis, monkeypatch: pytest.MonkeyPatch
+    @pytest.mark.parametrize("known", ["signalled", "acknowledge", "commit"])
+    def test_a_batch_is_run_once_whatever_redis_still_knows(
+        self, kept: RedisStore, server: redis.Redis, known: str
     ) -> None:
-        """Half of a batch was written when the scripts went: the whole is offered again."""
-        rooms.write(kept, [])
-        first, second = commit(), commit(channel="presence:b")
-        assert rooms.write(kept, [first]) == [True]
+        """Run twice, it would not know what it acknowledged the first time."""
+        one, two = commit(), commit(channel="presence:b")
+        rooms.write(kept, [one, two])
         server.script_flush()
-        assert rooms.write(kept, [first, second]) == [True, True]
-        assert (state(kept).rev, state(kept, "presence:b").rev) == (1, 1)
+        server.script_load(scripts.ALL[known])
+        written = kept.write(
+            Writes(
+                signalled=[(ROOM, one.pending), ("presence:b", two.pending)],
+                acknowledgements=[
+                    Acknowledgement(done.channel, done.pending, None, 1.0) for done in (one, two)
+                ],
+                commits=[commit(2, rev=2), commit(2, rev=2, channel="presence:b")],
+            )
+        )
+        assert (written.acknowledged, written.committed) == ([True, True], [True, True])
 
     def test_occupied_hashes_do_not_expire_and_keep_to_one_key(
         self, kept: RedisStore, server: redis.Redis

@@ -54,6 +54,35 @@ def test_thousands_of_channels_come_and_go(
     assert here.store.load(["presence:0"]).states["presence:0"].rev == 0
 
 
+def test_of_many_that_are_named_each_is_counted_and_no_other() -> None:
+    here = site()
+    come(here, range(100))
+    asked: list[list[str]] = []
+    survey = here.centrifugo.survey
+    here.centrifugo.survey = lambda patterns: (asked.append(patterns), survey(patterns))[1]  # type: ignore
+    named = [f"presence:{n}" for n in range(10, 60)]
+    assert here.tick(only=named).joins == 50
+    assert asked == [["presence:*"]]
+    here.centrifugo.counted["presence:10"] = 2
+    assert here.tick(60, only=named).errors == 0, "nothing changed: not looked at"
+    go(here, range(10, 11))
+    assert here.tick(60, only=named).errors == 1, "a partial answer"
+
+
+def test_those_polled_longest_ago_come_first() -> None:
+    here = site(batch_size=1, interval=5.0)
+    come(here, range(20))
+    here.centrifugo.before["poll"] = lambda: here.clock.advance(10.0)
+    seen: set[str] = set()
+    for _ in range(5):
+        report = here.tick(60)
+        assert 0 < report.channels < 20
+        seen |= here.store.known().keys()
+    assert len(seen) == 20
+    times = sorted(here.store.known().values())
+    assert here.clock() - times[0] < 5 * (60 + 2 * here.sync._options.deadline)
+
+
 class TestTheRegistry:
     def test_centrifugo_is_not_asked_for_channels(self, monkeypatch: pytest.MonkeyPatch) -> None:
         here = site(discovery="registry")

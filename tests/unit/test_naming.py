@@ -94,6 +94,22 @@ def test_a_malformed_pattern_is_a_value_error_that_shows_it(pattern: str) -> Non
     assert repr(pattern) in str(caught.value)
 
 
+def test_a_few_names_are_asked_for_one_by_one() -> None:
+    names = [f"presence:[{n}]" for n in range(naming.FEW)]
+    assert naming.cover(names) == [naming.escape(name) for name in names]
+
+
+@given(st.lists(NAMES, min_size=naming.FEW + 1, unique=True))
+def test_many_are_all_covered(names: list[str]) -> None:
+    patterns = naming.cover(names)
+    assert all(any(naming.matches(p, name) for p in patterns) for name in names)
+
+
+def test_many_are_covered_by_one_pattern_for_each_namespace() -> None:
+    names = [f"{space}:doc{n}" for space in ("presence", "roster:chat", "chat") for n in range(50)]
+    assert naming.cover(names) == ["presence:doc*", "roster:chat:doc*", "chat:doc*"]
+
+
 @given(NAMES, NAMES)
 def test_an_escaped_channel_matches_itself_alone(channel: str, other: str) -> None:
     assert naming.matches(naming.escape(channel), channel)

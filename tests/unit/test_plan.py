@@ -170,7 +170,17 @@ def test_a_diff_of_more_than_8_kib_is_a_reload() -> None:
     ("readers", "seconds"), [(0, 1.0), (200, 1.0), (2000, 10.0), (10**6, 30.0)]
 )
 def test_a_large_room_fetches_over_a_longer_time(readers: int, seconds: float) -> None:
-    assert reload_within(Roster(anonymous=readers)) == seconds
+    assert reload_within(readers) == seconds
+
+
+def test_a_new_life_of_the_store_spreads_the_fetches_of_all_rooms() -> None:
+    room = people(3)
+    reborn = planned(after(room), room, room, run="another", crowd=4000)
+    assert isinstance(again := published(reborn), Reload)
+    assert again.within == 20.0
+    switched = planned(after(room), room, people(300), crowd=4000)
+    assert isinstance(again := published(switched), Reload)
+    assert again.within == 1.5
 
 
 def test_restart_keeps_who_is_there() -> None:
