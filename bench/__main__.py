@@ -15,8 +15,9 @@ from typing import Any
 
 import msgspec
 
-from bench import large, plot, published, room, table, thousand
+from bench import growth, large, plot, published, room, table, thousand
 from bench.bounds import BOUNDS, figures
+from bench.growth import Growth
 from bench.sizes import FULL, QUICK, SMALL
 from project import parts
 
@@ -34,7 +35,7 @@ def main() -> int:
     chosen = parser.parse_args()
     real = parts.centrifugo_binary() is not None
     sizes = QUICK if chosen.quick else FULL if real else SMALL
-    _allow_files(sizes.million + 1000)
+    _allow_files(sizes.million + 3000)
     setting = _setting()
     print(table.heading(setting), flush=True)
     started = time.monotonic()
@@ -42,7 +43,9 @@ def main() -> int:
     results["thousand"] = thousand.run(sizes)
     print(table.thousand(results["thousand"], sizes), flush=True)
     results |= large.run(sizes)
-    results["growth"]["replayed"], results["one_room_mb"] = room.run(sizes)
+    replayed, results["one_room_mb"] = room.run(sizes)
+    results["growth"]["replayed"] = growth.medians(replayed)
+    results["doubled"]["replayed"] = growth.doubled(replayed)
     results["published"] = published.run(sizes.listed)
     print(table.large(results), flush=True)
     found = figures(results, linear_from=sizes.linear_from)
@@ -56,7 +59,7 @@ def main() -> int:
     return int(judged and "FAILED" in verdicts.values())
 
 
-def growth_plot(growth: dict[str, dict[str, dict[int, float]]]) -> str:
+def growth_plot(lines: dict[str, Growth]) -> str:
     """The SVG of how a tick's time grows."""
     names = {
         "channels": "channels of 10 members",
@@ -64,12 +67,12 @@ def growth_plot(growth: dict[str, dict[str, dict[int, float]]]) -> str:
         "replayed": "members in one, replayed",
     }
     kinds = {"steady": "unchanged", "first": "all new"}
-    lines = {
+    named = {
         f"{names[what]}: {kinds[kind]}": {float(size): spent for size, spent in line.items()}
-        for what, by_kind in growth.items()
+        for what, by_kind in lines.items()
         for kind, line in by_kind.items()
     }
-    return plot.draw("Seconds of one tick", "channels, or members", "seconds", lines)
+    return plot.draw("Seconds of one tick", "channels, or members", "seconds", named)
 
 
 def _setting() -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 
@@ -36,21 +37,16 @@ BOUNDS = {
 
 def figures(results: dict[str, Any], *, linear_from: int) -> dict[str, float]:
     """The figures of a run that have a bound, by its name; growth is the worst of all steps."""
-    thousand, million, growth = results["thousand"], results["million"], results["growth"]
+    thousand, million, doubled = results["thousand"], results["million"], results["doubled"]
     found = {name: ratio for name, ratio in thousand["ratios"].items() if name in BOUNDS}
+    members = [*doubled["members"].values(), *doubled["replayed"].values()]
     return found | {
         "tick_million / raw_read": million["ratio"],
         "tick_million, worker's memory (MB)": max(million["first_mb"], million["steady_mb"]),
-        "time for twice the channels": _worst(growth["channels"], linear_from),
-        "time for twice the members": _worst(growth["members"], linear_from),
+        "time for twice the channels": _worst(doubled["channels"].values(), linear_from),
+        "time for twice the members": _worst(members, linear_from),
     }
 
 
-def _worst(lines: dict[str, dict[int, float]], start: int) -> float:
-    """The largest factor between a size and twice that size, of all lines."""
-    return max(
-        line[2 * size] / spent
-        for line in lines.values()
-        for size, spent in line.items()
-        if size >= start and 2 * size in line
-    )
+def _worst(lines: Iterable[dict[int, float]], start: int) -> float:
+    return max(ratio for line in lines for size, ratio in line.items() if size >= start)

@@ -1,7 +1,7 @@
 """A million presence entries, several workers, and growth with channels and with members.
 
-One crowd serves them all: each connection is in some channels of the large case, in some of the
-many small channels, and in every growing room that is larger than its number.
+One crowd serves them all: a connection is in some channels of the large case and in every growing
+room that is larger than its number, or it is in some of the many small channels.
 """
 
 from __future__ import annotations
@@ -9,13 +9,11 @@ from __future__ import annotations
 from contextlib import ExitStack
 from statistics import median
 
-from bench import bare, workers
+from bench import bare, growth, workers
+from bench.growth import Spent
 from bench.site import Site, running, seconds
 from bench.sizes import Sizes
 from bench.worker import Worker
-
-Growth = dict[str, dict[int, float]]
-"""Seconds by size, for each kind of tick: "first", everybody is new; "steady", nothing changed."""
 
 LARGE = "presence:large:{}"
 TIER = "presence:tier{}:{}"
@@ -27,13 +25,17 @@ def run(sizes: Sizes) -> dict[str, object]:
     with running(processes=2) as site:
         entries = _fill(site, sizes)
         site.settle(entries)
+        million = _million(site, sizes)
+        shared = workers.run(site, sizes, _tiers(sizes, sizes.growth[-1]), sizes.growth[-1])
+        spent = {
+            "channels": _grow(site, sizes, {n: _tiers(sizes, n) for n in sizes.growth}),
+            "members": _grow(site, sizes, {n: [ROOM.format(n)] for n in sizes.growth}),
+        }
         return {
-            "million": _million(site, sizes),
-            "workers": workers.run(site, sizes, _tiers(sizes, sizes.growth[-1]), sizes.growth[-1]),
-            "growth": {
-                "channels": _growth(site, sizes, {n: _tiers(sizes, n) for n in sizes.growth}),
-                "members": _growth(site, sizes, {n: [ROOM.format(n)] for n in sizes.growth}),
-            },
+            "million": million,
+            "workers": shared,
+            "growth": {what: growth.medians(lines) for what, lines in spent.items()},
+            "doubled": {what: growth.doubled(lines) for what, lines in spent.items()},
         }
 
 
@@ -48,8 +50,9 @@ def _fill(site: Site, sizes: Sizes) -> int:
         at = number % groups * sizes.per_connection
         users[user] += large[at : at + sizes.per_connection]
         users[user] += [ROOM.format(size) for size in sizes.growth if number < size]
+    others = [f"s{n}" for n in range(len(small) * sizes.few // sizes.per_connection)]
     for number in range(len(small) * sizes.few):
-        users[everybody[number % len(everybody)]].append(small[number // sizes.few])
+        users.setdefault(others[number % len(others)], []).append(small[number // sizes.few])
     site.crowd.connect(users)
     return sum(map(len, users.values()))
 
@@ -87,9 +90,9 @@ def _million(site: Site, sizes: Sizes) -> dict[str, object]:
     }
 
 
-def _growth(site: Site, sizes: Sizes, cases: dict[int, list[str]]) -> Growth:
+def _grow(site: Site, sizes: Sizes, cases: dict[int, list[str]]) -> Spent:
     """For each size, a tick where everybody is new and a tick where nothing changed."""
-    spent: dict[str, dict[int, list[float]]] = {"steady": {}, "first": {}}
+    spent: Spent = {"steady": {}, "first": {}}
     with ExitStack() as stack:
         of_size = {
             size: stack.enter_context(Worker(site.api_url, site.redis_url, patterns))
@@ -101,8 +104,4 @@ def _growth(site: Site, sizes: Sizes, cases: dict[int, list[str]]) -> Growth:
                 spent["first"].setdefault(size, []).append(worker.tick().seconds)
                 site.crowd.settle()
                 spent["steady"].setdefault(size, []).append(worker.tick().seconds)
-    return medians(spent)
-
-
-def medians(spent: dict[str, dict[int, list[float]]]) -> Growth:
-    return {kind: {size: median(s) for size, s in line.items()} for kind, line in spent.items()}
+    return spent

@@ -3,32 +3,35 @@
 from __future__ import annotations
 
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
 import redis
 
-from bench.large import Growth, medians
+from bench.growth import Spent
 from bench.replay import replaying
 from bench.sizes import Sizes
 from bench.worker import Worker
 from tests import servers
 
 
-def run(sizes: Sizes) -> tuple[Growth, dict[int, float]]:
-    """How the time of a tick grows, and the memory (MB) of a worker that did nothing else."""
-    spent: dict[str, dict[int, list[float]]] = {"steady": {}, "first": {}}
-    memory = {}
-    with (
-        tempfile.TemporaryDirectory() as directory,
-        servers.redis_server(Path(directory)) as (redis_url, _),
-        redis.Redis.from_url(redis_url) as client,
-    ):
+def run(sizes: Sizes) -> tuple[Spent, dict[int, float]]:
+    """The time of ticks by size, and the memory (MB) of a worker that did nothing else."""
+    spent: Spent = {"steady": {}, "first": {}}
+    memory: dict[int, float] = {}
+    with ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        redis_url, _ = stack.enter_context(servers.redis_server(directory))
+        client = stack.enter_context(redis.Redis.from_url(redis_url))
+        of_size = {}
         for size in sizes.replayed:
-            with replaying(size) as url, Worker(url, redis_url, ["presence:*"]) as worker:
-                for _ in range(sizes.growth_rounds):
-                    client.flushdb()
-                    spent["first"].setdefault(size, []).append(worker.tick().seconds)
-                    done = worker.tick()
-                    spent["steady"].setdefault(size, []).append(done.seconds)
+            url = stack.enter_context(replaying(size))
+            of_size[size] = stack.enter_context(Worker(url, redis_url, ["presence:*"]))
+        for _ in range(sizes.growth_rounds):
+            for size, worker in of_size.items():
+                client.flushdb()
+                spent["first"].setdefault(size, []).append(worker.tick().seconds)
+                done = worker.tick()
+                spent["steady"].setdefault(size, []).append(done.seconds)
                 memory[size] = done.memory
-    return medians(spent), memory
+    return spent, memory

@@ -20,7 +20,7 @@ class Sizes:
     """Members of each channel where time is held against the number of channels."""
     growth: tuple[int, ...] = (10, 100, 1000, 2000, 4000, 8000, 10_000)
     replayed: tuple[int, ...] = (25_000, 50_000, 100_000)
-    growth_rounds: int = 3
+    growth_rounds: int = 5
     linear_from: int = 1000
     listed: tuple[int, ...] = (100, 1000, 5000)
     workers: tuple[int, ...] = (1, 2, 4)

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from bench import plot, published
+from bench import growth, plot, published
 from bench.bounds import BOUNDS, Bound, figures
 from tests.servers import ROOT
 
@@ -44,15 +44,25 @@ def test_a_figure_fails_only_far_from_its_bound(bound: Bound, value: float, verd
 
 
 def test_growth_is_the_worst_doubling_of_those_that_count() -> None:
-    line = {10: 1.0, 1000: 2.0, 2000: 5.0, 4000: 6.0, 10_000: 90.0}
     million = {"ratio": 1.0, "first_mb": 90.0, "steady_mb": 80.0}
-    growth = {"channels": {"steady": line}, "members": {"steady": {1000: 1.0, 2000: 2.0}}}
+    doubled = {
+        "channels": {"steady": {100: 9.0, 1000: 2.5, 2000: 1.2}, "first": {1000: 2.4}},
+        "members": {"steady": {1000: 2.0}},
+        "replayed": {"first": {25_000: 2.1}},
+    }
     found = figures(
-        {"thousand": {"ratios": {}}, "million": million, "growth": growth}, linear_from=1000
+        {"thousand": {"ratios": {}}, "million": million, "doubled": doubled}, linear_from=1000
     )
     assert found["time for twice the channels"] == 2.5
-    assert found["time for twice the members"] == 2.0
+    assert found["time for twice the members"] == 2.1
     assert found["tick_million, worker's memory (MB)"] == 90.0
+
+
+def test_twice_the_size_is_compared_round_by_round() -> None:
+    """The second round ran on a machine that was three times as slow."""
+    spent = {"steady": {10: [1.0, 3.0, 1.0], 20: [2.0, 6.0, 2.0], 50: [1.0, 1.0, 1.0]}}
+    assert growth.doubled(spent) == {"steady": {10: 2.0}}
+    assert growth.medians(spent) == {"steady": {10: 1.0, 20: 2.0, 50: 1.0}}
 
 
 def test_a_diff_is_as_large_as_the_change_whatever_the_room() -> None:
