@@ -13,6 +13,8 @@ class Sizes:
     members: int = 100
     per_connection: int = 100
     rounds: int = 5
+    steady_turns: int = 4
+    """Times in a round that what takes little is measured."""
     original_rounds: int = 3
     million: int = 10_000
     """Connections of the large case; with `per_connection` each, a million entries."""

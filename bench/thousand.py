@@ -56,15 +56,17 @@ class Thousand:
         self.site.crowd.connect(users)
 
     def round(self, spent: dict[str, list[float]], *, number: int) -> None:
-        """Measure each thing once, close together; the order changes from round to round."""
+        """Measure things close together; the order changes from turn to turn."""
         steady = {
             "raw_read": lambda: self.bare.read(self.reads),
             "raw_read_2": lambda: self.bare.read_two(self.reads),
             "tick_steady": lambda: tick(self.sync),
         }
         names = list(steady)
-        for name in names[number % 3 :] + names[: number % 3]:
-            spent[name].append(seconds(steady[name]))
+        for turn in range(self.sizes.steady_turns):
+            first = (number + turn) % len(names)
+            for name in names[first:] + names[:first]:
+                spent[name].append(seconds(steady[name]))
         if number < self.sizes.original_rounds:
             spent["original_loop"].append(seconds(lambda: self.original.loop(self.channels)))
             self.settle()
@@ -92,10 +94,10 @@ def run(sizes: Sizes) -> dict[str, object]:
         "tick_steady / raw_read": _ratio(steady, raw),
         "tick_steady / raw_read_2": _ratio(steady, spent["raw_read_2"]),
         "tick_churn5 / (raw_read + raw_publish)": _ratio(spent["tick_churn5"], floor),
-        "original_loop / tick_steady": _ratio(spent["original_loop"], steady),
+        "original_loop / tick_steady": median(spent["original_loop"]) / median(steady),
     }
     return {"seconds": {name: median(all_) for name, all_ in spent.items()}, "ratios": ratios}
 
 
 def _ratio(over: list[float], under: list[float]) -> float:
-    return median(a / b for a, b in zip(over, under, strict=False))
+    return median(a / b for a, b in zip(over, under, strict=True))

@@ -90,24 +90,30 @@ class Polls:
     def ahead(self, batches: Iterable[Sequence[str]]) -> Generator[Polled, None, None]:
         """Poll each batch, in order, IN_FLIGHT of them at a time.
 
+        The states of one more are loaded: reading it begins the moment that another one is read.
         Closing the iterator waits for what is under way, and drops it.
         """
         source = iter(batches)
         pool = self._executor(IN_FLIGHT)
-        waiting: deque[Future[Polled]] = deque()
+        reading: deque[Future[Polled]] = deque()
 
-        def begin(done: Polled | None = None) -> None:
-            following = Polled(next(source, ()))
-            self._load(following, done)
-            if following.channels:
-                waiting.append(pool.submit(self._read, following))
+        def following(done: Polled | None = None) -> Polled:
+            batch = Polled(next(source, ()))
+            self._load(batch, done)
+            return batch
+
+        def read(batch: Polled) -> None:
+            if batch.channels:
+                reading.append(pool.submit(self._read, batch))
 
         try:
             for _ in range(IN_FLIGHT):
-                begin()
-            while waiting:
-                done = waiting.popleft().result()
-                begin(done)
+                read(following())
+            loaded = following()
+            while reading:
+                done = reading.popleft().result()
+                read(loaded)
+                loaded = following(done)
                 yield done
         finally:
             pool.shutdown(cancel_futures=True)
