@@ -18,6 +18,7 @@ KNOWN_MEMBERS = 200_000
 class _Entry(NamedTuple):
     epoch: str
     rev: int
+    digest: bytes
     roster: Roster
 
 
@@ -25,7 +26,8 @@ class Known:
     """Rosters by channel, those used last; `limit` counts members, and one for each channel.
 
     A roster is given out for the very state that it belongs to: an epoch is the name of one life
-    of a channel, chosen at random, and its `rev` rises with every write. Safe in threads.
+    of a channel, chosen at random, and its `rev` rises with every write. Two who commit the same
+    pending are both told that theirs was taken: the `digest` tells whose it was. Safe in threads.
     """
 
     def __init__(self, limit: int = KNOWN_MEMBERS) -> None:
@@ -40,7 +42,8 @@ class Known:
             return Roster()
         with self._lock:
             entry = self._entries.get(state.channel)
-            if entry is None or (entry.epoch, entry.rev) != (state.epoch, state.rev):
+            found = (state.epoch, state.rev, state.digest)
+            if entry is None or (entry.epoch, entry.rev, entry.digest) != found:
                 return None
             self._entries.move_to_end(state.channel)
             return entry.roster
@@ -49,12 +52,15 @@ class Known:
         """Keep the roster that a commit leaves, once it was taken.
 
         The commit raised `rev` by one. Where something is pending nobody else can commit until
-        that is acknowledged, which raises it by one more.
+        that is acknowledged, which raises it by one more. That of a partial answer is not kept: it
+        has no digest that would tell it from another.
         """
         rev = commit.rev + (2 if commit.pending else 1)
         with self._lock:
             self._drop(commit.channel)
-            self._entries[commit.channel] = _Entry(commit.epoch, rev, commit.after)
+            if not commit.digest:
+                return
+            self._entries[commit.channel] = _Entry(commit.epoch, rev, commit.digest, commit.after)
             self._size += _size(commit.after)
             while self._size > self._limit:
                 self._drop(next(iter(self._entries)))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from presence.exceptions import StoreError
+from presence import wire
+from presence.exceptions import CentrifugoUnreachable, StoreError
 from presence.known import Known
 from presence.plan import Commit, State
 from presence.roster import Member, Roster
@@ -16,15 +17,17 @@ def people(*ids: str) -> Roster:
     return Roster({key: Member(key, key.title()) for key in ids})
 
 
-def commit(channel: str = ROOM, *ids: str, rev: int = 0, pending: bytes = b"x") -> Commit:
+def commit(
+    channel: str = ROOM, *ids: str, rev: int = 0, pending: bytes = b"x", digest: bytes = b"d"
+) -> Commit:
     return Commit(
-        channel=channel, rev=rev, epoch="e", version=1, run="r", digest=b"d", leaving=b"",
+        channel=channel, rev=rev, epoch="e", version=1, run="r", digest=digest, leaving=b"",
         pending=pending, after=people(*ids),
     )  # fmt: skip
 
 
-def state(channel: str = ROOM, *, rev: int = 2, epoch: str = "e") -> State:
-    return State(channel=channel, rev=rev, epoch=epoch)
+def state(channel: str = ROOM, *, rev: int = 2, epoch: str = "e", digest: bytes = b"d") -> State:
+    return State(channel=channel, rev=rev, epoch=epoch, digest=digest)
 
 
 def test_the_state_after_the_acknowledgement() -> None:
@@ -41,13 +44,26 @@ def test_the_state_after_a_commit_without_a_diff() -> None:
 
 @pytest.mark.parametrize(
     "other",
-    [state(rev=1), state(rev=3), state(epoch="f"), state("presence:other")],
-    ids=["not yet acknowledged", "somebody wrote since", "another life", "another channel"],
+    [
+        *(state(rev=1), state(rev=3), state(epoch="f"), state("presence:other")),
+        state(digest=b"another reading"),
+    ],
+    ids=[
+        *("not yet acknowledged", "somebody wrote since", "another life", "another channel"),
+        "somebody wrote the same pending",
+    ],
 )
 def test_no_other_state(other: State) -> None:
     known = Known()
     known.keep(commit(ROOM, "ada"))
     assert known.roster(other) is None
+
+
+def test_what_a_partial_answer_left_is_not_kept() -> None:
+    known = Known()
+    known.keep(commit(ROOM, "ada"))
+    known.keep(commit(ROOM, "ada", rev=2, digest=b""))
+    assert known.roster(state(rev=4, digest=b"")) is None
 
 
 def test_a_room_that_was_never_committed_is_empty() -> None:
@@ -127,6 +143,57 @@ class TestThroughTheSync:
         site.tick(1)
         vars(site.store).update(saved | {"_run": "another life"})
         assert (site.tick(1).joins, site.ids()) == (1, ["ada", "alan"])
+
+    def test_what_another_wrote_after_the_store_went_back_is_believed(self, site: Site) -> None:
+        """A worker that loaded before the store went back may write the very same `rev` again."""
+        names, saved = ("_states", "_rosters", "_snapshots", "_polled"), {}
+        slow = site.make(site.sync._options)
+
+        def meanwhile() -> None:
+            del site.centrifugo.after["poll"]
+            saved.update({name: dict(getattr(site.store, name)) for name in names})
+            site.centrifugo.quit(ROOM, "c2")
+            site.centrifugo.enter(ROOM, "c3", "mia", "Mia")
+            site.tick()
+            vars(site.store).update(saved | {"_run": "another life"})
+
+        site.centrifugo.enter(ROOM, "c2", "alan", "Alan")
+        site.centrifugo.after["poll"] = meanwhile
+        assert slow.tick().errors == 0
+        assert site.ids() == ["ada", "alan"]
+        report = site.tick(1)
+        assert (report.joins, report.leaves, site.ids()) == (1, 1, ["ada", "mia"])
+
+    def test_of_what_an_earlier_life_of_the_store_left_nothing_is_known(self, site: Site) -> None:
+        site.store._rosters[ROOM] = wire.encode(people("ada", "mia"))
+        site.store._run = "another life"
+        site.centrifugo.enter(ROOM, "c2", "mia", "Mia")
+        assert (site.tick(1).joins, site.ids()) == (0, ["ada", "mia"])
+
+    def test_who_offers_the_same_diff_as_another_knows_what_the_other_wrote(
+        self, site: Site
+    ) -> None:
+        """Alan's second tab, signed later, was seen by the one whose roster was not written."""
+        other = site.make(site.sync._options)
+
+        def meanwhile() -> None:
+            site.centrifugo.after.clear()
+            site.centrifugo.quit(ROOM, "c3")
+            site.centrifugo.before["publish"] = fail
+            assert other.tick().errors
+
+        def fail() -> None:
+            site.centrifugo.before.clear()
+            raise CentrifugoUnreachable("no answer")
+
+        site.centrifugo.enter(ROOM, "c2", "alan", "Alan", iat=1.0)
+        site.centrifugo.enter(ROOM, "c3", "alan", "Alan", iat=5.0)
+        site.centrifugo.after["poll"] = meanwhile
+        assert site.tick(1).published == 1
+        loaded = site.store.load([ROOM], rosters=[ROOM])
+        stored = wire.decode(loaded.rosters[ROOM][1], Roster)
+        assert stored.issued["alan"] == 1.0
+        assert site.sync._known.roster(loaded.states[ROOM]) in (None, stored)
 
     def test_a_diff_that_was_given_up(self, site: Site) -> None:
         site.store._states[ROOM] = msgspec.structs.replace(
