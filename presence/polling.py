@@ -7,6 +7,8 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future
 from typing import NamedTuple
 
+import msgspec
+
 from presence.backends.base import Loaded, RosterStore
 from presence.centrifugo import Gateway
 from presence.exceptions import CentrifugoError, PresenceError, StoreError
@@ -34,12 +36,15 @@ class Polled:
 
     A channel with something `pending` was loaded, but not read. Each other one is `unchanged`
     (its state says all there is to know), `different` or `failed`. The roster of a different one
-    is in `known`, or in `rosters`, with its `rev` and as it is stored. Seconds are those spent.
+    is in `known`, or in `rosters`, with its `rev` and as it is stored. `loaded.now` is the time
+    when the reading began, `loaded_at` when the states were there, by this process's clock.
+    Seconds are those spent.
     """
 
     def __init__(self, channels: Sequence[str]) -> None:
         self.channels = channels
         self.loaded = Loaded(now=0.0, run="", states={})
+        self.loaded_at = 0.0
         self.unchanged: list[str] = []
         self.different: dict[str, Seen] = {}
         self.failed: dict[str, CentrifugoError] = {}
@@ -131,15 +136,22 @@ class Polls:
             if done and unknown:
                 done.error = error
         else:
-            following.loaded = loaded
+            following.loaded, following.loaded_at = loaded, self._clock()
             if done:
                 done.rosters = loaded.rosters
         following.store_s += self._clock() - started
 
     def _find(self, polled: Polled) -> list[str]:
-        """Note the rosters that are known; what is different and unknown."""
+        """Note the rosters that are known; what is different and unknown.
+
+        Of a state that another life of the store left nothing is known: writes may have been
+        lost, and a worker that knew nothing of it may have written others in their place.
+        """
         for channel in polled.different:
-            roster = self._known.roster(polled.loaded.states[channel])
+            state = polled.loaded.states[channel]
+            if state.rev and state.run != polled.loaded.run:
+                continue
+            roster = self._known.roster(state)
             if roster is not None:
                 polled.known[channel] = roster
         return [channel for channel in polled.different if channel not in polled.known]
@@ -150,6 +162,9 @@ class Polls:
             return polled
         free = [c for c, state in polled.loaded.states.items() if not state.pending]
         started = self._clock()
+        # Loaded states wait for their turn. Nobody is missing from before they were looked for.
+        now = polled.loaded.now + started - polled.loaded_at
+        polled.loaded = msgspec.structs.replace(polled.loaded, now=now)
         try:
             replies, nodes = self._gateway.poll(free)
         except PresenceError as error:

@@ -58,11 +58,14 @@ def polls(store: Store, centrifugo: FakeCentrifugo) -> Polls:
 
 
 def make(
-    store: Store, gateway: Any, executor: MakeExecutor = Inline, *, fingerprint: str = ""
+    store: Store,
+    gateway: Any,
+    executor: MakeExecutor = Inline,
+    *,
+    fingerprint: str = "",
+    clock: Callable[[], float] = lambda: 0.0,
 ) -> Polls:
-    return Polls(
-        store, gateway, Known(), fingerprint=fingerprint, clock=lambda: 0.0, executor=executor
-    )
+    return Polls(store, gateway, Known(), fingerprint=fingerprint, clock=clock, executor=executor)
 
 
 def numbers(polled: list[Polled]) -> list[int]:
@@ -170,6 +173,21 @@ def test_state_is_taken_before_presence(store: Store, centrifugo: FakeCentrifugo
     (polled,) = make(store, centrifugo).ahead(BATCHES[:1])
     assert polled.loaded.states["presence:0"].rev == 2
     assert polled.rosters["presence:0"][0] == 3, "so that the commit will be refused"
+
+
+def test_the_time_of_a_poll_is_that_of_its_reading(
+    store: Store, centrifugo: FakeCentrifugo
+) -> None:
+    """However long the states waited: nobody is taken to be missing from before that."""
+    started, read, found = 50.0, list[float](), list[float]()
+    clock = Clock(started)
+    ahead = store.load([]).now - started
+    store._clock = lambda: clock() + ahead
+    centrifugo.before["poll"] = lambda: read.append(clock() + ahead)
+    for polled in make(store, centrifugo, clock=clock).ahead(BATCHES):
+        found.append(polled.loaded.now)
+        clock.advance(7)
+    assert found == read
 
 
 def test_what_cannot_be_read_is_the_error_of_its_batch(polls: Polls, store: Store) -> None:
