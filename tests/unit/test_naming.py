@@ -107,7 +107,9 @@ def test_many_are_all_covered(names: list[str]) -> None:
 
 def test_many_are_covered_by_one_pattern_for_each_namespace() -> None:
     names = [f"{space}:doc{n}" for space in ("presence", "roster:chat", "chat") for n in range(50)]
-    assert naming.cover(names) == ["presence:doc*", "roster:chat:doc*", "chat:doc*"]
+    plain = [f"room-{n}" for n in range(50)]
+    patterns = ["presence:doc*", "roster:chat:doc*", "chat:doc*", "room-*"]
+    assert naming.cover([*names, *plain]) == patterns
 
 
 @given(NAMES, NAMES)
