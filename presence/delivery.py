@@ -46,7 +46,8 @@ class Delivery:
 
     A pending is the pair (channel, bytes of wire.Pending), at most one per channel. Publishing is
     done in a thread, signals are sent by the caller's: receivers may use its database connection.
-    What was published is acknowledged together with what is committed next, in one round trip.
+    What was published is acknowledged together with what is committed next, in one round trip;
+    its signals are sent once that is being published: receivers may be slow.
     With `announce` None nobody listens to signals.
     """
 
@@ -68,6 +69,7 @@ class Delivery:
         self._thread = executor(1)
         self._under_way: deque[Future[_Outcome]] = deque()
         self._published: list[Acknowledgement] = []
+        self._acknowledged: list[tuple[str, bytes]] = []
         self._signalled: list[tuple[str, bytes]] = []
 
     def write(
@@ -93,17 +95,18 @@ class Delivery:
             written = self._store.write(writes)
         if self._announce:
             acknowledged = zip(writes.acknowledgements, written.acknowledged, strict=True)
-            self._signal((one.channel, one.pending) for one, ours in acknowledged if ours)
+            self._acknowledged += [one[:2] for one, ours in acknowledged if ours]
         return written.committed
 
     def deliver(self, pending: list[tuple[str, bytes]], now: float) -> None:
-        """Publish, without waiting. What fails stays pending.
+        """Publish, without waiting, and send the signals of what is acknowledged by now.
 
-        Waits only for the one before the last, so that no more than two are held in memory.
+        What fails stays pending. Waits only for the one before the last, so that no more than two
+        are held in memory.
         """
-        if not pending:
-            return
-        self._under_way.append(self._thread.submit(self._publish, pending, now))
+        if pending:
+            self._under_way.append(self._thread.submit(self._publish, pending, now))
+        self._signal_acknowledged()
         if len(self._under_way) > 2:
             self._finish()
 
@@ -111,8 +114,9 @@ class Delivery:
         """Wait for all that is under way, and write it. Raises StoreError."""
         while self._under_way:
             self._finish()
-        while self._published or self._signalled:
+        while self._published or self._acknowledged or self._signalled:
             self.write()
+            self._signal_acknowledged()
 
     def __enter__(self) -> Self:
         return self
@@ -174,6 +178,10 @@ class Delivery:
         if not (isinstance(error, CommandError) and error.permanent):
             return False
         return self._store.drop(channel, raw, epoch=new_epoch(), now=now)
+
+    def _signal_acknowledged(self) -> None:
+        acknowledged, self._acknowledged = self._acknowledged, []
+        self._signal(acknowledged)
 
     def _signal(self, changes: Iterable[tuple[str, bytes]]) -> None:
         """Send the signals of changes; that they were sent is noted by the next write."""

@@ -166,6 +166,23 @@ class TestThroughTheSync:
         site.tick(SIGNAL_PATIENCE + 1)
         assert self.versions(site) == [1, 1], "the version tells the repeat"
 
+    def test_receivers_keep_no_diff_from_being_published(self) -> None:
+        site = Site()
+        rooms = [f"presence:{n}" for n in range(4)]
+        options, committed, published = Options(batch_size=1), list[int](), list[int]()
+        for room in rooms:
+            site.centrifugo.enter(room, "c", "ada", "Ada")
+
+        def receiver(*_: object) -> None:
+            stored = site.store.snapshots(rooms).values()
+            committed.append(sum(one.snapshot is not None for one in stored))
+            published.append(len(site.centrifugo.delivered))
+
+        sync = Sync(site.store, site.centrifugo, options, announce=receiver, executor=Inline)  # type: ignore[arg-type]
+        assert sync.tick().joins == 4
+        assert published == committed
+        assert len(published) == 4
+
     def test_where_nobody_listens_left_overs_are_forgotten(self) -> None:
         site = Site()
         site.centrifugo.enter(ROOM, "c", "ada", "Ada")
