@@ -213,6 +213,17 @@ def test_a_store_that_fails_costs_both_batches_of_the_round_trip(
     assert failed == ["presence:0", "presence:3"]
 
 
+def test_a_store_that_fails_costs_nothing_where_no_roster_was_asked_for(
+    store: Store, centrifugo: FakeCentrifugo
+) -> None:
+    for (channel,) in BATCHES:
+        centrifugo.enter(channel, "c", "ada", "Ada")
+    Sync(store, centrifugo, Options(), announce=None, executor=Inline).tick()  # type: ignore[arg-type]
+    polls = make(store, centrifugo, fingerprint=Options().fingerprint)
+    store.failing = "presence:3"
+    assert [one.channels[0] for one in polls.ahead(BATCHES) if one.error] == ["presence:3"]
+
+
 def test_what_a_crash_left_is_not_read(
     polls: Polls, store: Store, centrifugo: FakeCentrifugo
 ) -> None:
