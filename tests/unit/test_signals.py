@@ -194,6 +194,13 @@ class TestThroughTheSync:
         assert quiet.tick().errors == 0
         assert site.store.load([ROOM]).states[ROOM].unsignalled == ()
 
+    def test_where_nobody_listens_nothing_is_left_over(self) -> None:
+        site = Site()
+        site.centrifugo.enter(ROOM, "c", "ada", "Ada")
+        quiet = Sync(site.store, site.centrifugo, Options(), announce=None, executor=Inline)  # type: ignore[arg-type]
+        assert quiet.tick().published == 1
+        assert site.store.load([ROOM]).states[ROOM].unsignalled == ()
+
     def test_left_overs_are_sent_in_order(self) -> None:
         site = Site(grace=0.0)
         for n in range(3):
