@@ -69,6 +69,13 @@ def test_of_many_that_are_named_each_is_counted_and_no_other() -> None:
     assert here.tick(60, only=named).errors == 1, "a partial answer"
 
 
+def test_one_that_is_named_is_polled_for_those_who_watch_its_feed() -> None:
+    here = site()
+    here.centrifugo.watchers["roster:chat:1"] = 1
+    here.tick(only=["chat:1"])
+    assert here.snapshot("chat:1")["version"] == 1
+
+
 def test_those_polled_longest_ago_come_first() -> None:
     here = site(batch_size=1, interval=5.0)
     come(here, range(20))

@@ -105,6 +105,13 @@ def test_many_are_all_covered(names: list[str]) -> None:
     assert all(any(naming.matches(p, name) for p in patterns) for name in names)
 
 
+@pytest.mark.parametrize("starts", ["*[", "{}", "\\\\", "a*", "["])
+def test_many_are_covered_whatever_they_have_in_common(starts: str) -> None:
+    names = [f"presence:{start}{n}" for start in starts for n in range(40)]
+    (pattern,) = naming.cover(names)
+    assert all(naming.matches(pattern, name) for name in names)
+
+
 def test_many_are_covered_by_one_pattern_for_each_namespace() -> None:
     names = [f"{space}:doc{n}" for space in ("presence", "roster:chat", "chat") for n in range(50)]
     plain = [f"room-{n}" for n in range(50)]
