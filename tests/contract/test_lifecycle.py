@@ -132,37 +132,6 @@ async def test_the_top_is_recovered_after_history_has_gone(serve: Serve, browse:
         assert (await browser.subscribe(CHANNEL, **options))["recovered"] is recovered
 
 
-async def test_joins_and_leaves_are_pushed_where_the_namespace_says_so(
-    serve: Serve, browse: Browse, visit: Visit
-) -> None:
-    server = serve({}, [{**PRESENCE, "join_leave": True, "force_push_join_leave": True}])
-    browser = await browse(token(), url=server.ws_url)
-    own = (await browser.next("connected"))["client"]
-    await browser.subscribe(CHANNEL, token=token(channel=CHANNEL))
-    assert (await browser.next("join", CHANNEL))["info"]["client"] == own
-    visitor = await visit(token("7", info={"name": "Bob"}), url=server.ws_url)
-    await visitor.subscribe(CHANNEL, token("7", channel=CHANNEL))
-    joined = (await browser.next("join", CHANNEL))["info"]
-    assert joined == {"user": "7", "client": visitor.id, "connInfo": {"name": "Bob"}}
-    await visitor.client.disconnect()
-    assert (await browser.next("leave", CHANNEL))["info"] == joined
-
-
-async def test_joins_and_leaves_can_be_asked_for(serve: Serve, visit: Visit) -> None:
-    allowed = {**PRESENCE, "join_leave": True, "allow_presence_for_subscriber": True}
-    server = serve({}, [allowed])
-    quiet, asking, coming = [await visit(token(user), url=server.ws_url) for user in "123"]
-    unasked = await quiet.subscribe(CHANNEL, token("1", channel=CHANNEL))
-    asked = await asking.subscribe(CHANNEL, token("2", channel=CHANNEL), join_leave=True)
-    assert (await asked.events.next("join")).info.user == "2"
-    await coming.subscribe(CHANNEL, token("3", channel=CHANNEL))
-    assert (await asked.events.next("join")).info.user == "3"
-    assert set((await asking.client.presence(CHANNEL)).clients) == {quiet.id, asking.id, coming.id}
-    api_of(server).publish(cent.PublishRequest(channel=CHANNEL, data={}))
-    await unasked.events.next("publication")
-    assert "join" not in unasked.events.passed
-
-
 async def test_a_namespace_may_allow_what_the_projects_do_not(serve: Serve, visit: Visit) -> None:
     allowed = {
         **PRESENCE,

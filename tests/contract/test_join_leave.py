@@ -1,0 +1,184 @@
+"""Join and leave pushes, where a namespace has them: who is told, of whom, and what."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import cent
+import pytest
+
+from tests import servers
+from tests.contract.clients import Browser, Subscribed, token
+from tests.contract.conftest import Browse, Visit
+from tests.servers import API_KEY
+
+pytestmark = pytest.mark.asyncio
+
+Serve = Callable[..., servers.Centrifugo]
+CHANNEL = "presence:a"
+PRESENCE = {
+    "name": "presence",
+    "presence": True,
+    "history_size": 10,
+    "history_ttl": "600s",
+    "force_recovery": True,
+}
+PUSHED = {**PRESENCE, "join_leave": True, "force_push_join_leave": True}
+
+
+def publish(server: servers.Centrifugo, channel: str = CHANNEL) -> None:
+    """What was pushed before this has been delivered when this is: pushes come in order."""
+    api = cent.Client(server.api_url, API_KEY)
+    api.publish(cent.PublishRequest(channel=channel, data={}))
+
+
+def moves(subscribed: Subscribed) -> list[str]:
+    """The joins and leaves that were passed over."""
+    return [name for name in subscribed.events.passed if name in ("join", "leave")]
+
+
+def grant(user: str = "42", channel: str = CHANNEL, **claims: Any) -> str:
+    return token(user, channel=channel, **claims)
+
+
+async def watcher(browse: Browse, server: servers.Centrifugo) -> Browser:
+    """A subscriber that has seen its own join."""
+    browser = await browse(token(), url=server.ws_url)
+    own = (await browser.next("connected"))["client"]
+    await browser.subscribe(CHANNEL, token=grant())
+    assert (await browser.next("join", CHANNEL))["info"]["client"] == own
+    return browser
+
+
+async def test_a_join_and_a_leave_say_who(serve: Serve, browse: Browse, visit: Visit) -> None:
+    server = serve({}, [PUSHED])
+    browser = await watcher(browse, server)
+    visitor = await visit(token("7", info={"name": "Bob"}), url=server.ws_url)
+    await visitor.subscribe(CHANNEL, grant("7", info={"name": "Robert", "n": 1}))
+    joined = await browser.next("join", CHANNEL)
+    assert joined["info"] == {
+        "user": "7",
+        "client": visitor.id,
+        "connInfo": {"name": "Bob"},
+        "chanInfo": {"name": "Robert", "n": 1},
+    }
+    await visitor.client.disconnect()
+    assert (await browser.next("leave", CHANNEL))["info"] == joined["info"]
+
+
+async def test_without_a_name_or_a_user(serve: Serve, browse: Browse, visit: Visit) -> None:
+    server = serve({}, [PUSHED])
+    browser = await watcher(browse, server)
+    visitor = await visit(token(""), url=server.ws_url)
+    await visitor.subscribe(CHANNEL, grant(""))
+    assert (await browser.next("join", CHANNEL))["info"] == {"user": "", "client": visitor.id}
+
+
+async def test_an_end_of_the_subscription_is_a_leave(
+    serve: Serve, browse: Browse, visit: Visit
+) -> None:
+    server = serve({}, [PUSHED])
+    browser = await watcher(browse, server)
+    visitor = await visit(token("7"), url=server.ws_url)
+    subscribed = await visitor.subscribe(CHANNEL, grant("7"))
+    await subscribed.subscription.unsubscribe()
+    assert (await browser.next("leave", CHANNEL))["info"]["client"] == visitor.id
+    await subscribed.subscription.subscribe()
+    joined = await browser.next("join", CHANNEL)
+    while joined["info"]["client"] != visitor.id:
+        joined = await browser.next("join", CHANNEL)
+    api = cent.Client(server.api_url, API_KEY)
+    api.disconnect(cent.DisconnectRequest(user="7"))
+    assert (await browser.next("leave", CHANNEL))["info"]["client"] == visitor.id
+
+
+async def test_each_connection_of_a_user_joins(serve: Serve, browse: Browse, visit: Visit) -> None:
+    server = serve({}, [PUSHED])
+    browser = await watcher(browse, server)
+    tabs = [await visit(token("7"), url=server.ws_url) for _ in range(2)]
+    for tab in tabs:
+        await tab.subscribe(CHANNEL, grant("7"))
+    joined = [(await browser.next("join", CHANNEL))["info"] for _ in tabs]
+    assert joined == [{"user": "7", "client": tab.id} for tab in tabs]
+    await tabs[0].client.disconnect()
+    assert (await browser.next("leave", CHANNEL))["info"] == joined[0]
+
+
+async def test_who_comes_back_and_recovers_joins_again(
+    serve: Serve, browse: Browse, visit: Visit
+) -> None:
+    server = serve({}, [PUSHED])
+    browser = await watcher(browse, server)
+    visitor = await visit(token("7"), url=server.ws_url)
+    subscribed = await visitor.subscribe(CHANNEL, grant("7"))
+    assert (await browser.next("join", CHANNEL))["info"]["client"] == visitor.id
+    api = cent.Client(server.api_url, API_KEY)
+    api.disconnect(cent.DisconnectRequest(user="7", disconnect=cent.Disconnect(code=3100)))
+    assert (await browser.next("leave", CHANNEL))["info"]["client"] == visitor.id
+    assert (await subscribed.events.next("subscribed")).recovered
+    again = (await browser.next("join", CHANNEL))["info"]
+    assert (again["user"], again["client"] != visitor.id) == ("7", True)
+
+
+async def test_nobody_else_is_told(serve: Serve, visit: Visit) -> None:
+    other = "presence:b"
+    server = serve({}, [PUSHED])
+    elsewhere = await visit(token("1"), url=server.ws_url)
+    there = await elsewhere.subscribe(other, grant("1", other))
+    gone = await elsewhere.subscribe(CHANNEL, grant("1"))
+    await gone.events.next("join")
+    await gone.subscription.unsubscribe()
+    await gone.events.next("unsubscribed")
+    visitor = await visit(token("7"), url=server.ws_url)
+    subscribed = await visitor.subscribe(CHANNEL, grant("7"))
+    await subscribed.events.next("join")
+    await visitor.client.disconnect()
+    publish(server, other)
+    await there.events.next("publication")
+    assert moves(there) == ["join"], "its own"
+    await gone.subscription.subscribe()
+    assert (await gone.events.next("join")).info.client == elsewhere.id
+    assert moves(gone) == [], "neither its own leave nor what came after"
+
+
+@pytest.mark.parametrize(
+    "option", ["join_leave", "force_push_join_leave"], ids=["not pushed", "nothing to push"]
+)
+async def test_half_of_the_options_push_nothing(serve: Serve, visit: Visit, option: str) -> None:
+    server = serve({}, [{**PRESENCE, option: True}])
+    watching, coming = [await visit(token(user), url=server.ws_url) for user in "12"]
+    subscribed = await watching.subscribe(CHANNEL, grant("1"))
+    await coming.subscribe(CHANNEL, grant("2"))
+    publish(server)
+    await subscribed.events.next("publication")
+    assert moves(subscribed) == []
+
+
+async def test_joins_and_leaves_can_be_asked_for(serve: Serve, visit: Visit) -> None:
+    allowed = {**PRESENCE, "join_leave": True, "allow_presence_for_subscriber": True}
+    server = serve({}, [allowed])
+    quiet, asking, coming = [await visit(token(user), url=server.ws_url) for user in "123"]
+    unasked = await quiet.subscribe(CHANNEL, grant("1"))
+    asked = await asking.subscribe(CHANNEL, grant("2"), join_leave=True)
+    assert (await asked.events.next("join")).info.user == "2"
+    await coming.subscribe(CHANNEL, grant("3"))
+    assert (await asked.events.next("join")).info.user == "3"
+    assert set((await asking.client.presence(CHANNEL)).clients) == {quiet.id, asking.id, coming.id}
+    publish(server)
+    await unasked.events.next("publication")
+    assert moves(unasked) == []
+
+
+async def test_a_token_may_keep_its_bearer_out_of_it(serve: Serve, visit: Visit) -> None:
+    server = serve({}, [PUSHED])
+    watching, hidden, deaf = [await visit(token(user), url=server.ws_url) for user in "123"]
+    subscribed = await watching.subscribe(CHANNEL, grant("1"))
+    no = {"value": False}
+    await hidden.subscribe(CHANNEL, grant("2", override={"join_leave": no}))
+    told = await deaf.subscribe(CHANNEL, grant("3", override={"force_push_join_leave": no}))
+    seen = [(await subscribed.events.next("join")).info.user for _ in range(2)]
+    assert seen == ["1", "3"]
+    publish(server)
+    await told.events.next("publication")
+    assert moves(told) == []
