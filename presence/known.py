@@ -12,7 +12,7 @@ from presence.roster import Roster
 __all__ = ["KNOWN_MEMBERS", "Known"]
 
 KNOWN_MEMBERS = 200_000
-"""Members that are kept in all, some 40 MB."""
+"""Members that are kept in all: 60 MB, at 309 bytes for one with a short name and no more."""
 
 
 class _Entry(NamedTuple):
