@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import urllib.error
@@ -10,12 +11,15 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
+from presence import assembly
 from project import parts
 from tests import servers
+from tests.browser.stage import EVERY, Crowd, Guest, Stage, open_stage
 
 FLAGS = [
     "--no-sandbox",
@@ -134,12 +138,74 @@ def _ok(url: str) -> bool:
         return False
 
 
-@pytest.fixture(scope="module")
+# No wider than this package: while it runs, other tests could not use an event loop.
+@pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium_path(), args=FLAGS)
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="package")
+def package_stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    with open_stage(tmp_path_factory.mktemp("stage")) as stage:
+        yield stage
+
+
+@pytest.fixture(scope="module")
+def stage(package_stage: Stage) -> Stage:
+    """The stage that all tests share. A module that breaks its parts opens one of its own."""
+    return package_stage
+
+
+@pytest.fixture
+def crowd(stage: Stage) -> Iterator[Crowd]:
+    crowd = Crowd(stage.centrifugo.ws_url)
+    yield crowd
+    crowd.close()
+
+
+@pytest.fixture
+def channel(request: pytest.FixtureRequest) -> str:
+    """A channel of the test's own."""
+    return f"presence:{re.sub(r'[^a-z0-9_]', '-', request.node.name)}"
+
+
+@pytest.fixture
+def tick(stage: Stage, settings: Any, channel: str) -> Callable[..., None]:
+    """Poll the test's channel, or those given. Whoever is missing has left at once."""
+    for name, value in stage.centrifugo.environment.items():
+        setattr(settings, name, value)
+    settings.PRESENCE_REDIS_URL = stage.redis_url
+    settings.PRESENCE_INTERVAL = EVERY
+    settings.PRESENCE_LEAVE_GRACE = 0.0
+
+    def run(*channels: str) -> None:
+        report = assembly.sync().tick(list(channels) or [channel])
+        assert not report.errors, report.failures
+
+    return run
+
+
+@pytest.fixture
+def visit(chromium: Browser, stage: Stage) -> Iterator[Callable[..., Guest]]:
+    """Make visitors of the stage: `visit("ada")`, `visit(locale="ar")`, `visit()` for a stranger.
+
+    Nobody's console may have complained in the end, but of what the visitor's `expected` matches.
+    """
+    made: list[Guest] = []
+
+    def make(who: str = "", name: str = "", **context: Any) -> Guest:
+        guest = Guest(chromium.new_context(**context), stage)
+        made.append(guest)
+        return guest.enter(who, name) if who else guest
+
+    yield make
+    for guest in made:
+        guest.context.close()
+    complaints = [text for guest in made for text in guest.complaints]
+    assert complaints == []
 
 
 class Visitor:

@@ -1,0 +1,1 @@
+"""A site of one page, which shows what a test writes, as any site would write it."""

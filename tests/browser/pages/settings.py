@@ -1,0 +1,29 @@
+"""Settings of the stage: the demo's without the parts that a stage does not need."""
+
+from pathlib import Path
+
+from project.settings import *  # noqa: F403
+from project.settings import BASE_DIR, TEMPLATES
+
+HERE = Path(__file__).parent
+
+ROOT_URLCONF = "tests.browser.pages.urls"
+INSTALLED_APPS = [
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.staticfiles",
+    "presence",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "tests.browser.pages.views.content_security_policy",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+]
+TEMPLATES = [{**TEMPLATES[0], "DIRS": [HERE / "templates"]}]
+TEMPLATES[0]["OPTIONS"] = {"context_processors": ["django.template.context_processors.request"]}
+# The first has a handlers.js that stands in for the app's.
+STATICFILES_DIRS = [HERE / "static", BASE_DIR / "static"]

@@ -1,0 +1,196 @@
+"""A site of one page whose ticks are a test's to run: Redis, Centrifugo and web, no worker."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import jwt
+from centrifuge import Client
+from playwright.sync_api import BrowserContext, Locator, Page, expect
+
+from project import parts
+from tests import servers
+from tests.swarm import Swarm
+
+EVERY = 60.0  # seconds between two ticks, as the pages are told
+PATIENCE = 15_000  # ms
+expect.set_options(timeout=PATIENCE)
+
+
+@dataclass
+class Stage:
+    """The running parts; each can be stopped and started again."""
+
+    url: str
+    web: servers.Server
+    redis: servers.Server
+    redis_url: str
+    centrifugo: servers.Centrifugo
+
+    def page(self, body: str) -> str:
+        """URL of a page with this template text in its body."""
+        return f"{self.url}/?{urlencode({'body': body})}"
+
+    def publish(self, channel: str, data: object) -> None:
+        """Send everybody who is subscribed any data at all."""
+        request = urllib.request.Request(
+            f"{self.centrifugo.api_url}/publish",
+            data=json.dumps({"channel": channel, "data": data}).encode(),
+            headers={"X-API-Key": servers.API_KEY, "Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=5) as response:
+            assert "error" not in json.load(response)
+
+
+@contextmanager
+def open_stage(directory: Path, config: Path = parts.CONFIG) -> Iterator[Stage]:
+    """A stage that keeps its files in `directory`."""
+    with (
+        servers.redis_server(directory) as (redis_url, redis),
+        servers.centrifugo_server(directory, config) as centrifugo,
+    ):
+        environment = {
+            **os.environ,
+            **centrifugo.environment,
+            "PRESENCE_REDIS_URL": redis_url,
+            "DATABASE_PATH": str(directory / "stage.sqlite3"),
+            "DJANGO_SETTINGS_MODULE": "tests.browser.pages.settings",
+            "PRESENCE_INTERVAL": str(EVERY),
+            "PRESENCE_NUDGE": "0",
+            "DEBUG": "1",
+        }
+        migrate = servers.manage("migrate", "-v", "0")
+        subprocess.run(migrate, env=environment, check=True, timeout=120)
+        port = parts.free_port()
+        url = f"http://127.0.0.1:{port}"
+        serve = ["gunicorn", "project.wsgi", "--bind", f"127.0.0.1:{port}", "--threads", "8"]
+        web = servers.Server(
+            [sys.executable, "-m", *serve],
+            environment,
+            lambda: answers(url + "/favicon.ico"),
+            directory / "web.log",
+        )
+        web.start()
+        try:
+            yield Stage(url, web, redis, redis_url, centrifugo)
+        finally:
+            web.stop()
+
+
+def answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as response:
+            return bool(response.status < 300)
+    except OSError:
+        return False
+
+
+class Crowd(Swarm):
+    """Members without a browser: connections that the server subscribes to channels."""
+
+    def join(self, who: str, *channels: str, name: str = "", **info: Any) -> None:
+        """One more connection of the user `who`, known as `name` or else by the id."""
+        signed = {"name": name or who, "info": info, "iat": time.time()}
+        claims = {"sub": who, "exp": int(time.time()) + 3600, "channels": list(channels)}
+        token = jwt.encode({**claims, "info": signed}, servers.TOKEN_SECRET, "HS256")
+        self.clients.setdefault(who, []).append(self.run(self._connect(token)))
+
+    def fill(self, channel: str, whos: Sequence[str]) -> None:
+        """A member each, in this order."""
+        for who in whos:
+            self.join(who, channel)
+
+    def leave(self, *whos: str) -> None:
+        """Close every connection of these users."""
+        self.disconnect(*whos)
+
+    def of(self, who: str) -> list[Client]:
+        return self.clients.get(who, [])
+
+
+class Guest:
+    """One person with a browser of their own. Collects what the consoles complain of."""
+
+    def __init__(self, context: BrowserContext, stage: Stage) -> None:
+        self.context = context
+        self.stage = stage
+        self.id = ""
+        self.expected = r"(?!)"
+        self._said: list[str] = []
+
+    @property
+    def complaints(self) -> list[str]:
+        """Errors and warnings of the consoles that were not `expected` (a pattern)."""
+        return [text for text in self._said if not re.search(self.expected, text)]
+
+    def enter(self, who: str, name: str = "") -> Guest:
+        """Sign in, without a page."""
+        query = urlencode({"who": who, **({"name": name} if name else {})})
+        self.id = self.context.request.get(f"{self.stage.url}/enter/?{query}").text()
+        return self
+
+    def exit(self) -> None:
+        """Sign out, as in another tab."""
+        self.context.request.get(f"{self.stage.url}/leave/")
+
+    def open(self, body: str) -> Page:
+        """A page with this template text in its body."""
+        page = self.context.new_page()
+        self.listen(page)
+        page.goto(self.stage.page(body))
+        return page
+
+    def listen(self, page: Page) -> None:
+        page.on(
+            "console",
+            lambda m: self._said.append(m.text) if m.type in ("error", "warning") else None,
+        )
+        page.on("pageerror", lambda error: self._said.append(str(error)))
+
+
+def include(channel: str, variant: str = "list") -> str:
+    """The template text of a widget, as sites write it."""
+    return f'{{% include "presence/widget.html" with channel="{channel}" variant="{variant}" %}}'
+
+
+def roster(page: Page, channel: str, variant: str = "") -> Locator:
+    """The widget of a channel."""
+    which = f'[data-presence-variant="{variant}"]' if variant else ""
+    return page.locator(f'presence-roster[data-presence-channel="{channel}"]{which}')
+
+
+def live(page: Page, channel: str, variant: str = "") -> Locator:
+    """The widget of a channel, once it is live."""
+    found = roster(page, channel, variant)
+    expect(found).to_have_attribute("data-presence-state", "live")
+    return found
+
+
+def ids(widget: Locator) -> list[str]:
+    """The members that the widget shows, in their order in the page, without those who leave."""
+    found: list[str] = widget.evaluate(
+        """(root) => [...root.querySelectorAll("[data-presence-member]")]
+            .filter((member) => !("presenceLeaving" in member.dataset))
+            .map((member) => member.dataset.presenceMember)"""
+    )
+    return found
+
+
+def expect_ids(widget: Locator, wanted: Sequence[str]) -> None:
+    """Wait until the widget shows exactly these members, in this order."""
+    ends = time.monotonic() + PATIENCE / 1000
+    while (shown := ids(widget)) != list(wanted):
+        assert time.monotonic() < ends, f"{shown} are shown, not {list(wanted)}"
+        widget.page.wait_for_timeout(20)
