@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
+from secrets import token_hex
 from typing import Final
 
 from django.core.exceptions import ImproperlyConfigured, SynchronousOnlyOperation
@@ -17,7 +18,7 @@ from django.urls import NoReverseMatch, reverse
 
 from presence.access import authorise
 from presence.conf import conf
-from presence.drawing import DrawnMember, draw
+from presence.drawing import FACES, DrawnMember, draw
 from presence.naming import feed_of, validate_channel
 from presence.nudge import page_served
 from presence.registry import touch
@@ -26,9 +27,12 @@ from presence.snapshots import read_snapshot
 from presence.tokens import make_grant
 from presence.visitors import Visitor, visitor_of
 
-__all__ = ["Widget", "widget_for"]
+__all__ = ["VARIANTS", "Widget", "widget_for"]
 
 logger = logging.getLogger("presence.widget")
+
+VARIANTS: Final = ("stack", "list", "count", "none")
+"""The first is the default. "none" shows nothing: it is there for scripts."""
 
 NO_URLS: Final = (
     "This list is not live: the site's urls.py lacks the line "
@@ -47,7 +51,7 @@ class Widget:
     `live` says whether scripts can take over; only then is there a grant, are there URLs.
     `denied`: the visitor may not see this, and nothing is shown. `error` is for whoever runs the
     site, and in sight only where the template engine is in debug mode (`show_error`). `age` is
-    None where nothing is known yet.
+    None where nothing is known yet. `key` is an element id that no other widget of any page has.
     """
 
     channel: str
@@ -70,6 +74,24 @@ class Widget:
     denied: bool = False
     error: str = ""
     show_error: bool = False
+    variant: str = VARIANTS[0]
+    announce: bool = False
+    key: str = field(default_factory=lambda: f"presence-{token_hex(4)}", compare=False)
+
+    @property
+    def faces(self) -> tuple[DrawnMember, ...]:
+        """Whom a stack shows at once."""
+        return self.members[:FACES]
+
+    @property
+    def more(self) -> int:
+        """How many members a stack's button stands for."""
+        return max(0, len(self.members) - FACES)
+
+    @property
+    def folded(self) -> bool:
+        """Whether the members are there for scripts alone."""
+        return self.variant in ("count", "none")
 
 
 def widget_for(named: object, request: HttpRequest | None) -> Widget:

@@ -7,11 +7,11 @@ from dataclasses import replace
 from typing import Any, cast
 
 from django.http import HttpRequest
-from django.template import Context, Engine, Library
+from django.template import Context, Engine, Library, TemplateSyntaxError
 
 from presence.conf import conf
 from presence.exceptions import InvalidChannel
-from presence.widget import Widget, widget_for
+from presence.widget import VARIANTS, Widget, widget_for
 
 register = Library()
 logger = logging.getLogger("presence.widget")
@@ -24,15 +24,23 @@ HINT = (
 
 
 @register.inclusion_tag("presence/widget.html", takes_context=True)
-def presence_widget(context: Context, channel: object = NOT_GIVEN) -> dict[str, Any]:
-    """The widget of `channel`, by default of PRESENCE_CHANNEL, whatever `channel` the page has.
+def presence_widget(
+    context: Context,
+    channel: object = NOT_GIVEN,
+    *,
+    variant: str = VARIANTS[0],
+    announce: bool = False,
+) -> dict[str, Any]:
+    """The widget of `channel`, by default of PRESENCE_CHANNEL, whatever variables the page has.
+
+    `variant` is "stack", "list", "count" or "none"; `announce` reads out who comes and goes.
 
     A fragment that is cached with it ({% cache %}) must vary on the user: it holds a grant made
     for one user, and with another's the widget shows what was cached and never goes live.
     """
     chosen = conf.PRESENCE_CHANNEL if channel is NOT_GIVEN else channel
     page = cast("dict[str, Any]", context.flatten())
-    return {**page, "channel": chosen}
+    return {**page, "channel": chosen, "variant": variant, "announce": announce}
 
 
 @register.simple_tag(takes_context=True)
@@ -41,7 +49,8 @@ def presence_state(context: Context, channel: object) -> Widget:
 
     A `channel` that the page does not have stands for PRESENCE_CHANNEL. A wrong one raises
     InvalidChannel where the template engine is in debug mode; elsewhere it is logged, and the
-    widget is empty.
+    widget is empty. `variant` and `announce` are taken from the context; a wrong variant raises
+    TemplateSyntaxError, or is logged and stands for the default.
 
     Reads Redis: an async view keeps its event loop free with `sync_to_async(render)`.
     """
@@ -54,7 +63,26 @@ def presence_state(context: Context, channel: object) -> Widget:
             raise InvalidChannel(message) from error
         logger.error("%s", message)
         return Widget(channel="", feed="", error=message)
-    return replace(found, show_error=engine.debug)
+    return replace(
+        found,
+        show_error=engine.debug,
+        variant=_variant(context.get("variant", ""), engine),
+        announce=context.get("announce") is True,
+    )
+
+
+def _variant(given: object, engine: Engine) -> str:
+    """What was given as the variant; the default where nothing was."""
+    # A page may well have something else of that name.
+    if not isinstance(given, str) or given in {"", engine.string_if_invalid}:
+        return VARIANTS[0]
+    if given in VARIANTS:
+        return given
+    message = f"variant={given!r} is no variant of the widget: it is one of {', '.join(VARIANTS)}"
+    if engine.debug:
+        raise TemplateSyntaxError(message)
+    logger.error("%s", message)
+    return VARIANTS[0]
 
 
 def _chosen(context: Context, channel: object, engine: Engine) -> object:
