@@ -1,0 +1,234 @@
+"""The catalogues: complete, compiled, right in their plurals, and all that the widget says."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import polib
+import pytest
+from django.contrib.auth.models import User
+from django.template import engines
+from django.test import RequestFactory
+from django.utils import translation
+from django.utils.translation.template import templatize
+
+import presence
+from presence import assembly
+from presence.roster import Member
+from tests.rooms import fill
+
+HERE = Path(presence.__file__).parent
+ROOM = "presence:doc:42"
+LANGUAGES = ["ar", "de", "es", "fr"]
+SAMPLES = [0, 1, 2, 3, 5, 6, 7, 11, 20, 100]
+REMEDY = "run `django-admin makemessages -a` in presence/, translate, and compile the .mo again"
+
+Message = tuple[str, str]
+"""What is translated in the singular, and in the plural: "" where there is none."""
+
+CALL = re.compile(r"""\b(gettext|ngettext)\(((?:[^()'"]|'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")*)\)""")
+
+
+def catalogue(language: str) -> polib.POFile:
+    return polib.pofile(str(HERE / "locale" / language / "LC_MESSAGES" / "django.po"))
+
+
+def in_templates() -> Iterator[Message]:
+    for path in (HERE / "templates").rglob("*.html"):
+        for match in CALL.finditer(templatize(path.read_text())):
+            arguments = ast.parse(match[0], mode="eval").body.args  # type: ignore[attr-defined]
+            texts = [each.value for each in arguments if isinstance(each, ast.Constant)]
+            yield texts[0], "".join(texts[1:])
+
+
+def in_modules() -> Iterator[Message]:
+    for path in HERE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.args:
+                first = node.args[0]
+                if node.func.id in ("_", "gettext", "gettext_lazy"):
+                    assert isinstance(first, ast.Constant), "a message is a literal"
+                    yield first.value, ""
+
+
+def messages() -> set[Message]:
+    return {*in_templates(), *in_modules()}
+
+
+def texts(entry: polib.POEntry) -> list[str]:
+    return list(entry.msgstr_plural.values()) if entry.msgid_plural else [entry.msgstr]
+
+
+def test_messages_are_found():
+    found = messages()
+    assert {("Here now", ""), ("Presence", "")} <= found
+    assert ("anonymous visitor", "anonymous visitors") in found
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_message_is_translated(language: str):
+    found = catalogue(language)
+    assert {(entry.msgid, entry.msgid_plural) for entry in found} == messages(), REMEDY
+    assert found.obsolete_entries() == []
+    assert [entry.msgid for entry in found if entry.fuzzy or not entry.translated()] == []
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_placeholders_are_kept(language: str):
+    # A form for one number only may say it in a word.
+    spelt = {"ar": 3}.get(language, 0)
+    for entry in catalogue(language):
+        wanted = placeholders(entry.msgid)
+        for form, text in enumerate(texts(entry)):
+            given = placeholders(text)
+            in_words = bool(entry.msgid_plural) and form < spelt and not given
+            assert given == wanted or in_words, entry.msgid
+
+
+def placeholders(text: str) -> list[str]:
+    return sorted(re.findall(r"\{\w*\}|%\(\w+\)s", text))
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_what_is_compiled_is_what_was_written(language: str):
+    source = catalogue(language)
+    compiled = polib.mofile(str(HERE / "locale" / language / "LC_MESSAGES" / "django.mo"))
+    assert {each.msgid: texts(each) for each in compiled} == {
+        each.msgid: texts(each) for each in source
+    }, REMEDY
+    assert compiled.metadata == source.metadata
+
+
+# Plural forms
+
+
+def sampled(entry: polib.POEntry, language: str) -> list[str]:
+    """What Django says for each sample."""
+    with translation.override(language):
+        return [translation.ngettext(entry.msgid, entry.msgid_plural, n) for n in SAMPLES]
+
+
+@pytest.mark.parametrize(
+    ("language", "forms"),
+    [
+        ("de", [1, 0, 1, 1, 1, 1, 1, 1, 1, 1]),
+        ("fr", [0, 0, 1, 1, 1, 1, 1, 1, 1, 1]),
+        ("es", [2, 0, 2, 2, 2, 2, 2, 2, 2, 2]),
+        ("ar", [0, 1, 2, 3, 3, 3, 3, 4, 4, 5]),
+    ],
+)
+def test_the_form_of_each_sample(language: str, forms: list[int]):
+    plurals = [entry for entry in catalogue(language) if entry.msgid_plural]
+    assert plurals
+    for entry in plurals:
+        wanted = [entry.msgstr_plural[form] for form in forms]
+        assert sampled(entry, language) == wanted
+
+
+def test_whole_millions_in_spanish():
+    with translation.override("es"):
+        words = translation.ngettext("anonymous visitor", "anonymous visitors", 1_000_000)
+    assert words == "de visitantes anónimos"
+
+
+# The widget
+
+
+def has_words(text: str) -> bool:
+    return any(letter.isalpha() for letter in re.sub(r"\{\w*\}", "", text))
+
+
+class Said(HTMLParser):
+    """What people read or hear of a page: text, and the attributes that hold it."""
+
+    HEARD = re.compile(r"aria-label|title|alt|placeholder")
+    # What scripts draw with, as against channels, URLs, keys and what is a member's own.
+    LATER = re.compile(r"data-presence-(form\d+|stale|refused|as-of|both|text)")
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.texts: set[str] = set()
+        self.roots: list[dict[str, str | None]] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "presence-roster":
+            self.roots.append(dict(attrs))
+        for name, value in attrs:
+            if self.HEARD.fullmatch(name) or self.LATER.fullmatch(name):
+                self._add(value or "")
+
+    def handle_data(self, data: str) -> None:
+        self._add(data)
+
+    def _add(self, text: str) -> None:
+        if has_words(text):
+            self.texts.add(text.strip())
+
+
+VARIANTS = ["stack", "list", "count", "none"]
+NAMES = {f"Zoë {n}" for n in range(8)}
+INITIALS = {f"Z{n}" for n in range(8)}
+
+
+@pytest.fixture(autouse=True)
+def site(settings: Any) -> None:
+    settings.PRESENCE_BACKEND = "memory"
+    settings.ROOT_URLCONF = "project.urls"
+
+
+def page(language: str) -> str:
+    """Widgets of every variant in a language: with people, with visitors, and empty."""
+    request = RequestFactory().get("/")
+    request.user = User(pk=1)
+    widgets = "".join(
+        f'{{% presence_widget "{room}" variant="{variant}" announce=True %}}'
+        for variant in VARIANTS
+        for room in (ROOM, "presence:empty")
+    )
+    template = engines["django"].from_string("{% load presence_tags %}" + widgets)
+    with translation.override(language):
+        return template.render({}, request)
+
+
+@pytest.fixture
+def people() -> None:
+    members = [Member(str(n), name) for n, name in enumerate(sorted(NAMES))]
+    fill(assembly.store(), ROOM, *members, anonymous=3)
+
+
+@pytest.mark.usefixtures("people")
+def test_what_the_widget_says_is_in_the_catalogues():
+    said = Said(page("en")).texts - NAMES - INITIALS
+    known = {text for message in in_templates() for text in message if has_words(text)}
+    assert said == known
+
+
+@pytest.mark.usefixtures("people")
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_no_english_is_left(language: str):
+    same = {each.msgid for each in catalogue(language) if each.msgid in texts(each)}
+    english, found = Said(page("en")).texts, Said(page(language)).texts
+    assert english & found == NAMES | INITIALS | (same & english)
+
+
+@pytest.mark.usefixtures("people")
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_plural_form_is_in_the_page(language: str):
+    found = Said(page(language)).texts
+    for entry in catalogue(language):
+        if entry.msgid_plural:
+            assert set(sampled(entry, language)) <= found
+
+
+@pytest.mark.usefixtures("people")
+@pytest.mark.parametrize("language", ["en", *LANGUAGES])
+def test_the_widget_names_its_language_and_takes_its_direction_from_the_page(language: str):
+    roots = Said(page(language)).roots
+    assert {root["lang"] for root in roots} == {language}
+    assert not any("dir" in root for root in roots)
