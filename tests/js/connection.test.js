@@ -27,7 +27,9 @@ describe("the page's connection", () => {
     sub.trigger("subscribed", recovered);
     const second = follow(page, "presence:a", snapshot(9, []));
     assert.equal(second.feed, follower.feed);
-    assert.deepEqual(second.told, [{ phase: "live", synced: true }]);
+    assert.deepEqual(second.told, [
+      { phase: "live", joined: [], left: [], updated: [], synced: true, stale: false },
+    ]);
     sub.trigger("publication", { data: diff(12, { joins: [member("5")], total: 2 }) });
     assert.equal(second.feed.view.members.length, 2);
     assert.equal(client.subscriptions.size, 1);

@@ -85,6 +85,8 @@ export class World {
   requests = [];
   warnings = [];
   beacons = [];
+  /** What `host.now` says, in milliseconds. */
+  time = 1_000_000;
   /** URL path -> (request) => [status, body], an Error, or a promise of either */
   routes = new Map();
 
@@ -110,6 +112,7 @@ export class World {
       this.timers = this.timers.filter((one) => one !== timer);
     },
     random: () => 0.5,
+    now: () => this.time,
     beacon: (url, body) => this.beacons.push({ url, ...JSON.parse(body) }),
     warn: (text) => this.warnings.push(text),
   };

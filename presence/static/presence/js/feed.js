@@ -1,75 +1,71 @@
-/**
- * One channel, live: its subscription, its state, and the snapshot fetched when diffs cannot help.
- *
- * @typedef {import("./roster.js").State} State
- * @typedef {import("./roster.js").View} View
- * @typedef {import("./roster.js").Member} Member
- * @typedef {{channel: string, feed: string, snapshot: string,
- *            position: {offset: number, epoch: string} | null}} Config
- *   `snapshot` is the URL of the endpoint; `position` is where the stream stood for the page.
- * @typedef {{joined: Member[], left: Member[], updated: Member[]}} Changes
- * @typedef {(feed: Feed, news: {changes?: Changes, synced?: boolean}) => void} Listener
- *   called after every change of what is shown or of the phase
- * @typedef {{roster: typeof import("./roster.js"), tokens: import("./tokens.js").Tokens,
- *            getJson: typeof import("./tokens.js").getJson,
- *            backoff: typeof import("./tokens.js").backoff, Refused: typeof Error,
- *            host: import("./tokens.js").Host}} Tools
- */
+// One channel, live: its subscription, its state, and the snapshot fetched when diffs cannot help.
+// Types are in feed.d.ts.
 
-/** Publications kept while a snapshot is awaited: as many as the stream's history holds. */
+/** As many as the stream's history holds: publications kept, and hints shown. */
 const KEPT = 100;
+/** Seconds by which a diff may be later than its tick. */
+const SLACK = 5;
+const NOTHING = { joined: [], left: [], updated: [] };
 
 export class Feed {
-  /** @type {Set<Listener>} */
   listeners = new Set();
-  /** @type {"static" | "live" | "stale"} */
   phase = "static";
-  /** Why it is refused; empty while it is not. */
   refusal = "";
-  /** @type {Member | null} who this page's connection belongs to */
   user = null;
-  /** The client it is attached to. @type {any} */
   client = null;
   closed = false;
 
-  #sub = /** @type {any} */ (null);
-  #entry = /** @type {import("./tokens.js").Entry | null} */ (null);
+  #asOf;
+  #every;
+  #view = null;
+  #ahead = new Map();
+  #hints = new Map();
+  #sub = null;
+  #entry = null;
   #standing = false;
   #met = false;
   #shared = false;
   #awaiting = false;
   #flying = false;
   #again = false;
-  #timer = /** @type {unknown} */ (null);
+  #timer = null;
   #attempt = 0;
-  #kept = /** @type {unknown[]} */ ([]);
+  #kept = [];
   #on = {
-    subscribed: (/** @type {any} */ ctx) => this.#subscribed(ctx.recovered === true),
+    subscribed: (ctx) => this.#subscribed(ctx.recovered === true),
     subscribing: () => this.stall(),
-    unsubscribed: (/** @type {any} */ { code, reason }) =>
+    unsubscribed: ({ code, reason }) =>
       code === 0 ? this.stall() : this.refuse(`${this.config.channel}: ${reason}`),
-    publication: (/** @type {any} */ ctx) => this.#receive(ctx.data),
+    publication: ({ data }) => this.#receive(data),
+    join: ({ info }) => this.#hint(info),
+    leave: ({ info }) => this.#unhint(info),
   };
 
-  /**
-   * @param {Config} config
-   * @param {State} shown what the page shows
-   * @param {Tools} tools
-   */
   constructor(config, shown, tools) {
     this.config = config;
     this.state = shown;
-    this.view = tools.roster.view(shown, null);
     this.tools = tools;
+    this.#asOf = config.asOf ?? null;
+    this.#every = config.every ?? 60;
   }
 
-  /**
-   * Subscribes through a client, or joins the subscription that the client has already.
-   * @param {any} client
-   * @param {import("./tokens.js").Entry} entry
-   * @param {Member | null} user
-   * @param {() => Promise<string>} getToken
-   */
+  /** What is shown. */
+  get view() {
+    return (this.#view ??= this.tools.roster.view(this.state, this.#ahead));
+  }
+
+  /** When (by `host.now`) what is shown was last known to be true; null if that is not known. */
+  get asOf() {
+    return this.phase === "live" ? this.tools.host.now() : this.#asOf;
+  }
+
+  /** Seconds since then. */
+  age() {
+    const { asOf } = this;
+    return asOf === null ? null : Math.max(0, this.tools.host.now() - asOf) / 1000;
+  }
+
+  /** Subscribes through a client, or joins the subscription that the client has already. */
   attach(client, entry, user, getToken) {
     const { feed, position } = this.config;
     this.client = client;
@@ -102,12 +98,16 @@ export class Feed {
     this.closed = true;
     this.listeners.clear();
     this.#stopWaiting();
+    this.#show(this.state, NOTHING);
     this.detach();
   }
 
-  /** The state of another widget of this channel, taken when it is newer. @param {State} shown */
-  offer(shown) {
-    if (shown.epoch === this.state.epoch && shown.version > this.state.version) this.#show(shown);
+  /** The state of another widget of this channel, taken when it is newer. */
+  offer(shown, asOf = null) {
+    const { epoch, version } = this.state;
+    if (shown.epoch !== epoch || shown.version <= version) return;
+    this.#known(asOf);
+    this.#show(shown, this.tools.roster.since(this.state, shown));
   }
 
   /** The connection or the subscription is down for now. */
@@ -116,32 +116,33 @@ export class Feed {
     if (this.phase === "live") this.#enter("stale");
   }
 
-  /** It is refused for good: what is shown stays, and no longer changes. @param {string} why */
+  /** It is refused for good: what is shown stays, and no longer changes. */
   refuse(why) {
     this.#standing = false;
     this.#stopWaiting();
     this.refusal = why;
     this.tools.host.warn(`presence: ${why}; the widget is not live`);
-    this.#show(this.state);
+    this.#show(this.state, NOTHING);
     this.#enter("static");
   }
 
-  /** @param {boolean} recovered every publication since the position we had follows by itself */
   #subscribed(recovered) {
     const wait = this.#met ? this.#spread() : 0;
     this.#met = this.#standing = true;
     this.refusal = "";
-    this.#show(this.state);
+    this.#show(this.state, NOTHING);
     if (!recovered || this.state.version === 0) this.#need(wait);
     else if (!this.#awaiting) this.#settle();
     else if (!this.#flying && this.#timer === null) this.#need(wait);
   }
 
-  /** @param {unknown} publication */
   #receive(publication) {
     const { roster, host } = this.tools;
-    const { state, fetch, within } = roster.reduce(this.state, publication);
-    if (state !== this.state) this.#show(state);
+    const { changes, fetch, within } = roster.reduce(this.state, publication);
+    if (changes) {
+      this.#known(host.now());
+      this.#show(this.state, changes);
+    }
     if (fetch && !this.#awaiting) {
       this.#need(within === null ? this.#spread() : host.random() * within * 1000);
     }
@@ -150,13 +151,42 @@ export class Feed {
     if (this.#kept.length > KEPT) this.#kept.shift();
   }
 
+  /** Somebody subscribed: shown at once, until a diff has them or should have had them. */
+  #hint(push) {
+    const { state, tools, user } = this;
+    const { client, member } = tools.roster.readPush(push) ?? {};
+    const { channel, feed } = this.config;
+    if (!member || feed !== channel || member.id === user?.id) return;
+    const { id } = member;
+    const hint = this.#hints.get(id);
+    if (hint) hint.clients.add(client);
+    else if (this.#hints.size < KEPT && tools.roster.ahead(state, [[id, member]]).size) {
+      const timer = tools.host.setTimeout(() => this.#drop(id), (this.#every + SLACK) * 1000);
+      this.#hints.set(id, { member, clients: new Set([client]), timer });
+      this.#show(state, NOTHING);
+    }
+  }
+
+  /** A leave is believed only of those who are shown because of that very client. */
+  #unhint(push) {
+    const { user, client } = push ?? {};
+    const hint = this.#hints.get(user);
+    if (hint?.clients.delete(client) && !hint.clients.size) this.#drop(user);
+  }
+
+  #drop(id) {
+    this.tools.host.clearTimeout(this.#hints.get(id).timer);
+    this.#hints.delete(id);
+    this.#show(this.state, NOTHING);
+  }
+
   /** Milliseconds to wait, at random, so that a crowd does not fetch all at once. */
   #spread() {
     const { total, anonymous } = this.state;
     return this.tools.host.random() * Math.min(5000, 50 + 2 * (total + anonymous));
   }
 
-  /** Asks for a snapshot that is read after now. @param {number} wait milliseconds */
+  /** Asks for a snapshot that is read after now. */
   #need(wait) {
     this.#awaiting = true;
     if (this.phase === "live") this.#enter("stale");
@@ -167,29 +197,26 @@ export class Feed {
   async #fetch() {
     const { host, tokens, getJson, Refused } = this.tools;
     const { channel, snapshot } = this.config;
-    const grant = encodeURIComponent(tokens.grant(channel));
     this.#timer = null;
     this.#flying = true;
     this.#again = false;
-    try {
-      const url = `${snapshot}${snapshot.includes("?") ? "&" : "?"}grant=${grant}`;
-      const answer = await getJson(host, url, { headers: { Accept: "application/json" } });
-      this.#flying = false;
-      if (!this.closed) this.#take(answer);
-    } catch (error) {
-      this.#flying = false;
-      if (this.closed) return;
-      if (error instanceof Refused) this.refuse(`${channel}: ${error.message}`);
-      else this.#retry();
-    }
+    const url = `${snapshot}?grant=${encodeURIComponent(tokens.grant(channel))}`;
+    const answer = await getJson(host, url).catch((error) => error);
+    this.#flying = false;
+    if (this.closed) return;
+    if (answer instanceof Refused) this.refuse(`${channel}: ${answer.message}`);
+    else if (answer instanceof Error) this.#retry();
+    else this.#take(answer);
   }
 
-  /** @param {unknown} snapshot */
   #take(snapshot) {
     const next = this.tools.roster.splice(this.state, snapshot, this.#kept);
     if (!next.taken) return this.#retry();
+    const { age, every } = snapshot;
+    if (Number.isFinite(age)) this.#known(this.tools.host.now() - age * 1000);
+    if (every > 0) this.#every = every;
     this.#kept = next.kept;
-    this.#show(next.state);
+    this.#show(next.state, next.changes);
     return next.fetch || this.#again ? this.#retry() : this.#settle();
   }
 
@@ -199,7 +226,7 @@ export class Feed {
   }
 
   #stopWaiting() {
-    if (this.#timer !== null) this.tools.host.clearTimeout(this.#timer);
+    this.tools.host.clearTimeout(this.#timer);
     this.#timer = null;
   }
 
@@ -210,25 +237,57 @@ export class Feed {
     if (this.#standing) this.#enter("live");
   }
 
-  /** @param {State} state */
-  #show(state) {
-    const { view, changes } = this.tools.roster;
-    const before = this.view;
-    // A room seen for the first time is a sync, not a crowd that joins.
-    const first = this.state.version === 0 && state.version > 0;
+  /** What is shown was true at a time. */
+  #known(time) {
+    if (time !== null) this.#asOf = Math.max(this.#asOf ?? time, time);
+  }
+
+  /** Takes over a state; `changes` null: seen anew, so nobody joined or left. */
+  #show(state, changes) {
+    const { roster, host } = this.tools;
+    const before = this.#ahead;
+    const ahead = [...this.#hints].map(([id, { member }]) => [id, member]);
+    if (this.#entry?.shown && this.#met && this.user) ahead.push([this.user.id, this.user]);
     this.state = state;
-    this.view = view(state, this.#entry?.shown && this.#met && !this.refusal ? this.user : null);
-    this.#tell(first ? {} : { changes: changes(before, this.view) });
+    this.#view = null;
+    this.#ahead = roster.ahead(state, this.refusal || this.closed ? [] : ahead);
+    for (const [id, { timer }] of this.#hints) {
+      if (this.#ahead.has(id)) continue;
+      host.clearTimeout(timer);
+      this.#hints.delete(id);
+    }
+    this.tell(changes ? roster.overlay(changes, before, this.#ahead) : {});
   }
 
-  /** @param {"static" | "live" | "stale"} phase */
   #enter(phase) {
+    const stale = this.phase === "live" && phase !== "live";
+    if (stale) this.#known(this.tools.host.now());
     this.phase = phase;
-    this.#tell({ synced: phase === "live" });
+    this.tell({ synced: phase === "live", stale });
   }
 
-  /** @param {{changes?: Changes, synced?: boolean}} news */
-  #tell(news) {
-    for (const listener of this.listeners) listener(this, news);
+  /** What news is as events: their names and details, one for each member. */
+  *events({ joined, left, updated, synced, stale }) {
+    const { channel } = this.config;
+    const { version, members, total, anonymous } = this.view;
+    for (const member of joined) yield ["join", { channel, version, member }];
+    for (const member of left) yield ["leave", { channel, version, member }];
+    for (const member of updated) yield ["update", { channel, version, member }];
+    if (synced) yield ["sync", { channel, version, members, total, anonymous }];
+    if (stale) yield ["stale", { channel, version, state: this.phase, age: this.age() }];
+  }
+
+  /** News is what changed; whatever it leaves out did not. */
+  tell(news, listeners = this.listeners) {
+    for (const listener of listeners) {
+      try {
+        listener(this, { ...NOTHING, synced: false, stale: false, ...news });
+      } catch (error) {
+        // One listener's mistake is not the feed's, nor the others': it is reported as uncaught.
+        queueMicrotask(() => {
+          throw error;
+        });
+      }
+    }
   }
 }
