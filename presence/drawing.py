@@ -14,7 +14,6 @@ __all__ = [
     "FACES",
     "PALETTE",
     "DrawnMember",
-    "dark_ink",
     "draw",
     "initials",
     "palette_index",
@@ -46,13 +45,11 @@ class DrawnMember:
     colour: int  # 0 to PALETTE - 1
     avatar: str  # a safe URL, or ""
     own_colour: str  # "#rrggbb" or "#rgb", or ""
-    dark_ink: bool  # on `own_colour` black reads better than white
     is_self: bool
 
 
 def draw(member: Member, *, self_id: str) -> DrawnMember:
     """The member as shown to whoever `self_id` is; "" is nobody."""
-    own_colour = safe_colour(member.info.get("color"))
     return DrawnMember(
         id=member.id,
         name=member.name,
@@ -61,8 +58,7 @@ def draw(member: Member, *, self_id: str) -> DrawnMember:
         initials=initials(member.name),
         colour=palette_index(member.id),
         avatar=safe_url(member.info.get("avatar")),
-        own_colour=own_colour,
-        dark_ink=dark_ink(own_colour),
+        own_colour=safe_colour(member.info.get("color")),
         is_self=bool(self_id) and member.id == self_id,
     )
 
@@ -90,17 +86,3 @@ def safe_url(value: object) -> str:
 def safe_colour(value: object) -> str:
     """`#rgb` or `#rrggbb`; else ""."""
     return value if isinstance(value, str) and _COLOUR.fullmatch(value) else ""
-
-
-def dark_ink(colour: str) -> bool:
-    """Whether black reads better than white on a safe colour; False for ""."""
-    if not colour:
-        return False
-    digits = colour[1:] if len(colour) == 7 else "".join(digit * 2 for digit in colour[1:])
-    red, green, blue = (_linear(int(digits[at : at + 2], 16) / 255) for at in (0, 2, 4))
-    # WCAG's relative luminance, at which its contrast to black and to white is about the same.
-    return 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.179
-
-
-def _linear(part: float) -> float:
-    return part / 12.92 if part <= 0.04045 else float(((part + 0.055) / 1.055) ** 2.4)

@@ -1,248 +1,256 @@
-/**
- * Draws a view into the widget's own HTML: reads what Django rendered, then changes only what differs.
- *
- * Data becomes text, validated URLs and validated colours; never HTML, never a style attribute.
- *
- * @typedef {import("./roster.js").Member} Member
- * @typedef {import("./roster.js").View} View
- */
+// Reads what Django rendered, and draws a feed into it: members by the rules of drawing.py.
+// Data becomes text, safe URLs and safe colours; never HTML. Contracts: presence.d.ts.
 
-const PALETTE = 12;
+const FACES = 5;
+const LEAVING = { "data-presence-leaving": "", inert: "", "aria-hidden": "true" };
+const UNITS = { day: 86400, hour: 3600, minute: 60, second: 1 };
 
-/** The place of an id in the palette: FNV-1a (32 bit) of its UTF-8 bytes, as the template tag has it.
- * @param {string} id */
+/** The place in the palette: FNV-1a (32 bit) of the id's UTF-8 bytes. */
 export function paletteIndex(id) {
   let hash = 0x811c9dc5;
   for (const byte of new TextEncoder().encode(id)) hash = Math.imul(hash ^ byte, 0x01000193);
-  return (hash >>> 0) % PALETTE;
+  return (hash >>> 0) % 12;
 }
 
-/** The first character of the first word and of the last; "?" where there is no word.
- * @param {string} name */
 export function initials(name) {
-  const words = name.split(/\s+/u).filter(Boolean);
-  const chosen = words.length > 1 ? [words[0], words[words.length - 1]] : words;
-  return chosen.map((word) => [...word][0]).join("").toUpperCase() || "?";
+  const [first, ...more] = name.match(/\S+/gu) ?? ["?"];
+  return [first, ...more.slice(-1)].map((word) => [...word][0]).join("").toUpperCase();
 }
 
-/** An absolute http(s) URL or a path of this site; else empty. @param {unknown} value */
-export function safeUrl(value) {
-  return typeof value === "string" && /^(https?:\/\/|\/(?![/\\]))/iu.test(value) ? value : "";
-}
+const safe = (form) => (value) => (typeof value === "string" && form.test(value) ? value : "");
+export const safeUrl = safe(/^(https?:\/\/|\/(?![/\\]))/iu);
+export const safeColour = safe(/^#([\da-f]{3}|[\da-f]{6})$/iu);
 
-/** `#rgb` or `#rrggbb`; else empty. @param {unknown} value */
-export function safeColour(value) {
-  return typeof value === "string" && /^#([\da-f]{3}|[\da-f]{6})$/iu.test(value) ? value : "";
-}
+// Django knows languages that `Intl` does not.
+const locale = (language) => Intl.PluralRules.supportedLocalesOf(language.split("_"))[0] ?? "en";
 
-/** Black or white, whichever reads better on a colour (WCAG contrast). @param {string} colour */
-export function inkOn(colour) {
-  const hex = colour.length === 4 ? colour.replace(/[\da-f]/giu, "$&$&") : colour;
-  const [red, green, blue] = [1, 3, 5].map((at) => {
-    const part = parseInt(hex.slice(at, at + 2), 16) / 255;
-    return part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4;
-  });
-  return 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.179 ? "#000" : "#fff";
-}
-
-/** The words for a number. Django rendered them for a few sample numbers, of which one at least is
- * of the same plural category in the language of the page.
- * @param {[sample: number, words: string][]} forms the last one serves where none fits
- * @param {number} count
- * @param {string} language */
 export function pluralForm(forms, count, language) {
-  const [known] = Intl.PluralRules.supportedLocalesOf(language.split("_"));
-  const rules = new Intl.PluralRules(known ?? "en");
+  const rules = new Intl.PluralRules(locale(language));
   const wanted = rules.select(count);
   return (forms.find(([sample]) => rules.select(sample) === wanted) ?? forms.at(-1))?.[1] ?? "";
 }
 
-/** @param {ParentNode} within @param {string} name @returns {HTMLElement | null} */
-const part = (within, name) => within.querySelector(`[data-presence-part="${name}"]`);
+export function ago(age, language) {
+  const unit = Object.keys(UNITS).find((name) => age >= UNITS[name]) ?? "second";
+  const format = new Intl.RelativeTimeFormat(locale(language), { numeric: "auto" });
+  return format.format(-Math.floor(age / UNITS[unit]), unit);
+}
 
-/** @param {Element | null} element @param {boolean} shown */
-const toggle = (element, shown) => element?.toggleAttribute("hidden", !shown);
+const parts = (within, name) => within.querySelectorAll(`[data-presence-part=${name}]`);
+const part = (within, name) => parts(within, name)[0];
 
-/** @param {string | undefined} text @returns {Record<string, unknown>} */
-function parseInfo(text) {
-  try {
-    const info = JSON.parse(text || "{}");
-    return typeof info === "object" && info !== null && !Array.isArray(info) ? info : {};
-  } catch {
-    return {};
+function write(elements, text) {
+  for (const element of elements) if (element.textContent !== text) element.textContent = text;
+}
+
+function setAll(element, attributes) {
+  for (const name in attributes) element.setAttribute(name, attributes[name]);
+}
+
+const painted = new Set([""]);
+let sheet;
+
+// Not by a style attribute: what we draw is to be what Django drew.
+function paint(colour) {
+  if (painted.has(colour)) return;
+  if (!sheet) document.adoptedStyleSheets.push((sheet = new CSSStyleSheet()));
+  sheet.insertRule(`.presence [data-presence-colour="${colour}"] { --presence-colour: ${colour} }`);
+  painted.add(colour);
+}
+
+function drawPicture(avatar, src) {
+  const shown = avatar?.querySelector("img");
+  if (!avatar || (shown?.getAttribute("src") ?? "") === src) return;
+  shown?.remove();
+  if (!src) return;
+  const picture = document.createElement("img");
+  setAll(picture, { class: "presence-picture", src, alt: "", loading: "lazy" });
+  avatar.append(picture);
+}
+
+function drawMember(item, { id, name, info }) {
+  const colour = safeColour(info.color);
+  if (item.hasAttribute("data-presence-name")) {
+    setAll(item, { "data-presence-name": name, "data-presence-info": JSON.stringify(info) });
+  }
+  item.classList.add(`presence-colour-${paletteIndex(id)}`);
+  if (colour) item.setAttribute("data-presence-colour", colour);
+  else item.removeAttribute("data-presence-colour");
+  paint(colour);
+  write(parts(item, "name"), name);
+  write(parts(item, "initials"), initials(name));
+  drawPicture(part(item, "avatar"), safeUrl(info.avatar));
+}
+
+function markSelf(item, isSelf) {
+  if (item.hasAttribute("data-presence-self") === isSelf) return;
+  item.toggleAttribute("data-presence-self", isSelf);
+  for (const you of parts(item, "you")) you.hidden = !isSelf;
+}
+
+/** One list of members: each item a copy of the <template> that Django rendered. */
+class Items {
+  items = new Map();
+  #leaving = new Map();
+  #drawn = new WeakMap();
+
+  constructor(root, list, kind) {
+    this.list = list;
+    this.attribute = `data-presence-${kind}`;
+    this.template = root.querySelector(`template[data-presence-template=${kind}]`);
+    for (const item of [...list.children]) {
+      // In a copy of a widget that somebody was leaving.
+      if (item.hasAttribute("data-presence-leaving")) item.remove();
+      else this.items.set(item.getAttribute(this.attribute), item);
+    }
+  }
+
+  adopt(members) {
+    for (const [id, item] of this.items) {
+      this.#drawn.set(item, members.get(id));
+      paint(safeColour(item.dataset.presenceColour));
+      const picture = item.querySelector("img");
+      if (picture?.complete && !picture.naturalWidth) picture.remove();
+    }
+  }
+
+  show(members, provisional, self) {
+    const gone = new Map(this.items);
+    let next = this.list.firstElementChild;
+    for (const member of members) {
+      const { id } = member;
+      const item = this.items.get(id) ?? this.#enter(id);
+      gone.delete(id);
+      if (this.#drawn.get(item) !== member) drawMember(item, member);
+      this.#drawn.set(item, member);
+      item.toggleAttribute("data-presence-provisional", provisional.has(id));
+      if (self !== null) markSelf(item, self === id);
+      while (next?.inert) next = next.nextElementSibling;
+      if (item === next) next = next.nextElementSibling;
+      else this.list.insertBefore(item, next);
+    }
+    for (const [id, item] of gone) this.#leave(id, item);
+    // Only now, or the page would be laid out for each.
+    for (const [id, item] of gone) this.#ease(id, item);
+  }
+
+  #enter(id) {
+    const item = this.#leaving.get(id) ?? this.template.content.firstElementChild.cloneNode(true);
+    this.#leaving.delete(id);
+    for (const name in LEAVING) item.removeAttribute(name);
+    item.setAttribute(this.attribute, id);
+    this.items.set(id, item);
+    return item;
+  }
+
+  #leave(id, item) {
+    this.items.delete(id);
+    this.#leaving.set(id, item);
+    item.removeAttribute(this.attribute);
+    setAll(item, LEAVING);
+  }
+
+  // At once where motion is reduced, or the list out of sight.
+  async #ease(id, item) {
+    const eased = item.getAnimations().map(({ finished }) => finished);
+    const late = new Promise((resolve) => setTimeout(resolve, 400));
+    if (eased.length) await Promise.race([Promise.allSettled(eased), late]);
+    if (this.#leaving.get(id) !== item) return;
+    this.#leaving.delete(id);
+    item.remove();
   }
 }
 
 export class Drawing {
-  /** @type {Map<string, HTMLElement>} */
-  #items = new Map();
-  /** @type {Map<string, Member>} */
-  #drawn = new Map();
+  #more = 0;
 
-  /** @param {HTMLElement} root */
   constructor(root) {
     this.root = root;
-    this.list = /** @type {HTMLElement} */ (part(root, "members"));
-    // Error events do not bubble, but they can be captured: a picture that fails uncovers the initials.
-    root.addEventListener("error", ({ target }) => this.#unpicture(target), true);
+    const [list, faces, panel] = ["members", "faces", "panel"].map((name) => part(root, name));
+    this.members = new Items(root, list, "member");
+    this.faces = faces && new Items(root, faces, "face");
+    // Errors do not bubble, but can be captured. A picture that fails uncovers the initials.
+    const uncover = ({ target }) => target.matches("[data-presence-part=avatar] img") && target.remove();
+    root.addEventListener("error", uncover, true);
+    if (panel) this.#bind(part(root, "overflow"), panel);
   }
 
-  /** The snapshot that the HTML shows. */
+  // The browser opens and closes popovers by itself, but says so in no attribute.
+  #bind(button, panel) {
+    // A copied widget has the ids of the other.
+    while (document.getElementById(panel.id) !== panel) panel.id += "-";
+    setAll(button, { popovertarget: panel.id, "aria-controls": panel.id, "aria-expanded": "false" });
+    panel.addEventListener("toggle", ({ newState }) => {
+      button.ariaExpanded = newState === "open";
+      this.#reveal("overflow", this.#more);
+    });
+  }
+
+  // An open list keeps its button, where the focus goes back to.
+  #reveal(name, shown) {
+    for (const element of parts(this.root, name)) element.hidden = !shown && element.ariaExpanded !== "true";
+  }
+
   read() {
-    const { presenceEpoch, presenceVersion, presenceTotal, presenceAnonymous, presenceListed } =
-      this.root.dataset;
-    const members = [];
-    let ahead = 0;
-    for (const item of this.list.querySelectorAll("[data-presence-member]")) {
-      const { presenceMember: id = "", presenceName: name = "", presenceInfo, presenceProvisional } =
-        /** @type {HTMLElement} */ (item).dataset;
-      this.#items.set(id, /** @type {HTMLElement} */ (item));
-      // Left by a script that copied a live widget: who is shown ahead is not in the roster.
-      if (presenceProvisional !== undefined) ahead += 1;
-      else members.push({ id, name, info: parseInfo(presenceInfo) });
-    }
+    const { presenceEpoch: epoch, ...data } = this.root.dataset;
+    const all = [...this.members.items.values()].map(({ dataset }) => dataset);
+    // In a copy of a live widget: who is ahead of the roster is not in it.
+    const known = all.filter(({ presenceProvisional }) => presenceProvisional === undefined);
     return {
-      epoch: presenceEpoch ?? "",
-      version: Number(presenceVersion ?? 0),
-      members,
-      listed: presenceListed !== "false",
-      total: Number(presenceTotal ?? 0) - ahead,
-      anonymous: Number(presenceAnonymous ?? 0),
+      epoch,
+      version: Number(data.presenceVersion),
+      members: known.map(({ presenceMember: id, presenceName: name, presenceInfo }) => (
+        { id, name, info: JSON.parse(presenceInfo) })),
+      listed: data.presenceListed !== "false",
+      total: Number(data.presenceTotal) - all.length + known.length,
+      anonymous: Number(data.presenceAnonymous),
     };
   }
 
-  /** Takes over what was rendered: colours, and pictures that failed before this script ran.
-   * @param {Map<string, Member>} members that the HTML shows already */
   adopt(members) {
-    this.#drawn = members;
-    for (const item of this.#items.values()) {
-      this.#paint(item, parseInfo(item.dataset.presenceInfo), item.dataset.presenceMember ?? "");
-      const picture = item.querySelector("img");
-      if (picture?.complete && picture.naturalWidth === 0) this.#unpicture(picture);
+    this.members.adopt(members);
+    this.faces?.adopt(members);
+  }
+
+  show({ view, phase, user }) {
+    const { members, provisional, epoch, version, listed, total, anonymous } = view;
+    const self = user?.id ?? null;
+    this.members.show(members, provisional, self);
+    this.faces?.show(members.slice(0, FACES), provisional, self);
+    this.#more = Math.max(0, members.length - FACES);
+    const data = { epoch, version, listed, total, anonymous, state: phase, more: this.#more };
+    for (const [name, value] of Object.entries(data)) {
+      const attribute = `data-presence-${name}`;
+      this.root.setAttribute(attribute, value);
+      write(this.root.querySelectorAll(`[${attribute}]`), String(value));
     }
+    write(parts(this.root, "anonymous-words"), this.#words("anonymous", anonymous));
+    this.#reveal("anonymous", anonymous);
+    this.#reveal("empty", !(total + anonymous));
+    this.#reveal("overflow", this.#more);
   }
 
-  /**
-   * @param {View} view
-   * @param {string | null} self the id of oneself; null while it is not known
-   */
-  show(view, self) {
-    const gone = new Set(this.#items.keys());
-    let next = this.list.querySelector(":scope > [data-presence-member]");
-    for (const member of view.members) {
-      gone.delete(member.id);
-      const item = this.#items.get(member.id) ?? this.#create(member);
-      if (this.#drawn.get(member.id) !== member) this.#fill(item, member);
-      item.toggleAttribute("data-presence-provisional", view.provisional === member.id);
-      if (self !== null) this.#mark(item, self === member.id);
-      if (item === next) next = next.nextElementSibling;
-      else this.list.insertBefore(item, next);
-    }
-    for (const id of gone) {
-      this.#items.get(id)?.remove();
-      this.#items.delete(id);
-    }
-    this.#count(view);
-    this.#drawn = new Map(view.members.map((member) => [member.id, member]));
+  status(trouble, age) {
+    const text = (name) => part(this.root, "status")?.getAttribute(`data-presence-${name}`) ?? "";
+    const when = trouble && age !== null ? ago(age, this.root.lang) : "";
+    write(parts(this.root, "status-text"), text(trouble));
+    write(parts(this.root, "status-age"), when && text("as-of").replace("{age}", when));
   }
 
-  /** @param {"static" | "live" | "stale"} phase @param {boolean} refused */
-  enter(phase, refused) {
-    this.root.dataset.presenceState = phase;
-    const status = part(this.root, "status");
-    const text = refused ? status?.dataset.presenceText ?? "" : "";
-    if (status && status.textContent !== text) status.textContent = text;
+  announce({ joined, left }) {
+    const line = part(this.root, "announcement");
+    const say = (name, count) => count && this.#words(name, count).replace("{n}", count);
+    const said = [say("joined", joined), say("left", left)];
+    const both = line.dataset.presenceBoth.replace("{joined}", said[0]).replace("{left}", said[1]);
+    line.textContent = joined && left ? both : said[0] || said[1];
   }
 
-  /** @param {Member} member */
-  #create({ id }) {
-    const template = /** @type {HTMLTemplateElement} */ (
-      this.root.querySelector('template[data-presence-template="member"]')
-    );
-    const copy = /** @type {DocumentFragment} */ (template.content.cloneNode(true));
-    const item = /** @type {HTMLElement} */ (copy.querySelector("[data-presence-member]"));
-    item.dataset.presenceMember = id;
-    this.#items.set(id, item);
-    return item;
-  }
-
-  /** @param {HTMLElement} item @param {Member} member */
-  #fill(item, { id, name, info }) {
-    item.dataset.presenceName = name;
-    item.dataset.presenceInfo = JSON.stringify(info);
-    const label = part(item, "name");
-    if (label) label.textContent = name;
-    const letters = part(item, "initials");
-    if (letters) letters.textContent = initials(name);
-    this.#picture(part(item, "avatar"), safeUrl(info.avatar));
-    this.#paint(item, info, id);
-  }
-
-  /** @param {HTMLElement | null} avatar @param {string} url */
-  #picture(avatar, url) {
-    const shown = avatar?.querySelector("img");
-    if (!avatar || (shown?.getAttribute("src") ?? "") === url) return;
-    shown?.remove();
-    if (!url) return;
-    const picture = document.createElement("img");
-    picture.className = "presence-picture";
-    picture.alt = "";
-    picture.src = url;
-    avatar.append(picture);
-  }
-
-  /** @param {unknown} target */
-  #unpicture(target) {
-    if (target instanceof HTMLImageElement && target.closest("[data-presence-member]")) target.remove();
-  }
-
-  /** @param {HTMLElement} item @param {Record<string, unknown>} info @param {string} id */
-  #paint(item, info, id) {
-    const colour = safeColour(info.color);
-    for (let index = 0; index < PALETTE; index += 1) {
-      item.classList.toggle(`presence-colour-${index}`, index === paletteIndex(id));
-    }
-    if (colour) {
-      item.style.setProperty("--presence-colour", colour);
-      item.style.setProperty("--presence-ink", inkOn(colour));
-    } else {
-      item.style.removeProperty("--presence-colour");
-      item.style.removeProperty("--presence-ink");
-    }
-  }
-
-  /** @param {HTMLElement} item @param {boolean} isSelf */
-  #mark(item, isSelf) {
-    item.toggleAttribute("data-presence-self", isSelf);
-    toggle(part(item, "you"), isSelf);
-  }
-
-  /** @param {View} view */
-  #count({ epoch, version, listed, total, anonymous }) {
-    const { dataset } = this.root;
-    dataset.presenceEpoch = epoch;
-    dataset.presenceVersion = String(version);
-    dataset.presenceListed = String(listed);
-    dataset.presenceTotal = String(total);
-    dataset.presenceAnonymous = String(anonymous);
-    for (const count of this.root.querySelectorAll("[data-presence-total]")) {
-      count.textContent = String(total);
-    }
-    for (const count of this.root.querySelectorAll("[data-presence-anonymous]")) {
-      count.textContent = String(anonymous);
-    }
-    toggle(part(this.root, "anonymous"), anonymous > 0);
-    toggle(part(this.root, "empty"), total + anonymous === 0);
-    const words = part(this.root, "anonymous-words");
-    if (words) words.textContent = this.#words(words, anonymous);
-  }
-
-  /** @param {HTMLElement} element @param {number} count */
-  #words(element, count) {
-    const forms = Object.entries(element.dataset)
-      .filter(([key]) => /^presenceForm\d+$/u.test(key))
-      .map(([key, words]) => /** @type {[number, string]} */ ([Number(key.slice(12)), words]))
+  // Django rendered them for a few sample numbers.
+  #words(name, count) {
+    const forms = Object.entries(part(this.root, `${name}-words`)?.dataset ?? {})
+      .map(([key, words]) => [Number(key.replace("presenceForm", "")), words])
+      .filter(([sample]) => sample >= 0)
       .sort(([a], [b]) => a - b);
-    return pluralForm(forms, count, this.root.lang || "en");
+    return pluralForm(forms, count, this.root.lang);
   }
 }

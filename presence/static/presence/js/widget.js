@@ -1,168 +1,153 @@
-/**
- * `<presence-roster>`: takes over what Django rendered, and keeps it true.
- *
- * Every module comes from a data attribute, written by `{% static %}`: hashed file names need no
- * rewriting of imports. Without a tokens URL the widget stays as it was rendered.
- *
- * @typedef {import("./connection.js").Page} Page
- * @typedef {{roster: typeof import("./roster.js"), draw: typeof import("./draw.js"),
- *            handlers: Record<string, (detail: object, root: HTMLElement) => void>,
- *            page: Page}} Loaded
- */
+// <presence-roster>: takes over what Django rendered, and keeps it true. Contracts: presence.d.ts.
+// {% static %} wrote the URLs of the modules into the page: file names may be hashed.
 
-const EVENTS = ["join", "leave", "update", "sync", "stale"];
+const MODULES = ["roster", "tokens", "feed", "connection", "room", "draw", "handlers"];
 const PATIENCE = 15_000;
+const BRIEF = 2500;
+const REFRESH = 10_000;
 
-/** @type {Promise<Page> | null} */
-let page = null;
-let given = /** @type {any} */ (null);
-
-/** @type {import("./tokens.js").Host} */
+const now = () => performance.now();
 const host = {
   fetch: (url, init) => fetch(url, { signal: AbortSignal.timeout(PATIENCE), ...init }),
   setTimeout: (run, ms) => setTimeout(run, ms),
   clearTimeout: (timer) => clearTimeout(timer),
   random: Math.random,
+  now,
   beacon: (url, body) => navigator.sendBeacon?.(url, body),
   warn: (text) => console.warn(text),
 };
 
-/** The class of the SDK: the page's own, else the one we carry. @param {string} url */
-async function loadSdk(url) {
-  const scope = /** @type {any} */ (globalThis);
-  if (!scope.Centrifuge) await import(url);
-  return scope.Centrifuge;
-}
+// One a page, even if this file is loaded under two names.
+const shared = (globalThis[Symbol.for("presence")] ??= {});
 
-/** @param {DOMStringMap} data @returns {Promise<Page>} */
-async function loadPage(data) {
-  const [roster, tokens, feed, connection] = await Promise.all([
-    import(data.presenceRosterJs ?? ""),
-    import(data.presenceTokensJs ?? ""),
-    import(data.presenceFeedJs ?? ""),
-    import(data.presenceConnectionJs ?? ""),
-  ]);
-  const sdk = () => loadSdk(data.presenceSdk ?? "");
-  const urls = { tokens: data.presenceTokens, beacon: data.presenceBeacon };
-  const made = new connection.Page(urls, { roster, tokens, feed, sdk }, host);
-  if (given) made.useConnection(given);
+export const presence = (shared.presence ??= {
+  async subscribe(channel) {
+    const all = [...document.querySelectorAll("presence-roster")];
+    const found = all.find(({ dataset }) => dataset.presenceChannel === channel && dataset.presenceGrant);
+    if (found) return found.room();
+    throw new Error(`presence: nothing on this page is live in ${channel}: include presence/widget.html with channel="${channel}" variant="none"`);
+  },
+  useConnection(centrifuge) {
+    shared.given = centrifuge;
+    shared.page?.useConnection(centrifuge);
+  },
+});
+
+async function load(root) {
+  const loaded = MODULES.map((name) => import(root.getAttribute(`data-presence-${name}-js`)));
+  const all = await Promise.all(loaded);
+  const modules = Object.fromEntries(MODULES.map((name, at) => [name, all[at]]));
+  const { presenceTokens: tokens, presenceBeacon: beacon, presenceSdk } = root.dataset;
+  modules.sdk = async () => {
+    if (!globalThis.Centrifuge) await import(presenceSdk);
+    return globalThis.Centrifuge;
+  };
+  const page = (shared.page = new modules.connection.Page({ tokens, beacon }, modules, host));
+  if (shared.given) page.useConnection(shared.given);
   // A page that the browser keeps may come back as it is.
-  addEventListener("pagehide", ({ persisted }) => persisted || made.leave());
-  return made;
+  addEventListener("pagehide", ({ persisted }) => persisted || page.leave());
+  return modules;
 }
 
-/** @param {DOMStringMap} data @returns {Promise<Loaded>} */
-async function load(data) {
-  page ??= loadPage(data);
-  const [roster, draw, handlers, made] = await Promise.all([
-    import(data.presenceRosterJs ?? ""),
-    import(data.presenceDrawJs ?? ""),
-    data.presenceHandlersJs ? import(data.presenceHandlersJs) : {},
-    page,
-  ]);
-  return { roster, draw, handlers: handlers.handlers ?? {}, page: made };
-}
-
-export class PresenceRoster extends HTMLElement {
-  /** Ends the following; null while not followed. @type {(() => void) | null} */
-  #end = null;
-  /** What was shown last; null before the first time. @type {import("./roster.js").State | null} */
-  #shown = null;
-  #drawing = /** @type {import("./draw.js").Drawing | null} */ (null);
-  #live = false;
-
-  /**
-   * Makes the page's widgets use a connection of the site's, before or after they went live.
-   * @param {any} centrifuge an instance of `Centrifuge`; never connected or disconnected by us
-   */
-  static useConnection(centrifuge) {
-    given = centrifuge;
-    page?.then((made) => made.useConnection(centrifuge), () => {});
-  }
+class PresenceRoster extends HTMLElement {
+  #end;
+  #shown;
+  #drawing;
+  #since;
+  #timer;
+  #news = { joined: 0, left: 0 };
+  #announcing;
+  #announced = -Infinity;
 
   connectedCallback() {
     if (!this.dataset.presenceTokens || !this.dataset.presenceGrant) return;
-    load(this.dataset).then(
-      (loaded) => this.#follow(loaded),
-      (error) => console.warn(`presence: ${error.message}; the widget is not live`),
-    );
+    shared.modules ??= load(this);
+    shared.modules.then((modules) => this.#follow(modules)).catch(
+      ({ message }) => host.warn(`presence: ${message}; the widget is not live`));
   }
 
   disconnectedCallback() {
+    clearTimeout(this.#timer);
     this.#end?.();
     this.#end = null;
   }
 
-  /** @param {Loaded} loaded */
-  #follow({ roster, draw, handlers, page: made }) {
-    // It may have left the page, or have come back, while modules were loading.
-    if (!this.isConnected || this.#end) return;
-    if (!this.#drawing) this.#begin(draw, handlers);
-    const drawing = /** @type {import("./draw.js").Drawing} */ (this.#drawing);
-    const again = this.#shown !== null;
-    this.#shown ??= roster.fromSnapshot(drawing.read());
-    if (!this.#shown) return console.warn("presence: the widget's HTML was changed; it is not live");
-    if (!again) drawing.adopt(this.#shown.members);
-    this.#end = made.follow(
-      { ...this.#config(), position: again ? null : this.#position() },
-      this.#shown,
-      (feed, news) => this.#take(feed, news),
-    );
+  async room() {
+    const { room } = await shared.modules;
+    return new room.Room(shared.page, this.#config(), this.#shown);
   }
 
-  /** @param {typeof import("./draw.js")} draw @param {Loaded["handlers"]} handlers */
-  #begin(draw, handlers) {
+  #follow(modules) {
+    // It may have left the page, or have come back, while modules were loading.
+    if (!this.isConnected || this.#end) return;
+    const position = this.#shown ? null : this.#position();
+    if (!this.#shown) this.#begin(modules);
+    const take = (feed, news) => this.#take(feed, news);
+    this.#end = shared.page.follow({ ...this.#config(), position }, this.#shown, take);
+  }
+
+  #begin({ roster, draw, handlers }) {
     this.#drawing = new draw.Drawing(this);
-    for (const name of EVENTS) {
-      const run = handlers[name];
-      if (typeof run !== "function") continue;
-      this.addEventListener(`presence:${name}`, (event) => {
-        if (event.target === this) run(/** @type {CustomEvent} */ (event).detail, this);
-      });
+    this.#shown = roster.fromSnapshot(this.#drawing.read());
+    this.#drawing.adopt(this.#shown.members);
+    for (const [name, run] of Object.entries(handlers.handlers)) {
+      this.addEventListener(`presence:${name}`, ({ target, detail }) => target === this && run(detail, this));
     }
   }
 
   #config() {
-    const { presenceChannel = "", presenceFeed = "", presenceSnapshot = "", presenceGrant = "" } =
-      this.dataset;
+    const data = this.dataset;
     return {
-      channel: presenceChannel,
-      feed: presenceFeed || presenceChannel,
-      snapshot: presenceSnapshot,
-      grant: presenceGrant,
+      channel: data.presenceChannel,
+      feed: data.presenceFeed,
+      snapshot: data.presenceSnapshot,
+      grant: data.presenceGrant,
+      every: Number(data.presenceEvery),
+      asOf: data.presenceAge ? -1000 * data.presenceAge : null,
     };
   }
 
-  /** Where the stream stood when the page was rendered; null while there was none. */
+  // Where the stream stood when the page was rendered; null while there was none.
   #position() {
-    const { presenceOffset, presenceStream } = this.dataset;
-    if (!presenceStream || !/^\d+$/u.test(presenceOffset ?? "")) return null;
-    return { offset: Number(presenceOffset), epoch: presenceStream };
+    const { presenceOffset, presenceStream: epoch } = this.dataset;
+    return epoch ? { offset: Number(presenceOffset), epoch } : null;
   }
 
-  /** @type {import("./feed.js").Listener} */
-  #take(feed, { changes, synced = false }) {
-    const { view, phase } = feed;
+  #take(feed, news) {
     this.#shown = feed.state;
-    this.#drawing?.show(view, feed.user?.id ?? null);
-    this.#drawing?.enter(phase, feed.refusal !== "");
-    const { version, total, anonymous } = view;
-    if (changes?.joined.length) this.#say("join", { members: changes.joined, version });
-    if (changes?.left.length) this.#say("leave", { members: changes.left, version });
-    if (changes?.updated.length) this.#say("update", { members: changes.updated, version });
-    if (synced) this.#say("sync", { members: view.members, total, anonymous, version });
-    if (this.#live && phase !== "live") this.#say("stale", { state: phase, version });
-    this.#live = phase === "live";
+    this.#drawing.show(feed);
+    this.#report(feed);
+    for (const [name, detail] of feed.events(news)) {
+      this.dispatchEvent(new CustomEvent(`presence:${name}`, { bubbles: true, detail }));
+    }
+    if (this.hasAttribute("data-presence-announce")) this.#note(news, feed.user?.id);
   }
 
-  /** @param {string} name @param {object} detail */
-  #say(name, detail) {
-    const { channel } = this.#config();
-    const init = { bubbles: true, detail: { channel, ...detail } };
-    this.dispatchEvent(new CustomEvent(`presence:${name}`, init));
+  // A brief interruption is not worth a word.
+  #report(feed) {
+    const { phase, refusal } = feed;
+    clearTimeout(this.#timer);
+    if (phase === "live") this.#since = null;
+    else this.#since ??= now();
+    const wait = refusal ? 0 : this.#since + BRIEF - now();
+    const trouble = phase === "live" || wait > 0 ? "" : refusal ? "refused" : "stale";
+    this.#drawing.status(trouble, feed.age());
+    if (phase !== "live") this.#timer = setTimeout(() => this.#report(feed), wait > 0 ? wait : REFRESH);
+  }
+
+  // At most one sentence a tick.
+  #note({ joined, left }, self) {
+    this.#news.joined += joined.filter(({ id }) => id !== self).length;
+    this.#news.left += left.length;
+    if (!this.#news.joined && !this.#news.left) return;
+    const wait = this.#announced + 1000 * this.dataset.presenceEvery - now();
+    this.#announcing ??= setTimeout(() => {
+      this.#drawing.announce(this.#news);
+      this.#news = { joined: 0, left: 0 };
+      this.#announcing = null;
+      this.#announced = now();
+    }, Math.max(500, wait));
   }
 }
 
-if (!customElements.get("presence-roster")) {
-  customElements.define("presence-roster", PresenceRoster);
-}
+if (!customElements.get("presence-roster")) customElements.define("presence-roster", PresenceRoster);
