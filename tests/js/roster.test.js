@@ -2,7 +2,9 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { describe, it } from "node:test";
 
-import { changes, fromSnapshot, read, reduce, splice, view } from "../../presence/static/presence/js/roster.js";
+import {
+  ahead, fromSnapshot, overlay, read, readPush, reduce, since, splice, view,
+} from "../../presence/static/presence/js/roster.js";
 import { diff, member, snapshot } from "./stub.js";
 
 const load = (name) => JSON.parse(readFileSync(new URL(`../fixtures/wire/${name}`, import.meta.url)));
@@ -17,12 +19,13 @@ function frozen(value) {
 describe("the sequences that Python and JavaScript share", () => {
   for (const { name, snapshot: first, publications, expect } of load("sequences.json")) {
     it(name, () => {
-      let state = frozen(fromSnapshot(frozen(first)));
+      const state = fromSnapshot(frozen(first));
       let asked = false;
       for (const publication of publications) {
-        const step = reduce(state, frozen(publication));
-        state = frozen(step.state);
-        asked ||= step.fetch;
+        const before = structuredClone(state);
+        const { changes, fetch } = reduce(state, frozen(publication));
+        if (!changes) assert.deepEqual(state, before);
+        asked ||= fetch;
       }
       const { version, total, anonymous, listed } = state;
       const names = [...state.members.values()].map((one) => one.name);
@@ -55,75 +58,166 @@ describe("reading the wire", () => {
   });
 });
 
-describe("splicing a fetched snapshot", () => {
-  const state = fromSnapshot(snapshot(12));
+describe("applying a diff", () => {
+  const idsOf = ({ joined, left, updated }) => [joined, left, updated].map((all) => all.map(({ id }) => id));
 
-  it("applies what was kept after it", () => {
+  it("changes the state in place and says who joined, left and is different", () => {
+    const state = fromSnapshot(load("snapshot.json"));
+    const { members } = state;
+    const { changes } = reduce(state, load("diff.json"));
+    assert.equal(state.members, members);
+    assert.deepEqual(idsOf(changes), [["5", "99"], ["17"], ["42"]]);
+    assert.deepEqual(changes.left, [member("17", "Grace Hopper")]);
+    assert.equal(changes.updated[0].name, "Ada King");
+  });
+
+  it("says nothing of joins, leaves and updates that change nothing", () => {
+    const state = fromSnapshot(snapshot(12));
+    const { changes } = reduce(state, diff(12, {
+      joins: [member("42", "Somebody else")], leaves: ["9"], updates: [member("8"), member("42")],
+    }));
+    assert.deepEqual(idsOf(changes), [[], [], []]);
+    assert.deepEqual([...state.members.values()], [member("42")]);
+  });
+
+  it("says of who leaves and comes back in one diff only what is different", () => {
+    for (const [name, updated] of [["Member 42", []], ["New name", ["42"]]]) {
+      const state = fromSnapshot(snapshot(12, [member("42"), member("7")]));
+      const { changes } = reduce(state, diff(12, { leaves: ["42"], joins: [member("42", name)] }));
+      assert.deepEqual(idsOf(changes), [[], [], updated]);
+      assert.deepEqual(ids(state), ["7", "42"]);
+    }
+  });
+
+  it("passes names through as they are", () => {
+    const names = ["<b onload=x>&amp;", "👩‍👩‍👧 😀", "\u202Eevil\u2066", "x".repeat(10_000), "", "\0\n", "__proto__"];
+    const state = fromSnapshot(snapshot(12, []));
+    const joins = names.map((name, at) => member(String(at), name, { title: name }));
+    const { changes } = reduce(state, diff(12, { joins }));
+    assert.deepEqual(changes.joined, joins);
+    assert.deepEqual([...state.members.values()], joins);
+    assert.deepEqual([...fromSnapshot(snapshot(1, joins)).members.values()], joins);
+    assert.deepEqual(names.slice(0, 4).map((name) => readPush({ user: "7", connInfo: { name } }).name), names.slice(0, 4));
+  });
+
+  it("lists nobody in a counted room", () => {
+    const state = fromSnapshot(snapshot(12, [member("1")], { listed: false, total: 900 }));
+    const { changes } = reduce(state, diff(12, { joins: [member("5")], total: 901 }));
+    assert.deepEqual(idsOf(changes), [[], [], []]);
+    assert.deepEqual([ids(state), state.total], [[], 901]);
+  });
+});
+
+describe("splicing a fetched snapshot", () => {
+  const shown = () => fromSnapshot(snapshot(12));
+
+  it("applies what was kept after it, and says what changed", () => {
     const kept = [diff(11), diff(14, { joins: [member("5")], total: 2 })];
-    const next = splice(state, snapshot(14), kept);
+    const next = splice(shown(), snapshot(14, [member("42", "New name")]), kept);
     assert.equal(next.state.version, 15);
     assert.deepEqual(ids(next.state), ["42", "5"]);
-    assert.equal(next.taken && !next.fetch, true);
-    assert.deepEqual(next.kept, []);
+    assert.deepEqual(next.changes, { joined: [member("5")], left: [], updated: [member("42", "New name")] });
+    assert.deepEqual([next.fetch, next.kept], [false, []]);
   });
 
   it("does not take an older one of the same epoch", () => {
-    assert.deepEqual(splice(state, snapshot(11), []), { state, taken: false, fetch: false, kept: [] });
+    assert.equal(splice(shown(), snapshot(11), []), null);
   });
 
   it("takes an older one that the kept diffs bring up to what is shown", () => {
-    const next = splice(state, snapshot(11), [diff(11)]);
-    assert.equal(next.taken, true);
-    assert.equal(next.state.version, 12);
+    assert.equal(splice(shown(), snapshot(11), [diff(11)]).state.version, 12);
   });
 
   it("takes one of another epoch whatever its version", () => {
-    assert.equal(splice(state, snapshot(1, [], { epoch: "zzzzzz" }), []).state.epoch, "zzzzzz");
+    assert.equal(splice(shown(), snapshot(1, [], { epoch: "zzzzzz" }), []).state.epoch, "zzzzzz");
   });
 
   it("asks once more for what does not fit, and keeps it", () => {
-    const next = splice(state, snapshot(13), [diff(14)]);
+    const next = splice(shown(), snapshot(13), [diff(14)]);
     assert.equal(next.fetch, true);
     assert.equal(next.kept.length, 1);
   });
 
   it("gives up what was kept of another epoch, so that it cannot ask for ever", () => {
-    const next = splice(state, snapshot(3, [], { epoch: "zzzzzz" }), [diff(12)]);
+    const next = splice(shown(), snapshot(3, [], { epoch: "zzzzzz" }), [diff(12)]);
     assert.equal(next.fetch, true);
     assert.deepEqual(next.kept, []);
   });
 
   it("takes nothing malformed", () => {
-    assert.equal(splice(state, { epoch: 4 }, []).taken, false);
+    for (const odd of [null, undefined, new Error("offline"), { epoch: 4 }, [], "x"]) {
+      assert.equal(splice(shown(), odd, []), null);
+    }
+  });
+
+  it("leaves what is shown as it is", () => {
+    const state = shown();
+    const before = structuredClone(state);
+    splice(state, snapshot(14), [diff(14, { joins: [member("5")] })]);
+    assert.deepEqual(state, before);
+  });
+
+  it("does not take a room that is seen anew for a crowd that comes or goes", () => {
+    const counted = snapshot(13, [], { listed: false, total: 400 });
+    assert.equal(splice(shown(), counted, []).changes, null);
+    assert.equal(splice(fromSnapshot(counted), snapshot(14), []).changes, null);
+    assert.equal(since(fromSnapshot(snapshot(0, [], { epoch: "" })), shown()), null);
   });
 });
 
 describe("what is shown", () => {
-  const state = fromSnapshot(snapshot(12));
   const me = member("7", "Me");
+  const mine = new Map([["7", me]]);
 
-  it("has oneself last, counted once, until the roster has it", () => {
-    const ahead = view(state, me);
-    assert.deepEqual(ahead.members.map(({ id }) => id), ["42", "7"]);
-    assert.equal(ahead.provisional, "7");
-    assert.equal(ahead.total, 2);
-    const confirmed = view(reduce(state, diff(12, { joins: [me], total: 2 })).state, me);
-    assert.equal(confirmed.provisional, null);
-    assert.equal(confirmed.total, 2);
-    assert.deepEqual(changes(ahead, confirmed), { joined: [], left: [], updated: [] });
+  it("has those ahead last, counted once, until the roster has them", () => {
+    const state = fromSnapshot(snapshot(12));
+    const before = view(state, mine);
+    assert.deepEqual(before.members.map(({ id }) => id), ["42", "7"]);
+    assert.deepEqual([[...before.provisional], before.total], [["7"], 2]);
+    reduce(state, diff(12, { joins: [me], total: 2 }));
+    const after = view(state, mine);
+    assert.deepEqual(after.members.map(({ id }) => id), ["42", "7"]);
+    assert.deepEqual([[...after.provisional], after.total], [[], 2]);
   });
 
-  it("does not have oneself in a counted room", () => {
-    const counted = fromSnapshot(load("snapshot-counted.json"));
-    assert.deepEqual(view(counted, me).members, []);
-    assert.equal(view(counted, me).total, 412);
+  it("has nobody ahead in a counted room", () => {
+    const counted = view(fromSnapshot(load("snapshot-counted.json")), mine);
+    assert.deepEqual([counted.members, counted.provisional.size, counted.total], [[], 0, 412]);
   });
 
-  it("changes by who joined, who left and who is different", () => {
-    const after = reduce(fromSnapshot(load("snapshot.json")), load("diff.json")).state;
-    const found = changes(view(fromSnapshot(load("snapshot.json")), null), view(after, null));
-    assert.deepEqual(found.joined.map(({ id }) => id), ["5", "99"]);
-    assert.deepEqual(found.left.map(({ id }) => id), ["17"]);
-    assert.deepEqual(found.updated.map(({ name }) => name), ["Ada King"]);
+  it("changes by what is new to the eye, not by being confirmed", () => {
+    const nothing = { joined: [], left: [], updated: [] };
+    assert.deepEqual(overlay({ ...nothing, joined: [me] }, mine, new Map()), nothing);
+    assert.deepEqual(overlay({ ...nothing, left: [me] }, new Map(), mine), nothing);
+    assert.deepEqual(overlay(nothing, new Map(), mine), { ...nothing, joined: [me] });
+    assert.deepEqual(overlay(nothing, mine, new Map()), { ...nothing, left: [me] });
+    const renamed = member("7", "Myself");
+    assert.deepEqual(overlay({ ...nothing, joined: [renamed] }, mine, new Map()), { ...nothing, updated: [renamed] });
+    const candidates = [me, member("42")];
+    assert.deepEqual([...ahead(fromSnapshot(snapshot(12)), candidates).keys()], ["7"]);
+  });
+});
+
+describe("whom a join push shows", () => {
+  const named = { name: "Ada", info: { color: "#123456" }, iat: 1, anonymous: "" };
+
+  it("is named by the subscription, else by the connection, else by the id", () => {
+    const expected = [
+      [{ chanInfo: named, connInfo: { name: "Bob" } }, member("7", "Ada", named.info)],
+      [{ chanInfo: {}, connInfo: named }, member("7", "Ada", named.info)],
+      [{ chanInfo: { role: "admin" }, connInfo: named }, member("7", "Ada", named.info)],
+      [{ connInfo: { name: "Bob", info: 4, avatar: "/b.png", secret: 1 } },
+        member("7", "Bob", { avatar: "/b.png", color: undefined })],
+    ];
+    for (const [push, shown] of expected) assert.deepEqual(readPush({ user: "7", ...push }), shown);
+    for (const odd of [undefined, null, 4, "x", [], { name: 4 }]) {
+      assert.equal(readPush({ user: "7", chanInfo: odd, connInfo: odd }).name, "7");
+    }
+  });
+
+  it("is nobody where no user is told", () => {
+    for (const push of [{}, { user: "" }, { user: 7 }, { user: null, connInfo: named }]) {
+      assert.equal(readPush(push), null);
+    }
   });
 });

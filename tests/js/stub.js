@@ -101,7 +101,8 @@ export class World {
         if (body === undefined) throw new SyntaxError("no JSON");
         return structuredClone(body);
       };
-      return { ok: status < 300, status, json };
+      const text = async () => JSON.stringify(body) ?? "";
+      return { ok: status < 300, status, json, text };
     },
     setTimeout: (run, ms) => {
       const timer = { run, ms };

@@ -7,7 +7,7 @@ import { makePage } from "./stub.js";
 function make(...channels) {
   const { world } = makePage();
   const tokens = new Tokens("/tokens", world.host);
-  for (const channel of channels) tokens.add(channel, `grant ${channel}`);
+  for (const channel of channels) tokens.grants.set(channel, `grant ${channel}`);
   return { world, tokens };
 }
 
@@ -37,7 +37,7 @@ describe("swapping grants for tokens", () => {
     const first = tokens.entry("a");
     await world.tick();
     const second = tokens.ask();
-    tokens.add("b", "grant b");
+    tokens.grants.set("b", "grant b");
     const third = tokens.entry("b");
     answer();
     await Promise.all([first, second]);
@@ -51,7 +51,7 @@ describe("swapping grants for tokens", () => {
   it("renews with the newest grant", async () => {
     const { world, tokens } = make("a");
     for (const expected of ["grant a", "renewed a"]) {
-      assert.equal(tokens.grant("a"), expected);
+      assert.equal(tokens.grants.get("a"), expected);
       const asked = tokens.ask();
       await world.tick();
       await asked;
@@ -87,7 +87,7 @@ describe("swapping grants for tokens", () => {
       const [status, answer] = usual({ ...request, body: '{"grants":["grant a"]}' });
       return [status, { ...answer, refused: { b: "not yours" } }];
     });
-    tokens.add("b", "grant b");
+    tokens.grants.set("b", "grant b");
     const asked = [
       tokens.entry("a"),
       assert.rejects(tokens.entry("b"), /b: not yours/u),

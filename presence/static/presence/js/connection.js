@@ -1,30 +1,25 @@
-// The page's one connection, its tokens, and the feeds that share them. Types: connection.d.ts.
+// The page's one connection, its tokens, and the feeds that share them. Contracts: connection.d.ts
 
 export class Page {
+  feeds = new Map();
   #given = null;
   #own = null;
-  #feeds = new Map();
 
-  /** `modules` are ours and a loader of the SDK, `host` is what the browser gives. */
-  constructor(urls, modules, host) {
-    const { tokens, roster } = modules;
+  constructor(urls, modules, { warn, ...browser }) {
     const said = new Set();
-    const warn = (text) => said.has(text) || host.warn(text, said.add(text));
-    this.host = { ...host, warn };
-    this.tokens = new tokens.Tokens(urls.tokens, this.host);
+    const host = { ...browser, warn: (text) => said.has(text) || warn(text, said.add(text)) };
+    const tokens = new modules.tokens.Tokens(urls.tokens, host);
     this.beacon = urls.beacon;
-    this.modules = modules;
-    this.tools = { ...tokens, roster, tokens: this.tokens, host: this.host };
+    this.tools = { ...modules, ...modules.tokens, tokens, host };
   }
 
-  /** Uses a connection of the site's from now on, which we never connect or disconnect. */
   useConnection(centrifuge) {
     if (centrifuge === this.#given) return;
     const own = this.#own;
     this.#given = centrifuge;
     this.#own = null;
     this.#watch(centrifuge);
-    for (const feed of this.#feeds.values()) {
+    for (const feed of this.feeds.values()) {
       if (!feed.client) continue;
       feed.detach();
       this.#open(feed);
@@ -32,23 +27,17 @@ export class Page {
     own?.disconnect();
   }
 
-  /** The feed of a channel that is followed. */
-  feed(channel) {
-    return this.#feeds.get(channel);
-  }
-
-  /** Keeps a listener informed of a channel, until the function given back is called. */
   follow({ grant, ...config }, shown, listener) {
     const { channel, asOf } = config;
-    const known = this.feed(channel);
-    const feed = known ?? new this.modules.feed.Feed(config, shown, this.tools);
+    const known = this.feeds.get(channel);
+    const feed = known ?? new this.tools.feed.Feed(config, shown, this.tools);
     feed.listeners.add(listener);
     if (known) {
       feed.offer(shown, asOf);
       feed.tell({ synced: feed.phase === "live" }, [listener]);
     } else {
-      this.#feeds.set(channel, feed);
-      this.tokens.add(channel, grant);
+      this.feeds.set(channel, feed);
+      this.tools.tokens.grants.set(channel, grant);
       this.#open(feed);
     }
     return () => {
@@ -58,33 +47,32 @@ export class Page {
     };
   }
 
-  /** Says that the page is leaving channels: who is not back in time is found gone the sooner. */
-  leave(feeds = [...this.#feeds.values()]) {
+  leave(feeds = [...this.feeds.values()]) {
+    const { host, parts, tokens } = this.tools;
     const present = feeds.filter(({ client, user, state }) => client && user && state.listed);
-    const all = present.map(({ config }) => this.tokens.grant(config.channel));
-    for (const grants of this.beacon ? this.tools.parts(all) : []) {
-      this.host.beacon(this.beacon, JSON.stringify({ grants }));
+    const all = present.map(({ config }) => tokens.grants.get(config.channel));
+    for (const grants of this.beacon ? parts(all) : []) {
+      host.beacon(this.beacon, JSON.stringify({ grants }));
     }
   }
 
   #sweep(feed) {
     const { channel } = feed.config;
-    if (feed.listeners.size > 0 || this.feed(channel) !== feed) return;
+    if (feed.listeners.size > 0 || this.feeds.get(channel) !== feed) return;
     this.leave([feed]);
-    this.#feeds.delete(channel);
-    this.tokens.remove(channel);
+    this.feeds.delete(channel);
+    this.tools.tokens.grants.delete(channel);
     feed.close();
     this.#rest();
   }
 
   /** Our own connection goes with the last feed. */
   #rest() {
-    if (this.#feeds.size > 0) return;
+    if (this.feeds.size > 0) return;
     this.#own?.disconnect();
     this.#own = null;
   }
 
-  /** Gets the feed's token, and a client to use it with; keeps trying while nobody says no. */
   async #open(feed, attempt = 0) {
     const { backoff, host, tokens, Refused } = this.tools;
     const { channel } = feed.config;
@@ -94,8 +82,8 @@ export class Page {
       const client = await this.#client(answer);
       if (feed.closed) return this.#rest();
       if (feed.client) return;
-      const token = async () => (await tokens.entry(channel)).entry.token;
-      feed.attach(client, entry, answer.user, () => this.#renewed(client, token));
+      const ask = async () => (await tokens.entry(channel)).entry.token;
+      feed.attach(client, entry, answer.user, () => this.#renewed(client, ask));
     } catch (error) {
       if (feed.closed || feed.client) return;
       if (error instanceof Refused) return feed.refuse(error.message);
@@ -105,13 +93,13 @@ export class Page {
   }
 
   async #client({ url, connection }) {
-    const Centrifuge = this.#given ?? (await this.modules.sdk());
+    const Centrifuge = this.#given ?? (await this.tools.sdk());
     if (this.#given) return this.#given;
     if (this.#own && this.#own.state !== "disconnected") return this.#own;
-    const token = async () => (await this.tokens.ask()).connection;
+    const ask = async () => (await this.tools.tokens.ask()).connection;
     const client = new Centrifuge(url, {
       token: connection,
-      getToken: () => this.#renewed(client, token),
+      getToken: () => this.#renewed(client, ask),
       minReconnectDelay: 200,
       maxReconnectDelay: 5000,
     });
@@ -122,22 +110,19 @@ export class Page {
   }
 
   #watch(client) {
-    client.on("disconnected", ({ code, reason }) => {
-      for (const feed of this.#feeds.values()) {
-        if (feed.client !== client) continue;
-        if (code === 0) feed.stall();
-        else feed.refuse(`the connection was refused (${code} ${reason})`);
+    client.on("disconnected", (ctx) => {
+      for (const feed of this.feeds.values()) {
+        if (feed.client === client) feed.lose("the connection", ctx);
       }
     });
   }
 
-  /** A renewal that stops the SDK when it is refused; it tries again after any other error. */
-  async #renewed(client, ask) {
+  /** A refused renewal stops the SDK; it tries again after any other error. */
+  async #renewed({ constructor: { UnauthorizedError } }, ask) {
     try {
       return await ask();
     } catch (error) {
-      if (!(error instanceof this.tools.Refused)) throw error;
-      throw new client.constructor.UnauthorizedError(error.message);
+      throw error instanceof this.tools.Refused ? new UnauthorizedError(error.message) : error;
     }
   }
 }

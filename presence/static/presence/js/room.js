@@ -1,12 +1,12 @@
-// One channel for those who draw it themselves. Contracts: presence.d.ts.
+// One channel for those who draw it themselves. Contracts: presence.d.ts
 
 export class Room {
   #events = new EventTarget();
 
   constructor(page, config, shown) {
     this.channel = config.channel;
-    this.close = page.follow(config, shown, (feed, news) => this.#take(feed, news));
-    this.#show(page.feed(this.channel));
+    this.close = page.follow(config, shown, (feed, news) => this.#take(feed, feed.events(news)));
+    this.#take(page.feeds.get(config.channel), []);
   }
 
   on(name, run) {
@@ -15,14 +15,10 @@ export class Room {
     return () => this.#events.removeEventListener(name, listen);
   }
 
-  #take(feed, news) {
-    this.#show(feed);
-    for (const [name, detail] of feed.events(news)) {
+  #take({ view, phase }, events) {
+    Object.assign(this, view, { state: phase });
+    for (const [name, detail] of events) {
       this.#events.dispatchEvent(new CustomEvent(name, { detail }));
     }
-  }
-
-  #show({ phase, view: { members, total, anonymous, version } }) {
-    Object.assign(this, { members, total, anonymous, version, state: phase });
   }
 }

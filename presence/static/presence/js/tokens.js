@@ -1,26 +1,23 @@
-// Grants in, tokens out. Contracts: tokens.d.ts.
+// Grants in, tokens out. Contracts: tokens.d.ts
 
-export class Refused extends Error {}
-
-/** Milliseconds in which the widgets of a page, or tokens that expire together, find each other. */
+/** Milliseconds in which those who ask together find each other. */
 const GATHER = 10;
 /** Grants that the server takes at once. */
 const LIMIT = 100;
 
+export class Refused extends Error {}
+
 export function parts(items) {
-  const found = [];
-  for (let at = 0; at < items.length; at += LIMIT) found.push(items.slice(at, at + LIMIT));
-  return found;
+  return items.length ? [items.slice(0, LIMIT), ...parts(items.slice(LIMIT))] : [];
 }
 
 export async function getJson(host, url, init) {
   const answer = await host.fetch(url, { cache: "no-store", credentials: "same-origin", ...init });
   const { ok, status } = answer;
   if (ok) return answer.json();
-  const why = `${new URL(url, "http://page").pathname} answered ${status}`;
-  if (status >= 500 || status === 408 || status === 429) throw new Error(why);
-  const { error, refused = {} } = (await answer.json().catch(() => null)) ?? {};
-  throw new Refused([why, error, ...new Set(Object.values(refused))].filter(Boolean).join(": "));
+  const passing = status >= 500 || status === 408 || status === 429;
+  const why = `${url.split("?")[0]} answered ${status} ${(await answer.text()).slice(0, 500)}`;
+  throw new (passing ? Error : Refused)(why);
 }
 
 export function backoff(attempt, random) {
@@ -28,7 +25,7 @@ export function backoff(attempt, random) {
 }
 
 export class Tokens {
-  #grants = new Map();
+  grants = new Map();
   #gathering = null;
   #flying = null;
 
@@ -37,52 +34,32 @@ export class Tokens {
     this.host = host;
   }
 
-  add(channel, grant) {
-    this.#grants.set(channel, grant);
-  }
-
-  remove(channel) {
-    this.#grants.delete(channel);
-  }
-
-  grant(channel) {
-    return this.#grants.get(channel) ?? "";
-  }
-
-  /** Who asks at about the same time shares a request; no channel: any answer will do. */
-  async ask(channel) {
-    if (this.#flying && (!channel || this.#flying.has(channel))) return this.#from(this.#flying, channel);
-    const { setTimeout } = this.host;
-    this.#gathering ??= new Promise((run) => setTimeout(run, GATHER)).then(() => this.#send());
-    return this.#from(await this.#gathering, channel);
+  async ask([channel] = this.grants.keys()) {
+    if (this.#flying?.has(channel)) return this.#flying.get(channel);
+    const gather = (run) => this.host.setTimeout(run, GATHER);
+    this.#gathering ??= new Promise(gather).then(() => this.#send());
+    return (await this.#gathering).get(channel);
   }
 
   async entry(channel) {
-    const answer = await this.ask(channel);
-    const { channels = {}, refused = {} } = answer ?? {};
+    const answer = await this.ask([channel]);
+    const { channels, refused } = answer ?? { channels: {} };
     if (Object.hasOwn(channels, channel)) return { answer, entry: channels[channel] };
-    throw new Refused(`${channel}: ${refused[channel] ?? "not granted"}`);
-  }
-
-  async #from(answers, channel) {
-    if (channel) return answers.get(channel);
-    return Promise.any(answers.values()).catch(({ errors }) => {
-      const passing = errors.find((error) => !(error instanceof Refused));
-      throw passing ?? errors[0] ?? new Refused("nothing was granted");
-    });
+    throw new Refused(`${channel}: ${refused?.[channel] ?? "not granted"}`);
   }
 
   #send() {
     const answers = new Map();
-    for (const part of parts([...this.#grants])) {
+    for (const part of parts([...this.grants])) {
       const answer = this.#post(part.map(([, grant]) => grant));
       for (const [channel] of part) answers.set(channel, answer);
     }
+    const land = () => {
+      if (this.#flying === answers) this.#flying = null;
+    };
+    Promise.allSettled(answers.values()).then(land);
     this.#gathering = null;
     this.#flying = answers;
-    Promise.allSettled(answers.values()).then(() => {
-      if (this.#flying === answers) this.#flying = null;
-    });
     return answers;
   }
 
@@ -93,7 +70,7 @@ export class Tokens {
       body: JSON.stringify({ grants }),
     });
     for (const [channel, { grant }] of Object.entries(answer.channels)) {
-      if (grant && this.#grants.has(channel)) this.#grants.set(channel, grant);
+      if (grant && this.grants.has(channel)) this.grants.set(channel, grant);
     }
     return answer;
   }
