@@ -1,11 +1,9 @@
-// Reads what Django rendered, and draws a feed into it: members by the rules of drawing.py.
-// Data becomes text, safe URLs and safe colours; never HTML. Contracts: presence.d.ts.
+// Draws a feed into the HTML that Django rendered, as drawing.py does. Contracts: presence.d.ts.
 
 const FACES = 5;
-const LEAVING = { "data-presence-leaving": "", inert: "", "aria-hidden": "true" };
 const UNITS = { day: 86400, hour: 3600, minute: 60, second: 1 };
 
-/** The place in the palette: FNV-1a (32 bit) of the id's UTF-8 bytes. */
+// FNV-1a (32 bit) of the id's UTF-8 bytes.
 export function paletteIndex(id) {
   let hash = 0x811c9dc5;
   for (const byte of new TextEncoder().encode(id)) hash = Math.imul(hash ^ byte, 0x01000193);
@@ -60,7 +58,7 @@ function paint(colour) {
 
 function drawPicture(avatar, src) {
   const shown = avatar?.querySelector("img");
-  if (!avatar || (shown?.getAttribute("src") ?? "") === src) return;
+  if (!avatar || shown?.getAttribute("src") === src) return;
   shown?.remove();
   if (!src) return;
   const picture = document.createElement("img");
@@ -74,8 +72,8 @@ function drawMember(item, { id, name, info }) {
     setAll(item, { "data-presence-name": name, "data-presence-info": JSON.stringify(info) });
   }
   item.classList.add(`presence-colour-${paletteIndex(id)}`);
-  if (colour) item.setAttribute("data-presence-colour", colour);
-  else item.removeAttribute("data-presence-colour");
+  item.removeAttribute("data-presence-colour");
+  if (colour) setAll(item, { "data-presence-colour": colour });
   paint(colour);
   write(parts(item, "name"), name);
   write(parts(item, "initials"), initials(name));
@@ -88,20 +86,21 @@ function markSelf(item, isSelf) {
   for (const you of parts(item, "you")) you.hidden = !isSelf;
 }
 
-/** One list of members: each item a copy of the <template> that Django rendered. */
+// One list: each item a copy of the <template> that Django rendered.
 class Items {
   items = new Map();
-  #leaving = new Map();
   #drawn = new WeakMap();
 
-  constructor(root, list, kind) {
+  constructor(root, list, kind, most) {
     this.list = list;
+    this.most = most;
     this.attribute = `data-presence-${kind}`;
     this.template = root.querySelector(`template[data-presence-template=${kind}]`);
     for (const item of [...list.children]) {
+      const id = item.getAttribute(this.attribute);
+      if (id !== null) this.items.set(id, item);
       // In a copy of a widget that somebody was leaving.
-      if (item.hasAttribute("data-presence-leaving")) item.remove();
-      else this.items.set(item.getAttribute(this.attribute), item);
+      else item.remove();
     }
   }
 
@@ -114,13 +113,17 @@ class Items {
     }
   }
 
-  show(members, provisional, self) {
-    const gone = new Map(this.items);
+  show(all, provisional, self) {
+    const members = all.slice(0, this.most);
+    const staying = new Set(members.map(({ id }) => id));
+    const gone = [...this.items].filter(([id, item]) => !staying.has(id) && !item.inert);
+    for (const [id, item] of gone) this.#turn(id, item, true);
     let next = this.list.firstElementChild;
     for (const member of members) {
       const { id } = member;
-      const item = this.items.get(id) ?? this.#enter(id);
-      gone.delete(id);
+      const item = this.items.get(id) ?? this.template.content.firstElementChild.cloneNode(true);
+      this.items.set(id, item);
+      if (item.inert || !this.#drawn.has(item)) this.#turn(id, item, false);
       if (this.#drawn.get(item) !== member) drawMember(item, member);
       this.#drawn.set(item, member);
       item.toggleAttribute("data-presence-provisional", provisional.has(id));
@@ -129,49 +132,39 @@ class Items {
       if (item === next) next = next.nextElementSibling;
       else this.list.insertBefore(item, next);
     }
-    for (const [id, item] of gone) this.#leave(id, item);
     // Only now, or the page would be laid out for each.
     for (const [id, item] of gone) this.#ease(id, item);
   }
 
-  #enter(id) {
-    const item = this.#leaving.get(id) ?? this.template.content.firstElementChild.cloneNode(true);
-    this.#leaving.delete(id);
-    for (const name in LEAVING) item.removeAttribute(name);
-    item.setAttribute(this.attribute, id);
-    this.items.set(id, item);
-    return item;
-  }
-
-  #leave(id, item) {
-    this.items.delete(id);
-    this.#leaving.set(id, item);
-    item.removeAttribute(this.attribute);
-    setAll(item, LEAVING);
+  // Whoever is leaving is no member any more, but may come back.
+  #turn(id, item, leaving) {
+    const [from, to] = [this.attribute, "data-presence-leaving"];
+    item.removeAttribute(leaving ? from : to);
+    item.setAttribute(leaving ? to : from, id);
+    item.inert = leaving;
+    item.ariaHidden = leaving || null;
   }
 
   // At once where motion is reduced, or the list out of sight.
-  async #ease(id, item) {
-    const eased = item.getAnimations().map(({ finished }) => finished);
-    const late = new Promise((resolve) => setTimeout(resolve, 400));
-    if (eased.length) await Promise.race([Promise.allSettled(eased), late]);
-    if (this.#leaving.get(id) !== item) return;
-    this.#leaving.delete(id);
-    item.remove();
+  #ease(id, item) {
+    const remove = () => item.inert && this.items.delete(id) && item.remove();
+    if (item.getAnimations().length) setTimeout(remove, 400);
+    else remove();
   }
 }
 
 export class Drawing {
-  #more = 0;
+  #lists;
 
   constructor(root) {
     this.root = root;
     const [list, faces, panel] = ["members", "faces", "panel"].map((name) => part(root, name));
-    this.members = new Items(root, list, "member");
-    this.faces = faces && new Items(root, faces, "face");
+    this.#lists = [new Items(root, list, "member", Infinity)];
+    if (faces) this.#lists.push(new Items(root, faces, "face", FACES));
     // Errors do not bubble, but can be captured. A picture that fails uncovers the initials.
-    const uncover = ({ target }) => target.matches("[data-presence-part=avatar] img") && target.remove();
-    root.addEventListener("error", uncover, true);
+    root.addEventListener("error", ({ target }) => {
+      if (target.matches(".presence-picture")) target.remove();
+    }, true);
     if (panel) this.#bind(part(root, "overflow"), panel);
   }
 
@@ -179,58 +172,54 @@ export class Drawing {
   #bind(button, panel) {
     // A copied widget has the ids of the other.
     while (document.getElementById(panel.id) !== panel) panel.id += "-";
-    setAll(button, { popovertarget: panel.id, "aria-controls": panel.id, "aria-expanded": "false" });
+    const { id } = panel;
+    setAll(button, { popovertarget: id, "aria-controls": id, "aria-expanded": "false" });
     panel.addEventListener("toggle", ({ newState }) => {
       button.ariaExpanded = newState === "open";
-      this.#reveal("overflow", this.#more);
     });
   }
 
-  // An open list keeps its button, where the focus goes back to.
   #reveal(name, shown) {
-    for (const element of parts(this.root, name)) element.hidden = !shown && element.ariaExpanded !== "true";
+    for (const element of parts(this.root, name)) element.hidden = !shown;
   }
 
   read() {
-    const { presenceEpoch: epoch, ...data } = this.root.dataset;
-    const all = [...this.members.items.values()].map(({ dataset }) => dataset);
+    const data = this.root.dataset;
+    const all = [...this.#lists[0].items.values()].map(({ dataset }) => dataset);
     // In a copy of a live widget: who is ahead of the roster is not in it.
     const known = all.filter(({ presenceProvisional }) => presenceProvisional === undefined);
     return {
-      epoch,
+      epoch: data.presenceEpoch,
       version: Number(data.presenceVersion),
       members: known.map(({ presenceMember: id, presenceName: name, presenceInfo }) => (
         { id, name, info: JSON.parse(presenceInfo) })),
-      listed: data.presenceListed !== "false",
-      total: Number(data.presenceTotal) - all.length + known.length,
+      listed: data.presenceListed === "true",
+      total: data.presenceTotal - all.length + known.length,
       anonymous: Number(data.presenceAnonymous),
     };
   }
 
   adopt(members) {
-    this.members.adopt(members);
-    this.faces?.adopt(members);
+    for (const list of this.#lists) list.adopt(members);
   }
 
-  show({ view, phase, user }) {
+  show({ view, phase: state, user }) {
     const { members, provisional, epoch, version, listed, total, anonymous } = view;
-    const self = user?.id ?? null;
-    this.members.show(members, provisional, self);
-    this.faces?.show(members.slice(0, FACES), provisional, self);
-    this.#more = Math.max(0, members.length - FACES);
-    const data = { epoch, version, listed, total, anonymous, state: phase, more: this.#more };
-    for (const [name, value] of Object.entries(data)) {
+    const more = Math.max(0, members.length - FACES);
+    for (const list of this.#lists) list.show(members, provisional, user?.id ?? null);
+    const data = { epoch, version, listed, total, anonymous, state, more };
+    for (const name in data) {
       const attribute = `data-presence-${name}`;
-      this.root.setAttribute(attribute, value);
-      write(this.root.querySelectorAll(`[${attribute}]`), String(value));
+      this.root.setAttribute(attribute, data[name]);
+      write(this.root.querySelectorAll(`[${attribute}]`), String(data[name]));
     }
     write(parts(this.root, "anonymous-words"), this.#words("anonymous", anonymous));
     this.#reveal("anonymous", anonymous);
     this.#reveal("empty", !(total + anonymous));
-    this.#reveal("overflow", this.#more);
+    this.#reveal("overflow", more);
   }
 
-  status(trouble, age) {
+  status(trouble, age = null) {
     const text = (name) => part(this.root, "status")?.getAttribute(`data-presence-${name}`) ?? "";
     const when = trouble && age !== null ? ago(age, this.root.lang) : "";
     write(parts(this.root, "status-text"), text(trouble));
@@ -247,10 +236,10 @@ export class Drawing {
 
   // Django rendered them for a few sample numbers.
   #words(name, count) {
-    const forms = Object.entries(part(this.root, `${name}-words`)?.dataset ?? {})
+    const samples = `[data-presence-part=${name}-words][data-presence-form0]`;
+    const forms = Object.entries(this.root.querySelector(samples)?.dataset ?? {})
       .map(([key, words]) => [Number(key.replace("presenceForm", "")), words])
-      .filter(([sample]) => sample >= 0)
-      .sort(([a], [b]) => a - b);
+      .filter(([sample]) => sample >= 0);
     return pluralForm(forms, count, this.root.lang);
   }
 }

@@ -1,31 +1,30 @@
 // <presence-roster>: takes over what Django rendered, and keeps it true. Contracts: presence.d.ts.
-// {% static %} wrote the URLs of the modules into the page: file names may be hashed.
+// The page has the URLs of the modules, as file names may be hashed.
 
 const MODULES = ["roster", "tokens", "feed", "connection", "room", "draw", "handlers"];
-const PATIENCE = 15_000;
 const BRIEF = 2500;
 const REFRESH = 10_000;
 
 const now = () => performance.now();
 const host = {
-  fetch: (url, init) => fetch(url, { signal: AbortSignal.timeout(PATIENCE), ...init }),
-  setTimeout: (run, ms) => setTimeout(run, ms),
-  clearTimeout: (timer) => clearTimeout(timer),
+  fetch: (url, init) => fetch(url, { signal: AbortSignal.timeout(15_000), ...init }),
+  setTimeout: setTimeout.bind(null),
+  clearTimeout: clearTimeout.bind(null),
   random: Math.random,
   now,
   beacon: (url, body) => navigator.sendBeacon?.(url, body),
   warn: (text) => console.warn(text),
 };
 
-// One a page, even if this file is loaded under two names.
+// One a page, even if this file has two names.
 const shared = (globalThis[Symbol.for("presence")] ??= {});
 
 export const presence = (shared.presence ??= {
   async subscribe(channel) {
-    const all = [...document.querySelectorAll("presence-roster")];
-    const found = all.find(({ dataset }) => dataset.presenceChannel === channel && dataset.presenceGrant);
+    const selector = `[data-presence-channel="${CSS.escape(channel)}"][data-presence-grant]`;
+    const found = document.querySelector(selector);
     if (found) return found.room();
-    throw new Error(`presence: nothing on this page is live in ${channel}: include presence/widget.html with channel="${channel}" variant="none"`);
+    throw new Error(`include presence/widget.html with channel="${channel}" variant="none"`);
   },
   useConnection(centrifuge) {
     shared.given = centrifuge;
@@ -34,9 +33,10 @@ export const presence = (shared.presence ??= {
 });
 
 async function load(root) {
-  const loaded = MODULES.map((name) => import(root.getAttribute(`data-presence-${name}-js`)));
-  const all = await Promise.all(loaded);
-  const modules = Object.fromEntries(MODULES.map((name, at) => [name, all[at]]));
+  const modules = {};
+  await Promise.all(MODULES.map(async (name) => {
+    modules[name] = await import(root.getAttribute(`data-presence-${name}-js`));
+  }));
   const { presenceTokens: tokens, presenceBeacon: beacon, presenceSdk } = root.dataset;
   modules.sdk = async () => {
     if (!globalThis.Centrifuge) await import(presenceSdk);
@@ -52,6 +52,7 @@ async function load(root) {
 class PresenceRoster extends HTMLElement {
   #end;
   #shown;
+  #asOf = null;
   #drawing;
   #since;
   #timer;
@@ -78,43 +79,42 @@ class PresenceRoster extends HTMLElement {
   }
 
   #follow(modules) {
-    // It may have left the page, or have come back, while modules were loading.
+    // It may have left the page, or come back, in the meantime.
     if (!this.isConnected || this.#end) return;
-    const position = this.#shown ? null : this.#position();
     if (!this.#shown) this.#begin(modules);
     const take = (feed, news) => this.#take(feed, news);
-    this.#end = shared.page.follow({ ...this.#config(), position }, this.#shown, take);
+    this.#end = shared.page.follow(this.#config(), this.#shown, take);
   }
 
   #begin({ roster, draw, handlers }) {
     this.#drawing = new draw.Drawing(this);
     this.#shown = roster.fromSnapshot(this.#drawing.read());
     this.#drawing.adopt(this.#shown.members);
+    const { presenceAge } = this.dataset;
+    if (presenceAge) this.#asOf = now() - 1000 * presenceAge;
     for (const [name, run] of Object.entries(handlers.handlers)) {
-      this.addEventListener(`presence:${name}`, ({ target, detail }) => target === this && run(detail, this));
+      this.addEventListener(`presence:${name}`, ({ target, detail }) => {
+        if (target === this) run(detail, this);
+      });
     }
   }
 
   #config() {
-    const data = this.dataset;
+    const { presenceOffset, presenceStream: epoch, ...data } = this.dataset;
     return {
       channel: data.presenceChannel,
       feed: data.presenceFeed,
       snapshot: data.presenceSnapshot,
       grant: data.presenceGrant,
       every: Number(data.presenceEvery),
-      asOf: data.presenceAge ? -1000 * data.presenceAge : null,
+      asOf: this.#asOf,
+      position: epoch ? { offset: Number(presenceOffset), epoch } : null,
     };
-  }
-
-  // Where the stream stood when the page was rendered; null while there was none.
-  #position() {
-    const { presenceOffset, presenceStream: epoch } = this.dataset;
-    return epoch ? { offset: Number(presenceOffset), epoch } : null;
   }
 
   #take(feed, news) {
     this.#shown = feed.state;
+    this.#asOf = feed.asOf;
     this.#drawing.show(feed);
     this.#report(feed);
     for (const [name, detail] of feed.events(news)) {
@@ -127,12 +127,11 @@ class PresenceRoster extends HTMLElement {
   #report(feed) {
     const { phase, refusal } = feed;
     clearTimeout(this.#timer);
-    if (phase === "live") this.#since = null;
-    else this.#since ??= now();
+    this.#since = phase === "live" ? null : this.#since ?? now();
+    if (phase === "live") return this.#drawing.status("");
     const wait = refusal ? 0 : this.#since + BRIEF - now();
-    const trouble = phase === "live" || wait > 0 ? "" : refusal ? "refused" : "stale";
-    this.#drawing.status(trouble, feed.age());
-    if (phase !== "live") this.#timer = setTimeout(() => this.#report(feed), wait > 0 ? wait : REFRESH);
+    if (wait <= 0) this.#drawing.status(refusal ? "refused" : "stale", feed.age());
+    this.#timer = setTimeout(() => this.#report(feed), wait > 0 ? wait : REFRESH);
   }
 
   // At most one sentence a tick.
@@ -150,4 +149,6 @@ class PresenceRoster extends HTMLElement {
   }
 }
 
-if (!customElements.get("presence-roster")) customElements.define("presence-roster", PresenceRoster);
+if (!customElements.get("presence-roster")) {
+  customElements.define("presence-roster", PresenceRoster);
+}
