@@ -231,7 +231,7 @@ export class Drawing {
     const say = (name, count) => count && this.#words(name, count).replace("{n}", count);
     const said = [say("joined", joined), say("left", left)];
     const both = line.dataset.presenceBoth.replace("{joined}", said[0]).replace("{left}", said[1]);
-    line.textContent = joined && left ? both : said[0] || said[1];
+    if (joined || left) line.textContent = joined && left ? both : said[0] || said[1];
   }
 
   // Django rendered them for a few sample numbers.

@@ -57,8 +57,7 @@ class PresenceRoster extends HTMLElement {
   #since;
   #timer;
   #news = { joined: 0, left: 0 };
-  #announcing;
-  #announced = -Infinity;
+  #said;
 
   connectedCallback() {
     if (!this.dataset.presenceTokens || !this.dataset.presenceGrant) return;
@@ -90,6 +89,7 @@ class PresenceRoster extends HTMLElement {
     this.#drawing = new draw.Drawing(this);
     this.#shown = roster.fromSnapshot(this.#drawing.read());
     this.#drawing.adopt(this.#shown.members);
+    this.#said = this.#shown.version;
     const { presenceAge } = this.dataset;
     if (presenceAge) this.#asOf = now() - 1000 * presenceAge;
     for (const [name, run] of Object.entries(handlers.handlers)) {
@@ -120,7 +120,7 @@ class PresenceRoster extends HTMLElement {
     for (const [name, detail] of feed.events(news)) {
       this.dispatchEvent(new CustomEvent(`presence:${name}`, { bubbles: true, detail }));
     }
-    if (this.hasAttribute("data-presence-announce")) this.#note(news, feed.user?.id);
+    if (this.hasAttribute("data-presence-announce")) this.#note(news, feed);
   }
 
   // A brief interruption is not worth a word.
@@ -134,18 +134,14 @@ class PresenceRoster extends HTMLElement {
     this.#timer = setTimeout(() => this.#report(feed), wait > 0 ? wait : REFRESH);
   }
 
-  // At most one sentence a tick.
-  #note({ joined, left }, self) {
-    this.#news.joined += joined.filter(({ id }) => id !== self).length;
+  // At most one sentence a tick: hints wait for the next version.
+  #note({ joined, left }, { view, user }) {
+    this.#news.joined += joined.filter(({ id }) => id !== user?.id).length;
     this.#news.left += left.length;
-    if (!this.#news.joined && !this.#news.left) return;
-    const wait = this.#announced + 1000 * this.dataset.presenceEvery - now();
-    this.#announcing ??= setTimeout(() => {
-      this.#drawing.announce(this.#news);
-      this.#news = { joined: 0, left: 0 };
-      this.#announcing = null;
-      this.#announced = now();
-    }, Math.max(500, wait));
+    if (view.version === this.#said) return;
+    this.#said = view.version;
+    this.#drawing.announce(this.#news);
+    this.#news = { joined: 0, left: 0 };
   }
 }
 
