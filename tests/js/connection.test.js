@@ -275,6 +275,14 @@ describe("leaving", () => {
     assert.deepEqual(world.beacons, [{ url: "/beacon", grants: ["renewed presence:a"] }]);
   });
 
+  it("is said in parts that the server takes", async () => {
+    const { world, page } = makePage({ user });
+    for (let at = 0; at < 101; at += 1) follow(page, `presence:${at}`, snapshot(1));
+    await world.tick();
+    page.leave();
+    assert.deepEqual(world.beacons.map(({ grants }) => grants.length), [100, 1]);
+  });
+
   it("is not said without a beacon, by the anonymous, of counted rooms, or before a connection", async () => {
     const counted = snapshot(12, [], { listed: false, total: 500 });
     for (const options of [{ user, beacon: "" }, { user: null }, { user, shown: counted }]) {

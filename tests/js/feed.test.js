@@ -266,3 +266,359 @@ describe("bad publications", () => {
     assert.deepEqual(world.timers, []);
   });
 });
+
+describe("hints", () => {
+  const push = (user, client = `client ${user}`, more = {}) => ({
+    info: { user, client, connInfo: { name: `Member ${user}`, info: {} }, chanInfo: undefined, ...more },
+  });
+  const events = ({ feed, told }) => told.flatMap((news) => feed.events(news))
+    .filter(([name]) => name !== "sync").map(([name, { member: who }]) => `${name} ${who?.id}`);
+  const provisional = ({ feed }) => [...feed.view.provisional];
+
+  it("show who subscribes at once, until a diff has them", async () => {
+    const { sub, follower } = await live();
+    sub.trigger("join", push("5"));
+    assert.deepEqual([shownIds(follower), provisional(follower)], [["42", "5"], ["5"]]);
+    assert.equal(follower.feed.view.total, 2);
+    publish(sub, diff(12, { joins: [member("5")], total: 2 }));
+    assert.deepEqual([shownIds(follower), provisional(follower)], [["42", "5"], []]);
+    assert.equal(follower.feed.view.total, 2);
+    assert.deepEqual(events(follower), ["join 5"]);
+    publish(sub, diff(13, { leaves: ["5"] }));
+    assert.deepEqual([shownIds(follower), events(follower)], [["42"], ["join 5", "leave 5"]]);
+  });
+
+  it("are confirmed by a snapshot too, and by the words that the roster has", async () => {
+    const { sub, world, follower } = await live();
+    sub.trigger("join", push("5"));
+    serve(world, [200, snapshot(15, [member("42"), member("5", "Ada")])]);
+    publish(sub, diff(14));
+    await world.tick(5000);
+    assert.deepEqual([shownIds(follower), provisional(follower)], [["42", "5"], []]);
+    assert.deepEqual(events(follower), ["join 5", "stale undefined", "update 5"]);
+  });
+
+  it("go again when the tick that should have them is over", async () => {
+    const { sub, world, follower } = await live();
+    sub.trigger("join", push("5"));
+    assert.deepEqual(await world.tick(), [65_000]);
+    assert.deepEqual([shownIds(follower), follower.feed.view.total], [["42"], 1]);
+    assert.deepEqual(events(follower), ["join 5", "leave 5"]);
+  });
+
+  it("wait for as long as the server's interval asks", async () => {
+    const { sub, world } = await live({ every: 10 });
+    sub.trigger("join", push("5"));
+    assert.equal(world.timers[0].ms, 15_000);
+    serve(world, [200, snapshot(15, [member("42")], { every: 20 })]);
+    publish(sub, diff(14));
+    await world.tick(5000);
+    sub.trigger("join", push("6"));
+    assert.equal(world.timers[1].ms, 25_000);
+  });
+
+  it("go when the last of the clients that they are of leaves", async () => {
+    const { sub, follower } = await live();
+    for (const tab of ["a", "b"]) sub.trigger("join", push("5", tab));
+    sub.trigger("leave", push("5", "a"));
+    assert.deepEqual(shownIds(follower), ["42", "5"]);
+    sub.trigger("leave", push("5", "b"));
+    assert.deepEqual([shownIds(follower), events(follower)], [["42"], ["join 5", "leave 5"]]);
+  });
+
+  it("of a client that comes back are not ended by the time of the first", async () => {
+    const { sub, world, follower } = await live();
+    for (const event of ["join", "leave", "join"]) sub.trigger(event, push("5"));
+    world.timers.shift().run();
+    assert.deepEqual(shownIds(follower), ["42", "5"]);
+    world.timers.shift().run();
+    assert.deepEqual(shownIds(follower), ["42"]);
+  });
+
+  it("are not taken from leaves, of who is there, or of nobody in particular", async () => {
+    const { sub, follower } = await live();
+    for (const data of [push("42"), push(""), push(undefined), {}, { info: null }, { info: 4 }]) {
+      sub.trigger("join", data);
+      sub.trigger("leave", data);
+    }
+    sub.trigger("leave", push("42"));
+    assert.deepEqual([shownIds(follower), follower.feed.view.total, events(follower)], [["42"], 1, []]);
+  });
+
+  it("are not taken where being subscribed is not being present, or nobody is listed", async () => {
+    const made = await live({ feed: "roster:presence:a" });
+    made.sub.trigger("join", push("5"));
+    assert.deepEqual(shownIds(made.follower), ["42"]);
+    const counted = await live({ shown: snapshot(12, [], { listed: false, total: 400 }) });
+    counted.sub.trigger("join", push("5"));
+    assert.equal(counted.follower.feed.view.total, 400);
+    assert.deepEqual(counted.world.timers, []);
+  });
+
+  it("never show oneself a second time", async () => {
+    const { sub, follower } = await live({ user: member("7", "Me"), ahead: true });
+    sub.trigger("join", push("7"));
+    assert.deepEqual([shownIds(follower), follower.feed.view.total], [["42", "7"], 2]);
+    sub.trigger("leave", push("7"));
+    assert.deepEqual([shownIds(follower), events(follower)], [["42", "7"], ["join 7"]]);
+  });
+
+  it("go when the room is counted instead, or the widget refused", async () => {
+    const { sub, world, follower } = await live();
+    sub.trigger("join", push("5"));
+    serve(world, [200, snapshot(13, [], { listed: false, total: 300 })]);
+    publish(sub, { type: "presence.reload", epoch: "k3f9a1", version: 13, within: 0 });
+    await world.tick(5000);
+    assert.deepEqual([shownIds(follower), follower.feed.view.total], [[], 300]);
+    assert.deepEqual(events(follower).filter((event) => event.startsWith("leave")), []);
+    const other = await live();
+    other.sub.trigger("join", push("5"));
+    other.sub.trigger("unsubscribed", { code: 103, reason: "permission denied" });
+    assert.deepEqual([shownIds(other.follower), other.follower.feed.view.total], [["42"], 1]);
+  });
+
+  it("are bounded", async () => {
+    const { sub, follower } = await live();
+    for (let user = 100; user < 400; user += 1) sub.trigger("join", push(String(user)));
+    assert.equal(follower.feed.view.members.length, 101);
+  });
+});
+
+describe("how old what is shown is", () => {
+  it("is counted from what the page says, until it is live", async () => {
+    const { sub, world, follower } = await open({ position: POSITION, asOf: 999_000 });
+    world.time += 4000;
+    const second = await open({ position: POSITION });
+    second.sub.trigger("subscribing", {});
+    sub.trigger("subscribed", { recovered: false });
+    assert.equal(follower.feed.age(), 5);
+    serve(world, [200, snapshot(20, [], { age: 3 })]);
+    await world.tick();
+    assert.deepEqual([follower.feed.phase, follower.feed.age()], ["live", 0]);
+  });
+
+  it("is not known where the page does not say", async () => {
+    const { sub, follower } = await open({ position: POSITION });
+    sub.trigger("subscribed", { recovered: false });
+    assert.equal(follower.feed.age(), null);
+  });
+
+  it("grows while it is not live, and shrinks by what comes meanwhile", async () => {
+    const { sub, world, follower } = await live();
+    assert.equal(follower.feed.asOf, world.time);
+    sub.trigger("subscribing", {});
+    world.time += 60_000;
+    assert.equal(follower.feed.age(), 60);
+    assert.equal(follower.told.at(-1).stale, true);
+    serve(world, [200, snapshot(20, [], { age: 2.5 })], [200, snapshot(20)]);
+    sub.trigger("subscribed", { recovered: false });
+    sub.trigger("subscribing", {});
+    await world.tick();
+    assert.deepEqual([follower.feed.phase, follower.feed.age()], ["stale", 2.5]);
+    world.time += 1000;
+    publish(sub, diff(20));
+    assert.equal(follower.feed.age(), 0);
+    world.time += 1000;
+    assert.equal(follower.feed.age(), 1);
+  });
+
+  it("does not grow by a snapshot of unknown or greater age", async () => {
+    const { sub, world, follower } = await live();
+    sub.trigger("subscribing", {});
+    world.time += 10_000;
+    for (const age of [undefined, "x", 400]) {
+      serve(world, [200, snapshot(20, [], { age })]);
+      sub.trigger("subscribed", { recovered: false });
+      sub.trigger("subscribing", {});
+      await world.tick();
+      assert.equal(follower.feed.age(), 10);
+    }
+  });
+});
+
+/** Numbers from 0 to 1, the same for the same seed (mulberry32). */
+function random(seed) {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+/** A room as the server has it, every version of it, and what it published on the way. */
+class Server {
+  epoch = "k3f9a1";
+  version = 1;
+  members = new Map();
+  anonymous = 0;
+  listed = true;
+  published = [];
+  versions = new Map();
+
+  constructor(chance) {
+    this.chance = chance;
+    this.#commit();
+  }
+
+  some(items) {
+    return items[Math.floor(this.chance() * items.length)];
+  }
+
+  /** The next version: a diff, or a reload where the room is counted from now on, or listed. */
+  step() {
+    const changes = { joins: [], leaves: [], updates: [] };
+    for (const user of ["1", "2", "3", "4", "5", "7"]) {
+      if (this.chance() < 0.6) continue;
+      const known = this.members.has(user);
+      const now = member(user, this.some(["Ada", "<b>Bob</b>", "\u202e\u05d0"]), { n: this.version });
+      if (!known) changes.joins.push(now);
+      else if (this.chance() < 0.6) changes.leaves.push(user);
+      else changes.updates.push(now);
+    }
+    for (const id of changes.leaves) this.members.delete(id);
+    for (const one of [...changes.updates, ...changes.joins]) this.members.set(one.id, one);
+    this.anonymous = Math.floor(this.chance() * 3);
+    const { epoch, listed, version: base } = this;
+    if (this.chance() < 0.05) this.listed = !listed;
+    if (this.chance() < 0.03) [this.epoch, this.version] = [`epoch${base}${this.chance()}`, 0];
+    this.version += 1;
+    const whole = this.listed === listed && this.epoch === epoch;
+    const { version, anonymous } = this;
+    const counts = { total: this.members.size, anonymous };
+    this.published.push(whole
+      ? { ...diff(base, this.listed ? { ...changes, ...counts } : counts), epoch, version }
+      : { type: "presence.reload", epoch: this.epoch, version, within: this.chance() });
+    this.#commit();
+  }
+
+  #commit() {
+    const { epoch, version, listed, anonymous } = this;
+    const members = listed ? [...this.members.values()] : [];
+    const more = { epoch, listed, anonymous, total: this.members.size, age: this.chance() * 60 };
+    this.versions.set(`${epoch} ${version}`, snapshot(version, members, more));
+  }
+
+  /** The newest snapshot, or one that lags behind it. */
+  snapshot(lag = 0) {
+    return [...this.versions.values()].at(-1 - lag) ?? [...this.versions.values()][0];
+  }
+}
+
+/** Someone's widget on a server's room, and what must hold for it at any time. */
+class Watcher {
+  #shown = new Map();
+  #listed = true;
+
+  constructor({ follower, page }) {
+    this.follower = follower;
+    this.#reset(follower.feed.view);
+    page.follow({ channel: "presence:a" }, follower.feed.state, (feed, news) => this.#fold(feed, news));
+  }
+
+  #reset({ members, listed }) {
+    this.#shown = new Map(members.map((one) => [one.id, one]));
+    this.#listed = listed;
+  }
+
+  /** Whoever only listens to news knows who is shown. */
+  #fold({ view }, { joined, left, updated }) {
+    for (const { id } of left) assert.equal(this.#shown.delete(id), true, `${id} left but was not shown`);
+    for (const one of joined) {
+      assert.equal(this.#shown.has(one.id), false, `${one.id} joined but was shown`);
+      this.#shown.set(one.id, one);
+    }
+    for (const one of updated) {
+      assert.equal(this.#shown.has(one.id), true, `${one.id} is different but was not shown`);
+      this.#shown.set(one.id, one);
+    }
+    if (view.listed !== this.#listed) this.#reset(view);
+    assert.deepEqual([...this.#shown.keys()].sort(), view.members.map(({ id }) => id).sort());
+    for (const one of view.members) assert.deepEqual(this.#shown.get(one.id), one);
+  }
+
+  check(server) {
+    const { state, view } = this.follower.feed;
+    const expected = server.versions.get(`${state.epoch} ${state.version}`);
+    assert.deepEqual([...state.members.values()], expected.members);
+    assert.deepEqual([state.total, state.anonymous, state.listed], [expected.total, expected.anonymous, expected.listed]);
+    const all = view.members.map(({ id }) => id);
+    assert.equal(new Set(all).size, all.length, "somebody is shown twice");
+    assert.deepEqual(all, [...state.members.keys(), ...view.provisional]);
+    assert.equal(view.total, state.total + view.provisional.size);
+    if (!view.listed) assert.deepEqual(all, []);
+  }
+}
+
+describe("whatever happens in whatever order", () => {
+  const junk = [
+    null, 7, "x", [], {}, { type: "presence.diff" }, { type: "presence.event", event: "e", payload: {} },
+    { type: "constructor" }, { type: "presence.reload", epoch: "k3f9a1", version: 1e9, within: "1" },
+    diff(1e6, { joins: [{ id: 4 }] }),
+  ];
+
+  /** One history of a room and of a widget that sees some of it. */
+  async function history(seed) {
+    const chance = random(seed);
+    const server = new Server(chance);
+    const user = chance() < 0.5 ? member("7", "Me") : null;
+    const made = await open({ shown: server.snapshot(), position: POSITION, user, ahead: true });
+    const { world, sub, follower } = made;
+    world.host.random = chance;
+    let lag = 1;
+    world.routes.set("/snapshot", () => {
+      const odd = [new TypeError("offline"), [500, {}], [200, { epoch: 1 }], [429, {}]];
+      if (lag && chance() < 0.3) return server.some(odd);
+      return [200, server.snapshot(Math.floor(chance() * 4) * lag)];
+    });
+    let delivered = server.published.length;
+    sub.trigger("subscribed", { recovered: true });
+    const watcher = new Watcher(made);
+    const who = () => ({ info: { user: server.some(["", "1", "2", "6", "7", "8"]), client: server.some(["a", "b", "c"]) } });
+    const steps = [
+      () => server.step(),
+      () => server.published[delivered] && publish(sub, server.published[delivered++]),
+      () => server.published[delivered] && publish(sub, server.published[delivered++]),
+      () => { delivered = Math.min(delivered + 1, server.published.length); },
+      () => publish(sub, structuredClone(server.some(server.published))),
+      () => publish(sub, structuredClone(server.some(junk))),
+      () => publish(sub, { ...diff(follower.feed.state.version + 5), epoch: "foreign" }),
+      () => sub.trigger("join", who()),
+      () => sub.trigger("join", who()),
+      () => sub.trigger("leave", who()),
+      () => sub.trigger("subscribing", {}),
+      () => {
+        const recovered = chance() < 0.5;
+        sub.trigger("subscribed", { recovered });
+        if (recovered) while (delivered < server.published.length) publish(sub, server.published[delivered++]);
+        delivered = server.published.length;
+      },
+      () => world.pass(chance() * 3000),
+      () => world.pass(chance() * 70_000),
+    ];
+    for (let step = 0; step < 120; step += 1) {
+      await server.some(steps)();
+      watcher.check(server);
+    }
+    lag = 0;
+    sub.trigger("subscribing", {});
+    sub.trigger("subscribed", { recovered: false });
+    await world.pass(120_000);
+    watcher.check(server);
+    const { phase, state, view } = follower.feed;
+    assert.equal(phase, "live");
+    assert.deepEqual([state.epoch, state.version], [server.epoch, server.version]);
+    const alone = user && server.listed && !server.members.has("7") ? ["7"] : [];
+    assert.deepEqual([...view.provisional], alone, "a hint is stuck");
+    assert.deepEqual(world.timers, []);
+  }
+
+  it("shows versions of the room as it was, everybody once, and comes to rest", async () => {
+    for (let seed = 1; seed <= 150; seed += 1) {
+      await history(seed).catch((error) => {
+        throw new Error(`seed ${seed}: ${error.stack}`);
+      });
+    }
+  });
+});

@@ -105,7 +105,7 @@ export class World {
       return { ok: status < 300, status, json, text };
     },
     setTimeout: (run, ms) => {
-      const timer = { run, ms };
+      const timer = { run, ms, due: this.time + ms };
       this.timers.push(timer);
       return timer;
     },
@@ -118,13 +118,26 @@ export class World {
     warn: (text) => this.warnings.push(text),
   };
 
-  /** Runs the timers that are set now, and gives how long each would have waited. */
-  async tick() {
-    const due = this.timers;
-    this.timers = [];
+  /** Runs the timers that are set now and wait no longer, and gives how long they would have. */
+  async tick(longest = Infinity) {
+    const due = this.timers.filter(({ ms }) => ms <= longest);
+    this.timers = this.timers.filter(({ ms }) => ms > longest);
     for (const { run } of due) run();
     await settle();
     return due.map(({ ms }) => ms);
+  }
+
+  /** Lets time pass: runs the timers that it makes due, those that they set among them. */
+  async pass(ms) {
+    const end = this.time + ms;
+    const next = () => this.timers.filter(({ due }) => due <= end).sort((a, b) => a.due - b.due)[0];
+    for (let timer = next(); timer; timer = next()) {
+      this.time = Math.max(this.time, timer.due);
+      this.timers = this.timers.filter((one) => one !== timer);
+      timer.run();
+      await settle();
+    }
+    this.time = end;
   }
 
   /** The requests of a path. */
@@ -169,12 +182,15 @@ export const diff = (base, { joins = [], leaves = [], updates = [], ...more } = 
   total: 1, anonymous: 0, ...more,
 });
 
+/** What a widget says of its channel. */
+export const configOf = (channel, { feed = channel, position = null, ...more } = {}) => ({
+  channel, feed, snapshot: "/snapshot", position, grant: `grant ${channel}`, ...more,
+});
+
 /** A widget's following of a channel, with all it was told. */
-export function follow(page, channel, shown, { position = null } = {}) {
+export function follow(page, channel, shown, more = {}) {
   const told = [];
-  const config = {
-    channel, feed: channel, snapshot: "/snapshot", position, grant: `grant ${channel}`,
-  };
+  const config = configOf(channel, more);
   const follower = { told };
   follower.end = page.follow(config, roster.fromSnapshot(shown), (feedOf, news) => {
     follower.feed = feedOf;
@@ -184,10 +200,10 @@ export function follow(page, channel, shown, { position = null } = {}) {
 }
 
 /** Opens a page on one channel up to its subscription. */
-export async function open({ shown = snapshot(12), position = null, ...options } = {}) {
+export async function open({ shown = snapshot(12), feed, position, every, asOf, ...options } = {}) {
   const { world, page } = makePage(options);
-  const follower = follow(page, "presence:a", shown, { position });
+  const follower = follow(page, "presence:a", shown, { feed, position, every, asOf });
   await world.tick();
   const [client] = Centrifuge.made;
-  return { world, page, follower, client, sub: client.getSubscription("presence:a") };
+  return { world, page, follower, client, sub: client.getSubscription(feed ?? "presence:a") };
 }

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
-import { Refused, Tokens, backoff } from "../../presence/static/presence/js/tokens.js";
+import { Refused, Tokens, backoff, parts } from "../../presence/static/presence/js/tokens.js";
 import { makePage } from "./stub.js";
 
 function make(...channels) {
@@ -108,6 +108,43 @@ describe("swapping grants for tokens", () => {
     const asked = tokens.entry("a");
     await world.tick();
     assert.equal((await asked).entry.token, "token a");
+  });
+});
+
+describe("more grants than the server takes at once", () => {
+  const many = Array.from({ length: 250 }, (_, at) => `c${at}`);
+  const grantsOf = ({ body }) => JSON.parse(body).grants;
+
+  it("are sent in parts, together", async () => {
+    const { world, tokens } = make(...many);
+    const asked = Promise.all(many.map((channel) => tokens.entry(channel)));
+    assert.deepEqual(await world.tick(), [10]);
+    const found = await asked;
+    assert.deepEqual(found.map(({ entry }) => entry.token), many.map((channel) => `token ${channel}`));
+    assert.deepEqual(world.requests.map((request) => grantsOf(request).length), [100, 100, 50]);
+    assert.deepEqual(world.requests.flatMap(grantsOf), many.map((channel) => `grant ${channel}`));
+    assert.equal(tokens.grants.get("c249"), "renewed c249");
+  });
+
+  it("are refused by parts, and fail by parts", async () => {
+    const { world, tokens } = make(...many);
+    const usual = world.routes.get("/tokens");
+    world.routes.set("/tokens", (request) => {
+      if (grantsOf(request).includes("grant c0")) return [403, { error: "not yours" }];
+      return grantsOf(request).includes("grant c100") ? [503, {}] : usual(request);
+    });
+    const asked = [
+      assert.rejects(tokens.entry("c0"), (error) => error instanceof Refused && /not yours/u.test(error.message)),
+      assert.rejects(tokens.entry("c199"), (error) => !(error instanceof Refused)),
+      tokens.entry("c249"),
+    ];
+    await world.tick();
+    assert.equal((await Promise.all(asked))[2].entry.token, "token c249");
+  });
+
+  it("leave room for a hundred in one part", () => {
+    const sizes = [0, 1, 100, 101].map((size) => parts(Array(size).fill("x")).map((part) => part.length));
+    assert.deepEqual(sizes, [[], [1], [100], [100, 1]]);
   });
 });
 

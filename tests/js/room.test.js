@@ -1,0 +1,100 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+
+import { Room } from "../../presence/static/presence/js/room.js";
+import * as roster from "../../presence/static/presence/js/roster.js";
+import { configOf, diff, makePage, member, settle, snapshot, Centrifuge } from "./stub.js";
+
+const NAMES = ["join", "leave", "update", "sync", "stale"];
+
+/** A room that is live at version 12, and all that it told. */
+async function enter() {
+  const { world, page } = makePage();
+  const config = configOf("presence:a", { position: { offset: 12, epoch: "StBPPVJn" } });
+  const room = new Room(page, config, roster.fromSnapshot(snapshot(12)));
+  const told = [];
+  for (const name of NAMES) room.on(name, (detail) => told.push([name, detail]));
+  await world.tick();
+  const [client] = Centrifuge.made;
+  const sub = client.getSubscription("presence:a");
+  return { world, page, room, told, client, sub };
+}
+
+describe("a room", () => {
+  it("has what the page shows from the start", async () => {
+    const { room } = await enter();
+    assert.deepEqual(room.members, [member("42")]);
+    assert.deepEqual(
+      [room.channel, room.total, room.anonymous, room.version, room.state],
+      ["presence:a", 1, 0, 12, "static"],
+    );
+  });
+
+  it("has the roster as it is, and says what happens, one member at a time", async () => {
+    const { room, told, sub, world } = await enter();
+    sub.trigger("subscribed", { recovered: true });
+    const about = { channel: "presence:a", version: 12 };
+    const [[name, { channel, version, members, total, anonymous }], ...others] = told.splice(0);
+    assert.deepEqual([name, channel, version, members, total, anonymous, others], ["sync", "presence:a", 12, [member("42")], 1, 0, []]);
+    const changes = { joins: [member("5"), member("6")], updates: [member("42", "New")], total: 3, anonymous: 1 };
+    sub.trigger("publication", { data: diff(12, changes) });
+    sub.trigger("publication", { data: diff(13, { leaves: ["5"], total: 2 }) });
+    assert.deepEqual(told.splice(0), [
+      ["join", { ...about, version: 13, member: member("5") }],
+      ["join", { ...about, version: 13, member: member("6") }],
+      ["update", { ...about, version: 13, member: member("42", "New") }],
+      ["leave", { ...about, version: 14, member: member("5") }],
+    ]);
+    assert.deepEqual([room.members.map(({ id }) => id), room.total, room.version, room.state], [["42", "6"], 2, 14, "live"]);
+    sub.trigger("subscribing", {});
+    assert.deepEqual(told, [["stale", { ...about, version: 14, state: "stale", age: 0 }]]);
+    assert.equal(room.state, "stale");
+    assert.deepEqual(world.requests.length, 1);
+  });
+
+  it("ends what it is asked to end", async () => {
+    const { room, told, sub, client } = await enter();
+    const off = room.on("join", () => assert.fail("it was ended"));
+    off();
+    sub.trigger("subscribed", { recovered: true });
+    room.close();
+    sub.trigger("publication", { data: diff(12, { joins: [member("5")] }) });
+    assert.deepEqual(told.map(([name]) => name), ["sync"]);
+    await settle();
+    assert.deepEqual(client.removed, ["presence:a"]);
+  });
+
+  it("shares the feed of a widget of its channel, and outlives it", async () => {
+    const { page, room, sub } = await enter();
+    const widget = page.follow(configOf("presence:a"), roster.fromSnapshot(snapshot(12)), () => {});
+    sub.trigger("subscribed", { recovered: true });
+    const second = new Room(page, configOf("presence:a"), roster.fromSnapshot(snapshot(12)));
+    assert.equal(second.state, "live");
+    widget();
+    room.close();
+    await settle();
+    sub.trigger("publication", { data: diff(12, { joins: [member("5")], total: 2 }) });
+    assert.equal(second.members.length, 2);
+  });
+
+  it("is not stopped by a mistake of who listens", async () => {
+    const { room, told, sub } = await enter();
+    const caught = [];
+    const before = process.listeners("uncaughtException");
+    process.removeAllListeners("uncaughtException");
+    process.on("uncaughtException", (error) => caught.push(error.message));
+    try {
+      const first = room.on("sync", () => { throw new Error("mistake"); });
+      room.on("sync", () => told.push(["after", {}]));
+      sub.trigger("subscribed", { recovered: true });
+      await settle();
+      first();
+      sub.trigger("publication", { data: diff(12, { joins: [member("5")] }) });
+    } finally {
+      process.removeAllListeners("uncaughtException");
+      before.forEach((one) => process.on("uncaughtException", one));
+    }
+    assert.deepEqual(caught, ["mistake"]);
+    assert.deepEqual(told.map(([name]) => name), ["sync", "after", "join"]);
+  });
+});
