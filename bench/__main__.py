@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from bench import growth, large, plot, published, room, table, thousand
+from bench import applying, growth, large, plot, published, room, table, thousand
 from bench.bounds import BOUNDS, figures
 from bench.growth import Growth
 from bench.sizes import FULL, QUICK, SMALL
@@ -47,7 +47,8 @@ def main() -> int:
     results["growth"]["replayed"] = growth.medians(replayed)
     results["doubled"]["replayed"] = growth.doubled(replayed)
     results["published"] = published.run(sizes.listed)
-    print(table.large(results), flush=True)
+    results["applied"] = applying.run()
+    print(table.large(results), table.applied(results["applied"]), sep="\n", flush=True)
     found = figures(results, linear_from=sizes.linear_from)
     verdicts = {name: BOUNDS[name].judge(value) for name, value in found.items()}
     judged = sizes is FULL

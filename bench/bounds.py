@@ -24,6 +24,8 @@ class Bound(NamedTuple):
         return value >= limit if self.at_least else value <= limit
 
 
+APPLIED = "diff of 100 changes / copying a roster of 5,000"
+
 BOUNDS = {
     "tick_steady / raw_read": Bound(1.1, 3.0),
     "tick_churn5 / (raw_read + raw_publish)": Bound(2.0, 5.0),
@@ -32,14 +34,20 @@ BOUNDS = {
     "tick_million, worker's memory (MB)": Bound(400.0, 500.0),
     "time for twice the channels": Bound(2.2, 3.5),
     "time for twice the members": Bound(2.2, 3.5),
+    APPLIED: Bound(0.5, 2.0),
 }
 
 
 def figures(results: dict[str, Any], *, linear_from: int) -> dict[str, float]:
-    """The figures of a run that have a bound, by its name; growth is the worst of all steps."""
+    """The figures of a run that have a bound, by its name; growth is the worst of all steps.
+
+    What was not measured (`applied` is None) has no figure.
+    """
     thousand, million, doubled = results["thousand"], results["million"], results["doubled"]
     found = {name: ratio for name, ratio in thousand["ratios"].items() if name in BOUNDS}
     members = [*doubled["members"].values(), *doubled["replayed"].values()]
+    if applied := results["applied"]:
+        found[APPLIED] = applied["ratio"]
     return found | {
         "tick_million / raw_read": million["ratio"],
         "tick_million, worker's memory (MB)": max(million["first_mb"], million["steady_mb"]),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bench.bounds import BOUNDS
+from bench.bounds import APPLIED, BOUNDS
 from bench.sizes import Sizes
 
 
@@ -50,6 +50,14 @@ def large(results: dict[str, Any]) -> str:
     ]
     titles = ["bytes for 20 changes, members", "full list", "diff", "counted room"]
     return "\n".join([*tables, _table(titles, rows)])
+
+
+def applied(results: dict[str, float] | None) -> str:
+    """What a browser spends on a diff, or why that is not known."""
+    if results is None:
+        return f"{APPLIED}: left out, as there is no node on PATH\n"
+    rows = [[name, f"{results[name]:.3f} ms"] for name in ("apply_ms", "copy_ms")]
+    return _table([APPLIED, ""], rows)
 
 
 def figures(found: dict[str, float], verdicts: dict[str, str]) -> str:

@@ -8,8 +8,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from bench import growth, plot, published
-from bench.bounds import BOUNDS, Bound, figures
+from bench import applying, growth, plot, published, table
+from bench.bounds import APPLIED, BOUNDS, Bound, figures
 from tests.servers import ROOT
 
 
@@ -51,11 +51,18 @@ def test_growth_is_the_worst_doubling_of_those_that_count() -> None:
         "replayed": {"first": {25_000: 2.1}},
     }
     found = figures(
-        {"thousand": {"ratios": {}}, "million": million, "doubled": doubled}, linear_from=1000
+        {
+            "thousand": {"ratios": {}},
+            "million": million,
+            "doubled": doubled,
+            "applied": {"ratio": 0.3},
+        },
+        linear_from=1000,
     )
     assert found["time for twice the channels"] == 2.5
     assert found["time for twice the members"] == 2.1
     assert found["tick_million, worker's memory (MB)"] == 90.0
+    assert found[APPLIED] == 0.3
 
 
 def test_twice_the_size_is_compared_round_by_round() -> None:
@@ -70,6 +77,23 @@ def test_a_diff_is_as_large_as_the_change_whatever_the_room() -> None:
     assert sent[1000]["full_list"] > 9 * sent[100]["full_list"]
     assert sent[1000]["diff"] < 1.1 * sent[100]["diff"]
     assert sent[1000]["counted"] < 200
+
+
+def test_without_a_node_the_figure_of_the_browser_is_left_out_and_said_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    assert applying.run() is None
+    assert f"{APPLIED}: left out" in table.applied(None)
+    measured = {"ratio": 1.0, "first_mb": 90.0, "steady_mb": 80.0}
+    doubled = {name: {"steady": {1: 1.0}} for name in ("channels", "members", "replayed")}
+    results = {
+        "thousand": {"ratios": {}},
+        "million": measured,
+        "doubled": doubled,
+        "applied": None,
+    }
+    assert APPLIED not in figures(results, linear_from=1)
 
 
 def test_a_plot_is_svg_with_every_line_in_it() -> None:
