@@ -116,8 +116,9 @@ class Items {
   show(all, provisional, self) {
     const members = all.slice(0, this.most);
     const staying = new Set(members.map(({ id }) => id));
-    const gone = [...this.items].filter(([id, item]) => !staying.has(id) && !item.inert);
-    for (const [id, item] of gone) this.#turn(id, item, true);
+    for (const [id, item] of this.items) {
+      if (!staying.has(id) && !item.inert) this.#leave(id, item);
+    }
     let next = this.list.firstElementChild;
     for (const member of members) {
       const { id } = member;
@@ -132,8 +133,14 @@ class Items {
       if (item === next) next = next.nextElementSibling;
       else this.list.insertBefore(item, next);
     }
-    // Only now, or the page would be laid out for each.
-    for (const [id, item] of gone) this.#ease(id, item);
+  }
+
+  #leave(id, item) {
+    const remove = () => item.inert && this.items.delete(id) && item.remove();
+    item.inert = true;
+    if (matchMedia("(prefers-reduced-motion: reduce)").matches) return remove();
+    this.#turn(id, item, true);
+    setTimeout(remove, 400);
   }
 
   // Whoever is leaving is no member any more, but may come back.
@@ -143,13 +150,6 @@ class Items {
     item.setAttribute(leaving ? to : from, id);
     item.inert = leaving;
     item.ariaHidden = leaving || null;
-  }
-
-  // At once where motion is reduced, or the list out of sight.
-  #ease(id, item) {
-    const remove = () => item.inert && this.items.delete(id) && item.remove();
-    if (item.getAnimations().length) setTimeout(remove, 400);
-    else remove();
   }
 }
 
@@ -231,7 +231,7 @@ export class Drawing {
     const say = (name, count) => count && this.#words(name, count).replace("{n}", count);
     const said = [say("joined", joined), say("left", left)];
     const both = line.dataset.presenceBoth.replace("{joined}", said[0]).replace("{left}", said[1]);
-    if (joined || left) line.textContent = joined && left ? both : said[0] || said[1];
+    line.textContent = joined && left ? both : said[0] || said[1];
   }
 
   // Django rendered them for a few sample numbers.

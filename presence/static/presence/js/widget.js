@@ -1,5 +1,5 @@
 // <presence-roster>: takes over what Django rendered, and keeps it true. Contracts: presence.d.ts.
-// The page has the URLs of the modules, as file names may be hashed.
+// The page has the modules' URLs: their names may be hashed.
 
 const MODULES = ["roster", "tokens", "feed", "connection", "room", "draw", "handlers"];
 const BRIEF = 2500;
@@ -57,11 +57,14 @@ class PresenceRoster extends HTMLElement {
   #since;
   #timer;
   #news = { joined: 0, left: 0 };
-  #said;
+  #announcing;
+  #said = -Infinity;
 
   connectedCallback() {
     if (!this.dataset.presenceTokens || !this.dataset.presenceGrant) return;
     shared.modules ??= load(this);
+    // At once: a widget that is only moved stays subscribed.
+    if (this.#shown) return this.#follow();
     shared.modules.then((modules) => this.#follow(modules)).catch(
       ({ message }) => host.warn(`presence: ${message}; the widget is not live`));
   }
@@ -78,7 +81,7 @@ class PresenceRoster extends HTMLElement {
   }
 
   #follow(modules) {
-    // It may have left the page, or come back, in the meantime.
+    // It may have gone, or come back, in the meantime.
     if (!this.isConnected || this.#end) return;
     if (!this.#shown) this.#begin(modules);
     const take = (feed, news) => this.#take(feed, news);
@@ -88,8 +91,8 @@ class PresenceRoster extends HTMLElement {
   #begin({ roster, draw, handlers }) {
     this.#drawing = new draw.Drawing(this);
     this.#shown = roster.fromSnapshot(this.#drawing.read());
+    if (!this.#shown) throw new Error("the widget's HTML was changed");
     this.#drawing.adopt(this.#shown.members);
-    this.#said = this.#shown.version;
     const { presenceAge } = this.dataset;
     if (presenceAge) this.#asOf = now() - 1000 * presenceAge;
     for (const [name, run] of Object.entries(handlers.handlers)) {
@@ -134,14 +137,19 @@ class PresenceRoster extends HTMLElement {
     this.#timer = setTimeout(() => this.#report(feed), wait > 0 ? wait : REFRESH);
   }
 
-  // At most one sentence a tick: hints wait for the next version.
-  #note({ joined, left }, { view, user }) {
-    this.#news.joined += joined.filter(({ id }) => id !== user?.id).length;
-    this.#news.left += left.length;
-    if (view.version === this.#said) return;
-    this.#said = view.version;
-    this.#drawing.announce(this.#news);
-    this.#news = { joined: 0, left: 0 };
+  // At most one sentence a tick.
+  #note({ joined, left }, { user }) {
+    const news = this.#news;
+    news.joined += joined.filter(({ id }) => id !== user?.id).length;
+    news.left += left.length;
+    if (!news.joined && !news.left) return;
+    const wait = this.#said + 1000 * this.dataset.presenceEvery - now();
+    this.#announcing ??= setTimeout(() => {
+      this.#drawing.announce(this.#news);
+      this.#news = { joined: 0, left: 0 };
+      this.#announcing = null;
+      this.#said = now();
+    }, Math.max(500, wait));
   }
 }
 
