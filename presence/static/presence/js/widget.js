@@ -86,6 +86,7 @@ class PresenceRoster extends HTMLElement {
     if (!this.#shown) this.#begin(modules);
     const take = (feed, news) => this.#take(feed, news);
     this.#end = shared.page.follow(this.#config(), this.#shown, take);
+    this.#report(shared.page.feeds.get(this.dataset.presenceChannel));
   }
 
   #begin({ roster, draw, handlers }) {
@@ -96,9 +97,7 @@ class PresenceRoster extends HTMLElement {
     const { presenceAge } = this.dataset;
     if (presenceAge) this.#asOf = now() - 1000 * presenceAge;
     for (const [name, run] of Object.entries(handlers.handlers)) {
-      this.addEventListener(`presence:${name}`, ({ target, detail }) => {
-        if (target === this) run(detail, this);
-      });
+      this.addEventListener(`presence:${name}`, ({ detail }) => run(detail, this));
     }
   }
 
@@ -128,13 +127,13 @@ class PresenceRoster extends HTMLElement {
 
   // A brief interruption is not worth a word.
   #report(feed) {
-    const { phase, refusal } = feed;
     clearTimeout(this.#timer);
-    this.#since = phase === "live" ? null : this.#since ?? now();
-    if (phase === "live") return this.#drawing.status("");
-    const wait = refusal ? 0 : this.#since + BRIEF - now();
-    if (wait <= 0) this.#drawing.status(refusal ? "refused" : "stale", feed.age());
-    this.#timer = setTimeout(() => this.#report(feed), wait > 0 ? wait : REFRESH);
+    if (feed.phase === "live") this.#since = null;
+    else this.#since ??= now();
+    const trouble = feed.refusal ? "refused" : this.#since && "stale";
+    const brief = trouble === "stale" && now() < this.#since + BRIEF;
+    this.#drawing.status(brief ? null : trouble, feed.age());
+    if (trouble) this.#timer = setTimeout(() => this.#report(feed), brief ? BRIEF : REFRESH);
   }
 
   // At most one sentence a tick.
