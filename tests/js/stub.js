@@ -183,8 +183,8 @@ export const diff = (base, { joins = [], leaves = [], updates = [], ...more } = 
 });
 
 /** What a widget says of its channel. */
-export const configOf = (channel, { feed = channel, position = null, ...more } = {}) => ({
-  channel, feed, snapshot: "/snapshot", position, grant: `grant ${channel}`, ...more,
+export const configOf = (channel, { feed = channel, position = null, every = 60, ...more } = {}) => ({
+  channel, feed, snapshot: "/snapshot", position, grant: `grant ${channel}`, every, ...more,
 });
 
 /** A widget's following of a channel, with all it was told. */

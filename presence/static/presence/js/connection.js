@@ -28,12 +28,12 @@ export class Page {
   }
 
   follow({ grant, ...config }, shown, listener) {
-    const { channel, asOf } = config;
+    const { channel } = config;
     const known = this.feeds.get(channel);
     const feed = known ?? new this.tools.feed.Feed(config, shown, this.tools);
     feed.listeners.add(listener);
     if (known) {
-      feed.offer(shown, asOf);
+      feed.offer(shown);
       feed.tell({ synced: feed.phase === "live" }, [listener]);
     } else {
       this.feeds.set(channel, feed);

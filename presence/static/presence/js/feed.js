@@ -11,7 +11,6 @@ export class Feed {
   user = null;
   client = null;
   closed = false;
-  #every;
   #asOf;
   #standing = false;
   #met = false;
@@ -27,7 +26,6 @@ export class Feed {
 
   constructor(config, shown, tools) {
     Object.assign(this, tools, { config, state: shown });
-    this.#every = config.every || 60;
     this.#asOf = config.asOf ?? -Infinity;
   }
 
@@ -40,7 +38,7 @@ export class Feed {
   }
 
   age() {
-    const age = Math.max(0, this.host.now() - this.asOf) / 1000;
+    const age = (this.host.now() - this.asOf) / 1000;
     return age < Infinity ? age : null;
   }
 
@@ -87,10 +85,10 @@ export class Feed {
     this.detach();
   }
 
-  offer(shown, asOf) {
+  offer(shown) {
     const { state } = this;
     if (shown.epoch !== state.epoch || shown.version <= state.version) return;
-    this.#show(shown, this.roster.since(state, shown), asOf);
+    this.#show(shown, this.roster.since(state, shown));
   }
 
   stall() {
@@ -145,13 +143,13 @@ export class Feed {
 
   /** Shown at once, until a diff has them or should have had them. */
   #hint(push) {
-    const { channel, feed } = this.config;
+    const { channel, feed, every } = this.config;
     const { client } = push;
     const member = feed === channel && this.roster.readPush(push);
     if (!member || member.id === this.user?.id || this.#hints.has(client)) return;
     if (this.#hints.size >= KEPT || !this.roster.ahead(this.state, [member]).size) return;
     this.#hints.set(client, member);
-    this.host.setTimeout(() => this.#drop(client, member), (this.#every + 5) * 1000);
+    this.host.setTimeout(() => this.#drop(client, member), (every + 5) * 1000);
     this.#show();
   }
 
@@ -184,7 +182,7 @@ export class Feed {
     const next = this.roster.splice(this.state, answer, this.#kept);
     if (next) {
       this.#kept = next.kept;
-      this.#every = answer.every || this.#every;
+      this.config.every = answer.every;
       this.#show(next.state, next.changes, this.host.now() - answer.age * 1000);
     }
     if (!next || next.fetch) this.#need(this.backoff(this.#attempt++, this.host.random));
@@ -205,12 +203,12 @@ export class Feed {
   }
 
   /** Takes over what was true at a time; `changes` null: nobody came or went. */
-  #show(state = this.state, changes = NOTHING, asOf = null) {
+  #show(state = this.state, changes = NOTHING, asOf) {
     const before = this.#ahead;
     const self = this.#met && !this.refusal ? this.#self : [];
     this.state = state;
     this.#view = null;
-    if (asOf !== null && asOf > this.#asOf) this.#asOf = asOf;
+    if (asOf > this.#asOf) this.#asOf = asOf;
     this.#ahead = this.roster.ahead(state, [...this.#hints.values(), ...self]);
     for (const [client, { id }] of this.#hints) {
       if (!this.#ahead.has(id)) this.#hints.delete(client);

@@ -1,43 +1,40 @@
-// The roster of one channel, the twin of `presence/roster.py`. Contracts: roster.d.ts
+// The roster of one channel, the twin of presence/roster.py. Contracts: roster.d.ts.
 
-const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
-const isCount = (value) => Number.isSafeInteger(value) && value >= 0;
 const isText = (value) => typeof value === "string";
+const isCount = (value) => Number.isSafeInteger(value) && value >= 0;
+const isObject = (value) => ({}).toString.call(value) === "[object Object]";
+const isMember = ({ id, name, info = {} }) => isText(id) && isText(name) && isObject(info);
 const isKnown = (epoch, ...counts) => isText(epoch) && counts.every(isCount);
+const same = (one, other) => JSON.stringify(one) === JSON.stringify(other);
 const byId = (members) => new Map(members.map((member) => [member.id, member]));
-const same = (a, b) => a.name === b.name && JSON.stringify(a.info) === JSON.stringify(b.info);
 
 function readMembers(value = []) {
-  if (!Array.isArray(value) || !value.every(isObject)) return null;
-  const members = value.map(({ id, name, info = {} }) => ({ id, name, info }));
-  const sound = ({ id, name, info }) => isText(id) && isText(name) && isObject(info);
-  return members.every(sound) ? members : null;
+  if (!Array.isArray(value) || !value.every((one) => isMember(one ?? {}))) return null;
+  return value.map(({ id, name, info = {} }) => ({ id, name, info }));
 }
 
 export function read(publication) {
-  if (!isObject(publication)) return null;
-  const { type, epoch, base, version, within, leaves = [], total, anonymous } = publication;
+  const { type, epoch, base, version, within, leaves = [], total, anonymous } = publication ?? {};
   if (type === "presence.reload" && isKnown(epoch, version) && Number.isFinite(within)) {
     return { type, epoch, version, within: Math.max(0, within) };
   }
+  if (type !== "presence.diff" || !isKnown(epoch, base, version, total, anonymous)) return null;
   const joins = readMembers(publication.joins);
   const updates = readMembers(publication.updates);
-  if (type !== "presence.diff" || !isKnown(epoch, base, version, total, anonymous)) return null;
   if (!joins || !updates || !Array.isArray(leaves) || !leaves.every(isText)) return null;
   return { type, epoch, base, version, joins, leaves, updates, total, anonymous };
 }
 
 export function fromSnapshot(snapshot) {
-  if (!isObject(snapshot)) return null;
-  const { epoch, version, listed, total, anonymous } = snapshot;
+  const { epoch, version, listed, total, anonymous } = snapshot ?? {};
+  if (!isKnown(epoch, version, total, anonymous) || typeof listed !== "boolean") return null;
   const members = readMembers(snapshot.members);
-  if (!members || !isKnown(epoch, version, total, anonymous)) return null;
-  if (typeof listed !== "boolean") return null;
-  return { epoch, version, members: byId(listed ? members : []), listed, total, anonymous };
+  return members && { epoch, version, members: byId(listed ? members : []), listed, total, anonymous };
 }
 
 export function readPush({ user, chanInfo, connInfo }) {
-  const { name, info, avatar, color } = [chanInfo, connInfo].find((one) => one?.name || one?.info) ?? {};
+  const infos = [chanInfo, connInfo].filter((one) => one?.name || one?.info);
+  const { name, info, avatar, color } = infos[0] ?? {};
   if (!isText(user) || !user) return null;
   // Of what a site signed for its own use, no more is meant for everybody.
   const shown = isObject(info) ? info : { avatar, color };
@@ -46,32 +43,30 @@ export function readPush({ user, chanInfo, connInfo }) {
 
 function compare(before, after) {
   const missing = (from, other) => [...from.values()].filter(({ id }) => !other.has(id));
-  const differs = (member) => before.has(member.id) && !same(before.get(member.id), member);
-  const updated = [...after.values()].filter(differs);
+  const updated = [...after.values()].filter((one) => !same(before.get(one.id) ?? one, one));
   return { joined: missing(after, before), left: missing(before, after), updated };
 }
 
 function apply(state, { version, joins, leaves, updates, total, anonymous }) {
   const { members, listed } = state;
-  const ids = [...leaves, ...[...updates, ...joins].map(({ id }) => id)];
+  const ids = [...leaves, ...byId([...updates, ...joins]).keys()];
   const pick = () => byId(ids.map((id) => members.get(id)).filter(Boolean));
-  const put = (member) => members.set(member.id, member);
   const before = pick();
   Object.assign(state, { version, total, anonymous });
   for (const id of leaves) members.delete(id);
-  for (const member of updates) if (members.has(member.id)) put(member);
-  for (const member of joins) if (listed && !members.has(member.id)) put(member);
+  for (const one of updates) if (members.has(one.id)) members.set(one.id, one);
+  for (const one of joins) if (listed && !members.has(one.id)) members.set(one.id, one);
   return compare(before, pick());
 }
 
 export function reduce(state, publication) {
-  const nothing = { changes: null, fetch: false, within: null };
   const message = read(publication) ?? state;
-  const { epoch, version, base, within = null } = message;
-  const known = epoch === state.epoch;
-  if (known && version <= state.version) return nothing;
-  if (known && base === state.version) return { ...nothing, changes: apply(state, message) };
-  return { ...nothing, fetch: true, within };
+  const known = message.epoch === state.epoch;
+  const old = known && message.version <= state.version;
+  const fits = !old && known && message.base === state.version;
+  const fetch = !old && !fits;
+  const { within = null } = fetch ? message : {};
+  return { changes: fits ? apply(state, message) : null, fetch, within };
 }
 
 export function since(before, after) {
@@ -82,10 +77,10 @@ export function since(before, after) {
 
 export function splice(state, snapshot, kept) {
   const next = fromSnapshot(snapshot);
-  const fetch = next && kept.filter((publication) => reduce(next, publication).fetch).length > 0;
+  const fetch = next && kept.map((one) => reduce(next, one).fetch).includes(true);
   if (!next || (next.epoch === state.epoch && next.version < state.version)) return null;
   // What was kept of another epoch is given up, or it would ask for ever.
-  const open = kept.map(read).filter((m) => m?.epoch === next.epoch && m.version > next.version);
+  const open = kept.map(read).filter((one) => one?.epoch === next.epoch && one.version > next.version);
   return { state: next, changes: since(state, next), fetch, kept: open };
 }
 

@@ -30,8 +30,7 @@ export class Tokens {
   #flying = null;
 
   constructor(url, host) {
-    this.url = url;
-    this.host = host;
+    Object.assign(this, { url, host });
   }
 
   async ask([channel] = this.grants.keys()) {

@@ -1,0 +1,3 @@
+import type { Handlers } from "./presence.js";
+
+export const handlers: Handlers;

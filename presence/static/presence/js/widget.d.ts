@@ -1,0 +1,5 @@
+import type { Presence } from "./presence.js";
+
+export * from "./presence.js";
+
+export const presence: Presence;
