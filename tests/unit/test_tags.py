@@ -11,7 +11,7 @@ import pytest
 from django.contrib.auth.models import AnonymousUser, User
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
-from django.template import Context, Engine, RequestContext
+from django.template import Context, Engine, RequestContext, TemplateSyntaxError
 from django.test import Client, RequestFactory
 from django.urls import include, path
 
@@ -208,6 +208,128 @@ def test_whatever_redis_holds_is_shown_as_text(text: str):
     assert unescape(shown) == text
     (info,) = (name for name in re.findall(r'data-presence-info="([^"]*)"', page) if name)
     assert json.loads(unescape(info))["x"] == text
+
+
+# Variants
+
+FULL = [Member(str(n), f"User {n}") for n in range(8)]
+
+
+def shown(page: str, attribute: str) -> list[str]:
+    """The values of an attribute outside of templates."""
+    return re.findall(rf' {attribute}="([^"]*)"', page[: page.index("<template")])
+
+
+@pytest.mark.parametrize(
+    ("source", "variant"),
+    [
+        ("{% presence_widget %}", "stack"),
+        ('{% presence_widget variant="list" %}', "list"),
+        ('{% include "presence/widget.html" %}', "stack"),
+        ('{% include "presence/widget.html" with variant="count" %}', "count"),
+        ('{% include "presence/widget.html" with variant="none" %}', "none"),
+    ],
+)
+def test_the_variant_is_chosen(source: str, variant: str):
+    page = html(source, request_of())
+    assert f'data-presence-variant="{variant}"' in page
+    assert (' hidden\n  data-presence-variant="none"' in page) is (variant == "none")
+
+
+def test_a_stack_shows_five_faces_and_has_everybody_in_a_popover():
+    fill(assembly.store(), ROOM, *FULL, anonymous=2)
+    page = html("{% presence_widget room %}", request_of(), room=ROOM)
+    assert shown(page, "data-presence-face") == ["0", "1", "2", "3", "4"]
+    assert shown(page, "data-presence-member") == [member.id for member in FULL]
+    assert "<span data-presence-more>3</span>" in page
+    (key,) = re.findall(r'id="([^"]+)" popover', page)
+    assert f'popovertarget="{key}" aria-controls="{key}"' in page
+    assert page.count("data-presence-form0") == 1
+    assert page.count('<p class="presence-anonymous"') == 2
+
+
+def test_five_need_no_button():
+    fill(assembly.store(), ROOM, *FULL[:5])
+    page = html("{% presence_widget room %}", request_of(), room=ROOM)
+    assert 'data-presence-part="overflow" hidden' in page
+
+
+@pytest.mark.parametrize(("variant", "folded"), [("list", False), ("count", True), ("none", True)])
+def test_every_variant_has_the_members_for_scripts(variant: str, folded: bool):
+    fill(assembly.store(), ROOM, *FULL)
+    source = "{% presence_widget room variant=variant %}"
+    page = html(source, request_of(), room=ROOM, variant=variant)
+    assert shown(page, "data-presence-member") == [member.id for member in FULL]
+    assert ('data-presence-part="members" hidden' in page) is folded
+    assert "data-presence-face" not in page
+    assert ("presence-summary" in page) is (variant != "none")
+
+
+def test_a_counted_room_is_a_number_in_a_stack_too():
+    fill(assembly.store(), ROOM, *FULL, list_limit=5)
+    page = html("{% presence_widget room %}", request_of(), room=ROOM)
+    assert '<span class="presence-total" data-presence-total>8</span>' in page
+    assert shown(page, "data-presence-face") == []
+    assert 'data-presence-part="overflow" hidden' in page
+
+
+def test_ids_are_of_one_widget_alone():
+    page = html("{% presence_widget %}{% presence_widget %}", request_of())
+    keys = re.findall(r' id="([^"]+)"', page)
+    assert len(set(keys)) == len(keys) == 2
+
+
+@pytest.mark.parametrize("other", [object(), 7, None, ["list"]])
+def test_a_variant_of_the_page_that_is_something_else(other: object):
+    page = html('{% include "presence/widget.html" %}', request_of(), variant=other)
+    assert 'data-presence-variant="stack"' in page
+
+
+def test_the_tag_pays_no_heed_to_a_variant_of_the_page():
+    page = html("{% presence_widget %}", request_of(), variant="list", announce=True)
+    assert 'data-presence-variant="stack"' in page
+    assert "aria-live" not in page
+
+
+def test_a_variant_that_is_none(caplog: pytest.LogCaptureFixture):
+    source = '{% include "presence/widget.html" with variant="lsit" %}'
+    assert 'data-presence-variant="stack"' in html(source, request_of())
+    (record,) = caplog.records
+    assert "'lsit'" in record.message
+    assert "stack, list, count, none" in record.message
+    with pytest.raises(TemplateSyntaxError, match="lsit"):
+        engine(debug=True).from_string(source).render(context_of(request_of()))
+
+
+def test_comings_and_goings_are_read_out_only_where_that_is_asked_for():
+    quiet = html("{% presence_widget %}", request_of())
+    assert "aria-live" not in quiet
+    assert "data-presence-announce" not in quiet
+    page = html("{% presence_widget announce=True %}", request_of())
+    assert 'aria-live="polite" data-presence-part="announcement"' in page
+    assert 'data-presence-form1="{n} joined"' in page
+    assert page.count("data-presence-announce") == 1
+
+
+@pytest.mark.parametrize(
+    "part", ["_member", "_members", "_summary", "_overflow", "_anonymous", "_status"]
+)
+def test_a_part_can_be_overridden(part: str):
+    mine = {f"presence/{part}.html": "MINE"}
+    loaders = ["django.template.loaders.app_directories.Loader"]
+    used = Engine(
+        libraries=engine().libraries,
+        loaders=[("django.template.loaders.locmem.Loader", mine), *loaders],
+    )
+    page = used.from_string(LOAD + "{% presence_widget %}").render(context_of(request_of()))
+    assert "MINE" in page
+
+
+def test_nothing_is_inline():
+    fill(assembly.store(), ROOM, Member("1", "A", {"color": "#123456", "avatar": "/a.png"}))
+    page = html("{% presence_widget room announce=True %}", request_of(), room=ROOM)
+    assert 'data-presence-colour="#123456"' in page
+    assert not re.search(r" style=|<style| on\w+=|<script(?![^>]* src=)", page)
 
 
 # Where there is less than a whole site

@@ -1,0 +1,79 @@
+"""What the widget weighs on the wire, and whether its colours can be read."""
+
+from __future__ import annotations
+
+import gzip
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+import presence
+from presence.drawing import PALETTE
+
+STATIC = Path(presence.__file__).parent / "static" / "presence"
+CSS = (STATIC / "css" / "presence.css").read_text()
+BUDGET_JS = 12_288
+BUDGET_CSS = 4_096
+READABLE = 4.5  # WCAG 2.2, 1.4.3
+
+
+def weight(paths: Iterable[Path]) -> dict[str, int]:
+    """Bytes of each file, gzipped."""
+    return {path.name: len(gzip.compress(path.read_bytes(), 9)) for path in paths}
+
+
+def test_the_scripts_are_light():
+    weights = weight((STATIC / "js").glob("*.js"))
+    assert sum(weights.values()) <= BUDGET_JS, weights
+
+
+def test_the_stylesheet_is_light():
+    weights = weight((STATIC / "css").glob("*.css"))
+    assert sum(weights.values()) <= BUDGET_CSS, weights
+
+
+def luminance(colour: str) -> float:
+    parts = (int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5))
+    linear = (
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
+    )
+    return sum(share * part for share, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def contrast(one: str, other: str) -> float:
+    """The contrast ratio of two colours "#rrggbb" as WCAG has it: 1 to 21."""
+    darker, lighter = sorted((luminance(one), luminance(other)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+PALETTE_COLOURS = re.findall(
+    r"\.presence-colour-(\d+) \{ --presence-colour: (#[\da-f]{6}); \}", CSS
+)
+
+
+def test_the_palette_has_a_colour_for_every_place():
+    assert [int(place) for place, _ in PALETTE_COLOURS] == list(range(PALETTE))
+    assert len({colour for _, colour in PALETTE_COLOURS}) == PALETTE
+
+
+@pytest.mark.parametrize("colour", [colour for _, colour in PALETTE_COLOURS])
+def test_white_reads_on_a_colour_of_the_palette(colour: str):
+    assert contrast("#ffffff", colour) >= READABLE
+    # Where the stylesheet would choose black.
+    assert luminance(colour) < 0.179
+
+
+def test_black_or_white_reads_on_any_colour():
+    """By the lightness at which the stylesheet goes from white to black."""
+    (threshold,) = re.findall(r"calc\(\(([\d.]+) - l\) \* 999\)", CSS)
+    for value in range(256):
+        grey = f"#{value:02x}{value:02x}{value:02x}"
+        lightness = 116 * luminance(grey) ** (1 / 3) - 16
+        ink = "#000000" if lightness > float(threshold) else "#ffffff"
+        assert contrast(ink, grey) >= READABLE, grey
+
+
+def test_the_stylesheet_knows_no_left_and_no_right():
+    assert not re.findall(r"\b(?:left|right)\b", re.sub(r"/\*.*?\*/", "", CSS, flags=re.DOTALL))
