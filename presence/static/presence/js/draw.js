@@ -1,4 +1,4 @@
-// Draws a feed into the HTML that Django rendered, as drawing.py does. Contracts: presence.d.ts.
+// Draws a feed into the HTML that Django rendered, as drawing.py does. Contracts: draw.d.ts.
 
 const FACES = 5;
 const UNITS = { day: 86400, hour: 3600, minute: 60, second: 1 };

@@ -1,4 +1,4 @@
-// <presence-roster>: takes over what Django rendered, and keeps it true. Contracts: presence.d.ts.
+// <presence-roster>: takes over what Django rendered, and keeps it true. Contracts: widget.d.ts.
 // The page has the modules' URLs: their names may be hashed.
 
 const MODULES = ["roster", "tokens", "feed", "connection", "room", "draw", "handlers"];
@@ -130,9 +130,9 @@ class PresenceRoster extends HTMLElement {
     clearTimeout(this.#timer);
     if (feed.phase === "live") this.#since = null;
     else this.#since ??= now();
-    const trouble = feed.refusal ? "refused" : this.#since && "stale";
+    const trouble = feed.refusal ? "refused" : this.#since ? "stale" : "";
     const brief = trouble === "stale" && now() < this.#since + BRIEF;
-    this.#drawing.status(brief ? null : trouble, feed.age());
+    this.#drawing.status(brief ? "" : trouble, feed.age());
     if (trouble) this.#timer = setTimeout(() => this.#report(feed), brief ? BRIEF : REFRESH);
   }
 
