@@ -271,7 +271,7 @@ describe("hints", () => {
   const push = (user, client = `client ${user}`, more = {}) => ({
     info: { user, client, connInfo: { name: `Member ${user}`, info: {} }, chanInfo: undefined, ...more },
   });
-  const events = ({ feed, told }) => told.flatMap((news) => feed.events(news))
+  const events = ({ feed, told }) => told.flatMap((news) => [...feed.events(news)])
     .filter(([name]) => name !== "sync").map(([name, { member: who }]) => `${name} ${who?.id}`);
   const provisional = ({ feed }) => [...feed.view.provisional];
 

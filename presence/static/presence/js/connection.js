@@ -1,9 +1,9 @@
-// The page's one connection, its tokens, and the feeds that share them. Contracts: connection.d.ts
+// The page's one connection, and the feeds that share it. Contracts: connection.d.ts.
 
 export class Page {
   feeds = new Map();
-  #given = null;
-  #own = null;
+  #given;
+  #own;
 
   constructor(urls, modules, { warn, ...browser }) {
     const said = new Set();
@@ -16,9 +16,8 @@ export class Page {
   useConnection(centrifuge) {
     if (centrifuge === this.#given) return;
     const own = this.#own;
-    this.#given = centrifuge;
     this.#own = null;
-    this.#watch(centrifuge);
+    this.#given = this.#watch(centrifuge);
     for (const feed of this.feeds.values()) {
       if (!feed.client) continue;
       feed.detach();
@@ -50,25 +49,20 @@ export class Page {
   leave(feeds = [...this.feeds.values()]) {
     const { host, parts, tokens } = this.tools;
     const present = feeds.filter(({ client, user, state }) => client && user && state.listed);
-    const all = present.map(({ config }) => tokens.grants.get(config.channel));
-    for (const grants of this.beacon ? parts(all) : []) {
+    for (const part of this.beacon ? parts(present) : []) {
+      const grants = part.map(({ config }) => tokens.grants.get(config.channel));
       host.beacon(this.beacon, JSON.stringify({ grants }));
     }
   }
 
   #sweep(feed) {
     const { channel } = feed.config;
-    if (feed.listeners.size > 0 || this.feeds.get(channel) !== feed) return;
+    if (feed.listeners.size || feed.closed) return;
     this.leave([feed]);
     this.feeds.delete(channel);
     this.tools.tokens.grants.delete(channel);
     feed.close();
-    this.#rest();
-  }
-
-  /** Our own connection goes with the last feed. */
-  #rest() {
-    if (this.feeds.size > 0) return;
+    if (this.feeds.size) return;
     this.#own?.disconnect();
     this.#own = null;
   }
@@ -76,35 +70,29 @@ export class Page {
   async #open(feed, attempt = 0) {
     const { backoff, host, tokens, Refused } = this.tools;
     const { channel } = feed.config;
+    const done = () => feed.closed || feed.client;
     try {
       const { answer, entry } = await tokens.entry(channel);
-      if (feed.closed || feed.client) return;
-      const client = await this.#client(answer);
-      if (feed.closed) return this.#rest();
-      if (feed.client) return;
+      const sdk = this.#given ?? (done() || (await this.tools.sdk()));
+      if (done()) return;
+      const client = this.#client(sdk, answer);
       const ask = async () => (await tokens.entry(channel)).entry.token;
       feed.attach(client, entry, answer.user, () => this.#renewed(client, ask));
     } catch (error) {
-      if (feed.closed || feed.client) return;
+      if (done()) return;
       if (error instanceof Refused) return feed.refuse(error.message);
-      const again = () => feed.closed || this.#open(feed, attempt + 1);
-      host.setTimeout(again, backoff(attempt, host.random));
+      host.setTimeout(() => done() || this.#open(feed, attempt + 1), backoff(attempt, host.random));
     }
   }
 
-  async #client({ url, connection }) {
-    const Centrifuge = this.#given ?? (await this.tools.sdk());
+  #client(Centrifuge, { url, connection: token }) {
     if (this.#given) return this.#given;
     if (this.#own && this.#own.state !== "disconnected") return this.#own;
     const ask = async () => (await this.tools.tokens.ask()).connection;
-    const client = new Centrifuge(url, {
-      token: connection,
-      getToken: () => this.#renewed(client, ask),
-      minReconnectDelay: 200,
-      maxReconnectDelay: 5000,
-    });
-    this.#own = client;
-    this.#watch(client);
+    const getToken = () => this.#renewed(client, ask);
+    const delays = { minReconnectDelay: 200, maxReconnectDelay: 5000 };
+    const client = new Centrifuge(url, { token, getToken, ...delays });
+    this.#own = this.#watch(client);
     client.connect();
     return client;
   }
@@ -115,14 +103,16 @@ export class Page {
         if (feed.client === client) feed.lose("the connection", ctx);
       }
     });
+    return client;
   }
 
   /** A refused renewal stops the SDK; it tries again after any other error. */
-  async #renewed({ constructor: { UnauthorizedError } }, ask) {
+  async #renewed(client, ask) {
     try {
       return await ask();
     } catch (error) {
-      throw error instanceof this.tools.Refused ? new UnauthorizedError(error.message) : error;
+      if (!(error instanceof this.tools.Refused)) throw error;
+      throw new client.constructor.UnauthorizedError(error.message);
     }
   }
 }

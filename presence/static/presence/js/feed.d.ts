@@ -74,8 +74,8 @@ export class Feed {
   /** Seconds since `asOf`; null if that is not known. */
   age(): number | null;
 
-  /** News as events, one for each member. */
-  events(news: News): Event[];
+  /** News as events, one for each member; to be taken while it is told. */
+  events(news: News): Iterable<Event>;
 
   /** Tells listeners, all of them if none are named; what `news` leaves out did not change. */
   tell(news: Partial<News>, listeners?: Iterable<Listener>): void;

@@ -1,8 +1,8 @@
-// One channel, live. Contracts: feed.d.ts
+// One channel, live. Contracts: feed.d.ts.
 
-/** Publications kept, as many as the stream's history holds, and hints shown. */
-const KEPT = 100;
 const NOTHING = { joined: [], left: [], updated: [], synced: false, stale: false };
+/** As many publications are kept as the stream's history holds, and as many hints. */
+const KEPT = 100;
 
 export class Feed {
   listeners = new Set();
@@ -11,13 +11,13 @@ export class Feed {
   user = null;
   client = null;
   closed = false;
+  #standing;
+  #met;
+  #awaiting;
+  #release;
+  #timer;
+  #view;
   #asOf;
-  #standing = false;
-  #met = false;
-  #awaiting = false;
-  #release = null;
-  #timer = null;
-  #view = null;
   #attempt = 0;
   #kept = [];
   #self = [];
@@ -42,16 +42,12 @@ export class Feed {
     return age < Infinity ? age : null;
   }
 
-  attach(client, entry, user, getToken) {
+  attach(client, { token, shown }, user, getToken) {
     const { channel, feed, position } = this.config;
     const existing = client.getSubscription(feed);
-    const sub = existing ?? client.newSubscription(feed, {
-      token: entry.token,
-      getToken,
-      minResubscribeDelay: 200,
-      maxResubscribeDelay: 5000,
-      ...(position?.epoch && !this.#met ? { since: position } : {}),
-    });
+    const delays = { minResubscribeDelay: 200, maxResubscribeDelay: 5000 };
+    const since = position?.epoch && !this.#met ? { since: position } : {};
+    const sub = existing ?? client.newSubscription(feed, { token, getToken, ...delays, ...since });
     const on = Object.entries({
       subscribed: ({ recovered }) => this.#subscribed(recovered),
       subscribing: () => this.stall(),
@@ -67,7 +63,7 @@ export class Feed {
     };
     this.client = client;
     this.user = user;
-    this.#self = entry.shown && user ? [user] : [];
+    this.#self = shown && user ? [user] : [];
     if (!existing) sub.subscribe();
     else if (sub.state === "subscribed") this.#subscribed(false);
   }
@@ -86,9 +82,9 @@ export class Feed {
   }
 
   offer(shown) {
-    const { state } = this;
-    if (shown.epoch !== state.epoch || shown.version <= state.version) return;
-    this.#show(shown, this.roster.since(state, shown));
+    const { epoch, version } = this.state;
+    if (shown.epoch !== epoch || shown.version <= version) return;
+    this.#show(shown, this.roster.since(this.state, shown));
   }
 
   stall() {
@@ -102,21 +98,21 @@ export class Feed {
   }
 
   refuse(why) {
-    this.#standing = false;
     this.#rest();
+    this.#standing = false;
     this.refusal = why;
     this.host.warn(`presence: ${why}; the widget is not live`);
     this.#show();
     this.#enter("static");
   }
 
-  events({ joined, left, updated, synced, stale }) {
+  *events({ joined, left, updated, synced, stale }) {
     const about = { channel: this.config.channel, version: this.state.version };
-    const each = (name, members) => members.map((member) => [name, { ...about, member }]);
-    const events = [...each("join", joined), ...each("leave", left), ...each("update", updated)];
-    if (synced) events.push(["sync", { ...this.view, ...about }]);
-    if (stale) events.push(["stale", { ...about, state: this.phase, age: this.age() }]);
-    return events;
+    for (const member of joined) yield ["join", { ...about, member }];
+    for (const member of left) yield ["leave", { ...about, member }];
+    for (const member of updated) yield ["update", { ...about, member }];
+    if (synced) yield ["sync", { ...about, ...this.view }];
+    if (stale) yield ["stale", { ...about, state: this.phase, age: this.age() }];
   }
 
   tell(news, listeners = this.listeners) {
@@ -124,7 +120,7 @@ export class Feed {
   }
 
   #subscribed(recovered) {
-    const wait = this.#met ? this.#spread() : 0;
+    const wait = this.#met ? this.#spread(null) : 0;
     this.#met = this.#standing = true;
     this.refusal = "";
     this.#show();
@@ -136,12 +132,11 @@ export class Feed {
     const { changes, fetch, within } = this.roster.reduce(this.state, publication);
     if (changes) this.#show(this.state, changes, this.host.now());
     if (fetch && !this.#awaiting) this.#need(this.#spread(within));
-    if (this.#awaiting && this.roster.read(publication)) {
-      this.#kept = [...this.#kept, publication].slice(-KEPT);
-    }
+    if (!this.#awaiting || !this.roster.read(publication)) return;
+    this.#kept = [...this.#kept, publication].slice(-KEPT);
   }
 
-  /** Shown at once, until a diff has them or should have had them. */
+  /** Shown until a diff has them, or should have had them. */
   #hint(push) {
     const { channel, feed, every } = this.config;
     const { client } = push;
@@ -159,11 +154,11 @@ export class Feed {
     this.#show();
   }
 
-  /** Milliseconds to wait, at random: a crowd must not fetch all at once. */
-  #spread(within = null) {
+  /** Milliseconds, at random: a crowd must not fetch all at once. */
+  #spread(within) {
     const { total, anonymous } = this.state;
-    const most = within === null ? Math.min(5000, 50 + 2 * (total + anonymous)) : within * 1000;
-    return this.host.random() * most;
+    const usual = Math.min(5, 0.05 + 0.002 * (total + anonymous));
+    return this.host.random() * (within ?? usual) * 1000;
   }
 
   #need(wait) {
@@ -174,9 +169,9 @@ export class Feed {
 
   async #fetch() {
     const { channel, snapshot } = this.config;
+    const grant = encodeURIComponent(this.tokens.grants.get(channel));
     this.#timer = null;
-    const url = `${snapshot}?grant=${encodeURIComponent(this.tokens.grants.get(channel))}`;
-    const answer = await this.getJson(this.host, url).catch((error) => error);
+    const answer = await this.getJson(this.host, `${snapshot}?grant=${grant}`).catch((error) => error);
     if (this.closed) return;
     if (answer instanceof this.Refused) return this.refuse(`${channel}: ${answer.message}`);
     const next = this.roster.splice(this.state, answer, this.#kept);
@@ -186,7 +181,7 @@ export class Feed {
       this.#show(next.state, next.changes, this.host.now() - answer.age * 1000);
     }
     if (!next || next.fetch) this.#need(this.backoff(this.#attempt++, this.host.random));
-    else if (this.#timer === null) this.#settle();
+    else if (!this.#timer) this.#settle();
   }
 
   #rest() {

@@ -1,4 +1,4 @@
-// Grants in, tokens out. Contracts: tokens.d.ts
+// Grants in, tokens out. Contracts: tokens.d.ts.
 
 /** Milliseconds in which those who ask together find each other. */
 const GATHER = 10;
@@ -16,8 +16,8 @@ export async function getJson(host, url, init) {
   const { ok, status } = answer;
   if (ok) return answer.json();
   const passing = status >= 500 || status === 408 || status === 429;
-  const why = `${url.split("?")[0]} answered ${status} ${(await answer.text()).slice(0, 500)}`;
-  throw new (passing ? Error : Refused)(why);
+  const why = (await answer.text()).slice(0, 500);
+  throw new (passing ? Error : Refused)(`${url.split("?")[0]} answered ${status} ${why}`);
 }
 
 export function backoff(attempt, random) {
@@ -26,15 +26,15 @@ export function backoff(attempt, random) {
 
 export class Tokens {
   grants = new Map();
-  #gathering = null;
-  #flying = null;
+  #gathering;
+  #flying = new Map();
 
   constructor(url, host) {
     Object.assign(this, { url, host });
   }
 
   async ask([channel] = this.grants.keys()) {
-    if (this.#flying?.has(channel)) return this.#flying.get(channel);
+    if (this.#flying.has(channel)) return this.#flying.get(channel);
     const gather = (run) => this.host.setTimeout(run, GATHER);
     this.#gathering ??= new Promise(gather).then(() => this.#send());
     return (await this.#gathering).get(channel);
@@ -42,9 +42,9 @@ export class Tokens {
 
   async entry(channel) {
     const answer = await this.ask([channel]);
-    const { channels, refused } = answer ?? { channels: {} };
-    if (Object.hasOwn(channels, channel)) return { answer, entry: channels[channel] };
-    throw new Refused(`${channel}: ${refused?.[channel] ?? "not granted"}`);
+    const entry = answer?.channels[channel];
+    if (entry?.token) return { answer, entry };
+    throw new Refused(`${channel}: ${answer?.refused?.[channel] ?? "not granted"}`);
   }
 
   #send() {
@@ -53,21 +53,18 @@ export class Tokens {
       const answer = this.#post(part.map(([, grant]) => grant));
       for (const [channel] of part) answers.set(channel, answer);
     }
-    const land = () => {
-      if (this.#flying === answers) this.#flying = null;
-    };
-    Promise.allSettled(answers.values()).then(land);
     this.#gathering = null;
     this.#flying = answers;
+    Promise.allSettled(answers.values()).then(() => {
+      if (this.#flying === answers) this.#flying = new Map();
+    });
     return answers;
   }
 
   async #post(grants) {
-    const answer = await getJson(this.host, this.url, {
-      method: "POST",
-      headers: { "Content-Type": "application/json" },
-      body: JSON.stringify({ grants }),
-    });
+    const headers = { "Content-Type": "application/json" };
+    const body = JSON.stringify({ grants });
+    const answer = await getJson(this.host, this.url, { method: "POST", headers, body });
     for (const [channel, { grant }] of Object.entries(answer.channels)) {
       if (grant && this.grants.has(channel)) this.grants.set(channel, grant);
     }
