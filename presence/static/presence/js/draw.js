@@ -1,4 +1,4 @@
-// Draws a feed into the HTML that Django rendered, as drawing.py does. Contracts: draw.d.ts.
+// Draws a feed into what Django rendered: the twin of drawing.py.
 
 const FACES = 5;
 const UNITS = { day: 86400, hour: 3600, minute: 60, second: 1 };
@@ -48,7 +48,7 @@ function setAll(element, attributes) {
 const painted = new Set([""]);
 let sheet;
 
-// Not by a style attribute: what we draw is to be what Django drew.
+// No style attribute: we draw what Django draws.
 function paint(colour) {
   if (painted.has(colour)) return;
   if (!sheet) document.adoptedStyleSheets.push((sheet = new CSSStyleSheet()));
@@ -86,7 +86,7 @@ function markSelf(item, isSelf) {
   for (const you of parts(item, "you")) you.hidden = !isSelf;
 }
 
-// One list: each item a copy of the <template> that Django rendered.
+// One list: each item a copy of the <template>.
 class Items {
   items = new Map();
   #drawn = new WeakMap();
@@ -161,14 +161,14 @@ export class Drawing {
     const [list, faces, panel] = ["members", "faces", "panel"].map((name) => part(root, name));
     this.#lists = [new Items(root, list, "member", Infinity)];
     if (faces) this.#lists.push(new Items(root, faces, "face", FACES));
-    // Errors do not bubble, but can be captured. A picture that fails uncovers the initials.
+    // Uncovers the initials. Errors do not bubble, but can be captured.
     root.addEventListener("error", ({ target }) => {
       if (target.matches(".presence-picture")) target.remove();
     }, true);
     if (panel) this.#bind(part(root, "overflow"), panel);
   }
 
-  // The browser opens and closes popovers by itself, but says so in no attribute.
+  // Popovers open and close by themselves, but say so in no attribute.
   #bind(button, panel) {
     // A copied widget has the ids of the other.
     while (document.getElementById(panel.id) !== panel) panel.id += "-";

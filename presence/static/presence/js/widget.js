@@ -1,5 +1,4 @@
-// <presence-roster>: takes over what Django rendered, and keeps it true. Contracts: widget.d.ts.
-// The page has the modules' URLs: their names may be hashed.
+// <presence-roster>. The page has the URLs of the modules, as their names may be hashed.
 
 const MODULES = ["roster", "tokens", "feed", "connection", "room", "draw", "handlers"];
 const BRIEF = 2500;
