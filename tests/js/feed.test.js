@@ -500,9 +500,9 @@ class Server {
     this.versions.set(`${epoch} ${version}`, snapshot(version, members, more));
   }
 
-  /** The newest snapshot, or one that lags behind it. */
+  /** The newest snapshot, or one of the same epoch that lags behind it. */
   snapshot(lag = 0) {
-    return [...this.versions.values()].at(-1 - lag) ?? [...this.versions.values()][0];
+    return this.versions.get(`${this.epoch} ${Math.max(1, this.version - lag)}`);
   }
 }
 
@@ -510,6 +510,7 @@ class Server {
 class Watcher {
   #shown = new Map();
   #listed = true;
+  #seen = { epoch: "", version: 0 };
 
   constructor({ follower, page }) {
     this.follower = follower;
@@ -540,7 +541,10 @@ class Watcher {
 
   check(server) {
     const { state, view } = this.follower.feed;
-    const expected = server.versions.get(`${state.epoch} ${state.version}`);
+    const { epoch, version } = state;
+    const expected = server.versions.get(`${epoch} ${version}`);
+    assert.equal(epoch === this.#seen.epoch && version < this.#seen.version, false, "it went back");
+    this.#seen = { epoch, version };
     assert.deepEqual([...state.members.values()], expected.members);
     assert.deepEqual([state.total, state.anonymous, state.listed], [expected.total, expected.anonymous, expected.listed]);
     const all = view.members.map(({ id }) => id);
