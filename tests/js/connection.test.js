@@ -208,6 +208,7 @@ describe("a connection that the site gives", () => {
     page.useConnection(site);
     await world.tick();
     assert.equal(client.state, "disconnected");
+    client.trigger("disconnected", { code: 3500, reason: "of no interest any more" });
     assert.equal(follower.feed.phase, "stale");
     const taken = site.getSubscription("presence:a");
     assert.equal("since" in taken.options, false);

@@ -363,6 +363,12 @@ describe("hints", () => {
     assert.deepEqual([shownIds(follower), events(follower)], [["42", "7"], ["join 7"]]);
   });
 
+  it("do not show oneself where the server says that nobody is to be shown ahead", async () => {
+    const { sub, follower } = await live({ user: member("7", "Me"), ahead: false });
+    sub.trigger("join", push("7"));
+    assert.deepEqual(shownIds(follower), ["42"]);
+  });
+
   it("go when the room is counted instead, or the widget refused", async () => {
     const { sub, world, follower } = await live();
     sub.trigger("join", push("5"));

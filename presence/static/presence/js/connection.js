@@ -70,18 +70,20 @@ export class Page {
   async #open(feed, attempt = 0) {
     const { backoff, host, tokens, Refused } = this.tools;
     const { channel } = feed.config;
-    const done = () => feed.closed || feed.client;
     try {
       const { answer, entry } = await tokens.entry(channel);
-      const sdk = this.#given ?? (done() || (await this.tools.sdk()));
-      if (done()) return;
+      const sdk = this.#given ?? (feed.closed || (await this.tools.sdk()));
+      if (feed.closed) return;
       const client = this.#client(sdk, answer);
       const ask = async () => (await tokens.entry(channel)).entry.token;
       feed.attach(client, entry, answer.user, () => this.#renewed(client, ask));
     } catch (error) {
-      if (done()) return;
+      if (feed.closed) return;
+      // It was attached: what listeners do wrong is theirs.
+      if (feed.client) throw error;
       if (error instanceof Refused) return feed.refuse(error.message);
-      host.setTimeout(() => done() || this.#open(feed, attempt + 1), backoff(attempt, host.random));
+      const again = () => feed.closed || this.#open(feed, attempt + 1);
+      host.setTimeout(again, backoff(attempt, host.random));
     }
   }
 

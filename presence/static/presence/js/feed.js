@@ -141,7 +141,7 @@ export class Feed {
     const { channel, feed, every } = this.config;
     const { client } = push;
     const member = feed === channel && this.roster.readPush(push);
-    if (!member || member.id === this.user?.id || this.#hints.has(client)) return;
+    if (!member || member.id === this.user?.id) return;
     if (this.#hints.size >= KEPT || !this.roster.ahead(this.state, [member]).size) return;
     this.#hints.set(client, member);
     this.host.setTimeout(() => this.#drop(client, member), (every + 5) * 1000);

@@ -55,9 +55,7 @@ export class Tokens {
     }
     this.#gathering = null;
     this.#flying = answers;
-    Promise.allSettled(answers.values()).then(() => {
-      if (this.#flying === answers) this.#flying = new Map();
-    });
+    Promise.allSettled(answers.values()).then(() => this.#flying = new Map());
     return answers;
   }
 
