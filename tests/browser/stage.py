@@ -17,8 +17,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import jwt
-from centrifuge import Client
-from playwright.sync_api import BrowserContext, Locator, Page, expect
+from playwright.sync_api import BrowserContext, Locator, Page, WebSocket, expect
 
 from project import parts
 from tests import servers
@@ -27,6 +26,11 @@ from tests.swarm import Swarm
 EVERY = 60.0  # seconds between two ticks, as the pages are told
 PATIENCE = 15_000  # ms
 expect.set_options(timeout=PATIENCE)
+
+NOTE_LEAVES = """() => {
+    globalThis.left = [];
+    document.addEventListener("presence:leave", ({ detail }) => globalThis.left.push(detail));
+}"""
 
 
 @dataclass
@@ -45,13 +49,24 @@ class Stage:
 
     def publish(self, channel: str, data: object) -> None:
         """Send everybody who is subscribed any data at all."""
+        self._ask("publish", channel=channel, data=data)
+
+    def disconnect(self, user: str) -> None:
+        """Break the connections of a user, who may come back."""
+        self._ask("disconnect", user=user, disconnect={"code": 3008, "reason": "try again"})
+
+    def clients(self, channel: str) -> int:
+        """How many connections are subscribed."""
+        return int(self._ask("presence_stats", channel=channel)["num_clients"])
+
+    def _ask(self, method: str, **arguments: object) -> Any:
         request = urllib.request.Request(
-            f"{self.centrifugo.api_url}/publish",
-            data=json.dumps({"channel": channel, "data": data}).encode(),
+            f"{self.centrifugo.api_url}/{method}",
+            data=json.dumps(arguments).encode(),
             headers={"X-API-Key": servers.API_KEY, "Content-Type": "application/json"},
         )
         with urllib.request.urlopen(request, timeout=5) as response:
-            assert "error" not in json.load(response)
+            return json.load(response)["result"]
 
 
 @contextmanager
@@ -102,10 +117,14 @@ class Crowd(Swarm):
 
     def join(self, who: str, *channels: str, name: str = "", **info: Any) -> None:
         """One more connection of the user `who`, known as `name` or else by the id."""
+        token = self.token(who, *channels, name=name, **info)
+        self.clients.setdefault(who, []).append(self.run(self._connect(token)))
+
+    def token(self, who: str, *channels: str, name: str = "", **info: Any) -> str:
+        """The token of a connection that the server subscribes to the channels."""
         signed = {"name": name or who, "info": info, "iat": time.time()}
         claims = {"sub": who, "exp": int(time.time()) + 3600, "channels": list(channels)}
-        token = jwt.encode({**claims, "info": signed}, servers.TOKEN_SECRET, "HS256")
-        self.clients.setdefault(who, []).append(self.run(self._connect(token)))
+        return jwt.encode({**claims, "info": signed}, servers.TOKEN_SECRET, "HS256")
 
     def fill(self, channel: str, whos: Sequence[str]) -> None:
         """A member each, in this order."""
@@ -115,9 +134,6 @@ class Crowd(Swarm):
     def leave(self, *whos: str) -> None:
         """Close every connection of these users."""
         self.disconnect(*whos)
-
-    def of(self, who: str) -> list[Client]:
-        return self.clients.get(who, [])
 
 
 class Guest:
@@ -144,6 +160,14 @@ class Guest:
     def exit(self) -> None:
         """Sign out, as in another tab."""
         self.context.request.get(f"{self.stage.url}/leave/")
+
+    def cut(self) -> None:
+        """Take the network away."""
+        self.context.set_offline(True)
+
+    def mend(self) -> None:
+        """Give the network back."""
+        self.context.set_offline(False)
 
     def open(self, body: str) -> Page:
         """A page with this template text in its body."""
@@ -176,6 +200,29 @@ def live(page: Page, channel: str, variant: str = "") -> Locator:
     found = roster(page, channel, variant)
     expect(found).to_have_attribute("data-presence-state", "live")
     return found
+
+
+def sockets(page: Page) -> list[WebSocket]:
+    """The websockets that the page opens from now on, as it opens them."""
+    found: list[WebSocket] = []
+    page.on("websocket", lambda socket: found.append(socket))
+    return found
+
+
+def overflowing(page: Page) -> list[str]:
+    """What is wider than the window, or than the widget that it is in."""
+    found: list[str] = page.evaluate(
+        """() => [document.documentElement, ...document.querySelectorAll("presence-roster")]
+            .filter((box) => box.scrollWidth > box.clientWidth).map((box) => box.outerHTML)"""
+    )
+    return found
+
+
+def pass_time(page: Page, seconds: float) -> None:
+    """Let a page with an installed clock live through so much time, while the server pings it."""
+    while seconds > 0:
+        page.clock.fast_forward(round(min(seconds, 20) * 1000))
+        seconds -= 20
 
 
 def ids(widget: Locator) -> list[str]:

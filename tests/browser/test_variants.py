@@ -1,15 +1,39 @@
-"""What the variants of the widget show."""
+"""What the variants of the widget show, and to whom."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from playwright.sync_api import expect
+import pytest
+from playwright.sync_api import Locator, expect
 
-from tests.browser.stage import Crowd, Guest, expect_ids, include, live
+from tests.browser.stage import (
+    Crowd,
+    Guest,
+    Stage,
+    expect_ids,
+    ids,
+    include,
+    live,
+    overflowing,
+    roster,
+    sockets,
+)
 
 Tick = Callable[..., None]
 Visit = Callable[..., Guest]
+
+SEVEN = ["u1", "u2", "u3", "u4", "u5", "u6", "u7"]
+
+
+def part(widget: Locator, name: str) -> Locator:
+    return widget.locator(f'[data-presence-part="{name}"]')
+
+
+def faces(widget: Locator) -> list[str]:
+    """Whose avatars are in the stack."""
+    found = part(widget, "faces").locator("[data-presence-face]")
+    return [str(face.get_attribute("data-presence-face")) for face in found.all()]
 
 
 def test_whoever_comes_and_goes_is_listed(
@@ -26,3 +50,199 @@ def test_whoever_comes_and_goes_is_listed(
     tick()
     expect_ids(widget, ["u2"])
     expect(widget).to_have_attribute("data-presence-total", "1")
+
+
+def test_the_stack_is_the_variant_of_who_names_none(
+    visit: Visit, crowd: Crowd, tick: Tick, channel: str
+) -> None:
+    page = visit().open(f'{{% include "presence/widget.html" with channel="{channel}" %}}')
+    expect(roster(page, channel)).to_have_attribute("data-presence-variant", "stack")
+
+
+def test_a_stack_has_five_faces_and_a_button_for_everybody(
+    visit: Visit, crowd: Crowd, tick: Tick, channel: str
+) -> None:
+    crowd.fill(channel, SEVEN)
+    tick()
+    page = visit().open(include(channel, "stack"))
+    widget = live(page, channel)
+    assert faces(widget) == SEVEN[:5]
+    button, panel = part(widget, "overflow"), part(widget, "panel")
+    expect(button).to_contain_text("+2")
+    expect(panel).to_be_hidden()
+    button.click()
+    expect(panel).to_be_visible()
+    for who in SEVEN:
+        expect(panel.get_by_text(who, exact=True)).to_be_visible()
+    page.mouse.click(5, 5)
+    expect(panel).to_be_hidden()
+
+
+def test_the_button_counts_who_comes_and_goes(
+    visit: Visit, crowd: Crowd, tick: Tick, channel: str
+) -> None:
+    crowd.fill(channel, SEVEN[:5])
+    tick()
+    widget = live(visit().open(include(channel, "stack")), channel)
+    button = part(widget, "overflow")
+    expect(button).to_be_hidden()
+    crowd.join("u6", channel)
+    tick()
+    expect(button).to_contain_text("+1")
+    assert faces(widget) == SEVEN[:5]
+    crowd.leave("u2")
+    tick()
+    expect(button).to_be_hidden()
+    expect(part(widget, "faces").locator('[data-presence-face="u6"]')).to_be_visible()
+    assert faces(widget)[-1] == "u6"
+
+
+def test_the_button_works_by_keyboard_and_gives_the_focus_back(
+    visit: Visit, crowd: Crowd, tick: Tick, channel: str
+) -> None:
+    crowd.fill(channel, SEVEN)
+    tick()
+    page = visit().open(include(channel, "stack"))
+    widget = live(page, channel)
+    button, panel = part(widget, "overflow"), part(widget, "panel")
+    page.keyboard.press("Tab")
+    expect(button).to_be_focused()
+    expect(page.get_by_role("button", expanded=False)).to_have_count(1)
+    page.keyboard.press("Enter")
+    expect(panel).to_be_visible()
+    expect(page.get_by_role("button", expanded=True)).to_have_count(1)
+    page.keyboard.press("Tab")
+    assert panel.evaluate("(panel) => panel.contains(document.activeElement)")
+    page.keyboard.press("Escape")
+    expect(panel).to_be_hidden()
+    expect(button).to_be_focused()
+
+
+def test_without_scripts_the_button_opens_the_list_as_well(
+    visit: Visit, crowd: Crowd, tick: Tick, channel: str
+) -> None:
+    crowd.fill(channel, SEVEN)
+    tick()
+    widget = roster(visit(java_script_enabled=False).open(include(channel, "stack")), channel)
+    expect(widget.get_by_text("u7", exact=True)).to_be_hidden()
+    part(widget, "overflow").click()
+    expect(widget.get_by_text("u7", exact=True)).to_be_visible()
+
+
+@pytest.mark.parametrize("variant", ["stack", "list", "count"])
+def test_strangers_are_a_number(
+    visit: Visit, crowd: Crowd, tick: Tick, channel: str, variant: str
+) -> None:
+    page = visit().open(include(channel, variant))
+    widget = live(page, channel)
+    count = part(widget, "anonymous").and_(page.locator(":visible"))
+    expect(count).to_have_count(0)
+    tick()
+    expect(count).to_be_visible()
+    expect(count).to_have_text("+ 1 anonymous visitor", use_inner_text=True)
+    live(visit().open(include(channel, variant)), channel)
+    tick()
+    expect(count).to_have_text("+ 2 anonymous visitors", use_inner_text=True)
+    assert ids(widget) == []
+
+
+def test_who_has_several_tabs_is_there_once_and_knows_themselves(
+    visit: Visit, crowd: Crowd, tick: Tick, channel: str
+) -> None:
+    crowd.join("zoe", channel)
+    tick()
+    ada = visit("ada")
+    first = ada.open(include(channel) + include(channel, "stack"))
+    second = ada.open(include(channel))
+    tick()
+    for page in (first, second):
+        widget = live(page, channel, "list")
+        expect_ids(widget, ["zoe", ada.id])
+        expect(widget).to_have_attribute("data-presence-total", "2")
+        expect(widget.get_by_text("(you)")).to_have_count(2)
+        expect(widget.get_by_text("(you)").and_(page.locator(":visible"))).to_have_count(1)
+    second.close()
+    tick()
+    expect_ids(live(first, channel, "list"), ["zoe", ada.id])
+
+
+def test_one_is_shown_to_oneself_at_once(
+    visit: Visit, crowd: Crowd, tick: Tick, channel: str
+) -> None:
+    ada = visit("ada")
+    page = ada.open(include(channel))
+    widget = live(page, channel)
+    expect_ids(widget, [ada.id])
+    expect(widget.locator("[data-presence-member][data-presence-provisional]")).to_have_count(1)
+    expect(widget).to_have_attribute("data-presence-total", "1")
+    tick()
+    expect(widget.locator("[data-presence-provisional]")).to_have_count(0)
+    expect_ids(widget, [ada.id])
+    expect(widget).to_have_attribute("data-presence-total", "1")
+
+
+def test_a_count_names_nobody(visit: Visit, crowd: Crowd, tick: Tick, channel: str) -> None:
+    crowd.fill(channel, ["u1", "u2"])
+    tick()
+    page = visit().open(include(channel, "count"))
+    widget = live(page, channel)
+    number = widget.locator("[data-presence-total]:visible")
+    expect(number).to_have_text("2")
+    expect(widget.get_by_text("u1").and_(page.locator(":visible"))).to_have_count(0)
+    crowd.join("u3", channel)
+    tick()
+    expect(number).to_have_text("3")
+    expect(widget).to_have_attribute("data-presence-total", "3")
+
+
+def test_a_widget_without_a_face_shows_nothing_and_is_live(
+    visit: Visit, crowd: Crowd, tick: Tick, channel: str
+) -> None:
+    page = visit().open(include(channel, "none"))
+    widget = live(page, channel)
+    crowd.join("u1", channel)
+    tick()
+    expect(widget).to_have_attribute("data-presence-total", "1")
+    expect(widget).to_be_hidden()
+
+
+def test_two_widgets_of_a_channel_agree_over_one_connection(
+    visit: Visit, crowd: Crowd, tick: Tick, channel: str, stage: Stage
+) -> None:
+    crowd.fill(channel, SEVEN[:2])
+    tick()
+    ada = visit("ada")
+    page = ada.context.new_page()
+    ada.listen(page)
+    opened = sockets(page)
+    page.goto(stage.page(include(channel, "list") + include(channel, "stack")))
+    listed, stacked = live(page, channel, "list"), live(page, channel, "stack")
+    crowd.fill(channel, SEVEN[2:4])
+    tick()
+    expect_ids(listed, [*SEVEN[:2], ada.id, *SEVEN[2:4]])
+    expect_ids(stacked, ids(listed))
+    assert faces(stacked) == ids(listed)
+    assert len(opened) == 1
+
+
+@pytest.mark.parametrize("language", ["en", "ar"])
+def test_the_stack_goes_as_the_language_does(
+    visit: Visit, crowd: Crowd, tick: Tick, channel: str, language: str
+) -> None:
+    for n, name in enumerate(["أدا لوفلايس", "Grace Hopper", "محمد بن موسى الخوارزمي", "Алан"]):
+        crowd.join(f"u{n}", channel, name=name)
+    crowd.fill(channel, ["v1", "v2", "v3"])
+    tick()
+    guest = visit(locale=language, viewport={"width": 320, "height": 640})
+    page = guest.open("".join(include(channel, variant) for variant in ("stack", "list", "count")))
+    live(page, channel, "count")
+    lefts = live(page, channel, "stack").evaluate(
+        """(root) => [...root.querySelectorAll("[data-presence-face], .presence-overflow")]
+            .map((face) => face.getBoundingClientRect().left)"""
+    )
+    assert lefts == sorted(lefts, reverse=language == "ar")
+    assert len(lefts) == 6
+    assert overflowing(page) == []
+    page.locator(".presence-overflow").click()
+    expect(part(live(page, channel, "stack"), "panel")).to_be_visible()
+    assert overflowing(page) == []

@@ -1,0 +1,209 @@
+"""Django and the script draw alike, and neither undoes what the other did."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.browser.stage import Crowd, Guest, Stage, expect_ids, include, live, roster
+
+Tick = Callable[..., None]
+Visit = Callable[..., Guest]
+
+HOSTILE = {
+    "html": "<script>document.title='owned'</script><img src=x onerror=alert(1)>",
+    "attribute": "\"><b data-presence-member='x'>'&amp;",
+    "emoji": "👩‍👩‍👧‍👦 Zoë 🏳️‍🌈",
+    "marks": "\u202egnitirw \u2067إلى اليمين",
+    "long": "Wolfeschlegelsteinhausen" * 417,
+    "spaced": "name " * 2000,
+}
+
+# Whoever is moved is removed first. (Of what the parser adds it tells twice.)
+RECORD = """
+    globalThis.removed = [];
+    const MEMBER = "[data-presence-member], [data-presence-face]";
+    new MutationObserver((records) => {
+        for (const node of records.flatMap(({ removedNodes }) => [...removedNodes])) {
+            if (!(node instanceof Element)) continue;
+            if (node.matches(MEMBER) || node.querySelector(MEMBER)) removed.push(node.outerHTML);
+        }
+    }).observe(document, { childList: true, subtree: true });
+    globalThis.shifts = [];
+    new PerformanceObserver((list) => {
+        for (const { value } of list.getEntries()) shifts.push(value);
+    }).observe({ type: "layout-shift", buffered: true });
+"""
+
+MOTION = """
+    globalThis.motions = [];
+    const note = (node, leaving) => {
+        const id = node.querySelector("[data-presence-part=name]").textContent;
+        const hidden = node.inert && node.getAttribute("aria-hidden") === "true";
+        motions.push({ id, leaving, hidden, eased: node.getAnimations().length > 0 });
+    };
+    new MutationObserver((records) => {
+        for (const { type, target, addedNodes } of records) {
+            if (type === "attributes" && target.matches(".presence-member")) note(target, true);
+            for (const node of addedNodes) {
+                if (node instanceof Element && node.matches(".presence-member")) note(node, false);
+            }
+        }
+    }).observe(document, {
+        childList: true, subtree: true, attributeFilter: ["data-presence-leaving"],
+    });
+"""
+
+
+def member(widget: Locator, who: str) -> Locator:
+    return widget.locator(f'[data-presence-member="{who}"]')
+
+
+def assert_same(one: Page, other: Page, channel: str, selector: str) -> None:
+    """The first element of the selector is node for node the same in both pages."""
+    theirs = roster(other, channel).locator(selector).first.evaluate("(node) => node.outerHTML")
+    mine = roster(one, channel).locator(selector).first
+    same = mine.evaluate(
+        """(node, theirs) => {
+            const holder = document.createElement("template");
+            holder.innerHTML = theirs;
+            return node.isEqualNode(holder.content.firstElementChild);
+        }""",
+        theirs,
+    )
+    assert same, f"{mine.evaluate('(node) => node.outerHTML')}\n is not\n{theirs}"
+
+
+@pytest.mark.parametrize("variant", ["list", "stack"])
+def test_who_was_rendered_looks_as_who_joined(
+    visit: Visit, crowd: Crowd, tick: Tick, channel: str, variant: str
+) -> None:
+    early = visit("ada").open(include(channel, variant))
+    live(early, channel)
+    crowd.join("plain", channel, name="Alan Turing")
+    crowd.join("dark", channel, name="Dark Ink", color="#ffe000")
+    crowd.join("light", channel, name="Light Ink", color="#123")
+    crowd.join("pic", channel, name="With Picture", avatar="/static/demo/people/grace.svg")
+    crowd.join("odd", channel, name=HOSTILE["attribute"], color="red;}", avatar="javascript:1")
+    tick()
+    expect(roster(early, channel)).to_have_attribute("data-presence-total", "6")
+    late = visit().open(include(channel, variant))
+    live(late, channel)
+    for who in ("plain", "dark", "light", "pic", "odd"):
+        assert_same(early, late, channel, f'[data-presence-member="{who}"]')
+        if variant == "stack" and who != "plain":  # Who comes after the fifth.
+            assert_same(early, late, channel, f'[data-presence-face="{who}"]')
+
+
+@pytest.mark.parametrize("variant", ["list", "stack", "count"])
+def test_nothing_moves_when_the_page_goes_live(
+    visit: Visit, crowd: Crowd, tick: Tick, channel: str, stage: Stage, variant: str
+) -> None:
+    crowd.fill(channel, ["u1", "u2", "u3", "u4", "u5", "u6", "u7"])
+    ada = visit("ada")
+    page = ada.context.new_page()
+    ada.listen(page)
+    page.goto(stage.page(include(channel, variant)))
+    live(page, channel)
+    tick()
+    page.add_init_script(RECORD)
+    page.reload()
+    widget = live(page, channel)
+    order = widget.locator("[data-presence-member]").count()
+    assert order == 8
+    tick()
+    assert page.evaluate("globalThis.removed") == []
+    assert page.evaluate("globalThis.shifts") == []
+
+
+@pytest.mark.parametrize("motion", ["no-preference", "reduce"])
+def test_joins_and_leaves_ease_unless_that_is_not_wanted(
+    visit: Visit, crowd: Crowd, tick: Tick, channel: str, stage: Stage, motion: Any
+) -> None:
+    crowd.fill(channel, ["u1", "u2"])
+    tick()
+    guest = visit(reduced_motion=motion)
+    page = guest.context.new_page()
+    guest.listen(page)
+    page.add_init_script(MOTION)
+    page.goto(stage.page(include(channel)))
+    widget = live(page, channel)
+    page.evaluate("globalThis.motions.length = 0")
+    eased = motion == "no-preference"
+    crowd.join("u3", channel)
+    tick()
+    expect_ids(widget, ["u1", "u2", "u3"])
+    joined = {"id": "u3", "leaving": False, "hidden": False, "eased": eased}
+    assert page.evaluate("globalThis.motions") == [joined]
+    crowd.leave("u1")
+    tick()
+    expect(member(widget, "u1")).to_have_count(0)
+    left = {"id": "u1", "leaving": True, "hidden": True, "eased": True}
+    if eased:
+        assert page.evaluate("globalThis.motions.slice(1)") == [left]
+    else:
+        assert not any(motion["eased"] for motion in page.evaluate("globalThis.motions"))
+        assert widget.locator(".presence-member").count() == 2
+    expect(widget).to_have_attribute("data-presence-total", "2")
+
+
+def test_who_comes_back_while_leaving_stays(
+    visit: Visit, crowd: Crowd, tick: Tick, channel: str
+) -> None:
+    crowd.fill(channel, ["u1", "u2", "u3"])
+    tick()
+    page = visit().open(include(channel))
+    widget = live(page, channel)
+    crowd.leave("u1")
+    tick()
+    expect(widget).to_have_attribute("data-presence-total", "2")
+    crowd.join("u1", channel)
+    tick()
+    expect(widget).to_have_attribute("data-presence-total", "3")
+    expect_ids(widget, ["u2", "u3", "u1"])
+    expect(widget.locator("[data-presence-leaving]")).to_have_count(0)
+    back = member(widget, "u1")
+    expect(back).to_be_visible()
+    assert back.evaluate("(item) => [item.inert, item.ariaHidden]") == [False, None]
+
+
+def test_a_site_sets_what_it_likes_in_its_own_stylesheet(
+    visit: Visit, crowd: Crowd, tick: Tick, channel: str
+) -> None:
+    crowd.fill(channel, ["u1"])
+    tick()
+    page = visit().open(f'<div class="own">{include(channel)}</div>')
+    avatar = live(page, channel).locator(".presence-avatar").first
+    expect(avatar).to_have_css("width", "64px")
+    expect(avatar).to_have_css("height", "64px")
+
+
+@pytest.mark.parametrize("variant", ["list", "stack"])
+def test_names_are_text_however_hostile(
+    visit: Visit, crowd: Crowd, tick: Tick, channel: str, variant: str
+) -> None:
+    early = visit(viewport={"width": 360, "height": 640}).open(include(channel, variant))
+    live(early, channel)
+    for who, name in HOSTILE.items():
+        crowd.join(who, channel, name=name)
+    tick()
+    expect(roster(early, channel)).to_have_attribute("data-presence-total", str(len(HOSTILE)))
+    late = visit(viewport={"width": 360, "height": 640}).open(include(channel, variant))
+    for page in (early, late):
+        widget = live(page, channel)
+        if variant == "stack":
+            widget.get_by_role("button").click()
+        for who, name in HOSTILE.items():
+            label = member(widget, who).locator("[data-presence-part=name]")
+            assert label.text_content() == name
+            assert member(widget, who).get_attribute("data-presence-name") == name
+            box = label.bounding_box()
+            assert box is not None
+            assert box["width"] <= 360
+            assert box["height"] <= 200
+        assert widget.locator("script, b").count() == 0
+        assert page.title() == "Stage"
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360

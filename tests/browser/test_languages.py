@@ -1,0 +1,72 @@
+"""The widget in other languages, whether Django or the script writes the words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import expect
+
+from presence import assembly
+from presence.roster import Member
+from tests.browser.stage import EVERY, Crowd, Guest, Stage, include, live, pass_time, roster
+from tests.rooms import fill
+
+Tick = Callable[..., None]
+Visit = Callable[..., Guest]
+
+NUMBERS = (1, 2, 3, 11, 100)
+
+
+@pytest.mark.parametrize("language", ["de", "fr", "es", "ar"])
+def test_the_script_inflects_as_django_does(
+    visit: Visit, tick: Tick, channel: str, stage: Stage, language: str
+) -> None:
+    store = assembly.store()
+    guest = visit(locale=language)
+    start = f"{channel}-start"
+    fill(store, start, anonymous=50)
+    rendered = {number: f"{channel}-{number}" for number in NUMBERS}
+    for number, room in rendered.items():
+        fill(store, room, anonymous=number)
+    page = guest.open("".join(include(room) for room in (start, *rendered.values())))
+    widget = live(page, start)
+    epoch = widget.get_attribute("data-presence-epoch")
+    words = widget.locator("[data-presence-part=anonymous-words]")
+    for base, (number, room) in enumerate(rendered.items(), 1):
+        diff = {"type": "presence.diff", "epoch": epoch, "base": base, "version": base + 1}
+        stage.publish(start, {**diff, "total": 0, "anonymous": number})
+        expect(widget).to_have_attribute("data-presence-anonymous", str(number))
+        plain = roster(page, room).locator("[data-presence-part=anonymous-words]").text_content()
+        assert words.text_content() == plain
+        assert "visitor" not in str(plain)
+
+
+def test_a_page_in_arabic_is_arabic_throughout(
+    visit: Visit, crowd: Crowd, tick: Tick, channel: str, stage: Stage
+) -> None:
+    fill(assembly.store(), channel, Member("u1", "Ada"))
+    guest = visit("zoe", locale="ar")
+    guest.expected = "WebSocket|ERR_INTERNET|Failed to load"
+    page = guest.context.new_page()
+    guest.listen(page)
+    page.clock.install()
+    body = f'{{% presence_widget "{channel}" variant="stack" announce=True %}}'
+    page.goto(stage.page(body))
+    widget = live(page, channel)
+    expect(page.locator("html")).to_have_attribute("dir", "rtl")
+    expect(widget).to_have_attribute("lang", "ar")
+    tick()  # Ada was never connected.
+    region = widget.locator("[data-presence-part=announcement]")
+    pass_time(page, EVERY)
+    expect(region).not_to_be_empty()
+    guest.cut()
+    page.clock.fast_forward("05:00")
+    status = widget.locator("[data-presence-part=status]")
+    expect(status).to_contain_text("قبل")  # Five minutes "ago".
+    latin = widget.evaluate(
+        """(root) => [root.innerText, ...root.querySelectorAll("[data-presence-part=announcement]")]
+            .map((found) => found.textContent ?? found)
+            .flatMap((text) => text.match(/[A-Za-z]{2,}/g) ?? [])"""
+    )
+    assert set(latin) <= {"Zoe", "ZZ", "AD"}

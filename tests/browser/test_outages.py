@@ -1,0 +1,212 @@
+"""What a page shows while something is missing, and how it heals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import redis
+from playwright.sync_api import Page, expect
+
+from tests.browser.stage import (
+    NOTE_LEAVES,
+    Crowd,
+    Guest,
+    Stage,
+    expect_ids,
+    ids,
+    include,
+    live,
+    open_stage,
+    roster,
+)
+
+Tick = Callable[..., None]
+Visit = Callable[..., Guest]
+
+LOST = "WebSocket|ERR_INTERNET|Failed to load|not live"
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """A stage whose parts may fail."""
+    with open_stage(tmp_path_factory.mktemp("outages")) as stage:
+        yield stage
+
+
+def requests(page: Page, part: str) -> list[str]:
+    """The requests for URLs with this part from now on, as they are made."""
+    made: list[str] = []
+    page.on("request", lambda request: made.append(request.url) if part in request.url else None)
+    return made
+
+
+def test_a_network_that_was_cut_is_caught_up_with(
+    visit: Visit, crowd: Crowd, tick: Tick, channel: str
+) -> None:
+    crowd.fill(channel, ["u1", "u2"])
+    tick()
+    guest = visit()
+    guest.expected = LOST
+    page = guest.context.new_page()
+    guest.listen(page)
+    page.clock.install()
+    page.goto(guest.stage.page(include(channel)))
+    widget = live(page, channel)
+    status = widget.locator("[data-presence-part=status]")
+    snapshots = requests(page, "/snapshot/")
+    guest.cut()
+    page.clock.fast_forward("01:00")  # The pings of the server are missed.
+    expect(widget).to_have_attribute("data-presence-state", "stale")
+    crowd.join("u3", channel)
+    crowd.leave("u1")
+    tick()
+    page.clock.fast_forward("03:00")
+    expect(status).to_contain_text("Not live.")
+    expect(status).to_contain_text("minutes ago")
+    assert ids(widget) == ["u1", "u2"]
+    guest.mend()
+    page.clock.fast_forward("00:10")  # Longer than it waits between two tries.
+    expect(widget).to_have_attribute("data-presence-state", "live")
+    expect_ids(widget, ["u2", "u3"])
+    expect(status).not_to_contain_text("Not live.")
+    assert snapshots == []
+
+
+def test_what_history_has_lost_is_fetched_once(
+    visit: Visit, crowd: Crowd, tick: Tick, channel: str, stage: Stage
+) -> None:
+    guest = visit("ada")
+    guest.expected = LOST
+    page = guest.open(include(channel, "list") + include(channel, "stack"))
+    widget = live(page, channel, "list")
+    tick()
+    expect_ids(widget, [guest.id])
+    expect(widget.locator("[data-presence-provisional]")).to_have_count(0)
+    snapshots = requests(page, "/snapshot/")
+    page.evaluate(NOTE_LEAVES)
+    stage.centrifugo.server.stop()
+    expect(widget).to_have_attribute("data-presence-state", "stale")
+    stage.centrifugo.server.start()
+    live(page, channel, "list")
+    live(page, channel, "stack")
+    crowd.join("u1", channel)
+    tick()
+    expect_ids(widget, [guest.id, "u1"])
+    assert len(snapshots) == 1
+    assert page.evaluate("globalThis.left") == []
+
+
+def test_a_short_interruption_says_nothing(
+    visit: Visit, crowd: Crowd, tick: Tick, channel: str, stage: Stage
+) -> None:
+    guest = visit("ada")
+    page = guest.open(include(channel))
+    widget = live(page, channel)
+    status = widget.locator("[data-presence-part=status]")
+    status.evaluate(
+        """(status) => {
+            globalThis.said = [];
+            new MutationObserver(() => {
+                if (status.innerText.trim()) globalThis.said.push(status.innerText);
+            }).observe(status, { childList: true, characterData: true, subtree: true });
+        }"""
+    )
+    stage.disconnect(guest.id)
+    expect(widget).to_have_attribute("data-presence-state", "stale")
+    live(page, channel)
+    assert page.evaluate("globalThis.said") == []
+
+
+def test_without_redis_the_widget_is_empty_and_fills_itself(
+    visit: Visit, crowd: Crowd, tick: Tick, channel: str, stage: Stage
+) -> None:
+    crowd.fill(channel, ["u1", "u2"])
+    guest = visit()
+    guest.expected = LOST
+    stage.redis.stop()
+    try:
+        page = guest.open(include(channel))
+        expect(page.locator("h1")).to_be_visible()
+        widget = roster(page, channel)
+        expect(widget).to_have_attribute("data-presence-total", "0")
+    finally:
+        stage.redis.start()
+    tick()
+    live(page, channel)
+    expect_ids(widget, ["u1", "u2"])
+
+
+def test_a_flushed_redis_fills_again_and_shows_nobody_leaving(
+    visit: Visit, crowd: Crowd, tick: Tick, channel: str, stage: Stage
+) -> None:
+    crowd.fill(channel, ["u1"])
+    ada = visit("ada")
+    page = ada.open(include(channel))
+    widget = live(page, channel)
+    tick()
+    expect_ids(widget, [ada.id, "u1"])
+    page.evaluate(NOTE_LEAVES)
+    with redis.Redis.from_url(stage.redis_url) as client:
+        client.flushall()
+    tick()
+    crowd.join("u2", channel)
+    tick()
+    expect_ids(widget, [ada.id, "u1", "u2"])
+    assert page.evaluate("globalThis.left") == []
+
+
+def test_a_reload_flickers_for_nobody(
+    visit: Visit, crowd: Crowd, tick: Tick, channel: str, settings: Any
+) -> None:
+    settings.PRESENCE_LEAVE_GRACE = 10.0
+    ada, grace = visit("ada"), visit("grace")
+    watching = ada.open(include(channel))
+    hers = live(watching, channel)
+    tick()
+    page = grace.open(include(channel))
+    live(page, channel)
+    tick()
+    expect_ids(hers, [ada.id, grace.id])
+    watching.evaluate(NOTE_LEAVES)
+    address = page.url
+    for _ in range(3):
+        page.goto("about:blank")
+        tick()
+        page.goto(address)
+        live(page, channel)
+        tick()
+    crowd.join("u1", channel)
+    tick()
+    expect_ids(hers, [ada.id, grace.id, "u1"])
+    expect(hers).to_have_attribute("data-presence-version", "3")
+    assert watching.evaluate("globalThis.left") == []
+
+
+@pytest.mark.parametrize("then", ["", "grace"])
+def test_signing_out_in_another_tab_leaves_a_list_and_no_requests(
+    visit: Visit, crowd: Crowd, tick: Tick, channel: str, then: str
+) -> None:
+    crowd.fill(channel, ["u1"])
+    ada = visit("ada")
+    ada.expected = "403|not live"
+    page = ada.context.new_page()
+    ada.listen(page)
+    page.clock.install()
+    page.goto(ada.stage.page(include(channel)))
+    widget = live(page, channel)
+    tick()
+    expect_ids(widget, [ada.id, "u1"])
+    if then:
+        ada.enter(then)
+    else:
+        ada.exit()
+    page.clock.fast_forward("01:00:01")  # Longer than a token lives.
+    expect(widget).to_have_attribute("data-presence-state", "static")
+    expect(widget.get_by_text("Reload the page")).to_be_visible()
+    expect(widget.locator("[data-presence-member=u1]")).to_be_visible()
+    made = requests(page, "/")
+    page.clock.fast_forward("02:00:00")
+    page.evaluate("fetch('/favicon.ico?done')")
+    assert [url for url in made if "done" not in url] == []
