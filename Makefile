@@ -2,6 +2,7 @@
 # make test   every test
 # make lint   style, types, import directions
 # make bench  a tick against bare requests, as ratios (BENCH=quick only shows that it works)
+# make screenshots  the pictures of the README, anew
 # make setup  what the others call first; does nothing when nothing changed
 
 PYTHON ?= python3
@@ -16,7 +17,7 @@ FALLBACKS := $(if $(shell command -v redis-server 2>&1),,--group redis) \
 # Last, so that a Node of the system comes before the one a Python package may have brought.
 export PATH := $(PATH):$(CURDIR)/$(BIN)
 
-.PHONY: setup demo test lint bench
+.PHONY: setup demo test lint bench screenshots
 
 setup: $(INSTALLED) $(SDK)
 
@@ -48,3 +49,6 @@ lint: setup
 
 bench: setup
 	@$(BIN)/python -m bench $(if $(filter quick,$(BENCH)),--quick,--write)
+
+screenshots: setup
+	SCREENSHOTS=docs/screenshots $(BIN)/python -m pytest -q tests/browser/test_screenshots.py
