@@ -33,7 +33,8 @@ export class Page {
    *
    * Widgets of one channel share a feed: a listener that finds one is told at once. `shown` belongs
    * to the feed from now on. A subscription goes with the last listener of its channel, our own
-   * connection with the last of all.
+   * connection with the last of all. A refused renewal stops the SDK, which tries again after any
+   * other error.
    */
   follow(config: Config & { grant: string }, shown: State, listener: Listener): () => void;
 

@@ -1,4 +1,4 @@
-// The page's one connection, and the feeds that share it. Contracts: connection.d.ts.
+// The page's one connection: see connection.d.ts.
 
 export class Page {
   feeds = new Map();
@@ -108,7 +108,7 @@ export class Page {
     return client;
   }
 
-  /** A refused renewal stops the SDK; it tries again after any other error. */
+  // Any other error lets the SDK try again.
   async #renewed(client, ask) {
     try {
       return await ask();

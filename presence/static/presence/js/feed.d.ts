@@ -1,5 +1,12 @@
-/** One channel, live: its subscription, its state, and the snapshot that is fetched when diffs
- * cannot help. */
+/**
+ * One channel, live: its subscription, its state, and the snapshot that is fetched when diffs
+ * cannot help: at once for a page that has just been opened, else at a random moment, as a whole
+ * crowd may ask. Publications are kept while one is awaited, a hundred, as many as the stream's
+ * history holds.
+ *
+ * Who subscribes is shown at once where join pushes are on, a hundred at most, until a diff has
+ * them, or should have had them (the interval and 5 seconds), or the same client leaves.
+ */
 
 import type { EventMap } from "./presence.js";
 import type { Changes, Member, State, View } from "./roster.js";

@@ -1,8 +1,7 @@
-// One channel, live. Contracts: feed.d.ts.
+// One channel, live: see feed.d.ts.
 
 const NOTHING = { joined: [], left: [], updated: [], synced: false, stale: false };
-/** As many publications are kept as the stream's history holds, and as many hints. */
-const KEPT = 100;
+const MOST = 100;
 
 export class Feed {
   listeners = new Set();
@@ -133,16 +132,15 @@ export class Feed {
     if (changes) this.#show(this.state, changes, this.host.now());
     if (fetch && !this.#awaiting) this.#need(this.#spread(within));
     if (!this.#awaiting || !this.roster.read(publication)) return;
-    this.#kept = [...this.#kept, publication].slice(-KEPT);
+    this.#kept = [...this.#kept, publication].slice(-MOST);
   }
 
-  /** Shown until a diff has them, or should have had them. */
   #hint(push) {
     const { channel, feed, every } = this.config;
     const { client } = push;
     const member = feed === channel && this.roster.readPush(push);
     if (!member || member.id === this.user?.id) return;
-    if (this.#hints.size >= KEPT || !this.roster.ahead(this.state, [member]).size) return;
+    if (this.#hints.size >= MOST || !this.roster.ahead(this.state, [member]).size) return;
     this.#hints.set(client, member);
     this.host.setTimeout(() => this.#drop(client, member), (every + 5) * 1000);
     this.#show();
@@ -154,11 +152,10 @@ export class Feed {
     this.#show();
   }
 
-  /** Milliseconds, at random: a crowd must not fetch all at once. */
   #spread(within) {
     const { total, anonymous } = this.state;
-    const usual = Math.min(5, 0.05 + 0.002 * (total + anonymous));
-    return this.host.random() * (within ?? usual) * 1000;
+    const usual = Math.min(5, 0.05 + (total + anonymous) / 500);
+    return this.host.random() * 1000 * (within ?? usual);
   }
 
   #need(wait) {
@@ -197,7 +194,6 @@ export class Feed {
     if (this.#standing) this.#enter("live");
   }
 
-  /** Takes over what was true at a time; `changes` null: nobody came or went. */
   #show(state = this.state, changes = NOTHING, asOf) {
     const before = this.#ahead;
     const self = this.#met && !this.refusal ? this.#self : [];

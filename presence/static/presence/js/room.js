@@ -1,4 +1,4 @@
-// One channel for those who draw it themselves. Contracts: presence.d.ts
+// One channel for those who draw it: see presence.d.ts.
 
 export class Room {
   #events = new EventTarget();

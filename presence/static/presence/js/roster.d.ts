@@ -80,7 +80,8 @@ export interface Push {
   connInfo?: unknown;
 }
 
-/** Whom a push is about, named as `presence/reading.py` names them; null for the anonymous. */
+/** Whom a push is about, named as `presence/reading.py` names them; null for the anonymous. Of what
+ * a site signed for its own use, no more than these is meant for everybody: name, avatar, color. */
 export function readPush(push: Push): Member | null;
 
 /**
@@ -99,7 +100,7 @@ export function reduce(
  * malformed, or older than what is shown even with these. Changes none of its arguments.
  *
  * `changes` as `since` gives them. `fetch`: something kept does not fit. `kept`: what may fit the
- * next snapshot.
+ * next snapshot; that of another epoch is given up, or it would ask for ever.
  */
 export function splice(
   state: State,

@@ -1,8 +1,8 @@
-// The roster of one channel, the twin of presence/roster.py. Contracts: roster.d.ts.
+// The twin of presence/roster.py: see roster.d.ts.
 
 const isText = (value) => typeof value === "string";
 const isCount = (value) => Number.isSafeInteger(value) && value >= 0;
-const isObject = (value) => ({}).toString.call(value) === "[object Object]";
+const isObject = (value) => value && typeof value === "object" && !Array.isArray(value);
 const isMember = ({ id, name, info = {} }) => isText(id) && isText(name) && isObject(info);
 const isKnown = (epoch, ...counts) => isText(epoch) && counts.every(isCount);
 const same = (one, other) => JSON.stringify(one) === JSON.stringify(other);
@@ -36,7 +36,6 @@ export function readPush({ user, chanInfo, connInfo }) {
   const infos = [chanInfo, connInfo].filter((one) => one?.name || one?.info);
   const { name, info, avatar, color } = infos[0] ?? {};
   if (!isText(user) || !user) return null;
-  // Of what a site signed for its own use, no more is meant for everybody.
   const shown = isObject(info) ? info : { avatar, color };
   return { id: user, name: (isText(name) && name) || user, info: shown };
 }
@@ -61,16 +60,14 @@ function apply(state, { version, joins, leaves, updates, total, anonymous }) {
 
 export function reduce(state, publication) {
   const message = read(publication) ?? state;
-  const known = message.epoch === state.epoch;
-  const old = known && message.version <= state.version;
-  const fits = !old && known && message.base === state.version;
-  const fetch = !old && !fits;
-  const { within = null } = fetch ? message : {};
-  return { changes: fits ? apply(state, message) : null, fetch, within };
+  const { epoch, base, version, within = null } = message;
+  const known = epoch === state.epoch;
+  if (known && version <= state.version) return { changes: null, fetch: false, within: null };
+  if (!known || base !== state.version) return { changes: null, fetch: true, within };
+  return { changes: apply(state, message), fetch: false, within };
 }
 
 export function since(before, after) {
-  // A room that is seen anew is no crowd that comes or goes.
   if (!before.version || before.listed !== after.listed) return null;
   return compare(before.members, after.members);
 }
@@ -79,7 +76,6 @@ export function splice(state, snapshot, kept) {
   const next = fromSnapshot(snapshot);
   const fetch = next && kept.map((one) => reduce(next, one).fetch).includes(true);
   if (!next || (next.epoch === state.epoch && next.version < state.version)) return null;
-  // What was kept of another epoch is given up, or it would ask for ever.
   const open = kept.map(read).filter((one) => one?.epoch === next.epoch && one.version > next.version);
   return { state: next, changes: since(state, next), fetch, kept: open };
 }

@@ -1,4 +1,5 @@
-/** Grants in, tokens out: what the widgets of a page ask at about the same time is one request. */
+/** Grants in, tokens out: what the widgets of a page, or tokens that expire together, ask within 10
+ * milliseconds is one request for every hundred grants, as many as the server takes. */
 
 import type { Member } from "./roster.js";
 

@@ -1,14 +1,12 @@
-// Grants in, tokens out. Contracts: tokens.d.ts.
+// Grants in, tokens out: see tokens.d.ts.
 
-/** Milliseconds in which those who ask together find each other. */
-const GATHER = 10;
-/** Grants that the server takes at once. */
-const LIMIT = 100;
+const GATHERING_MS = 10;
+const MOST = 100;
 
 export class Refused extends Error {}
 
 export function parts(items) {
-  return items.length ? [items.slice(0, LIMIT), ...parts(items.slice(LIMIT))] : [];
+  return items.length ? [items.slice(0, MOST), ...parts(items.slice(MOST))] : [];
 }
 
 export async function getJson(host, url, init) {
@@ -35,7 +33,7 @@ export class Tokens {
 
   async ask([channel] = this.grants.keys()) {
     if (this.#flying.has(channel)) return this.#flying.get(channel);
-    const gather = (run) => this.host.setTimeout(run, GATHER);
+    const gather = (run) => this.host.setTimeout(run, GATHERING_MS);
     this.#gathering ??= new Promise(gather).then(() => this.#send());
     return (await this.#gathering).get(channel);
   }
