@@ -171,7 +171,8 @@ export class Drawing {
   // Popovers open and close by themselves, but say so in no attribute.
   #bind(button, panel) {
     // A copied widget has the ids of the other.
-    while (document.getElementById(panel.id) !== panel) panel.id += "-";
+    const page = panel.getRootNode();
+    while (page.getElementById(panel.id) !== panel) panel.id += "-";
     const { id } = panel;
     setAll(button, { popovertarget: id, "aria-controls": id, "aria-expanded": "false" });
     panel.addEventListener("toggle", ({ newState }) => {

@@ -95,7 +95,7 @@ class PresenceRoster extends HTMLElement {
     this.#drawing.adopt(this.#shown.members);
     const { presenceAge } = this.dataset;
     if (presenceAge) this.#asOf = now() - 1000 * presenceAge;
-    for (const [name, run] of Object.entries(handlers.handlers)) {
+    for (const [name, run] of Object.entries(handlers.handlers ?? {})) {
       this.addEventListener(`presence:${name}`, ({ detail }) => run(detail, this));
     }
   }
