@@ -1,4 +1,4 @@
-// The page's one connection: see connection.d.ts.
+// The page's one connection.
 
 export class Page {
   feeds = new Map();

@@ -8,7 +8,8 @@
  * them, or should have had them (the interval and 5 seconds), or the same client leaves.
  */
 
-import type { EventMap } from "./presence.js";
+import type { Page } from "./connection.js";
+import type { EventMap, Room as PublicRoom } from "./presence.js";
 import type { Changes, Member, State, View } from "./roster.js";
 import type * as roster from "./roster.js";
 import type { Entry, Host, Tokens } from "./tokens.js";
@@ -107,4 +108,9 @@ export class Feed {
 
   /** It is refused for good: what is shown stays, and no longer changes. */
   refuse(why: string): void;
+}
+
+export class Room extends PublicRoom {
+  /** Follows a channel through the page's connection, as a widget does. */
+  constructor(page: Page, config: Config & { grant: string }, shown: State);
 }

@@ -1,4 +1,4 @@
-// One channel, live: see feed.d.ts.
+// One channel, live.
 
 const NOTHING = { joined: [], left: [], updated: [], synced: false, stale: false };
 const MOST = 100;
@@ -212,5 +212,28 @@ export class Feed {
     if (stale) this.#asOf = this.host.now();
     this.phase = phase;
     this.tell({ synced: phase === "live", stale });
+  }
+}
+
+export class Room {
+  #events = new EventTarget();
+
+  constructor(page, config, shown) {
+    this.channel = config.channel;
+    this.close = page.follow(config, shown, (feed, news) => this.#take(feed, feed.events(news)));
+    this.#take(page.feeds.get(config.channel), []);
+  }
+
+  on(name, run) {
+    const listen = ({ detail }) => run(detail);
+    this.#events.addEventListener(name, listen);
+    return () => this.#events.removeEventListener(name, listen);
+  }
+
+  #take({ view, phase }, events) {
+    Object.assign(this, view, { state: phase });
+    for (const [name, detail] of events) {
+      this.#events.dispatchEvent(new CustomEvent(name, { detail }));
+    }
   }
 }

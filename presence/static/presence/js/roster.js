@@ -1,4 +1,4 @@
-// The twin of presence/roster.py: see roster.d.ts.
+// The twin of presence/roster.py.
 
 const isText = (value) => typeof value === "string";
 const isCount = (value) => Number.isSafeInteger(value) && value >= 0;

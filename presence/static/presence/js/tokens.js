@@ -1,4 +1,4 @@
-// Grants in, tokens out: see tokens.d.ts.
+// Grants in, tokens out.
 
 const GATHERING_MS = 10;
 const MOST = 100;

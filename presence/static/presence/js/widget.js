@@ -1,6 +1,6 @@
 // <presence-roster>. The page has the URLs of the modules, as their names may be hashed.
 
-const MODULES = ["roster", "tokens", "feed", "connection", "room", "draw", "handlers"];
+const MODULES = ["roster", "tokens", "feed", "connection", "draw", "handlers"];
 const BRIEF = 2500;
 const REFRESH = 10_000;
 
@@ -75,8 +75,8 @@ class PresenceRoster extends HTMLElement {
   }
 
   async room() {
-    const { room } = await shared.modules;
-    return new room.Room(shared.page, this.#config(), this.#shown);
+    const { feed } = await shared.modules;
+    return new feed.Room(shared.page, this.#config(), this.#shown);
   }
 
   #follow(modules) {

@@ -1,9 +1,0 @@
-import type { Page } from "./connection.js";
-import type { Config } from "./feed.js";
-import type { Room as PublicRoom } from "./presence.js";
-import type { State } from "./roster.js";
-
-export class Room extends PublicRoom {
-  /** Follows a channel through the page's connection, as a widget does. */
-  constructor(page: Page, config: Config & { grant: string }, shown: State);
-}
