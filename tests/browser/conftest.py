@@ -127,6 +127,9 @@ def _serve(
         yield site
     finally:
         for server in started:
+            if server.process:
+                server.process.terminate()  # Each takes its time: all of them at once.
+        for server in started:
             server.stop()
 
 

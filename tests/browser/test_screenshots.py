@@ -16,7 +16,7 @@ from tests.browser.stage import Crowd, Guest, Stage, include, live, overflowing
 Tick = Callable[..., None]
 Visit = Callable[..., Guest]
 
-OTHERS = {"u1": "Radia Perlman", "u2": "Barbara Liskov", "u3": "محمد الخوارزمي"}
+OTHERS = {"u1": "Radia Perlman", "u2": "محمد الخوارزمي"}
 VARIANTS = ("stack", "list", "count")
 GALLERY = """<div class="gallery">
     <section><h2 dir="ltr">stack</h2>{}</section>
@@ -63,7 +63,7 @@ def test_the_variants_look_as_they_should(
     page = katherine.open(GALLERY.format(*(include(channel, v) for v in VARIANTS)))
     tick(channel)
     stacked = live(page, channel, "stack")
-    expect(stacked).to_have_attribute("data-presence-total", "8")
+    expect(stacked).to_have_attribute("data-presence-total", "7")
     expect(stacked).to_have_attribute("data-presence-anonymous", "1")
     directory = Path(os.environ.get("SCREENSHOTS") or tmp_path)
     directory.mkdir(parents=True, exist_ok=True)
