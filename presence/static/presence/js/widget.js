@@ -12,7 +12,7 @@ const host = {
   random: Math.random,
   now,
   beacon: (url, body) => navigator.sendBeacon?.(url, body),
-  warn: (text) => console.warn(text),
+  warn: console.warn,
 };
 
 // One a page, even if this file has two names.
@@ -21,8 +21,8 @@ const shared = (globalThis[Symbol.for("presence")] ??= {});
 export const presence = (shared.presence ??= {
   async subscribe(channel) {
     const selector = `[data-presence-channel="${CSS.escape(channel)}"][data-presence-grant]`;
-    const found = document.querySelector(selector);
-    if (found) return found.room();
+    const widget = document.querySelector(selector);
+    if (widget) return widget.room();
     throw new Error(`include presence/widget.html with channel="${channel}" variant="none"`);
   },
   useConnection(centrifuge) {
@@ -60,12 +60,12 @@ class PresenceRoster extends HTMLElement {
   #said = -Infinity;
 
   connectedCallback() {
-    if (!this.dataset.presenceTokens || !this.dataset.presenceGrant) return;
+    if (!this.dataset.presenceGrant) return;
     shared.modules ??= load(this);
     // At once: a widget that is only moved stays subscribed.
     if (this.#shown) return this.#follow();
-    shared.modules.then((modules) => this.#follow(modules)).catch(
-      ({ message }) => host.warn(`presence: ${message}; the widget is not live`));
+    const warn = ({ message }) => host.warn(`presence: ${message}; the widget is not live`);
+    shared.modules.then((modules) => this.#follow(modules)).catch(warn);
   }
 
   disconnectedCallback() {
@@ -137,10 +137,9 @@ class PresenceRoster extends HTMLElement {
 
   // At most one sentence a tick.
   #note({ joined, left }, { user }) {
-    const news = this.#news;
-    news.joined += joined.filter(({ id }) => id !== user?.id).length;
-    news.left += left.length;
-    if (!news.joined && !news.left) return;
+    this.#news.joined += joined.filter(({ id }) => id !== user?.id).length;
+    this.#news.left += left.length;
+    if (!this.#news.joined && !this.#news.left) return;
     const wait = this.#said + 1000 * this.dataset.presenceEvery - now();
     this.#announcing ??= setTimeout(() => {
       this.#drawing.announce(this.#news);
