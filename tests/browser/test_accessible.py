@@ -119,6 +119,7 @@ def test_a_tick_is_one_sentence_for_those_who_asked(
     crowd.join("c2", channel)
     tick()
     expect(widget).to_have_attribute("data-presence-total", "5")
+    pass_time(page, 10)
     assert page.evaluate("globalThis.said") == ["3 joined, 1 left"]
     pass_time(page, EVERY)
     expect(region).to_have_text("2 joined, 1 left")
