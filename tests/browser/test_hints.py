@@ -16,7 +16,6 @@ from tests.browser.stage import (
     Guest,
     Stage,
     expect_ids,
-    ids,
     include,
     live,
     open_stage,
@@ -137,7 +136,7 @@ def test_one_is_there_once(visit: Visit, crowd: Crowd, tick: Tick, channel: str)
     his = live(bob.open(include(channel)), channel)
     expect(hers.locator(f'[data-presence-member="{bob.id}"]')).to_be_visible()
     expect(hers).to_have_attribute("data-presence-total", "2")
-    assert sorted(ids(hers)) == sorted([ada.id, bob.id])
+    expect_ids(hers, [ada.id, bob.id])
     tick()
     for widget in (hers, his):
         expect(widget.locator("[data-presence-provisional]")).to_have_count(0)

@@ -200,7 +200,7 @@ export class Feed {
     this.state = state;
     this.#view = null;
     if (asOf > this.#asOf) this.#asOf = asOf;
-    this.#ahead = this.roster.ahead(state, [...this.#hints.values(), ...self]);
+    this.#ahead = this.roster.ahead(state, [...self, ...this.#hints.values()]);
     for (const [client, { id }] of this.#hints) {
       if (!this.#ahead.has(id)) this.#hints.delete(client);
     }
