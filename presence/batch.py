@@ -101,9 +101,8 @@ class Batch:
                     fewer.append(channel)
                 else:
                     commits += self._plan_one(polled, channel, seen, roster)
-        for channel, seen in self._read_again(fewer).items():
+        for channel, (seen, roster) in self._read_again(fewer).items():
             with self._failing(channel):
-                roster, _ = read_presence(seen.raw, anonymous=self._anonymous)
                 commits += self._plan_one(polled, channel, seen, roster)
         return self._with_positions(polled.loaded, commits)
 
@@ -132,7 +131,7 @@ class Batch:
         )
         return [commit]
 
-    def _read_again(self, channels: list[str]) -> dict[str, Seen]:
+    def _read_again(self, channels: list[str]) -> dict[str, tuple[Seen, Roster]]:
         """What is shown now of channels that showed fewer clients than were counted.
 
         All are asked anew, together: since the survey somebody may have left, or a partial
@@ -146,17 +145,17 @@ class Batch:
         except PresenceError as error:
             self._report.failed(error, ",".join(channels[:3]), count=len(channels))
             return {}
-        again: dict[str, Seen] = {}
+        again: dict[str, tuple[Seen, Roster]] = {}
         for channel, reply in zip(channels, replies, strict=True):
             if isinstance(reply, CentrifugoError):
                 self._report.failed(reply, channel)
                 continue
             raw, counted = bytes(reply), survey.clients.get(channel, 0)
             with self._failing(channel):
-                _, connections = read_presence(raw, anonymous=self._anonymous)
+                roster, connections = read_presence(raw, anonymous=self._anonymous)
                 whole = connections >= counted
                 seen = digest(raw, self._fingerprint) if whole else b""
-                again[channel] = Seen(raw, seen, survey.nodes)
+                again[channel] = Seen(raw, seen, survey.nodes), roster
                 if not whole:
                     raise CentrifugoAnswerError(
                         f"a partial answer: {connections} clients shown, {counted} counted; "
