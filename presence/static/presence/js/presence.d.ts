@@ -47,24 +47,14 @@ export interface EventMap {
 }
 
 /** One channel for those who draw it themselves; its fields are kept true. */
+export interface Room extends View {}
+
 export class Room {
   protected constructor(...internal: never[]);
 
   readonly channel: string;
   /** Whether it is live. */
   readonly state: PresenceState;
-  /** In order of arrival, newest last; none where the room is counted. A new array each time. */
-  readonly members: readonly Member[];
-  /** Ids of the members whom the server has not confirmed yet. */
-  readonly provisional: ReadonlySet<string>;
-  readonly epoch: string;
-  readonly version: number;
-  /** Whether the room is listed; a large one is only counted. */
-  readonly listed: boolean;
-  /** Identified members. */
-  readonly total: number;
-  /** Visitors who are not signed in. */
-  readonly anonymous: number;
 
   /** Calls `run` with the detail of each event of that name; the function given back ends it. */
   on<Name extends keyof EventMap>(name: Name, run: (detail: EventMap[Name]) => void): () => void;

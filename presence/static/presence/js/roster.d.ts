@@ -29,13 +29,17 @@ export interface State {
 
 /** What is shown: a roster, and after it those who are not in it yet. Everybody counts once. */
 export interface View {
+  /** In order of arrival, newest last; none where the room is counted. A new array each time. */
   readonly members: readonly Member[];
   /** Ids of those that no diff has confirmed: oneself, and who has just subscribed. */
   readonly provisional: ReadonlySet<string>;
   readonly epoch: string;
   readonly version: number;
+  /** Whether the room is listed; a large one is only counted. */
   readonly listed: boolean;
+  /** Identified members. */
   readonly total: number;
+  /** Visitors who are not signed in. */
   readonly anonymous: number;
 }
 
