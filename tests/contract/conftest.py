@@ -25,6 +25,21 @@ _numbers = itertools.count()
 
 Visit = Callable[..., Awaitable[Visitor]]
 Browse = Callable[..., Awaitable[Browser]]
+Serve = Callable[..., servers.Centrifugo]
+
+CHANNEL = "presence:a"
+PRESENCE = {
+    "name": "presence",
+    "presence": True,
+    "history_size": 10,
+    "history_ttl": "600s",
+    "force_recovery": True,
+}
+"""A namespace for servers that a test starts, and a channel in it."""
+
+
+def api_of(server: servers.Centrifugo) -> cent.Client:
+    return cent.Client(server.api_url, API_KEY)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -42,7 +57,7 @@ def channel() -> str:
 
 @pytest.fixture
 def api(centrifugo: servers.Centrifugo) -> cent.Client:
-    return cent.Client(centrifugo.api_url, API_KEY)
+    return api_of(centrifugo)
 
 
 @pytest.fixture
@@ -92,7 +107,7 @@ async def browse(centrifugo: servers.Centrifugo) -> AsyncIterator[Browse]:
 
 
 @pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Callable[..., servers.Centrifugo]]:
+def serve(tmp_path: Path) -> Iterator[Serve]:
     """Start a server with the given `client` options and namespaces; it ends with the test."""
     with ExitStack() as stack:
 

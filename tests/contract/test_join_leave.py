@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import cent
@@ -10,26 +9,16 @@ import pytest
 
 from tests import servers
 from tests.contract.clients import Browser, Subscribed, token
-from tests.contract.conftest import Browse, Visit
-from tests.servers import API_KEY
+from tests.contract.conftest import CHANNEL, PRESENCE, Browse, Serve, Visit, api_of
 
 pytestmark = pytest.mark.asyncio
 
-Serve = Callable[..., servers.Centrifugo]
-CHANNEL = "presence:a"
-PRESENCE = {
-    "name": "presence",
-    "presence": True,
-    "history_size": 10,
-    "history_ttl": "600s",
-    "force_recovery": True,
-}
 PUSHED = {**PRESENCE, "join_leave": True, "force_push_join_leave": True}
 
 
 def publish(server: servers.Centrifugo, channel: str = CHANNEL) -> None:
     """What was pushed before this has been delivered when this is: pushes come in order."""
-    api = cent.Client(server.api_url, API_KEY)
+    api = api_of(server)
     api.publish(cent.PublishRequest(channel=channel, data={}))
 
 
@@ -88,7 +77,7 @@ async def test_an_end_of_the_subscription_is_a_leave(
     joined = await browser.next("join", CHANNEL)
     while joined["info"]["client"] != visitor.id:
         joined = await browser.next("join", CHANNEL)
-    api = cent.Client(server.api_url, API_KEY)
+    api = api_of(server)
     api.disconnect(cent.DisconnectRequest(user="7"))
     assert (await browser.next("leave", CHANNEL))["info"]["client"] == visitor.id
 
@@ -113,7 +102,7 @@ async def test_who_comes_back_and_recovers_joins_again(
     visitor = await visit(token("7"), url=server.ws_url)
     subscribed = await visitor.subscribe(CHANNEL, grant("7"))
     assert (await browser.next("join", CHANNEL))["info"]["client"] == visitor.id
-    api = cent.Client(server.api_url, API_KEY)
+    api = api_of(server)
     api.disconnect(cent.DisconnectRequest(user="7", disconnect=cent.Disconnect(code=3100)))
     assert (await browser.next("leave", CHANNEL))["info"]["client"] == visitor.id
     assert (await subscribed.events.next("subscribed")).recovered

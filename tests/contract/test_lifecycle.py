@@ -4,33 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable
 from typing import Any, NoReturn
 
 import cent
 import pytest
 
-from tests import servers
 from tests.contract.clients import PATIENCE, eventually, soon, token
-from tests.contract.conftest import Browse, Visit
-from tests.servers import API_KEY
+from tests.contract.conftest import CHANNEL, PRESENCE, Browse, Serve, Visit, api_of
 
 pytestmark = pytest.mark.asyncio
 
-Serve = Callable[..., servers.Centrifugo]
-CHANNEL = "presence:a"
-PRESENCE = {
-    "name": "presence",
-    "presence": True,
-    "history_size": 10,
-    "history_ttl": "600s",
-    "force_recovery": True,
-}
 HASTY = {"expired_close_delay": "1s", "expired_sub_close_delay": "1s"}
-
-
-def api_of(server: servers.Centrifugo) -> cent.Client:
-    return cent.Client(server.api_url, API_KEY)
 
 
 def present(api: cent.Client, channel: str = CHANNEL) -> set[str]:

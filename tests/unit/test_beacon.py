@@ -32,18 +32,6 @@ def site(settings: Any) -> None:
     settings.PRESENCE_NUDGE = 2.0
 
 
-@pytest.fixture
-def ada() -> User:
-    return User.objects.create(username="ada", first_name="Ada", last_name="Lovelace")
-
-
-@pytest.fixture
-def as_ada(ada: User) -> Client:
-    client = Client(enforce_csrf_checks=True)
-    client.force_login(ada)
-    return client
-
-
 def noting(found: list[SHOWN]) -> Any:
     return lambda channel, user_id, shown: found.append((channel, user_id, shown.version))
 

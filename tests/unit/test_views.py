@@ -45,18 +45,6 @@ def site(settings: Any) -> None:
     settings.CENTRIFUGO_WS_URL = "wss://live.example.org/connection/websocket"
 
 
-@pytest.fixture
-def ada() -> User:
-    return User.objects.create(username="ada", first_name="Ada", last_name="Lovelace")
-
-
-@pytest.fixture
-def as_ada(ada: User) -> Client:
-    client = Client(enforce_csrf_checks=True)
-    client.force_login(ada)
-    return client
-
-
 def grant(channel: str = ROOM, user: User | None = None, *, age: float = 0.0) -> str:
     return make_grant(channel, str(user.pk) if user else "", now=time.time() - age)
 
