@@ -36,6 +36,14 @@ def test_every_slug_is_a_room(client, slug, name):
     assert f"<h1>{name}</h1>" in page
 
 
+@pytest.mark.parametrize(("language", "direction"), [("ar", "rtl"), ("de", "ltr")])
+@pytest.mark.parametrize("path", ["/", "/rooms/launch-plan/", "/variants/"])
+def test_pages_go_as_the_language_of_their_reader_does(client, path, language, direction):
+    page = client.get(path, headers={"Accept-Language": language}).content.decode()
+
+    assert f'<html lang="{language}" dir="{direction}">' in page
+
+
 def test_one_click_signs_in_and_goes_back(client):
     response = client.post("/sign-in/ada/", {"next": "/rooms/launch-plan/"})
 
