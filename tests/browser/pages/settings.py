@@ -23,7 +23,9 @@ MIDDLEWARE = [
     "django.middleware.locale.LocaleMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
 ]
-TEMPLATES = [{**TEMPLATES[0], "DIRS": [HERE / "templates"]}]
-TEMPLATES[0]["OPTIONS"] = {"context_processors": ["django.template.context_processors.request"]}
+OPTIONS = {"context_processors": ["django.template.context_processors.request"]}
+STAGE = {**TEMPLATES[0], "DIRS": [HERE / "templates"], "OPTIONS": OPTIONS}
+# The second is a site's that overrides parts of the widget.
+TEMPLATES = [STAGE, {**STAGE, "NAME": "own", "DIRS": [HERE / "own", HERE / "templates"]}]
 # The first has a handlers.js that stands in for the app's.
 STATICFILES_DIRS = [HERE / "static", BASE_DIR / "static"]

@@ -16,9 +16,9 @@ BACKEND = "django.contrib.auth.backends.ModelBackend"
 
 
 def page(request: HttpRequest) -> HttpResponse:
-    """The page whose body is the template text in `?body=`."""
+    """The page whose body is the template text in `?body=`, with the templates of `?engine=`."""
     text = "{% load presence_tags i18n static %}" + request.GET.get("body", "")
-    body = engines["django"].from_string(text).render(request=request)
+    body = engines[request.GET.get("engine", "django")].from_string(text).render(request=request)
     return render(request, "page.html", {"body": body})
 
 
