@@ -1,7 +1,10 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
-import { Centrifuge, diff, follow, makePage, member, open, settle, snapshot } from "./stub.js";
+import { Feed } from "../../presence/static/presence/js/feed.js";
+import {
+  Centrifuge, configOf, diff, follow, makePage, member, open, settle, snapshot,
+} from "./stub.js";
 
 const POSITION = { offset: 12, epoch: "StBPPVJn" };
 const recovered = { wasRecovering: true, recovered: true };
@@ -106,8 +109,50 @@ describe("the page's connection", () => {
   });
 });
 
+describe("whatever is followed in place of a feed", () => {
+  class Cursors extends Feed {
+    attach(client, { token }, user) {
+      Object.assign(this, { client, token, user });
+    }
+  }
+
+  it("shares the connection and the exchange of tokens, and is in no beacon", async () => {
+    const { world, page } = makePage({ user: member("7") });
+    follow(page, "presence:a", snapshot(1));
+    const end = page.follow(configOf("cursors:a"), {}, () => {}, Cursors);
+    await world.tick();
+    const cursors = page.feeds.get("cursors:a");
+    assert.deepEqual([cursors.constructor, cursors.token, cursors.user], [Cursors, "token cursors:a", member("7")]);
+    assert.deepEqual([cursors.client, world.asked("/tokens").length], [Centrifuge.made[0], 1]);
+    page.leave();
+    assert.deepEqual(world.beacons.map(({ grants }) => grants), [["renewed presence:a"]]);
+    end();
+    await settle();
+    assert.deepEqual([...page.feeds.keys()], ["presence:a"]);
+  });
+});
+
+describe("the id of a connection", () => {
+  it("is known from when it connects, each time", async () => {
+    const { page, client } = await open();
+    assert.equal(page.clientIds.get(client), undefined);
+    for (const id of ["first", "second"]) {
+      client.trigger("connected", { client: id });
+      assert.equal(page.clientIds.get(client), id);
+    }
+  });
+
+  it("is known of one that the site gives, too", async () => {
+    const { page } = makePage();
+    const site = new Centrifuge("ws://site", {});
+    page.useConnection(site);
+    site.trigger("connected", { client: "theirs" });
+    assert.equal(page.clientIds.get(site), "theirs");
+  });
+});
+
 describe("a connection that is refused", () => {
-  it("leaves every widget static and says so once", async () => {
+  it("leaves every widget static, for one reason", async () => {
     const { world, page, follower, client } = await open();
     const other = follow(page, "presence:b", snapshot(1));
     await world.tick();
@@ -116,7 +161,7 @@ describe("a connection that is refused", () => {
       assert.equal(one.feed.phase, "static");
       assert.match(one.feed.refusal, /3500 invalid token/u);
     }
-    assert.equal(world.warnings.length, 1);
+    assert.equal(new Set(world.warnings).size, 1);
   });
 
   it("does not stand in the way of a widget that comes later", async () => {

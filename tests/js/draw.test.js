@@ -60,6 +60,14 @@ describe("plurals", () => {
     }
   });
 
+  it("of whole millions are the usual ones, as no sample is as large", () => {
+    const words = (n) => (n === 1 ? "visitante anónimo" : "visitantes anónimos");
+    for (const language of ["es", "fr", "it", "pt"]) {
+      assert.equal(new Intl.PluralRules(language).select(1_000_000), "many");
+      assert.equal(pluralForm(samples(words), 1_000_000, language), "visitantes anónimos");
+    }
+  });
+
   it("survive a language that Intl does not know, or no forms at all", () => {
     assert.equal(pluralForm([[1, "one"], [100, "many"]], 7, "xx"), "many");
     assert.equal(pluralForm([], 7, "en"), "");

@@ -359,6 +359,7 @@ describe("hints", () => {
     const { sub, follower } = await live({ user: member("7", "Me"), ahead: true });
     sub.trigger("join", push("7"));
     assert.deepEqual([shownIds(follower), follower.feed.view.total], [["42", "7"], 2]);
+    assert.equal(follower.feed.view.members[1].name, "Me");
     sub.trigger("leave", push("7"));
     assert.deepEqual([shownIds(follower), events(follower)], [["42", "7"], ["join 7"]]);
   });

@@ -1,7 +1,7 @@
 /** The page's one connection, its tokens, and the feeds that share them. */
 
 import type * as feed from "./feed.js";
-import type { Config, Feed, Listener } from "./feed.js";
+import type { Config, Feed, Listener, Tools } from "./feed.js";
 import type * as roster from "./roster.js";
 import type { State } from "./roster.js";
 import type * as tokens from "./tokens.js";
@@ -15,9 +15,21 @@ export interface Modules {
   sdk(): Promise<any>;
 }
 
+/** What a page asks of whatever it follows: a Feed, or what stands in for one. Without a `user`, or
+ * without a `state` that is listed, nobody is said to leave its channel. */
+export type Followed = Pick<
+  Feed,
+  | "config" | "state" | "phase" | "user" | "client" | "closed" | "listeners"
+  | "tell" | "offer" | "attach" | "detach" | "close" | "lose" | "refuse"
+>;
+
 export class Page {
   /** Those that are followed, by channel. */
-  readonly feeds: Map<string, Feed>;
+  readonly feeds: Map<string, Followed>;
+
+  /** The id that Centrifugo gave each connection, a `Centrifuge`: as others see it in `info.client`.
+   * One of the site's that was connected before it was given has none until it connects again. */
+  readonly clientIds: WeakMap<object, string>;
 
   /** `urls` are those of the endpoints; without a beacon none is sent. */
   constructor(urls: { tokens: string; beacon?: string }, modules: Modules, host: Host);
@@ -35,8 +47,16 @@ export class Page {
    * to the feed from now on. A subscription goes with the last listener of its channel, our own
    * connection with the last of all. A refused renewal stops the SDK, which tries again after any
    * other error.
+   *
+   * `Kind` is made for a channel that is not followed yet.
    */
   follow(config: Config & { grant: string }, shown: State, listener: Listener): () => void;
+  follow<Kind extends Followed>(
+    config: Kind["config"] & { grant: string },
+    shown: Kind["state"],
+    listener: (followed: Kind, news: any) => void,
+    Kind: new (config: Kind["config"], shown: Kind["state"], tools: Tools) => Kind,
+  ): () => void;
 
   /**
    * Says that the page is leaving channels, all of them if none are named.

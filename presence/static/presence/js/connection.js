@@ -2,12 +2,11 @@
 
 export class Page {
   feeds = new Map();
+  clientIds = new WeakMap();
   #given;
   #own;
 
-  constructor(urls, modules, { warn, ...browser }) {
-    const said = new Set();
-    const host = { ...browser, warn: (text) => said.has(text) || warn(text, said.add(text)) };
+  constructor(urls, modules, host) {
     const tokens = new modules.tokens.Tokens(urls.tokens, host);
     this.beacon = urls.beacon;
     this.tools = { ...modules, ...modules.tokens, tokens, host };
@@ -15,21 +14,20 @@ export class Page {
 
   useConnection(centrifuge) {
     if (centrifuge === this.#given) return;
-    const own = this.#own;
-    this.#own = null;
     this.#given = this.#watch(centrifuge);
     for (const feed of this.feeds.values()) {
       if (!feed.client) continue;
       feed.detach();
       this.#open(feed);
     }
-    own?.disconnect();
+    this.#own?.disconnect();
+    this.#own = null;
   }
 
-  follow({ grant, ...config }, shown, listener) {
+  follow({ grant, ...config }, shown, listener, Kind = this.tools.feed.Feed) {
     const { channel } = config;
     const known = this.feeds.get(channel);
-    const feed = known ?? new this.tools.feed.Feed(config, shown, this.tools);
+    const feed = known ?? new Kind(config, shown, this.tools);
     feed.listeners.add(listener);
     if (known) {
       feed.offer(shown);
@@ -41,7 +39,7 @@ export class Page {
     }
     return () => {
       feed.listeners.delete(listener);
-      // A widget that is only moved within the page is back by then.
+      // A widget that is only moved is back by then.
       queueMicrotask(() => this.#sweep(feed));
     };
   }
@@ -72,18 +70,19 @@ export class Page {
     const { channel } = feed.config;
     try {
       const { answer, entry } = await tokens.entry(channel);
-      const sdk = this.#given ?? (feed.closed || (await this.tools.sdk()));
+      if (feed.closed) return;
+      const sdk = this.#given ?? (await this.tools.sdk());
       if (feed.closed) return;
       const client = this.#client(sdk, answer);
       const ask = async () => (await tokens.entry(channel)).entry.token;
-      feed.attach(client, entry, answer.user, () => this.#renewed(client, ask));
+      feed.attach(client, entry, answer.user, this.#renewal(client.constructor, ask));
     } catch (error) {
       if (feed.closed) return;
-      // It was attached: what listeners do wrong is theirs.
+      // What listeners do wrong is theirs.
       if (feed.client) throw error;
-      if (error instanceof Refused) return feed.refuse(error.message);
       const again = () => feed.closed || this.#open(feed, attempt + 1);
-      host.setTimeout(again, backoff(attempt, host.random));
+      if (error instanceof Refused) feed.refuse(error.message);
+      else host.setTimeout(again, backoff(attempt, host.random));
     }
   }
 
@@ -91,7 +90,7 @@ export class Page {
     if (this.#given) return this.#given;
     if (this.#own && this.#own.state !== "disconnected") return this.#own;
     const ask = async () => (await this.tools.tokens.ask()).connection;
-    const getToken = () => this.#renewed(client, ask);
+    const getToken = this.#renewal(Centrifuge, ask);
     const delays = { minReconnectDelay: 200, maxReconnectDelay: 5000 };
     const client = new Centrifuge(url, { token, getToken, ...delays });
     this.#own = this.#watch(client);
@@ -100,6 +99,7 @@ export class Page {
   }
 
   #watch(client) {
+    client.on("connected", (ctx) => this.clientIds.set(client, ctx.client));
     client.on("disconnected", (ctx) => {
       for (const feed of this.feeds.values()) {
         if (feed.client === client) feed.lose("the connection", ctx);
@@ -109,12 +109,10 @@ export class Page {
   }
 
   // Any other error lets the SDK try again.
-  async #renewed(client, ask) {
-    try {
-      return await ask();
-    } catch (error) {
-      if (!(error instanceof this.tools.Refused)) throw error;
-      throw new client.constructor.UnauthorizedError(error.message);
-    }
+  #renewal({ UnauthorizedError }, ask) {
+    const { Refused } = this.tools;
+    return () => ask().catch((error) => {
+      throw error instanceof Refused ? new UnauthorizedError(error.message) : error;
+    });
   }
 }

@@ -28,6 +28,10 @@ export function pluralForm(
 /** How long ago something was, in words; `age` in seconds. */
 export function ago(age: number, language: string): string;
 
+/** Draws a member into a copy of the <template> `member` or `face`. `anonymous` is what stands for
+ * the name that the server gives all who have none. */
+export function drawMember(item: HTMLElement, member: Member, anonymous?: string): void;
+
 export class Drawing {
   constructor(root: HTMLElement);
 

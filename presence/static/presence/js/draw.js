@@ -1,9 +1,9 @@
-// Draws a feed into what Django rendered: the twin of drawing.py.
+// The twin of drawing.py.
 
 const FACES = 5;
 const UNITS = { day: 86400, hour: 3600, minute: 60, second: 1 };
 
-// FNV-1a (32 bit) of the id's UTF-8 bytes.
+// FNV-1a, 32 bit.
 export function paletteIndex(id) {
   let hash = 0x811c9dc5;
   for (const byte of new TextEncoder().encode(id)) hash = Math.imul(hash ^ byte, 0x01000193);
@@ -48,7 +48,7 @@ function setAll(element, attributes) {
 const painted = new Set([""]);
 let sheet;
 
-// No style attribute: we draw what Django draws.
+// Style attributes may be forbidden.
 function paint(colour) {
   if (painted.has(colour)) return;
   if (!sheet) document.adoptedStyleSheets.push((sheet = new CSSStyleSheet()));
@@ -58,15 +58,16 @@ function paint(colour) {
 
 function drawPicture(avatar, src) {
   const shown = avatar?.querySelector("img");
-  if (!avatar || shown?.getAttribute("src") === src) return;
+  if (shown?.getAttribute("src") === src) return;
   shown?.remove();
-  if (!src) return;
+  if (!avatar || !src) return;
   const picture = document.createElement("img");
   setAll(picture, { class: "presence-picture", src, alt: "", loading: "lazy" });
   avatar.append(picture);
 }
 
-function drawMember(item, { id, name, info }) {
+export function drawMember(item, { id, name, info }, anonymous = name) {
+  const shown = name === "Anonymous" ? anonymous : name;
   const colour = safeColour(info.color);
   if (item.hasAttribute("data-presence-name")) {
     setAll(item, { "data-presence-name": name, "data-presence-info": JSON.stringify(info) });
@@ -75,8 +76,8 @@ function drawMember(item, { id, name, info }) {
   item.removeAttribute("data-presence-colour");
   if (colour) setAll(item, { "data-presence-colour": colour });
   paint(colour);
-  write(parts(item, "name"), name);
-  write(parts(item, "initials"), initials(name));
+  write(parts(item, "name"), shown);
+  write(parts(item, "initials"), initials(shown));
   drawPicture(part(item, "avatar"), safeUrl(info.avatar));
 }
 
@@ -86,7 +87,7 @@ function markSelf(item, isSelf) {
   for (const you of parts(item, "you")) you.hidden = !isSelf;
 }
 
-// One list: each item a copy of the <template>.
+// Each item is a copy of the <template>.
 class Items {
   items = new Map();
   #drawn = new WeakMap();
@@ -94,6 +95,7 @@ class Items {
   constructor(root, list, kind, most) {
     this.list = list;
     this.most = most;
+    this.anonymous = root.dataset.presenceAnonymousName;
     this.attribute = `data-presence-${kind}`;
     this.template = root.querySelector(`template[data-presence-template=${kind}]`);
     for (const item of [...list.children]) {
@@ -125,10 +127,10 @@ class Items {
       const item = this.items.get(id) ?? this.template.content.firstElementChild.cloneNode(true);
       this.items.set(id, item);
       if (item.inert || !this.#drawn.has(item)) this.#turn(id, item, false);
-      if (this.#drawn.get(item) !== member) drawMember(item, member);
+      if (this.#drawn.get(item) !== member) drawMember(item, member, this.anonymous);
       this.#drawn.set(item, member);
       item.toggleAttribute("data-presence-provisional", provisional.has(id));
-      if (self !== null) markSelf(item, self === id);
+      if (self) markSelf(item, self === id);
       while (next?.inert) next = next.nextElementSibling;
       if (item === next) next = next.nextElementSibling;
       else this.list.insertBefore(item, next);
@@ -137,13 +139,12 @@ class Items {
 
   #leave(id, item) {
     const remove = () => item.inert && this.items.delete(id) && item.remove();
-    item.inert = true;
-    if (matchMedia("(prefers-reduced-motion: reduce)").matches) return remove();
     this.#turn(id, item, true);
-    setTimeout(remove, 400);
+    if (matchMedia("(prefers-reduced-motion: reduce)").matches) remove();
+    else setTimeout(remove, 400);
   }
 
-  // Whoever is leaving is no member any more, but may come back.
+  // Who is leaving is no member, but may come back.
   #turn(id, item, leaving) {
     const [from, to] = [this.attribute, "data-presence-leaving"];
     item.removeAttribute(leaving ? from : to);
@@ -161,16 +162,16 @@ export class Drawing {
     const [list, faces, panel] = ["members", "faces", "panel"].map((name) => part(root, name));
     this.#lists = [new Items(root, list, "member", Infinity)];
     if (faces) this.#lists.push(new Items(root, faces, "face", FACES));
-    // Uncovers the initials. Errors do not bubble, but can be captured.
+    // Errors do not bubble.
     root.addEventListener("error", ({ target }) => {
       if (target.matches(".presence-picture")) target.remove();
     }, true);
     if (panel) this.#bind(part(root, "overflow"), panel);
   }
 
-  // Popovers open and close by themselves, but say so in no attribute.
+  // Browsers open and close it, but set no attribute.
   #bind(button, panel) {
-    // A copied widget has the ids of the other.
+    // A copy has the ids of the other.
     const page = panel.getRootNode();
     while (page.getElementById(panel.id) !== panel) panel.id += "-";
     const { id } = panel;
@@ -187,7 +188,7 @@ export class Drawing {
   read() {
     const data = this.root.dataset;
     const all = [...this.#lists[0].items.values()].map(({ dataset }) => dataset);
-    // In a copy of a live widget: who is ahead of the roster is not in it.
+    // Who is ahead of the roster is not in it.
     const known = all.filter(({ presenceProvisional }) => presenceProvisional === undefined);
     return {
       epoch: data.presenceEpoch,
@@ -205,10 +206,11 @@ export class Drawing {
   }
 
   show({ view, phase: state, user }) {
-    const { members, provisional, epoch, version, listed, total, anonymous } = view;
+    const { members, provisional, ...rest } = view;
+    const { total, anonymous } = rest;
     const more = Math.max(0, members.length - FACES);
-    for (const list of this.#lists) list.show(members, provisional, user?.id ?? null);
-    const data = { epoch, version, listed, total, anonymous, state, more };
+    for (const list of this.#lists) list.show(members, provisional, user?.id);
+    const data = { ...rest, state, more };
     for (const name in data) {
       const attribute = `data-presence-${name}`;
       this.root.setAttribute(attribute, data[name]);
@@ -222,23 +224,23 @@ export class Drawing {
 
   status(trouble, age = null) {
     const text = (name) => part(this.root, "status")?.getAttribute(`data-presence-${name}`) ?? "";
-    const when = trouble && age !== null ? ago(age, this.root.lang) : "";
+    const when = () => text("as-of").replace("{age}", ago(age, this.root.lang));
     write(parts(this.root, "status-text"), text(trouble));
-    write(parts(this.root, "status-age"), when && text("as-of").replace("{age}", when));
+    write(parts(this.root, "status-age"), trouble && age !== null ? when() : "");
   }
 
   announce({ joined, left }) {
     const line = part(this.root, "announcement");
     const say = (name, count) => count && this.#words(name, count).replace("{n}", count);
-    const said = [say("joined", joined), say("left", left)];
-    const both = line.dataset.presenceBoth.replace("{joined}", said[0]).replace("{left}", said[1]);
-    line.textContent = joined && left ? both : said[0] || said[1];
+    const [came, went] = [say("joined", joined), say("left", left)];
+    const both = line.dataset.presenceBoth.replace("{joined}", came).replace("{left}", went);
+    line.textContent = came && went ? both : came || went;
   }
 
   // Django rendered them for a few sample numbers.
   #words(name, count) {
     const samples = `[data-presence-part=${name}-words][data-presence-form0]`;
-    const forms = Object.entries(this.root.querySelector(samples)?.dataset ?? {})
+    const forms = Object.entries({ ...this.root.querySelector(samples)?.dataset })
       .map(([key, words]) => [Number(key.replace("presenceForm", "")), words])
       .filter(([sample]) => sample >= 0);
     return pluralForm(forms, count, this.root.lang);

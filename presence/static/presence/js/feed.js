@@ -100,7 +100,7 @@ export class Feed {
     this.#rest();
     this.#standing = false;
     this.refusal = why;
-    this.host.warn(`presence: ${why}; the widget is not live`);
+    this.host.warn(why);
     this.#show();
     this.#enter("static");
   }

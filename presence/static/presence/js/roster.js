@@ -1,4 +1,4 @@
-// The twin of presence/roster.py.
+// The twin of roster.py.
 
 const isText = (value) => typeof value === "string";
 const isCount = (value) => Number.isSafeInteger(value) && value >= 0;
@@ -33,8 +33,8 @@ export function fromSnapshot(snapshot) {
 }
 
 export function readPush({ user, chanInfo, connInfo }) {
-  const infos = [chanInfo, connInfo].filter((one) => one?.name || one?.info);
-  const { name, info, avatar, color } = infos[0] ?? {};
+  const signed = [chanInfo, connInfo].find((one) => one?.name || one?.info);
+  const { name, info, avatar, color } = signed ?? {};
   if (!isText(user) || !user) return null;
   const shown = isObject(info) ? info : { avatar, color };
   return { id: user, name: (isText(name) && name) || user, info: shown };
@@ -62,9 +62,9 @@ export function reduce(state, publication) {
   const message = read(publication) ?? state;
   const { epoch, base, version, within = null } = message;
   const known = epoch === state.epoch;
-  if (known && version <= state.version) return { changes: null, fetch: false, within: null };
-  if (!known || base !== state.version) return { changes: null, fetch: true, within };
-  return { changes: apply(state, message), fetch: false, within };
+  const news = !known || version > state.version;
+  const fits = known && base === state.version;
+  return { changes: news && fits ? apply(state, message) : null, fetch: news && !fits, within };
 }
 
 export function since(before, after) {

@@ -13,7 +13,8 @@ export interface Host {
   /** From 0 to 1. */
   random(): number;
   beacon(url: string, body: string): void;
-  warn(text: string): void;
+  /** Says why a widget is not live; the same reason once a page. */
+  warn(why: string): void;
 }
 
 /** What a channel's grant is swapped for. `shown`: oneself is shown before any diff says so. */

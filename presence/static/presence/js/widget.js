@@ -1,21 +1,24 @@
-// <presence-roster>. The page has the URLs of the modules, as their names may be hashed.
+// <presence-roster>. The page has the modules' URLs, as names may be hashed.
 
 const MODULES = ["roster", "tokens", "feed", "connection", "draw", "handlers"];
 const BRIEF = 2500;
 const REFRESH = 10_000;
 
-const now = () => performance.now();
+const said = new Set();
 const host = {
   fetch: (url, init) => fetch(url, { signal: AbortSignal.timeout(15_000), ...init }),
   setTimeout: setTimeout.bind(null),
   clearTimeout: clearTimeout.bind(null),
   random: Math.random,
-  now,
+  now: () => performance.now(),
   beacon: (url, body) => navigator.sendBeacon?.(url, body),
-  warn: console.warn,
+  warn(why) {
+    if (!said.has(why)) console.warn(`presence: ${why}; the widget is not live`);
+    said.add(why);
+  },
 };
 
-// One a page, even if this file has two names.
+// One a page, even if this file has two URLs.
 const shared = (globalThis[Symbol.for("presence")] ??= {});
 
 export const presence = (shared.presence ??= {
@@ -32,20 +35,29 @@ export const presence = (shared.presence ??= {
 });
 
 async function load(root) {
-  const modules = {};
+  const loaded = {};
   await Promise.all(MODULES.map(async (name) => {
-    modules[name] = await import(root.getAttribute(`data-presence-${name}-js`));
+    loaded[name] = await import(root.getAttribute(`data-presence-${name}-js`));
   }));
   const { presenceTokens: tokens, presenceBeacon: beacon, presenceSdk } = root.dataset;
-  modules.sdk = async () => {
+  loaded.sdk = async () => {
     if (!globalThis.Centrifuge) await import(presenceSdk);
     return globalThis.Centrifuge;
   };
-  const page = (shared.page = new modules.connection.Page({ tokens, beacon }, modules, host));
+  const page = new loaded.connection.Page({ tokens, beacon }, loaded, host);
+  shared.page = loaded.page = page;
   if (shared.given) page.useConnection(shared.given);
-  // A page that the browser keeps may come back as it is.
+  // A page that the browser keeps may come back.
   addEventListener("pagehide", ({ persisted }) => persisted || page.leave());
-  return modules;
+  return loaded;
+}
+
+export function modules(root) {
+  return (shared.modules ??= load(root).catch((error) => {
+    // The next one may be of a page with other URLs.
+    shared.modules = null;
+    throw error;
+  }));
 }
 
 class PresenceRoster extends HTMLElement {
@@ -61,11 +73,9 @@ class PresenceRoster extends HTMLElement {
 
   connectedCallback() {
     if (!this.dataset.presenceGrant) return;
-    shared.modules ??= load(this);
     // At once: a widget that is only moved stays subscribed.
-    if (this.#shown) return this.#follow();
-    const warn = ({ message }) => host.warn(`presence: ${message}; the widget is not live`);
-    shared.modules.then((modules) => this.#follow(modules)).catch(warn);
+    if (this.#shown) this.#follow();
+    else this.#load().catch(({ message }) => host.warn(message));
   }
 
   disconnectedCallback() {
@@ -74,15 +84,21 @@ class PresenceRoster extends HTMLElement {
     this.#end = null;
   }
 
-  async room() {
-    const { feed } = await shared.modules;
-    return new feed.Room(shared.page, this.#config(), this.#shown);
+  async #load() {
+    const loaded = await modules(this);
+    this.#follow(loaded);
+    return loaded;
   }
 
-  #follow(modules) {
-    // It may have gone, or come back, in the meantime.
+  async room() {
+    const { feed, page } = await this.#load();
+    return new feed.Room(page, this.#config(), this.#shown);
+  }
+
+  #follow(loaded) {
+    // It may have gone, or come back.
     if (!this.isConnected || this.#end) return;
-    if (!this.#shown) this.#begin(modules);
+    if (!this.#shown) this.#begin(loaded);
     const take = (feed, news) => this.#take(feed, news);
     this.#end = shared.page.follow(this.#config(), this.#shown, take);
     this.#report(shared.page.feeds.get(this.dataset.presenceChannel));
@@ -94,8 +110,8 @@ class PresenceRoster extends HTMLElement {
     if (!this.#shown) throw new Error("the widget's HTML was changed");
     this.#drawing.adopt(this.#shown.members);
     const { presenceAge } = this.dataset;
-    if (presenceAge) this.#asOf = now() - 1000 * presenceAge;
-    for (const [name, run] of Object.entries(handlers.handlers ?? {})) {
+    if (presenceAge) this.#asOf = host.now() - 1000 * presenceAge;
+    for (const [name, run] of Object.entries({ ...handlers.handlers })) {
       this.addEventListener(`presence:${name}`, ({ detail }) => run(detail, this));
     }
   }
@@ -128,9 +144,9 @@ class PresenceRoster extends HTMLElement {
   #report(feed) {
     clearTimeout(this.#timer);
     if (feed.phase === "live") this.#since = null;
-    else this.#since ??= now();
+    else this.#since ??= host.now();
     const trouble = feed.refusal ? "refused" : this.#since ? "stale" : "";
-    const brief = trouble === "stale" && now() < this.#since + BRIEF;
+    const brief = trouble === "stale" && host.now() < this.#since + BRIEF;
     this.#drawing.status(brief ? "" : trouble, feed.age());
     if (trouble) this.#timer = setTimeout(() => this.#report(feed), brief ? BRIEF : REFRESH);
   }
@@ -140,12 +156,12 @@ class PresenceRoster extends HTMLElement {
     this.#news.joined += joined.filter(({ id }) => id !== user?.id).length;
     this.#news.left += left.length;
     if (!this.#news.joined && !this.#news.left) return;
-    const wait = this.#said + 1000 * this.dataset.presenceEvery - now();
+    const wait = this.#said + 1000 * this.dataset.presenceEvery - host.now();
     this.#announcing ??= setTimeout(() => {
       this.#drawing.announce(this.#news);
       this.#news = { joined: 0, left: 0 };
       this.#announcing = null;
-      this.#said = now();
+      this.#said = host.now();
     }, Math.max(500, wait));
   }
 }

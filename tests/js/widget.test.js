@@ -1,0 +1,35 @@
+import assert from "node:assert/strict";
+import { it } from "node:test";
+
+import { Page } from "../../presence/static/presence/js/connection.js";
+
+const JS = new URL("../../presence/static/presence/js/", import.meta.url);
+
+// Of the browser, only what the module needs to be loaded.
+Object.assign(globalThis, {
+  HTMLElement: class {},
+  customElements: { get: () => undefined, define: () => {} },
+  addEventListener: () => {},
+});
+const { modules } = await import(new URL("widget.js", JS));
+
+/** An element of a page whose modules are in some folder. */
+const root = (folder) => ({
+  dataset: { presenceTokens: "/tokens" },
+  getAttribute: (name) => new URL(`${/^data-presence-(\w+)-js$/u.exec(name)[1]}.js`, folder).href,
+});
+
+it("the modules are loaded once a page, and again only after a failure", async () => {
+  const missing = new URL("missing/", JS);
+  const first = modules(root(missing));
+  assert.equal(modules(root(missing)), first);
+  await assert.rejects(first);
+  const second = modules(root(JS));
+  const loaded = await second;
+  assert.deepEqual(
+    Object.keys(loaded).sort(),
+    ["connection", "draw", "feed", "handlers", "page", "roster", "sdk", "tokens"],
+  );
+  assert.equal(loaded.page instanceof Page, true);
+  assert.equal(modules(root(missing)), second);
+});
