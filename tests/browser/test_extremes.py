@@ -5,15 +5,28 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from itertools import count
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from presence import assembly
 from presence.roster import Member
-from tests.browser.stage import Crowd, Guest, Stage, expect_ids, ids, include, live, roster
+from tests.browser.stage import (
+    Crowd,
+    Guest,
+    Stage,
+    expect_ids,
+    ids,
+    include,
+    live,
+    overflowing,
+    roster,
+)
 from tests.rooms import fill
+
+if TYPE_CHECKING:
+    from tests.browser.conftest import Site
 
 Tick = Callable[..., None]
 Visit = Callable[..., Guest]
@@ -193,3 +206,20 @@ def test_every_sync_is_right_while_a_room_goes_round_its_limit(
     for sync in syncs:
         assert sync["attribute"] == sync["total"]
         assert sync["members"] == (sync["total"] if sync["listed"] else 0)
+
+
+@pytest.mark.parametrize("locale", ["en", "ar"])
+def test_no_page_of_the_demo_is_wider_than_a_phone(
+    chromium: Browser, site: Site, locale: str
+) -> None:
+    context = chromium.new_context(viewport={"width": 390, "height": 844}, locale=locale)
+    page = context.new_page()
+    for path in ("/", "/rooms/launch-plan/", "/variants/"):
+        page.goto(site.url + path)
+        expect(page.locator('[data-presence-state="live"]').first).to_be_visible()
+        assert overflowing(page) == []
+        assert page.evaluate("document.documentElement.dir") == {"en": "ltr", "ar": "rtl"}[locale]
+        page.keyboard.press("Tab")
+        expect(page.locator(".skip")).to_be_focused()
+        expect(page.locator(".skip")).to_be_in_viewport()
+    context.close()
