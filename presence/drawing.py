@@ -11,6 +11,7 @@ import msgspec
 from presence.roster import Member
 
 __all__ = [
+    "ANONYMOUS",
     "FACES",
     "PALETTE",
     "DrawnMember",
@@ -27,6 +28,9 @@ PALETTE: Final = 12
 FACES: Final = 5
 """Members that a stack shows before its "+N"."""
 
+ANONYMOUS: Final = "Anonymous"
+"""The name, in any language, of members who have none: what `reading.py` gives them."""
+
 # What JavaScript takes for white space.
 _SPACES = re.compile(r"[\t-\r \xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff]+")
 _URL = re.compile(r"https?://|/(?![/\\])", re.IGNORECASE)
@@ -35,10 +39,14 @@ _COLOUR = re.compile(r"#(?:[\da-f]{3}|[\da-f]{6})", re.IGNORECASE | re.ASCII)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DrawnMember:
-    """A member as the template shows them. Only plain text: the template escapes it."""
+    """A member as the template shows them. Only plain text: the template escapes it.
+
+    `shown_name` is what people read, `name` what scripts are told.
+    """
 
     id: str
     name: str
+    shown_name: str
     info: dict[str, object]
     info_json: str
     initials: str
@@ -48,14 +56,19 @@ class DrawnMember:
     is_self: bool
 
 
-def draw(member: Member, *, self_id: str) -> DrawnMember:
-    """The member as shown to whoever `self_id` is; "" is nobody."""
+def draw(member: Member, *, self_id: str, anonymous: str = ANONYMOUS) -> DrawnMember:
+    """The member as shown to whoever `self_id` is; "" is nobody.
+
+    `anonymous` is the name of those who have none, in the language of the page.
+    """
+    shown_name = anonymous if member.name == ANONYMOUS else member.name
     return DrawnMember(
         id=member.id,
         name=member.name,
+        shown_name=shown_name,
         info=member.info,
         info_json=msgspec.json.encode(member.info).decode(),
-        initials=initials(member.name),
+        initials=initials(shown_name),
         colour=palette_index(member.id),
         avatar=safe_url(member.info.get("avatar")),
         own_colour=safe_colour(member.info.get("color")),

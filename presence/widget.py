@@ -15,6 +15,7 @@ from typing import Final
 from django.core.exceptions import ImproperlyConfigured, SynchronousOnlyOperation
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
+from django.utils.translation import gettext
 
 from presence.access import authorise
 from presence.conf import conf
@@ -113,12 +114,15 @@ def widget_for(named: object, request: HttpRequest | None) -> Widget:
     if live and not _store_is_down(request):
         touch([channel])
         page_served(channel, user_id, found)
+    anonymous = gettext("Anonymous")
     return Widget(
         channel=channel,
         feed=feed,
         epoch=found.epoch,
         version=found.version,
-        members=tuple(draw(member, self_id=shown_as) for member in found.members),
+        members=tuple(
+            draw(member, self_id=shown_as, anonymous=anonymous) for member in found.members
+        ),
         listed=found.listed,
         total=found.total,
         anonymous=found.anonymous,

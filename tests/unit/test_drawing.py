@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from presence.drawing import draw, initials, palette_index, safe_colour, safe_url
+from presence.drawing import ANONYMOUS, draw, initials, palette_index, safe_colour, safe_url
+from presence.reading import read_presence
 from presence.roster import Member
 
 
@@ -81,3 +82,13 @@ def test_a_drawn_member():
 @pytest.mark.parametrize(("id_", "self_id"), [("42", "43"), ("42", ""), ("", "")])
 def test_who_is_not_oneself(id_: str, self_id: str):
     assert not draw(Member(id_, "Ada"), self_id=self_id).is_self
+
+
+def test_who_has_no_name_has_one_in_the_language_of_the_page():
+    found, _ = read_presence(b'{"presence":{"c1":{"user":""}}}', anonymous="list")
+    (member,) = found.members.values()
+    assert member.name == ANONYMOUS
+    drawn = draw(member, self_id="", anonymous="Ohne Namen")
+    assert (drawn.name, drawn.shown_name, drawn.initials) == (ANONYMOUS, "Ohne Namen", "ON")
+    named = draw(Member("42", "Ada"), self_id="", anonymous="Ohne Namen")
+    assert (named.name, named.shown_name) == ("Ada", "Ada")

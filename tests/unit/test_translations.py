@@ -31,7 +31,9 @@ REMEDY = "run `django-admin makemessages -a` in presence/, translate, and compil
 Message = tuple[str, str]
 """What is translated in the singular, and in the plural: "" where there is none."""
 
-CALL = re.compile(r"""\b(gettext|ngettext)\(((?:[^()'"]|'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")*)\)""")
+CALL = re.compile(
+    r"""\b(gettext|ngettext|pgettext)\(((?:[^()'"]|'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")*)\)"""
+)
 
 
 def catalogue(language: str) -> polib.POFile:
@@ -43,6 +45,8 @@ def in_templates() -> Iterator[Message]:
         for match in CALL.finditer(templatize(path.read_text())):
             arguments = ast.parse(match[0], mode="eval").body.args  # type: ignore[attr-defined]
             texts = [each.value for each in arguments if isinstance(each, ast.Constant)]
+            if match[1] == "pgettext":
+                del texts[0]  # The context.
             yield texts[0], "".join(texts[1:])
 
 
@@ -146,9 +150,9 @@ def has_words(text: str) -> bool:
 class Said(HTMLParser):
     """What people read or hear of a page: text, and the attributes that hold it."""
 
-    HEARD = re.compile(r"aria-label|title|alt|placeholder")
+    HEARD = re.compile(r"aria-label|title|alt|placeholder|lang")
     # What scripts draw with, as against channels, URLs, keys and what is a member's own.
-    LATER = re.compile(r"data-presence-(form\d+|stale|refused|as-of|both|text)")
+    LATER = re.compile(r"data-presence-(form\d+|stale|refused|as-of|both|anonymous-name)")
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -227,8 +231,52 @@ def test_every_plural_form_is_in_the_page(language: str):
 
 
 @pytest.mark.usefixtures("people")
-@pytest.mark.parametrize("language", ["en", *LANGUAGES])
-def test_the_widget_names_its_language_and_takes_its_direction_from_the_page(language: str):
+@pytest.mark.parametrize(
+    ("language", "spoken"),
+    [("en", "en"), *zip(LANGUAGES, LANGUAGES, strict=True), ("de-at", "de"), ("it", "en")],
+)
+def test_the_widget_names_its_language_and_takes_its_direction_from_the_page(
+    language: str, spoken: str
+):
     roots = Said(page(language)).roots
-    assert {root["lang"] for root in roots} == {language}
+    assert {root["lang"] for root in roots} == {spoken}
     assert not any("dir" in root for root in roots)
+
+
+@pytest.mark.usefixtures("people")
+def test_a_language_without_a_catalogue_is_the_one_it_falls_back_to(settings: Any):
+    settings.LANGUAGE_CODE = "fr"
+    settings.LOCALE_PATHS = []  # Django then forgets the catalogues it has read.
+    said = Said(page("it"))
+    assert {root["lang"] for root in said.roots} == {"fr"}
+    assert "Ici en ce moment" in said.texts
+
+
+@pytest.mark.usefixtures("people")
+def test_a_site_brings_a_catalogue_for_our_strings(settings: Any, tmp_path: Path):
+    ours = catalogue("es")
+    theirs = polib.POFile()
+    theirs.metadata = {**ours.metadata, "Language": "it"}
+    context = next(entry.msgctxt for entry in ours if entry.msgid == "en")
+    theirs.append(polib.POEntry(msgctxt=context, msgid="en", msgstr="it"))
+    theirs.append(polib.POEntry(msgid="Here now", msgstr="Presenti"))
+    folder = tmp_path / "it" / "LC_MESSAGES"
+    folder.mkdir(parents=True)
+    theirs.save_as_mofile(str(folder / "django.mo"))
+    settings.LOCALE_PATHS = [str(tmp_path)]
+    said = Said(page("it"))
+    assert {root["lang"] for root in said.roots} == {"it"}
+    assert "Presenti" in said.texts
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_who_has_no_name_is_called_so_in_the_language_of_the_page(language: str):
+    fill(assembly.store(), ROOM, Member("anon_0123", "Anonymous"))
+    word = next(entry.msgstr for entry in catalogue(language) if entry.msgid == "Anonymous")
+    html = page(language)
+    said = Said(html)
+    assert word in said.texts
+    assert "Anonymous" not in said.texts
+    # Scripts are told what the server tells, and what to show for it.
+    assert 'data-presence-name="Anonymous"' in html
+    assert {root["data-presence-anonymous-name"] for root in said.roots} == {word}
