@@ -70,3 +70,16 @@ def test_a_page_in_arabic_is_arabic_throughout(
             .flatMap((text) => text.match(/[A-Za-z]{2,}/g) ?? [])"""
     )
     assert set(latin) <= {"Zoe", "ZZ", "AD"}
+
+
+def test_who_has_no_name_is_called_so_by_django_and_by_the_script(
+    visit: Visit, tick: Tick, channel: str, stage: Stage
+) -> None:
+    fill(assembly.store(), channel, Member("anon_1", "Anonymous"))
+    widget = live(visit(locale="de").open(include(channel)), channel)
+    diff = {"type": "presence.diff", "epoch": "e1", "base": 1, "version": 2}
+    joins = [{"id": "anon_2", "name": "Anonymous"}, {"id": "42", "name": "Ada"}]
+    stage.publish(channel, {**diff, "joins": joins, "total": 3, "anonymous": 0})
+    expect(widget).to_have_attribute("data-presence-total", "3")
+    names = widget.locator("[data-presence-part=name]")
+    expect(names).to_have_text(["Anonym", "Anonym", "Ada"])

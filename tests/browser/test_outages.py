@@ -210,3 +210,29 @@ def test_signing_out_in_another_tab_leaves_a_list_and_no_requests(
     page.clock.fast_forward("02:00:00")
     page.evaluate("fetch('/favicon.ico?done')")
     assert [url for url in made if "done" not in url] == []
+
+
+def test_a_module_that_was_missing_is_asked_for_again_by_the_next_widget(
+    visit: Visit, crowd: Crowd, tick: Tick, channel: str
+) -> None:
+    crowd.fill(channel, ["u1"])
+    tick()
+    guest = visit()
+    guest.expected = "Failed to load|not live"
+    guest.context.route("**/presence/js/draw.js", lambda route: route.fulfill(status=404))
+    page = guest.context.new_page()
+    said: list[str] = []
+    page.on("console", lambda m: said.append(m.text) if "not live" in m.text else None)
+    with page.expect_console_message(lambda m: "not live" in m.text):
+        page.goto(guest.stage.page(include(channel) + include(channel, "count")))
+    guest.context.unroute_all()
+    page.evaluate(
+        """() => {
+            const widget = document.querySelector("presence-roster");
+            widget.replaceWith(widget.cloneNode(true));
+        }"""
+    )
+    live(page, channel, "list")
+    (once,) = said
+    assert once.startswith("presence: ")
+    assert once.endswith("; the widget is not live")

@@ -7,6 +7,8 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Locator, expect
 
+from presence import assembly
+from presence.roster import Member
 from tests.browser.stage import (
     Crowd,
     Guest,
@@ -19,6 +21,7 @@ from tests.browser.stage import (
     roster,
     sockets,
 )
+from tests.rooms import fill
 
 Tick = Callable[..., None]
 Visit = Callable[..., Guest]
@@ -116,6 +119,58 @@ def test_the_button_works_by_keyboard_and_gives_the_focus_back(
     page.keyboard.press("Escape")
     expect(panel).to_be_hidden()
     expect(button).to_be_focused()
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_the_button_of_a_list_that_has_shrunk_stays_until_the_focus_leaves_it(
+    visit: Visit, crowd: Crowd, tick: Tick, channel: str, inside: bool
+) -> None:
+    crowd.fill(channel, SEVEN)
+    tick()
+    page = visit().open(include(channel, "stack") + '<a href="#">Next</a>')
+    widget = live(page, channel)
+    button, panel = part(widget, "overflow"), part(widget, "panel")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    if inside:
+        page.keyboard.press("Tab")
+    crowd.leave(*SEVEN[2:])
+    tick()
+    expect_ids(widget, SEVEN[:2])
+    expect(page.get_by_role("button", name="Show everybody", expanded=True)).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(panel).to_be_hidden()
+    expect(button).to_be_focused()
+    expect(page.get_by_role("button", name="Show everybody", expanded=False)).to_be_visible()
+    page.keyboard.press("Enter")
+    expect(panel).to_be_visible()
+    page.keyboard.press("Escape")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link")).to_be_focused()
+    expect(button).to_be_hidden()
+
+
+def test_the_end_of_a_long_list_does_not_touch_the_edge(
+    visit: Visit, crowd: Crowd, tick: Tick, channel: str
+) -> None:
+    fill(
+        assembly.store(),
+        channel,
+        *(Member(f"u{n:02}", f"Name {n}") for n in range(40)),
+        anonymous=3,
+    )
+    page = visit().open(include(channel, "stack"))
+    widget = roster(page, channel)
+    part(widget, "overflow").click()
+    panel = part(widget, "panel")
+    panel.evaluate("(panel) => panel.scrollTo(0, panel.scrollHeight)")
+    room = panel.evaluate(
+        """(panel) => {
+            const last = [...panel.querySelectorAll("li, p:not([hidden])")].at(-1);
+            return panel.getBoundingClientRect().bottom - last.getBoundingClientRect().bottom;
+        }"""
+    )
+    assert room >= 12
 
 
 def test_without_scripts_the_button_opens_the_list_as_well(

@@ -251,7 +251,7 @@ def test_a_stack_shows_five_faces_and_has_everybody_in_a_popover():
 def test_five_need_no_button():
     fill(assembly.store(), ROOM, *FULL[:5])
     page = html("{% presence_widget room %}", request_of(), room=ROOM)
-    assert 'data-presence-part="overflow" hidden' in page
+    assert 'data-presence-more="0"' in page
 
 
 @pytest.mark.parametrize(("variant", "folded"), [("list", False), ("count", True), ("none", True)])
@@ -270,7 +270,7 @@ def test_a_counted_room_is_a_number_in_a_stack_too():
     page = html("{% presence_widget room %}", request_of(), room=ROOM)
     assert '<span class="presence-total" data-presence-total>8</span>' in page
     assert shown(page, "data-presence-face") == []
-    assert 'data-presence-part="overflow" hidden' in page
+    assert 'data-presence-more="0"' in page
 
 
 def test_ids_are_of_one_widget_alone():

@@ -31,9 +31,7 @@ REMEDY = "run `django-admin makemessages -a` in presence/, translate, and compil
 Message = tuple[str, str]
 """What is translated in the singular, and in the plural: "" where there is none."""
 
-CALL = re.compile(
-    r"""\b(gettext|ngettext|pgettext)\(((?:[^()'"]|'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")*)\)"""
-)
+CALL = re.compile(r"""\b([pn]?gettext)\(((?:[^()'"]|'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")*)\)""")
 
 
 def catalogue(language: str) -> polib.POFile:

@@ -219,7 +219,6 @@ export class Drawing {
     write(parts(this.root, "anonymous-words"), this.#words("anonymous", anonymous));
     this.#reveal("anonymous", anonymous);
     this.#reveal("empty", !(total + anonymous));
-    this.#reveal("overflow", more);
   }
 
   status(trouble, age = null) {
