@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from presence import assembly
 from tests.browser.stage import Crowd, Guest, Stage, expect_ids, include, live, roster
 
 Tick = Callable[..., None]
@@ -207,3 +208,25 @@ def test_names_are_text_however_hostile(
         assert widget.locator("script, b").count() == 0
         assert page.title() == "Stage"
         assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+SHARE = """async (root) => {
+    const { modules } = await import("/static/presence/js/widget.js");
+    const { draw, page } = await modules(root);
+    const drawn = root.querySelector("template").content.firstElementChild.cloneNode(true);
+    draw.drawMember(drawn, { id: "9", name: "Ada <b>", info: { color: "#123456" } });
+    root.after(drawn);
+    return page.clientIds.get(page.feeds.get(root.dataset.presenceChannel).client);
+}"""
+
+
+def test_other_modules_share_what_the_page_has_loaded(
+    visit: Visit, crowd: Crowd, tick: Tick, channel: str
+) -> None:
+    page = visit().open(include(channel))
+    client = live(page, channel).evaluate(SHARE)
+    (reply,) = assembly.gateway().presence([channel])
+    assert f'"{client}"'.encode() in bytes(reply)
+    drawn = page.locator("presence-roster + li")
+    expect(drawn.get_by_text("Ada <b>", exact=True)).to_be_visible()
+    expect(drawn).to_have_attribute("data-presence-colour", "#123456")

@@ -15,13 +15,13 @@ export interface Modules {
   sdk(): Promise<any>;
 }
 
-/** What a page asks of whatever it follows: a Feed, or what stands in for one. Without a `user`, or
- * without a `state` that is listed, nobody is said to leave its channel. */
+/** What a page asks of whatever it follows: a Feed, or what stands in for one. Where its `state` is
+ * not that of a listed room, nobody is said to leave its channel. */
 export type Followed = Pick<
   Feed,
-  | "config" | "state" | "phase" | "user" | "client" | "closed" | "listeners"
-  | "tell" | "offer" | "attach" | "detach" | "close" | "lose" | "refuse"
->;
+  | "config" | "phase" | "user" | "client" | "closed" | "listeners"
+  | "tell" | "attach" | "detach" | "close" | "lose" | "refuse"
+> & { readonly state?: any; offer(shown: any): void };
 
 export class Page {
   /** Those that are followed, by channel. */
@@ -51,11 +51,11 @@ export class Page {
    * `Kind` is made for a channel that is not followed yet.
    */
   follow(config: Config & { grant: string }, shown: State, listener: Listener): () => void;
-  follow<Kind extends Followed>(
-    config: Kind["config"] & { grant: string },
-    shown: Kind["state"],
-    listener: (followed: Kind, news: any) => void,
-    Kind: new (config: Kind["config"], shown: Kind["state"], tools: Tools) => Kind,
+  follow<Its extends Followed>(
+    config: Its["config"] & { grant: string },
+    shown: Its["state"],
+    listener: (followed: Its, news: any) => void,
+    Kind: new (config: Its["config"], shown: Its["state"], tools: Tools) => Its,
   ): () => void;
 
   /**

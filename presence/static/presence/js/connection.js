@@ -46,7 +46,7 @@ export class Page {
 
   leave(feeds = [...this.feeds.values()]) {
     const { host, parts, tokens } = this.tools;
-    const present = feeds.filter(({ client, user, state }) => client && user && state.listed);
+    const present = feeds.filter(({ client, user, state }) => client && user && state?.listed);
     for (const part of this.beacon ? parts(present) : []) {
       const grants = part.map(({ config }) => tokens.grants.get(config.channel));
       host.beacon(this.beacon, JSON.stringify({ grants }));
