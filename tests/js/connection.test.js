@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 
 import { Feed } from "../../presence/static/presence/js/feed.js";
 import {
-  Centrifuge, configOf, diff, follow, makePage, member, open, settle, snapshot,
+  Centrifuge, configOf, diff, follow, grantOf, makePage, member, open, readGrant, settle, snapshot,
 } from "./stub.js";
 
 const POSITION = { offset: 12, epoch: "StBPPVJn" };
@@ -84,6 +84,25 @@ describe("the page's connection", () => {
     assert.equal(again.feed.state.version, 13);
   });
 
+  it("says at once what is true of a widget that comes back", async () => {
+    const { world, page, follower, sub } = await open({ position: POSITION });
+    sub.trigger("subscribed", recovered);
+    follower.end();
+    await settle();
+    world.routes.set("/tokens", () => new TypeError("offline"));
+    const again = follow(page, "presence:a", snapshot(12));
+    assert.deepEqual(again.told.map(({ phase, synced }) => [phase, synced]), [["static", false]]);
+  });
+
+  it("shows what a widget has that comes to one whose room was never read", async () => {
+    const { page, follower } = await open({ shown: snapshot(0, [], { epoch: "" }) });
+    const second = follow(page, "presence:a", snapshot(5, [member("1")]));
+    for (const { feed } of [follower, second]) {
+      assert.deepEqual([feed.view.members, feed.view.version], [[member("1")], 5]);
+    }
+    assert.deepEqual(follower.told.flatMap(({ joined }) => joined), []);
+  });
+
   it("opens nothing for a widget that left while tokens were asked for", async () => {
     const { world, page } = makePage();
     follow(page, "presence:a", snapshot(1)).end();
@@ -96,7 +115,7 @@ describe("the page's connection", () => {
     const { world, page } = makePage();
     const usual = world.routes.get("/tokens");
     world.routes.set("/tokens", () => new TypeError("offline"));
-    const { feed } = follow(page, "presence:a", snapshot(1));
+    const { told } = follow(page, "presence:a", snapshot(1));
     await world.tick();
     assert.deepEqual(await world.tick(), [375]);
     world.routes.set("/tokens", usual);
@@ -105,7 +124,132 @@ describe("the page's connection", () => {
     await world.tick();
     assert.equal(Centrifuge.made.length, 1);
     assert.deepEqual(world.warnings, []);
-    assert.equal(feed, undefined, "nothing was told meanwhile");
+    assert.deepEqual(told.map(({ phase }) => phase), ["static"], "nothing was told meanwhile");
+  });
+});
+
+describe("a grant that comes later", () => {
+  const user = member("7", "Ada");
+  const ofNobody = grantOf("presence:a", "");
+  const ofAda = grantOf("presence:a", user.id);
+
+  /** A page that is live; the server knows for whom grants were made, and who is signed in. */
+  async function visited(who, grant) {
+    const { world, page } = makePage();
+    const session = { user: who };
+    const usual = world.routes.get("/tokens");
+    world.routes.set("/tokens", (request) => {
+      const [status, answer] = usual(request);
+      const { user: now } = session;
+      for (const one of JSON.parse(request.body).grants) {
+        const [channel, owner] = readGrant(one);
+        if (owner === (now?.id ?? "")) answer.channels[channel].grant = grantOf(channel, owner);
+        else delete answer.channels[channel];
+      }
+      return Object.keys(answer.channels).length ? [status, { ...answer, user: now }] : [403, {}];
+    });
+    const follower = follow(page, "presence:a", snapshot(12), { grant, position: POSITION });
+    await world.tick();
+    Centrifuge.made[0].connect();
+    Centrifuge.made[0].getSubscription("presence:a").trigger("subscribed", recovered);
+    assert.equal(follower.feed.phase, "live");
+    return { world, page, session, follower };
+  }
+
+  it("is tried where the channel was refused", async () => {
+    const { world, page, follower } = await visited(user, ofAda);
+    Centrifuge.made[0].refuse(3500, "invalid token");
+    assert.equal(follower.feed.phase, "static");
+    const second = follow(page, "presence:a", snapshot(14), { grant: ofAda });
+    assert.equal(second.feed.refusal, "");
+    follower.end();
+    await world.tick();
+    world.routes.set("/snapshot", () => [200, snapshot(15)]);
+    Centrifuge.made[1].getSubscription("presence:a").trigger("subscribed", {});
+    await world.tick();
+    assert.deepEqual([second.feed.phase, second.feed.state.version], ["live", 15]);
+  });
+
+  it("of whoever has signed in since is used, over a connection of theirs", async () => {
+    const { world, page, session, follower } = await visited(null, ofNobody);
+    session.user = user;
+    const second = follow(page, "presence:a", snapshot(12), { grant: ofAda });
+    follower.end();
+    await world.tick();
+    assert.equal(world.asked("/tokens").at(-1).body, JSON.stringify({ grants: [ofAda] }));
+    const [first, theirs, ...others] = Centrifuge.made;
+    assert.deepEqual([first.state, theirs.state, others], ["disconnected", "connecting", []]);
+    assert.deepEqual([second.feed.user, second.feed.client], [user, theirs]);
+  });
+
+  it("has the other channels of the page ask again who they are for", async () => {
+    const { world, page, session } = await visited(null, ofNobody);
+    const other = follow(page, "presence:b", snapshot(1), { grant: grantOf("presence:b", "") });
+    await world.tick();
+    session.user = user;
+    follow(page, "presence:a", snapshot(12), { grant: ofAda });
+    await world.tick();
+    await world.tick();
+    assert.notEqual(other.feed.refusal, "");
+    assert.equal(page.feeds.get("presence:a").refusal, "");
+    follow(page, "presence:b", snapshot(1), { grant: grantOf("presence:b", user.id) });
+    await world.tick();
+    assert.equal(Centrifuge.made.length, 2);
+    assert.equal(other.feed.client, Centrifuge.made[1]);
+  });
+
+  it("asks for nothing where it is of the same user, and for that of any other", async () => {
+    const users = ["", "7", "8", "77", "é", "\u2603", "a-long_name:with,\"all\"", "1", "11", "111"];
+    for (const id of users) {
+      const who = id ? member(id) : null;
+      const { world, page } = await visited(who, grantOf("presence:a", id));
+      follow(page, "presence:a", snapshot(12), { grant: grantOf("presence:a", id, 9_999_999_999) });
+      follow(page, "presence:a", snapshot(12), { grant: grantOf("presence:a", id, 1_000_000_000) });
+      await world.tick();
+      assert.equal(world.asked("/tokens").length, 1, id);
+      for (const other of users.filter((one) => one !== id)) {
+        page.feeds.get("presence:a").refusal = "";
+        const asked = world.asked("/tokens").length;
+        follow(page, "presence:a", snapshot(12), { grant: grantOf("presence:a", other) });
+        await world.tick();
+        assert.equal(world.asked("/tokens").length, asked + 1, `${id} ${other}`);
+      }
+    }
+  });
+
+  it("is posted even while an older one of the channel is in the air, and is kept", async () => {
+    const { world, page } = makePage({ user });
+    const usual = world.routes.get("/tokens");
+    const answers = [];
+    world.routes.set("/tokens", (request) =>
+      new Promise((resolve) => { answers.push(() => resolve(usual(request))); }));
+    const first = follow(page, "presence:a", snapshot(12), { grant: "old presence:a" });
+    await world.tick();
+    first.end();
+    await settle();
+    follow(page, "presence:a", snapshot(12), { grant: "new presence:a" });
+    answers[0]();
+    await world.tick();
+    assert.deepEqual(Centrifuge.made, []);
+    assert.equal(page.tools.tokens.grants.get("presence:a"), "new presence:a");
+    answers[1]();
+    await settle();
+    const bodies = world.asked("/tokens").map(({ body }) => JSON.parse(body).grants);
+    assert.deepEqual(bodies, [["old presence:a"], ["new presence:a"]]);
+    assert.equal(Centrifuge.made.length, 1);
+  });
+
+  it("is not overtaken by what was asked with an older one", async () => {
+    const { world, page } = makePage({ user });
+    const answers = [];
+    world.routes.set("/tokens", () => new Promise((resolve) => { answers.push(resolve); }));
+    const first = follow(page, "presence:a", snapshot(12), { grant: ofNobody });
+    await world.tick();
+    follow(page, "presence:a", snapshot(12), { grant: ofAda });
+    await world.tick();
+    answers[0]([403, {}]);
+    await settle();
+    assert.equal(first.feed.refusal, "");
   });
 });
 
@@ -125,7 +269,7 @@ describe("whatever is followed in place of a feed", () => {
     assert.deepEqual([cursors.constructor, cursors.token, cursors.user], [Cursors, "token cursors:a", member("7")]);
     assert.deepEqual([cursors.client, world.asked("/tokens").length], [Centrifuge.made[0], 1]);
     page.leave();
-    assert.deepEqual(world.beacons.map(({ grants }) => grants), [["renewed presence:a"]]);
+    assert.deepEqual(world.beacons.map(({ grants }) => grants), [["next presence:a"]]);
     end();
     await settle();
     assert.deepEqual([...page.feeds.keys()], ["presence:a"]);
@@ -156,7 +300,7 @@ describe("a connection that is refused", () => {
     const { world, page, follower, client } = await open();
     const other = follow(page, "presence:b", snapshot(1));
     await world.tick();
-    client.trigger("disconnected", { code: 3500, reason: "invalid token" });
+    client.refuse(3500, "invalid token");
     for (const one of [follower, other]) {
       assert.equal(one.feed.phase, "static");
       assert.match(one.feed.refusal, /3500 invalid token/u);
@@ -166,8 +310,7 @@ describe("a connection that is refused", () => {
 
   it("does not stand in the way of a widget that comes later", async () => {
     const { world, page, client } = await open();
-    client.state = "disconnected";
-    client.trigger("disconnected", { code: 3500, reason: "invalid token" });
+    client.refuse(3500, "invalid token");
     follow(page, "presence:b", snapshot(1));
     await world.tick();
     assert.equal(Centrifuge.made.length, 2);
@@ -195,7 +338,7 @@ describe("a connection that is refused", () => {
     const refused = follow(page, "presence:b", snapshot(1));
     await world.tick();
     assert.equal(refused.feed.refusal, "presence:b: not yours");
-    assert.equal(granted.feed, undefined, "nothing was told yet, nothing was refused");
+    assert.deepEqual([granted.feed.refusal, granted.feed.phase], ["", "static"]);
   });
 
   it("stops the SDK when a renewal is refused, and lets it try again otherwise", async () => {
@@ -283,6 +426,28 @@ describe("a connection that the site gives", () => {
     assert.equal(follower.feed.state.version, 2);
   });
 
+  it("is tried after our own was refused", async () => {
+    const { world, page, follower, client } = await open();
+    client.refuse(3500, "invalid token");
+    const site = new Centrifuge("ws://site", {});
+    page.useConnection(site);
+    await world.tick();
+    assert.deepEqual([follower.feed.refusal, follower.feed.client], ["", site]);
+  });
+
+  it("may have ended the subscription: that is said, and it is not begun again", async () => {
+    const { world, page } = makePage();
+    const site = new Centrifuge("ws://site", {});
+    const own = site.newSubscription("presence:a", {});
+    page.useConnection(site);
+    const follower = follow(page, "presence:a", snapshot(1));
+    await world.tick();
+    assert.deepEqual([own.state, follower.feed.phase], ["unsubscribed", "static"]);
+    assert.equal(follower.told.length, 1);
+    own.trigger("subscribed", {});
+    assert.equal(world.timers.length, 1, "a snapshot is awaited");
+  });
+
   it("is only stale while the site itself has disconnected it", async () => {
     const { world, page } = makePage();
     const site = new Centrifuge("ws://site", {});
@@ -304,7 +469,7 @@ describe("leaving", () => {
     follow(page, "presence:b", snapshot(1));
     await world.tick();
     page.leave();
-    const grants = ["renewed presence:a", "renewed presence:b"];
+    const grants = ["next presence:a", "next presence:b"];
     assert.deepEqual(world.beacons, [{ url: "/beacon", grants }]);
   });
 
@@ -318,7 +483,7 @@ describe("leaving", () => {
     assert.deepEqual(world.beacons, []);
     moved.end();
     await settle();
-    assert.deepEqual(world.beacons, [{ url: "/beacon", grants: ["renewed presence:a"] }]);
+    assert.deepEqual(world.beacons, [{ url: "/beacon", grants: ["next presence:a"] }]);
   });
 
   it("is said in parts that the server takes", async () => {

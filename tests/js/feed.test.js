@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
-import { diff, member, open, settle, snapshot } from "./stub.js";
+import { configOf, diff, follow, member, open, settle, snapshot } from "./stub.js";
 
 const POSITION = { offset: 12, epoch: "StBPPVJn" };
 const shownIds = ({ feed }) => feed.view.members.map(({ id }) => id);
@@ -42,7 +42,7 @@ describe("splicing the page and the stream", () => {
     assert.equal(follower.feed.phase, "live");
     assert.deepEqual(shownIds(follower), ["9"]);
     const [request, ...others] = world.asked("/snapshot");
-    assert.equal(request.url, "/snapshot?grant=renewed%20presence%3Aa");
+    assert.equal(request.url, "/snapshot?grant=next%20presence%3Aa");
     assert.deepEqual([request.cache, request.credentials, others.length], ["no-store", "same-origin", 0]);
   });
 
@@ -227,7 +227,7 @@ describe("oneself", () => {
 
   it("is shown once the subscription stands, and joins only once", async () => {
     const { sub, follower } = await open({ user, ahead: true, position: POSITION });
-    assert.deepEqual(follower.told, [], "not before it stands");
+    assert.deepEqual(joined(follower), [], "not before it stands");
     sub.trigger("subscribed", { recovered: true });
     assert.deepEqual(shownIds(follower), ["42", "7"]);
     assert.deepEqual([...follower.feed.view.provisional], ["7"]);
@@ -239,12 +239,21 @@ describe("oneself", () => {
     assert.deepEqual(joined(follower), ["7"]);
   });
 
-  it("stays while the connection is only interrupted, and goes when it is refused", async () => {
+  it("stays while the connection is interrupted, and as it was shown when it is refused", async () => {
     const { sub, follower } = await live({ user, ahead: true });
     sub.trigger("subscribing", {});
     assert.deepEqual(shownIds(follower), ["42", "7"]);
     sub.trigger("unsubscribed", { code: 103, reason: "permission denied" });
-    assert.deepEqual(shownIds(follower), ["42"]);
+    assert.deepEqual(shownIds(follower), ["42", "7"]);
+    assert.deepEqual(follower.told.flatMap(({ left }) => left), []);
+  });
+
+  it("keeps its place when one diff has it and who was hinted", async () => {
+    const { sub, follower } = await live({ user, ahead: true });
+    sub.trigger("join", { info: { user: "5", client: "c" } });
+    const before = shownIds(follower);
+    publish(sub, diff(12, { joins: [member("5"), user], total: 3 }));
+    assert.deepEqual(shownIds(follower), before);
   });
 
   it("is not shown ahead where the server says so, or where nobody is known", async () => {
@@ -252,6 +261,151 @@ describe("oneself", () => {
       const { follower } = await live(options);
       assert.deepEqual(shownIds(follower), ["42"]);
     }
+  });
+});
+
+describe("a feed that is refused", () => {
+  const user = member("7", "Me");
+  const push = { info: { user: "10", client: "c", connInfo: { name: "Ten" } } };
+
+  /** A page whose snapshot was refused as somebody else has signed in. */
+  async function refused() {
+    const made = await live({ user, ahead: true });
+    serve(made.world, [403, { error: "another user" }]);
+    publish(made.sub, diff(14));
+    await made.world.tick(5000);
+    return made;
+  }
+
+  it("stays as it was shown, and says why", async () => {
+    const { follower, world } = await refused();
+    assert.deepEqual([follower.feed.phase, shownIds(follower)], ["static", ["42", "7"]]);
+    assert.match(follower.feed.refusal, /another user/u);
+    assert.match(world.warnings[0], /another user/u);
+    assert.deepEqual(follower.told.flatMap(({ left }) => left), []);
+  });
+
+  it("is no longer subscribed, and takes nothing any more", async () => {
+    const { follower, sub, client, page, world } = await refused();
+    assert.deepEqual(client.removed, ["presence:a"]);
+    const told = follower.told.length;
+    publish(sub, diff(12, { joins: [member("9")], total: 2 }));
+    sub.trigger("join", push);
+    sub.trigger("subscribing", {});
+    sub.trigger("subscribed", { recovered: false });
+    await world.tick();
+    page.leave();
+    assert.equal(follower.told.length, told);
+    assert.deepEqual([world.asked("/snapshot").length, world.beacons], [1, []]);
+  });
+
+  it("is not changed by the fetch that is flying, which is not tried again", async () => {
+    for (const late of [[500, {}], [200, snapshot(20, [member("9")])], [403, {}]]) {
+      const { client, follower, sub, world } = await live();
+      let answer;
+      world.routes.set("/snapshot", () => new Promise((resolve) => { answer = resolve; }));
+      publish(sub, diff(14));
+      await world.tick();
+      client.refuse(3500, "invalid token");
+      const told = follower.told.length;
+      answer(late);
+      await settle();
+      assert.deepEqual([follower.told.length, world.timers], [told, []]);
+    }
+  });
+
+  it("says that it is static for good, whatever it was before", async () => {
+    const { client, follower } = await live();
+    const states = () => follower.told.filter(({ stale }) => stale).map(({ phase }) => phase);
+    client.refuse(3500, "invalid token");
+    assert.equal(states().at(-1), "static");
+    const never = await open();
+    never.client.refuse(3500, "invalid token");
+    assert.equal(never.follower.feed.phase, "static");
+    assert.deepEqual(never.follower.told.filter(({ stale }) => stale), [], "it was never live");
+  });
+});
+
+describe("two fetches that fly at once", () => {
+  /** A page with a fetch in the air when another became due; both answers are a test's to give. */
+  async function doubled() {
+    const made = await live();
+    const answers = [];
+    made.world.routes.set("/snapshot", () => new Promise((resolve) => { answers.push(resolve); }));
+    for (let fetches = 0; fetches < 2; fetches += 1) {
+      made.sub.trigger("subscribing", {});
+      made.sub.trigger("subscribed", { recovered: false });
+      await made.world.tick();
+    }
+    const answer = async (which, value) => { answers[which](value); await settle(); };
+    return { ...made, answer };
+  }
+
+  it("are one: only the newest counts, whatever the other brings", async () => {
+    for (const late of [[200, snapshot(15)], [500, {}], [403, {}], new TypeError("timeout")]) {
+      const { answer, follower, world } = await doubled();
+      await answer(1, [200, snapshot(3, [member("9")], { epoch: "newone" })]);
+      const told = follower.told.length;
+      await answer(0, late);
+      assert.deepEqual([follower.feed.phase, shownIds(follower)], ["live", ["9"]]);
+      assert.deepEqual([follower.told.length, world.timers], [told, []]);
+    }
+  });
+
+  it("wait for the newest", async () => {
+    const { answer, follower } = await doubled();
+    await answer(0, [200, snapshot(15)]);
+    assert.deepEqual([follower.feed.phase, follower.feed.state.version], ["stale", 12]);
+    await answer(1, [200, snapshot(16)]);
+    assert.deepEqual([follower.feed.phase, follower.feed.state.version], ["live", 16]);
+  });
+});
+
+describe("a publication of the future", () => {
+  it("changes nothing for good, and asks for two snapshots at most", async () => {
+    const far = Number.MAX_SAFE_INTEGER;
+    const odd = [
+      { type: "presence.reload", epoch: "k3f9a1", version: far, within: 0 },
+      { ...diff(12, { joins: [member("5")], total: 99 }), version: far },
+      diff(far - 1),
+      { ...diff(12), epoch: "another" },
+    ];
+    for (const one of odd) {
+      const { sub, world, follower } = await live();
+      serve(world, [200, snapshot(12)]);
+      publish(sub, one);
+      await world.pass(600_000);
+      assert.deepEqual([follower.feed.phase, world.asked("/snapshot").length], ["live", 2]);
+      assert.deepEqual([shownIds(follower), world.timers], [["42"], []]);
+      publish(sub, diff(12, { joins: [member("8")], total: 2 }));
+      assert.deepEqual([shownIds(follower), follower.feed.phase], [["42", "8"], "live"]);
+    }
+  });
+});
+
+describe("a listener that throws", () => {
+  it("is reported, and keeps nobody else from being told", async () => {
+    const { page, sub, follower, world } = await live();
+    const caught = [];
+    const before = process.listeners("uncaughtException");
+    process.removeAllListeners("uncaughtException");
+    process.on("uncaughtException", (error) => caught.push(error.message));
+    try {
+      follower.end();
+      page.follow(configOf("presence:a"), follower.feed.state, () => { throw new Error("mistake"); });
+      const second = follow(page, "presence:a", snapshot(12));
+      serve(world, [200, snapshot(20)]);
+      publish(sub, diff(14));
+      await world.tick();
+      assert.deepEqual([second.told.at(-1).phase, second.feed.state.version], ["live", 20]);
+      publish(sub, diff(20, { joins: [member("5")], total: 2 }));
+      await settle();
+      assert.deepEqual(shownIds(second), ["42", "5"]);
+    } finally {
+      process.removeAllListeners("uncaughtException");
+      before.forEach((one) => process.on("uncaughtException", one));
+    }
+    assert.deepEqual(new Set(caught), new Set(["mistake"]));
   });
 });
 
@@ -328,11 +482,25 @@ describe("hints", () => {
 
   it("of a client that comes back are not ended by the time of the first", async () => {
     const { sub, world, follower } = await live();
-    for (const event of ["join", "leave", "join"]) sub.trigger(event, push("5"));
-    world.timers.shift().run();
+    sub.trigger("join", push("5"));
+    await world.pass(10_000);
+    for (const event of ["leave", "join", "join"]) sub.trigger(event, push("5"));
+    await world.pass(60_000);
     assert.deepEqual(shownIds(follower), ["42", "5"]);
-    world.timers.shift().run();
+    await world.pass(5000);
     assert.deepEqual(shownIds(follower), ["42"]);
+  });
+
+  it("leave no timer behind when they are over, or their widget is", async () => {
+    const { sub, world, follower } = await live();
+    for (const event of ["join", "leave", "join"]) sub.trigger(event, push("5"));
+    assert.equal(world.timers.length, 1);
+    publish(sub, diff(12, { joins: [member("5")], total: 2 }));
+    assert.equal(world.timers.length, 0);
+    sub.trigger("join", push("6"));
+    follower.end();
+    await settle();
+    assert.deepEqual(world.timers, []);
   });
 
   it("are not taken from leaves, of who is there, or of nobody in particular", async () => {
@@ -522,7 +690,7 @@ class Watcher {
   constructor({ follower, page }) {
     this.follower = follower;
     this.#reset(follower.feed.view);
-    page.follow({ channel: "presence:a" }, follower.feed.state, (feed, news) => this.#fold(feed, news));
+    page.follow(configOf("presence:a"), follower.feed.state, (feed, news) => this.#fold(feed, news));
   }
 
   #reset({ members, listed }) {

@@ -64,6 +64,24 @@ describe("a room", () => {
     assert.deepEqual(client.removed, ["presence:a"]);
   });
 
+  it("tells nothing after it is closed, even of the same diff", async () => {
+    const { room, sub, told } = await enter();
+    sub.trigger("subscribed", { recovered: true });
+    const off = room.on("join", () => room.close());
+    room.on("join", () => assert.fail("it is closed"));
+    sub.trigger("publication", { data: diff(12, { joins: [member("5"), member("6")], total: 3 }) });
+    off();
+    assert.deepEqual(told.map(([name, { member: who }]) => [name, who?.id]), [["sync", undefined], ["join", "5"]]);
+  });
+
+  it("says when it is refused, once it was live", async () => {
+    const { sub, told, client, room } = await enter();
+    sub.trigger("subscribed", { recovered: true });
+    client.refuse(3500, "invalid token");
+    const said = told.filter(([name]) => name === "stale").map(([, { state }]) => state);
+    assert.deepEqual([said.at(-1), room.state], ["static", "static"]);
+  });
+
   it("shares the feed of a widget of its channel, and outlives it", async () => {
     const { page, room, sub } = await enter();
     const widget = page.follow(configOf("presence:a"), roster.fromSnapshot(snapshot(12)), () => {});

@@ -100,6 +100,13 @@ describe("applying a diff", () => {
     assert.deepEqual(names.slice(0, 4).map((name) => readPush({ user: "7", connInfo: { name } }).name), names.slice(0, 4));
   });
 
+  it("takes none that skips a version", () => {
+    const state = fromSnapshot(snapshot(12));
+    const far = { ...diff(12, { joins: [member("5")] }), version: Number.MAX_SAFE_INTEGER };
+    assert.deepEqual(reduce(state, far), { changes: null, fetch: true, within: null });
+    assert.deepEqual(state, fromSnapshot(snapshot(12)));
+  });
+
   it("lists nobody in a counted room", () => {
     const state = fromSnapshot(snapshot(12, [member("1")], { listed: false, total: 900 }));
     const { changes } = reduce(state, diff(12, { joins: [member("5")], total: 901 }));
@@ -117,7 +124,7 @@ describe("splicing a fetched snapshot", () => {
     assert.equal(next.state.version, 15);
     assert.deepEqual(ids(next.state), ["42", "5"]);
     assert.deepEqual(next.changes, { joined: [member("5")], left: [], updated: [member("42", "New name")] });
-    assert.deepEqual([next.fetch, next.kept], [false, []]);
+    assert.deepEqual(next.open, []);
   });
 
   it("does not take an older one of the same epoch", () => {
@@ -132,16 +139,19 @@ describe("splicing a fetched snapshot", () => {
     assert.equal(splice(shown(), snapshot(1, [], { epoch: "zzzzzz" }), []).state.epoch, "zzzzzz");
   });
 
-  it("asks once more for what does not fit, and keeps it", () => {
-    const next = splice(shown(), snapshot(13), [diff(14)]);
-    assert.equal(next.fetch, true);
-    assert.equal(next.kept.length, 1);
+  it("gives back what does not fit, as it was kept", () => {
+    const kept = [diff(13), diff(15), { ...diff(14), epoch: "zzzzzz" }];
+    const { open } = splice(shown(), snapshot(13), kept);
+    assert.deepEqual(open, [kept[1], kept[2]]);
+    assert.equal(open[0], kept[1]);
   });
 
-  it("gives up what was kept of another epoch, so that it cannot ask for ever", () => {
-    const next = splice(shown(), snapshot(3, [], { epoch: "zzzzzz" }), [diff(12)]);
-    assert.equal(next.fetch, true);
-    assert.deepEqual(next.kept, []);
+  it("leaves everybody the very object who did not change", () => {
+    const state = fromSnapshot(snapshot(12, [member("42"), member("7")]));
+    const next = splice(state, snapshot(14, [member("7", "New"), member("42"), member("9")]), []).state;
+    assert.deepEqual(ids(next), ["7", "42", "9"]);
+    assert.equal(next.members.get("42"), state.members.get("42"));
+    assert.equal(next.members.get("7").name, "New");
   });
 
   it("takes nothing malformed", () => {
@@ -193,8 +203,8 @@ describe("what is shown", () => {
     assert.deepEqual(overlay(nothing, mine, new Map()), { ...nothing, left: [me] });
     const renamed = member("7", "Myself");
     assert.deepEqual(overlay({ ...nothing, joined: [renamed] }, mine, new Map()), { ...nothing, updated: [renamed] });
-    const candidates = [me, member("42")];
-    assert.deepEqual([...ahead(fromSnapshot(snapshot(12)), candidates).keys()], ["7"]);
+    const candidates = [me, member("42"), member("5")];
+    assert.deepEqual([...ahead(fromSnapshot(snapshot(12)), candidates).keys()], ["5", "7"], "ties by id");
   });
 });
 

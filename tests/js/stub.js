@@ -3,7 +3,6 @@
 import * as connection from "../../presence/static/presence/js/connection.js";
 import * as feed from "../../presence/static/presence/js/feed.js";
 import * as roster from "../../presence/static/presence/js/roster.js";
-import * as tokens from "../../presence/static/presence/js/tokens.js";
 
 class Emitter {
   #listeners = new Map();
@@ -58,6 +57,13 @@ export class Centrifuge extends Emitter {
   disconnect() {
     this.state = "disconnected";
     this.trigger("disconnected", { code: 0, reason: "disconnect called" });
+  }
+
+  /** Ends as the SDK does, which tells the subscriptions first. */
+  refuse(code, reason) {
+    this.state = "disconnected";
+    for (const sub of [...this.subscriptions.values()]) sub.trigger("subscribing", { code: 1 });
+    this.trigger("disconnected", { code, reason });
   }
 
   getSubscription(channel) {
@@ -146,16 +152,29 @@ export class World {
   }
 }
 
-export const MODULES = { roster, tokens, feed, sdk: async () => Centrifuge };
+export const MODULES = { roster, feed, sdk: async () => Centrifuge };
 
-/** A page whose token endpoint grants whatever is asked: a grant is `grant <channel>`. */
+/** A grant as `make_grant` of tokens.py has it; where nobody's matters, one is `grant <channel>`. */
+export const grantOf = (channel, user, issued = 1_795_300_000) => {
+  const ascii = (text) => text.replace(/[^ -~]/gu, (one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, "0")}`);
+  return `${Buffer.from(ascii(JSON.stringify([channel, user, issued]))).toString("base64url")}:signature`;
+};
+
+export function readGrant(grant) {
+  const [written, signature] = grant.split(":");
+  return signature === "signature"
+    ? JSON.parse(Buffer.from(written, "base64url").toString())
+    : [grant.split(" ").at(-1)];
+}
+
+/** A page whose token endpoint grants whatever is asked. */
 export function makePage({ user = null, ahead = false, beacon = "/beacon", modules = MODULES } = {}) {
   Centrifuge.made.length = 0;
   const world = new World();
   const channels = (grants) =>
-    grants.map((grant) => grant.split(" ").at(-1)).map((channel) => [
+    grants.map((grant) => readGrant(grant)[0]).map((channel) => [
       channel,
-      { feed: channel, token: `token ${channel}`, grant: `renewed ${channel}`, shown: ahead },
+      { feed: channel, token: `token ${channel}`, grant: `next ${channel}`, shown: ahead },
     ]);
   world.routes.set("/tokens", ({ body }) => [
     200,

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
-import { Refused, Tokens, backoff, parts } from "../../presence/static/presence/js/tokens.js";
+import { Refused, Tokens, backoff, parts } from "../../presence/static/presence/js/connection.js";
 import { makePage } from "./stub.js";
 
 function make(...channels) {
@@ -50,13 +50,13 @@ describe("swapping grants for tokens", () => {
 
   it("renews with the newest grant", async () => {
     const { world, tokens } = make("a");
-    for (const expected of ["grant a", "renewed a"]) {
+    for (const expected of ["grant a", "next a"]) {
       assert.equal(tokens.grants.get("a"), expected);
       const asked = tokens.ask();
       await world.tick();
       await asked;
     }
-    assert.equal(world.requests[1].body, '{"grants":["renewed a"]}');
+    assert.equal(world.requests[1].body, '{"grants":["next a"]}');
   });
 
   it("is refused by a status that says no, in the server's words", async () => {
@@ -123,7 +123,7 @@ describe("more grants than the server takes at once", () => {
     assert.deepEqual(found.map(({ entry }) => entry.token), many.map((channel) => `token ${channel}`));
     assert.deepEqual(world.requests.map((request) => grantsOf(request).length), [100, 100, 50]);
     assert.deepEqual(world.requests.flatMap(grantsOf), many.map((channel) => `grant ${channel}`));
-    assert.equal(tokens.grants.get("c249"), "renewed c249");
+    assert.equal(tokens.grants.get("c249"), "next c249");
   });
 
   it("are refused by parts, and fail by parts", async () => {

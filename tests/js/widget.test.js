@@ -28,7 +28,7 @@ it("the modules are loaded once a page, and again only after a failure", async (
   const loaded = await second;
   assert.deepEqual(
     Object.keys(loaded).sort(),
-    ["connection", "draw", "feed", "handlers", "page", "roster", "sdk", "tokens"],
+    ["connection", "draw", "feed", "handlers", "page", "roster", "sdk"],
   );
   assert.equal(loaded.page instanceof Page, true);
   assert.equal(modules(root(missing)), second);

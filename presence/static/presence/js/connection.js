@@ -1,51 +1,119 @@
-// The page's one connection.
+// The page's connection.
+
+const MOST = 100;
+
+export class Refused extends Error {}
+
+export function parts(items) {
+  return items.length ? [items.slice(0, MOST), ...parts(items.slice(MOST))] : [];
+}
+
+export async function getJson(host, url, init) {
+  const answer = await host.fetch(url, { cache: "no-store", credentials: "same-origin", ...init });
+  const { ok, status } = answer;
+  if (ok) return answer.json();
+  const passing = status >= 500 || status === 408 || status === 429;
+  const why = (await answer.text()).slice(0, 500);
+  throw new (passing ? Error : Refused)(`${url.split("?")[0]} answered ${status} ${why}`);
+}
+
+export function backoff(attempt, random) {
+  return Math.min(30_000, 500 * 2 ** attempt) * (0.5 + random() / 2);
+}
+
+export class Tokens {
+  grants = new Map();
+  #gathering;
+  #flying = new Map();
+
+  constructor(url, host) {
+    Object.assign(this, { url, host });
+  }
+
+  async ask([channel] = this.grants.keys()) {
+    const flying = this.#flying.get(this.grants.get(channel));
+    if (flying) return flying;
+    const gather = (run) => this.host.setTimeout(run, 10);
+    this.#gathering ??= new Promise(gather).then(() => this.#send());
+    return (await this.#gathering).get(channel);
+  }
+
+  async entry(channel) {
+    const answer = await this.ask([channel]);
+    const entry = answer?.channels[channel];
+    if (entry?.token) return { answer, entry };
+    throw new Refused(`${channel}: ${answer?.refused?.[channel] ?? "not granted"}`);
+  }
+
+  #send() {
+    const answers = new Map();
+    for (const part of parts([...this.grants])) {
+      const answer = this.#post(part);
+      for (const key of part.flat()) answers.set(key, answer);
+    }
+    this.#gathering = null;
+    this.#flying = answers;
+    Promise.allSettled(answers.values()).then(() => this.#flying = new Map());
+    return answers;
+  }
+
+  async #post(part) {
+    const headers = { "Content-Type": "application/json" };
+    const body = JSON.stringify({ grants: part.map(([, grant]) => grant) });
+    const answer = await getJson(this.host, this.url, { method: "POST", headers, body });
+    for (const [channel, sent] of part) {
+      const renewed = answer.channels[channel]?.grant;
+      if (renewed && this.grants.get(channel) === sent) this.grants.set(channel, renewed);
+    }
+    return answer;
+  }
+}
+
+// Without the time, and the signature.
+const ownerOf = (grant) => grant.split(":")[0].slice(0, -15);
 
 export class Page {
   feeds = new Map();
   clientIds = new WeakMap();
   #given;
   #own;
+  #user;
+  #turns = new WeakMap();
 
   constructor(urls, modules, host) {
-    const tokens = new modules.tokens.Tokens(urls.tokens, host);
+    const tokens = new Tokens(urls.tokens, host);
     this.beacon = urls.beacon;
-    this.tools = { ...modules, ...modules.tokens, tokens, host };
+    this.tools = { ...modules, tokens, host, getJson, backoff, Refused };
   }
 
   useConnection(centrifuge) {
     if (centrifuge === this.#given) return;
     this.#given = this.#watch(centrifuge);
-    for (const feed of this.feeds.values()) {
-      if (!feed.client) continue;
-      feed.detach();
-      this.#open(feed);
-    }
-    this.#own?.disconnect();
-    this.#own = null;
+    for (const feed of this.feeds.values()) if (feed.client || feed.refusal) this.#reopen(feed);
+    this.#part();
   }
 
   follow({ grant, ...config }, shown, listener, Kind = this.tools.feed.Feed) {
     const { channel } = config;
+    const { grants } = this.tools.tokens;
     const known = this.feeds.get(channel);
     const feed = known ?? new Kind(config, shown, this.tools);
     feed.listeners.add(listener);
-    if (known) {
-      feed.offer(shown);
-      feed.tell({ synced: feed.phase === "live" }, [listener]);
-    } else {
+    known?.offer(shown);
+    if (!known || known.refusal || ownerOf(grant) !== ownerOf(grants.get(channel))) {
       this.feeds.set(channel, feed);
-      this.tools.tokens.grants.set(channel, grant);
-      this.#open(feed);
+      grants.set(channel, grant);
+      this.#reopen(feed);
     }
+    feed.tell({ synced: feed.phase === "live" }, [listener]);
     return () => {
       feed.listeners.delete(listener);
-      // A widget that is only moved is back by then.
       queueMicrotask(() => this.#sweep(feed));
     };
   }
 
   leave(feeds = [...this.feeds.values()]) {
-    const { host, parts, tokens } = this.tools;
+    const { host, tokens } = this.tools;
     const present = feeds.filter(({ client, user, state }) => client && user && state?.listed);
     for (const part of this.beacon ? parts(present) : []) {
       const grants = part.map(({ config }) => tokens.grants.get(config.channel));
@@ -55,40 +123,53 @@ export class Page {
 
   #sweep(feed) {
     const { channel } = feed.config;
-    if (feed.listeners.size || feed.closed) return;
+    if (feed.listeners.size || this.feeds.get(channel) !== feed) return;
     this.leave([feed]);
     this.feeds.delete(channel);
+    this.#turns.delete(feed);
     this.tools.tokens.grants.delete(channel);
     feed.close();
-    if (this.feeds.size) return;
-    this.#own?.disconnect();
-    this.#own = null;
+    if (!this.feeds.size) this.#part();
   }
 
-  async #open(feed, attempt = 0) {
-    const { backoff, host, tokens, Refused } = this.tools;
+  #part() {
+    const own = this.#own;
+    this.#own = null;
+    for (const feed of this.feeds.values()) if (own && feed.client === own) this.#reopen(feed);
+    own?.disconnect();
+  }
+
+  #reopen(feed) {
+    feed.detach();
+    this.#open(feed);
+  }
+
+  async #open(feed, attempt = 0, turn = {}) {
+    const { host, sdk, tokens } = this.tools;
     const { channel } = feed.config;
+    const over = () => this.#turns.get(feed) !== turn;
+    this.#turns.set(feed, turn);
     try {
       const { answer, entry } = await tokens.entry(channel);
-      if (feed.closed) return;
-      const sdk = this.#given ?? (await this.tools.sdk());
-      if (feed.closed) return;
-      const client = this.#client(sdk, answer);
+      const Centrifuge = over() || this.#given || (await sdk());
+      if (over()) return;
+      const client = this.#client(Centrifuge, answer);
       const ask = async () => (await tokens.entry(channel)).entry.token;
       feed.attach(client, entry, answer.user, this.#renewal(client.constructor, ask));
     } catch (error) {
-      if (feed.closed) return;
-      // What listeners do wrong is theirs.
-      if (feed.client) throw error;
-      const again = () => feed.closed || this.#open(feed, attempt + 1);
+      if (over()) return;
+      const again = () => over() || this.#open(feed, attempt + 1);
       if (error instanceof Refused) feed.refuse(error.message);
       else host.setTimeout(again, backoff(attempt, host.random));
     }
   }
 
-  #client(Centrifuge, { url, connection: token }) {
+  #client(Centrifuge, { url, connection: token, user }) {
     if (this.#given) return this.#given;
-    if (this.#own && this.#own.state !== "disconnected") return this.#own;
+    const own = this.#own;
+    if (own && own.state !== "disconnected" && this.#user === user?.id) return own;
+    this.#part();
+    this.#user = user?.id;
     const ask = async () => (await this.tools.tokens.ask()).connection;
     const getToken = this.#renewal(Centrifuge, ask);
     const delays = { minReconnectDelay: 200, maxReconnectDelay: 5000 };
@@ -108,9 +189,7 @@ export class Page {
     return client;
   }
 
-  // Any other error lets the SDK try again.
   #renewal({ UnauthorizedError }, ask) {
-    const { Refused } = this.tools;
     return () => ask().catch((error) => {
       throw error instanceof Refused ? new UnauthorizedError(error.message) : error;
     });

@@ -9,7 +9,6 @@ export class Feed {
   refusal = "";
   user = null;
   client = null;
-  closed = false;
   #standing;
   #met;
   #awaiting;
@@ -18,7 +17,9 @@ export class Feed {
   #view;
   #asOf;
   #attempt = 0;
+  #fetches = 0;
   #kept = [];
+  #tried;
   #self = [];
   #ahead = new Map();
   #hints = new Map();
@@ -47,8 +48,9 @@ export class Feed {
     const delays = { minResubscribeDelay: 200, maxResubscribeDelay: 5000 };
     const since = position?.epoch && !this.#met ? { since: position } : {};
     const sub = existing ?? client.newSubscription(feed, { token, getToken, ...delays, ...since });
+    const self = shown && user ? [user] : [];
     const on = Object.entries({
-      subscribed: ({ recovered }) => this.#subscribed(recovered),
+      subscribed: ({ recovered }) => this.#subscribed(recovered, self),
       subscribing: () => this.stall(),
       unsubscribed: (ctx) => this.lose(channel, ctx),
       publication: ({ data }) => this.#receive(data),
@@ -60,29 +62,25 @@ export class Feed {
       for (const [event, run] of on) sub.off(event, run);
       if (!existing) client.removeSubscription(sub);
     };
-    this.client = client;
-    this.user = user;
-    this.#self = shown && user ? [user] : [];
+    Object.assign(this, { client, user });
     if (!existing) sub.subscribe();
-    else if (sub.state === "subscribed") this.#subscribed(false);
+    else if (sub.state === "subscribed") this.#subscribed(false, self);
   }
 
   detach() {
-    this.#release?.();
-    this.#release = this.client = null;
+    this.#rest();
+    this.refusal = "";
     this.stall();
   }
 
   close() {
-    this.closed = true;
     this.listeners.clear();
-    this.#rest();
     this.detach();
   }
 
   offer(shown) {
     const { epoch, version } = this.state;
-    if (shown.epoch !== epoch || shown.version <= version) return;
+    if ((epoch && shown.epoch !== epoch) || shown.version <= version) return;
     this.#show(shown, this.roster.since(this.state, shown));
   }
 
@@ -98,7 +96,6 @@ export class Feed {
 
   refuse(why) {
     this.#rest();
-    this.#standing = false;
     this.refusal = why;
     this.host.warn(why);
     this.#show();
@@ -115,13 +112,19 @@ export class Feed {
   }
 
   tell(news, listeners = this.listeners) {
-    for (const listener of listeners) listener(this, { ...NOTHING, ...news });
+    for (const listener of listeners) {
+      try {
+        listener(this, { ...NOTHING, ...news });
+      } catch (error) {
+        queueMicrotask(() => { throw error; });
+      }
+    }
   }
 
-  #subscribed(recovered) {
+  #subscribed(recovered, self) {
     const wait = this.#met ? this.#spread(null) : 0;
     this.#met = this.#standing = true;
-    this.refusal = "";
+    this.#self = self;
     this.#show();
     if (recovered === true && this.state.version && !this.#awaiting) this.#settle();
     else this.#need(wait);
@@ -141,15 +144,19 @@ export class Feed {
     const member = feed === channel && this.roster.readPush(push);
     if (!member || member.id === this.user?.id) return;
     if (this.#hints.size >= MOST || !this.roster.ahead(this.state, [member]).size) return;
-    this.#hints.set(client, member);
-    this.host.setTimeout(() => this.#drop(client, member), (every + 5) * 1000);
+    this.#forget(client);
+    const timer = this.host.setTimeout(() => this.#drop(client), (every + 5) * 1000);
+    this.#hints.set(client, { member, timer });
     this.#show();
   }
 
-  #drop(client, member = this.#hints.get(client)) {
-    if (!member || this.#hints.get(client) !== member) return;
-    this.#hints.delete(client);
-    this.#show();
+  #drop(client) {
+    if (this.#forget(client)) this.#show();
+  }
+
+  #forget(client) {
+    this.host.clearTimeout(this.#hints.get(client)?.timer);
+    return this.#hints.delete(client);
   }
 
   #spread(within) {
@@ -167,24 +174,31 @@ export class Feed {
   async #fetch() {
     const { channel, snapshot } = this.config;
     const grant = encodeURIComponent(this.tokens.grants.get(channel));
+    const turn = ++this.#fetches;
     this.#timer = null;
     const answer = await this.getJson(this.host, `${snapshot}?grant=${grant}`).catch((error) => error);
-    if (this.closed) return;
+    if (turn !== this.#fetches) return;
     if (answer instanceof this.Refused) return this.refuse(`${channel}: ${answer.message}`);
     const next = this.roster.splice(this.state, answer, this.#kept);
+    const again = !next || (next.open.length > 0 && !this.#tried);
     if (next) {
-      this.#kept = next.kept;
+      this.#kept = next.open;
+      this.#tried = again;
       this.config.every = answer.every;
       this.#show(next.state, next.changes, this.host.now() - answer.age * 1000);
     }
-    if (!next || next.fetch) this.#need(this.backoff(this.#attempt++, this.host.random));
+    if (again) this.#need(this.backoff(this.#attempt++, this.host.random));
     else if (!this.#timer) this.#settle();
   }
 
   #rest() {
+    this.#release?.();
+    this.#release = this.client = null;
+    this.#standing = false;
+    this.#fetches += 1;
     this.host.clearTimeout(this.#timer);
     this.#timer = null;
-    this.#hints.clear();
+    for (const client of this.#hints.keys()) this.#forget(client);
   }
 
   #settle() {
@@ -196,20 +210,20 @@ export class Feed {
 
   #show(state = this.state, changes = NOTHING, asOf) {
     const before = this.#ahead;
-    const self = this.#met && !this.refusal ? this.#self : [];
+    const hinted = [...this.#hints.values()].map(({ member }) => member);
     this.state = state;
     this.#view = null;
     if (asOf > this.#asOf) this.#asOf = asOf;
-    this.#ahead = this.roster.ahead(state, [...self, ...this.#hints.values()]);
-    for (const [client, { id }] of this.#hints) {
-      if (!this.#ahead.has(id)) this.#hints.delete(client);
+    this.#ahead = this.roster.ahead(state, [...this.#self, ...hinted]);
+    for (const [client, { member }] of this.#hints) {
+      if (!this.#ahead.has(member.id)) this.#forget(client);
     }
     this.tell(changes ? this.roster.overlay(changes, before, this.#ahead) : {});
   }
 
   #enter(phase) {
-    const stale = this.phase === "live" && phase !== "live";
-    if (stale) this.#asOf = this.host.now();
+    const stale = phase !== "live" && phase !== this.phase;
+    if (this.phase === "live") this.#asOf = this.host.now();
     this.phase = phase;
     this.tell({ synced: phase === "live", stale });
   }
@@ -217,15 +231,19 @@ export class Feed {
 
 export class Room {
   #events = new EventTarget();
+  #closed = false;
 
   constructor(page, config, shown) {
+    const end = page.follow(config, shown, (feed, news) => this.#take(feed, feed.events(news)));
     this.channel = config.channel;
-    this.close = page.follow(config, shown, (feed, news) => this.#take(feed, feed.events(news)));
-    this.#take(page.feeds.get(config.channel), []);
+    this.close = () => {
+      this.#closed = true;
+      end();
+    };
   }
 
   on(name, run) {
-    const listen = ({ detail }) => run(detail);
+    const listen = ({ detail }) => this.#closed || run(detail);
     this.#events.addEventListener(name, listen);
     return () => this.#events.removeEventListener(name, listen);
   }

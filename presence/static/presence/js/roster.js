@@ -5,7 +5,7 @@ const isCount = (value) => Number.isSafeInteger(value) && value >= 0;
 const isObject = (value) => value && typeof value === "object" && !Array.isArray(value);
 const isMember = ({ id, name, info = {} }) => isText(id) && isText(name) && isObject(info);
 const isKnown = (epoch, ...counts) => isText(epoch) && counts.every(isCount);
-const same = (one, other) => JSON.stringify(one) === JSON.stringify(other);
+const same = (one, other) => one === other || JSON.stringify(one) === JSON.stringify(other);
 const byId = (members) => new Map(members.map((member) => [member.id, member]));
 
 function readMembers(value = []) {
@@ -63,25 +63,28 @@ export function reduce(state, publication) {
   const { epoch, base, version, within = null } = message;
   const known = epoch === state.epoch;
   const news = !known || version > state.version;
-  const fits = known && base === state.version;
+  const fits = known && base === state.version && version === base + 1;
   return { changes: news && fits ? apply(state, message) : null, fetch: news && !fits, within };
 }
 
 export function since(before, after) {
   if (!before.version || before.listed !== after.listed) return null;
+  for (const [id, one] of before.members) {
+    if (same(one, after.members.get(id))) after.members.set(id, one);
+  }
   return compare(before.members, after.members);
 }
 
 export function splice(state, snapshot, kept) {
   const next = fromSnapshot(snapshot);
-  const fetch = next && kept.map((one) => reduce(next, one).fetch).includes(true);
+  const open = next && kept.filter((one) => reduce(next, one).fetch);
   if (!next || (next.epoch === state.epoch && next.version < state.version)) return null;
-  const open = kept.map(read).filter((one) => one?.epoch === next.epoch && one.version > next.version);
-  return { state: next, changes: since(state, next), fetch, kept: open };
+  return { state: next, changes: since(state, next), open };
 }
 
 export function ahead({ listed, members }, candidates) {
-  return byId(candidates.filter(({ id }) => listed && !members.has(id)));
+  const waiting = candidates.filter(({ id }) => listed && !members.has(id));
+  return byId(waiting.sort((one, other) => (one.id > other.id ? 1 : -1)));
 }
 
 export function overlay({ joined, left, updated }, before, after) {

@@ -1,6 +1,6 @@
 // <presence-roster>. The page has the modules' URLs, as names may be hashed.
 
-const MODULES = ["roster", "tokens", "feed", "connection", "draw", "handlers"];
+const MODULES = ["roster", "feed", "connection", "draw", "handlers"];
 const BRIEF = 2500;
 const REFRESH = 10_000;
 
