@@ -88,7 +88,7 @@ class Snapshot(msgspec.Struct, frozen=True):
 
 
 class Diff(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="presence.diff"):
-    """What takes version `base` to `version`. Of a counted room it carries the counts alone."""
+    """What takes version `base` to the next. Of a counted room it carries the counts alone."""
 
     epoch: str
     base: Count
@@ -228,7 +228,8 @@ def apply(snapshot: Snapshot, publication: Publication) -> Snapshot:
         raise Gap(f"epoch {publication.epoch!r} follows {snapshot.epoch!r}: fetch the snapshot")
     if publication.version <= snapshot.version:
         return snapshot
-    if isinstance(publication, Reload) or publication.base != snapshot.version:
+    versions = (snapshot.version, snapshot.version + 1)
+    if isinstance(publication, Reload) or (publication.base, publication.version) != versions:
         raise Gap(f"version {publication.version} does not follow {snapshot.version}")
     return msgspec.structs.replace(
         snapshot,
