@@ -158,7 +158,7 @@ describe("a grant that comes later", () => {
 
   it("is tried where the channel was refused", async () => {
     const { world, page, follower } = await visited(user, ofAda);
-    Centrifuge.made[0].refuse(3500, "invalid token");
+    Centrifuge.made[0].end(3500, "invalid token");
     assert.equal(follower.feed.phase, "static");
     const second = follow(page, "presence:a", snapshot(14), { grant: ofAda });
     assert.equal(second.feed.refusal, "");
@@ -300,7 +300,7 @@ describe("a connection that is refused", () => {
     const { world, page, follower, client } = await open();
     const other = follow(page, "presence:b", snapshot(1));
     await world.tick();
-    client.refuse(3500, "invalid token");
+    client.end(3500, "invalid token");
     for (const one of [follower, other]) {
       assert.equal(one.feed.phase, "static");
       assert.match(one.feed.refusal, /3500 invalid token/u);
@@ -310,7 +310,7 @@ describe("a connection that is refused", () => {
 
   it("does not stand in the way of a widget that comes later", async () => {
     const { world, page, client } = await open();
-    client.refuse(3500, "invalid token");
+    client.end(3500, "invalid token");
     follow(page, "presence:b", snapshot(1));
     await world.tick();
     assert.equal(Centrifuge.made.length, 2);
@@ -399,7 +399,7 @@ describe("a connection that the site gives", () => {
     client.trigger("disconnected", { code: 3500, reason: "of no interest any more" });
     assert.equal(follower.feed.phase, "stale");
     const taken = site.getSubscription("presence:a");
-    assert.equal("since" in taken.options, false);
+    assert.equal(taken.options.since, null);
     world.routes.set("/snapshot", () => [200, snapshot(13)]);
     taken.trigger("subscribed", {});
     await world.tick();
@@ -428,7 +428,7 @@ describe("a connection that the site gives", () => {
 
   it("is tried after our own was refused", async () => {
     const { world, page, follower, client } = await open();
-    client.refuse(3500, "invalid token");
+    client.end(3500, "invalid token");
     const site = new Centrifuge("ws://site", {});
     page.useConnection(site);
     await world.tick();

@@ -29,7 +29,7 @@ describe("splicing the page and the stream", () => {
   it("never sends an empty epoch", async () => {
     for (const position of [null, { offset: 3, epoch: "" }]) {
       const { sub } = await open({ position });
-      assert.equal("since" in sub.options, false);
+      assert.equal(sub.options.since, null);
     }
   });
 
@@ -43,7 +43,7 @@ describe("splicing the page and the stream", () => {
     assert.deepEqual(shownIds(follower), ["9"]);
     const [request, ...others] = world.asked("/snapshot");
     assert.equal(request.url, "/snapshot?grant=next%20presence%3Aa");
-    assert.deepEqual([request.cache, request.credentials, others.length], ["no-store", "same-origin", 0]);
+    assert.deepEqual([request.cache, others.length], ["no-store", 0]);
   });
 
   it("fetches the first snapshot of a room that has none, even if recovered", async () => {
@@ -306,7 +306,7 @@ describe("a feed that is refused", () => {
       world.routes.set("/snapshot", () => new Promise((resolve) => { answer = resolve; }));
       publish(sub, diff(14));
       await world.tick();
-      client.refuse(3500, "invalid token");
+      client.end(3500, "invalid token");
       const told = follower.told.length;
       answer(late);
       await settle();
@@ -317,10 +317,10 @@ describe("a feed that is refused", () => {
   it("says that it is static for good, whatever it was before", async () => {
     const { client, follower } = await live();
     const states = () => follower.told.filter(({ stale }) => stale).map(({ phase }) => phase);
-    client.refuse(3500, "invalid token");
+    client.end(3500, "invalid token");
     assert.equal(states().at(-1), "static");
     const never = await open();
-    never.client.refuse(3500, "invalid token");
+    never.client.end(3500, "invalid token");
     assert.equal(never.follower.feed.phase, "static");
     assert.deepEqual(never.follower.told.filter(({ stale }) => stale), [], "it was never live");
   });

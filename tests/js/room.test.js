@@ -77,7 +77,7 @@ describe("a room", () => {
   it("says when it is refused, once it was live", async () => {
     const { sub, told, client, room } = await enter();
     sub.trigger("subscribed", { recovered: true });
-    client.refuse(3500, "invalid token");
+    client.end(3500, "invalid token");
     const said = told.filter(([name]) => name === "stale").map(([, { state }]) => state);
     assert.deepEqual([said.at(-1), room.state], ["static", "static"]);
   });

@@ -4,6 +4,9 @@ import * as connection from "../../presence/static/presence/js/connection.js";
 import * as feed from "../../presence/static/presence/js/feed.js";
 import * as roster from "../../presence/static/presence/js/roster.js";
 
+// Node has none: what listeners throw is as uncaught as with an EventTarget.
+globalThis.reportError = (error) => queueMicrotask(() => { throw error; });
+
 class Emitter {
   #listeners = new Map();
 
@@ -16,7 +19,7 @@ class Emitter {
   }
 
   trigger(event, ctx = {}) {
-    if (event === "subscribed" || event === "unsubscribed") this.state = event;
+    if (["subscribed", "subscribing", "unsubscribed"].includes(event)) this.state = event;
     for (const run of this.#listeners.get(event) ?? []) run(ctx);
   }
 }
@@ -55,14 +58,15 @@ export class Centrifuge extends Emitter {
   }
 
   disconnect() {
-    this.state = "disconnected";
-    this.trigger("disconnected", { code: 0, reason: "disconnect called" });
+    this.end(0, "disconnect called");
   }
 
-  /** Ends as the SDK does, which tells the subscriptions first. */
-  refuse(code, reason) {
+  /** The subscriptions are told first. */
+  end(code, reason) {
     this.state = "disconnected";
-    for (const sub of [...this.subscriptions.values()]) sub.trigger("subscribing", { code: 1 });
+    for (const sub of this.subscriptions.values()) {
+      if (sub.state === "subscribed") sub.trigger("subscribing", { code: 1 });
+    }
     this.trigger("disconnected", { code, reason });
   }
 

@@ -23,8 +23,8 @@ describe("swapping grants for tokens", () => {
     const [post, ...others] = world.requests;
     assert.deepEqual(others, []);
     assert.deepEqual(
-      [post.method, post.cache, post.credentials, post.headers["Content-Type"], post.body],
-      ["POST", "no-store", "same-origin", "application/json", '{"grants":["grant a","grant b"]}'],
+      [post.method, post.cache, post.headers["Content-Type"], post.body],
+      ["POST", "no-store", "application/json", '{"grants":["grant a","grant b"]}'],
     );
   });
 

@@ -3,13 +3,78 @@
 import type * as feed from "./feed.js";
 import type { Config, Feed, Listener, Tools } from "./feed.js";
 import type * as roster from "./roster.js";
-import type { State } from "./roster.js";
-import type * as tokens from "./tokens.js";
-import type { Host } from "./tokens.js";
+import type { Member, State } from "./roster.js";
+
+/** What the browser gives, and tests replace. Times in milliseconds. */
+export interface Host {
+  fetch(url: string, init?: RequestInit): Promise<Response>;
+  setTimeout(run: () => void, ms: number): unknown;
+  clearTimeout(timer: any): void;
+  /** Time since the page was opened, as `performance.now` has it: it never goes back. */
+  now(): number;
+  /** From 0 to 1. */
+  random(): number;
+  beacon(url: string, body: string): void;
+  /** Says why a widget is not live; the same reason once a page. */
+  warn(why: string): void;
+}
+
+/** What a channel's grant is swapped for. `shown`: oneself is shown before any diff says so. */
+export interface Entry {
+  feed: string;
+  token: string;
+  grant: string;
+  shown: boolean;
+}
+
+/** What the tokens endpoint answers. */
+export interface Answer {
+  /** Of the websocket. */
+  url: string;
+  /** The token of the connection. */
+  connection: string;
+  user: Member | null;
+  channels: Record<string, Entry>;
+  /** Why a channel is not among them. */
+  refused: Record<string, string>;
+}
+
+/** Asking again will not help. */
+export class Refused extends Error {}
+
+/** The items in parts of as many as the server takes at once. */
+export function parts<Item>(items: Item[]): Item[][];
+
+/**
+ * The JSON of an answer that nobody may store.
+ *
+ * Throws Refused on a status that says no; any other error is worth another try.
+ */
+export function getJson(host: Host, url: string, init?: RequestInit): Promise<any>;
+
+/** Milliseconds before the next try: doubling from half a second to half a minute, less up to half
+ * of it at random. `attempt` is 0 after the first failure. */
+export function backoff(attempt: number, random: () => number): number;
+
+export class Tokens {
+  /** The newest grant of each channel that is followed. */
+  readonly grants: Map<string, string>;
+
+  /** What the widgets of a page, or tokens that expire together, ask for within 10 milliseconds is
+   * one POST for every hundred grants, as many as the server takes. */
+  constructor(url: string, host: Host);
+
+  /** The answer to the request with the grant of one channel, the first if none is named; undefined
+   * for a channel without one. That of a POST under way only if the grant is still the same: what
+   * was asked with an older one neither answers for it nor renews it. Throws as `getJson` does. */
+  ask(channels?: Iterable<string>): Promise<Answer | undefined>;
+
+  /** What an answer holds for one channel. Throws Refused if that is nothing, else as `getJson`. */
+  entry(channel: string): Promise<{ answer: Answer; entry: Entry }>;
+}
 
 export interface Modules {
   roster: typeof roster;
-  tokens: typeof tokens;
   feed: typeof feed;
   /** Loads the class `Centrifuge`. */
   sdk(): Promise<any>;
@@ -19,7 +84,7 @@ export interface Modules {
  * not that of a listed room, nobody is said to leave its channel. */
 export type Followed = Pick<
   Feed,
-  | "config" | "phase" | "user" | "client" | "closed" | "listeners"
+  | "config" | "phase" | "refusal" | "user" | "client" | "listeners"
   | "tell" | "attach" | "detach" | "close" | "lose" | "refuse"
 > & { readonly state?: any; offer(shown: any): void };
 
@@ -37,16 +102,23 @@ export class Page {
   /**
    * Uses a connection of the site's from now on: an instance of `Centrifuge`, which is never
    * connected or disconnected by us, and must belong to the user whom the page was rendered for.
+   * What was refused is tried again over it.
    */
   useConnection(centrifuge: any): void;
 
   /**
    * Keeps a listener informed of a channel until the function given back is called.
    *
-   * Widgets of one channel share a feed: a listener that finds one is told at once. `shown` belongs
-   * to the feed from now on. A subscription goes with the last listener of its channel, our own
-   * connection with the last of all. A refused renewal stops the SDK, which tries again after any
-   * other error.
+   * Widgets of one channel share a feed, and every listener is told at once what is true of it.
+   * `shown` belongs to the feed from now on. A subscription goes with the last listener of its
+   * channel, our own connection with the last of all; a widget that is only moved is back before
+   * that. A refused renewal stops the SDK, which tries again after any other error.
+   *
+   * Where the channel is followed, its grant is kept, as each is another one: but for that of
+   * another user, and where it was refused. Then it is opened again with the new grant. A grant
+   * begins with channel, user and time, base64 of a JSON array, whose last 15 characters are the
+   * time and what ends it. Once the tokens are another user's, so is our own connection: all that
+   * was on the old one, or refused, is opened again.
    *
    * `Kind` is made for a channel that is not followed yet.
    */

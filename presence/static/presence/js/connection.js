@@ -1,5 +1,3 @@
-// The page's connection.
-
 const MOST = 100;
 
 export class Refused extends Error {}
@@ -9,7 +7,7 @@ export function parts(items) {
 }
 
 export async function getJson(host, url, init) {
-  const answer = await host.fetch(url, { cache: "no-store", credentials: "same-origin", ...init });
+  const answer = await host.fetch(url, { cache: "no-store", ...init });
   const { ok, status } = answer;
   if (ok) return answer.json();
   const passing = status >= 500 || status === 408 || status === 429;
@@ -42,7 +40,7 @@ export class Tokens {
     const answer = await this.ask([channel]);
     const entry = answer?.channels[channel];
     if (entry?.token) return { answer, entry };
-    throw new Refused(`${channel}: ${answer?.refused?.[channel] ?? "not granted"}`);
+    throw new Refused(`${channel}: ${answer?.refused[channel] ?? "not granted"}`);
   }
 
   #send() {
@@ -69,7 +67,7 @@ export class Tokens {
   }
 }
 
-// Without the time, and the signature.
+// Less the time.
 const ownerOf = (grant) => grant.split(":")[0].slice(0, -15);
 
 export class Page {
@@ -89,7 +87,6 @@ export class Page {
   useConnection(centrifuge) {
     if (centrifuge === this.#given) return;
     this.#given = this.#watch(centrifuge);
-    for (const feed of this.feeds.values()) if (feed.client || feed.refusal) this.#reopen(feed);
     this.#part();
   }
 
@@ -123,20 +120,18 @@ export class Page {
 
   #sweep(feed) {
     const { channel } = feed.config;
-    if (feed.listeners.size || this.feeds.get(channel) !== feed) return;
+    if (feed.listeners.size || !this.#turns.delete(feed)) return;
     this.leave([feed]);
     this.feeds.delete(channel);
-    this.#turns.delete(feed);
     this.tools.tokens.grants.delete(channel);
     feed.close();
     if (!this.feeds.size) this.#part();
   }
 
   #part() {
-    const own = this.#own;
+    for (const feed of this.feeds.values()) if (feed.client || feed.refusal) this.#reopen(feed);
+    this.#own?.disconnect();
     this.#own = null;
-    for (const feed of this.feeds.values()) if (own && feed.client === own) this.#reopen(feed);
-    own?.disconnect();
   }
 
   #reopen(feed) {
@@ -168,7 +163,7 @@ export class Page {
     if (this.#given) return this.#given;
     const own = this.#own;
     if (own && own.state !== "disconnected" && this.#user === user?.id) return own;
-    this.#part();
+    if (own) this.#part();
     this.#user = user?.id;
     const ask = async () => (await this.tools.tokens.ask()).connection;
     const getToken = this.#renewal(Centrifuge, ask);

@@ -2,18 +2,17 @@
  * One channel, live: its subscription, its state, and the snapshot that is fetched when diffs
  * cannot help: at once for a page that has just been opened, else at a random moment, as a whole
  * crowd may ask. Publications are kept while one is awaited, a hundred, as many as the stream's
- * history holds.
+ * history holds; what does not fit the snapshot then is good for one more fetch, no more. Of two
+ * fetches that fly only the newest counts.
  *
  * Who subscribes is shown at once where join pushes are on, a hundred at most, until a diff has
  * them, or should have had them (the interval and 5 seconds), or the same client leaves.
  */
 
-import type { Page } from "./connection.js";
+import type { Entry, Host, Page, Refused, Tokens, backoff, getJson } from "./connection.js";
 import type { EventMap, Room as PublicRoom } from "./presence.js";
 import type { Changes, Member, State, View } from "./roster.js";
 import type * as roster from "./roster.js";
-import type { Entry, Host, Tokens } from "./tokens.js";
-import type * as tokens from "./tokens.js";
 
 /** What a page says of a channel. */
 export interface Config {
@@ -36,11 +35,12 @@ export type Phase = "static" | "live" | "stale";
 export interface News extends Changes {
   /** In step with the server, for the first time or again. */
   readonly synced: boolean;
-  /** It has just ceased to be live. */
+  /** It has just ceased to be live: for now, or for good, which may come after that. */
   readonly stale: boolean;
 }
 
-/** Called after every change of what is shown or of the phase. Must not throw. A room that is seen
+/** Called at once, and after every change of what is shown or of the phase. What it throws is
+ * reported, and keeps nobody else from being told. A room that is seen
  * for the first time, or is counted from now on, or listed, is a change without joins and leaves:
  * draw what `feed.view` has. */
 export type Listener = (feed: Feed, news: News) => void;
@@ -48,9 +48,9 @@ export type Listener = (feed: Feed, news: News) => void;
 export interface Tools {
   roster: typeof roster;
   tokens: Tokens;
-  getJson: typeof tokens.getJson;
-  backoff: typeof tokens.backoff;
-  Refused: typeof tokens.Refused;
+  getJson: typeof getJson;
+  backoff: typeof backoff;
+  Refused: typeof Refused;
   host: Host;
 }
 
@@ -74,7 +74,6 @@ export class Feed {
   readonly listeners: Set<Listener>;
   /** The client it is attached to: a `Centrifuge`. */
   readonly client: any;
-  readonly closed: boolean;
 
   /** `shown` is what the page shows; it belongs to the feed from now on. */
   constructor(config: Config, shown: State, tools: Tools);
@@ -88,16 +87,18 @@ export class Feed {
   /** Tells listeners, all of them if none are named; what `news` leaves out did not change. */
   tell(news: Partial<News>, listeners?: Iterable<Listener>): void;
 
-  /** Subscribes through a client, or joins the subscription that the client has already. */
+  /** Subscribes through a client, or joins the subscription that the client has already; one that
+   * is unsubscribed is not begun, the feed is not live until whoever made it does that. */
   attach(client: any, entry: Entry, user: Member | null, getToken: () => Promise<string>): void;
 
-  /** Lets go of the client; a subscription that was there before us stays. */
+  /** Lets go of the client, until it is attached again; a subscription that was there before us
+   * stays. What is awaited of fetches or hints ends with it, and so does a refusal. */
   detach(): void;
 
   /** Ends it. */
   close(): void;
 
-  /** The state of another widget of this channel, taken over when it is newer. */
+  /** The state of another widget of this channel, taken over when it is newer, or the first. */
   offer(shown: State): void;
 
   /** The connection or the subscription is down for now. */
@@ -106,11 +107,14 @@ export class Feed {
   /** The connection or the subscription has ended: for now if the code is 0, else for good. */
   lose(what: string, ended: { code: number; reason: string }): void;
 
-  /** It is refused for good: what is shown stays, and no longer changes. */
+  /** It is refused for good: what is shown stays, oneself as well, but for hints, which nothing
+   * will confirm. It lets go of the client, so that others do not go on seeing us here. */
   refuse(why: string): void;
 }
 
-export class Room extends PublicRoom {
+export interface Room extends PublicRoom {}
+
+export class Room {
   /** Follows a channel through the page's connection, as a widget does. */
   constructor(page: Page, config: Config & { grant: string }, shown: State);
 }

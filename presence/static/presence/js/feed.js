@@ -1,5 +1,3 @@
-// One channel, live.
-
 const NOTHING = { joined: [], left: [], updated: [], synced: false, stale: false };
 const MOST = 100;
 
@@ -9,7 +7,7 @@ export class Feed {
   refusal = "";
   user = null;
   client = null;
-  #standing;
+  #sub;
   #met;
   #awaiting;
   #release;
@@ -19,7 +17,6 @@ export class Feed {
   #attempt = 0;
   #fetches = 0;
   #kept = [];
-  #tried;
   #self = [];
   #ahead = new Map();
   #hints = new Map();
@@ -46,23 +43,23 @@ export class Feed {
     const { channel, feed, position } = this.config;
     const existing = client.getSubscription(feed);
     const delays = { minResubscribeDelay: 200, maxResubscribeDelay: 5000 };
-    const since = position?.epoch && !this.#met ? { since: position } : {};
-    const sub = existing ?? client.newSubscription(feed, { token, getToken, ...delays, ...since });
+    const since = position?.epoch && !this.#met ? position : null;
+    const sub = existing ?? client.newSubscription(feed, { token, getToken, ...delays, since });
     const self = shown && user ? [user] : [];
-    const on = Object.entries({
+    const on = {
       subscribed: ({ recovered }) => this.#subscribed(recovered, self),
       subscribing: () => this.stall(),
       unsubscribed: (ctx) => this.lose(channel, ctx),
       publication: ({ data }) => this.#receive(data),
       join: ({ info }) => this.#hint(info ?? {}),
       leave: ({ info }) => this.#drop(info?.client),
-    });
-    for (const [event, run] of on) sub.on(event, run);
+    };
+    for (const event in on) sub.on(event, on[event]);
     this.#release = () => {
-      for (const [event, run] of on) sub.off(event, run);
+      for (const event in on) sub.off(event, on[event]);
       if (!existing) client.removeSubscription(sub);
     };
-    Object.assign(this, { client, user });
+    [this.#sub, this.client, this.user] = [sub, client, user];
     if (!existing) sub.subscribe();
     else if (sub.state === "subscribed") this.#subscribed(false, self);
   }
@@ -85,7 +82,6 @@ export class Feed {
   }
 
   stall() {
-    this.#standing = false;
     if (this.phase === "live") this.#enter("stale");
   }
 
@@ -116,14 +112,14 @@ export class Feed {
       try {
         listener(this, { ...NOTHING, ...news });
       } catch (error) {
-        queueMicrotask(() => { throw error; });
+        reportError(error);
       }
     }
   }
 
   #subscribed(recovered, self) {
-    const wait = this.#met ? this.#spread(null) : 0;
-    this.#met = this.#standing = true;
+    const wait = this.#met ? this.#spread() : 0;
+    this.#met = true;
     this.#self = self;
     this.#show();
     if (recovered === true && this.state.version && !this.#awaiting) this.#settle();
@@ -140,13 +136,12 @@ export class Feed {
 
   #hint(push) {
     const { channel, feed, every } = this.config;
-    const { client } = push;
     const member = feed === channel && this.roster.readPush(push);
     if (!member || member.id === this.user?.id) return;
     if (this.#hints.size >= MOST || !this.roster.ahead(this.state, [member]).size) return;
-    this.#forget(client);
-    const timer = this.host.setTimeout(() => this.#drop(client), (every + 5) * 1000);
-    this.#hints.set(client, { member, timer });
+    this.#forget(push.client);
+    const timer = this.host.setTimeout(() => this.#drop(push.client), (every + 5) * 1000);
+    this.#hints.set(push.client, { member, timer });
     this.#show();
   }
 
@@ -167,7 +162,7 @@ export class Feed {
 
   #need(wait) {
     this.#awaiting = true;
-    if (this.phase === "live") this.#enter("stale");
+    this.stall();
     this.#timer ??= this.host.setTimeout(() => this.#fetch(), wait);
   }
 
@@ -180,10 +175,9 @@ export class Feed {
     if (turn !== this.#fetches) return;
     if (answer instanceof this.Refused) return this.refuse(`${channel}: ${answer.message}`);
     const next = this.roster.splice(this.state, answer, this.#kept);
-    const again = !next || (next.open.length > 0 && !this.#tried);
+    const again = !next || (next.open.length && !this.#attempt);
     if (next) {
       this.#kept = next.open;
-      this.#tried = again;
       this.config.every = answer.every;
       this.#show(next.state, next.changes, this.host.now() - answer.age * 1000);
     }
@@ -193,8 +187,7 @@ export class Feed {
 
   #rest() {
     this.#release?.();
-    this.#release = this.client = null;
-    this.#standing = false;
+    this.#release = this.#sub = this.client = null;
     this.#fetches += 1;
     this.host.clearTimeout(this.#timer);
     this.#timer = null;
@@ -205,15 +198,15 @@ export class Feed {
     this.#awaiting = false;
     this.#attempt = 0;
     this.#kept = [];
-    if (this.#standing) this.#enter("live");
+    if (this.#sub?.state === "subscribed") this.#enter("live");
   }
 
   #show(state = this.state, changes = NOTHING, asOf) {
     const before = this.#ahead;
-    const hinted = [...this.#hints.values()].map(({ member }) => member);
     this.state = state;
     this.#view = null;
     if (asOf > this.#asOf) this.#asOf = asOf;
+    const hinted = [...this.#hints.values()].map(({ member }) => member);
     this.#ahead = this.roster.ahead(state, [...this.#self, ...hinted]);
     for (const [client, { member }] of this.#hints) {
       if (!this.#ahead.has(member.id)) this.#forget(client);
@@ -231,7 +224,7 @@ export class Feed {
 
 export class Room {
   #events = new EventTarget();
-  #closed = false;
+  #closed;
 
   constructor(page, config, shown) {
     const end = page.follow(config, shown, (feed, news) => this.#take(feed, feed.events(news)));

@@ -29,7 +29,7 @@ export interface SyncDetail extends About, View {
   version: number;
 }
 
-/** No longer live. */
+/** No longer live: for now, or for good, which may come after that. */
 export interface StaleDetail extends About {
   /** `stale` for now, `static` for good. */
   state: PresenceState;
@@ -47,11 +47,7 @@ export interface EventMap {
 }
 
 /** One channel for those who draw it themselves; its fields are kept true. */
-export interface Room extends View {}
-
-export class Room {
-  protected constructor(...internal: never[]);
-
+export interface Room extends View {
   readonly channel: string;
   /** Whether it is live. */
   readonly state: PresenceState;
@@ -59,7 +55,7 @@ export class Room {
   /** Calls `run` with the detail of each event of that name; the function given back ends it. */
   on<Name extends keyof EventMap>(name: Name, run: (detail: EventMap[Name]) => void): () => void;
 
-  /** Nothing is told after this. The subscription ends with the last who follows the channel. */
+  /** Nothing is told after this, even of what is being told. The subscription ends with the last who follows the channel. */
   readonly close: () => void;
 }
 

@@ -50,6 +50,7 @@ export interface Changes {
   readonly updated: readonly Member[];
 }
 
+/** What takes a version to the next: `version` is `base` + 1, or it fits nothing. */
 export interface Diff {
   type: "presence.diff";
   epoch: string;
@@ -103,20 +104,21 @@ export function reduce(
  * The state of a fetched snapshot, with the publications kept while it was awaited; null when it is
  * malformed, or older than what is shown even with these. Changes none of its arguments.
  *
- * `changes` as `since` gives them. `fetch`: something kept does not fit. `kept`: what may fit the
- * next snapshot; that of another epoch is given up, or it would ask for ever.
+ * `changes` as `since` gives them. `open`: those kept that do not fit.
  */
 export function splice(
   state: State,
   snapshot: unknown,
   kept: readonly unknown[],
-): { state: State; changes: Changes | null; fetch: boolean; kept: unknown[] } | null;
+): { state: State; changes: Changes | null; open: unknown[] } | null;
 
 /** What changed between two states; null where a room is seen for the first time, or is counted
- * and was listed, or the other way round: nobody came or went. */
+ * and was listed, or the other way round: nobody came or went. Who is the same in both is from then
+ * on the very object of `before` in `after`, so that identity tells whom to draw anew. */
 export function since(before: State, after: State): Changes | null;
 
-/** Those of the candidates who are shown ahead of the roster: none that it has, none if counted. */
+/** Those of the candidates who are shown ahead of the roster: none that it has, none if counted.
+ * In the order of ids, in which one diff would confirm them. */
 export function ahead(state: State, candidates: readonly Member[]): Map<string, Member>;
 
 /** The changes of a roster as they look with who was, and who is, shown ahead of it: being

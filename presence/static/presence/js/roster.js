@@ -1,5 +1,3 @@
-// The twin of roster.py.
-
 const isText = (value) => typeof value === "string";
 const isCount = (value) => Number.isSafeInteger(value) && value >= 0;
 const isObject = (value) => value && typeof value === "object" && !Array.isArray(value);
