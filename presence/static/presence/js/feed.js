@@ -87,7 +87,7 @@ export class Feed {
 
   lose(what, { code, reason }) {
     if (code === 0) this.stall();
-    else this.refuse(`${what} was refused (${code} ${reason})`);
+    else this.refuse(`${what}: ${code} ${reason}`);
   }
 
   refuse(why) {
