@@ -52,7 +52,8 @@ class Widget:
     `live` says whether scripts can take over; only then is there a grant, are there URLs.
     `denied`: the visitor may not see this, and nothing is shown. `error` is for whoever runs the
     site, and in sight only where the template engine is in debug mode (`show_error`). `age` is
-    None where nothing is known yet. `key` is an element id that no other widget of any page has.
+    None where nothing is known yet. `self_id` is the id of the member who is the visitor;
+    "" where none can be. `key` is an element id that no other widget of any page has.
     """
 
     channel: str
@@ -72,6 +73,7 @@ class Widget:
     beacon_url: str = ""
     live: bool = False
     user_id: str = ""
+    self_id: str = ""
     denied: bool = False
     error: str = ""
     show_error: bool = False
@@ -110,7 +112,7 @@ def widget_for(named: object, request: HttpRequest | None) -> Widget:
     found = _read(channel, request)
     tokens_url, snapshot_url, beacon_url = _urls() if visitor else ("", "", "")
     live = bool(tokens_url)
-    shown_as, user_id = (visitor.shown_as, visitor.id) if visitor else ("", "")
+    self_id, user_id = (visitor.shown_as, visitor.id) if visitor else ("", "")
     if live and not _store_is_down(request):
         touch([channel])
         page_served(channel, user_id, found)
@@ -121,7 +123,7 @@ def widget_for(named: object, request: HttpRequest | None) -> Widget:
         epoch=found.epoch,
         version=found.version,
         members=tuple(
-            draw(member, self_id=shown_as, anonymous=anonymous) for member in found.members
+            draw(member, self_id=self_id, anonymous=anonymous) for member in found.members
         ),
         listed=found.listed,
         total=found.total,
@@ -136,6 +138,7 @@ def widget_for(named: object, request: HttpRequest | None) -> Widget:
         beacon_url=beacon_url if user_id and conf.PRESENCE_NUDGE else "",
         live=live,
         user_id=user_id,
+        self_id=self_id,
         error=error if live or not visitor else NO_URLS,
     )
 

@@ -67,7 +67,7 @@ def test_axe_finds_nothing_where_nothing_is_live(
     body = "".join(include(channel, variant) for variant in ("stack", "list", "count"))
     ada.context.route("**/presence/tokens/", lambda route: route.fulfill(status=403, json={}))
     page = ada.open(body)
-    expect(roster(page, channel, "list").get_by_text("no longer live")).to_be_visible()
+    expect(roster(page, channel, "list").get_by_text("not update itself")).to_be_visible()
     assert violations(page) == []
 
 
@@ -124,6 +124,28 @@ def test_a_tick_is_one_sentence_for_those_who_asked(
     pass_time(page, EVERY)
     expect(region).to_have_text("2 joined, 1 left")
     assert page.evaluate("globalThis.said") == ["3 joined, 1 left", "2 joined, 1 left"]
+
+
+def test_what_oneself_does_is_not_said(
+    visit: Visit, crowd: Crowd, tick: Tick, channel: str
+) -> None:
+    crowd.fill(channel, ["u1"])
+    tick()
+    ada = visit("ada")
+    page = ada.context.new_page()
+    ada.listen(page)
+    page.clock.install()
+    page.goto(ada.stage.page(announcing(channel, "list")))
+    widget = live(page, channel)
+    tick()
+    widget.evaluate(RECORD)
+    diff = {"type": "presence.diff", "joins": [], "updates": [], "anonymous": 0}
+    epoch = widget.get_attribute("data-presence-epoch")
+    leaves = {"epoch": epoch, "base": 2, "version": 3, "leaves": [ada.id, "u1"], "total": 0}
+    ada.stage.publish(channel, {**diff, **leaves})
+    expect(widget).to_have_attribute("data-presence-version", "3")
+    pass_time(page, 1)
+    assert page.evaluate("globalThis.said") == ["1 left"]
 
 
 def test_nothing_is_said_unasked(visit: Visit, crowd: Crowd, tick: Tick, channel: str) -> None:

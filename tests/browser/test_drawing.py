@@ -43,8 +43,7 @@ MOTION = """
     globalThis.motions = [];
     const note = (node, leaving) => {
         const id = node.querySelector("[data-presence-part=name]").textContent;
-        const hidden = node.inert && node.getAttribute("aria-hidden") === "true";
-        motions.push({ id, leaving, hidden, eased: node.getAnimations().length > 0 });
+        motions.push({ id, leaving, inert: node.inert, eased: node.getAnimations().length > 0 });
     };
     new MutationObserver((records) => {
         for (const { type, target, addedNodes } of records) {
@@ -93,6 +92,7 @@ def test_who_was_rendered_looks_as_who_joined(
     expect(roster(early, channel)).to_have_attribute("data-presence-total", "6")
     late = visit().open(include(channel, variant))
     live(late, channel)
+    expect(roster(early, channel).locator("[data-presence-joining]")).to_have_count(0)
     for who in ("plain", "dark", "light", "pic", "odd"):
         assert_same(early, late, channel, f'[data-presence-member="{who}"]')
         if variant == "stack" and who != "plain":  # Who comes after the fifth.
@@ -137,12 +137,12 @@ def test_joins_and_leaves_ease_unless_that_is_not_wanted(
     crowd.join("u3", channel)
     tick()
     expect_ids(widget, ["u1", "u2", "u3"])
-    joined = {"id": "u3", "leaving": False, "hidden": False, "eased": eased}
+    joined = {"id": "u3", "leaving": False, "inert": False, "eased": eased}
     assert page.evaluate("globalThis.motions") == [joined]
     crowd.leave("u1")
     tick()
     expect(member(widget, "u1")).to_have_count(0)
-    left = {"id": "u1", "leaving": True, "hidden": True, "eased": True}
+    left = {"id": "u1", "leaving": True, "inert": True, "eased": True}
     if eased:
         assert page.evaluate("globalThis.motions.slice(1)") == [left]
     else:
@@ -168,7 +168,52 @@ def test_who_comes_back_while_leaving_stays(
     expect(widget.locator("[data-presence-leaving]")).to_have_count(0)
     back = member(widget, "u1")
     expect(back).to_be_visible()
-    assert back.evaluate("(item) => [item.inert, item.ariaHidden]") == [False, None]
+    assert back.evaluate("(item) => item.inert") is False
+
+
+def test_who_comes_and_goes_in_quick_succession_is_there_once(
+    visit: Visit, crowd: Crowd, tick: Tick, channel: str, stage: Stage
+) -> None:
+    crowd.fill(channel, ["u1", "u2"])
+    tick()
+    guest = visit()
+    page = guest.context.new_page()
+    guest.listen(page)
+    page.clock.install()
+    page.goto(stage.page(include(channel)))
+    widget = live(page, channel)
+    diff = {"type": "presence.diff", "epoch": widget.get_attribute("data-presence-epoch")}
+    comes = {"joins": [{"id": "u1", "name": "u1", "info": {}}], "total": 2}
+    goes = {"leaves": ["u1"], "total": 1}
+    steps = [(goes, 130), (comes, 130), (goes, 200), (comes, 300), ({"total": 2}, 500)]
+    for version, (step, wait) in enumerate(steps, start=1):
+        news = {"base": version, "version": version + 1, "joins": [], "leaves": [], **step}
+        stage.publish(channel, {**diff, "updates": [], "anonymous": 0, **news})
+        expect(widget).to_have_attribute("data-presence-version", str(version + 1))
+        page.clock.run_for(wait)
+    expect(widget.locator(".presence-member")).to_have_count(2)
+    expect_ids(widget, ["u2", "u1"])
+
+
+def test_only_who_joins_eases_in_and_not_whoever_is_there_when_the_list_opens(
+    visit: Visit, crowd: Crowd, tick: Tick, channel: str
+) -> None:
+    crowd.fill(channel, ["u1", "u2", "u3", "u4", "u5", "u6"])
+    tick()
+    page = visit().open(include(channel, "stack"))
+    widget = live(page, channel)
+    crowd.fill(channel, ["u7"])
+    tick()
+    expect_ids(widget, ["u1", "u2", "u3", "u4", "u5", "u6", "u7"])
+    expect(widget.locator("[data-presence-joining]")).to_have_count(0)
+    eased = widget.evaluate(
+        """(root) => {
+            root.querySelector(".presence-panel").showPopover();
+            const members = [...root.querySelectorAll("[data-presence-member]")];
+            return members.filter((item) => item.getAnimations().length).length;
+        }"""
+    )
+    assert eased == 0
 
 
 def test_a_site_sets_what_it_likes_in_its_own_stylesheet(
@@ -180,6 +225,18 @@ def test_a_site_sets_what_it_likes_in_its_own_stylesheet(
     avatar = live(page, channel).locator(".presence-avatar").first
     expect(avatar).to_have_css("width", "64px")
     expect(avatar).to_have_css("height", "64px")
+
+
+def test_the_popup_takes_its_ink_from_a_property(
+    visit: Visit, crowd: Crowd, tick: Tick, channel: str
+) -> None:
+    crowd.fill(channel, ["u1", "u2", "u3", "u4", "u5", "u6"])
+    tick()
+    page = visit().open(include(channel, "stack"))
+    widget = live(page, channel)
+    widget.evaluate("(root) => root.style.setProperty('--presence-ink-page', 'rgb(1, 2, 3)')")
+    widget.get_by_role("button").click()
+    expect(widget.locator(".presence-panel")).to_have_css("color", "rgb(1, 2, 3)")
 
 
 @pytest.mark.parametrize("variant", ["list", "stack"])

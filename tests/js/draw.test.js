@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
 import {
-  ago, initials, paletteIndex, pluralForm, safeColour, safeUrl,
+  initials, paletteIndex, pluralForm, safeColour, safeUrl,
 } from "../../presence/static/presence/js/draw.js";
 
 describe("what stands for a member", () => {
@@ -71,16 +71,5 @@ describe("plurals", () => {
   it("survive a language that Intl does not know, or no forms at all", () => {
     assert.equal(pluralForm([[1, "one"], [100, "many"]], 7, "xx"), "many");
     assert.equal(pluralForm([], 7, "en"), "");
-  });
-});
-
-describe("the age of what is shown", () => {
-  it("is told in the largest unit that fits, in the language of the page", () => {
-    const expected = {
-      0: "now", 9.9: "9 seconds ago", 60: "1 minute ago", 3599: "59 minutes ago", 7300: "2 hours ago", 90000: "yesterday",
-    };
-    for (const [age, words] of Object.entries(expected)) assert.equal(ago(Number(age), "en"), words);
-    assert.equal(ago(180, "de"), "vor 3 Minuten");
-    assert.equal(ago(180, "xx"), "3 minutes ago");
   });
 });

@@ -1,9 +1,8 @@
 // The twin of drawing.py.
 
 const FACES = 5;
-const UNITS = { day: 86400, hour: 3600, minute: 60, second: 1 };
+const MOTION = 400;
 
-// FNV-1a, 32 bit.
 export function paletteIndex(id) {
   let hash = 0x811c9dc5;
   for (const byte of new TextEncoder().encode(id)) hash = Math.imul(hash ^ byte, 0x01000193);
@@ -20,18 +19,10 @@ export const safeUrl = safe(/^(https?:\/\/|\/(?![/\\]))/iu);
 export const safeColour = safe(/^#([\da-f]{3}|[\da-f]{6})$/iu);
 
 // Django knows languages that `Intl` does not.
-const locale = (language) => Intl.PluralRules.supportedLocalesOf(language.split("_"))[0] ?? "en";
-
 export function pluralForm(forms, count, language) {
-  const rules = new Intl.PluralRules(locale(language));
+  const rules = new Intl.PluralRules([language.split("_")[0], "en"]);
   const wanted = rules.select(count);
   return (forms.find(([sample]) => rules.select(sample) === wanted) ?? forms.at(-1))?.[1] ?? "";
-}
-
-export function ago(age, language) {
-  const unit = Object.keys(UNITS).find((name) => age >= UNITS[name]) ?? "second";
-  const format = new Intl.RelativeTimeFormat(locale(language), { numeric: "auto" });
-  return format.format(-Math.floor(age / UNITS[unit]), unit);
 }
 
 const parts = (within, name) => within.querySelectorAll(`[data-presence-part=${name}]`);
@@ -48,7 +39,6 @@ function setAll(element, attributes) {
 const painted = new Set([""]);
 let sheet;
 
-// Style attributes may be forbidden.
 function paint(colour) {
   if (painted.has(colour)) return;
   if (!sheet) document.adoptedStyleSheets.push((sheet = new CSSStyleSheet()));
@@ -81,41 +71,42 @@ export function drawMember(item, { id, name, info }, anonymous = name) {
   drawPicture(part(item, "avatar"), safeUrl(info.avatar));
 }
 
-function markSelf(item, isSelf) {
-  if (item.hasAttribute("data-presence-self") === isSelf) return;
-  item.toggleAttribute("data-presence-self", isSelf);
-  for (const you of parts(item, "you")) you.hidden = !isSelf;
+function words(element, count, language) {
+  const forms = Object.entries({ ...element?.dataset })
+    .map(([key, text]) => [Number(key.replace("presenceForm", "")), text])
+    .filter(([sample]) => sample >= 0);
+  return pluralForm(forms, count, language);
 }
 
-// Each item is a copy of the <template>.
 class Items {
   items = new Map();
   #drawn = new WeakMap();
+  #timers = new WeakMap();
 
-  constructor(root, list, kind, most) {
-    this.list = list;
+  constructor(root, kind, most) {
+    this.list = part(root, `${kind}s`);
     this.most = most;
-    this.anonymous = root.dataset.presenceAnonymousName;
+    this.data = root.dataset;
     this.attribute = `data-presence-${kind}`;
     this.template = root.querySelector(`template[data-presence-template=${kind}]`);
-    for (const item of [...list.children]) {
+    for (const item of [...this.list?.children ?? []]) {
       const id = item.getAttribute(this.attribute);
-      if (id !== null) this.items.set(id, item);
       // In a copy of a widget that somebody was leaving.
-      else item.remove();
+      if (id === null || this.items.has(id)) item.remove();
+      else this.items.set(id, item);
     }
   }
 
   adopt(members) {
     for (const [id, item] of this.items) {
-      this.#drawn.set(item, members.get(id));
+      this.#drawn.set(item, members?.get(id));
       paint(safeColour(item.dataset.presenceColour));
       const picture = item.querySelector("img");
       if (picture?.complete && !picture.naturalWidth) picture.remove();
     }
   }
 
-  show(all, provisional, self) {
+  show(all, provisional) {
     const members = all.slice(0, this.most);
     const staying = new Set(members.map(({ id }) => id));
     for (const [id, item] of this.items) {
@@ -124,33 +115,46 @@ class Items {
     let next = this.list.firstElementChild;
     for (const member of members) {
       const { id } = member;
-      const item = this.items.get(id) ?? this.template.content.firstElementChild.cloneNode(true);
-      this.items.set(id, item);
-      if (item.inert || !this.#drawn.has(item)) this.#turn(id, item, false);
-      if (this.#drawn.get(item) !== member) drawMember(item, member, this.anonymous);
-      this.#drawn.set(item, member);
+      const item = this.items.get(id) ?? this.#join(id);
+      if (item.inert) this.#turn(id, item, false);
+      if (this.#drawn.get(item) !== member) this.#draw(item, member);
       item.toggleAttribute("data-presence-provisional", provisional.has(id));
-      if (self) markSelf(item, self === id);
       while (next?.inert) next = next.nextElementSibling;
       if (item === next) next = next.nextElementSibling;
       else this.list.insertBefore(item, next);
     }
   }
 
+  #draw(item, member) {
+    const { presenceAnonymousName, presenceSelfId } = this.data;
+    this.#drawn.set(item, member);
+    drawMember(item, member, presenceAnonymousName);
+    const isSelf = member.id === presenceSelfId;
+    item.toggleAttribute("data-presence-self", isSelf);
+    for (const you of parts(item, "you")) you.hidden = !isSelf;
+  }
+
+  #join(id) {
+    const item = this.template.content.firstElementChild.cloneNode(true);
+    this.items.set(id, item);
+    setAll(item, { [this.attribute]: id, "data-presence-joining": "" });
+    setTimeout(() => item.removeAttribute("data-presence-joining"), MOTION);
+    return item;
+  }
+
   #leave(id, item) {
     const remove = () => item.inert && this.items.delete(id) && item.remove();
     this.#turn(id, item, true);
     if (matchMedia("(prefers-reduced-motion: reduce)").matches) remove();
-    else setTimeout(remove, 400);
+    else this.#timers.set(item, setTimeout(remove, MOTION));
   }
 
-  // Who is leaving is no member, but may come back.
   #turn(id, item, leaving) {
     const [from, to] = [this.attribute, "data-presence-leaving"];
+    clearTimeout(this.#timers.get(item));
     item.removeAttribute(leaving ? from : to);
     item.setAttribute(leaving ? to : from, id);
     item.inert = leaving;
-    item.ariaHidden = leaving || null;
   }
 }
 
@@ -159,38 +163,38 @@ export class Drawing {
 
   constructor(root) {
     this.root = root;
-    const [list, faces, panel] = ["members", "faces", "panel"].map((name) => part(root, name));
-    this.#lists = [new Items(root, list, "member", Infinity)];
-    if (faces) this.#lists.push(new Items(root, faces, "face", FACES));
-    // Errors do not bubble.
     root.addEventListener("error", ({ target }) => {
       if (target.matches(".presence-picture")) target.remove();
     }, true);
-    if (panel) this.#bind(part(root, "overflow"), panel);
+    root.addEventListener("toggle", () => this.#bind(), true);
   }
 
-  // Browsers open and close it, but set no attribute.
-  #bind(button, panel) {
+  #bind() {
+    const [button, panel] = ["overflow", "panel"].map((name) => part(this.root, name));
+    if (!button || !panel?.isConnected) return;
     // A copy has the ids of the other.
     const page = panel.getRootNode();
     while (page.getElementById(panel.id) !== panel) panel.id += "-";
     const { id } = panel;
-    setAll(button, { popovertarget: id, "aria-controls": id, "aria-expanded": "false" });
-    panel.addEventListener("toggle", ({ newState }) => {
-      button.ariaExpanded = newState === "open";
-    });
+    // Not every browser knows popovers.
+    const open = panel.matches(":is(:popover-open)");
+    setAll(button, { popovertarget: id, "aria-controls": id, "aria-expanded": open });
   }
 
   #reveal(name, shown) {
     for (const element of parts(this.root, name)) element.hidden = !shown;
   }
 
-  read() {
+  adopt(understand) {
     const data = this.root.dataset;
-    const all = [...this.#lists[0].items.values()].map(({ dataset }) => dataset);
+    const lists = [new Items(this.root, "member", Infinity), new Items(this.root, "face", FACES)];
+    this.#lists = lists.filter(({ list, template }) => list && template);
+    if (this.#lists[0] !== lists[0]) return null;
+    this.#bind();
+    const all = [...lists[0].items.values()].map(({ dataset }) => dataset);
     // Who is ahead of the roster is not in it.
     const known = all.filter(({ presenceProvisional }) => presenceProvisional === undefined);
-    return {
+    const shown = understand({
       epoch: data.presenceEpoch,
       version: Number(data.presenceVersion),
       members: known.map(({ presenceMember: id, presenceName: name, presenceInfo }) => (
@@ -198,50 +202,36 @@ export class Drawing {
       listed: data.presenceListed === "true",
       total: data.presenceTotal - all.length + known.length,
       anonymous: Number(data.presenceAnonymous),
-    };
+    });
+    for (const list of this.#lists) list.adopt(shown?.members);
+    return shown;
   }
 
-  adopt(members) {
-    for (const list of this.#lists) list.adopt(members);
-  }
-
-  show({ view, phase: state, user }) {
+  show({ view, phase: state }) {
     const { members, provisional, ...rest } = view;
     const { total, anonymous } = rest;
     const more = Math.max(0, members.length - FACES);
-    for (const list of this.#lists) list.show(members, provisional, user?.id);
+    for (const list of this.#lists) list.show(members, provisional);
     const data = { ...rest, state, more };
     for (const name in data) {
       const attribute = `data-presence-${name}`;
       this.root.setAttribute(attribute, data[name]);
       write(this.root.querySelectorAll(`[${attribute}]`), String(data[name]));
     }
-    write(parts(this.root, "anonymous-words"), this.#words("anonymous", anonymous));
+    for (const one of parts(this.root, "anonymous-words")) {
+      write([one], words(one, anonymous, this.root.lang) || one.textContent);
+    }
     this.#reveal("anonymous", anonymous);
     this.#reveal("empty", !(total + anonymous));
   }
 
-  status(trouble, age = null) {
-    const text = (name) => part(this.root, "status")?.getAttribute(`data-presence-${name}`) ?? "";
-    const when = () => text("as-of").replace("{age}", ago(age, this.root.lang));
-    write(parts(this.root, "status-text"), text(trouble));
-    write(parts(this.root, "status-age"), trouble && age !== null ? when() : "");
-  }
-
-  announce({ joined, left }) {
-    const line = part(this.root, "announcement");
-    const say = (name, count) => count && this.#words(name, count).replace("{n}", count);
-    const [came, went] = [say("joined", joined), say("left", left)];
-    const both = line.dataset.presenceBoth.replace("{joined}", came).replace("{left}", went);
-    line.textContent = came && went ? both : came || went;
-  }
-
-  // Django rendered them for a few sample numbers.
-  #words(name, count) {
-    const samples = `[data-presence-part=${name}-words][data-presence-form0]`;
-    const forms = Object.entries({ ...this.root.querySelector(samples)?.dataset })
-      .map(([key, words]) => [Number(key.replace("presenceForm", "")), words])
-      .filter(([sample]) => sample >= 0);
-    return pluralForm(forms, count, this.root.lang);
+  announce(news) {
+    const [came, went] = ["joined", "left"].map((name) => (
+      news[name] ? words(part(this.root, `${name}-words`), news[name], this.root.lang) : ""
+    ).replace("{n}", news[name]));
+    for (const line of parts(this.root, "announcement")) {
+      const both = line.dataset.presenceBoth?.replace("{joined}", came).replace("{left}", went);
+      line.textContent = came && went ? both : came || went;
+    }
   }
 }

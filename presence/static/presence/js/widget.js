@@ -1,8 +1,10 @@
-// <presence-roster>. The page has the modules' URLs, as names may be hashed.
+// <presence-roster>.
 
 const MODULES = ["roster", "feed", "connection", "draw", "handlers"];
 const BRIEF = 2500;
 const REFRESH = 10_000;
+const OURS = ["data-presence-grant", "data-presence-state", "data-presence-version"];
+const UNITS = { day: 86400, hour: 3600, minute: 60, second: 1 };
 
 const said = new Set();
 const host = {
@@ -10,7 +12,8 @@ const host = {
   setTimeout: setTimeout.bind(null),
   clearTimeout: clearTimeout.bind(null),
   random: Math.random,
-  now: () => performance.now(),
+  // One stops in sleep, the other may be set.
+  now: () => Math.max(performance.timeOrigin + performance.now(), Date.now()),
   beacon: (url, body) => navigator.sendBeacon?.(url, body),
   warn(why) {
     if (!said.has(why)) console.warn(`presence: ${why}; the widget is not live`);
@@ -34,6 +37,12 @@ export const presence = (shared.presence ??= {
   },
 });
 
+export function ago(age, language) {
+  const unit = Object.keys(UNITS).find((name) => age >= UNITS[name]) ?? "second";
+  const format = new Intl.RelativeTimeFormat([language.split("_")[0], "en"], { numeric: "auto" });
+  return format.format(-Math.floor(age / UNITS[unit]), unit);
+}
+
 async function load(root) {
   const loaded = {};
   await Promise.all(MODULES.map(async (name) => {
@@ -47,14 +56,12 @@ async function load(root) {
   const page = new loaded.connection.Page({ tokens, beacon }, loaded, host);
   shared.page = loaded.page = page;
   if (shared.given) page.useConnection(shared.given);
-  // A page that the browser keeps may come back.
   addEventListener("pagehide", ({ persisted }) => persisted || page.leave());
   return loaded;
 }
 
 export function modules(root) {
   return (shared.modules ??= load(root).catch((error) => {
-    // The next one may be of a page with other URLs.
     shared.modules = null;
     throw error;
   }));
@@ -63,16 +70,20 @@ export function modules(root) {
 class PresenceRoster extends HTMLElement {
   #end;
   #shown;
-  #asOf = null;
+  #asOf;
   #drawing;
   #since;
   #timer;
   #news = { joined: 0, left: 0 };
   #announcing;
   #said = -Infinity;
+  #observer = new MutationObserver(() => this.#renew());
 
   connectedCallback() {
-    if (!this.dataset.presenceGrant) return;
+    this.#observer.observe(this, { attributeFilter: OURS });
+    if (!this.isConnected || !this.dataset.presenceGrant) return;
+    this.#asOf ??= host.now() - 1000 * (this.dataset.presenceAge || Infinity);
+    this.#report();
     // At once: a widget that is only moved stays subscribed.
     if (this.#shown) this.#follow();
     else this.#load().catch(({ message }) => host.warn(message));
@@ -86,6 +97,7 @@ class PresenceRoster extends HTMLElement {
 
   async #load() {
     const loaded = await modules(this);
+    if (document.readyState === "loading") await new Promise((go) => addEventListener("DOMContentLoaded", go));
     this.#follow(loaded);
     return loaded;
   }
@@ -98,22 +110,31 @@ class PresenceRoster extends HTMLElement {
   #follow(loaded) {
     // It may have gone, or come back.
     if (!this.isConnected || this.#end) return;
-    if (!this.#shown) this.#begin(loaded);
+    this.#shown ??= this.#begin(loaded);
+    const { page } = shared;
     const take = (feed, news) => this.#take(feed, news);
-    this.#end = shared.page.follow(this.#config(), this.#shown, take);
-    this.#report(shared.page.feeds.get(this.dataset.presenceChannel));
+    this.#end = page.follow(this.#config(), this.#shown, take);
+    this.#show(page.feeds.get(this.dataset.presenceChannel));
   }
 
   #begin({ roster, draw, handlers }) {
-    this.#drawing = new draw.Drawing(this);
-    this.#shown = roster.fromSnapshot(this.#drawing.read());
-    if (!this.#shown) throw new Error("the widget's HTML was changed");
-    this.#drawing.adopt(this.#shown.members);
-    const { presenceAge } = this.dataset;
-    if (presenceAge) this.#asOf = host.now() - 1000 * presenceAge;
-    for (const [name, run] of Object.entries({ ...handlers.handlers })) {
-      this.addEventListener(`presence:${name}`, ({ detail }) => run(detail, this));
+    if (!this.#drawing) {
+      for (const [name, run] of Object.entries({ ...handlers.handlers })) {
+        this.addEventListener(`presence:${name}`, ({ detail }) => run(detail, this));
+      }
+      this.#drawing = new draw.Drawing(this);
     }
+    const shown = this.#drawing.adopt(roster.fromSnapshot);
+    if (shown) return shown;
+    throw new Error("the widget's HTML was changed");
+  }
+
+  // Somebody else has written it.
+  #renew() {
+    const end = this.#end;
+    this.#end = this.#shown = this.#asOf = null;
+    this.connectedCallback();
+    setTimeout(() => end?.());
   }
 
   #config() {
@@ -132,29 +153,45 @@ class PresenceRoster extends HTMLElement {
   #take(feed, news) {
     this.#shown = feed.state;
     this.#asOf = feed.asOf;
-    this.#drawing.show(feed);
-    this.#report(feed);
+    this.#show(feed);
     for (const [name, detail] of feed.events(news)) {
       this.dispatchEvent(new CustomEvent(`presence:${name}`, { bubbles: true, detail }));
     }
-    if (this.hasAttribute("data-presence-announce")) this.#note(news, feed);
+    if (this.hasAttribute("data-presence-announce")) this.#note(news);
   }
 
-  // A brief interruption is not worth a word.
+  #show(feed) {
+    this.#drawing.show(feed);
+    this.#observer.takeRecords();
+    this.#report(feed);
+  }
+
   #report(feed) {
     clearTimeout(this.#timer);
-    if (feed.phase === "live") this.#since = null;
-    else this.#since ??= host.now();
-    const trouble = feed.refusal ? "refused" : this.#since ? "stale" : "";
-    const brief = trouble === "stale" && host.now() < this.#since + BRIEF;
-    this.#drawing.status(brief ? "" : trouble, feed.age());
-    if (trouble) this.#timer = setTimeout(() => this.#report(feed), brief ? BRIEF : REFRESH);
+    const now = host.now();
+    this.#since = feed?.phase === "live" ? null : this.#since ?? now;
+    const trouble = feed?.refusal ? "presenceRefused" : this.#since && "presenceStale";
+    const brief = !feed?.refusal && now < this.#since + BRIEF;
+    this.#tell(brief ? "" : trouble, (now - this.#asOf) / 1000);
+    const again = () => (feed ? this.#report(feed) : this.connectedCallback());
+    if (trouble) this.#timer = setTimeout(again, brief ? BRIEF : REFRESH);
   }
 
-  // At most one sentence a tick.
-  #note({ joined, left }, { user }) {
-    this.#news.joined += joined.filter(({ id }) => id !== user?.id).length;
-    this.#news.left += left.length;
+  #tell(trouble, age) {
+    const part = (name) => this.querySelector(`[data-presence-part=status${name}]`);
+    const words = part("")?.dataset ?? {};
+    const dated = trouble && age < Infinity;
+    const when = dated ? words.presenceAsOf?.replace("{age}", ago(age, this.lang)) : "";
+    for (const [name, text = ""] of [["-text", words[trouble]], ["-age", when]]) {
+      const line = part(name);
+      if (line && line.textContent !== text) line.textContent = text;
+    }
+  }
+
+  #note({ joined, left }) {
+    const others = ({ id }) => id !== this.dataset.presenceSelfId;
+    this.#news.joined += joined.filter(others).length;
+    this.#news.left += left.filter(others).length;
     if (!this.#news.joined && !this.#news.left) return;
     const wait = this.#said + 1000 * this.dataset.presenceEvery - host.now();
     this.#announcing ??= setTimeout(() => {
