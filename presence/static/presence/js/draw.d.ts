@@ -1,9 +1,16 @@
 /** Draws a feed into the HTML that Django rendered: who is drawn by scripts looks like the rest.
  *
- * Data becomes text, validated URLs and validated colours; never HTML, never a style attribute. */
+ * Data becomes text, validated URLs and validated colours; never HTML, never a style attribute,
+ * which may be forbidden. Whoever joins is a copy of the <template>, marked `data-presence-joining`
+ * while they ease in. Who is leaving is no member any more, but inert, and may come back: the timer
+ * that removes them is theirs, and is cleared then. Every part but the list of members may be
+ * missing, and words that have no forms for numbers stay as they are.
+ *
+ * Browsers open and close the popup by themselves, but set no attribute for those who listen; the
+ * events `error` and `toggle`, which do not bubble, are caught on their way down. */
 
 import type { Feed } from "./feed.js";
-import type { Member } from "./roster.js";
+import type { Member, State } from "./roster.js";
 
 /** The place of an id in the palette: FNV-1a (32 bit) of its UTF-8 bytes, as `drawing.py` has it. */
 export function paletteIndex(id: string): number;
@@ -25,9 +32,6 @@ export function pluralForm(
   language: string,
 ): string;
 
-/** How long ago something was, in words; `age` in seconds. */
-export function ago(age: number, language: string): string;
-
 /** Draws a member into a copy of the <template> `member` or `face`. `anonymous` is what stands for
  * the name that the server gives all who have none. */
 export function drawMember(item: HTMLElement, member: Member, anonymous?: string): void;
@@ -35,17 +39,12 @@ export function drawMember(item: HTMLElement, member: Member, anonymous?: string
 export class Drawing {
   constructor(root: HTMLElement);
 
-  /** The snapshot that the HTML shows. */
-  read(): unknown;
-
-  /** Takes over what was rendered: `members` are those that it shows. */
-  adopt(members: ReadonlyMap<string, Member>): void;
+  /** Takes over what was rendered, also when somebody has rendered it anew: `understand` is given
+   * the snapshot that the HTML shows. Null where it shows none. */
+  adopt(understand: (snapshot: unknown) => State | null): State | null;
 
   /** Draws what a feed shows, changing only what differs. */
   show(feed: Feed): void;
-
-  /** Says what is wrong, and how old (in seconds) what is shown is; "" says nothing. */
-  status(trouble: "" | "stale" | "refused", age?: number | null): void;
 
   /** Says how many came and left, politely. */
   announce(news: { joined: number; left: number }): void;

@@ -1,3 +1,20 @@
+/**
+ * <presence-roster>.
+ *
+ * A widget begins once the parser is done with it, and once the modules are there: until then it is
+ * tried every ten seconds, by the element itself, and one success is a success for all. A page that
+ * the browser keeps (`persisted`) may come back, and does not leave.
+ *
+ * Somebody else may write the widget, as libraries do that morph one page into the next. They reset
+ * the attributes by which that is seen (grant, state, version): our own changes to these are taken
+ * from the observer's records. It then begins anew with the HTML that is there, and lets go of what
+ * it followed only after that, so that a subscription to the same channel stays.
+ *
+ * What is wrong is said here and not by `draw.js`, which may be what could not be loaded. An
+ * interruption of less than BRIEF milliseconds is not worth a word. At most one sentence a tick is
+ * announced, and never what oneself does.
+ */
+
 import type { Modules, Page } from "./connection.js";
 import type * as connection from "./connection.js";
 import type * as draw from "./draw.js";
@@ -15,6 +32,9 @@ export interface Loaded extends Modules {
   handlers: typeof handlers;
   page: Page;
 }
+
+/** How long ago something was, in words; `age` in seconds. */
+export function ago(age: number, language: string): string;
 
 /**
  * Loads the modules that an element with the attributes of `_live.html` names, once a page.
