@@ -84,6 +84,16 @@ describe("the page's connection", () => {
     assert.equal(again.feed.state.version, 13);
   });
 
+  it("is not taken from a widget that comes as soon as the last two have gone", async () => {
+    const { page, follower } = await open();
+    const second = follow(page, "presence:a", snapshot(12));
+    follower.end();
+    const third = Promise.resolve().then(() => follow(page, "presence:a", snapshot(12)));
+    second.end();
+    await settle();
+    assert.equal(page.feeds.get("presence:a"), (await third).feed);
+  });
+
   it("says at once what is true of a widget that comes back", async () => {
     const { world, page, follower, sub } = await open({ position: POSITION });
     sub.trigger("subscribed", recovered);
