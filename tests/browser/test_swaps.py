@@ -83,9 +83,7 @@ def test_a_morph_to_what_was_true_a_tick_ago_changes_nothing(
     assert stage.clients(channel) == 4
 
 
-def test_a_morph_to_what_is_true_now(
-    visit: Visit, crowd: Crowd, tick: Tick, channel: str
-) -> None:
+def test_a_morph_to_what_is_true_now(visit: Visit, crowd: Crowd, tick: Tick, channel: str) -> None:
     crowd.fill(channel, ["u1", "u2", "u3"])
     tick()
     page = visit().open(include(channel))
