@@ -189,8 +189,8 @@ describe("a publication", () => {
     assert.equal(taken({ x: 1, y: 0, user: "7" }, null).member.name, "7");
     assert.notEqual(taken({ x: 1, y: 0, user: "c1" }, null).key, taken({ x: 1, y: 0 }).key);
     for (const user of [undefined, "", 7, null, {}]) {
-      assert.equal(taken({ x: 1, y: 0, user }, undefined), null);
-      assert.equal(taken({ gone: true, user }, undefined), null);
+      assert.equal(taken({ x: 1, y: 0, user }, null), null);
+      assert.equal(taken({ gone: true, user }, null), null);
     }
     for (const odd of ["x", 5, [], null, { name: 4 }, { name: "" }]) {
       assert.equal(taken({ x: 1, y: 0, user: "7", meta: odd }, null).member.id, "7");
