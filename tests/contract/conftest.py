@@ -56,6 +56,12 @@ def channel() -> str:
 
 
 @pytest.fixture
+def cursors(channel: str) -> str:
+    """A channel of the namespace `cursors` that no other test uses."""
+    return channel.replace("presence:", "cursors:")
+
+
+@pytest.fixture
 def api(centrifugo: servers.Centrifugo) -> cent.Client:
     return api_of(centrifugo)
 
