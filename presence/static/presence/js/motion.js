@@ -52,6 +52,7 @@ export class Sender {
 
   // Without company, or a connection, nobody knows any more what was sent.
   open(open) {
+    if (open === this.#open) return;
     if (!open) this.#sent = null;
     this.#open = open;
     this.#plan();
@@ -128,20 +129,18 @@ export class Cursors {
   }
 
   // Whether anything is still under way.
-  step(elapsed) {
+  step(elapsed, draw) {
     const share = 1 - Math.exp(-elapsed / EASING);
     let moving = false;
     for (const cursor of this.all.values()) {
-      if (cursor.shown && ease(cursor, share, this.near)) moving = true;
+      const { shown, x, y, left, top } = cursor;
+      if (!shown || (x === left && y === top)) continue;
+      const there = Math.abs(x - left) < this.near && Math.abs(y - top) < this.near;
+      cursor.left = there ? x : left + (x - left) * share;
+      cursor.top = there ? y : top + (y - top) * share;
+      draw(cursor);
+      moving ||= !there;
     }
     return moving;
   }
-}
-
-function ease(cursor, share, near) {
-  const [x, y] = [cursor.x - cursor.left, cursor.y - cursor.top];
-  const there = Math.abs(x) < near && Math.abs(y) < near;
-  cursor.left = there ? cursor.x : cursor.left + x * share;
-  cursor.top = there ? cursor.y : cursor.top + y * share;
-  return !there;
 }
