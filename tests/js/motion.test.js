@@ -216,18 +216,20 @@ function watching({ limit = 30, timeout = 10_000 } = {}) {
   return { time, cursors, hear, keys };
 }
 
+const ignore = () => {};
+
 describe("who is shown", () => {
   it("is placed where it is first heard of, and eased from there", () => {
     const { cursors, hear } = watching();
     hear("a", 0.2, 0.4);
     const [cursor] = cursors.shown();
     assert.deepEqual([cursor.left, cursor.top], [0.2, 0.4]);
-    assert.equal(cursors.step(16), false);
+    assert.equal(cursors.step(16, ignore), false);
     hear("a", 0.8, 0.4);
-    assert.equal(cursors.step(16), true);
+    assert.equal(cursors.step(16, ignore), true);
     assert.ok(cursor.left > 0.2 && cursor.left < 0.8);
     assert.equal(cursor.top, 0.4);
-    while (cursors.step(16));
+    while (cursors.step(16, ignore));
     assert.deepEqual([cursor.left, cursor.top], [0.8, 0.4]);
   });
 
@@ -236,19 +238,29 @@ describe("who is shown", () => {
       const { cursors, hear } = watching();
       hear("a", 0);
       hear("a", 1);
-      for (let i = 0; i < frames; i += 1) cursors.step(64 / frames);
+      for (let i = 0; i < frames; i += 1) cursors.step(64 / frames, ignore);
       return cursors.shown()[0].left;
     });
     for (const place of places) assert.ok(Math.abs(place - places[0]) < 1e-9);
+  });
+
+  it("is drawn again only while it is under way", () => {
+    const { cursors, hear } = watching();
+    for (const key of ["a", "b"]) hear(key, 0);
+    hear("a", 1);
+    const drawn = new Set();
+    while (cursors.step(16, ({ key }) => drawn.add(key)));
+    assert.deepEqual([...drawn], ["a"]);
+    cursors.step(16, assert.fail);
   });
 
   it("jumps where motion is not wanted", () => {
     const { cursors, hear } = watching();
     hear("a", 0);
     hear("a", 1);
-    cursors.step(Infinity);
+    cursors.step(Infinity, ignore);
     assert.equal(cursors.shown()[0].left, 1);
-    assert.equal(cursors.step(Infinity), false);
+    assert.equal(cursors.step(Infinity, ignore), false);
   });
 
   it("goes when it says so, and after the timeout without a sign", () => {
