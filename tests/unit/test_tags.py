@@ -436,6 +436,7 @@ def test_nothing_is_shown_to_whom_the_site_says_no(settings: Any, with_request: 
         ("presence:\x1b", "printable ASCII"),
         ("presence:" + "x" * 291, "300 characters"),
         ("doc:42", "PRESENCE_CHANNELS"),
+        ("cursors:doc:42", "presence/cursors.html is for it"),
         ("", "is empty"),
         (None, "not NoneType"),
         (User(pk=1, username="a model instance"), "not User"),
