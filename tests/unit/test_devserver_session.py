@@ -70,7 +70,7 @@ class Peer:
         self._clock = node.clock
 
     def say(self, **command: Any) -> bool:
-        return self.session.receive(msgspec.json.encode({"id": 1, **command}))
+        return self.session.inbox.receive(msgspec.json.encode({"id": 1, **command}))
 
     def token(self, lasting: float = 0, **claims: Any) -> str:
         if lasting:
@@ -92,7 +92,7 @@ class Peer:
             seen = len(self.wire.messages)
             clock.forward(1)
             if {} in self.wire.messages[seen:]:
-                self.session.receive(b"{}")
+                self.session.inbox.receive(b"{}")
 
 
 @pytest.fixture
@@ -133,7 +133,7 @@ def test_a_ping_without_a_pong_ends_the_connection(
 
 def test_a_pong_that_nobody_asked_for_ends_the_connection(peer: Peer) -> None:
     peer.connect()
-    peer.session.receive(b"{}")
+    peer.session.inbox.receive(b"{}")
     assert peer.wire.code == 3501
 
 
@@ -214,14 +214,14 @@ def test_data_that_is_not_json_ends_json_connections(node: Node, peer: Peer) -> 
 @pytest.mark.parametrize("frame", [b"", b"junk", b"[]", b'{"id":1}', b'{"id":1,"subscribe":{}}'])
 def test_a_frame_that_says_nothing_ends_the_connection(peer: Peer, frame: bytes) -> None:
     peer.connect()
-    assert not peer.session.receive(frame)
+    assert not peer.session.inbox.receive(frame)
     assert peer.wire.code == 3501
 
 
 def test_commands_of_one_frame_are_answered_in_order(peer: Peer) -> None:
     peer.connect()
     frame = b'{"id":2,"rpc":{}}\n{"id":3,"unsubscribe":{"channel":"a"}}\n'
-    assert peer.session.receive(frame)
+    assert peer.session.inbox.receive(frame)
     assert [message["id"] for message in peer.wire.messages] == [1, 2, 3]
 
 
