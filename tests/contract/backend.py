@@ -27,15 +27,14 @@ class Backend:
         self.most_under_way = 0
         self.url = ""
 
-    async def start(self) -> web.AppRunner:
+    async def start(self, port: int) -> web.AppRunner:
         """Serve at `url`, until the runner is cleaned up."""
         app = web.Application()
         app.router.add_post("/publish", self._handle)
         runner = web.AppRunner(app)
         await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        self.url = f"http://127.0.0.1:{runner.addresses[0][1]}/publish"
+        await web.TCPSite(runner, "127.0.0.1", port).start()
+        self.url = f"http://127.0.0.1:{port}/publish"
         return runner
 
     async def _handle(self, request: web.Request) -> web.Response:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,22 +22,50 @@ from tests.contract.conftest import Browse, Serve, Visit, api_of
 
 pytestmark = pytest.mark.asyncio
 
-ROOM = "cursors:a"
 CURSORS = {
     "name": "cursors",
     "allow_publish_for_subscriber": True,
     "publication_data_format": "json_object",
     "publish_proxy_enabled": True,
 }
+NAMESPACES = [
+    {**CURSORS, "join_leave": True, "force_push_join_leave": True},
+    {**CURSORS, "name": "kept", "history_size": 9, "history_ttl": "60s"},
+    {**CURSORS, "name": "plain", "publish_proxy_enabled": False},
+]
+ROOM = "cursors:a"
 PLACE = {"x": 0.4125, "y": 0.7301}
+# Long enough for a test to hold an answer back, short enough for one that fails.
+TIMEOUT = "20s"
 
 Proxied = Callable[..., servers.Centrifugo]
 
 
+@dataclass
+class Standing:
+    """A server for many tests, and the port where each has a backend of its own."""
+
+    server: servers.Centrifugo
+    port: int
+
+
+@pytest.fixture(scope="module")
+def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
+    port = parts.free_port()
+    publish = {"endpoint": f"http://127.0.0.1:{port}/publish", "timeout": TIMEOUT}
+    channel = {"namespaces": NAMESPACES, "proxy": {"publish": publish}}
+    directory = tmp_path_factory.mktemp("proxied")
+    path = directory / "centrifugo.json"
+    path.write_text(json.dumps({"channel": channel}))
+    with servers.centrifugo_server(directory, path) as server:
+        yield Standing(server, port)
+
+
 @pytest_asyncio.fixture
-async def backend() -> AsyncIterator[Backend]:
+async def backend(standing: Standing) -> AsyncIterator[Backend]:
+    """What the standing server asks, and others may."""
     backend = Backend()
-    runner = await backend.start()
+    runner = await backend.start(standing.port)
     yield backend
     backend.gate.set()
     await runner.cleanup()
@@ -44,11 +73,10 @@ async def backend() -> AsyncIterator[Backend]:
 
 @pytest.fixture
 def proxied(serve: Serve, backend: Backend) -> Proxied:
-    """Start a server that asks the backend, with other options of the proxy and the namespace."""
+    """Start a server that asks the backend, with other options of the proxy."""
 
-    def start(namespace: dict[str, Any] | None = None, **options: Any) -> servers.Centrifugo:
-        proxy = {"publish": {"endpoint": backend.url, **options}}
-        return serve({}, [{**CURSORS, **(namespace or {})}], proxy=proxy)
+    def start(**options: Any) -> servers.Centrifugo:
+        return serve({}, [CURSORS], proxy={"publish": {"endpoint": backend.url, **options}})
 
     return start
 
@@ -56,21 +84,26 @@ def proxied(serve: Serve, backend: Backend) -> Proxied:
 class Room:
     """Somebody who moves and somebody who watches, in one room of a server."""
 
-    def __init__(self, server: servers.Centrifugo, mover: Visitor, watching: Subscribed) -> None:
+    def __init__(
+        self, server: servers.Centrifugo, name: str, mover: Visitor, watching: Subscribed
+    ) -> None:
         self.server = server
+        self.name = name
         self.mover = mover
         self._watching = watching
 
     @classmethod
-    async def open(cls, visit: Visit, server: servers.Centrifugo, **claims: Any) -> Room:
+    async def open(
+        cls, visit: Visit, server: servers.Centrifugo, name: str = ROOM, **claims: Any
+    ) -> Room:
         watcher = await visit(token("7"), url=server.ws_url)
-        watching = await watcher.subscribe(ROOM, token("7", channel=ROOM))
+        watching = await watcher.subscribe(name, token("7", channel=name))
         mover = await visit(token(**claims), url=server.ws_url)
-        await mover.subscribe(ROOM, token(channel=ROOM, info={"role": "guest"}))
-        return cls(server, mover, watching)
+        await mover.subscribe(name, token(channel=name, info={"role": "guest"}))
+        return cls(server, name, mover, watching)
 
     async def move(self, data: Any = PLACE) -> int:
-        return await self.mover.publish(ROOM, data)
+        return await self.mover.publish(self.name, data)
 
     async def seen(self) -> Any:
         return (await self._watching.events.next("publication")).pub
@@ -81,8 +114,14 @@ class Room:
     async def nothing_seen(self) -> None:
         """Publications come in order: were there one, it would come before this."""
         sentinel = {"n": "sentinel"}
-        api_of(self.server).publish(cent.PublishRequest(channel=ROOM, data=sentinel))
+        api_of(self.server).publish(cent.PublishRequest(channel=self.name, data=sentinel))
         assert (await self.seen()).data == sentinel
+
+
+@pytest_asyncio.fixture
+async def room(standing: Standing, backend: Backend, visit: Visit, cursors: str) -> Room:
+    """A room of the standing server."""
+    return await Room.open(visit, standing.server, cursors, info={"name": "Ada"})
 
 
 async def test_what_the_site_is_asked(proxied: Proxied, visit: Visit, backend: Backend) -> None:
@@ -103,9 +142,8 @@ async def test_what_the_site_is_asked(proxied: Proxied, visit: Visit, backend: B
 
 
 async def test_what_it_allows_is_published_in_the_clients_name(
-    proxied: Proxied, visit: Visit, backend: Backend
+    room: Room, backend: Backend
 ) -> None:
-    room = await Room.open(visit, proxied(), info={"name": "Ada"})
     assert await room.move() == 0
     seen = await room.seen()
     assert (seen.data, seen.offset) == (PLACE, 0)
@@ -114,11 +152,8 @@ async def test_what_it_allows_is_published_in_the_clients_name(
 
 
 @pytest.mark.parametrize("answer", [{}, {"result": None}, {"unknown": 1, "result": {"u": 1}}])
-async def test_what_is_not_refused_is_allowed(
-    proxied: Proxied, visit: Visit, backend: Backend, answer: Any
-) -> None:
+async def test_what_is_not_refused_is_allowed(room: Room, backend: Backend, answer: Any) -> None:
     backend.answer = answer
-    room = await Room.open(visit, proxied())
     assert await room.move() == 0
     assert (await room.seen()).data == PLACE
 
@@ -130,22 +165,22 @@ async def test_what_is_not_refused_is_allowed(
         ({"data": [1], "tags": {"a": "b"}}, [1], {"a": "b"}),
         ({"b64data": "eyJ4Ijoy\nfQ=="}, {"x": 2}, {}),
         ({"data": {"x": 1}, "b64data": "!"}, {"x": 1}, {}),
+        ({"data": None}, None, {}),
     ],
 )
 async def test_its_answer_may_replace_the_data(
-    proxied: Proxied, visit: Visit, backend: Backend, result: Any, data: Any, tags: dict[str, str]
+    room: Room, backend: Backend, result: Any, data: Any, tags: dict[str, str]
 ) -> None:
     backend.answer = {"result": result}
-    room = await Room.open(visit, proxied())
     assert await room.move() == 0
     seen = await room.seen()
     assert (seen.data, seen.tags, seen.info.user) == (data, tags, "42")
 
 
 async def test_its_answer_decides_what_is_kept(
-    proxied: Proxied, visit: Visit, backend: Backend
+    standing: Standing, visit: Visit, backend: Backend, cursors: str
 ) -> None:
-    room = await Room.open(visit, proxied({"history_size": 9, "history_ttl": "60s"}))
+    room = await Room.open(visit, standing.server, cursors.replace("cursors:", "kept:"))
     for n, result in enumerate(
         [
             {"skip_history": True},
@@ -158,29 +193,25 @@ async def test_its_answer_decides_what_is_kept(
     ):
         backend.answer = {"result": result}
         assert await room.move({"n": n}) == 0
-    request = cent.HistoryRequest(channel=ROOM, limit=-1)
+    request = cent.HistoryRequest(channel=room.name, limit=-1)
     kept = api_of(room.server).history(request).publications
     assert [each.data["n"] for each in kept] == [1, 3, 5]
     assert [(await room.seen()).data["n"] for _ in range(4)] == [0, 1, 3, 5]
 
 
-async def test_an_error_is_the_clients(proxied: Proxied, visit: Visit, backend: Backend) -> None:
+async def test_an_error_is_the_clients(room: Room, backend: Backend) -> None:
     backend.answer = {"error": {"code": 1042, "message": "too fast"}, "result": {}}
-    room = await Room.open(visit, proxied())
     with pytest.raises(ReplyError) as error:
-        await room.mover.client.publish(ROOM, PLACE)
+        await room.mover.client.publish(room.name, PLACE)
     assert (error.value.code, error.value.message) == (1042, "too fast")
     await room.nothing_seen()
     backend.answer = {"result": {}}
     assert await room.move() == 0
 
 
-async def test_a_disconnect_ends_the_connection(
-    proxied: Proxied, visit: Visit, backend: Backend
-) -> None:
+async def test_a_disconnect_ends_the_connection(room: Room, backend: Backend) -> None:
     disconnect = {"code": 4555, "reason": "go away"}
     backend.answer = {"disconnect": disconnect, "error": {"code": 1042, "message": "m"}}
-    room = await Room.open(visit, proxied())
     moving = asyncio.ensure_future(room.move())
     event = await room.mover.events.next("disconnected")
     assert (event.code, event.reason) == (4555, "go away")
@@ -204,12 +235,11 @@ async def test_a_disconnect_ends_the_connection(
     ],
 )
 async def test_an_answer_that_is_none_is_an_internal_error(
-    proxied: Proxied, visit: Visit, backend: Backend, status: int, answer: Any
+    room: Room, backend: Backend, status: int, answer: Any
 ) -> None:
     backend.status, backend.answer = status, answer
-    room = await Room.open(visit, proxied())
     with pytest.raises(ReplyError) as error:
-        await room.mover.client.publish(ROOM, PLACE)
+        await room.mover.client.publish(room.name, PLACE)
     assert (error.value.code, error.value.temporary) == (100, True)
     await room.nothing_seen()
     backend.status, backend.answer = 200, {"result": {}}
@@ -233,13 +263,12 @@ async def test_a_site_has_so_much_time(proxied: Proxied, visit: Visit, backend: 
 
 
 async def test_the_site_has_the_say_about_who_publishes(
-    proxied: Proxied, visit: Visit, backend: Backend
+    room: Room, visit: Visit, backend: Backend
 ) -> None:
     """Without a subscription, and without a user: Centrifugo asks for neither."""
-    room = await Room.open(visit, proxied())
     for user in ("8", ""):
         stranger = await visit(token(user, info={"name": "S"}), url=room.server.ws_url)
-        assert await stranger.publish(ROOM, PLACE) == 0
+        assert await stranger.publish(room.name, PLACE) == 0
         assert (backend.questions[-1]["user"], backend.questions[-1]["client"]) == (
             user,
             stranger.id,
@@ -249,30 +278,22 @@ async def test_the_site_has_the_say_about_who_publishes(
         assert (info.conn_info, info.chan_info) == ({"name": "S"}, None)
 
 
-async def test_bad_data_and_unknown_channels_never_reach_it(
-    proxied: Proxied, visit: Visit, backend: Backend
-) -> None:
-    room = await Room.open(visit, proxied())
+async def test_bad_data_and_unknown_channels_never_reach_it(room: Room, backend: Backend) -> None:
     assert await room.move([1]) == 107
     assert await room.mover.publish("nonsense:a", PLACE) == 102
     assert await room.mover.publish("cursors:é", PLACE) == 107
     assert backend.questions == []
 
 
-async def test_what_the_server_publishes_is_not_asked_about(
-    proxied: Proxied, visit: Visit, backend: Backend
-) -> None:
-    room = await Room.open(visit, proxied())
+async def test_what_the_server_publishes_is_not_asked_about(room: Room, backend: Backend) -> None:
     await room.nothing_seen()
     assert backend.questions == []
 
 
 async def test_other_namespaces_are_not_asked_about(
-    serve: Serve, visit: Visit, backend: Backend
+    standing: Standing, visit: Visit, backend: Backend, cursors: str
 ) -> None:
-    plain = {**CURSORS, "publish_proxy_enabled": False}
-    server = serve({}, [plain], proxy={"publish": {"endpoint": backend.url}})
-    room = await Room.open(visit, server)
+    room = await Room.open(visit, standing.server, cursors.replace("cursors:", "plain:"))
     assert await room.move() == 0
     assert backend.questions == []
 
@@ -304,15 +325,14 @@ async def test_headers_that_are_passed_on(proxied: Proxied, visit: Visit, backen
 
 
 async def test_one_client_is_asked_about_one_move_at_a_time(
-    proxied: Proxied, visit: Visit, backend: Backend
+    room: Room, visit: Visit, backend: Backend
 ) -> None:
-    room = await Room.open(visit, proxied(timeout="20s"))
     backend.gate.clear()
     moves = [{"n": n} for n in range(20)]
     moving = asyncio.gather(*(room.move(move) for move in moves))
     await backend.asked.get()
     other = await visit(token("8"), url=room.server.ws_url)
-    overtaking = asyncio.ensure_future(other.publish(ROOM, {"n": "other"}))
+    overtaking = asyncio.ensure_future(other.publish(room.name, {"n": "other"}))
     assert (await backend.asked.get())["data"] == {"n": "other"}, "others need not wait"
     assert backend.under_way == 2
     backend.gate.set()
@@ -324,30 +344,23 @@ async def test_one_client_is_asked_about_one_move_at_a_time(
     assert [each for each in seen if each in moves] == moves
 
 
-async def test_what_a_client_asks_next_waits(
-    proxied: Proxied, browse: Browse, backend: Backend
-) -> None:
-    server = proxied(timeout="20s")
-    browser = await browse(token(), url=server.ws_url)
-    await browser.subscribe(ROOM, token=token(channel=ROOM))
+async def test_what_a_client_asks_next_waits(room: Room, browse: Browse, backend: Backend) -> None:
+    browser = await browse(token(), url=room.server.ws_url)
+    await browser.subscribe(room.name, token=token(channel=room.name))
     backend.gate.clear()
-    browser.tell("publish", channel=ROOM, data=PLACE)
+    browser.tell("publish", channel=room.name, data=PLACE)
     await backend.asked.get()
-    browser.tell("presence", channel=ROOM)
-    api_of(server).publish(cent.PublishRequest(channel=ROOM, data={"n": 1}))
-    assert (await browser.next("publication", ROOM))["data"] == {"n": 1}, "it still hears"
+    browser.tell("presence", channel=room.name)
+    api_of(room.server).publish(cent.PublishRequest(channel=room.name, data={"n": 1}))
+    assert (await browser.next("publication", room.name))["data"] == {"n": 1}, "it still hears"
     backend.gate.set()
-    assert (await browser.next("publication", ROOM))["data"] == PLACE
+    assert (await browser.next("publication", room.name))["data"] == PLACE
     assert "result" in await browser.next("publish")
     assert (await browser.next("presence"))["error"]["code"] == 108
 
 
-async def test_a_move_outlives_its_connection(
-    proxied: Proxied, visit: Visit, backend: Backend
-) -> None:
-    """Who is asked about it may hear of the leave first, and so may everybody else."""
-    pushed = {"join_leave": True, "force_push_join_leave": True}
-    room = await Room.open(visit, proxied(pushed, timeout="20s"))
+async def test_a_move_outlives_its_connection(room: Room, backend: Backend) -> None:
+    """Others hear of the leave first: what comes of a client afterwards is no sign of life."""
     backend.gate.clear()
     moving = asyncio.ensure_future(room.move())
     await backend.asked.get()
@@ -361,14 +374,12 @@ async def test_a_move_outlives_its_connection(
 
 
 async def test_a_page_that_is_closed_leaves_after_its_last_move(
-    proxied: Proxied, visit: Visit, browse: Browse, backend: Backend
+    room: Room, browse: Browse, backend: Backend
 ) -> None:
-    pushed = {"join_leave": True, "force_push_join_leave": True}
-    room = await Room.open(visit, proxied(pushed, timeout="20s"))
     browser = await browse(token("8"), url=room.server.ws_url)
-    await browser.subscribe(ROOM, token=token("8", channel=ROOM))
+    await browser.subscribe(room.name, token=token("8", channel=room.name))
     backend.gate.clear()
-    browser.tell("publish", channel=ROOM, data=PLACE)
+    browser.tell("publish", channel=room.name, data=PLACE)
     await backend.asked.get()
     browser.process.kill()
     await browser.process.wait()
