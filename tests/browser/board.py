@@ -8,7 +8,7 @@ from typing import Any
 
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.stage import PATIENCE, Guest, sockets
+from tests.browser.stage import PATIENCE, Guest
 
 # How many pixels off is still the same place: sizes are whole pixels, positions four decimals.
 NEAR = 2.0
@@ -44,10 +44,15 @@ def cursor(surface: Locator, who: Guest | str) -> Locator:
 
 def point_at(surface: Locator, x: float, y: float, *, steps: int = 1) -> None:
     """Move the mouse to a fraction of the surface."""
-    box = surface.bounding_box()
-    assert box is not None
-    place = box["x"] + x * box["width"], box["y"] + y * box["height"]
-    surface.page.mouse.move(*place, steps=steps)
+    found: list[float] = surface.evaluate(
+        """(box, [x, y]) => {
+            const { left, top } = box.getBoundingClientRect();
+            const { clientLeft, clientTop, clientWidth, clientHeight } = box;
+            return [left + clientLeft + x * clientWidth, top + clientTop + y * clientHeight];
+        }""",
+        [x, y],
+    )
+    surface.page.mouse.move(*found, steps=steps)
 
 
 def place(surface: Locator, who: Guest | str) -> tuple[float, float]:
@@ -91,8 +96,3 @@ def published(page: Page) -> Callable[[], list[dict[str, Any]]]:
 
     return found
 
-
-__all__ = [
-    "NOTE_PLACES", "board", "cursor", "expect_at", "expect_at_pixels", "place", "point_at",
-    "published", "shared", "sockets",
-]
