@@ -388,9 +388,11 @@ async def test_a_page_that_is_closed_leaves_after_its_last_move(
     assert (await room.left()).user == "8"
 
 
-async def test_the_environment_turns_it_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, visit: Visit, backend: Backend
-) -> None:
+@pytest.fixture
+def turned_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backend: Backend
+) -> Iterator[servers.Centrifugo]:
+    """A server with the project's configuration, and the environment over it."""
     proxy = "CENTRIFUGO_CHANNEL_PROXY_PUBLISH"
     headers = json.dumps({"X-API-Key": "${CENTRIFUGO_VAR_KEY}"})
     for name, value in {
@@ -403,9 +405,15 @@ async def test_the_environment_turns_it_on(
     }.items():
         monkeypatch.setenv(name, value)
     with servers.centrifugo_server(tmp_path) as server:
-        room = await Room.open(visit, server, meta={"name": "Ada"})
-        assert await room.move() == 0
-        assert (await room.seen()).data == PLACE
+        yield server
+
+
+async def test_the_environment_turns_it_on(
+    turned_on: servers.Centrifugo, visit: Visit, backend: Backend
+) -> None:
+    room = await Room.open(visit, turned_on, meta={"name": "Ada"})
+    assert await room.move() == 0
+    assert (await room.seen()).data == PLACE
     assert backend.questions[-1]["meta"] == {"name": "Ada"}
     assert backend.headers[-1]["X-API-Key"] == "secret"
 
