@@ -27,7 +27,8 @@ export class Channel implements Followed {
   readonly config: any;
   readonly phase: "static" | "live" | "stale";
   readonly client: any;
-  readonly closed: boolean;
+  /** Why it is not live and will not be by itself; "" where it may be. */
+  readonly refusal: string;
   readonly listeners: Set<(channel: Channel, news: ChannelNews) => void>;
   readonly user: Member | null;
 

@@ -7,9 +7,9 @@ const REFUSALS = [103, 108, 1403];
 export class Channel {
   listeners = new Set();
   phase = "static";
+  refusal = "";
   user = null;
   client = null;
-  closed = false;
   company = false;
   #sub;
   #release;
@@ -31,7 +31,7 @@ export class Channel {
     const sub = existing ?? client.newSubscription(channel, { token, getToken, ...delays });
     const on = Object.entries({
       subscribed: () => this.#enter("live"),
-      subscribing: () => this.#enter("stale"),
+      subscribing: () => this.#stall(),
       unsubscribed: (ctx) => this.lose(channel, ctx),
       publication: ({ data, info }) => this.#receive(data, info),
       join: ({ info }) => this.#met(info.client),
@@ -50,13 +50,12 @@ export class Channel {
   }
 
   detach() {
-    this.#release?.();
-    this.#release = this.client = null;
-    this.#enter("stale");
+    this.#rest();
+    this.refusal = "";
+    this.#stall();
   }
 
   close() {
-    this.closed = true;
     this.listeners.clear();
     this.detach();
   }
@@ -64,11 +63,13 @@ export class Channel {
   offer() {}
 
   lose(what, { code, reason }) {
-    if (code === 0) this.#enter("stale");
+    if (code === 0) this.#stall();
     else this.refuse(`${what} was refused (${code} ${reason})`);
   }
 
   refuse(why) {
+    this.#rest();
+    this.refusal = why;
     this.host.warn(why);
     this.#enter("static");
   }
@@ -90,6 +91,15 @@ export class Channel {
   wonder() {
     const idle = this.host.now() - this.#asked;
     if (this.phase === "live" && !this.company && idle > AGAIN) this.#ask();
+  }
+
+  #rest() {
+    this.#release?.();
+    this.#release = this.client = null;
+  }
+
+  #stall() {
+    if (this.phase === "live") this.#enter("stale");
   }
 
   #ask() {
