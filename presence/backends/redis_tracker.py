@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from itertools import chain
 
 from presence.backends.connection import Connection
+from presence.backends.scripts import TAKE
 from presence.backends.tracker import Tracker
 
 __all__ = ["RedisTracker"]
@@ -55,6 +56,13 @@ class RedisTracker(Connection, Tracker):
     def remembers(self, name: str) -> bool:
         with self._guarded():
             return bool(self._client.exists(self._keys.remembered(name)))
+
+    def admit(self, name: str, *, most: int, seconds: float, known: str) -> tuple[bool, bool]:
+        with self._pipeline() as pipe:
+            pipe.eval(TAKE, 1, self._keys.taken(name), _milliseconds(seconds), most)
+            pipe.exists(self._keys.remembered(known))
+            taken, found = pipe.execute()
+        return bool(taken), bool(found)
 
 
 def _milliseconds(seconds: float) -> int:

@@ -48,3 +48,7 @@ class Tracker(ABC):
     @abstractmethod
     def remembers(self, name: str) -> bool:
         """Whether that is so now."""
+
+    def admit(self, name: str, *, most: int, seconds: float, known: str) -> tuple[bool, bool]:
+        """`take` of `name` and `remembers` of `known`; one round trip, where there are any."""
+        return self.take(name, most=most, seconds=seconds), self.remembers(known)

@@ -109,6 +109,7 @@ def test_everything_right(site: dict[str, str], swarm: Swarm) -> None:
         *("settings", "redis.reachable", "redis.eviction", "redis.writable"),
         *("centrifugo.reachable", "centrifugo.presence"),
         *("centrifugo.history", "centrifugo.publish"),
+        *("cursors.namespace", "cursors.publish"),
         *("websocket.token", "websocket.subscription", "websocket.origin"),
         *("celery.app", "beat.entry", "worker.answers", "ticks.fresh"),
     }
@@ -150,7 +151,7 @@ def test_a_missing_namespace(site: dict[str, str]) -> None:
 
 
 def test_a_namespace_without_presence(site: dict[str, str]) -> None:
-    report = Report(site, PRESENCE_CHANNELS="presence:*,cursors:*")
+    report = Report(site, PRESENCE_CHANNELS="presence:*,roster:*")
     assert '"presence": true' in report.words("centrifugo.presence")
 
 

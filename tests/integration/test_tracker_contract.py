@@ -182,6 +182,26 @@ class TestRemembering:
             assert 0 < server.pttl(key) <= 1500
 
 
+class TestAdmitting:
+    def test_it_takes_one_name_and_tells_whether_the_other_is_remembered(
+        self, tracker: Tracker
+    ) -> None:
+        def admit(name: str) -> tuple[bool, bool]:
+            return tracker.admit(name, most=2, seconds=60, known="c1:room")
+
+        assert [admit("c1"), admit("c2")] == [(True, False), (True, False)]
+        tracker.remember("c1:room", seconds=60)
+        assert [admit("c1"), admit("c1")] == [(True, True), (False, True)]
+        assert not tracker.take("c1", most=2, seconds=60)
+
+    def test_it_is_one_round_trip(self, redis_url: str, round_trips: list[object]) -> None:
+        tracker = RedisStore(redis_url)
+        tracker.admit("c1", most=2, seconds=60, known="c1:room")
+        assert len(round_trips) == 1
+        with redis.Redis.from_url(redis_url) as server:
+            assert 0 < server.pttl(Keys("presence").taken("c1")) <= 60_000
+
+
 class TestOnRedis:
     """What only a server can do to one."""
 
@@ -275,6 +295,7 @@ class TestOnRedis:
             lambda tracker: tracker.take("c1", most=1, seconds=1),
             lambda tracker: tracker.remember("c1", seconds=1),
             lambda tracker: tracker.remembers("c1"),
+            lambda tracker: tracker.admit("c1", most=1, seconds=1, known="c2"),
         ],
     )
     def test_one_that_is_down_is_a_store_error_without_a_password(

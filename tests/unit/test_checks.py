@@ -197,6 +197,10 @@ def test_w003_a_default_channel_that_is_not_polled() -> None:
     assert "PRESENCE_CHANNELS" in str(message.hint)
 
 
+def test_w013_a_pattern_of_cursors() -> None:
+    only("presence.W013", PRESENCE_CHANNELS=["presence:*", "cursors:*"])
+
+
 def test_w004_a_short_secret() -> None:
     only("presence.W004", CENTRIFUGO_TOKEN_SECRET="short")
 
