@@ -2,6 +2,7 @@
 
 const AGAIN = 4500;
 const BRIEF = 250;
+const LATE = 5000;
 const REFUSALS = [103, 108, 1403];
 
 export class Channel {
@@ -15,6 +16,7 @@ export class Channel {
   #release;
   #asked = -Infinity;
   #mayMove = false;
+  #left = new Set();
 
   constructor(config, shown, { host }) {
     Object.assign(this, { config, host });
@@ -131,18 +133,23 @@ export class Channel {
   }
 
   #met(client) {
+    this.#left.delete(client);
     if (client === this.config.ids.get(this.client)) return;
     this.#keep(true);
     this.tell({ greet: true });
   }
 
+  // What was still under way to a publish proxy comes after the leave.
   #missed(client) {
+    this.#left.add(client);
+    this.host.setTimeout(() => this.#left.delete(client), LATE);
     this.tell({ heard: { key: `client ${client}`, gone: true } });
     if (this.#mayMove && this.host.now() - this.#asked > BRIEF) this.#ask();
   }
 
   #receive(data, info) {
     if (info ? this.#isOwn(info) : data?.user === this.user?.id) return;
+    if (this.#left.has(info?.client)) return;
     if (info) this.#keep(true);
     const heard = this.config.read(data, info);
     if (heard) this.tell({ heard });
