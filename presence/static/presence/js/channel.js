@@ -15,6 +15,7 @@ export class Channel {
   #sub;
   #release;
   #asked = -Infinity;
+  #asking = null;
   #mayMove = false;
   #left = new Set();
 
@@ -91,8 +92,7 @@ export class Channel {
 
   // Without join pushes, somebody may have come unnoticed.
   wonder() {
-    const idle = this.host.now() - this.#asked;
-    if (this.phase === "live" && !this.company && idle > AGAIN) this.#ask();
+    if (!this.company && this.host.now() - this.#asked > AGAIN) this.#ask();
   }
 
   #rest() {
@@ -105,6 +105,9 @@ export class Channel {
   }
 
   #ask() {
+    this.host.clearTimeout(this.#asking);
+    this.#asking = null;
+    if (this.phase !== "live" || !this.#mayMove) return;
     this.#asked = this.host.now();
     this.#sub.presenceStats().then(
       ({ numClients }) => this.#keep(numClients > 1),
@@ -122,7 +125,7 @@ export class Channel {
     if (phase === this.phase) return;
     this.phase = phase;
     this.company = false;
-    if (phase === "live" && this.#mayMove) this.#ask();
+    this.#ask();
     this.tell({});
   }
 
@@ -144,7 +147,7 @@ export class Channel {
     this.#left.add(client);
     this.host.setTimeout(() => this.#left.delete(client), LATE);
     this.tell({ heard: { key: `client ${client}`, gone: true } });
-    if (this.#mayMove && this.host.now() - this.#asked > BRIEF) this.#ask();
+    this.#asking ??= this.host.setTimeout(() => this.#ask(), BRIEF);
   }
 
   #receive(data, info) {
