@@ -46,10 +46,9 @@ async def gather(
         finally:
             asked.cancel()
             staying.cancel()
-            ended = (await asyncio.gather(staying, return_exceptions=True))[0]
-    await crowd.leave()
-    if isinstance(ended, Exception):
-        raise ended
+            await crowd.leave(staying)
+    if staying.done() and not staying.cancelled():
+        staying.result()
     return crowd.tally
 
 
@@ -66,18 +65,18 @@ class _Crowd:
         first, *others = self._guests
         await first.enter()
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._tell(every, show))
-            coming = [tasks.create_task(self._come(guest)) for guest in others]
-            if self._moves:
-                for guest in self._guests:
-                    tasks.create_task(guest.wander(self._random))
-            await asyncio.gather(*coming)
-            self.tally.arriving = False
+            tasks.create_task(self._move(first))
+            for guest in others:
+                tasks.create_task(self._come(guest))
+            await self._tell(every, show)
 
-    async def leave(self) -> None:
+    async def leave(self, staying: asyncio.Task[None]) -> None:
         """Return once everybody has left, or has had the time to."""
-        leaving = asyncio.gather(*(guest.leave() for guest in self._guests))
-        await asyncio.wait({leaving}, timeout=GOODBYE)
+        for guest in self._guests:
+            guest.stop()
+        await asyncio.wait({staying}, timeout=CLOSING)
+        leaving = [asyncio.create_task(guest.leave()) for guest in self._guests]
+        await asyncio.wait(leaving, timeout=GOODBYE)
         # The closing handshakes go on behind that.
         if others := asyncio.all_tasks() - {asyncio.current_task()}:
             await asyncio.wait(others, timeout=CLOSING)
@@ -88,6 +87,12 @@ class _Crowd:
                 await guest.enter()
             except Refused as error:
                 self.tally.problems[str(error)] += 1
+        await self._move(guest)
+
+    async def _move(self, guest: Guest) -> None:
+        self.tally.arrived += 1
+        if self._moves:
+            await guest.wander(self._random)
 
     async def _tell(self, every: float, show: Show) -> None:
         while True:

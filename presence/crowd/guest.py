@@ -60,6 +60,7 @@ class Guest:
         self._cursors: Any = None
         self._shown: Point | None = None
         self._connected = False
+        self._stopped = False
 
     async def enter(self) -> None:
         """Connect and subscribe. Raises Refused, and goes on trying where that may help."""
@@ -73,16 +74,18 @@ class Guest:
                 self._cursors = subscription
             await subscription.subscribe()
         try:
-            await asyncio.wait_for(self._in, PATIENCE)
+            async with asyncio.timeout(PATIENCE):
+                await self._in
         except TimeoutError:
             raise Refused(f"Centrifugo did not answer within {PATIENCE:g} s") from None
 
     async def wander(self, random: Random) -> None:
-        """Move about for as long as there is a connection. What is not taken is counted."""
+        """Move about until told to stop. What is not taken is counted."""
         loop = asyncio.get_running_loop()
         due = last = loop.time()
         walk = Walk(random, now=due)
-        while self._client.state is not ClientState.DISCONNECTED:
+        # Not by cancelling alone, which the SDK may lose.
+        while not self._stopped and self._client.state is not ClientState.DISCONNECTED:
             # Who is late leaves moves out.
             due = max(due + self._plan.interval, loop.time())
             await asyncio.sleep(due - loop.time())
@@ -92,6 +95,10 @@ class Guest:
             if point != self._shown or (point and loop.time() - last >= self._plan.keep_alive):
                 last = loop.time()
                 await self._show(point)
+
+    def stop(self) -> None:
+        """Stand still from now on."""
+        self._stopped = True
 
     async def leave(self) -> None:
         """Take the cursor away, and close the connection."""

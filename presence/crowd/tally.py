@@ -12,12 +12,12 @@ __all__ = ["Tally"]
 class Tally:
     """Counts since `now`, a time in seconds; `problems` by what was said of each.
 
-    `arriving` until everybody has been let in, or not.
+    `arrived` are those who have been let in, and those of whom it was given up.
     """
 
     users: int
     now: float
-    arriving: bool = True
+    arrived: int = 0
     connected: int = 0
     reconnects: int = 0
     sent: int = 0
@@ -35,7 +35,7 @@ class Tally:
         people = f"{self.connected} of {self.users}"
         return self._said(
             problems,
-            f"connecting {people}" if self.arriving else f"{people} connected",
+            f"connecting {people}" if self.arrived < self.users else f"{people} connected",
             f"{(self.sent - sent) / seconds:,.0f} moves/s sent",
             f"{(self.received - received) / seconds:,.0f}/s received",
         )
