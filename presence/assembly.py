@@ -104,6 +104,6 @@ setting_changed.connect(_forget)
 
 # Of a forked process, the thread did not come along; connections did, and answers to the one
 # process would reach the other. (redis-py sees to its own.)
-os.register_at_fork(after_in_child=outbox.renew)
+os.register_at_fork(before=outbox.hold, after_in_parent=outbox.release, after_in_child=outbox.renew)
 os.register_at_fork(after_in_child=gateway.cache_clear)
 atexit.register(outbox.flush, LAST_WORDS)

@@ -29,6 +29,8 @@ BATCH: Final = 1000
 """Messages of one batch."""
 WAITING: Final = 10_000
 """Messages that may wait; of more, the oldest are dropped."""
+HOLD: Final = 1.0
+"""Seconds for which a fork waits for the end of a batch."""
 QUIET: Final = 60.0
 """Seconds between two lines in the log about what was not sent."""
 
@@ -69,8 +71,24 @@ class Outbox:
         self._waiting: dict[Key, msgspec.Raw] = {}
         self._last_put = self._last_done = 0
         self._working = False
+        self._holder = 0
         self._lost = 0
         self._quiet_until = float("-inf")
+
+    def hold(self) -> None:
+        """Have no batch under way while this thread forks, until `release` in the parent.
+
+        What sends one takes locks of libraries, which would never come free in the child. A batch
+        that takes longer than HOLD waits for an answer, with no such lock.
+        """
+        if self._sending.acquire(timeout=HOLD):
+            self._holder = threading.get_ident()
+
+    def release(self) -> None:
+        """Go on after `hold`."""
+        if self._holder == threading.get_ident():
+            self._holder = 0
+            self._sending.release()
 
     def put(self, key: Key, data: msgspec.Raw) -> None:
         """Have `data` published on a channel for a user, in the place of what waits for them.

@@ -341,6 +341,41 @@ def test_a_forked_process_has_an_outbox_of_its_own(gate: Gate) -> None:
     assert in_fork(check) == 0
 
 
+def test_a_fork_waits_for_the_end_of_a_batch(gate: Gate) -> None:
+    """What sends it may hold locks that would never come free in the child."""
+    outbox = Outbox(gate, pause=0.0)
+    outbox.put(ADA, data("1"))
+    gate.next()
+    held, forked = threading.Event(), threading.Event()
+
+    def fork() -> None:
+        outbox.hold()
+        held.set()
+        assert forked.wait(PATIENCE)
+        outbox.release()
+
+    thread = threading.Thread(target=fork)
+    thread.start()
+    gate.through.release()
+    assert held.wait(PATIENCE)
+    outbox.put(ADA, data("2"))
+    assert not outbox.flush(0.0)
+    assert gate.begun.empty(), "nor does the next begin"
+    forked.set()
+    assert gate.next() == [("cursors:a", "2")]
+    thread.join(PATIENCE)
+
+
+def test_a_fork_does_not_wait_long(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("presence.outbox.HOLD", 0.0)
+    outbox = Outbox(gate, pause=0.0)
+    outbox.put(ADA, data("1"))
+    gate.next()
+    outbox.hold()
+    outbox.release()
+    assert outbox._sending.locked(), "by the batch: it is not the fork's to release"
+
+
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_the_one_of_the_process_is_renewed_in_forks(monkeypatch: pytest.MonkeyPatch) -> None:
     from presence import assembly
