@@ -14,7 +14,8 @@ export interface ChannelConfig {
   ids: WeakMap<object, string>;
 }
 
-/** `heard`: somebody moved or has gone. `greet`: somebody has come, who knows nobody's position yet. */
+/** `heard`: somebody moved or has gone. `greet`: somebody does not know our position: they have just
+ * come, or it was refused for the moment. */
 export interface ChannelNews {
   heard?: Heard;
   greet?: true;
@@ -46,8 +47,8 @@ export class Channel implements Followed {
   refuse(why: string): void;
   tell(news: ChannelNews, listeners?: Iterable<(channel: Channel, news: ChannelNews) => void>): void;
 
-  /** A refusal that will not pass ends publishing, with a warning; any other error is let be, as the
-   * next position or sign of life makes up for it. */
+  /** A refusal that will not pass ends publishing, with a warning; after one that will, the position
+   * is asked for again; any other error is let be, as the next sign of life makes up for it. */
   publish(data: Point | { gone: true }): void;
 
   /** Asks again whether one is alone, at most every 4.5 s: for namespaces without join pushes. */

@@ -82,7 +82,8 @@ export class Channel {
   }
 
   publish(data) {
-    this.#sub.publish(data).catch(({ code, message }) => {
+    this.#sub.publish(data).catch(({ code, message, temporary }) => {
+      if (temporary) this.tell({ greet: true });
       if (!REFUSALS.includes(code)) return;
       this.#mayMove = false;
       this.host.warn(`${this.config.channel}: ${message} (${code})`);
