@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from enum import IntEnum
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -24,6 +25,7 @@ from presence.exceptions import CommandError, InvalidChannel, StoreError
 from presence.outbox import Outbox
 from tests.unit.fakes import Clock
 
+WIRE = Path(__file__).parents[1] / "fixtures" / "wire"
 KEY = "doc:42"
 CHANNEL = "cursors:doc:42"
 META = {"name": "Ada Lovelace", "color": "#4363d8", "tags": ["a", None, 1.5, {"ü": True}]}
@@ -66,6 +68,11 @@ class TestOne:
         kept = {"x": 0.4125, "y": 0.7301, "timestamp": site.clock.now, "meta": META}
         assert CursorTracker.get_cursors(KEY) == {"7": kept}
         assert site.published == [{"x": 0.4125, "y": 0.7301, "user": "7", "meta": META}]
+
+    def test_what_is_published_is_what_scripts_are_tested_with(self, site: Site) -> None:
+        example = json.loads((WIRE / "cursor-server.json").read_text())
+        CursorTracker.update_cursor(KEY, "42", 0.5, 0.25, {"tool": "pen"})
+        assert site.published == [example]
 
     @pytest.mark.parametrize("meta", [None, {}])
     def test_without_meta(self, site: Site, meta: dict[str, Any] | None) -> None:
