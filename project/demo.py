@@ -80,6 +80,8 @@ def set_environment(port: int, *, logs: bool) -> None:
             "REDIS_PORT": str(redis),
         }
     )
+    # With the default of 30 one might not be drawn in the crowd that `make crowd` brings.
+    os.environ.setdefault("PRESENCE_CURSOR_LIMIT", "60")
     if centrifugo_binary():  # The devserver would warn that it does not heed this.
         os.environ["CENTRIFUGO_LOG_LEVEL"] = "info" if logs else "warn"
 
