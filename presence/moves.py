@@ -18,7 +18,8 @@ __all__ = ["Move", "kept", "make_move", "publication", "publication_gone", "show
 
 MAX_USER: Final = 200
 """Characters in a user id."""
-MAX_COORDINATE: Final = 1e9
+MOST: Final = 1e9
+"""How far from 0 a coordinate may be."""
 MAX_META: Final = 4096
 """Bytes of `meta` as JSON: it goes to every browser with every move."""
 
@@ -86,10 +87,8 @@ def _fields(move: Move) -> dict[str, Any]:
 def _coordinate(name: str, value: object) -> int | float:
     if not isinstance(value, int | float) or isinstance(value, bool):
         raise ValueError(f"{name} is {value!r:.80}: it must be an int or a float")
-    if not -MAX_COORDINATE <= value <= MAX_COORDINATE:  # nor is what is no number
-        raise ValueError(
-            f"{name} is {value!r:.80}: it must lie between {-MAX_COORDINATE:g} and {MAX_COORDINATE:g}"
-        )
+    if not -MOST <= value <= MOST:  # nor does what is no number
+        raise ValueError(f"{name} is {value!r:.80}: it must lie between {-MOST:g} and {MOST:g}")
     return int(value) if isinstance(value, int) else float(value)  # of a subclass, the number
 
 
