@@ -41,7 +41,7 @@ demo: setup
 
 crowd: setup
 	@test -f "$(DEMO_DIR)/environment" || { echo "No demo is running: start one in another terminal with: make demo" >&2; exit 1; }
-	@. "$(DEMO_DIR)/environment" && exec $(BIN)/python manage.py presence_crowd --channel presence:whiteboard --cursors --users $(USERS)
+	@. "$(DEMO_DIR)/environment" && exec $(BIN)/python manage.py presence_crowd --users $(USERS) --cursors
 
 test: setup
 	@$(BIN)/python -m tools.versions

@@ -111,7 +111,8 @@ def test_a_crowd_comes_moves_and_leaves(
     output, errors = process.communicate(timeout=servers.PATIENCE)
     assert process.returncode == 0, errors
     assert errors == ""
-    first, *_, last = output.splitlines()
+    where, first, *_, last = output.splitlines()
+    assert where == f"{USERS} people for {room} and {cursors}; Ctrl-C lets them go."
     assert first.startswith(f"connecting 1 of {USERS}")
     assert last.startswith(f"{USERS} were here for ")
     assert last.endswith(" 0 reconnects")

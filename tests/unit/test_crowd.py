@@ -166,13 +166,9 @@ def test_without_centrifuge_python_it_says_what_to_install(monkeypatch):
         call_command("presence_crowd")
 
 
-@pytest.mark.parametrize(
-    ("arguments", "interval"),
-    [([], 0.05), (["--users", "100"], 0.2), (["--users", "100", "--rate", "10"], 0.1)],
-)
-def test_everybody_moves_as_often_as_a_page_lets_them_and_a_large_crowd_less(
-    monkeypatch, arguments, interval
-):
+@pytest.fixture
+def plans(monkeypatch):
+    """What the command would do, each time that it is called."""
     from presence.crowd import gathering
 
     seen = []
@@ -182,7 +178,31 @@ def test_everybody_moves_as_often_as_a_page_lets_them_and_a_large_crowd_less(
         return Tally(users, now=0.0)
 
     monkeypatch.setattr(gathering, "gather", gather)
-    call_command("presence_crowd", "--channel", "presence:doc:42", "--cursors", *arguments)
-    assert seen[0].interval == pytest.approx(interval)
-    assert (seen[0].channel, seen[0].cursors) == ("presence:doc:42", "cursors:doc:42")
-    assert seen[0].keep_alive == 4.5
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("arguments", "interval"),
+    [([], 0.05), (["--users", "100"], 0.2), (["--users", "100", "--rate", "10"], 0.1)],
+)
+def test_everybody_moves_as_often_as_a_page_lets_them_and_a_large_crowd_less(
+    plans, arguments, interval
+):
+    call_command("presence_crowd", "--cursors", *arguments)
+    assert plans[0].interval == pytest.approx(interval)
+    assert plans[0].keep_alive == 4.5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "channel", "cursors"),
+    [
+        ([], "presence:lobby", ""),
+        (["--channel", "chat:lobby"], "chat:lobby", ""),
+        (["--cursors"], "presence:whiteboard", "cursors:whiteboard"),
+        (["--cursors", "--channel", "presence:doc:42"], "presence:doc:42", "cursors:doc:42"),
+    ],
+)
+def test_where_they_are(plans, settings, arguments, channel, cursors):
+    settings.PRESENCE_CHANNEL = "presence:lobby"
+    call_command("presence_crowd", *arguments)
+    assert (plans[0].channel, plans[0].cursors) == (channel, cursors)

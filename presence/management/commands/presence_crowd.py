@@ -27,6 +27,9 @@ MOST = 1000
 SLOWEST = 0.05
 """Moves a second."""
 
+SURFACE = "presence:whiteboard"
+"""Where cursors move if nothing is said: few sites share a surface in PRESENCE_CHANNEL."""
+
 DELIVERIES = 50_000
 """A second, if all moved at once: everybody's moves go to everybody. As about a third do at any
 time, this keeps one processor half busy (18,500 were measured, with 50 people)."""
@@ -51,10 +54,12 @@ class Command(BaseCommand):
         """Define the options."""
         parser.add_argument("--users", default="50", metavar="N", help=f"1 to {MOST} (50)")
         parser.add_argument(
-            "--channel", metavar="C", help="the room, presence:whiteboard say (PRESENCE_CHANNEL)"
+            "--channel",
+            metavar="C",
+            help=f"the room (PRESENCE_CHANNEL; with --cursors {SURFACE}, as in the demo)",
         )
         parser.add_argument(
-            "--cursors", action="store_true", help="move about on cursors:whiteboard, then"
+            "--cursors", action="store_true", help="move about in it: on cursors:k in presence:k"
         )
         parser.add_argument(
             "--rate",
@@ -87,6 +92,8 @@ class Command(BaseCommand):
             random=Random(),  # noqa: S311 (where a pointer goes)
             show=self._replace if terminal else self._print,
         )
+        where = f"{plan.channel} and {plan.cursors}" if plan.cursors else plan.channel
+        self._print(f"{users} people for {where}; Ctrl-C lets them go.")
         try:
             tally = asyncio.run(come())
         except Refused as error:
@@ -110,8 +117,9 @@ class Command(BaseCommand):
 def _plan(users: int, options: dict[str, Any]) -> Plan:
     """What the settings and the options say. Raises CommandError."""
     try:
+        default = SURFACE if options["cursors"] else conf.PRESENCE_CHANNEL
         interval, timeout = conf.PRESENCE_CURSOR_INTERVAL, conf.PRESENCE_CURSOR_TIMEOUT
-        channel = _channel(options["channel"] or conf.PRESENCE_CHANNEL)
+        channel = _channel(options["channel"] or default)
         if not (secret := conf.CENTRIFUGO_TOKEN_SECRET):
             raise CommandError(
                 "CENTRIFUGO_TOKEN_SECRET is empty: "
@@ -144,7 +152,7 @@ def _cursors(channel: str) -> str:
     if namespace != "presence" or not key:
         raise CommandError(
             f"--cursors: {channel!r} has none, only rooms in 'presence:' do: "
-            "name one with --channel, such as presence:whiteboard"
+            f"name one with --channel, such as {SURFACE}"
         )
     return cursor_channel(key)
 
