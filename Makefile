@@ -1,4 +1,5 @@
 # make demo   the site on http://127.0.0.1:8000 (PORT=8010 moves it, LOGS=1 shows all its logs)
+# make crowd  people for the whiteboard of a running demo (USERS=50 of them)
 # make test   every test
 # make lint   style, types, import directions
 # make bench  a tick against bare requests, as ratios (BENCH=quick only shows that it works)
@@ -8,6 +9,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+DEMO_DIR ?= .demo
+USERS ?= 50
 SDK := presence/static/presence/js/vendor/centrifuge.js
 
 # A Redis and a Node for machines that have none.
@@ -17,7 +20,7 @@ FALLBACKS := $(if $(shell command -v redis-server 2>&1),,--group redis) \
 # Last, so that a Node of the system comes before the one a Python package may have brought.
 export PATH := $(PATH):$(CURDIR)/$(BIN)
 
-.PHONY: setup demo test lint bench screenshots
+.PHONY: setup demo crowd test lint bench screenshots
 
 setup: $(INSTALLED) $(SDK)
 
@@ -35,6 +38,10 @@ $(SDK): package.json package-lock.json tools/sdk.py | $(INSTALLED)
 
 demo: setup
 	@$(BIN)/python -m project.demo
+
+crowd: setup
+	@test -f "$(DEMO_DIR)/environment" || { echo "No demo is running: start one in another terminal with: make demo" >&2; exit 1; }
+	@. "$(DEMO_DIR)/environment" && exec $(BIN)/python manage.py presence_crowd --users $(USERS) --cursors
 
 test: setup
 	@$(BIN)/python -m tools.versions

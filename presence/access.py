@@ -1,4 +1,4 @@
-"""Who may see who is in a channel."""
+"""Who may see who is in a channel, and the cursors there."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from django.http import HttpRequest
 
 from presence.conf import conf
 from presence.exceptions import InvalidChannel
-from presence.naming import matches, validate_channel
+from presence.naming import is_cursor_channel, matches, room_of, validate_channel
 
 __all__ = ["authorise"]
 
@@ -17,12 +17,15 @@ __all__ = ["authorise"]
 def authorise(request: HttpRequest | None, channel: str) -> bool:
     """Whether who sent `request` may see who is in `channel`.
 
-    Asked at include, exchange, renewal, snapshot and beacon. With PRESENCE_AUTHORIZE set, nobody
-    may where there is no request to ask about. Raises InvalidChannel for what cannot be a channel
-    and for a channel that no pattern of PRESENCE_CHANNELS matches.
+    Asked at include, exchange, renewal, snapshot and beacon. Whoever may see a room may see its
+    cursors: of a cursor channel PRESENCE_AUTHORIZE is asked about the room, which need not be
+    polled. With PRESENCE_AUTHORIZE set, nobody may where there is no request to ask about. Raises
+    InvalidChannel for what cannot be a channel and for a channel that no pattern of
+    PRESENCE_CHANNELS matches.
     """
-    name = validate_channel(channel)
-    if not _polled(name):
+    cursors = is_cursor_channel(channel)
+    name = room_of(channel) if cursors else validate_channel(channel)
+    if not cursors and not _polled(name):
         raise InvalidChannel(
             f"Channel {name!r} matches no pattern of PRESENCE_CHANNELS "
             f"{list(conf.PRESENCE_CHANNELS)!r}, so nobody would ever be seen in it: add a pattern "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import os
 from functools import cache
 from typing import Any
 
@@ -11,13 +13,18 @@ from django.core.signals import setting_changed
 from presence import signals
 from presence.backends import make_store
 from presence.backends.base import RosterStore
+from presence.backends.tracker import Tracker
 from presence.centrifugo import Gateway
 from presence.conf import conf
 from presence.known import Known
+from presence.outbox import Outbox
 from presence.plan import Rules
 from presence.sync import Options, Sync
 
-__all__ = ["gateway", "options", "store", "sync"]
+__all__ = ["gateway", "options", "outbox", "store", "sync", "tracker"]
+
+LAST_WORDS = 0.5
+"""Seconds for which a process that ends waits for what is to be published."""
 
 
 @cache
@@ -37,12 +44,27 @@ def store() -> RosterStore:
         raise ImproperlyConfigured(what) from error
 
 
+def tracker() -> Tracker:
+    """The same store, where it keeps cursors as well. Raises ImproperlyConfigured if not."""
+    found = store()
+    if not isinstance(found, Tracker):
+        raise ImproperlyConfigured(
+            f"PRESENCE_BACKEND is {conf.PRESENCE_BACKEND!r}, which keeps no cursors: let it be a "
+            "presence.backends.tracker.Tracker too."
+        )
+    return found
+
+
 @cache
 def gateway() -> Gateway:
     """The gateway to the Centrifugo of the settings."""
     return Gateway(
         conf.CENTRIFUGO_API_URL, conf.CENTRIFUGO_API_KEY, timeout=conf.CENTRIFUGO_TIMEOUT
     )
+
+
+outbox = Outbox(lambda messages: gateway().send(messages))
+"""What is published beside whoever makes it."""
 
 
 @cache
@@ -79,3 +101,9 @@ def _forget(*, setting: str, **_: Any) -> None:
 
 
 setting_changed.connect(_forget)
+
+# Of a forked process, the thread did not come along; connections did, and answers to the one
+# process would reach the other. (redis-py sees to its own.)
+os.register_at_fork(before=outbox.hold, after_in_parent=outbox.release, after_in_child=outbox.renew)
+os.register_at_fork(after_in_child=gateway.cache_clear)
+atexit.register(outbox.flush, LAST_WORDS)

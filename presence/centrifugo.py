@@ -8,7 +8,7 @@ decoded here, with msgspec, into one raw reply or one error per command.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -120,7 +120,7 @@ class Gateway:
         """The nodes, and the active channels that match any of the `patterns`."""
         asked: list[Command] = [_INFO, *(("channels", {"pattern": p}) for p in patterns)]
         info, *listings = self._replies(asked, parallel=True)
-        return Survey(_nodes(replies.result(info)), _counts(listings))
+        return Survey(replies.nodes(info), replies.clients(listings))
 
     def versions(self) -> list[str]:
         """The version of each node."""
@@ -137,7 +137,7 @@ class Gateway:
             return [], frozenset()
         asked: list[Command] = [("presence", {"channel": channel}) for channel in channels]
         *shown, info = self._replies([*asked, _INFO], parallel=True)
-        return shown, _nodes(replies.result(info))
+        return shown, replies.nodes(info)
 
     def recount(self, channels: Sequence[str]) -> tuple[list[Reply], Survey]:
         """The raw presence reply of each channel, and the survey of them at the same moment.
@@ -149,9 +149,9 @@ class Gateway:
         shown: list[Command] = [("presence", {"channel": c}) for c in channels]
         info, *answers = self._replies([_INFO, *counted, *shown, *counted])
         first, last = len(counted), len(counted) + len(shown)
-        before, after = _counts(answers[:first]), _counts(answers[last:])
+        before, after = replies.clients(answers[:first]), replies.clients(answers[last:])
         clients = {c: min(before.get(c, 0), after.get(c, 0)) for c in channels}
-        return answers[first:last], Survey(_nodes(replies.result(info)), clients)
+        return answers[first:last], Survey(replies.nodes(info), clients)
 
     def positions(self, feeds: Sequence[str]) -> list[Position | CentrifugoError]:
         """The top of each feed's stream; asking creates the stream where there is none."""
@@ -178,6 +178,15 @@ class Gateway:
             for p in publications
         ]
         return [replies.position(reply) for reply in self._replies(asked, parallel=True)]
+
+    def send(self, messages: Sequence[tuple[str, msgspec.Raw]]) -> list[CentrifugoError | None]:
+        """Publish data on channels, in order, for whoever listens now: an error, or None, each.
+
+        Publishing it again delivers it again.
+        """
+        asked: list[Command] = [("publish", {"channel": c, "data": data}) for c, data in messages]
+        answers = self._replies(asked)
+        return [answer if isinstance(answer, CentrifugoError) else None for answer in answers]
 
     def _replies(self, asked: Sequence[Command], *, parallel: bool = False) -> list[Reply]:
         if not asked:
@@ -220,19 +229,6 @@ def _reason(error: CentError) -> str:
             return inner.strerror
         inner = inner.__cause__ or inner.__context__
     return str(error)
-
-
-def _counts(listings: Iterable[Reply]) -> dict[str, int]:
-    """The clients on each channel of replies to `channels`. Raises CentrifugoError."""
-    clients: dict[str, int] = {}
-    for listing in listings:
-        found = replies.decode(replies.result(listing), replies.Channels).channels
-        clients |= {channel: entry.num_clients for channel, entry in found.items()}
-    return clients
-
-
-def _nodes(info: msgspec.Raw) -> frozenset[str]:
-    return frozenset(node.uid for node in replies.decode(info, replies.Info).nodes)
 
 
 def _status_error(url: str, status: int) -> CentrifugoError:

@@ -7,6 +7,7 @@ ImproperlyConfigured that names the setting; `presence.checks` reports all of th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from math import inf
 from typing import Any, Final, Literal, cast
 
 from django.conf import settings
@@ -137,14 +138,30 @@ class Conf:
         """For which a token of Centrifugo is valid."""
         return _seconds("PRESENCE_TOKEN_LIFETIME", 3600.0, above=0.0)
 
+    @property
+    def PRESENCE_CURSOR_TIMEOUT(self) -> float:
+        """After which a cursor without a sign is gone."""
+        return _seconds("PRESENCE_CURSOR_TIMEOUT", 10.0, least=1.0)
+
+    @property
+    def PRESENCE_CURSOR_INTERVAL(self) -> float:
+        """Between two positions that a browser sends."""
+        return _seconds("PRESENCE_CURSOR_INTERVAL", 0.05, least=0.016, most=1.0)
+
+    @property
+    def PRESENCE_CURSOR_LIMIT(self) -> int:
+        """Cursors of others that a page draws."""
+        return _count("PRESENCE_CURSOR_LIMIT", 30)
+
+    @property
+    def PRESENCE_CURSOR_TRACK(self) -> bool:
+        """Whether the publish proxy stores what browsers send, for CursorTracker.get_cursors."""
+        return _flag("PRESENCE_CURSOR_TRACK", False)
+
 
 # Settings of the design that later releases read; named here so that they are not taken for typos.
 LATER: Final = frozenset(
-    {
-        *("PRESENCE_FETCH", "PRESENCE_VISIBLE", "PRESENCE_TIMEOUT", "PRESENCE_HEARTBEAT"),
-        *("PRESENCE_CURSOR_TIMEOUT", "PRESENCE_CURSOR_INTERVAL", "PRESENCE_CURSOR_LIMIT"),
-        "PRESENCE_CURSOR_TRACK",
-    }
+    {"PRESENCE_FETCH", "PRESENCE_VISIBLE", "PRESENCE_TIMEOUT", "PRESENCE_HEARTBEAT"}
 )
 NAMES: Final = frozenset(name for name in vars(Conf) if name.isupper())
 """The settings that are read."""
@@ -159,12 +176,23 @@ def _text(name: str, default: str) -> str:
     return value
 
 
-def _seconds(name: str, default: float, *, above: float | None = None) -> float:
+def _seconds(
+    name: str,
+    default: float,
+    *,
+    above: float | None = None,
+    least: float = 0.0,
+    most: float = inf,
+) -> float:
     value = getattr(settings, name, default)
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not 0 <= value < float("inf") or (above is not None and value <= above):
-        least = "at least 0" if above is None else f"above {above:g}"
-        raise _wrong(name, value, f"a number of seconds {least}")
+    # An infinite time is none: `most` may be reached only where it is finite.
+    fits = number and least <= value <= most and value != inf
+    if not fits or (above is not None and value <= above):
+        wanted = f"at least {least:g}" if above is None else f"above {above:g}"
+        if most < inf:
+            wanted = f"from {least:g} to {most:g}"
+        raise _wrong(name, value, f"a number of seconds {wanted}")
     return float(value)
 
 
@@ -172,6 +200,13 @@ def _count(name: str, default: int) -> int:
     value = getattr(settings, name, default)
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise _wrong(name, value, "a whole number of at least 1")
+    return value
+
+
+def _flag(name: str, default: bool) -> bool:
+    value = getattr(settings, name, default)
+    if not isinstance(value, bool):
+        raise _wrong(name, value, "True or False")
     return value
 
 

@@ -96,9 +96,12 @@ def _with_feeds(patterns: Iterable[str]) -> list[str]:
 
 
 def _rooms(clients: Mapping[str, int]) -> Iterator[str]:
-    """The channels that are active, themselves or through their feed."""
+    """The channels that are active, themselves or through their feed; those of cursors left out:
+    a site may well have asked for "*"."""
     for name in clients:
         channel = naming.channel_of_feed(name)
+        if naming.is_cursor_channel(channel):
+            continue
         try:
             yield naming.validate_channel(channel)
         except InvalidChannel as error:

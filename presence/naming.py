@@ -12,16 +12,20 @@ from typing import Final
 from presence.exceptions import InvalidChannel
 
 __all__ = [
+    "CURSORS_NAMESPACE",
     "FEED_NAMESPACE",
     "MAX_LENGTH",
     "SCHEMA",
     "Keys",
     "channel_of_feed",
     "cover",
+    "cursor_channel",
     "escape",
     "feed_of",
     "feed_pattern",
+    "is_cursor_channel",
     "matches",
+    "room_of",
     "validate_channel",
 ]
 
@@ -37,6 +41,7 @@ SCHEMA: Final = 1
 
 OWN_NAMESPACE: Final = "presence:"
 FEED_NAMESPACE: Final = "roster:"
+CURSORS_NAMESPACE: Final = "cursors:"
 
 
 def validate_channel(name: object) -> str:
@@ -69,7 +74,44 @@ def _problem(name: str) -> str | None:
         return "starts with '$', which Centrifugo keeps for private channels"
     if name.startswith(FEED_NAMESPACE):
         return f"lies in {FEED_NAMESPACE!r}, which carries the diffs of other channels"
+    if is_cursor_channel(name):
+        return (
+            f"lies in {CURSORS_NAMESPACE!r}, where cursors move and nobody is listed: "
+            f"presence/cursors.html is for it, and {OWN_NAMESPACE!r} for who is there"
+        )
     return None
+
+
+def is_cursor_channel(name: str) -> bool:
+    """Whether `name` lies in the namespace of cursors. Such a channel is never polled."""
+    return name.startswith(CURSORS_NAMESPACE)
+
+
+def cursor_channel(key: object) -> str:
+    """The channel on which the cursors of presence key `key` move.
+
+    Raises InvalidChannel for what is no key, and for a key whose room could be no channel.
+    """
+    if not isinstance(key, str):
+        raise InvalidChannel(
+            f"A presence key is a text such as 'doc:42', not {type(key).__name__} {key!r:.80}"
+        )
+    if not key:
+        raise InvalidChannel("A presence key is empty: give a text such as 'doc:42'")
+    validate_channel(OWN_NAMESPACE + key)
+    return CURSORS_NAMESPACE + key
+
+
+def room_of(channel: object) -> str:
+    """The room whose cursors move on `channel`. Raises InvalidChannel for another channel."""
+    if not isinstance(channel, str) or not is_cursor_channel(channel):
+        raise InvalidChannel(
+            f"{channel!r:.80} is no channel of cursors: give a text such as 'cursors:doc:42'"
+        )
+    key = channel.removeprefix(CURSORS_NAMESPACE)
+    if not key:
+        raise InvalidChannel(f"Channel {channel!r} lacks a name after {CURSORS_NAMESPACE!r}")
+    return validate_channel(OWN_NAMESPACE + key)
 
 
 def feed_of(channel: str) -> str:
@@ -176,6 +218,18 @@ class Keys:
     def slot(self, channel: str, slot: int) -> str:
         """There while the nudge of that slot has been asked for."""
         return f"{self.channel(channel)}:{slot}"
+
+    def cursors(self, channel: str) -> str:
+        """The hash of the cursors of one channel: user -> time and position."""
+        return f"{self.channel(channel)}:cursors"
+
+    def taken(self, name: str) -> str:
+        """How often `name` was taken in its present window."""
+        return f"{self._base}:taken:{name}"
+
+    def remembered(self, name: str) -> str:
+        """There while `name` is remembered."""
+        return f"{self._base}:remembered:{name}"
 
     def tick(self, tick: str) -> str:
         """The hash of the parts of a tick."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -11,7 +11,7 @@ import msgspec
 from presence.exceptions import CentrifugoAnswerError, CentrifugoError, CommandError
 from presence.roster import Position
 
-__all__ = ["Channels", "Info", "Reply", "decode", "position", "read_batch", "result"]
+__all__ = ["Info", "Reply", "clients", "decode", "nodes", "position", "read_batch", "result"]
 
 Reply = msgspec.Raw | CentrifugoError
 T = TypeVar("T")
@@ -41,9 +41,7 @@ class _Channel(msgspec.Struct):
     num_clients: int = 0
 
 
-class Channels(msgspec.Struct):
-    """Reply to `channels`."""
-
+class _Channels(msgspec.Struct):
     channels: dict[str, _Channel]
 
 
@@ -102,6 +100,20 @@ def result(reply: Reply) -> msgspec.Raw:
     if isinstance(reply, CentrifugoError):
         raise reply
     return reply
+
+
+def clients(listings: Iterable[Reply]) -> dict[str, int]:
+    """The clients on each channel of replies to `channels`. Raises CentrifugoError."""
+    counted: dict[str, int] = {}
+    for listing in listings:
+        found = decode(result(listing), _Channels).channels
+        counted |= {channel: entry.num_clients for channel, entry in found.items()}
+    return counted
+
+
+def nodes(info: Reply) -> frozenset[str]:
+    """The nodes of a reply to `info`, by uid. Raises CentrifugoError."""
+    return frozenset(node.uid for node in decode(result(info), Info).nodes)
 
 
 def position(reply: Reply) -> Position | CentrifugoError:

@@ -7,7 +7,7 @@ whoever is not signed in.
 from __future__ import annotations
 
 import math
-from typing import Final
+from typing import Any, Final
 
 import jwt
 import msgspec
@@ -71,23 +71,29 @@ def read_grant(text: str) -> Grant:
 
 
 class Issuer(msgspec.Struct, frozen=True, kw_only=True):
-    """Makes tokens for one user, all of the same moment: JWTs, signed with Centrifugo's secret."""
+    """Makes tokens for one user, all of the same moment: JWTs, signed with Centrifugo's secret.
+
+    With `tracked`, Centrifugo can tell the publish proxy what others see of whoever connects.
+    """
 
     secret: str
     user_id: str
     info: Signed
     now: float
     lifetime: float
+    tracked: bool = False
 
     def connection(self) -> str:
         """With which a client connects as the user."""
-        return self._sign({})
+        shown = {"name": self.info.name, "info": self.info.info}
+        # No client is sent what is in there.
+        return self._sign({"meta": shown} if self.tracked and self.user_id else {})
 
     def subscription(self, feed: str) -> str:
         """With which a connection of the user subscribes to `feed`."""
         return self._sign({"channel": feed})
 
-    def _sign(self, more: dict[str, str]) -> str:
+    def _sign(self, more: dict[str, Any]) -> str:
         claims = {
             "sub": self.user_id,
             "iat": int(self.now),

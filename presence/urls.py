@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from django.urls import path
 
-from presence import views
+from presence import proxy, views
 
 app_name = "presence"
 urlpatterns = [
     path("tokens/", views.tokens, name="tokens"),
     path("snapshot/", views.snapshot, name="snapshot"),
     path("beacon/", views.beacon, name="beacon"),
+    path("publish/", proxy.publish, name="publish"),
 ]

@@ -21,7 +21,7 @@ from django.views.decorators.csrf import csrf_exempt
 from presence.access import authorise
 from presence.conf import conf
 from presence.exceptions import InvalidChannel, InvalidGrant, InvalidMessage, StoreError
-from presence.naming import feed_of
+from presence.naming import feed_of, is_cursor_channel
 from presence.nudge import page_left
 from presence.registry import touch
 from presence.snapshots import read_snapshot, read_snapshots
@@ -36,6 +36,7 @@ MAX_GRANTS: Final = 100
 """Widgets of one page."""
 MAX_BODY: Final = 64 * 1024
 """Bytes: room for MAX_GRANTS grants of the longest channel names."""
+NO_ROSTER: Final = "The channel carries cursors and has no roster."
 
 
 class _Asked(msgspec.Struct):
@@ -101,12 +102,12 @@ def tokens(request: HttpRequest) -> dict[str, Any]:
     Asked with `{"grants": ["…"]}`, it answers `{"url": of the websocket, "connection": token,
     "user": member or null, "channels": {channel: {"feed", "token", "grant": renewed,
     "shown": whether oneself is to be shown at once}}, "refused": {channel: why}}`; a grant that
-    tells no channel is refused as `#<its index>`. 400 for a body of another shape, 403 when every
-    grant is refused.
+    tells no channel is refused as `#<its index>`. Cursor channels are feeds themselves. 400 for a
+    body of another shape, 403 when every grant is refused.
     """
     visitor, now = visitor_of(request), time.time()
     granted, refused = _granted(request, visitor, now)
-    touch(granted)
+    touch(_with_rosters(granted))
     info = describe(visitor, conf.PRESENCE_USER_INFO, now=now)
     issuer = Issuer(
         secret=_secret(),
@@ -114,6 +115,7 @@ def tokens(request: HttpRequest) -> dict[str, Any]:
         info=info,
         now=now,
         lifetime=conf.PRESENCE_TOKEN_LIFETIME,
+        tracked=conf.PRESENCE_CURSOR_TRACK,
     )
     return {
         "url": conf.CENTRIFUGO_WS_URL,
@@ -128,7 +130,8 @@ def tokens(request: HttpRequest) -> dict[str, Any]:
 def snapshot(request: HttpRequest) -> dict[str, Any]:
     """The snapshot of the channel of `?grant=`, and the `channel`.
 
-    400 without a grant, 403 for one that does not count, 503 while the store is down.
+    400 without a grant, and for a cursor channel, 403 for a grant that does not count, 503 while
+    the store is down.
     """
     text = request.GET.get("grant")
     if not text:
@@ -137,6 +140,8 @@ def snapshot(request: HttpRequest) -> dict[str, Any]:
         channel = _open(request, read_grant(text), visitor_of(request), time.time())
     except InvalidGrant as error:
         raise _No(403, str(error)) from error
+    if not _with_rosters([channel]):
+        raise _No(400, NO_ROSTER)
     try:
         found = read_snapshot(channel)
     except (StoreError, InvalidMessage) as error:
@@ -156,11 +161,14 @@ def beacon(request: HttpRequest) -> None:
     """
     visitor = visitor_of(request)
     granted, _ = _granted(request, visitor, time.time())
+    left = _with_rosters(granted)
+    if not left:
+        raise _No(400, NO_ROSTER)
     try:
-        for channel, shown in read_snapshots(granted).items():
+        for channel, shown in read_snapshots(left).items():
             page_left(channel, visitor.id, shown)
     except (StoreError, InvalidMessage):
-        logger.exception("beacon=unheard channels=%s", ",".join(granted[:3]))
+        logger.exception("beacon=unheard channels=%s", ",".join(left[:3]))
 
 
 def _granted(
@@ -213,9 +221,14 @@ def _open(request: HttpRequest, grant: Grant, visitor: Visitor, now: float) -> s
     return grant.channel
 
 
+def _with_rosters(channels: list[str]) -> list[str]:
+    """The channels less those of cursors, which nobody is polled in."""
+    return [channel for channel in channels if not is_cursor_channel(channel)]
+
+
 def _open_to(channel: str, issuer: Issuer) -> dict[str, Any]:
     """What a browser needs to follow `channel`."""
-    feed = feed_of(channel)
+    feed = channel if is_cursor_channel(channel) else feed_of(channel)
     return {
         "feed": feed,
         "token": issuer.subscription(feed),

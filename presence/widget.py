@@ -8,25 +8,22 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass, field
-from functools import lru_cache
 from secrets import token_hex
 from typing import Final
 
-from django.core.exceptions import ImproperlyConfigured, SynchronousOnlyOperation
+from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
-from django.urls import NoReverseMatch, reverse
 from django.utils.translation import gettext
 
-from presence.access import authorise
 from presence.conf import conf
 from presence.drawing import FACES, DrawnMember, draw
+from presence.inclusion import admit, links
 from presence.naming import feed_of, validate_channel
 from presence.nudge import page_served
 from presence.registry import touch
 from presence.roster import Position, Snapshot
 from presence.snapshots import read_snapshot
 from presence.tokens import make_grant
-from presence.visitors import Visitor, visitor_of
 
 __all__ = ["VARIANTS", "Widget", "widget_for"]
 
@@ -34,15 +31,6 @@ logger = logging.getLogger("presence.widget")
 
 VARIANTS: Final = ("stack", "list", "count", "none")
 """The first is the default. "none" shows nothing: it is there for scripts."""
-
-NO_URLS: Final = (
-    "This list is not live: the site's urls.py lacks the line "
-    'path("presence/", include("presence.urls")).'
-)
-NOT_LOADED: Final = (
-    "This list is not live: an async view rendered it before its user was loaded. "
-    "Let the view call `await sync_to_async(render)(request, …)`, or `await request.auser()` first."
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,13 +93,13 @@ def widget_for(named: object, request: HttpRequest | None) -> Widget:
     """
     # A literal of a template is marked safe, and would not be escaped: adding "" makes it plain.
     channel = validate_channel(named) + ""
-    visitor, allowed, error = _admit(channel, request)
+    visitor, allowed, error = admit(channel, request)
     feed = feed_of(channel)
     if not allowed:
         return Widget(channel=channel, feed=feed, denied=True, error=error)
     found = _read(channel, request)
-    tokens_url, snapshot_url, beacon_url = _urls() if visitor else ("", "", "")
-    live = bool(tokens_url)
+    urls = links(visitor)
+    live = bool(urls.tokens)
     self_id, user_id = (visitor.shown_as, visitor.id) if visitor else ("", "")
     if live and not _store_is_down(request):
         touch([channel])
@@ -132,26 +120,14 @@ def widget_for(named: object, request: HttpRequest | None) -> Widget:
         every=found.every,
         position=found.position,
         grant=make_grant(channel, user_id, now=time.time()) if live else "",
-        tokens_url=tokens_url,
-        snapshot_url=snapshot_url,
-        # Only who is identified is nudged for.
-        beacon_url=beacon_url if user_id and conf.PRESENCE_NUDGE else "",
+        tokens_url=urls.tokens,
+        snapshot_url=urls.snapshot,
+        beacon_url=urls.beacon,
         live=live,
         user_id=user_id,
         self_id=self_id,
-        error=error if live or not visitor else NO_URLS,
+        error=error or urls.error,
     )
-
-
-def _admit(channel: str, request: HttpRequest | None) -> tuple[Visitor | None, bool, str]:
-    """Who asks (None: cannot be told), whether they may see the channel, and what is wrong."""
-    if request is None:
-        return None, authorise(None, channel), ""
-    try:
-        return visitor_of(request), authorise(request, channel), ""
-    except SynchronousOnlyOperation:
-        _warn_once(NOT_LOADED)
-        return None, authorise(None, channel), NOT_LOADED
 
 
 def _read(channel: str, request: HttpRequest | None) -> Snapshot:
@@ -174,20 +150,3 @@ def _read(channel: str, request: HttpRequest | None) -> Snapshot:
 def _store_is_down(request: HttpRequest | None) -> bool:
     """Whether a widget of the page could not be read."""
     return getattr(request, "_presence_store_down", False)
-
-
-def _urls() -> tuple[str, str, str]:
-    """The URLs of tokens, snapshot and beacon; empty where the site does not include them."""
-    try:
-        tokens, snapshot, beacon = (
-            reverse(f"presence:{name}") for name in ("tokens", "snapshot", "beacon")
-        )
-        return tokens, snapshot, beacon
-    except NoReverseMatch:
-        _warn_once(NO_URLS)
-        return "", "", ""
-
-
-@lru_cache
-def _warn_once(text: str) -> None:
-    logger.warning("%s", text)

@@ -3,18 +3,21 @@
 The parts are those of Procfile.dev. PORT is the site's (8000); the other ports are free ones.
 What the parts keep lies in DEMO_DIR (.demo/). Standard output gets one line, once everything
 answers; the warnings of the parts go to standard error, or with LOGS=1 all that they say. Ctrl-C
-stops all of them, and so does the end of any one of them.
+stops all of them, and so does the end of any one of them. While they run, DEMO_DIR/environment
+tells a shell where they are: `make crowd` reads it.
 """
 
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from honcho.environ import parse_procfile
@@ -26,6 +29,16 @@ from project.ready import NotReady, wait_until_ready
 
 DEMO_DIR = Path(os.environ.get("DEMO_DIR") or ROOT / ".demo").resolve()
 PROCFILE = ROOT / "Procfile.dev"
+# What leads another process to the parts.
+SHARED = (
+    "CELERY_BROKER_URL",
+    "CENTRIFUGO_API_URL",
+    "CENTRIFUGO_WS_URL",
+    "DATABASE_PATH",
+    "DEBUG",
+    "DJANGO_SETTINGS_MODULE",
+    "PRESENCE_REDIS_URL",
+)
 ASKED_TO_STOP = {128 + signal.SIGINT, 128 + signal.SIGTERM}
 READY = "Open {url} in two browsers and sign in as two people; Ctrl-C stops the demo."
 
@@ -67,8 +80,21 @@ def set_environment(port: int, *, logs: bool) -> None:
             "REDIS_PORT": str(redis),
         }
     )
+    # With the default of 30 one might not be drawn in the crowd that `make crowd` brings.
+    os.environ.setdefault("PRESENCE_CURSOR_LIMIT", "60")
     if centrifugo_binary():  # The devserver would warn that it does not heed this.
         os.environ["CENTRIFUGO_LOG_LEVEL"] = "info" if logs else "warn"
+
+
+@contextmanager
+def shared_environment(file: Path) -> Iterator[None]:
+    """What SHARED names, in `file` for as long as this lasts: lines that a shell can read."""
+    lines = (f"export {name}={shlex.quote(os.environ[name])}\n" for name in SHARED)
+    file.write_text("".join(lines))
+    try:
+        yield
+    finally:
+        file.unlink(missing_ok=True)
 
 
 class Log(Printer):  # type: ignore[misc]  # honcho is not typed
@@ -128,7 +154,8 @@ def main() -> int:
         manager.add_process(name, command, cwd=str(ROOT))
     # A closed terminal must not leave the parts behind.
     signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
-    manager.loop()
+    with shared_environment(DEMO_DIR / "environment"):
+        manager.loop()
     return 0 if manager.returncode in ASKED_TO_STOP else 1
 
 

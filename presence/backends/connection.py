@@ -67,6 +67,10 @@ class Connection:
     def _time(self, moment: tuple[int, int]) -> float:
         return self._clock() if self._clock else moment[0] + moment[1] / 1e6
 
+    def _moment(self) -> str:
+        """The time as scripts are told it: empty for Redis's own."""
+        return repr(self._clock()) if self._clock else ""
+
     @contextmanager
     def _pipeline(self) -> Iterator[Any]:
         with self._guarded(), self._client.pipeline(transaction=False) as pipe:

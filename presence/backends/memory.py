@@ -1,4 +1,4 @@
-"""Rosters in the memory of one process: for development and for tests."""
+"""Rosters, and live cursors, in the memory of one process: for development and for tests."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from presence.backends.base import (
     Written,
 )
 from presence.backends.memory_ledger import MemoryLedger
+from presence.backends.memory_tracker import MemoryTracker
 from presence.plan import Commit, State, restart
 from presence.roster import Position
 
@@ -28,8 +29,8 @@ _STATE_FIELDS = (
 )
 
 
-class MemoryStore(MemoryLedger, RosterStore):
-    """The contract of RosterStore under one lock. `clock` gives seconds since 1970."""
+class MemoryStore(MemoryTracker, MemoryLedger, RosterStore):
+    """The contracts of RosterStore and Tracker under one lock. `clock` gives seconds since 1970."""
 
     shared = False
 

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 
 from presence.backends.base import KEPT_TICKS, Begun, Ledger, Logged, Parts
+from presence.backends.memory_base import InMemory
 
 __all__ = ["MemoryLedger"]
 
 
-class MemoryLedger(Ledger):
+class MemoryLedger(InMemory, Ledger):
     """The contract of Ledger under one lock. `clock` gives seconds since 1970."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._lock = threading.RLock()
+        super().__init__(clock)
         self._began: float | None = None
         self._open: dict[str, float] = {}
         self._parts: dict[str, tuple[int, dict[int, bytes]]] = {}

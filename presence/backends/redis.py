@@ -10,13 +10,14 @@ from presence.backends import fields
 from presence.backends.base import Loaded, RosterStore, Stored, Writes, Written
 from presence.backends.connection import Call
 from presence.backends.redis_ledger import RedisLedger
+from presence.backends.redis_tracker import RedisTracker
 from presence.plan import restart
 
 __all__ = ["RedisStore"]
 
 
-class RedisStore(RedisLedger, RosterStore):
-    """The contract of RosterStore on the Redis at `url`, with keys under `prefix`.
+class RedisStore(RedisTracker, RedisLedger, RosterStore):
+    """The contracts of RosterStore and Tracker on the Redis at `url`, with keys under `prefix`.
 
     Nothing connects before the first call. Times are those of Redis's own clock unless `clock`
     (seconds since 1970) is given. `timeout` is in seconds, for connecting and for each reply.

@@ -77,10 +77,6 @@ class RedisLedger(Connection, Ledger):
             _, names = pipe.execute()
         return [name.decode() for name in names]
 
-    def _moment(self) -> str:
-        """The time as scripts are told it: empty for Redis's own."""
-        return repr(self._clock()) if self._clock else ""
-
 
 def _open(fields: Mapping[bytes, bytes]) -> dict[str, float]:
     named = {name.decode(): began for name, began in fields.items()}

@@ -120,6 +120,46 @@ for i = 2, #ARGV do redis.call('ZADD', KEYS[1], 'GT', now, ARGV[i]) end
 return 1
 """
 
+# KEYS: hash of the cursors of a channel. ARGV: the time ("" for Redis's own), milliseconds without
+# a sign after which a cursor is stale, then user, position, ... Returns the time. Clears away the
+# stale among twice as many fields as it writes, taken by chance: so even where every user moves
+# once, stale ones become no more than fresh ones.
+MOVE = """
+local now = ARGV[1]
+if now == '' then
+  local moment = redis.call('TIME')
+  now = string.format('%d.%06d', moment[1], moment[2])
+end
+for i = 3, #ARGV, 2 do
+  redis.call('HSET', KEYS[1], ARGV[i], now .. ' ' .. ARGV[i + 1])
+end
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+if redis.call('HLEN', KEYS[1]) <= #ARGV then return now end
+local since = now - ARGV[2] / 1000
+local some = redis.call('HRANDFIELD', KEYS[1], #ARGV, 'WITHVALUES')
+for i = 1, #some, 2 do
+  if tonumber(some[i + 1]:match('^%S+')) < since then redis.call('HDEL', KEYS[1], some[i]) end
+end
+return now
+"""
+
+# KEYS: hash of the cursors of a channel. ARGV: user, field as it was read, ...
+RETIRE = """
+for i = 1, #ARGV, 2 do
+  if redis.call('HGET', KEYS[1], ARGV[i]) == ARGV[i + 1] then
+    redis.call('HDEL', KEYS[1], ARGV[i])
+  end
+end
+return 1
+"""
+
+# KEYS: a count. ARGV: milliseconds that its window lasts, the most that it may be.
+TAKE = """
+local count = redis.call('INCR', KEYS[1])
+if count == 1 then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end
+return count <= tonumber(ARGV[2]) and 1 or 0
+"""
+
 ALL = {
     "commit": COMMIT,
     "acknowledge": ACKNOWLEDGE,
@@ -130,6 +170,9 @@ ALL = {
     "begin": BEGIN,
     "add": ADD,
     "register": REGISTER,
+    "move": MOVE,
+    "retire": RETIRE,
+    "take": TAKE,
 }
 
 SHA = {

@@ -90,6 +90,12 @@ def check_channels() -> Iterator[checks.CheckMessage]:
             )
         else:
             good.append(pattern)
+        if naming.is_cursor_channel(pattern):
+            yield checks.Warning(
+                f"PRESENCE_CHANNELS has {pattern!r}, but channels of cursors are never polled.",
+                hint="Take it out: the room 'presence:doc:42' has its cursors in 'cursors:doc:42'.",
+                id="presence.W013",
+            )
     if patterns == ():
         yield checks.Error(
             "PRESENCE_CHANNELS is empty: no channel is ever polled.",

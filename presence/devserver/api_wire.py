@@ -17,7 +17,9 @@ class Target(msgspec.Struct, kw_only=True):
     session: str = ""
 
 
-class _Published(msgspec.Struct, kw_only=True):
+class Published(msgspec.Struct, kw_only=True):
+    """What is published and how; so speaks the API, and a site that a publish proxy asks."""
+
     data: Raw = NONE
     b64data: str = ""
     skip_history: bool = False
@@ -27,11 +29,11 @@ class _Published(msgspec.Struct, kw_only=True):
     version_epoch: str = ""
 
 
-class PublishRequest(_Published, kw_only=True):
+class PublishRequest(Published, kw_only=True):
     channel: str = ""
 
 
-class BroadcastRequest(_Published, kw_only=True):
+class BroadcastRequest(Published, kw_only=True):
     channels: list[str] = []
 
 

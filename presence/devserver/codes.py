@@ -8,8 +8,8 @@ import msgspec
 class Error(msgspec.Struct, frozen=True, omit_defaults=True):
     """An error in a reply; the connection and its other subscriptions live on."""
 
-    code: int
-    message: str
+    code: int = 0
+    message: str = ""
     temporary: bool = False
 
 
@@ -19,8 +19,8 @@ class Disconnect(msgspec.Struct, frozen=True):
     Clients reconnect after 3000 to 3499 and 4000 to 4499, and give up after the rest.
     """
 
-    code: int
-    reason: str
+    code: int = 0
+    reason: str = ""
 
 
 class Unsubscribe(msgspec.Struct, frozen=True):

@@ -16,8 +16,10 @@ from .codes import (
 )
 from .node import Node
 from .options import ChannelOptions
+from .proxy import ProxiedPublish
 from .subscriptions import Subscriptions
 from .wire import (
+    NONE,
     AnyRequest,
     ChannelRequest,
     Command,
@@ -29,6 +31,7 @@ from .wire import (
     PresenceStatsResult,
     Publication,
     PublishRequest,
+    Raw,
     RefreshRequest,
     Reply,
     SubRefreshRequest,
@@ -44,14 +47,15 @@ class Caller(Applicant, Protocol):
 
     node: Node
     subscriptions: Subscriptions
+    meta: Raw
 
     def send(self, message: bytes) -> None: ...
 
     def renew(self, token: str) -> ExpiryResult: ...
 
 
-def run(caller: Caller, command: Command) -> None:
-    """Do what `command` asks and send the reply.
+def run(caller: Caller, command: Command) -> ProxiedPublish | None:
+    """Do what `command` asks and send the reply, or give what the site must allow first.
 
     Raises RefusedError for what is to be answered with an error, HangUpError for what ends the
     connection; a command without any request is of the second kind.
@@ -59,10 +63,13 @@ def run(caller: Caller, command: Command) -> None:
     for name, handler in HANDLERS.items():
         request = getattr(command, name)
         if request is not None:
-            caller.send(encode(Reply(id=command.id, **{name: handler(caller, request)})))
+            result = handler(caller, request)
+            if isinstance(result, ProxiedPublish):
+                return result
+            caller.send(encode(Reply(id=command.id, **{name: result})))
             if isinstance(request, SubscribeRequest):
                 caller.subscriptions.announce([request.channel])
-            return
+            return None
     raise HangUpError(MALFORMED)
 
 
@@ -77,13 +84,18 @@ def _unsubscribe(caller: Caller, request: ChannelRequest) -> EmptyResult:
     return EmptyResult()
 
 
-def _publish(caller: Caller, request: PublishRequest) -> EmptyResult:
+def _publish(caller: Caller, request: PublishRequest) -> EmptyResult | ProxiedPublish:
+    """Publish, or leave it to the site who may: then no subscription is needed, and no user."""
     channel = request.channel
     options = _options(caller, channel)
-    check_data(request.data, options, caller.node.config)
+    config = caller.node.config
+    check_data(request.data, options, config)
+    data, info = own(request.data), caller.subscriptions.info(channel)
+    if options.publish_proxy_enabled:
+        meta = caller.meta if config.channel.proxy.publish.include_connection_meta else NONE
+        return ProxiedPublish(channel=channel, options=options, data=data, info=info, meta=meta)
     caller.access.check_publish(options, subscribed=channel in caller.subscriptions)
-    publication = Publication(data=own(request.data), info=caller.subscriptions.info(channel))
-    caller.node.publish(channel, publication, options)
+    caller.node.publish(channel, Publication(data=data, info=info), options)
     return EmptyResult()
 
 

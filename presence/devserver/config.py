@@ -15,11 +15,12 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 import msgspec
 
 from .globs import compile_glob
-from .options import ChannelOptions, Config, Namespace, Seconds
+from .options import ChannelOptions, Config, Namespace, ProxySection, Seconds
 
 # Sections that change nothing a client or a backend could see.
 OF_NO_CONSEQUENCE = {"log", "pid_file", "prometheus", "shutdown", "usage_stats"}
 # Centrifugo's own exceptions: what Kubernetes injects, and variables for use in values.
+VARIABLE = re.compile(r"\$\{(CENTRIFUGO_VAR_[^}]+)\}")
 NOT_OPTIONS = re.compile(r"CENTRIFUGO(_[A-Z0-9_]+)?_(PORT|SERVICE_)|CENTRIFUGO_VAR_")
 DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(h|ms|m|s|us|µs|ns)")
 UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
@@ -56,6 +57,10 @@ def load(path: Path, environ: Mapping[str, str]) -> tuple[Config, list[str]]:
         ours = variable.startswith("CENTRIFUGO_") and not NOT_OPTIONS.match(variable)
         if ours and variable not in known:
             warnings.append(f"environment variable not heeded: {variable}")
+    proxy = config.channel.proxy.publish
+    proxy.http.static_headers = {
+        name: _expanded(value, environ) for name, value in proxy.http.static_headers.items()
+    }
     _validate(config)
     return config, warnings
 
@@ -79,6 +84,8 @@ def _section(kind: type[T], data: object, path: str, warnings: list[str]) -> T:
 def _value(kind: Any, value: object, path: str, warnings: list[str]) -> object:
     if dataclasses.is_dataclass(kind):
         return _section(kind, value, path, warnings)  # type: ignore[arg-type]
+    if get_origin(kind) is dict and isinstance(value, dict):
+        return {key: _value(str, each, f"{path}.{key}", warnings) for key, each in value.items()}
     if get_origin(kind) is list and isinstance(value, list):
         (item,) = get_args(kind)
         return [_value(item, each, f"{path}.[{n}]", warnings) for n, each in enumerate(value)]
@@ -103,12 +110,23 @@ def _apply(section: Any, prefix: str, environ: Mapping[str, str]) -> Iterator[st
 def _from_environ(kind: Any, text: str, variable: str) -> object:
     if kind == list[str]:
         return text.split(" ") if text.strip() else []
-    if kind == list[Namespace]:
+    if kind in (list[Namespace], dict[str, str]):
         try:
             return _value(kind, msgspec.json.decode(text), variable, [])
         except msgspec.DecodeError as error:
             raise ConfigError(f"{variable} is not JSON: {error}") from error
     return _value(kind, text, variable, [])
+
+
+def _expanded(text: str, environ: Mapping[str, str]) -> str:
+    """`text` with the variables `${CENTRIFUGO_VAR_…}` in it replaced by what they hold."""
+
+    def look_up(match: re.Match[str]) -> str:
+        if match[1] not in environ:
+            raise ConfigError(f"environment variable {match[1]!r} not found")
+        return environ[match[1]]
+
+    return VARIABLE.sub(look_up, text)
 
 
 def _boolean(value: object) -> bool:
@@ -177,3 +195,14 @@ def _validate_channels(options: ChannelOptions, where: str, config: Config) -> N
         raise ConfigError(f"{where}: history ttl can not be greater than history meta ttl")
     if options.publication_data_format not in DATA_FORMATS:
         raise ConfigError(f"{where}: publication_data_format is unknown")
+    if options.publish_proxy_enabled:
+        _validate_proxy(config.channel.proxy.publish, f"{where}: channel.proxy.publish")
+
+
+def _validate_proxy(proxy: ProxySection, where: str) -> None:
+    if proxy.timeout <= 0:
+        raise ConfigError(f"{where}: timeout not set")
+    if not proxy.endpoint:
+        raise ConfigError(f"{where}: endpoint not set")
+    if not proxy.endpoint.startswith(("http://", "https://")):
+        raise ConfigError(f"{where}: the devserver asks over http:// and https:// only")

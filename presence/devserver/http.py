@@ -12,19 +12,20 @@ from .api import METHODS, Api
 from .globs import compile_glob
 from .node import Node
 from .options import Config
+from .site import Site
 from .transport import LAST_WORDS, WebSocketTransport
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def routes(node: Node) -> list[web.RouteDef]:
+def routes(node: Node, site: Site) -> list[web.RouteDef]:
     """Everything that is served, at the paths where Centrifugo serves it."""
     api = Api(node)
     found = [
         web.route("*", f"/api/{method}", _api_handler(api, method, node.config))
         for method in ("batch", *METHODS)
     ]
-    found.append(web.get("/connection/websocket", _websocket_handler(node)))
+    found.append(web.get("/connection/websocket", _websocket_handler(node, site)))
     if node.config.health.enabled:
         found.append(web.route("*", "/health", _health))
     return found
@@ -60,7 +61,7 @@ def _authorized(request: web.Request, config: Config) -> bool:
     return bool(key) and any(hmac.compare_digest(key, each.encode()) for each in candidates)
 
 
-def _websocket_handler(node: Node) -> Handler:
+def _websocket_handler(node: Node, site: Site) -> Handler:
     origins = [compile_glob(pattern) for pattern in node.config.client.allowed_origins]
 
     async def handle(request: web.Request) -> web.StreamResponse:
@@ -78,7 +79,7 @@ def _websocket_handler(node: Node) -> Handler:
             max_msg_size=node.config.websocket.message_size_limit + 1,
         )
         await socket.prepare(request)
-        await WebSocketTransport(node, request, socket).serve()
+        await WebSocketTransport(node, site, request, socket).serve()
         return socket
 
     return handle

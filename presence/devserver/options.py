@@ -38,6 +38,7 @@ class ChannelOptions:
     allow_history_for_client: bool = False
     allow_user_limited_channels: bool = False
     publication_data_format: str = ""
+    publish_proxy_enabled: bool = False
 
     @property
     def keeps_history(self) -> bool:
@@ -50,10 +51,32 @@ class Namespace(ChannelOptions):
 
 
 @dataclass(kw_only=True)
+class ProxyHttpSection:
+    static_headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(kw_only=True)
+class ProxySection:
+    """Where the site is asked, and with what."""
+
+    endpoint: str = ""
+    timeout: Seconds = Seconds(1)
+    include_connection_meta: bool = False
+    http_headers: list[str] = field(default_factory=list)
+    http: ProxyHttpSection = field(default_factory=ProxyHttpSection)
+
+
+@dataclass(kw_only=True)
+class ChannelProxySection:
+    publish: ProxySection = field(default_factory=ProxySection)
+
+
+@dataclass(kw_only=True)
 class ChannelSection:
     without_namespace: ChannelOptions = field(default_factory=ChannelOptions)
     namespaces: list[Namespace] = field(default_factory=list)
     history_meta_ttl: Seconds = Seconds(30 * 24 * 3600)
+    proxy: ChannelProxySection = field(default_factory=ChannelProxySection)
     publication_data_format: str = ""
     max_length: int = 255
 

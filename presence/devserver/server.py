@@ -13,6 +13,7 @@ from .codes import SHUTDOWN
 from .http import routes
 from .node import Node
 from .options import Config
+from .site import Site
 
 SHUTDOWN_TIMEOUT = 5.0
 
@@ -20,12 +21,15 @@ SHUTDOWN_TIMEOUT = 5.0
 async def serve(config: Config, say: Callable[[str], None]) -> None:
     """Serve until SIGTERM or SIGINT, then close every connection so that clients come back.
 
-    `say` gets one line when requests are taken. Raises OSError if the address cannot be had.
+    `say` gets a line when requests are taken, and when the site gives no answer. Raises OSError
+    if the address cannot be had.
     """
     node = Node(config, LoopClock())
     app = web.Application(client_max_size=0)
-    app.add_routes(routes(node))
+    site = Site(config.channel.proxy.publish, say)
+    app.add_routes(routes(node, site))
     app.on_shutdown.append(lambda _: _close_clients(node))
+    app.on_cleanup.append(lambda _: site.close())
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT)
     await runner.setup()
     try:

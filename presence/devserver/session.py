@@ -1,11 +1,9 @@
-"""One client's connection, without its socket: frames in, messages out."""
+"""One client's connection, without its socket: commands in, messages out."""
 
 from __future__ import annotations
 
 import uuid
 from typing import Protocol
-
-import msgspec
 
 from . import commands
 from .access import Access
@@ -21,8 +19,10 @@ from .codes import (
     RefusedError,
     Unsubscribe,
 )
+from .inbox import Inbox
 from .keepalive import KeepAlive
 from .node import VERSION, Node
+from .proxy import ProxiedPublish
 from .subscriptions import Subscriptions
 from .tokens import ConnectionToken, SubscribeOptions, connection_token_or_hang_up
 from .wire import (
@@ -38,7 +38,6 @@ from .wire import (
     Reply,
     Subscribed,
     SubscribeRequest,
-    decode_command,
     encode,
 )
 
@@ -59,42 +58,20 @@ class Session:
         self.id = str(uuid.uuid4())
         self.user = ""
         self.conn_info = NONE
+        self.meta = NONE
         self.access = Access(node.config, "")
         self.subscriptions = Subscriptions(node, self)
         self.closed = False
         self._transport = transport
         self._connected = False
-        self._refused = False
         self._keepalive = KeepAlive(self)
+        self.inbox = Inbox(self)
 
-    def receive(self, frame: bytes) -> bool:
-        """Take the commands of one frame; False when nothing more is to be read."""
-        lines = frame.split(b"\n")
-        if lines[-1] == b"":
-            lines.pop()
-        try:
-            if not lines:
-                raise HangUpError(MALFORMED)
-            return all(self._take(line) for line in lines)
-        except HangUpError as error:
-            self.close(error.disconnect)
-            return False
+    def run(self, command: Command) -> ProxiedPublish | None:
+        """Carry out one command and reply, or give what the site must allow first.
 
-    def _take(self, line: bytes) -> bool:
-        if self.closed or self._refused:
-            return False
-        try:
-            command = decode_command(line)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise HangUpError(MALFORMED) from error
-        try:
-            self._dispatch(command)
-        except RefusedError as error:
-            self.send(encode(Reply(id=command.id, error=error.error)))
-            self._refused = command.connect is not None
-        return not self._refused
-
-    def _dispatch(self, command: Command) -> None:
+        Raises RefusedError and HangUpError as `commands.run` does.
+        """
         if command.connect is None and not self._connected:
             raise HangUpError(MALFORMED)
         if command.id == 0 and command.send is None:
@@ -102,7 +79,8 @@ class Session:
         elif command.connect is not None:
             self._connect(command.id, command.connect)
         else:
-            commands.run(self, command)
+            return commands.run(self, command)
+        return None
 
     def _connect(self, command_id: int, request: ConnectRequest) -> None:
         if self._connected:
@@ -112,7 +90,7 @@ class Session:
         channels = self._channels_to_join(request, token)
         if len(channels) > client.channel_limit > 0:
             raise HangUpError(CHANNEL_LIMIT)
-        self.user, self.conn_info = token.user, token.info
+        self.user, self.conn_info, self.meta = token.user, token.info, token.meta
         self.access = Access(self.node.config, token.user)
         expiry = self._keepalive.expire_at(0 if client.insecure else token.expire_at)
         self._connected = True
@@ -140,7 +118,7 @@ class Session:
         if request.token:
             return connection_token_or_hang_up(request.token, config, self.node.clock.now())
         if config.client.insecure or config.client.allow_anonymous_connect_without_token:
-            return ConnectionToken(user="", expire_at=0, info=NONE, subscriptions={})
+            return ConnectionToken()
         raise HangUpError(MALFORMED)
 
     def _channels_to_join(
@@ -170,6 +148,7 @@ class Session:
             raise
         if fresh.user != self.user:
             raise HangUpError(INVALID_TOKEN)
+        self.meta = fresh.meta or self.meta
         mine = self.subscriptions
         if not mine.channels_from_token() <= set(fresh.subscriptions):
             raise HangUpError(INSUFFICIENT_STATE)

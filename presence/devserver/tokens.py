@@ -70,6 +70,7 @@ class _Payload(msgspec.Struct, kw_only=True):
 
 class _Claims(_Payload, kw_only=True):
     sub: str = ""
+    meta: Raw = NONE
     exp: float | None = None
     nbf: float | None = None
     expire_at: int | None = None
@@ -87,10 +88,11 @@ class _Claims(_Payload, kw_only=True):
 
 
 class ConnectionToken(msgspec.Struct):
-    user: str
-    expire_at: float
-    info: Raw
-    subscriptions: dict[str, SubscribeOptions]
+    user: str = ""
+    expire_at: float = 0
+    info: Raw = NONE
+    meta: Raw = NONE
+    subscriptions: dict[str, SubscribeOptions] = {}
 
 
 class SubscriptionToken(msgspec.Struct):
@@ -119,6 +121,7 @@ def connection_token(token: str, config: Config, now: float) -> ConnectionToken:
         user=claims.sub,
         expire_at=claims.expires,
         info=compact(_choose(claims.info, claims.b64info)),
+        meta=own(claims.meta),
         subscriptions={
             channel: _options(channel, payload, config) for channel, payload in payloads.items()
         },

@@ -12,6 +12,7 @@ from aiohttp import WSMessage, WSMsgType, web
 from .codes import CONNECTION_CLOSED, SLOW, WRITE_ERROR, Disconnect
 from .node import Node
 from .session import Session
+from .site import Site
 
 MESSAGES_IN_FRAME = 16
 # How long a refused client may take to hang up, and any client to answer a close frame.
@@ -21,8 +22,11 @@ LAST_WORDS = 5.0
 class WebSocketTransport:
     """Takes messages at once and writes them in order, several to a frame when they pile up."""
 
-    def __init__(self, node: Node, request: web.Request, socket: web.WebSocketResponse) -> None:
+    def __init__(
+        self, node: Node, site: Site, request: web.Request, socket: web.WebSocketResponse
+    ) -> None:
         self.session = Session(node, self)
+        self._site = site
         self._request = request
         self._socket = socket
         self._queue: deque[bytes] = deque()
@@ -65,7 +69,15 @@ class WebSocketTransport:
                 if listening:
                     data = message.data
                     frame = data.encode() if isinstance(data, str) else data
-                    listening = self.session.receive(frame)
+                    listening = await self._receive(frame)
+
+    async def _receive(self, frame: bytes) -> bool:
+        """Take a frame; while the site is asked about a command of it, nothing more is read."""
+        inbox = self.session.inbox
+        listening = inbox.receive(frame)
+        while (question := inbox.question) is not None:
+            listening = inbox.answer(await self._site.ask(question, self._request.headers))
+        return listening
 
     async def _write(self) -> None:
         """Write until the session is closed, then what is left, then the close frame."""

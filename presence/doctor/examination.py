@@ -12,7 +12,7 @@ from django.core.exceptions import ImproperlyConfigured
 from presence.checks import TAG
 from presence.checks.connections import NOT_SHARED
 from presence.checks.site import NO_APP, NO_ENTRY, NO_URLS
-from presence.doctor import celery, centrifugo, redis, ticks, websocket
+from presence.doctor import celery, centrifugo, cursors, redis, ticks, websocket
 from presence.doctor.findings import Finding, Findings, Level, ok, problem, skipped
 from presence.doctor.masks import masked
 
@@ -43,6 +43,7 @@ PARTS: dict[str, Callable[[], Findings]] = {
     "settings": settings,
     "redis": redis.examine,
     "centrifugo": centrifugo.examine,
+    "cursors": cursors.examine,
     "websocket": websocket.examine,
     "celery": celery.examine,
     "ticks": ticks.examine,

@@ -10,6 +10,7 @@ from typing import Any
 from django.conf import settings
 
 from presence.conf import conf
+from presence.doctor import cursors
 from presence.doctor.centrifugo import feeds_of, namespaces
 from presence.doctor.findings import Findings, ok, problem, skipped
 from presence.reading import Signed
@@ -38,7 +39,7 @@ def examine() -> Findings:
         return
     url, timeout = conf.CENTRIFUGO_WS_URL, conf.CENTRIFUGO_TIMEOUT
     known, _ = namespaces(conf.PRESENCE_CHANNELS)
-    feeds = feeds_of(known)
+    feeds = [*feeds_of(known), cursors.PROBE]
     try:
         heard = converse(url, _commands(feeds), timeout=timeout)
     except (OSError, aiohttp.ClientError, ValueError) as error:
@@ -56,15 +57,23 @@ def examine() -> Findings:
             "let a proxy in between pass the headers Upgrade and Connection.",
         )
         return
-    connected, subscribed = next(iter(heard.codes), None), heard.codes[1:]
+    connected, answered = next(iter(heard.codes), None), heard.codes[1:]
     yield from token(connected, heard.closed, heard.reason)
     if connected == SUBSCRIBED:
-        for number, feed in enumerate(feeds):
-            yield from subscription(feed, subscribed[3 * number : 3 * number + 3])
+        yield from _concluded(feeds, answered)
         for origin in settings.CSRF_TRUSTED_ORIGINS:
             if "*" not in origin:
                 status = converse(url, [], timeout=timeout, origin=origin).status
                 yield from allowed(origin, status)
+
+
+def _concluded(feeds: Sequence[str], answered: Sequence[int]) -> Findings:
+    """What the answers to all but the first of `_commands` tell."""
+    for number, feed in enumerate(feeds):
+        yield from subscription(feed, answered[3 * number : 3 * number + 3])
+    for code in answered[3 * len(feeds) :]:
+        if code != UNKNOWN:
+            yield from cursors.publishing(code, tracked=conf.PRESENCE_CURSOR_TRACK)
 
 
 def token(code: int | None, closed: int | None, reason: str) -> Findings:
@@ -147,7 +156,7 @@ def _commands(feeds: Sequence[str]) -> list[dict[str, Any]]:
     commands: list[dict[str, Any]] = [{"connect": {"token": connection, "name": USER}}]
     for feed in feeds:
         commands += _attempts(feed, now)
-    return commands
+    return [*commands, {"publish": {"channel": cursors.PROBE, "data": {"gone": True}}}]
 
 
 def _attempts(feed: str, now: float) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""`{% load presence_tags %}`: the widget, and what it is drawn from."""
+"""`{% load presence_tags %}`: widget and cursors, and what they are drawn from."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from django.template import Context, Engine, Library, TemplateSyntaxError
 
 from presence.conf import conf
 from presence.exceptions import InvalidChannel
+from presence.surface import UNITS, Surface, surface_for
 from presence.widget import VARIANTS, Widget, widget_for
 
 register = Library()
@@ -18,9 +19,11 @@ logger = logging.getLogger("presence.widget")
 
 NOT_GIVEN = object()
 HINT = (
-    "It was given to the widget as `channel`. If that is a variable of the page which means "
-    'something else, write {% presence_widget "presence:doc:42" %} in place of the include.'
+    "It was given to the {what} as `channel`. If that is a variable of the page which means "
+    "something else, write {{% {tag} %}} in place of the include."
 )
+WIDGET_HINT = HINT.format(what="widget", tag='presence_widget "presence:doc:42"')
+CURSORS_HINT = HINT.format(what="cursors", tag='presence_cursors "cursors:doc:42"')
 
 
 @register.inclusion_tag("presence/widget.html", takes_context=True)
@@ -58,31 +61,65 @@ def presence_state(context: Context, channel: object) -> Widget:
     try:
         found = widget_for(_chosen(context, channel, engine), _request(context))
     except InvalidChannel as error:
-        message = f"{error}. {HINT}"
-        if engine.debug:
-            raise InvalidChannel(message) from error
-        logger.error("%s", message)
-        return Widget(channel="", feed="", error=message)
+        return Widget(channel="", feed="", error=_told(error, WIDGET_HINT, engine))
     return replace(
         found,
         show_error=engine.debug,
-        variant=_variant(context.get("variant", ""), engine),
+        variant=_one_of(VARIANTS, "variant", context, engine),
         announce=context.get("announce") is True,
     )
 
 
-def _variant(given: object, engine: Engine) -> str:
-    """What was given as the variant; the default where nothing was."""
+@register.inclusion_tag("presence/cursors.html", takes_context=True)
+def presence_cursors(context: Context, channel: object, *, unit: str = UNITS[0]) -> dict[str, Any]:
+    """The cursors of `channel`, such as "cursors:doc:42", whatever variables the page has.
+
+    `unit` is "fraction" (of the surface) or "px". As for the widget, a cached fragment must vary
+    on the user.
+    """
+    page = cast("dict[str, Any]", context.flatten())
+    return {**page, "channel": channel, "unit": unit}
+
+
+@register.simple_tag(takes_context=True)
+def presence_cursors_state(context: Context, channel: object) -> Surface:
+    """What scripts need to share cursors in `channel`: see presence.surface.Surface.
+
+    A wrong channel, or none, raises InvalidChannel where the template engine is in debug mode;
+    elsewhere it is logged, and there are no cursors. `unit` is taken from the context; a wrong one
+    raises TemplateSyntaxError, or is logged and stands for the default. Asks no server.
+    """
+    engine = _engine(context)
+    try:
+        found = surface_for(channel, _request(context))
+    except InvalidChannel as error:
+        return Surface(channel="", error=_told(error, CURSORS_HINT, engine))
+    unit = _one_of(UNITS, "unit", context, engine)
+    return replace(found, show_error=engine.debug, unit=unit)
+
+
+def _told(error: InvalidChannel, hint: str, engine: Engine) -> str:
+    """What is wrong and what may help; raised in debug mode, else logged."""
+    message = f"{error}. {hint}"
+    if engine.debug:
+        raise InvalidChannel(message) from error
+    logger.error("%s", message)
+    return message
+
+
+def _one_of(known: tuple[str, ...], name: str, context: Context, engine: Engine) -> str:
+    """What the page has under `name`, if that is `known`; the default where it has nothing."""
+    given = context.get(name, "")
     # A page may well have something else of that name.
     if not isinstance(given, str) or given in {"", engine.string_if_invalid}:
-        return VARIANTS[0]
-    if given in VARIANTS:
-        return given
-    message = f"variant={given!r} is no variant of the widget: it is one of {', '.join(VARIANTS)}"
+        return known[0]
+    if given in known:
+        return str(given)
+    message = f"{name}={given!r} is no {name} that there is: it is one of {', '.join(known)}"
     if engine.debug:
         raise TemplateSyntaxError(message)
     logger.error("%s", message)
-    return VARIANTS[0]
+    return known[0]
 
 
 def _chosen(context: Context, channel: object, engine: Engine) -> object:

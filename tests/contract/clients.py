@@ -12,7 +12,13 @@ from typing import Any
 
 import jwt
 import pytest
-from centrifuge import Client, ClientEventHandler, Subscription, SubscriptionEventHandler
+from centrifuge import (
+    Client,
+    ClientEventHandler,
+    ReplyError,
+    Subscription,
+    SubscriptionEventHandler,
+)
 
 from tests.servers import ROOT, TOKEN_SECRET
 
@@ -100,6 +106,14 @@ class Visitor:
         await self.client.connect()
         self.id = (await self.events.next("connected")).client
         return self
+
+    async def publish(self, channel: str, data: Any) -> int:
+        """Publish; the code of the error that refused it, 0 when nothing did."""
+        try:
+            await self.client.publish(channel, data)
+        except ReplyError as error:
+            return int(error.code)
+        return 0
 
     async def subscribe(self, channel: str, token: str = "", **options: Any) -> Subscribed:
         """A subscription that stands."""

@@ -56,6 +56,12 @@ def channel() -> str:
 
 
 @pytest.fixture
+def cursors(channel: str) -> str:
+    """A channel of the namespace `cursors` that no other test uses."""
+    return channel.replace("presence:", "cursors:")
+
+
+@pytest.fixture
 def api(centrifugo: servers.Centrifugo) -> cent.Client:
     return api_of(centrifugo)
 
@@ -108,17 +114,22 @@ async def browse(centrifugo: servers.Centrifugo) -> AsyncIterator[Browse]:
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Serve]:
-    """Start a server with the given `client` options and namespaces; it ends with the test."""
+    """Start a server with `client` options, namespaces, other `channel` options, if given.
+
+    It ends with the test.
+    """
     with ExitStack() as stack:
 
         def serve(
-            client: dict[str, Any] | None = None, namespaces: list[dict[str, Any]] | None = None
+            client: dict[str, Any] | None = None,
+            namespaces: list[dict[str, Any]] | None = None,
+            **channel: Any,
         ) -> servers.Centrifugo:
             config = {
                 "http_server": {"address": "127.0.0.1"},
                 "client": client or {},
                 "usage_stats": {"disabled": True},
-                "channel": {"namespaces": namespaces or []},
+                "channel": {"namespaces": namespaces or [], **channel},
             }
             path = tmp_path / "centrifugo.json"
             path.write_text(json.dumps(config))

@@ -60,7 +60,7 @@ def test_health_is_not_served_unless_configured(centrifugo: servers.Centrifugo) 
 
 
 @pytest.mark.parametrize(
-    ("channel", "code"), [("", 107), ("nonsense:a", 102), ("roster:a", 108), ("cursors:a", 108)]
+    ("channel", "code"), [("", 107), ("nonsense:a", 102), ("roster:a", 108), ("unnamed", 108)]
 )
 def test_presence_is_refused_by_code(api: cent.Client, channel: str, code: int) -> None:
     with pytest.raises(cent.CentApiResponseError) as error:

@@ -40,20 +40,6 @@ async def test_a_killed_browser_is_forgotten_promptly(
     )
 
 
-async def test_cursors_go_from_browser_to_browser(browse: Browse, channel: str) -> None:
-    cursors = channel.replace("presence:", "cursors:")
-    mover, watcher = await browse(token(info={"name": "Ada"})), await browse(token("7"))
-    await mover.subscribe(cursors, token=token(channel=cursors))
-    await watcher.subscribe(cursors, token=token("7", channel=cursors))
-    answer = await mover.ask("publish", channel=cursors, data={"x": 0.4125, "y": 0.7301})
-    assert "error" not in answer
-    event = await watcher.next("publication", cursors)
-    assert event["data"] == {"x": 0.4125, "y": 0.7301}
-    assert (event["info"]["user"], event["info"]["connInfo"]) == ("42", {"name": "Ada"})
-    refused = await mover.ask("publish", channel=cursors, data=[1])
-    assert refused["error"]["code"] == 107
-
-
 async def test_many_channels_over_one_connection(
     browse: Browse, api: cent.Client, channel: str
 ) -> None:

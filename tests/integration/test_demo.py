@@ -47,7 +47,7 @@ def family(pid: int) -> list[psutil.Process]:
     return [*parent.children(recursive=True), parent]
 
 
-def test_one_line_when_ready_and_nothing_left_after_ctrl_c(demo):
+def test_one_line_when_ready_and_nothing_left_after_ctrl_c(demo, tmp_path):
     port = free_port()
     process = demo(port)
 
@@ -60,11 +60,15 @@ def test_one_line_when_ready_and_nothing_left_after_ctrl_c(demo):
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/") as response:
         page = response.read().decode()
     assert "<presence-roster" in page
+    shell = f'. "{tmp_path}/environment" && echo $CENTRIFUGO_WS_URL'
+    told = subprocess.run(["sh", "-c", shell], capture_output=True, text=True, check=True)
+    assert told.stdout.startswith("ws://127.0.0.1:")
 
     process.send_signal(signal.SIGINT)
     rest, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, errors
     assert rest == ""
+    assert not (tmp_path / "environment").exists()
     _gone, alive = psutil.wait_procs(parts, timeout=PATIENCE)
     assert not alive
 

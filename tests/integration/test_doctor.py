@@ -109,6 +109,7 @@ def test_everything_right(site: dict[str, str], swarm: Swarm) -> None:
         *("settings", "redis.reachable", "redis.eviction", "redis.writable"),
         *("centrifugo.reachable", "centrifugo.presence"),
         *("centrifugo.history", "centrifugo.publish"),
+        *("cursors.namespace", "cursors.publish"),
         *("websocket.token", "websocket.subscription", "websocket.origin"),
         *("celery.app", "beat.entry", "worker.answers", "ticks.fresh"),
     }
@@ -150,8 +151,25 @@ def test_a_missing_namespace(site: dict[str, str]) -> None:
 
 
 def test_a_namespace_without_presence(site: dict[str, str]) -> None:
-    report = Report(site, PRESENCE_CHANNELS="presence:*,cursors:*")
+    report = Report(site, PRESENCE_CHANNELS="presence:*,roster:*")
     assert '"presence": true' in report.words("centrifugo.presence")
+
+
+def test_moves_that_django_never_hears_of(site: dict[str, str]) -> None:
+    report = Report(site, PRESENCE_CURSOR_TRACK="1")
+    assert "does not ask Django" in report.words("cursors.publish")
+    assert report.of("problem") == {"cursors.publish"}
+
+
+def test_a_publish_proxy_that_does_not_answer(
+    site: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nowhere = f"http://127.0.0.1:{parts.free_port()}/presence/publish/"
+    monkeypatch.setenv("CENTRIFUGO_CHANNEL_PROXY_PUBLISH_ENDPOINT", nowhere)
+    monkeypatch.setenv("CENTRIFUGO_CHANNEL_NAMESPACES_CURSORS_PUBLISH_PROXY_ENABLED", "true")
+    with servers.centrifugo_server(tmp_path) as other:
+        report = Report(site, **other.environment)
+    assert "no answer from its publish proxy" in report.words("cursors.publish")
 
 
 def test_patterns_that_leave_their_namespace_open(site: dict[str, str]) -> None:

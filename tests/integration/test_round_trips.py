@@ -1,14 +1,19 @@
-"""How often a tick asks Redis: two round trips a batch, whatever changed."""
+"""How often Redis is asked: by a tick two round trips a batch, whatever changed; by a move one."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from typing import Any
 
 import pytest
+from django.test import RequestFactory
 
+from presence import assembly
 from presence.backends.redis import RedisStore
 from presence.delivery import Announce
 from presence.plan import Rules
+from presence.proxy import publish
 from presence.roster import Change
 from presence.sync import Options, Sync
 from tests.unit.fakes import FakeCentrifugo
@@ -77,3 +82,24 @@ def test_a_room_alone(
     assert spent(announce, 1) == 2
     centrifugo.enter(ROOMS[0], "c2", "alan", "Alan")
     assert spent(announce, 1) == trips
+
+
+@pytest.mark.parametrize(("tracked", "trips"), [(False, 1), (True, 2)])
+def test_a_move_through_django(
+    settings: Any, redis_url: str, round_trips: list[object], tracked: bool, trips: int
+) -> None:
+    """Once it is known that the client is subscribed."""
+    settings.PRESENCE_REDIS_URL = redis_url
+    settings.CENTRIFUGO_API_KEY = "key"
+    settings.PRESENCE_CURSOR_TRACK = tracked
+    assembly.tracker().remember("c1:cursors:doc:42", seconds=60)
+    asked = {"client": "c1", "user": "42", "channel": "cursors:doc:42", "data": {"x": 1, "y": 2}}
+    body = json.dumps(asked, separators=(",", ":"))
+    round_trips.clear()
+    response = publish(
+        RequestFactory().post(
+            "/", body, content_type="application/json", headers={"X-API-Key": "key"}
+        )
+    )
+    assert json.loads(response.content) == {"result": {}}
+    assert len(round_trips) == trips

@@ -44,6 +44,19 @@ def test_with_the_setting_nobody_may_without_a_request():
     assert not authorise(None, "presence:room:1")
 
 
+def test_the_room_decides_about_its_cursors():
+    with override_settings(PRESENCE_AUTHORIZE=only_rooms):
+        assert authorise(REQUEST, "cursors:room:1")
+        assert not authorise(REQUEST, "cursors:doc:42")
+        assert not authorise(None, "cursors:room:1")
+
+
+@pytest.mark.parametrize("patterns", [["chat:*"], ["*"]])
+def test_cursors_need_no_room_that_is_polled(patterns: list[str]):
+    with override_settings(PRESENCE_CHANNELS=patterns):
+        assert authorise(REQUEST, "cursors:doc:42")
+
+
 @pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")
 @override_settings(PRESENCE_AUTHORIZE=later)
 def test_an_async_function_is_not_taken_for_a_yes():
@@ -61,6 +74,8 @@ def test_an_async_function_is_not_taken_for_a_yes():
         ("presence:zoë", "printable ASCII"),
         ("", "is empty"),
         ("roster:chat:1", "lies in"),
+        ("cursors:", "lacks a name"),
+        ("cursors:a b", "without spaces"),
     ],
 )
 def test_what_cannot_be_a_channel(channel: str, why: str):

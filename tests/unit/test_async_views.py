@@ -14,7 +14,7 @@ from django.shortcuts import render
 from django.test import AsyncClient
 from django.urls import include, path
 
-from presence import assembly, widget
+from presence import assembly, inclusion
 from presence.roster import Member
 from presence.tokens import read_grant
 from tests.rooms import fill
@@ -56,7 +56,7 @@ class Urls:
 
 @pytest.fixture(autouse=True)
 def site(settings: Any) -> None:
-    widget._warn_once.cache_clear()
+    inclusion.warn_once.cache_clear()
     settings.PRESENCE_BACKEND = "memory"
     settings.ROOT_URLCONF = Urls
     settings.TEMPLATES = TEMPLATES

@@ -67,6 +67,10 @@ WRONG = {
     "PRESENCE_USER_INFO": "no.such.module",
     "PRESENCE_AUTHORIZE": 3,
     "PRESENCE_CHANNELS": "presence:*",
+    "PRESENCE_CURSOR_TIMEOUT": 0.5,
+    "PRESENCE_CURSOR_INTERVAL": 0.01,
+    "PRESENCE_CURSOR_LIMIT": 0,
+    "PRESENCE_CURSOR_TRACK": 1,
 }
 
 
@@ -80,6 +84,31 @@ def test_e001_a_value_of_the_wrong_type_or_range(name: str) -> None:
     assert isinstance(message, checks.Error)
     assert message.msg.startswith(name)
     assert name in str(message.hint)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "wanted"),
+    [
+        ("PRESENCE_CURSOR_INTERVAL", 1.01, "from 0.016 to 1"),
+        ("PRESENCE_CURSOR_INTERVAL", float("nan"), "from 0.016 to 1"),
+        ("PRESENCE_CURSOR_TIMEOUT", 0.99, "at least 1"),
+        ("PRESENCE_CURSOR_TIMEOUT", float("inf"), "at least 1"),
+        ("PRESENCE_CURSOR_TRACK", "yes", "True or False"),
+    ],
+)
+def test_e001_says_what_fits(name: str, value: object, wanted: str) -> None:
+    assert wanted in str(only("presence.E001", **{name: value}).hint)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *[("PRESENCE_CURSOR_INTERVAL", value) for value in (0.016, 1, 1.0)],
+        *[("PRESENCE_CURSOR_TIMEOUT", value) for value in (1, 3600.0)],
+    ],
+)
+def test_e001_is_not_for_the_ends_of_a_range(name: str, value: object) -> None:
+    assert found(**{name: value}) == {}
 
 
 @pytest.mark.parametrize("name", ["CENTRIFUGO_API_KEY", "CENTRIFUGO_TOKEN_SECRET"])
@@ -127,7 +156,9 @@ def test_e009_no_pattern() -> None:
     only("presence.E009", PRESENCE_CHANNELS=[])
 
 
-@pytest.mark.parametrize("channel", ["", "two words", "presence:" + "x" * 300, "$presence:x"])
+@pytest.mark.parametrize(
+    "channel", ["", "two words", "presence:" + "x" * 300, "$presence:x", "cursors:x"]
+)
 def test_e010_a_default_channel_that_cannot_be_one(channel: str) -> None:
     only("presence.E010", PRESENCE_CHANNEL=channel)
 
@@ -153,7 +184,7 @@ def test_w001_an_unknown_name_that_is_like_no_other() -> None:
 
 
 def test_w001_is_not_for_names_of_the_design() -> None:
-    assert "presence.W001" not in found(PRESENCE_CURSOR_LIMIT=30)
+    assert "presence.W001" not in found(PRESENCE_HEARTBEAT=30)
 
 
 def test_w002_the_schedule_by_its_old_name() -> None:
@@ -164,6 +195,10 @@ def test_w002_the_schedule_by_its_old_name() -> None:
 def test_w003_a_default_channel_that_is_not_polled() -> None:
     message = only("presence.W003", PRESENCE_CHANNELS=["presence:doc:*"])
     assert "PRESENCE_CHANNELS" in str(message.hint)
+
+
+def test_w013_a_pattern_of_cursors() -> None:
+    only("presence.W013", PRESENCE_CHANNELS=["presence:*", "cursors:*"])
 
 
 def test_w004_a_short_secret() -> None:
@@ -239,9 +274,7 @@ def test_the_entries_of_the_settings(when: object, seconds: float | None) -> Non
     assert schedule.in_settings(app) == [schedule.Entry("tick", seconds)]
 
 
-@pytest.mark.parametrize(
-    ("name", "given"), [("PRESENCE_CURSOR_LIMIT", 30), ("ASYNC_BACKEND", "huey")]
-)
+@pytest.mark.parametrize(("name", "given"), [("PRESENCE_HEARTBEAT", 30), ("ASYNC_BACKEND", "huey")])
 def test_w012_a_setting_of_a_later_version(name: str, given: object) -> None:
     assert name in only("presence.W012", **{name: given}).msg
 

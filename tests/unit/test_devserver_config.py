@@ -58,6 +58,55 @@ def test_namespaces_may_come_from_the_environment(tmp_path: Path) -> None:
     assert [(each.name, each.presence) for each in config.channel.namespaces] == [("chat", True)]
 
 
+def test_the_publish_proxy(tmp_path: Path) -> None:
+    prefix = "CENTRIFUGO_CHANNEL_PROXY_PUBLISH"
+    config, warnings = read(
+        tmp_path,
+        {
+            "channel": {
+                "proxy": {"publish": {"http": {"static_headers": {"X-File": "a"}}}},
+                "namespaces": [{"name": "cursors"}],
+            }
+        },
+        CENTRIFUGO_CHANNEL_NAMESPACES_CURSORS_PUBLISH_PROXY_ENABLED="true",
+        CENTRIFUGO_VAR_KEY="secret",
+        **{
+            f"{prefix}_ENDPOINT": "http://site/publish/",
+            f"{prefix}_TIMEOUT": "3s",
+            f"{prefix}_INCLUDE_CONNECTION_META": "true",
+            f"{prefix}_HTTP_HEADERS": "Cookie Origin",
+            f"{prefix}_HTTP_STATIC_HEADERS": '{"X-API-Key": "<${CENTRIFUGO_VAR_KEY}>"}',
+        },
+    )
+    assert warnings == []
+    assert config.channel.namespaces[0].publish_proxy_enabled
+    proxy = config.channel.proxy.publish
+    assert (proxy.endpoint, proxy.timeout) == ("http://site/publish/", 3)
+    assert (proxy.include_connection_meta, proxy.http_headers) == (True, ["Cookie", "Origin"])
+    assert proxy.http.static_headers == {"X-API-Key": "<secret>"}
+
+
+@pytest.mark.parametrize(
+    ("publish", "message"),
+    [
+        ({}, "endpoint not set"),
+        ({"endpoint": "http://site", "timeout": "0s"}, "timeout not set"),
+        ({"endpoint": "grpc://site"}, "http:// and https:// only"),
+        ({"endpoint": "http://site", "http": {"static_headers": {"A": "${CENTRIFUGO_VAR_X}"}}},
+         "environment variable 'CENTRIFUGO_VAR_X' not found"),
+        ({"endpoint": "http://site", "http": {"static_headers": "A"}}, "cannot be 'A'"),
+    ],
+)  # fmt: skip
+def test_a_publish_proxy_that_cannot_be_used(tmp_path: Path, publish: Any, message: str) -> None:
+    namespaces = [{"name": "cursors", "publish_proxy_enabled": True}]
+    with pytest.raises(ConfigError, match=message):
+        read(tmp_path, {"channel": {"proxy": {"publish": publish}, "namespaces": namespaces}})
+
+
+def test_a_publish_proxy_that_nobody_uses_need_not_be_complete(tmp_path: Path) -> None:
+    read(tmp_path, {"channel": {"proxy": {"publish": {}}, "namespaces": [{"name": "cursors"}]}})
+
+
 def test_what_is_not_heeded_is_said_once_each(tmp_path: Path) -> None:
     _, warnings = read(
         tmp_path,

@@ -4,43 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import jwt
-import msgspec
 import pytest
 
-from presence.devserver.codes import Disconnect
 from presence.devserver.node import Node
-from presence.devserver.options import (
-    ChannelSection,
-    ClientSection,
-    Config,
-    Namespace,
-    Seconds,
-    TokenSection,
-)
-from presence.devserver.session import Session
+from presence.devserver.options import Namespace, Seconds
 from presence.devserver.wire import Publication, Raw
 from tests.unit.devserver_clock import FakeClock
-
-SECRET = "a-secret-of-at-least-thirty-two-bytes"
-
-
-class Wire:
-    """A transport that keeps what it is given."""
-
-    def __init__(self) -> None:
-        self.messages: list[Any] = []
-        self.disconnect: Disconnect | None = None
-
-    def send(self, message: bytes) -> None:
-        self.messages.append(msgspec.json.decode(message))
-
-    def close(self, disconnect: Disconnect) -> None:
-        self.disconnect = disconnect
-
-    @property
-    def code(self) -> int:
-        return self.disconnect.code if self.disconnect else 0
+from tests.unit.devserver_peer import Peer, node_of
 
 
 @pytest.fixture
@@ -57,42 +27,7 @@ def node(clock: FakeClock) -> Node:
         history_ttl=Seconds(600),
         force_recovery=True,
     )
-    client = ClientSection(token=TokenSection(hmac_secret_key=SECRET))
-    return Node(Config(client=client, channel=ChannelSection(namespaces=[presence])), clock)
-
-
-class Peer:
-    """A client of a session: sends commands, keeps what comes."""
-
-    def __init__(self, node: Node) -> None:
-        self.wire = Wire()
-        self.session = Session(node, self.wire)
-        self._clock = node.clock
-
-    def say(self, **command: Any) -> bool:
-        return self.session.receive(msgspec.json.encode({"id": 1, **command}))
-
-    def token(self, lasting: float = 0, **claims: Any) -> str:
-        if lasting:
-            claims["exp"] = int(self._clock.now() + lasting)
-        return jwt.encode({"sub": "42", **claims}, SECRET, "HS256")
-
-    def connect(self, lasting: float = 0, **claims: Any) -> Peer:
-        self.say(connect={"token": self.token(lasting, **claims)})
-        return self
-
-    def subscribe(self, channel: str = "presence:a", lasting: float = 0) -> Peer:
-        grant = self.token(lasting, channel=channel)
-        self.say(subscribe={"channel": channel, "token": grant})
-        return self
-
-    def live(self, clock: FakeClock, seconds: float) -> None:
-        """Let time pass second by second, answering pings."""
-        for _ in range(int(seconds)):
-            seen = len(self.wire.messages)
-            clock.forward(1)
-            if {} in self.wire.messages[seen:]:
-                self.session.receive(b"{}")
+    return node_of(clock, presence)
 
 
 @pytest.fixture
@@ -133,7 +68,7 @@ def test_a_ping_without_a_pong_ends_the_connection(
 
 def test_a_pong_that_nobody_asked_for_ends_the_connection(peer: Peer) -> None:
     peer.connect()
-    peer.session.receive(b"{}")
+    peer.session.inbox.receive(b"{}")
     assert peer.wire.code == 3501
 
 
@@ -214,14 +149,14 @@ def test_data_that_is_not_json_ends_json_connections(node: Node, peer: Peer) -> 
 @pytest.mark.parametrize("frame", [b"", b"junk", b"[]", b'{"id":1}', b'{"id":1,"subscribe":{}}'])
 def test_a_frame_that_says_nothing_ends_the_connection(peer: Peer, frame: bytes) -> None:
     peer.connect()
-    assert not peer.session.receive(frame)
+    assert not peer.session.inbox.receive(frame)
     assert peer.wire.code == 3501
 
 
 def test_commands_of_one_frame_are_answered_in_order(peer: Peer) -> None:
     peer.connect()
     frame = b'{"id":2,"rpc":{}}\n{"id":3,"unsubscribe":{"channel":"a"}}\n'
-    assert peer.session.receive(frame)
+    assert peer.session.inbox.receive(frame)
     assert [message["id"] for message in peer.wire.messages] == [1, 2, 3]
 
 

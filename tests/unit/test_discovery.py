@@ -141,3 +141,19 @@ class TestTheRegistry:
         report = here.tick()
         assert (report.errors, report.joins) == (0, 1)
         assert "recount" not in here.centrifugo.calls
+
+
+@pytest.mark.parametrize("discovery", ["channels", "registry"])
+def test_channels_of_cursors_are_never_polled(
+    discovery: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    here = site(discovery=discovery, patterns=("*",))
+    for name in ("cursors:1", "presence:1"):
+        here.centrifugo.enter(name, "c", "ada", "Ada")
+    here.centrifugo.watchers["roster:cursors:1"] = 1
+    here.store.register(["cursors:1", "presence:1"])
+    with caplog.at_level(logging.WARNING, "presence.sync"):
+        report = here.tick()
+    assert (report.channels, report.joins) == (1, 1)
+    assert list(here.store.known()) == ["presence:1"]
+    assert not caplog.records

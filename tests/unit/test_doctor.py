@@ -7,13 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from django.test import override_settings
 
-from presence.doctor import celery, centrifugo, examination, redis, ticks, websocket
+from presence.doctor import celery, centrifugo, cursors, examination, redis, ticks, websocket
 from presence.doctor.findings import Finding, Findings, duration, explained, ok
 from presence.doctor.masks import masked
 from presence.exceptions import CentrifugoAnswerError, CentrifugoRefused, CommandError
+from presence.replies import Reply
 from presence.report import Report
 from presence.schedule import Entry
 from presence.statistics import Statistics, Tick
@@ -98,6 +100,48 @@ def test_one_feed_for_each_namespace_of_feeds() -> None:
         "roster:chat:presence-doctor",
         "presence:presence-doctor",
     ]
+
+
+@pytest.mark.parametrize("tracked", [False, True])
+@pytest.mark.parametrize(
+    ("reply", "level"),
+    [
+        (msgspec.Raw(b'{"presence":{}}'), "ok"),
+        (CommandError(108, "not available"), "warning"),
+        (CommandError(100, "internal error"), "problem"),
+        (CentrifugoAnswerError("not JSON: see its log"), "problem"),
+    ],
+)
+def test_the_namespace_of_cursors(reply: Reply, level: str, tracked: bool) -> None:
+    assert levels(cursors.judge(reply, tracked=tracked)) == {"cursors.namespace": level}
+
+
+@pytest.mark.parametrize(("tracked", "level"), [(False, "skipped"), (True, "problem")])
+def test_a_site_without_cursors_needs_no_namespace_for_them(tracked: bool, level: str) -> None:
+    unknown = CommandError(102, "unknown channel")
+    assert levels(cursors.judge(unknown, tracked=tracked)) == {"cursors.namespace": level}
+
+
+@pytest.mark.parametrize(
+    ("code", "tracked", "level", "word"),
+    [
+        (103, False, "ok", "cannot move"),
+        (403, False, "ok", "publish proxy"),
+        (403, True, "ok", "publish proxy"),
+        (103, True, "problem", "PRESENCE_CURSOR_TRACK"),
+        (0, False, "problem", "allow_publish_for_client"),
+        (100, False, "problem", "no answer from its publish proxy"),
+        (108, True, "problem", "no answer from its publish proxy"),
+        (503, True, "problem", "log"),
+        (107, False, "problem", "107"),
+    ],
+)
+def test_what_became_of_a_move_of_a_stranger(
+    code: int, tracked: bool, level: str, word: str
+) -> None:
+    (finding,) = cursors.publishing(code, tracked=tracked)
+    assert (finding.id, finding.level) == ("cursors.publish", level)
+    assert word in finding.text + finding.remedy
 
 
 @pytest.mark.parametrize(
@@ -284,7 +328,9 @@ def test_durations(seconds: float, text: str) -> None:
 
 
 ROOT = Path(__file__).parents[2]
-LIVE_ID = re.compile(r"\"((?:redis|centrifugo|websocket|celery|beat|worker|ticks)\.[a-z]+)\"")
+LIVE_ID = re.compile(
+    r"\"((?:redis|centrifugo|cursors|websocket|celery|beat|worker|ticks)\.[a-z]+)\""
+)
 STATIC_ID = re.compile(r"\"(presence\.[EW]\d{3})\"")
 
 

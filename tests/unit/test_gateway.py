@@ -97,6 +97,7 @@ class TestWhatItAsks:
     def test_an_empty_batch_is_not_sent(self, gateway: Gateway, transport: Transport) -> None:
         assert (gateway.poll([]), gateway.presence([])) == (([], frozenset()), [])
         assert (gateway.positions([]), gateway.publish([])) == ([], [])
+        assert gateway.send([]) == []
         assert transport.sent == []
 
     def test_presence(self, gateway: Gateway, transport: Transport) -> None:
@@ -169,6 +170,18 @@ class TestWhatItAsks:
             "version_epoch": "e",
         }
 
+    def test_sending(self, gateway: Gateway, transport: Transport) -> None:
+        """In order, and with nothing that would keep the same from being delivered again."""
+        transport.answer({"publish": {}}, {"error": {"code": 102}})
+        moves = [("cursors:a", msgspec.Raw(b'{"x":1}')), ("cursors:a", msgspec.Raw(b'{"x":2}'))]
+        taken, refused = gateway.send(moves)
+        assert taken is None
+        assert isinstance(refused, CommandError)
+        assert transport.asked == {
+            "commands": [{"publish": {"channel": "cursors:a", "data": {"x": n}}} for n in (1, 2)],
+            "parallel": False,
+        }
+
     def test_letters_are_not_escaped_to_three_times_the_size(
         self, gateway: Gateway, transport: Transport
     ) -> None:
@@ -194,6 +207,7 @@ CALLS: list[Callable[[Gateway], object]] = [
     lambda gateway: gateway.positions(["a"]),
     lambda gateway: gateway.publish([publication()]),
     lambda gateway: gateway.recount(["a"]),
+    lambda gateway: gateway.send([("a", msgspec.Raw(b"{}"))]),
 ]
 
 

@@ -36,6 +36,7 @@ def test_a_good_name_is_returned(name: str) -> None:
         ("a#b", "user-limited"),
         ("$a", "private"),
         ("roster:a", "carries the diffs"),
+        ("cursors:a", r"presence/cursors\.html"),
         (None, "not NoneType"),
         (7, "not int"),
         (b"presence:a", "not bytes"),
@@ -64,6 +65,46 @@ def test_the_longest_feed_is_one_that_clients_can_subscribe_to() -> None:
 def test_feed_patterns() -> None:
     assert naming.feed_pattern("presence:*") is None
     assert naming.feed_pattern("chat:*") == "roster:chat:*"
+
+
+KEYS = st.text(st.characters(min_codepoint=33, max_codepoint=126, exclude_characters="#"),
+               min_size=1, max_size=239)  # fmt: skip
+
+
+@given(KEYS)
+def test_a_presence_key_has_a_cursor_channel_and_a_room(key: str) -> None:
+    channel = naming.cursor_channel(key)
+    assert channel == f"cursors:{key}"
+    assert naming.is_cursor_channel(channel)
+    assert naming.room_of(channel) == naming.validate_channel(f"presence:{key}")
+
+
+@pytest.mark.parametrize("key", ["", "a b", "a#b", "é", "x" * 240, None, 7, b"doc"])
+def test_what_is_no_presence_key(key: object) -> None:
+    with pytest.raises(InvalidChannel, match="presence"):
+        naming.cursor_channel(key)
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("presence:a", "such as 'cursors:doc:42'"),
+        ("cursors", "such as 'cursors:doc:42'"),
+        ("", "such as 'cursors:doc:42'"),
+        (None, "such as 'cursors:doc:42'"),
+        ("cursors:", "lacks a name"),
+        ("cursors:a b", "printable ASCII"),
+        ("cursors:" + "x" * 240, "has 249 characters"),
+    ],
+)
+def test_what_is_no_cursor_channel(name: object, says: str) -> None:
+    with pytest.raises(InvalidChannel, match=says):
+        naming.room_of(name)
+
+
+@pytest.mark.parametrize("name", ["presence:cursors:a", "cursors", "roster:cursors:a", "Cursors:a"])
+def test_other_channels_are_none_of_cursors(name: str) -> None:
+    assert not naming.is_cursor_channel(name)
 
 
 @pytest.mark.parametrize(
@@ -128,4 +169,7 @@ def test_an_escaped_channel_matches_itself_alone(channel: str, other: str) -> No
 def test_keys_keep_a_channel_in_one_cluster_slot_and_carry_the_schema() -> None:
     keys = naming.Keys("site")
     assert keys.channel("presence:a") == "site:1:{presence:a}"
-    assert len({keys.channels, keys.nodes, keys.channel("channels"), keys.channel("nodes")}) == 4
+    assert keys.cursors("cursors:a") == "site:1:{cursors:a}:cursors"
+    every = [keys.channels, keys.nodes, keys.channel("channels"), keys.channel("nodes")]
+    every += [keys.taken("a"), keys.remembered("a"), keys.tick("a"), keys.cursors("a")]
+    assert len(set(every)) == len(every)

@@ -36,8 +36,22 @@ def test_every_slug_is_a_room(client, slug, name):
     assert f"<h1>{name}</h1>" in page
 
 
+def test_the_whiteboard_is_a_surface_of_the_room_it_lists(client):
+    page = client.get("/whiteboard/").content.decode()
+
+    assert 'data-presence-channel="presence:whiteboard"' in page
+    board = page[page.index('<section class="board"') : page.index('<p class="crowd">')]
+    assert 'data-presence-channel="cursors:whiteboard"' in board
+    assert '<code dir="ltr">make crowd</code>' in page
+
+
+@pytest.mark.parametrize("path", ["/", "/rooms/launch-plan/", "/whiteboard/"])
+def test_the_whiteboard_can_be_found(client, path):
+    assert '<a href="/whiteboard/"' in client.get(path).content.decode()
+
+
 @pytest.mark.parametrize(("language", "direction"), [("ar", "rtl"), ("de", "ltr")])
-@pytest.mark.parametrize("path", ["/", "/rooms/launch-plan/", "/variants/"])
+@pytest.mark.parametrize("path", ["/", "/rooms/launch-plan/", "/variants/", "/whiteboard/"])
 def test_pages_go_as_the_language_of_their_reader_does(client, path, language, direction):
     page = client.get(path, headers={"Accept-Language": language}).content.decode()
 
@@ -83,9 +97,10 @@ def test_the_admin_is_open_to_one_of_them_while_debug_is_on(client, settings, de
     assert (client.get("/admin/").status_code == 200) is debug
 
 
-def test_no_page_has_inline_scripts_or_styles_but_the_admin(client, settings):
+@pytest.mark.parametrize("path", ["/", "/whiteboard/"])
+def test_no_page_has_inline_scripts_or_styles_but_the_admin(client, settings, path):
     settings.CENTRIFUGO_WS_URL = "wss://live.example:444/connection/websocket"
-    response = client.get("/")
+    response = client.get(path)
 
     policy = response["Content-Security-Policy"]
     assert "default-src 'self'" in policy
@@ -94,7 +109,7 @@ def test_no_page_has_inline_scripts_or_styles_but_the_admin(client, settings):
     page = response.content.decode()
     assert "style=" not in page
     assert "<style" not in page
-    assert page.count("<script") == page.count(' src="/static/presence/js/widget.js')
+    assert page.count("<script") == len(re.findall(r'<script[^>]* src="/static/presence/js/', page))
     assert "'unsafe-inline'" in client.get("/admin/login/")["Content-Security-Policy"]
 
 
@@ -113,9 +128,9 @@ def test_static_files_of_production_are_hashed_and_nothing_else_is_needed(
     settings.STORAGES = settings.STORAGES | {"staticfiles": {"BACKEND": storage}}
     call_command("collectstatic", interactive=False, verbosity=0)
 
-    page = Client().get("/").content.decode()
+    pages = "".join(Client().get(path).content.decode() for path in ("/", "/whiteboard/"))
 
-    urls = set(re.findall(r'"(/static/[^"]+)"', page))
+    urls = set(re.findall(r'"(/static/[^"]+)"', pages))
     assert any("/vendor/centrifuge." in url for url in urls)
     for url in urls:
         assert re.search(r"\.[0-9a-f]{12}\.\w+$", url)

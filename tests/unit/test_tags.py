@@ -15,12 +15,13 @@ from django.template import Context, Engine, RequestContext, TemplateSyntaxError
 from django.test import Client, RequestFactory
 from django.urls import include, path
 
-from presence import assembly, widget
+from presence import assembly, inclusion
 from presence.backends.memory import MemoryStore
 from presence.drawing import palette_index
 from presence.exceptions import InvalidChannel, StoreError
 from presence.roster import Member, Position
 from presence.tokens import read_grant
+from presence.visitors import visitor_of
 from presence.widget import Widget
 from tests.rooms import fill
 
@@ -42,7 +43,7 @@ def engine(**options: Any) -> Engine:
 def site(settings: Any) -> None:
     settings.PRESENCE_BACKEND = "memory"
     settings.ROOT_URLCONF = "project.urls"
-    widget._warn_once.cache_clear()
+    inclusion.warn_once.cache_clear()
 
 
 def request_of(user: Any = None) -> HttpRequest:
@@ -179,7 +180,7 @@ def test_a_listed_anonymous_visitor_finds_themself():
     session.save()
     request = request_of()
     request.session = session  # type: ignore[assignment]
-    own = widget.visitor_of(request).anonymous
+    own = visitor_of(request).anonymous
     fill(assembly.store(), ROOM, Member(own, "Anonymous"), Member("anon_other", "Anonymous"))
     given = state(f"'{ROOM}'", request)
     assert [member.is_self for member in given.members] == [True, False]
@@ -409,7 +410,7 @@ def test_an_error_is_in_sight_in_debug_mode_only(settings: Any):
     settings.ROOT_URLCONF = __name__
     template = engine(debug=True).from_string(LOAD + "{% presence_widget room %}")
     page = template.render(context_of(request_of(), room=ROOM))
-    assert '<p class="presence presence-error">This list' in page
+    assert '<p class="presence presence-error">This is not live' in page
 
 
 def test_urls_at_another_place(settings: Any):
@@ -440,6 +441,7 @@ def test_nothing_is_shown_to_whom_the_site_says_no(settings: Any, with_request: 
         ("presence:\x1b", "printable ASCII"),
         ("presence:" + "x" * 291, "300 characters"),
         ("doc:42", "PRESENCE_CHANNELS"),
+        ("cursors:doc:42", "presence/cursors.html is for it"),
         ("", "is empty"),
         (None, "not NoneType"),
         (User(pk=1, username="a model instance"), "not User"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import jwt
+import msgspec
 import pytest
 from django.core import signing
 from django.test import override_settings
@@ -38,6 +39,16 @@ def test_a_subscription_token_names_its_feed():
     made = claims(issuer().subscription("roster:chat:1"))
     assert made.pop("channel") == "roster:chat:1"
     assert made == claims(issuer().connection())
+
+
+def test_the_connections_of_the_tracked_say_what_others_see_of_them():
+    tracked = msgspec.structs.replace(issuer(), tracked=True)
+    made = claims(tracked.connection())
+    assert made.pop("meta") == {"name": "Ada", "info": {"color": "#fff"}}
+    assert made == claims(issuer().connection())
+    assert tracked.subscription("cursors:doc:42") == issuer().subscription("cursors:doc:42")
+    anonymous = msgspec.structs.replace(issuer("", Signed(iat=NOW)), tracked=True)
+    assert "meta" not in claims(anonymous.connection())
 
 
 def test_the_anonymous_have_an_empty_sub():

@@ -24,7 +24,8 @@ pytestmark = pytest.mark.django_db
 
 TOKENS, SNAPSHOT = "/presence/tokens/", "/presence/snapshot/"
 SECRET = "a-secret-of-thirty-two-bytes-or-more"
-ROOM = "presence:doc:42"
+BEACON = "/presence/beacon/"
+ROOM, CURSORS = "presence:doc:42", "cursors:doc:42"
 
 
 def names(user: User) -> dict[str, Any]:
@@ -129,6 +130,39 @@ def test_an_anonymous_visitor_with_a_session_is_known_by_a_hash_of_its_key():
         claims(exchange(client, grant()).json()["connection"])["info"]["anonymous"]
         == (info["anonymous"])
     )
+
+
+def test_a_cursor_channel_is_its_own_feed(as_ada: Client, ada: User):
+    answer = exchange(as_ada, grant(CURSORS, ada), grant(ROOM, ada)).json()
+    cursors = answer["channels"][CURSORS]
+    assert (cursors["feed"], cursors["shown"]) == (CURSORS, True)
+    assert claims(cursors["token"])["channel"] == CURSORS
+    assert read_grant(cursors["grant"]).channel == CURSORS
+    assert list(answer["channels"]) == [CURSORS, ROOM]
+
+
+def test_the_anonymous_watch_cursors_and_are_not_shown():
+    cursors = exchange(Client(), grant(CURSORS)).json()["channels"][CURSORS]
+    assert cursors["shown"] is False
+    assert claims(cursors["token"])["sub"] == ""
+
+
+def test_cursors_are_not_polled_for(as_ada: Client, ada: User, settings: Any):
+    settings.PRESENCE_DISCOVERY = "registry"
+    exchange(as_ada, grant(CURSORS, ada))
+    assert assembly.store().registered(within=60) == []
+    exchange(as_ada, grant(CURSORS, ada), grant(ROOM, ada))
+    assert assembly.store().registered(within=60) == [ROOM]
+
+
+@pytest.mark.parametrize("tracked", [False, True])
+def test_connections_say_who_is_tracked_where_the_site_asks_for_it(
+    as_ada: Client, ada: User, settings: Any, tracked: bool
+):
+    settings.PRESENCE_CURSOR_TRACK = tracked
+    found = claims(exchange(as_ada, grant(CURSORS, ada)).json()["connection"])
+    shown = {"name": "Ada Lovelace", "info": {"color": "#4363d8"}}
+    assert found.get("meta") == (shown if tracked else None)
 
 
 def test_a_name_that_is_a_script_is_data(as_ada: Client, ada: User):
@@ -296,6 +330,28 @@ class TestRefusedGrants:
         ]
         self.refused(Client(), "forged", "forged")
         assert exchange(Client(), grant()).status_code == 200
+
+
+def test_the_site_is_asked_about_the_room_of_cursors(as_ada: Client, ada: User, settings: Any):
+    asked: list[str] = []
+
+    def deny(request: HttpRequest, channel: str) -> bool:
+        asked.append(channel)
+        return False
+
+    settings.PRESENCE_AUTHORIZE = deny
+    assert_says_no(exchange(as_ada, grant(CURSORS, ada)), 403, "may not see")
+    assert asked == [ROOM]
+
+
+def test_cursors_have_no_roster(as_ada: Client, ada: User):
+    text = grant(CURSORS, ada)
+    why = "carries cursors and has no roster"
+    assert_says_no(as_ada.get(SNAPSHOT, {"grant": text}), 400, why)
+    body = {"grants": [text]}
+    assert_says_no(as_ada.post(BEACON, body, content_type="application/json"), 400, why)
+    body["grants"].append(grant(ROOM, ada))
+    assert as_ada.post(BEACON, body, content_type="application/json").status_code == 204
 
 
 @pytest.mark.parametrize("query", [{}, {"grant": ""}])

@@ -15,6 +15,9 @@ from presence.drawing import PALETTE
 STATIC = Path(presence.__file__).parent / "static" / "presence"
 CSS = (STATIC / "css" / "presence.css").read_text()
 BUDGET_JS = 12_288
+BUDGET_CURSORS_JS = 7_680
+CURSORS_JS = {"cursors.js", "channel.js", "motion.js", "surface.js"}
+"""What only a page with cursors loads, on top of the others."""
 BUDGET_CSS = 4_096
 READABLE = 4.5  # WCAG 2.2, 1.4.3
 
@@ -26,7 +29,9 @@ def weight(paths: Iterable[Path]) -> dict[str, int]:
 
 def test_the_scripts_are_light():
     weights = weight((STATIC / "js").glob("*.js"))
+    cursors = {name: weights.pop(name) for name in CURSORS_JS}
     assert sum(weights.values()) <= BUDGET_JS, weights
+    assert sum(cursors.values()) <= BUDGET_CURSORS_JS, cursors
 
 
 def test_the_stylesheet_is_light():

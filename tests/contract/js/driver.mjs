@@ -2,7 +2,8 @@
 // line on stdout. Ends when stdin ends.
 //
 // Commands: {"do": "subscribe", "channel", "options"}, {"do": "unsubscribe", "channel"},
-//           {"do": "publish" | "presence" | "history", "channel", ...}, {"do": "disconnect"}.
+//           {"do": "publish" | "presence" | "presenceStats" | "history", "channel", ...},
+//           {"do": "disconnect"}.
 // Events:   {"on": "connected" | "subscribed" | …, "channel"?, ...the SDK's own context}.
 //           The answer to a command that asks is {"on": "<do>", "result"} or {"on": "<do>", "error"}.
 //
@@ -37,6 +38,7 @@ for (const name of CLIENT_EVENTS) {
 const ASKING = {
   publish: ({ channel, data }) => client.publish(channel, data),
   presence: ({ channel }) => client.presence(channel),
+  presenceStats: ({ channel }) => client.presenceStats(channel),
   history: ({ channel, options: wanted }) => client.history(channel, wanted),
 };
 

@@ -1,0 +1,69 @@
+"""Live cursors in Redis: one hash per channel, one field per user."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import chain
+
+from presence.backends.connection import Connection
+from presence.backends.scripts import TAKE
+from presence.backends.tracker import Tracker
+
+__all__ = ["RedisTracker"]
+
+
+class RedisTracker(Connection, Tracker):
+    """The contract of Tracker. A field is the time, a space, and the position.
+
+    A hash that nothing is written to for the time-out is gone whole.
+    """
+
+    def move(self, channel: str, cursors: Mapping[str, bytes], *, timeout: float) -> float:
+        arguments = [self._moment(), _milliseconds(timeout), *chain.from_iterable(cursors.items())]
+        (now,) = self._evaluate([("move", self._keys.cursors(channel), arguments)])
+        return float(now)
+
+    def cursors(self, channel: str, *, timeout: float) -> dict[str, tuple[float, bytes]]:
+        key = self._keys.cursors(channel)
+        with self._pipeline() as pipe:
+            pipe.time()
+            pipe.hgetall(key)
+            moment, found = pipe.execute()
+        since = self._time(moment) - timeout
+        fresh, stale = {}, []
+        for user, value in found.items():
+            at, _, position = value.partition(b" ")
+            if float(at) < since:
+                stale += [user, value]
+            else:
+                fresh[user.decode()] = (float(at), position)
+        if stale:
+            self._evaluate([("retire", key, stale)])
+        return fresh
+
+    def remove(self, channel: str, user: str) -> bool:
+        with self._guarded():
+            return bool(self._client.hdel(self._keys.cursors(channel), user))
+
+    def take(self, name: str, *, most: int, seconds: float) -> bool:
+        arguments = [_milliseconds(seconds), most]
+        return bool(self._evaluate([("take", self._keys.taken(name), arguments)])[0])
+
+    def remember(self, name: str, *, seconds: float) -> None:
+        with self._guarded():
+            self._client.set(self._keys.remembered(name), 1, px=_milliseconds(seconds))
+
+    def remembers(self, name: str) -> bool:
+        with self._guarded():
+            return bool(self._client.exists(self._keys.remembered(name)))
+
+    def admit(self, name: str, *, most: int, seconds: float, known: str) -> tuple[bool, bool]:
+        with self._pipeline() as pipe:
+            pipe.eval(TAKE, 1, self._keys.taken(name), _milliseconds(seconds), most)
+            pipe.exists(self._keys.remembered(known))
+            taken, found = pipe.execute()
+        return bool(taken), bool(found)
+
+
+def _milliseconds(seconds: float) -> int:
+    return max(1, round(1000 * seconds))

@@ -1,0 +1,95 @@
+"""What a connection sends: frames in, commands carried out one after the other."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from .codes import MALFORMED, Disconnect, HangUpError, RefusedError
+from .node import Node
+from .proxy import ProxiedPublish
+from .wire import Command, Reply, decode_command, encode
+from .wire import EmptyResult as Done
+
+
+class Recipient(Protocol):
+    """The connection whose inbox it is."""
+
+    node: Node
+    closed: bool
+
+    def run(self, command: Command) -> ProxiedPublish | None:
+        """Carry a command out and reply, or give what the site must allow first."""
+
+    def send(self, message: bytes) -> None: ...
+
+    def close(self, disconnect: Disconnect) -> None: ...
+
+
+class Inbox:
+    """Commands wait while there is a `question`: the order of one client's moves is kept."""
+
+    def __init__(self, session: Recipient) -> None:
+        self._session = session
+        self._lines: deque[bytes] = deque()
+        self._refused = False
+        self._asking: tuple[int, ProxiedPublish] | None = None
+
+    @property
+    def question(self) -> bytes | None:
+        """What the site is to be asked; nothing else is done before `answer`."""
+        return self._asking[1].question() if self._asking is not None else None
+
+    def receive(self, frame: bytes) -> bool:
+        """Take the commands of one frame; False when nothing more is to be read."""
+        self._lines.extend(frame.removesuffix(b"\n").split(b"\n"))
+        return self._go_on()
+
+    def answer(self, body: bytes | None) -> bool:
+        """Take what the site said to the `question`, None for nothing; as `receive`."""
+        assert self._asking is not None, "nothing was asked"
+        (command_id, publish), self._asking = self._asking, None
+
+        def conclude() -> None:
+            publish.conclude(self._session.node, body)
+            self._session.send(encode(Reply(id=command_id, publish=Done())))
+
+        self._carry_out(command_id, conclude)
+        return self._go_on()
+
+    def _go_on(self) -> bool:
+        while self._lines and self._asking is None and not self._over:
+            self._take(self._lines.popleft())
+        return not self._over
+
+    @property
+    def _over(self) -> bool:
+        return self._refused or self._session.closed
+
+    def _take(self, line: bytes) -> None:
+        try:
+            command = decode_command(line)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            self._session.close(MALFORMED)
+            return
+
+        def run() -> None:
+            if (publish := self._session.run(command)) is not None:
+                self._asking = command.id, publish
+
+        done = self._carry_out(command.id, run)
+        self._refused = not done and command.connect is not None
+
+    def _carry_out(self, command_id: int, step: Callable[[], None]) -> bool:
+        """Whether `step` was not refused; who is told of it, and how, is done here."""
+        try:
+            step()
+        except RefusedError as error:
+            self._session.send(encode(Reply(id=command_id, error=error.error)))
+            return False
+        except HangUpError as error:
+            self._session.close(error.disconnect)
+        return True

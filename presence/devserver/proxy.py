@@ -1,0 +1,107 @@
+"""The publish proxy: what the site is asked before a client's publication, and what follows.
+
+All but the asking itself, which is `site`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+
+import msgspec
+
+from .api_wire import Published
+from .codes import INTERNAL, Disconnect, Error, HangUpError, RefusedError
+from .node import Node
+from .options import ChannelOptions
+from .wire import NONE, ClientInfo, Publication, Raw, own
+
+
+class Question(msgspec.Struct, omit_defaults=True, kw_only=True):
+    """What the site is sent. What has no default is always written."""
+
+    client: str
+    transport: str
+    protocol: str
+    encoding: str
+    user: str
+    channel: str
+    data: Raw = NONE
+    meta: Raw = NONE
+
+
+class Answer(msgspec.Struct):
+    """What the site says. Neither error nor disconnect: the publication is allowed."""
+
+    result: Published | None = None
+    error: Error | None = None
+    disconnect: Disconnect | None = None
+
+
+class ProxiedPublish(msgspec.Struct, kw_only=True):
+    """A client's publication that waits for the site's word.
+
+    It stands for the client as it was when it asked: it may have gone when the answer comes, and
+    the publication is made nevertheless, as by Centrifugo.
+    """
+
+    channel: str
+    options: ChannelOptions
+    data: Raw
+    info: ClientInfo
+    meta: Raw = NONE
+
+    def question(self) -> bytes:
+        """The body of the request to the site."""
+        question = Question(
+            client=self.info.client,
+            transport="websocket",
+            protocol="json",
+            encoding="json",
+            user=self.info.user,
+            channel=self.channel,
+            data=self.data,
+            meta=self.meta,
+        )
+        return msgspec.json.encode(question)
+
+    def conclude(self, node: Node, body: bytes | None) -> None:
+        """Publish, if the site allows it; `body` is its answer, None if there is none.
+
+        Raises RefusedError with the site's error (100 for an answer that cannot be used),
+        HangUpError with its disconnect.
+        """
+        answer = _decode(body)
+        if answer.disconnect is not None:
+            raise HangUpError(answer.disconnect)
+        if answer.error is not None:
+            raise RefusedError(answer.error)
+        how = answer.result or Published()
+        publication = Publication(
+            data=_data(how) or self.data, info=self.info, tags=how.tags, version=how.version
+        )
+        node.publish(
+            self.channel,
+            publication,
+            None if how.skip_history else self.options,
+            idempotency_key=how.idempotency_key,
+            version_epoch=how.version_epoch,
+        )
+
+
+def _decode(body: bytes | None) -> Answer:
+    try:
+        return msgspec.json.decode(body or b"", type=Answer)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise RefusedError(INTERNAL) from error
+
+
+def _data(how: Published) -> Raw:
+    """The JSON field when it is set, else the base64 one, in which line breaks are allowed."""
+    if how.data or not how.b64data:
+        return own(how.data)
+    try:
+        lines = how.b64data.splitlines()
+        return Raw(base64.b64decode("".join(lines), validate=True))
+    except binascii.Error as error:
+        raise RefusedError(INTERNAL) from error

@@ -1,0 +1,183 @@
+"""Publishes what gathers in this process, beside whoever makes it.
+
+A move is worth publishing only while it is the last one: so there is one message for each channel
+and user, nothing is ever sent twice, and what cannot be sent is dropped.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
+from typing import Final
+
+import msgspec
+
+from presence.exceptions import CentrifugoError
+
+__all__ = ["Key", "Outbox", "Send"]
+
+logger = logging.getLogger("presence.outbox")
+
+PAUSE: Final = 0.01
+"""Seconds between two batches, in which the next one gathers."""
+REST: Final = 1.0
+"""Seconds before another try where a batch could not be sent at all."""
+BATCH: Final = 1000
+"""Messages of one batch."""
+WAITING: Final = 10_000
+"""Messages that may wait; of more, the oldest are dropped."""
+HOLD: Final = 1.0
+"""Seconds for which a fork waits for the end of a batch."""
+QUIET: Final = 60.0
+"""Seconds between two lines in the log about what was not sent."""
+
+Key = tuple[str, str]
+"""Channel and user."""
+Send = Callable[[Sequence[tuple[str, msgspec.Raw]]], Sequence[CentrifugoError | None]]
+"""Publishes data on channels, in order: an error, or None, for each. May raise CentrifugoError."""
+
+
+class Outbox:
+    """Takes messages without ever waiting, and sends them in batches from a thread of its own.
+
+    `start` runs a function beside the caller; `clock` gives seconds.
+    """
+
+    def __init__(
+        self,
+        send: Send,
+        *,
+        pause: float = PAUSE,
+        clock: Callable[[], float] = time.monotonic,
+        start: Callable[[Callable[[], None]], None] | None = None,
+    ) -> None:
+        self._send = send
+        self._pause = pause
+        self._clock = clock
+        self._start = start or _in_thread
+        self.renew()
+
+    def renew(self) -> None:
+        """Begin anew, with nothing waiting: for a forked process, where the thread does not live
+        on, and a lock that it held would never come free."""
+        self._lock = threading.Lock()
+        self._sending = threading.Lock()
+        self._done = threading.Condition(self._lock)
+        self._filled = threading.Event()
+        self._hurry = threading.Event()
+        self._waiting: dict[Key, msgspec.Raw] = {}
+        self._last_put = self._last_done = 0
+        self._working = False
+        self._holder = 0
+        self._lost = 0
+        self._quiet_until = float("-inf")
+
+    def hold(self) -> None:
+        """Have no batch under way while this thread forks, until `release` in the parent.
+
+        What sends one takes locks of libraries, which would never come free in the child. A batch
+        that takes longer than HOLD waits for an answer, with no such lock.
+        """
+        if self._sending.acquire(timeout=HOLD):
+            self._holder = threading.get_ident()
+
+    def release(self) -> None:
+        """Go on after `hold`."""
+        if self._holder == threading.get_ident():
+            self._holder = 0
+            self._sending.release()
+
+    def put(self, key: Key, data: msgspec.Raw) -> None:
+        """Have `data` published on a channel for a user, in the place of what waits for them.
+
+        Never waits, never raises.
+        """
+        with self._lock:
+            if key not in self._waiting and len(self._waiting) >= WAITING:
+                del self._waiting[next(iter(self._waiting))]
+                self._lost += 1
+            self._waiting[key] = data
+            self._last_put += 1
+            idle, self._working = not self._working, True
+        if not self._filled.is_set():
+            self._filled.set()
+        if not idle:
+            return
+        try:
+            self._start(self._run)
+        except Exception:
+            self._working = False
+            logger.exception("outbox=not-started")
+
+    def send(self, messages: Mapping[Key, msgspec.Raw]) -> None:
+        """Publish now, in one batch, and instead of what waits for the same channels and users.
+
+        Raises CentrifugoError: nothing was published, or not all of it.
+        """
+        with self._sending:
+            with self._lock:
+                for key in messages:
+                    self._waiting.pop(key, None)
+            answers = self._send([(key[0], data) for key, data in messages.items()])
+        for error in filter(None, answers):
+            raise error
+
+    def flush(self, timeout: float) -> bool:
+        """Wait until all that was put has been sent or dropped; False after `timeout` seconds."""
+        with self._lock:
+            goal = self._last_put
+            self._hurry.set()
+            return self._done.wait_for(lambda: self._last_done >= goal, timeout)
+
+    def _run(self) -> None:
+        while True:
+            self._filled.wait()
+            self._hurry.wait(self.step())
+
+    def step(self) -> float:
+        """Send a batch of what waits. Returns the seconds to leave before the next one."""
+        with self._sending:
+            with self._lock:
+                batch = dict(islice(self._waiting.items(), BATCH))
+                for key in batch:
+                    del self._waiting[key]
+                taken, whole = self._last_put, not self._waiting
+                if whole:
+                    self._filled.clear()
+                    self._hurry.clear()
+            sent = not batch or self._deliver(batch)
+        if whole:
+            with self._lock:
+                self._last_done = taken
+                self._done.notify_all()
+        return self._pause if sent else REST
+
+    def _deliver(self, batch: Mapping[Key, msgspec.Raw]) -> bool:
+        """Whether the batch could be sent, be it that some of it was refused."""
+        try:
+            answers = self._send([(key[0], data) for key, data in batch.items()])
+        except Exception as error:
+            self._failed(len(batch), error)
+            return False
+        errors = [error for error in answers if error]
+        if errors:
+            self._failed(len(errors), errors[0])
+        return True
+
+    def _failed(self, messages: int, error: Exception) -> None:
+        with self._lock:
+            self._lost += messages
+            if self._clock() < self._quiet_until:
+                return
+            self._quiet_until = self._clock() + QUIET
+            lost, self._lost = self._lost, 0
+        unforeseen = error if not isinstance(error, CentrifugoError) else None
+        logger.error("outbox=not-sent messages=%d error=%s", lost, error, exc_info=unforeseen)
+
+
+def _in_thread(run: Callable[[], None]) -> None:
+    # A daemon: a process that ends does not wait for a Centrifugo that does not answer.
+    threading.Thread(target=run, name="presence-outbox", daemon=True).start()

@@ -1,0 +1,56 @@
+/** A cursor channel, live. */
+
+import type { Followed } from "./connection.js";
+import type { Host } from "./connection.js";
+import type { Heard, Point } from "./motion.js";
+import type { Member } from "./roster.js";
+
+export interface ChannelConfig {
+  /** `cursors:…` */
+  channel: string;
+  /** Reads a publication: `motion.read` with all but these given. */
+  read(data: unknown, info: object | undefined): Heard | null;
+  /** The ids of the page's connections, as others see them. */
+  ids: WeakMap<object, string>;
+}
+
+/** `heard`: somebody moved or has gone. `greet`: somebody does not know our position: they have just
+ * come, or it was refused for the moment. */
+export interface ChannelNews {
+  heard?: Heard;
+  greet?: true;
+}
+
+/** What a page follows in place of a feed: the same methods, and `publish`. */
+export class Channel implements Followed {
+  constructor(config: ChannelConfig, shown: null, tools: { host: Host });
+
+  readonly config: any;
+  readonly phase: "static" | "live" | "stale";
+  readonly client: any;
+  /** Why it is not live and will not be by itself; "" where it may be. */
+  readonly refusal: string;
+  readonly listeners: Set<(channel: Channel, news: ChannelNews) => void>;
+  readonly user: Member | null;
+
+  /** Whether there is anybody else on the channel, as far as can be known. */
+  readonly company: boolean;
+
+  /** Whether it makes sense to publish: live, in company, and as somebody: the anonymous watch. */
+  readonly open: boolean;
+
+  attach(client: any, entry: { token: string; shown: boolean }, user: Member | null, getToken: () => Promise<string>): void;
+  detach(): void;
+  close(): void;
+  offer(shown: any): void;
+  lose(what: string, ctx: { code: number; reason: string }): void;
+  refuse(why: string): void;
+  tell(news: ChannelNews, listeners?: Iterable<(channel: Channel, news: ChannelNews) => void>): void;
+
+  /** A refusal that will not pass ends publishing, with a warning; after one that will, the position
+   * is asked for again; any other error is let be, as the next sign of life makes up for it. */
+  publish(data: Point | { gone: true }): void;
+
+  /** Asks again whether one is alone, at most every 4.5 s: for namespaces without join pushes. */
+  wonder(): void;
+}

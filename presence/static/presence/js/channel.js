@@ -1,0 +1,161 @@
+// A cursor channel, live: what the page follows in place of a feed.
+
+const AGAIN = 4500;
+const BRIEF = 250;
+const LATE = 5000;
+const REFUSALS = [103, 108, 1403];
+
+export class Channel {
+  listeners = new Set();
+  phase = "static";
+  refusal = "";
+  user = null;
+  client = null;
+  company = false;
+  #sub;
+  #release;
+  #asked = -Infinity;
+  #asking = null;
+  #mayMove = false;
+  #left = new Set();
+
+  constructor(config, shown, { host }) {
+    Object.assign(this, { config, host });
+  }
+
+  get open() {
+    return this.phase === "live" && this.company && this.#mayMove;
+  }
+
+  attach(client, { token, shown }, user, getToken) {
+    const { channel } = this.config;
+    const existing = client.getSubscription(channel);
+    const delays = { minResubscribeDelay: 200, maxResubscribeDelay: 5000 };
+    const sub = existing ?? client.newSubscription(channel, { token, getToken, ...delays });
+    const on = Object.entries({
+      subscribed: () => this.#enter("live"),
+      subscribing: () => this.#stall(),
+      unsubscribed: (ctx) => this.lose(channel, ctx),
+      publication: ({ data, info }) => this.#receive(data, info),
+      join: ({ info }) => this.#met(info.client),
+      leave: ({ info }) => this.#missed(info.client),
+    });
+    for (const [event, run] of on) sub.on(event, run);
+    this.#release = () => {
+      for (const [event, run] of on) sub.off(event, run);
+      if (!existing) client.removeSubscription(sub);
+    };
+    Object.assign(this, { client, user });
+    this.#sub = sub;
+    this.#mayMove = shown;
+    if (!existing) sub.subscribe();
+    else if (sub.state === "subscribed") this.#enter("live");
+  }
+
+  detach() {
+    this.#rest();
+    this.refusal = "";
+    this.#stall();
+  }
+
+  close() {
+    this.listeners.clear();
+    this.detach();
+  }
+
+  offer() {}
+
+  lose(what, { code, reason }) {
+    if (code === 0) this.#stall();
+    else this.refuse(`${what} was refused (${code} ${reason})`);
+  }
+
+  refuse(why) {
+    this.#rest();
+    this.refusal = why;
+    this.host.warn(why);
+    this.#enter("static");
+  }
+
+  tell(news, listeners = this.listeners) {
+    for (const listener of listeners) listener(this, news);
+  }
+
+  publish(data) {
+    this.#sub.publish(data).catch(({ code, message, temporary }) => {
+      if (temporary) this.tell({ greet: true });
+      if (!REFUSALS.includes(code)) return;
+      this.#mayMove = false;
+      this.host.warn(`${this.config.channel}: ${message} (${code})`);
+      this.tell({});
+    });
+  }
+
+  // Without join pushes, somebody may have come unnoticed.
+  wonder() {
+    if (!this.company && this.host.now() - this.#asked > AGAIN) this.#ask();
+  }
+
+  #rest() {
+    this.#release?.();
+    this.#release = this.client = null;
+  }
+
+  #stall() {
+    if (this.phase === "live") this.#enter("stale");
+  }
+
+  #ask() {
+    this.host.clearTimeout(this.#asking);
+    this.#asking = null;
+    if (this.phase !== "live" || !this.#mayMove) return;
+    this.#asked = this.host.now();
+    this.#sub.presenceStats().then(
+      ({ numClients }) => this.#keep(numClients > 1),
+      ({ code }) => REFUSALS.includes(code) && this.#keep(true),
+    );
+  }
+
+  #keep(company) {
+    if (company === this.company) return;
+    this.company = company;
+    this.tell({});
+  }
+
+  #enter(phase) {
+    if (phase === this.phase) return;
+    this.phase = phase;
+    this.company = false;
+    this.#ask();
+    this.tell({});
+  }
+
+  // One's own id is not known yet where the site connected before we came.
+  #isOwn({ client, user }) {
+    const own = this.config.ids.get(this.client);
+    return own ? client === own : user === this.user?.id;
+  }
+
+  #met(client) {
+    this.#left.delete(client);
+    if (client === this.config.ids.get(this.client)) return;
+    this.#keep(true);
+    this.tell({ greet: true });
+  }
+
+  // What was still under way to a publish proxy comes after the leave.
+  #missed(client) {
+    this.#left.add(client);
+    this.host.setTimeout(() => this.#left.delete(client), LATE);
+    this.tell({ heard: { key: `client ${client}`, gone: true } });
+    this.#asking ??= this.host.setTimeout(() => this.#ask(), BRIEF);
+  }
+
+  #receive(data, info) {
+    if (info ? this.#isOwn(info) : data?.user === this.user?.id) return;
+    if (this.#left.has(info?.client)) return;
+    if (info) this.#keep(true);
+    const heard = this.config.read(data, info);
+    if (heard) this.tell({ heard });
+  }
+}

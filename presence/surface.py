@@ -1,0 +1,70 @@
+"""What the template of a cursor surface is given: the twin of `widget.py`."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Final, cast
+
+from django.http import HttpRequest
+
+from presence.conf import conf
+from presence.inclusion import admit, links
+from presence.naming import room_of
+from presence.tokens import make_grant
+
+__all__ = ["UNITS", "Surface", "surface_for"]
+
+UNITS: Final = ("fraction", "px")
+"""What positions are counted in: the first, of the width and height of the surface, by default."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surface:
+    """What `{% presence_cursors_state channel as presence %}` gives.
+
+    `live` says whether scripts can show cursors; only then is there a grant, are there URLs.
+    `denied`, `error` and `show_error` are those of a presence.widget.Widget.
+    """
+
+    channel: str
+    unit: str = UNITS[0]
+    interval_ms: int = 0
+    timeout_ms: int = 0
+    limit: int = 0
+    grant: str = ""
+    tokens_url: str = ""
+    snapshot_url: str = ""
+    beacon_url: str = ""
+    live: bool = False
+    denied: bool = False
+    error: str = ""
+    show_error: bool = False
+
+
+def surface_for(named: object, request: HttpRequest | None) -> Surface:
+    """The surface of the cursor channel `named` for whoever sent `request`.
+
+    Not live where there is no request, or where its user cannot be told. Raises InvalidChannel for
+    what is no cursor channel.
+    """
+    room_of(named)
+    # A literal of a template is marked safe, and would not be escaped: adding "" makes it plain.
+    channel = cast(str, named) + ""
+    visitor, allowed, error = admit(channel, request)
+    if not allowed:
+        return Surface(channel=channel, denied=True, error=error)
+    urls = links(visitor)
+    live = bool(visitor and urls.tokens)
+    return Surface(
+        channel=channel,
+        interval_ms=round(1000 * conf.PRESENCE_CURSOR_INTERVAL),
+        timeout_ms=round(1000 * conf.PRESENCE_CURSOR_TIMEOUT),
+        limit=conf.PRESENCE_CURSOR_LIMIT,
+        grant=make_grant(channel, visitor.id, now=time.time()) if visitor and live else "",
+        tokens_url=urls.tokens,
+        snapshot_url=urls.snapshot,
+        beacon_url=urls.beacon,
+        live=live,
+        error=error or urls.error,
+    )

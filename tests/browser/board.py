@@ -1,0 +1,98 @@
+"""A shared surface on a page of the stage, and what can be seen and heard of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from playwright.sync_api import Locator, Page, expect
+
+from tests.browser.stage import PATIENCE, Guest
+
+# How many pixels off is still the same place: sizes are whole pixels, positions four decimals.
+NEAR = 2.0
+
+# What moves a cursor, and where each frame drew it.
+NOTE_PLACES = """(board) => {
+    globalThis.places = [];
+    new MutationObserver((all) => {
+        for (const { target } of all) globalThis.places.push(target.style.transform);
+    }).observe(board, { subtree: true, attributeFilter: ["style"] });
+}"""
+
+
+def board(channel: str, *, unit: str = "", inside: str = "", more: str = "") -> str:
+    """The template text of a surface, as sites write it."""
+    given = f' unit="{unit}"' if unit else ""
+    include = f'{{% include "presence/cursors.html" with channel="{channel}"{given} %}}'
+    return f'<div class="board" {more}>{inside}{include}</div>'
+
+
+def shared(page: Page, channel: str) -> Locator:
+    """The surface of a channel, once it is live."""
+    element = page.locator(f'presence-cursors[data-presence-channel="{channel}"]')
+    expect(element).to_have_attribute("data-presence-state", "live")
+    return page.locator(".board", has=element)
+
+
+def cursor(surface: Locator, who: Guest | str) -> Locator:
+    """The cursor of somebody else on the surface."""
+    user = who if isinstance(who, str) else who.id
+    return surface.locator(f'[data-presence-cursor="{user}"]')
+
+
+def point_at(surface: Locator, x: float, y: float, *, steps: int = 1) -> None:
+    """Move the mouse to a fraction of the surface."""
+    found: list[float] = surface.evaluate(
+        """(box, [x, y]) => {
+            const { left, top } = box.getBoundingClientRect();
+            const { clientLeft, clientTop, clientWidth, clientHeight } = box;
+            return [left + clientLeft + x * clientWidth, top + clientTop + y * clientHeight];
+        }""",
+        [x, y],
+    )
+    surface.page.mouse.move(*found, steps=steps)
+
+
+def place(surface: Locator, who: Guest | str) -> tuple[float, float]:
+    """Where somebody's cursor is drawn: pixels from the top left corner of the surface's content."""
+    found: list[float] = cursor(surface, who).evaluate(
+        """(item) => {
+            const layer = item.parentElement.getBoundingClientRect();
+            const { x, y } = item.getBoundingClientRect();
+            return [x - layer.x, y - layer.y];
+        }"""
+    )
+    return found[0], found[1]
+
+
+def expect_at(surface: Locator, who: Guest | str, x: float, y: float) -> None:
+    """Wait until somebody's cursor is drawn at this fraction of the surface."""
+    size: list[float] = surface.evaluate("({ clientWidth, clientHeight }) => [clientWidth, clientHeight]")
+    expect_at_pixels(surface, who, x * size[0], y * size[1])
+
+
+def expect_at_pixels(surface: Locator, who: Guest | str, x: float, y: float) -> None:
+    """Wait until somebody's cursor is drawn so many pixels from the top left corner."""
+    expect(cursor(surface, who)).to_be_attached()
+    last = (0.0, 0.0)
+    for _ in range(PATIENCE // 20):
+        last = place(surface, who)
+        if abs(last[0] - x) <= NEAR and abs(last[1] - y) <= NEAR:
+            return
+        surface.page.wait_for_timeout(20)
+    raise AssertionError(f"the cursor is at {last}, not at {(x, y)}")
+
+
+def published(page: Page) -> Callable[[], list[dict[str, Any]]]:
+    """What the page publishes from now on, in whatever sockets it opens."""
+    frames: list[str] = []
+    page.on("websocket", lambda socket: socket.on("framesent", lambda text: frames.append(text)))
+
+    def found() -> list[dict[str, Any]]:
+        commands = [json.loads(line) for text in frames for line in str(text).splitlines() if line]
+        return [command["publish"]["data"] for command in commands if "publish" in command]
+
+    return found
+

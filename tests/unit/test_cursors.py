@@ -1,0 +1,317 @@
+"""CursorTracker on a store in memory, with what it publishes looked at."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from enum import IntEnum
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.safestring import mark_safe
+from hypothesis import given
+from hypothesis import strategies as st
+
+from presence import assembly, moves
+from presence.backends.base import RosterStore
+from presence.backends.memory import MemoryStore
+from presence.conf import conf
+from presence.cursors import CURSOR_TIMEOUT, CursorTracker
+from presence.exceptions import CommandError, InvalidChannel, StoreError
+from presence.outbox import Outbox
+from tests.unit.fakes import Clock
+
+WIRE = Path(__file__).parents[1] / "fixtures" / "wire"
+KEY = "doc:42"
+CHANNEL = "cursors:doc:42"
+META = {"name": "Ada Lovelace", "color": "#4363d8", "tags": ["a", None, 1.5, {"ü": True}]}
+
+
+class Site:
+    """Batches that were published, and how Centrifugo answers the next ones."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.store = MemoryStore(clock=self.clock)
+        self.batches: list[list[tuple[str, dict[str, Any]]]] = []
+        self.answer: CommandError | None = None
+        self.outbox = Outbox(self.send, start=lambda run: None)
+
+    def send(self, messages: Sequence[tuple[str, msgspec.Raw]]) -> list[CommandError | None]:
+        self.batches.append([(channel, json.loads(bytes(data))) for channel, data in messages])
+        return [None] * (len(messages) - 1) + [self.answer]
+
+    @property
+    def published(self) -> list[dict[str, Any]]:
+        """Everything, with what waited; all of it on CHANNEL."""
+        self.outbox.step()
+        every = [one for batch in self.batches for one in batch]
+        assert all(channel == CHANNEL for channel, _ in every)
+        return [data for _, data in every]
+
+
+@pytest.fixture
+def site(monkeypatch: pytest.MonkeyPatch) -> Site:
+    site = Site()
+    monkeypatch.setattr(assembly, "store", cache(lambda: site.store))
+    monkeypatch.setattr(assembly, "outbox", site.outbox)
+    return site
+
+
+class TestOne:
+    def test_it_is_kept_and_published(self, site: Site) -> None:
+        CursorTracker.update_cursor(KEY, "7", 0.4125, 0.7301, META)
+        kept = {"x": 0.4125, "y": 0.7301, "timestamp": site.clock.now, "meta": META}
+        assert CursorTracker.get_cursors(KEY) == {"7": kept}
+        assert site.published == [{"x": 0.4125, "y": 0.7301, "user": "7", "meta": META}]
+
+    def test_what_is_published_is_what_scripts_are_tested_with(self, site: Site) -> None:
+        example = json.loads((WIRE / "cursor-server.json").read_text())
+        CursorTracker.update_cursor(KEY, "42", 0.5, 0.25, {"tool": "pen"})
+        assert site.published == [example]
+
+    @pytest.mark.parametrize("meta", [None, {}])
+    def test_without_meta(self, site: Site, meta: dict[str, Any] | None) -> None:
+        CursorTracker.update_cursor(KEY, "7", 1, 2, meta)
+        assert CursorTracker.get_cursors(KEY)["7"]["meta"] == {}
+        assert site.published == [{"x": 1, "y": 2, "user": "7"}]
+
+    @given(
+        *2 * [st.integers(-(10**9), 10**9) | st.floats(-1e9, 1e9, allow_nan=False)],
+    )
+    def test_numbers_come_back_as_they_were_given(self, x: float, y: float) -> None:
+        move = moves.make_move("7", x, y)
+        back = moves.shown(moves.kept(move), 1.0)
+        assert [repr(back[name]) for name in "xy"] == [repr(x), repr(y)]
+
+    def test_numbers_of_other_kinds_are_plain_ones(self) -> None:
+        class Place(IntEnum):
+            LEFT = 3
+
+        class Length(float): ...
+
+        move = moves.make_move("7", Place.LEFT, Length(1.5))
+        assert moves.kept(move) == b'{"x":3,"y":1.5}'
+
+    def test_an_id_that_a_template_marked_safe(self, site: Site) -> None:
+        CursorTracker.update_cursor(mark_safe(KEY), mark_safe("7"), 1, 2)
+        CursorTracker.remove_cursor(KEY, mark_safe("8"))
+        assert [data["user"] for data in site.published] == ["7", "8"]
+
+    def test_the_last_position_alone_is_published(self, site: Site) -> None:
+        for x in range(5):
+            CursorTracker.update_cursor(KEY, "7", x, 0)
+        CursorTracker.update_cursor(KEY, "8", 9, 0)
+        assert [(data["user"], data["x"]) for data in site.published] == [("7", 4), ("8", 9)]
+        assert len(site.batches) == 1
+
+    def test_removing(self, site: Site) -> None:
+        CursorTracker.update_cursor(KEY, "7", 1, 2)
+        assert CursorTracker.remove_cursor(KEY, "7") is True
+        assert CursorTracker.get_cursors(KEY) == {}
+        assert site.published == [{"gone": True, "user": "7"}], "what waited is of no use now"
+
+    def test_removing_one_that_is_not_there_is_told_all_the_same(self, site: Site) -> None:
+        assert CursorTracker.remove_cursor(KEY, "7") is False
+        assert site.published == [{"gone": True, "user": "7"}], "a page may still draw it"
+
+
+class TestMany:
+    @pytest.mark.parametrize(
+        "given",
+        [
+            {"7": (1, 2.5), "8": (3, 4, META)},
+            {"7": [1, 2.5], "8": {"x": 3, "y": 4, "meta": META, "timestamp": 7.0}},
+            {"7": {"x": 1, "y": 2.5}, "8": (3, 4, META)},
+            [("7", 1, 2.5), ("8", 3, 4, META)],
+            [("7", 0, 0), ["7", 1, 2.5, None], ("8", 3, 4, META)],
+            (("7", 1, 2.5, {}) if user == "7" else ("8", 3, 4, META) for user in "78"),
+        ],
+    )
+    def test_the_forms(self, site: Site, given: Any) -> None:
+        CursorTracker.update_cursors(KEY, given)
+        first = {"x": 1, "y": 2.5, "timestamp": site.clock.now, "meta": {}}
+        second = {"x": 3, "y": 4, "timestamp": site.clock.now, "meta": META}
+        assert CursorTracker.get_cursors(KEY) == {"7": first, "8": second}
+        assert site.batches == [
+            [
+                (CHANNEL, {"x": 1, "y": 2.5, "user": "7"}),
+                (CHANNEL, {"x": 3, "y": 4, "user": "8", "meta": META}),
+            ]
+        ]
+
+    def test_what_is_read_can_be_written(self, site: Site) -> None:
+        CursorTracker.update_cursors(KEY, {"7": (1, 2.5), "8": (3, 4, META)})
+        before = CursorTracker.get_cursors(KEY)
+        CursorTracker.update_cursors(KEY, before)
+        assert CursorTracker.get_cursors(KEY) == before
+
+    def test_none_is_nothing_to_do(self, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(site.store, "move", None)
+        CursorTracker.update_cursors(KEY, {})
+        CursorTracker.update_cursors(KEY, [])
+        assert site.batches == []
+
+    def test_an_older_position_that_waits_is_not_published_afterwards(self, site: Site) -> None:
+        CursorTracker.update_cursor(KEY, "7", 1, 1)
+        CursorTracker.update_cursors(KEY, {"7": (2, 2)})
+        assert [data["x"] for data in site.published] == [2]
+
+    def test_an_error_of_centrifugo_is_the_caller_s(self, site: Site) -> None:
+        site.answer = CommandError(102, "unknown channel")
+        with pytest.raises(CommandError, match="namespace is missing"):
+            CursorTracker.update_cursors(KEY, {"7": (1, 2), "8": (3, 4)})
+        assert len(CursorTracker.get_cursors(KEY)) == 2, "they are stored"
+
+
+BAD_MOVES = [
+    (7, 1, 2, None, "user_id is 7"),
+    (None, 1, 2, None, "user_id is None"),
+    (b"7", 1, 2, None, "str.request.user.pk."),
+    ("", 1, 2, None, "0 characters"),
+    ("x" * 201, 1, 2, None, "201 characters"),
+    *[(f"a{c}", 1, 2, None, "control") for c in "\n\x00\x7f\x85\ud800"],
+    ("7", "1", 2, None, "x is '1'"),
+    ("7", True, 2, None, "x is True"),
+    ("7", None, 2, None, "x is None"),
+    ("7", 1, 2j, None, "y is 2j"),
+    ("7", float("nan"), 2, None, "x is nan"),
+    ("7", 1, float("inf"), None, "y is inf"),
+    ("7", 1, -1.1e9, None, "between -1e.09 and 1e.09"),
+    ("7", 10**400, 1, None, "x is 1000"),
+    ("7", 1, 2, "Ada", "meta is 'Ada'"),
+    ("7", 1, 2, [], "meta is"),
+    ("7", 1, 2, 0, "meta is 0"),
+    ("7", 1, 2, {"a": object()}, "no JSON"),
+    ("7", 1, 2, {"a": float("nan")}, "no JSON"),
+    ("7", 1, 2, {"a": "\ud800"}, "no JSON"),
+    ("7", 1, 2, {("a",): 1}, "no JSON"),
+    ("7", 1, 2, {"a": "x" * 4089}, "4097 bytes"),
+    ("7", 1, 2, {"a": "é" * 2045}, "4098 bytes"),
+]
+
+
+@pytest.mark.parametrize(("user", "x", "y", "meta", "says"), BAD_MOVES)
+class TestBadMoves:
+    def test_are_refused_and_nothing_is_done(
+        self, site: Site, user: Any, x: Any, y: Any, meta: Any, says: str
+    ) -> None:
+        with pytest.raises(ValueError, match=says) as caught:
+            CursorTracker.update_cursor(KEY, user, x, y, meta)
+        assert len(str(caught.value)) < 250
+        assert (CursorTracker.get_cursors(KEY), site.published) == ({}, [])
+
+    def test_spoil_all_those_with_them(
+        self, site: Site, user: Any, x: Any, y: Any, meta: Any, says: str
+    ) -> None:
+        for form in ([("8", 1, 2), (user, x, y, meta)], {"8": (1, 2), user: (x, y, meta)}):
+            with pytest.raises(ValueError, match=says):
+                CursorTracker.update_cursors(KEY, form)
+        assert (CursorTracker.get_cursors(KEY), site.published) == ({}, [])
+
+
+def test_the_most_that_is_allowed(site: Site) -> None:
+    meta = {"a": "x" * 4088}
+    CursorTracker.update_cursor(KEY, "é" * 200, -1e9, 10**9, meta)
+    assert CursorTracker.get_cursors(KEY)["é" * 200]["meta"] == meta
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (None, "must map user ids"),
+        (7, "must map user ids"),
+        ("789", "must map user ids"),
+        (["789"], "A cursor is '789'"),
+        ([("7", 1)], "A cursor is"),
+        ([("7", 1, 2, {}, 5)], "A cursor is"),
+        ([{"user": "7"}], "A cursor is"),
+        ({"7": None}, "The cursor of '7' is None"),
+        ({"7": (1,)}, "The cursor of '7'"),
+        ({"7": (1, 2, {}, 4)}, "The cursor of '7'"),
+        ({"7": {"x": 1}}, "The cursor of '7'"),
+        ({"7": "12"}, "The cursor of '7'"),
+    ],
+)
+def test_what_are_no_cursors(site: Site, given: Any, says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        CursorTracker.update_cursors(KEY, given)
+    assert site.batches == []
+
+
+@pytest.mark.parametrize("key", ["", "a b", None, 7, "x" * 240])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda key: CursorTracker.update_cursor(key, "7", 1, 2),
+        lambda key: CursorTracker.update_cursors(key, {"7": (1, 2)}),
+        lambda key: CursorTracker.update_cursors(key, {}),
+        lambda key: CursorTracker.get_cursors(key),
+        lambda key: CursorTracker.remove_cursor(key, "7"),
+    ],
+)
+def test_what_is_no_presence_key(site: Site, key: Any, call: Callable[[Any], object]) -> None:
+    with pytest.raises(InvalidChannel):
+        call(key)
+    assert site.published == []
+
+
+def test_a_user_that_cannot_be_one_is_not_removed(site: Site) -> None:
+    with pytest.raises(ValueError, match="user_id is 7"):
+        CursorTracker.remove_cursor(KEY, 7)  # type: ignore[arg-type]
+    assert site.published == []
+
+
+class TestTimeOut:
+    def test_is_ten_seconds(self, site: Site) -> None:
+        assert conf.PRESENCE_CURSOR_TIMEOUT == CURSOR_TIMEOUT == 10
+        CursorTracker.update_cursor(KEY, "7", 1, 2)
+        site.clock.advance(CURSOR_TIMEOUT)
+        assert list(CursorTracker.get_cursors(KEY)) == ["7"]
+        site.clock.advance(0.1)
+        assert CursorTracker.get_cursors(KEY) == {}
+
+    def test_can_be_set(self, site: Site, settings: Any) -> None:
+        settings.PRESENCE_CURSOR_TIMEOUT = 60
+        CursorTracker.update_cursor(KEY, "7", 1, 2)
+        site.clock.advance(59)
+        assert list(CursorTracker.get_cursors(KEY)) == ["7"]
+
+
+class TestStores:
+    def test_nothing_is_published_that_could_not_be_stored(
+        self, site: Site, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def down(*_: Any, **__: Any) -> float:
+            raise StoreError("down")
+
+        monkeypatch.setattr(site.store, "move", down)
+        monkeypatch.setattr(site.store, "remove", down)
+        for call in (
+            lambda: CursorTracker.update_cursor(KEY, "7", 1, 2),
+            lambda: CursorTracker.update_cursors(KEY, {"7": (1, 2)}),
+            lambda: CursorTracker.remove_cursor(KEY, "7"),
+        ):
+            with pytest.raises(StoreError):
+                call()
+        assert site.published == []
+
+    def test_one_of_somebody_s_own_may_keep_no_cursors(
+        self, monkeypatch: pytest.MonkeyPatch, settings: Any
+    ) -> None:
+        settings.PRESENCE_BACKEND = f"{__name__}.Plain"
+        with pytest.raises(ImproperlyConfigured, match=r"Plain.*keeps no cursors.*Tracker"):
+            CursorTracker.get_cursors(KEY)
+
+
+# The contract of RosterStore and nothing more, in which nothing works.
+Plain = type(
+    "Plain",
+    (RosterStore,),
+    {name: lambda *_: None for name in RosterStore.__abstractmethods__}
+    | {"__init__": lambda self, **_: None},
+)

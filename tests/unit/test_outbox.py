@@ -1,0 +1,387 @@
+"""The outbox: what it gathers, when it sends, and how it bears a Centrifugo that is not there.
+
+Where threads are in play, the sending function is a gate: a test sees a batch begin, and lets it
+end. Nothing here waits for time to pass.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+import traceback
+from collections.abc import Iterator, Sequence
+
+import msgspec
+import pytest
+
+from presence.exceptions import CentrifugoError, CentrifugoUnreachable, CommandError
+from presence.outbox import BATCH, PAUSE, QUIET, REST, WAITING, Outbox
+from tests.unit.fakes import Clock
+
+LONG = 3600.0
+PATIENCE = 30.0
+ADA, BOB = ("cursors:a", "ada"), ("cursors:a", "bob")
+DOWN = CentrifugoUnreachable("nobody is there")
+
+Batch = list[tuple[str, str]]
+
+
+def data(text: str) -> msgspec.Raw:
+    return msgspec.Raw(text.encode())
+
+
+def plain(messages: Sequence[tuple[str, msgspec.Raw]]) -> Batch:
+    return [(channel, bytes(raw).decode()) for channel, raw in messages]
+
+
+class Sender:
+    """Keeps the batches; raises `error`, or answers the first message with `refusal`."""
+
+    def __init__(self) -> None:
+        self.batches: list[Batch] = []
+        self.error: Exception | None = None
+        self.refusal: CentrifugoError | None = None
+
+    def __call__(
+        self, messages: Sequence[tuple[str, msgspec.Raw]]
+    ) -> Sequence[CentrifugoError | None]:
+        self.batches.append(plain(messages))
+        if self.error:
+            raise self.error
+        return [self.refusal, *[None] * (len(messages) - 1)]
+
+
+class Gate:
+    """Holds every batch until the test lets it through."""
+
+    def __init__(self) -> None:
+        self.begun: queue.Queue[Batch] = queue.Queue()
+        self.through = threading.Semaphore(0)
+
+    def __call__(
+        self, messages: Sequence[tuple[str, msgspec.Raw]]
+    ) -> Sequence[CentrifugoError | None]:
+        self.begun.put(plain(messages))
+        assert self.through.acquire(timeout=PATIENCE)
+        return [None] * len(messages)
+
+    def next(self) -> Batch:
+        return self.begun.get(timeout=PATIENCE)
+
+
+@pytest.fixture
+def sender() -> Sender:
+    return Sender()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def still(sender: Sender, clock: Clock) -> Outbox:
+    """An outbox without a thread: a test takes its steps."""
+    return Outbox(sender, clock=clock, start=lambda run: None)
+
+
+@pytest.fixture
+def gate() -> Iterator[Gate]:
+    gate = Gate()
+    yield gate
+    for _ in range(100):
+        gate.through.release()
+
+
+class TestGathering:
+    def test_messages_go_in_order_in_one_batch(self, still: Outbox, sender: Sender) -> None:
+        for n, key in enumerate([ADA, BOB, ("cursors:b", "ada")]):
+            still.put(key, data(str(n)))
+        assert still.step() == PAUSE
+        assert sender.batches == [[("cursors:a", "0"), ("cursors:a", "1"), ("cursors:b", "2")]]
+        still.step()
+        assert len(sender.batches) == 1, "nothing is sent twice, nothing is no batch"
+
+    def test_of_each_user_the_last_alone(self, still: Outbox, sender: Sender) -> None:
+        for n in range(1000):
+            still.put(ADA if n % 2 else BOB, data(str(n)))
+        still.step()
+        assert sender.batches == [[("cursors:a", "998"), ("cursors:a", "999")]]
+
+    def test_batches_are_bounded(self, still: Outbox, sender: Sender) -> None:
+        for n in range(BATCH + 1):
+            still.put(("cursors:a", str(n)), data("1"))
+        still.step()
+        still.step()
+        assert [len(batch) for batch in sender.batches] == [BATCH, 1]
+
+    def test_what_waits_is_bounded_and_the_newest_stay(
+        self, still: Outbox, sender: Sender, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        for n in range(WAITING + 5):
+            still.put(("cursors:a", str(n)), data(str(n)))
+        still.put(("cursors:a", str(WAITING)), data("again"))  # has its place already
+        sender.error = DOWN
+        still.step()
+        assert sender.batches[0][0] == ("cursors:a", "5")
+        assert f"messages={BATCH + 5} " in caplog.text
+
+    def test_a_process_that_cannot_have_a_thread(
+        self, sender: Sender, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        def refuse(run: object) -> None:
+            raise RuntimeError("can't start new thread")
+
+        outbox = Outbox(sender, start=refuse)
+        outbox.put(ADA, data("1"))
+        outbox.put(ADA, data("2"))
+        assert caplog.text.count("outbox=not-started") == 2, "tried again the next time"
+        outbox.step()
+        assert sender.batches == [[("cursors:a", "2")]]
+
+
+class TestFailing:
+    def test_what_cannot_be_sent_is_dropped_and_the_next_waits_a_while(
+        self, still: Outbox, sender: Sender
+    ) -> None:
+        sender.error = DOWN
+        still.put(ADA, data("1"))
+        assert still.step() == REST
+        sender.error = None
+        still.put(ADA, data("2"))
+        assert still.step() == PAUSE
+        assert sender.batches == [[("cursors:a", "1")], [("cursors:a", "2")]]
+
+    def test_one_that_is_refused_is_no_outage(
+        self, still: Outbox, sender: Sender, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        sender.refusal = CommandError(102, "unknown channel")
+        still.put(ADA, data("1"))
+        still.put(BOB, data("2"))
+        assert still.step() == PAUSE
+        assert "outbox=not-sent messages=1 error=Centrifugo answered error 102" in caplog.text
+
+    def test_an_outage_is_a_line_a_minute(
+        self,
+        still: Outbox,
+        sender: Sender,
+        clock: Clock,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        sender.error = DOWN
+        for _ in range(10):
+            still.put(ADA, data("1"))
+            still.put(BOB, data("1"))
+            still.step()
+            clock.advance(QUIET / 9)
+        assert [record.getMessage() for record in caplog.records] == [
+            "outbox=not-sent messages=2 error=nobody is there",
+            "outbox=not-sent messages=18 error=nobody is there",
+        ]
+
+    def test_an_error_that_nobody_foresaw_ends_nothing(
+        self, still: Outbox, sender: Sender, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        sender.error = ZeroDivisionError()
+        still.put(ADA, data("1"))
+        assert still.step() == REST
+        assert "ZeroDivisionError" in caplog.text
+        assert caplog.records[0].exc_info, "with its traceback"
+
+
+class TestSendingNow:
+    def test_goes_in_one_batch_and_leaves_nothing_older(
+        self, still: Outbox, sender: Sender
+    ) -> None:
+        still.put(ADA, data("old"))
+        still.put(("cursors:b", "ada"), data("other"))
+        still.send({ADA: data("1"), BOB: data("2")})
+        still.step()
+        first, second = sender.batches
+        assert first == [("cursors:a", "1"), ("cursors:a", "2")]
+        assert second == [("cursors:b", "other")]
+
+    def test_raises_what_went_wrong(self, still: Outbox, sender: Sender) -> None:
+        sender.refusal = CommandError(102, "unknown channel")
+        with pytest.raises(CommandError):
+            still.send({ADA: data("1"), BOB: data("2")})
+        sender.error = DOWN
+        with pytest.raises(CentrifugoUnreachable):
+            still.send({ADA: data("1")})
+
+    def test_waits_for_a_batch_that_is_under_way(self, gate: Gate) -> None:
+        """Or an older position could be published after a newer one."""
+        outbox = Outbox(gate, pause=0.0)
+        outbox.put(ADA, data("old"))
+        assert gate.next() == [("cursors:a", "old")]
+        now = threading.Thread(target=outbox.send, args=[{ADA: data("new")}])
+        now.start()
+        outbox.put(BOB, data("1"))
+        assert gate.begun.empty()
+        gate.through.release()
+        later = [gate.next()]
+        gate.through.release()
+        later.append(gate.next())
+        gate.through.release()
+        now.join(PATIENCE)
+        assert sorted(later) == [[("cursors:a", "1")], [("cursors:a", "new")]]
+
+
+class TestTheThread:
+    def test_what_comes_while_a_batch_is_under_way_gathers(self, gate: Gate) -> None:
+        outbox = Outbox(gate, pause=0.0)
+        outbox.put(ADA, data("1"))
+        assert gate.next() == [("cursors:a", "1")]
+        for n in range(2, 100):
+            outbox.put(ADA, data(str(n)))
+        outbox.put(BOB, data("1"))
+        gate.through.release()
+        assert gate.next() == [("cursors:a", "99"), ("cursors:a", "1")]
+
+    def test_a_caller_never_waits_for_a_centrifugo_that_does_not_answer(self, gate: Gate) -> None:
+        outbox = Outbox(gate, pause=0.0)
+        outbox.put(ADA, data("1"))
+        gate.next()
+        for n in range(2 * WAITING):
+            outbox.put(("cursors:a", str(n)), data("1"))
+        assert len(outbox._waiting) == WAITING
+
+    def test_there_is_one_and_it_begins_with_the_first_message(self, sender: Sender) -> None:
+        runs: list[object] = []
+        outbox = Outbox(sender, start=runs.append)
+        assert not runs
+        for _ in range(3):
+            outbox.put(ADA, data("1"))
+        assert len(runs) == 1
+
+    def test_it_keeps_no_process_alive(self, sender: Sender) -> None:
+        outbox = Outbox(sender, pause=LONG)
+        outbox.put(ADA, data("1"))
+        assert outbox.flush(PATIENCE)
+        threads = [t for t in threading.enumerate() if t.name == "presence-outbox"]
+        assert threads
+        assert all(thread.daemon for thread in threads)
+
+    def test_between_two_batches_there_is_a_pause_that_flush_cuts_short(
+        self, sender: Sender
+    ) -> None:
+        outbox = Outbox(sender, pause=LONG)
+        outbox.put(ADA, data("1"))
+        assert outbox.flush(PATIENCE)
+        for n in (2, 3, 4):
+            outbox.put(ADA, data(str(n)))
+        assert sender.batches == [[("cursors:a", "1")]], "an hour has not gone by"
+        assert outbox.flush(PATIENCE)
+        assert sender.batches[1:] == [[("cursors:a", "4")]]
+
+
+class TestFlushing:
+    def test_nothing_is_done_at_once(self, still: Outbox) -> None:
+        assert still.flush(0.0)
+
+    def test_it_does_not_wait_for_ever(self, still: Outbox) -> None:
+        still.put(ADA, data("1"))
+        assert not still.flush(0.0)
+
+    def test_it_waits_for_more_than_one_batch(self, sender: Sender) -> None:
+        outbox = Outbox(sender, pause=LONG)
+        for n in range(3 * BATCH):
+            outbox.put(("cursors:a", str(n)), data("1"))
+        assert outbox.flush(PATIENCE)
+        assert sum(map(len, sender.batches)) == 3 * BATCH
+
+    def test_what_is_dropped_is_done(self, sender: Sender) -> None:
+        sender.error = DOWN
+        outbox = Outbox(sender)
+        outbox.put(ADA, data("1"))
+        assert outbox.flush(PATIENCE)
+        outbox.put(ADA, data("2"))
+        assert outbox.flush(PATIENCE), "it does not wait for the rest to end"
+
+    def test_what_was_sent_instead_is_done(self, still: Outbox) -> None:
+        still.put(ADA, data("old"))
+        still.send({ADA: data("new")})
+        assert not still.flush(0.0)
+        still.step()
+        assert still.flush(0.0)
+
+
+def in_fork(check: object) -> int:
+    """Exit status of a forked process that makes the check."""
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            check()  # type: ignore[operator]
+            status = 0
+        except BaseException:
+            traceback.print_exc()
+        os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_forked_process_has_an_outbox_of_its_own(gate: Gate) -> None:
+    """Made while the parent's thread is at work and holds its lock."""
+    outbox = Outbox(gate, pause=LONG)
+    outbox.put(ADA, data("the parent's"))
+    gate.next()
+    outbox.put(BOB, data("the parent's"))
+    assert outbox._sending.locked()
+
+    def check() -> None:
+        sender = Sender()
+        outbox._send = sender
+        outbox.renew()
+        outbox.put(ADA, data("1"))
+        assert outbox.flush(PATIENCE)
+        assert sender.batches == [[("cursors:a", "1")]], "the parent sends what is the parent's"
+
+    assert in_fork(check) == 0
+
+
+def test_a_fork_waits_for_the_end_of_a_batch(gate: Gate) -> None:
+    """What sends it may hold locks that would never come free in the child."""
+    outbox = Outbox(gate, pause=0.0)
+    outbox.put(ADA, data("1"))
+    gate.next()
+    held, forked = threading.Event(), threading.Event()
+
+    def fork() -> None:
+        outbox.hold()
+        held.set()
+        assert forked.wait(PATIENCE)
+        outbox.release()
+
+    thread = threading.Thread(target=fork)
+    thread.start()
+    gate.through.release()
+    assert held.wait(PATIENCE)
+    outbox.put(ADA, data("2"))
+    assert not outbox.flush(0.0)
+    assert gate.begun.empty(), "nor does the next begin"
+    forked.set()
+    assert gate.next() == [("cursors:a", "2")]
+    thread.join(PATIENCE)
+
+
+def test_a_fork_does_not_wait_long(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("presence.outbox.HOLD", 0.0)
+    outbox = Outbox(gate, pause=0.0)
+    outbox.put(ADA, data("1"))
+    gate.next()
+    outbox.hold()
+    outbox.release()
+    assert outbox._sending.locked(), "by the batch: it is not the fork's to release"
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_the_one_of_the_process_is_renewed_in_forks(monkeypatch: pytest.MonkeyPatch) -> None:
+    from presence import assembly
+
+    with assembly.outbox._lock:
+        assert in_fork(lambda: assembly.outbox._lock.acquire(timeout=0) or 1 / 0) == 0
+    before = assembly.gateway()
+    assert in_fork(lambda: 1 / (assembly.gateway() is not before)) == 0
+    assert assembly.gateway() is before
