@@ -56,7 +56,7 @@ def point_at(surface: Locator, x: float, y: float, *, steps: int = 1) -> None:
 
 
 def place(surface: Locator, who: Guest | str) -> tuple[float, float]:
-    """Where somebody's cursor is drawn: pixels from the top left corner of the surface's content."""
+    """Where somebody's cursor is drawn: pixels from the content's top left corner."""
     found: list[float] = cursor(surface, who).evaluate(
         """(item) => {
             const layer = item.parentElement.getBoundingClientRect();
@@ -69,7 +69,7 @@ def place(surface: Locator, who: Guest | str) -> tuple[float, float]:
 
 def expect_at(surface: Locator, who: Guest | str, x: float, y: float) -> None:
     """Wait until somebody's cursor is drawn at this fraction of the surface."""
-    size: list[float] = surface.evaluate("({ clientWidth, clientHeight }) => [clientWidth, clientHeight]")
+    size: list[float] = surface.evaluate("(box) => [box.clientWidth, box.clientHeight]")
     expect_at_pixels(surface, who, x * size[0], y * size[1])
 
 
@@ -95,4 +95,3 @@ def published(page: Page) -> Callable[[], list[dict[str, Any]]]:
         return [command["publish"]["data"] for command in commands if "publish" in command]
 
     return found
-

@@ -124,7 +124,7 @@ def test_every_module_has_its_url():
     assert modules == {
         f"data-presence-{name}-js"
         for name in [
-            *("roster", "tokens", "feed", "connection", "draw", "handlers"),
+            *("roster", "feed", "connection", "draw", "handlers"),
             *("widget", "motion", "surface", "channel"),
         ]
     }
