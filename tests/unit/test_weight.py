@@ -72,7 +72,7 @@ def test_white_reads_on_a_colour_of_the_palette(colour: str):
 
 def test_black_or_white_reads_on_any_colour():
     """By the lightness at which the stylesheet goes from white to black."""
-    (threshold,) = re.findall(r"calc\(\(([\d.]+) - l\) \* 999\)", CSS)
+    (threshold,) = re.findall(r"calc\(\(([\d.]+) - l\) \* 99999\)", CSS)
     for value in range(256):
         grey = f"#{value:02x}{value:02x}{value:02x}"
         lightness = 116 * luminance(grey) ** (1 / 3) - 16
