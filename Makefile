@@ -2,7 +2,8 @@
 # make crowd  people for the whiteboard of a running demo (USERS=50 of them)
 # make test   every test
 # make lint   style, types, import directions
-# make bench  a tick against bare requests, as ratios (BENCH=quick only shows that it works)
+# make bench  ticks and cursors against bare requests, as ratios (BENCH=quick only shows that it
+#             works, BENCH=long moves cursors for a whole hour's worth)
 # make screenshots  the pictures of the README, anew
 # make setup  what the others call first; does nothing when nothing changed
 
@@ -55,7 +56,7 @@ lint: setup
 	$(BIN)/lint-imports
 
 bench: setup
-	@$(BIN)/python -m bench $(if $(filter quick,$(BENCH)),--quick,--write)
+	@$(BIN)/python -m bench $(if $(filter quick,$(BENCH)),--quick,--write) $(if $(filter long,$(BENCH)),--long)
 
 screenshots: setup
 	SCREENSHOTS=docs/screenshots $(BIN)/python -m pytest -q tests/browser/test_screenshots.py

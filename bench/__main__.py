@@ -9,16 +9,17 @@ import resource
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from bench import applying, growth, large, plot, published, room, table, thousand
+from bench import applying, cursors, growth, large, plot, published, room, table, thousand
 from bench.bounds import BOUNDS, figures
 from bench.growth import Growth
-from bench.sizes import FULL, QUICK, SMALL
+from bench.sizes import FULL, HOUR, QUICK, SMALL, Sizes
 from project import parts
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -32,15 +33,39 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="sizes that only show that it works")
     parser.add_argument("--write", action="store_true", help="write results.json and the plot")
+    parser.add_argument("--long", action="store_true", help="as many cursor moves as an hour has")
+    parser.add_argument("--only", choices=("ticks", "cursors"), help="half of the cases")
     chosen = parser.parse_args()
+    if chosen.only and chosen.write:
+        parser.error("results are written of whole runs: leave out --only or --write")
     real = parts.centrifugo_binary() is not None
     sizes = QUICK if chosen.quick else FULL if real else SMALL
+    judged = sizes is FULL
+    if chosen.long:
+        sizes = replace(sizes, heap_moves=HOUR)
     _allow_files(sizes.million + 3000)
     setting = _setting()
     print(table.heading(setting), flush=True)
     started = time.monotonic()
     results: dict[str, Any] = {}
-    results["thousand"] = thousand.run(sizes)
+    if chosen.only != "cursors":
+        results |= _ticks(sizes)
+    if chosen.only != "ticks":
+        results["cursors"] = cursors.run(sizes)
+        print(table.cursors(results["cursors"]), flush=True)
+    found = figures(results, linear_from=sizes.linear_from)
+    verdicts = {name: BOUNDS[name].judge(value) for name, value in found.items()}
+    print(table.figures(found, verdicts if judged else {}), flush=True)
+    setting |= {"load_after": os.getloadavg()[0], "seconds": round(time.monotonic() - started)}
+    if chosen.write:
+        _write(RESULTS, _rounded({"setting": setting, "figures": found, **results}))
+        PLOT.write_text(growth_plot(results["growth"]))
+    return int(judged and "FAILED" in verdicts.values())
+
+
+def _ticks(sizes: Sizes) -> dict[str, Any]:
+    """Results of the ticks, printed as they come."""
+    results: dict[str, Any] = {"thousand": thousand.run(sizes)}
     print(table.thousand(results["thousand"], sizes), flush=True)
     results |= large.run(sizes)
     replayed, results["one_room_mb"] = room.run(sizes)
@@ -49,15 +74,7 @@ def main() -> int:
     results["published"] = published.run(sizes.listed)
     results["applied"] = applying.run()
     print(table.large(results), table.applied(results["applied"]), sep="\n", flush=True)
-    found = figures(results, linear_from=sizes.linear_from)
-    verdicts = {name: BOUNDS[name].judge(value) for name, value in found.items()}
-    judged = sizes is FULL
-    print(table.figures(found, verdicts if judged else {}), flush=True)
-    setting |= {"load_after": os.getloadavg()[0], "seconds": round(time.monotonic() - started)}
-    if chosen.write:
-        _write(RESULTS, _rounded({"setting": setting, "figures": found, **results}))
-        PLOT.write_text(growth_plot(results["growth"]))
-    return int(judged and "FAILED" in verdicts.values())
+    return results
 
 
 def growth_plot(lines: dict[str, Growth]) -> str:

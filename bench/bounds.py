@@ -25,6 +25,13 @@ class Bound(NamedTuple):
 
 
 APPLIED = "diff of 100 changes / copying a roster of 5,000"
+UPDATE_MANY = "update_cursors / one dictionary, updates a second"
+UPDATE_ONE = "update_cursor, published / one dictionary, the same"
+KEPT = "cursors kept, of 800 that 8 processes wrote"
+LATENCY = "pointer to drawn / (1.2 bare publishes + a frame)"
+SCRIPT = "script in a frame of 100 moving cursors (ms)"
+HEAP = "heap after / before the moves of 50 cursors"
+OF_BROWSER = (LATENCY, SCRIPT, HEAP)
 
 BOUNDS = {
     "tick_steady / raw_read": Bound(1.1, 3.0),
@@ -35,14 +42,41 @@ BOUNDS = {
     "time for twice the channels": Bound(2.2, 3.5),
     "time for twice the members": Bound(2.2, 3.5),
     APPLIED: Bound(0.5, 2.0),
+    UPDATE_MANY: Bound(5.0, 2.5, at_least=True),
+    UPDATE_ONE: Bound(1.0, 0.5, at_least=True),
+    KEPT: Bound(800.0, 800.0, at_least=True),
+    LATENCY: Bound(1.0, 3.0),
+    SCRIPT: Bound(4.0, 12.0),
+    HEAP: Bound(1.1, 1.5),
 }
 
 
 def figures(results: dict[str, Any], *, linear_from: int) -> dict[str, float]:
     """The figures of a run that have a bound, by its name; growth is the worst of all steps.
 
-    What was not measured (`applied` is None) has no figure.
+    What was not measured (is absent, or None) has no figure.
     """
+    found = _of_ticks(results, linear_from) if "thousand" in results else {}
+    return found | (_of_cursors(results["cursors"]) if "cursors" in results else {})
+
+
+def _of_cursors(cursors: dict[str, Any]) -> dict[str, float]:
+    writes, browser = cursors["writes"], cursors["browser"]
+    found = {
+        UPDATE_MANY: writes["ratios"]["bulk"],
+        UPDATE_ONE: writes["ratios"]["single"],
+        KEPT: float(writes["kept"]),
+    }
+    if browser is None:
+        return found
+    return found | {
+        LATENCY: browser["latency"]["ratio"],
+        SCRIPT: browser["frames"]["script_ms"],
+        HEAP: browser["memory"]["ratio"],
+    }
+
+
+def _of_ticks(results: dict[str, Any], linear_from: int) -> dict[str, float]:
     thousand, million, doubled = results["thousand"], results["million"], results["doubled"]
     found = {name: ratio for name, ratio in thousand["ratios"].items() if name in BOUNDS}
     members = [*doubled["members"].values(), *doubled["replayed"].values()]

@@ -27,6 +27,14 @@ class Sizes:
     listed: tuple[int, ...] = (100, 1000, 5000)
     workers: tuple[int, ...] = (1, 2, 4)
     worker_rounds: int = 3
+    write_rounds: int = 15
+    kept_rounds: int = 3
+    latency_rounds: int = 4
+    latency_samples: int = 10
+    """Moves of each page in a round."""
+    frame_windows: int = 5
+    frame_seconds: float = 2.0
+    heap_moves: int = 100_000
 
 
 FULL = Sizes()
@@ -56,4 +64,14 @@ QUICK = Sizes(
     listed=(100,),
     workers=(1, 2),
     worker_rounds=1,
+    write_rounds=1,
+    kept_rounds=1,
+    latency_rounds=1,
+    latency_samples=2,
+    frame_windows=1,
+    frame_seconds=1.0,
+    heap_moves=2000,
 )
+
+HOUR = 50 * 20 * 3600
+"""Moves that 50 cursors make in an hour, at 20 a second."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bench.bounds import APPLIED, BOUNDS
+from bench.bounds import APPLIED, BOUNDS, OF_BROWSER
 from bench.sizes import Sizes
 
 
@@ -58,6 +58,34 @@ def applied(results: dict[str, float] | None) -> str:
         return f"{APPLIED}: left out, as there is no node on PATH\n"
     rows = [[name, f"{results[name]:.3f} ms"] for name in ("apply_ms", "copy_ms")]
     return _table([APPLIED, ""], rows)
+
+
+def cursors(results: dict[str, Any]) -> str:
+    """Moves from Python, and what browsers show of them, or why that is not known."""
+    writes, browser = results["writes"], results["browser"]
+    rates = writes["updates_a_second"]
+    rows = [
+        ["update_cursors, in one call", f"{rates['bulk']:.0f} a second"],
+        ["update_cursor, one by one", f"{rates['single']:.0f} a second"],
+        ["one dictionary in the cache", f"{rates['dictionary']:.0f} a second"],
+        [f"kept of {writes['written']}", f"{writes['kept']}"],
+        ["kept in the dictionary", f"{writes['dictionary_kept']:.0f}"],
+    ]
+    moved = _table([f"{writes['users']} cursors moved from Python", ""], rows)
+    if browser is None:
+        left_out = [f"{name}: left out, as there is no Chromium" for name in OF_BROWSER]
+        return "\n".join([moved, *left_out]) + "\n"
+    latency, frames, memory = browser["latency"], browser["frames"], browser["memory"]
+    rows = [
+        ["pointer to drawn", f"{latency['ms']['ours']:.1f} ms"],
+        ["bare publish to publication", f"{latency['ms']['bare']:.1f} ms"],
+        [f"script in a frame, {frames['cursors']} cursors", f"{frames['script_ms']:.2f} ms"],
+        ["frames", f"{frames['frames_a_second']:.0f} a second"],
+        ["moves", f"{frames['moves_a_second']:.0f} a second"],
+        [f"heap before {memory['moves']} moves", f"{memory['before']['heap_mb']:.3f} MB"],
+        [f"heap after, {memory['seconds']:.0f} s later", f"{memory['after']['heap_mb']:.3f} MB"],
+    ]
+    return "\n".join([moved, _table([f"Chromium {browser['chromium']}", ""], rows)])
 
 
 def figures(found: dict[str, float], verdicts: dict[str, str]) -> str:

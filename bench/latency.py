@@ -1,0 +1,135 @@
+"""From a pointer that moves in one page to a cursor drawn in another, against a bare publish.
+
+Each way apart, and then the mean of both: where the clocks of two pages differ, one way gains what
+the other one loses. Nothing is asked of the pages while they measure.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from statistics import median, quantiles
+from typing import Final
+
+from playwright.sync_api import Browser, Page
+
+from bench.sizes import Sizes
+from tests.browser.board import board, shared
+from tests.browser.stage import Guest, Stage
+from tests.swarm import connection_token, subscription_token
+
+FRAME: Final = 1000 / 60
+"""Milliseconds."""
+ALLOWED: Final = 1.2
+"""Bare publishes that a move may take, beside a frame."""
+WARM_UP: Final = 5
+"""Moves of each page that are not counted."""
+CHANNEL: Final = "cursors:bench:latency"
+BARE: Final = "cursors:bench:bare"
+SDK: Final = "presence/js/vendor/centrifuge.js"
+
+WATCH: Final = """() => {
+    const clock = () => performance.timeOrigin + performance.now();
+    globalThis.arrived = [];
+    let turn = 0;
+    globalThis.note = () => globalThis.arrived.push(clock());
+    // A little is moved, so that it is at rest again before the next sample, 6 intervals later.
+    globalThis.run = async (samples) => {
+        const sent = [];
+        while (sent.length < samples) {
+            await new Promise((go) => setTimeout(go, 300 + 34 * Math.random()));
+            sent.push(clock());
+            globalThis.send((turn += 1) % 2 ? 0.3 : 0.32);
+        }
+        await new Promise((go) => setTimeout(go, 300));
+        return sent;
+    };
+}"""
+
+SURFACE: Final = """(surface) => {
+    globalThis.send = (share) => {
+        const { left, top, width, height } = surface.getBoundingClientRect();
+        const [clientX, clientY] = [left + share * width, top + height / 2];
+        const how = { isPrimary: true, bubbles: true, clientX, clientY };
+        surface.dispatchEvent(new PointerEvent("pointermove", how));
+    };
+    let last;
+    new MutationObserver((all) => {
+        for (const { target } of all) {
+            if (target.style.transform !== last) globalThis.note();
+            last = target.style.transform;
+        }
+    }).observe(surface, { subtree: true, attributeFilter: ["style"] });
+}"""
+
+SUBSCRIBE: Final = """async ({ url, user, token, channel, subscription }) => {
+    const client = new globalThis.Centrifuge(url, { token });
+    const sub = client.newSubscription(channel, { token: subscription });
+    sub.on("publication", ({ info }) => info.user === user || globalThis.note());
+    globalThis.send = (x) => sub.publish({ x, y: 0.5 });
+    sub.subscribe();
+    client.connect();
+    await sub.ready();
+}"""
+
+
+def run(browser: Browser, stage: Stage, sizes: Sizes) -> dict[str, object]:
+    """Milliseconds, medians, one way; `ratio` holds ours against what it may take."""
+    guests = [Guest(browser.new_context(), stage) for _ in range(4)]
+    ours = [_surface(guest, who) for guest, who in zip(guests[:2], ("ann", "ben"), strict=True)]
+    bare = [_bare(guest, who) for guest, who in zip(guests[2:], ("cat", "dan"), strict=True)]
+    spent: dict[str, list[list[float]]] = {"ours": [[], []], "bare": [[], []]}
+    for page in ours + bare:
+        page.evaluate("(samples) => run(samples)", WARM_UP)
+    for _ in range(sizes.latency_rounds):
+        for kind, (one, other) in {"ours": ours, "bare": bare}.items():
+            for way, (sender, watcher) in enumerate(((one, other), (other, one))):
+                spent[kind][way] += _times(sender, watcher, sizes.latency_samples)
+    complaints = [text for guest in guests for text in guest.complaints]
+    for guest in guests:
+        guest.context.close()
+    if complaints:
+        raise RuntimeError(f"pages complained: {complaints}")
+    ms = {kind: sum(map(median, ways)) / 2 for kind, ways in spent.items()}
+    return {
+        "samples": len(spent["ours"][0]) * 2,
+        "ms": ms,
+        "quartiles": {kind: quantiles(ways[0] + ways[1], n=4) for kind, ways in spent.items()},
+        "clocks_apart_ms": {
+            kind: (median(ways[0]) - median(ways[1])) / 2 for kind, ways in spent.items()
+        },
+        "ratio": ms["ours"] / (ALLOWED * ms["bare"] + FRAME),
+    }
+
+
+def _times(sender: Page, watcher: Page, samples: int) -> list[float]:
+    """Milliseconds from each sending to the first thing that was noted after it."""
+    watcher.evaluate("() => { globalThis.arrived = []; }")
+    sent: list[float] = sender.evaluate("(samples) => run(samples)", samples)
+    arrived: list[float] = watcher.evaluate("() => globalThis.arrived")
+    firsts = [bisect_left(arrived, moment - FRAME) for moment in sent]
+    if len(set(firsts)) < samples or firsts[-1] >= len(arrived):
+        raise RuntimeError(f"of {samples} moves, not all arrived: sent {sent}, came {arrived}")
+    return [arrived[at] - moment for at, moment in zip(firsts, sent, strict=True)]
+
+
+def _surface(guest: Guest, who: str) -> Page:
+    page = guest.enter(who).open(board(CHANNEL))
+    page.evaluate(WATCH)
+    shared(page, CHANNEL).evaluate(SURFACE)
+    return page
+
+
+def _bare(guest: Guest, who: str) -> Page:
+    page = guest.open(f"<script src=\"{{% static '{SDK}' %}}\"></script>")
+    page.evaluate(WATCH)
+    page.evaluate(
+        SUBSCRIBE,
+        {
+            "user": who,
+            "url": guest.stage.centrifugo.ws_url,
+            "token": connection_token(who, name=who),
+            "channel": BARE,
+            "subscription": subscription_token(who, BARE),
+        },
+    )
+    return page

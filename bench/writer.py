@@ -1,0 +1,155 @@
+"""A process that moves cursors from Python: as this project does, and as a dictionary in a cache.
+
+The parent speaks to it over its standard input, one JSON command a line, and gets one JSON line
+back. Users are numbers; positions are fractions.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+import time
+from typing import Any, Self
+
+import django
+from django.core.cache.backends.redis import RedisCache
+
+from tests.browser.stage import Stage
+from tests.servers import ROOT
+
+PATIENCE = 30.0
+"""Seconds for the outbox to publish what waits."""
+
+KEPT = 10
+"""Seconds for which the cache keeps a dictionary."""
+
+
+class Writer:
+    """The parent's side: the methods are those of `Tracked`."""
+
+    def __init__(self, stage: Stage) -> None:
+        environment = {
+            **os.environ,
+            **stage.centrifugo.environment,
+            "DJANGO_SETTINGS_MODULE": "project.settings",
+            "PRESENCE_REDIS_URL": stage.redis_url,
+        }
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "bench.writer"],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            cwd=ROOT,
+            text=True,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.stdin.close()  # type: ignore[union-attr]
+        self._process.wait(PATIENCE)
+
+    def begin(self, name: str, *arguments: Any) -> None:
+        """Have it start on something, whose result `end` gives."""
+        print(json.dumps([name, *arguments]), file=self._process.stdin, flush=True)
+
+    def end(self) -> Any:
+        """What came of the last `begin`. Raises RuntimeError if it went wrong."""
+        answer = self._process.stdout.readline()  # type: ignore[union-attr]
+        if not answer:
+            raise RuntimeError("a writer of cursors ended: see its error output")
+        return json.loads(answer)
+
+    def ask(self, name: str, *arguments: Any) -> Any:
+        self.begin(name, *arguments)
+        return self.end()
+
+
+class Tracked:
+    """The child's side."""
+
+    def __init__(self) -> None:
+        from presence import assembly
+        from presence.conf import conf
+        from presence.cursors import CursorTracker
+
+        self._outbox = assembly.outbox
+        self._tracker = CursorTracker
+        self._cache = RedisCache(conf.PRESENCE_REDIS_URL, {})
+
+    def bulk(self, key: str, first: int, number: int) -> float:
+        """Seconds for moving so many users in one call."""
+        started = time.perf_counter()
+        self._tracker.update_cursors(key, _places(range(first, first + number), 0))
+        return time.perf_counter() - started
+
+    def single(self, key: str, first: int, number: int) -> float:
+        """Seconds for moving so many users one by one, until all of it is published."""
+        started = time.perf_counter()
+        for user, (x, y, meta) in _places(range(first, first + number), 0).items():
+            self._tracker.update_cursor(key, user, x, y, meta)
+        if not self._outbox.flush(PATIENCE):
+            raise RuntimeError("not all moves were published")
+        return time.perf_counter() - started
+
+    def dictionary(self, key: str, first: int, number: int) -> float:
+        """Seconds for the same in one dictionary in the cache: read, changed and written anew for
+        each; nothing is published."""
+        started = time.perf_counter()
+        for user, (x, y, meta) in _places(range(first, first + number), 0).items():
+            cursors = self._cache.get(key) or {}
+            cursors[user] = {"x": x, "y": y, "timestamp": time.time(), "meta": meta}
+            self._cache.set(key, cursors, timeout=KEPT)
+        return time.perf_counter() - started
+
+    def at(self, moment: float, name: str, *arguments: Any) -> Any:
+        """The same as `name` at that time of the clock (seconds since 1970)."""
+        time.sleep(max(0.0, moment - time.time()))
+        return getattr(self, name)(*arguments)
+
+    def kept(self, key: str) -> tuple[int, int]:
+        """How many users' cursors there are: with us, and in the dictionary."""
+        return len(self._tracker.get_cursors(key)), len(self._cache.get(key) or {})
+
+    def crowd(self, key: str, users: list[int], group: int, calls: int, rate: float) -> float:
+        """Move the users round and round, a group of them with each of so many calls, `rate` calls
+        a second; 0: without a pause. The seconds that it took."""
+        groups = [users[at : at + group] for at in range(0, len(users), group)]
+        started = time.monotonic()
+        for call in range(calls):
+            self._tracker.update_cursors(key, _places(groups[call % len(groups)], call))
+            if rate:
+                time.sleep(max(0.0, started + (call + 1) / rate - time.monotonic()))
+        return time.monotonic() - started
+
+    def remove(self, key: str, user: int) -> None:
+        """Take a cursor away, and have that published."""
+        self._tracker.remove_cursor(key, f"u{user}")
+        self._outbox.flush(PATIENCE)
+
+
+def _places(users: range | list[int], turn: int) -> dict[str, tuple[float, float, dict[str, str]]]:
+    """Where the users are on their circles, each known by name and colour."""
+    places = {}
+    for user in users:
+        angle = 0.05 * turn + user
+        x, y = 0.5 + 0.4 * math.cos(angle), 0.5 + 0.4 * math.sin(angle)
+        meta = {"name": f"User u{user}", "color": "#4363d8"}
+        places[f"u{user}"] = (round(x, 4), round(y, 4), meta)
+    return places
+
+
+def _serve() -> None:
+    django.setup()
+    tracked = Tracked()
+    for line in sys.stdin:
+        name, *arguments = json.loads(line)
+        print(json.dumps(getattr(tracked, name)(*arguments)), flush=True)
+
+
+if __name__ == "__main__":
+    _serve()
