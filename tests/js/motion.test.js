@@ -279,6 +279,27 @@ describe("who is shown", () => {
     assert.equal(cursors.all.size, 0);
   });
 
+  it("has a second after an interruption to be heard of again", () => {
+    const { time, cursors, hear, keys } = watching();
+    for (const key of ["a", "b"]) hear(key);
+    time.pass(9500);
+    hear("b");
+    cursors.doubt();
+    time.pass(499);
+    cursors.choose();
+    assert.deepEqual(keys(), ["a", "b"]);
+    time.pass(1);
+    cursors.choose();
+    assert.deepEqual(keys(), ["b"], "whom it was soon over for has no second more");
+    hear("c");
+    time.pass(499);
+    cursors.choose();
+    assert.deepEqual(keys(), ["b", "c"]);
+    time.pass(1);
+    cursors.choose();
+    assert.deepEqual(keys(), ["c"]);
+  });
+
   it("is whoever moved last, up to the limit", () => {
     const { time, cursors, hear, keys } = watching({ limit: 2 });
     for (const key of ["a", "b", "c"]) {

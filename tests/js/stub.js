@@ -36,6 +36,27 @@ export class Subscription extends Emitter {
   subscribe() {
     this.state = "subscribing";
   }
+
+  /** What was published; `refusal` is what Centrifugo says to it, if anything. */
+  published = [];
+  refusal = null;
+
+  async publish(data) {
+    this.published.push(data);
+    if (this.refusal) throw this.refusal;
+    return {};
+  }
+
+  /** How often it was asked who is there; `clients` are, or an error, or a promise of either. */
+  asked = 0;
+  clients = 1;
+
+  async presenceStats() {
+    this.asked += 1;
+    const found = await this.clients;
+    if (typeof found !== "number") throw found;
+    return { numClients: found, numUsers: found };
+  }
 }
 
 export class Centrifuge extends Emitter {

@@ -14,8 +14,8 @@ export interface ChannelConfig {
   ids: WeakMap<object, string>;
 }
 
-/** `heard`: somebody moved or has gone. `greet`: somebody does not know our position: they have just
- * come, or it was refused for the moment. */
+/** `heard`: somebody moved or has gone. `greet`: somebody does not know our position: they have come
+ * to others who were here, or it was refused for the moment. */
 export interface ChannelNews {
   heard?: Heard;
   greet?: true;
@@ -30,7 +30,8 @@ export class Channel implements Followed {
   readonly client: any;
   /** Why it is not live and will not be by itself; "" where it may be. */
   readonly refusal: string;
-  readonly listeners: Set<(channel: Channel, news: ChannelNews) => void>;
+  /** Called with the channel and ChannelNews. */
+  readonly listeners: Set<(channel: any, news: any) => void>;
   readonly user: Member | null;
 
   /** Whether there is anybody else on the channel, as far as can be known. */
@@ -45,7 +46,7 @@ export class Channel implements Followed {
   offer(shown: any): void;
   lose(what: string, ctx: { code: number; reason: string }): void;
   refuse(why: string): void;
-  tell(news: ChannelNews, listeners?: Iterable<(channel: Channel, news: ChannelNews) => void>): void;
+  tell(news: ChannelNews | object, listeners?: Iterable<(channel: any, news: any) => void>): void;
 
   /** A refusal that will not pass ends publishing, with a warning; after one that will, the position
    * is asked for again; any other error is let be, as the next sign of life makes up for it. */

@@ -3,7 +3,7 @@
 const AGAIN = 4500;
 const BRIEF = 250;
 const LATE = 5000;
-const REFUSALS = [103, 108, 1403];
+const REFUSALS = [103, 108, 403];
 
 export class Channel {
   listeners = new Set();
@@ -17,6 +17,7 @@ export class Channel {
   #asked = -Infinity;
   #asking = null;
   #mayMove = false;
+  #seen = false;
   #left = new Set();
 
   constructor(config, shown, { host }) {
@@ -37,8 +38,8 @@ export class Channel {
       subscribing: () => this.#stall(),
       unsubscribed: (ctx) => this.lose(channel, ctx),
       publication: ({ data, info }) => this.#receive(data, info),
-      join: ({ info }) => this.#met(info.client),
-      leave: ({ info }) => this.#missed(info.client),
+      join: ({ info }) => info && this.#met(info),
+      leave: ({ info }) => info && this.#missed(info),
     });
     for (const [event, run] of on) sub.on(event, run);
     this.#release = () => {
@@ -84,7 +85,7 @@ export class Channel {
   publish(data) {
     this.#sub.publish(data).catch(({ code, message, temporary }) => {
       if (temporary) this.tell({ greet: true });
-      if (!REFUSALS.includes(code)) return;
+      if (!this.#mayMove || !REFUSALS.includes(code)) return;
       this.#mayMove = false;
       this.host.warn(`${this.config.channel}: ${message} (${code})`);
       this.tell({});
@@ -110,10 +111,17 @@ export class Channel {
     this.#asking = null;
     if (this.phase !== "live" || !this.#mayMove) return;
     this.#asked = this.host.now();
+    this.#seen = false;
+    // Whoever came in the meantime may not have been counted.
     this.#sub.presenceStats().then(
-      ({ numClients }) => this.#keep(numClients > 1),
+      ({ numClients }) => this.#keep(numClients > 1 || this.#seen),
       ({ code }) => REFUSALS.includes(code) && this.#keep(true),
     );
+  }
+
+  #see() {
+    this.#seen = true;
+    this.#keep(true);
   }
 
   #keep(company) {
@@ -136,15 +144,16 @@ export class Channel {
     return own ? client === own : user === this.user?.id;
   }
 
-  #met(client) {
-    this.#left.delete(client);
-    if (client === this.config.ids.get(this.client)) return;
-    this.#keep(true);
-    this.tell({ greet: true });
+  #met(info) {
+    if (this.#isOwn(info)) return;
+    this.#left.delete(info.client);
+    // Who is no longer alone says where they are anyway.
+    if (this.company) this.tell({ greet: true });
+    this.#see();
   }
 
   // What was still under way to a publish proxy comes after the leave.
-  #missed(client) {
+  #missed({ client }) {
     this.#left.add(client);
     this.host.setTimeout(() => this.#left.delete(client), LATE);
     this.tell({ heard: { key: `client ${client}`, gone: true } });
@@ -154,7 +163,7 @@ export class Channel {
   #receive(data, info) {
     if (info ? this.#isOwn(info) : data?.user === this.user?.id) return;
     if (this.#left.has(info?.client)) return;
-    if (info) this.#keep(true);
+    if (info) this.#see();
     const heard = this.config.read(data, info);
     if (heard) this.tell({ heard });
   }

@@ -4,7 +4,19 @@ const SETTLE = 250;
 const RETRY = 10_000;
 const NEAR = { fraction: 0.0005, px: 0.5 };
 
+// Chooses again who is shown, as long as anybody is.
+function settling(cursors, surface) {
+  let timer = null;
+  const wait = () => setTimeout(() => {
+    cursors.choose();
+    surface.show();
+    timer = cursors.all.size ? wait() : null;
+  }, SETTLE);
+  return { begin: () => (timer ??= wait()), end: () => clearTimeout(timer) };
+}
+
 class PresenceCursors extends HTMLElement {
+  static observedAttributes = ["data-presence-channel"];
   #end;
 
   connectedCallback() {
@@ -20,12 +32,17 @@ class PresenceCursors extends HTMLElement {
     this.#end = null;
   }
 
+  // By libraries that morph one page into the next.
+  attributeChangedCallback() {
+    if (!this.#end) return;
+    this.disconnectedCallback();
+    this.connectedCallback();
+  }
+
   async #load() {
-    const { presenceWidgetJs, presenceMotionJs, presenceSurfaceJs, presenceChannelJs } = this.dataset;
-    const page = import(presenceWidgetJs).then(({ modules }) => modules(this));
-    const parts = await Promise.all([
-      page, import(presenceMotionJs), import(presenceSurfaceJs), import(presenceChannelJs),
-    ]);
+    const part = (name) => import(this.getAttribute(`data-presence-${name}-js`));
+    const page = part("widget").then(({ modules }) => modules(this));
+    const parts = await Promise.all([page, ...["motion", "surface", "channel"].map(part)]);
     // What is in this element, and around it, may not have been read yet.
     if (document.readyState === "loading") {
       await new Promise((go) => addEventListener("DOMContentLoaded", go));
@@ -57,40 +74,32 @@ class PresenceCursors extends HTMLElement {
     });
     const read = (message, info) => motion.read(unit, message, info, roster.readPush);
     const config = { channel, grant, read, ids: page.clientIds };
-    const take = this.#taking(sender, cursors, surface);
-    const leave = page.follow(config, null, take, Channel);
-    this.#end = () => {
-      sender.move(null);
-      sender.open(false);
-      leave();
-      surface.close();
-    };
-  }
-
-  #taking(sender, cursors, surface) {
-    let settling = null;
-    const settle = () => {
-      cursors.choose();
-      surface.show();
-      settling = cursors.all.size ? setTimeout(settle, SETTLE) : null;
-    };
-    return ({ phase, open }, { heard, greet }) => {
+    const settle = settling(cursors, surface);
+    const leave = page.follow(config, null, ({ phase, open }, { heard, greet }) => {
+      if (phase === "live" && this.dataset.presenceState === "stale") cursors.doubt();
       this.dataset.presenceState = phase;
       sender.open(open);
       if (greet) sender.greet();
       if (!heard) return;
       cursors.hear(heard);
       surface.show();
-      settling ??= setTimeout(settle, SETTLE);
+      settle.begin();
+    }, Channel);
+    this.#end = () => {
+      sender.move(null);
+      sender.open(false);
+      leave();
+      settle.end();
+      surface.close();
     };
   }
 
-  // Named by its channel, or around this, or anywhere on the page; else what this is in.
+  // Named by its channel, or around this, or the first of the page; else what this is in.
   #surface() {
     const { presenceChannel } = this.dataset;
     const named = `[data-presence-cursors="${CSS.escape(presenceChannel)}"]`;
     const unnamed = "[data-presence-cursors='']";
-    return document.querySelector(named) ?? this.closest(unnamed)
+    return this.closest(named) ?? document.querySelector(named) ?? this.closest(unnamed)
       ?? document.querySelector(unnamed) ?? this.parentElement;
   }
 }

@@ -80,6 +80,9 @@ export class Cursors {
 
   drop(key: string): void;
 
+  /** Live again after an interruption: of whom nothing is heard within a second is gone. */
+  doubt(): void;
+
   /** Forgets who has timed out, and chooses anew who is shown. Who moved less than 250 ms ago stays:
    * where more than `limit` move at once they would take turns, many times a second. */
   choose(): void;

@@ -7,6 +7,7 @@ const KEEP_ALIVE = 4500;
 const GREETING = 500;
 const HELD = 250;
 const EASING = 60;
+const DOUBTED = 1000;
 
 const isText = (value) => typeof value === "string" && value !== "";
 
@@ -109,6 +110,12 @@ export class Cursors {
   drop(key) {
     this.all.delete(key);
     this.choose();
+  }
+
+  // Nobody was seen leaving while the page was not live; who is still there greets whoever comes.
+  doubt() {
+    const heard = this.host.now() - this.timeout + DOUBTED;
+    for (const cursor of this.all.values()) cursor.heard = Math.min(cursor.heard, heard);
   }
 
   // Who is moving is not pushed out by another: a crowd would flicker.

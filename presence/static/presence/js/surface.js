@@ -2,9 +2,28 @@
 
 const FARTHEST = 100_000;
 const LINGER = 1000;
-const ROOM = { x: 140, y: 48 };
+const ARROW = { x: 24, y: 32 };
 
 const clamp = (value, most) => Math.min(most, Math.max(0, value));
+
+// A box that scrolls is as large as what is in it.
+export function extent(box, { overflowX, overflowY, direction }) {
+  const scrolls = /auto|scroll/u.test(overflowX + overflowY);
+  const width = scrolls ? box.scrollWidth : box.clientWidth;
+  const height = scrolls ? box.scrollHeight : box.clientHeight;
+  const start = scrolls && direction === "rtl" ? width - box.clientWidth : 0;
+  return { width, height, scrolls, start };
+}
+
+export function locate(box, { width, height, scrolls, start }, unit, { clientX, clientY }) {
+  const seen = box.getBoundingClientRect();
+  const scroll = scrolls ? [box.scrollLeft + start, box.scrollTop] : [0, 0];
+  const along = (offset, length, layout, border) => offset / (length / layout || 1) - border;
+  const x = along(clientX - seen.left, seen.width, box.offsetWidth, box.clientLeft) + scroll[0];
+  const y = along(clientY - seen.top, seen.height, box.offsetHeight, box.clientTop) + scroll[1];
+  const [across, down, most] = unit === "px" ? [1, 1, FARTHEST] : [width || 1, height || 1, 1];
+  return { x: clamp(x / across, most), y: clamp(y / down, most) };
+}
 
 // One loop for all surfaces of the page, which ends when nothing moves.
 const moving = new Set();
@@ -28,14 +47,20 @@ function wake(surface) {
   requestAnimationFrame(frame);
 }
 
+// How far a label reaches from the point, as long as there is room.
+function roomFor(item) {
+  const { offsetWidth = 0, offsetHeight = 0 } = item.querySelector("[data-presence-part=name]") ?? {};
+  return { x: offsetWidth + ARROW.x, y: offsetHeight + ARROW.y };
+}
+
 export class Surface {
   #drawn = new Map();
   #ended = new AbortController();
   #pointer = null;
   #lingering;
   #resized = new ResizeObserver(() => this.#measure());
+  #changed = new MutationObserver(() => this.#adopt());
 
-  // `moved` is told where the pointer is, null where it is nowhere.
   constructor({ element, template, unit, cursors, drawMember, moved }) {
     Object.assign(this, { element, template, unit, cursors, drawMember, moved });
     this.layer = document.createElement("div");
@@ -43,22 +68,21 @@ export class Surface {
     this.layer.ariaHidden = true;
     element.append(this.layer);
     this.#measure();
-    this.#resized.observe(element);
-    for (const child of element.children) this.#resized.observe(child);
+    this.#adopt();
+    this.#changed.observe(element, { childList: true });
     this.#listen();
   }
 
   close() {
     this.#ended.abort();
     this.#resized.disconnect();
+    this.#changed.disconnect();
     clearTimeout(this.#lingering);
     moving.delete(this);
     this.layer.remove();
   }
 
-  // Draws who has come, and takes away who has gone.
   show() {
-    if (!this.layer.isConnected) this.element.append(this.layer);
     const shown = new Map(this.cursors.shown().map((cursor) => [cursor.key, cursor]));
     for (const [key, { item }] of this.#drawn) {
       if (shown.has(key)) continue;
@@ -77,40 +101,47 @@ export class Surface {
     const { key, member } = cursor;
     const known = this.#drawn.get(key);
     const item = known?.item ?? this.template.content.firstElementChild.cloneNode(true);
-    if (known?.member !== member) {
-      this.drawMember(item, member);
-      item.setAttribute("data-presence-cursor", member.id);
-    }
+    if (known?.member === member) return;
+    this.drawMember(item, member);
+    item.setAttribute("data-presence-cursor", member.id);
     this.#drawn.set(key, { item, member });
-    if (known) return;
+    if (!known) this.layer.append(item);
     this.#place(cursor);
-    this.layer.append(item);
   }
 
   #place({ key, left, top }) {
-    const { item } = this.#drawn.get(key) ?? {};
-    if (!item) return;
+    const drawn = this.#drawn.get(key);
+    if (!drawn) return;
+    const { item } = drawn;
     const { width, height } = this.size;
     const [x, y] = this.unit === "px" ? [left, top] : [left * width, top * height];
+    const room = (drawn.room ??= roomFor(item));
     item.style.transform = `translate(${x.toFixed(1)}px, ${y.toFixed(1)}px)`;
-    item.toggleAttribute("data-presence-before", x > width - ROOM.x);
-    item.toggleAttribute("data-presence-above", y > height - ROOM.y);
+    item.toggleAttribute("data-presence-before", x + room.x > width);
+    item.toggleAttribute("data-presence-above", y + room.y > height);
   }
 
-  // A box that scrolls is as large as what is in it, without the layer.
+  // Without the layer, or content that shrank would stay as large as that.
   #measure() {
     const { element, layer } = this;
-    const { overflowX, overflowY, direction } = getComputedStyle(element);
-    const scrolls = /auto|scroll/u.test(overflowX + overflowY);
-    layer.style.width = layer.style.height = scrolls ? "0" : "100%";
-    const width = scrolls ? element.scrollWidth : element.clientWidth;
-    const height = scrolls ? element.scrollHeight : element.clientHeight;
-    const start = scrolls && direction === "rtl" ? width - element.clientWidth : 0;
-    this.size = { width, height, scrolls, start };
-    if (scrolls) Object.assign(layer.style, { width: `${width}px`, height: `${height}px` });
-    layer.style.left = `${-start}px`;
+    const { style } = layer;
+    style.width = style.height = "0";
+    this.size = extent(element, getComputedStyle(element));
+    const { width, height, scrolls, start } = this.size;
+    style.width = scrolls ? `${width}px` : "100%";
+    style.height = scrolls ? `${height}px` : "100%";
+    style.left = `${-start}px`;
+    for (const drawn of this.#drawn.values()) drawn.room = null;
     for (const cursor of this.cursors.shown()) this.#place(cursor);
     this.#again();
+  }
+
+  // Others may change what is in the element, and take the layer away with the rest.
+  #adopt() {
+    const { element, layer } = this;
+    if (layer.parentNode !== element) element.append(layer);
+    const boxes = this.size.scrolls ? element.children : [];
+    for (const box of [element, ...boxes]) if (box !== layer) this.#resized.observe(box);
   }
 
   #listen() {
@@ -123,10 +154,15 @@ export class Surface {
     on(this.element, "pointerenter", () => this.#measure());
     on(this.element, "pointerdown pointermove", (event) => this.#follow(event));
     on(this.element, "pointerleave", (event) => this.#leave(event));
-    on(this.element, "pointercancel", () => this.#lose());
+    on(this.element, "pointercancel", ({ isPrimary }) => isPrimary && this.#lose());
     on(document, "scroll", () => this.#again(), true);
     on(window, "blur pagehide", () => this.#lose());
-    on(document, "visibilitychange", () => document.hidden && this.#lose());
+    on(document, "visibilitychange", () => {
+      if (document.hidden) return this.#lose();
+      // Timers were late.
+      this.cursors.choose();
+      this.show();
+    });
   }
 
   #follow({ isPrimary, clientX, clientY }) {
@@ -152,17 +188,7 @@ export class Surface {
 
   // What lies under a pointer that stands still may have moved.
   #again() {
-    if (this.#pointer) this.moved(this.#locate(this.#pointer));
-  }
-
-  #locate({ clientX, clientY }) {
-    const { element, unit, size } = this;
-    const box = element.getBoundingClientRect();
-    const scroll = size.scrolls ? [element.scrollLeft + size.start, element.scrollTop] : [0, 0];
-    const along = (offset, length, layout, border) => offset / (length / layout || 1) - border;
-    const x = along(clientX - box.left, box.width, element.offsetWidth, element.clientLeft) + scroll[0];
-    const y = along(clientY - box.top, box.height, element.offsetHeight, element.clientTop) + scroll[1];
-    if (unit === "px") return { x: clamp(x, FARTHEST), y: clamp(y, FARTHEST) };
-    return { x: clamp(x / (size.width || 1), 1), y: clamp(y / (size.height || 1), 1) };
+    const { element, size, unit } = this;
+    if (this.#pointer) this.moved(locate(element, size, unit, this.#pointer));
   }
 }

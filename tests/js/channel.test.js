@@ -1,0 +1,340 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+
+import { Channel } from "../../presence/static/presence/js/channel.js";
+import * as motion from "../../presence/static/presence/js/motion.js";
+import { readPush } from "../../presence/static/presence/js/roster.js";
+import { Centrifuge, makePage, member, settle } from "./stub.js";
+
+const NAME = "cursors:a";
+const ADA = member("1", "Ada");
+const OWN = { client: "own", user: "1", connInfo: { name: "Ada" } };
+const BOB = { client: "b1", user: "2", connInfo: { name: "Bob" } };
+const EVE = { client: "e1", user: "3", connInfo: { name: "Eve" } };
+const AT = { x: 0.5, y: 0.25 };
+
+/** A surface's following of a channel, with all it was told. */
+function follow(page, grant = `grant ${NAME}`) {
+  const follower = { told: [] };
+  const read = (data, info) => motion.read("fraction", data, info, readPush);
+  const config = { channel: NAME, grant, read, ids: page.clientIds };
+  follower.end = page.follow(config, null, (channel, { heard, greet }) => {
+    follower.channel = channel;
+    const { phase, open } = channel;
+    follower.told.push({ phase, open, ...(heard && { heard }), ...(greet && { greet }) });
+  }, Channel);
+  follower.heard = () => follower.told.flatMap(({ heard }) => heard ?? []);
+  follower.greetings = () => follower.told.filter(({ greet }) => greet).length;
+  return follower;
+}
+
+/** A channel up to its subscription, and what `clients` answers as far as that is known at once. */
+async function enter({ clients = 1, user = ADA, known = true } = {}) {
+  const { world, page } = makePage({ user, ahead: Boolean(user) });
+  const follower = follow(page);
+  await world.tick();
+  const [client] = Centrifuge.made;
+  const sub = client.getSubscription(NAME);
+  sub.clients = clients;
+  if (known) client.trigger("connected", { client: "own" });
+  sub.trigger("subscribed");
+  await settle();
+  return { world, page, follower, client, sub, channel: follower.channel };
+}
+
+const publication = (sub, info, ...data) => (
+  sub.trigger("publication", { data: data.length ? data[0] : AT, info }));
+
+describe("company", () => {
+  it("is nobody where one is the only one", async () => {
+    const { channel, sub, follower } = await enter();
+    assert.equal(channel.phase, "live");
+    assert.equal(channel.open, false);
+    assert.equal(sub.asked, 1);
+    assert.ok(follower.told.every(({ open }) => !open));
+  });
+
+  it("is whoever was there before", async () => {
+    const { channel, follower } = await enter({ clients: 2 });
+    assert.equal(channel.open, true);
+    assert.equal(follower.told.at(-1).open, true);
+  });
+
+  it("is whoever comes; who was there already greets them, who was alone speaks anyway", async () => {
+    const { sub, channel, follower } = await enter();
+    sub.trigger("join", { info: BOB });
+    assert.equal(channel.open, true);
+    assert.equal(follower.greetings(), 0);
+    sub.trigger("join", { info: EVE });
+    assert.equal(follower.greetings(), 1);
+  });
+
+  it("is whoever is heard, but no server", async () => {
+    const { sub, channel, follower } = await enter();
+    publication(sub, undefined, { ...AT, user: "7" });
+    assert.equal(channel.open, false);
+    publication(sub, BOB);
+    assert.equal(channel.open, true);
+    assert.deepEqual(follower.heard().map(({ key }) => key), ["user 7", "client b1"]);
+  });
+
+  it("is not oneself, nor one's echo, be one's own id known or not", async () => {
+    for (const known of [true, false]) {
+      const { sub, channel, follower } = await enter({ known });
+      sub.trigger("join", { info: OWN });
+      publication(sub, OWN);
+      assert.equal(channel.open, false, `known: ${known}`);
+      assert.deepEqual(follower.heard(), []);
+      assert.equal(follower.greetings(), 0);
+    }
+  });
+
+  it("is one's own other tab, where the two can be told apart", async () => {
+    const { sub, channel, follower } = await enter();
+    publication(sub, { ...OWN, client: "other" });
+    assert.equal(channel.open, true);
+    assert.equal(follower.heard()[0].member.id, "1");
+  });
+
+  it("is asked for once, soon after many have left", async () => {
+    const { world, sub, channel, follower } = await enter({ clients: 3 });
+    sub.clients = 1;
+    sub.trigger("leave", { info: BOB });
+    sub.trigger("leave", { info: EVE });
+    assert.deepEqual(follower.heard(), [
+      { key: "client b1", gone: true }, { key: "client e1", gone: true },
+    ]);
+    assert.equal(sub.asked, 1);
+    await world.pass(250);
+    assert.equal(sub.asked, 2);
+    assert.equal(channel.open, false);
+    await world.pass(10_000);
+    assert.equal(sub.asked, 2);
+  });
+
+  it("is taken for granted where it may not be asked for", async () => {
+    for (const code of [103, 108]) {
+      const { channel } = await enter({ clients: { code, message: "no" } });
+      assert.equal(channel.open, true, `${code}`);
+    }
+  });
+
+  it("is not, where the answer was lost; it is asked for again when something is to be said", async () => {
+    for (const code of [1, 11, 100]) {
+      const { world, sub, channel } = await enter({ clients: { code, temporary: true } });
+      assert.equal(channel.open, false, `${code}`);
+      sub.clients = 2;
+      channel.wonder();
+      assert.equal(sub.asked, 1);
+      await world.pass(4501);
+      channel.wonder();
+      await settle();
+      assert.equal(channel.open, true);
+      await world.pass(60_000);
+      channel.wonder();
+      assert.equal(sub.asked, 2);
+    }
+  });
+
+  it("is not forgotten for an answer that is older", async () => {
+    let answer;
+    const { sub, channel } = await enter({ clients: new Promise((done) => (answer = done)) });
+    sub.trigger("join", { info: BOB });
+    answer(1);
+    await settle();
+    assert.equal(channel.open, true);
+  });
+
+  it("is unknown again after an interruption", async () => {
+    const { sub, channel, follower } = await enter({ clients: 2 });
+    sub.clients = 1;
+    sub.trigger("subscribing", { code: 1 });
+    assert.deepEqual([channel.phase, channel.open], ["stale", false]);
+    assert.equal(follower.told.at(-1).open, false);
+    sub.trigger("subscribed");
+    await settle();
+    assert.deepEqual([channel.phase, channel.open], ["live", false]);
+  });
+});
+
+describe("what others publish", () => {
+  it("is not heard of those who have left, be it late, until they are back", async () => {
+    const { world, sub, follower } = await enter({ clients: 2 });
+    const moves = () => follower.heard().filter(({ gone }) => !gone).length;
+    sub.trigger("leave", { info: BOB });
+    publication(sub, BOB);
+    assert.equal(moves(), 0);
+    sub.trigger("join", { info: BOB });
+    publication(sub, BOB);
+    assert.equal(moves(), 1);
+    sub.trigger("leave", { info: BOB });
+    await world.pass(5000);
+    publication(sub, BOB);
+    assert.equal(moves(), 2);
+  });
+
+  it("is somebody's only if Centrifugo or the server says so, and not one's own", async () => {
+    const { sub, follower } = await enter();
+    for (const user of ["1", undefined, "", 7]) publication(sub, undefined, { ...AT, user });
+    assert.deepEqual(follower.heard(), []);
+    publication(sub, undefined, { ...AT, user: "9", meta: { name: "Bot" } });
+    publication(sub, BOB, { ...AT, user: "1", meta: { name: "Ada" } });
+    assert.deepEqual(follower.heard().map((heard) => heard.member.name), ["Bot", "Bob"]);
+  });
+
+  it("throws nothing, whatever it is", async () => {
+    const { sub, follower } = await enter();
+    for (const data of [null, undefined, 4, "x", [], {}, { x: 0 }, { gone: 1 }]) {
+      publication(sub, undefined, data);
+      publication(sub, BOB, data);
+    }
+    for (const event of ["join", "leave"]) for (const ctx of [{}, { info: null }]) sub.trigger(event, ctx);
+    assert.deepEqual(follower.heard(), []);
+  });
+});
+
+describe("what one publishes", () => {
+  it("ends with a refusal that will not pass, with one warning", async () => {
+    for (const code of [103, 108, 403]) {
+      const { world, sub, channel, follower } = await enter({ clients: 2 });
+      sub.refusal = { code, message: "permission denied", temporary: false };
+      for (let i = 0; i < 3; i += 1) channel.publish(AT);
+      await settle();
+      assert.equal(channel.open, false);
+      assert.equal(follower.told.at(-1).open, false);
+      assert.deepEqual(world.warnings, [`${NAME}: permission denied (${code})`]);
+      sub.trigger("join", { info: BOB });
+      publication(sub, EVE);
+      assert.equal(channel.open, false);
+    }
+  });
+
+  it("is asked for again after one that will, and let be after any other", async () => {
+    const { world, sub, channel, follower } = await enter({ clients: 2 });
+    for (const [refusal, greetings] of [
+      [{ code: 429, message: "too many", temporary: true }, 1],
+      [{ code: 1, message: "timeout" }, 1],
+      [{ code: 400, message: "no move" }, 1],
+    ]) {
+      sub.refusal = refusal;
+      channel.publish(AT);
+      await settle();
+      assert.equal(follower.greetings(), greetings);
+      assert.equal(channel.open, true);
+    }
+    assert.deepEqual(world.warnings, []);
+  });
+
+  it("is nothing for the anonymous, who do not ask for company either", async () => {
+    const { sub, channel, follower } = await enter({ user: null, clients: 5 });
+    sub.trigger("join", { info: BOB });
+    publication(sub, BOB);
+    channel.wonder();
+    assert.equal(channel.open, false);
+    assert.equal(sub.asked, 0);
+    assert.equal(follower.heard().length, 1);
+  });
+});
+
+describe("the page's hold on it", () => {
+  it("gives a refusal of the subscription to those who look, once", async () => {
+    const { world, sub, channel, follower, client } = await enter({ clients: 2 });
+    sub.trigger("unsubscribed", { code: 103, reason: "permission denied" });
+    assert.deepEqual([channel.phase, channel.open], ["static", false]);
+    assert.match(channel.refusal, /cursors:a was refused \(103 permission denied\)/);
+    assert.equal(follower.told.at(-1).phase, "static");
+    assert.equal(world.warnings.length, 1);
+    assert.deepEqual(client.removed, [NAME]);
+  });
+
+  it("is refused with its grant", async () => {
+    const { world, page } = makePage();
+    world.routes.set("/tokens", () => [200, {
+      url: "ws://x", connection: "t", user: null, channels: {}, refused: { [NAME]: "not allowed" },
+    }]);
+    const { told } = follow(page);
+    await world.tick();
+    assert.deepEqual(world.warnings, [`${NAME}: not allowed`]);
+    assert.ok(told.every(({ open }) => !open));
+  });
+
+  it("only waits while a connection is away, and is refused where it ends for good", async () => {
+    const { client, channel } = await enter({ clients: 2 });
+    client.end(0, "disconnect called");
+    assert.deepEqual([channel.phase, channel.refusal], ["stale", ""]);
+    const other = await enter({ clients: 2 });
+    other.client.end(3500, "invalid token");
+    assert.equal(other.channel.phase, "static");
+    assert.match(other.channel.refusal, /the connection was refused \(3500/);
+  });
+
+  it("moves to a connection of the site's, and is open there anew", async () => {
+    const { world, page, channel, follower, client } = await enter({ clients: 2 });
+    const site = new Centrifuge("ws://site");
+    page.useConnection(site);
+    assert.deepEqual([channel.phase, channel.open], ["stale", false]);
+    assert.deepEqual(client.removed, [NAME]);
+    await world.tick();
+    const sub = site.getSubscription(NAME);
+    sub.clients = 2;
+    sub.trigger("subscribed");
+    await settle();
+    assert.equal(channel.open, true);
+    channel.publish(AT);
+    assert.deepEqual(sub.published, [AT]);
+    sub.trigger("publication", { data: AT, info: OWN });
+    assert.deepEqual(follower.heard(), [], "its id there is not known, but whose it is");
+  });
+
+  it("listens to a subscription of the site's, and leaves it as it was", async () => {
+    const { world, page } = makePage({ user: ADA, ahead: true });
+    const site = new Centrifuge("ws://site");
+    const sub = site.newSubscription(NAME);
+    sub.state = "subscribed";
+    sub.clients = 2;
+    page.useConnection(site);
+    const follower = follow(page);
+    await world.tick();
+    assert.equal(follower.channel.open, true);
+    follower.end();
+    await settle();
+    assert.deepEqual(site.removed, []);
+    const told = follower.told.length;
+    publication(sub, BOB);
+    sub.trigger("subscribing", { code: 1 });
+    assert.equal(follower.told.length, told);
+  });
+
+  it("ends with the last who follows it, and nothing runs on", async () => {
+    const { world, page, client, sub, follower, channel } = await enter({ clients: 2 });
+    const second = follow(page);
+    assert.equal(second.channel, channel);
+    assert.equal(second.told.at(-1).open, true);
+    follower.end();
+    await settle();
+    assert.deepEqual(client.removed, []);
+    sub.trigger("leave", { info: BOB });
+    second.end();
+    await settle();
+    assert.deepEqual(client.removed, [NAME]);
+    const { asked } = sub;
+    await world.pass(60_000);
+    assert.equal(sub.asked, asked);
+    assert.deepEqual(world.timers, []);
+    assert.deepEqual(world.beacons, [], "nobody leaves a room with it");
+  });
+
+  it("comes back as a new one", async () => {
+    const { world, page, follower, channel } = await enter({ clients: 2 });
+    follower.end();
+    await settle();
+    const again = follow(page);
+    await world.tick();
+    const sub = Centrifuge.made.at(-1).getSubscription(NAME);
+    sub.clients = 2;
+    sub.trigger("subscribed");
+    await settle();
+    assert.notEqual(again.channel, channel);
+    assert.equal(again.channel.open, true);
+  });
+});
