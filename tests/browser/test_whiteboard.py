@@ -1,0 +1,82 @@
+"""The demo's whiteboard, as two of its visitors see it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.board import cursor, expect_at, point_at, shared
+from tests.browser.conftest import Site, Visitor
+from tests.browser.stage import overflowing
+from tests.browser.test_accessible import violations
+
+CHANNEL = "cursors:whiteboard"
+PHONE = {"width": 390, "height": 844}
+
+
+def at_the_board(visitor: Visitor, who: str = "") -> Page:
+    page = visitor.open(f"{visitor.site.url}/whiteboard/", who=who)
+    expect(page.locator("presence-cursors")).to_have_attribute("data-presence-state", "live")
+    return page
+
+
+def test_two_people_see_each_other_point(visitor: Callable[..., Visitor], site: Site) -> None:
+    people = {"ada": visitor(), "grace": visitor()}
+    pages = {who: at_the_board(one, who) for who, one in people.items()}
+    hers, theirs = (shared(page, CHANNEL) for page in pages.values())
+    for page in pages.values():
+        page.set_viewport_size({"width": 1000, "height": 900})
+    theirs.page.set_viewport_size(PHONE)
+    hers.scroll_into_view_if_needed()
+    theirs.scroll_into_view_if_needed()
+    point_at(hers, 0.25, 0.5)
+    point_at(theirs, 0.75, 0.25)
+    seen = theirs.locator("[data-presence-cursor]")
+    expect(seen).to_contain_text("Ada")
+    expect_at(theirs, str(seen.get_attribute("data-presence-cursor")), 0.25, 0.5)
+    seen = hers.locator("[data-presence-cursor]")
+    expect(seen).to_contain_text("Grace")
+    grace = str(seen.get_attribute("data-presence-cursor"))
+    expect_at(hers, grace, 0.75, 0.25)
+    point_at(theirs, 0.5, 0.1)
+    expect_at(hers, grace, 0.5, 0.1)
+    theirs.page.close()
+    expect(cursor(hers, grace)).to_have_count(0)
+    assert [text for one in people.values() for text in one.complaints] == []
+
+
+def test_the_page_fits_a_phone_whatever_points_at_its_edges(
+    visitor: Callable[..., Visitor],
+) -> None:
+    ada, grace = visitor(), visitor()
+    hers = shared(at_the_board(ada, "ada"), CHANNEL)
+    page = at_the_board(grace, "grace")
+    page.set_viewport_size(PHONE)
+    theirs = shared(page, CHANNEL)
+    hers.scroll_into_view_if_needed()
+    for place in [(0.98, 0.5), (0.97, 0.97), (0.03, 0.97)]:
+        point_at(hers, *place)
+        seen = theirs.locator("[data-presence-cursor]")
+        expect(seen).to_be_attached()
+        expect_at(theirs, str(seen.get_attribute("data-presence-cursor")), *place)
+        assert overflowing(page) == []
+    assert ada.complaints + grace.complaints == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing(
+    chromium: Browser, visitor: Callable[..., Visitor], site: Site, scheme: str
+) -> None:
+    # axe needs `eval`; that the page needs none is shown above, where nothing complains.
+    context = chromium.new_context(bypass_csp=True, color_scheme=scheme, reduced_motion="reduce")
+    try:
+        page = at_the_board(Visitor(context, site), "grace")
+        hers = shared(at_the_board(visitor(), "ada"), CHANNEL)
+        hers.scroll_into_view_if_needed()
+        point_at(hers, 0.4, 0.4)
+        expect(shared(page, CHANNEL).locator("[data-presence-cursor]")).to_contain_text("Ada")
+        assert violations(page) == []
+    finally:
+        context.close()
