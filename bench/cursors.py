@@ -37,7 +37,7 @@ def run(sizes: Sizes) -> dict[str, object]:
                 written = writes.run(stage, sizes)
             finally:
                 crowd.close()
-            with _chromium() as browser:
+            with chromium() as browser:
                 shown = browser and {
                     "latency": latency.run(browser, stage, sizes),
                     "frames": crowded.frames(browser, stage, sizes),
@@ -48,7 +48,8 @@ def run(sizes: Sizes) -> dict[str, object]:
 
 
 @contextmanager
-def _chromium() -> Iterator[Browser | None]:
+def chromium() -> Iterator[Browser | None]:
+    """A headless Chromium; None where there is none."""
     path = parts.chromium_binary()
     if path is None:
         yield None

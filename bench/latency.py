@@ -32,15 +32,15 @@ WATCH: Final = """() => {
     globalThis.arrived = [];
     let turn = 0;
     globalThis.note = () => globalThis.arrived.push(clock());
-    // A little is moved, so that it is at rest again before the next sample, 6 intervals later.
+    // It is moved a little, and at rest again after some 250 ms; 350 are 7 intervals of sending.
     globalThis.run = async (samples) => {
         const sent = [];
         while (sent.length < samples) {
-            await new Promise((go) => setTimeout(go, 300 + 34 * Math.random()));
+            await new Promise((go) => setTimeout(go, 350 + 34 * Math.random()));
             sent.push(clock());
             globalThis.send((turn += 1) % 2 ? 0.3 : 0.32);
         }
-        await new Promise((go) => setTimeout(go, 300));
+        await new Promise((go) => setTimeout(go, 350));
         return sent;
     };
 }"""
@@ -101,15 +101,21 @@ def run(browser: Browser, stage: Stage, sizes: Sizes) -> dict[str, object]:
     }
 
 
+def firsts(sent: list[float], arrived: list[float]) -> list[float]:
+    """From each moment of sending to the first arrival after it, or a frame before it at most, as
+    two clocks differ. Raises RuntimeError where there is none."""
+    places = [bisect_left(arrived, moment - FRAME) for moment in sent]
+    if len(set(places)) < len(sent) or places[-1] >= len(arrived):
+        raise RuntimeError(f"not all moves arrived: sent {sent}, came {arrived}")
+    return [arrived[at] - moment for at, moment in zip(places, sent, strict=True)]
+
+
 def _times(sender: Page, watcher: Page, samples: int) -> list[float]:
-    """Milliseconds from each sending to the first thing that was noted after it."""
+    """Milliseconds that so many moves took, each."""
     watcher.evaluate("() => { globalThis.arrived = []; }")
     sent: list[float] = sender.evaluate("(samples) => run(samples)", samples)
     arrived: list[float] = watcher.evaluate("() => globalThis.arrived")
-    firsts = [bisect_left(arrived, moment - FRAME) for moment in sent]
-    if len(set(firsts)) < samples or firsts[-1] >= len(arrived):
-        raise RuntimeError(f"of {samples} moves, not all arrived: sent {sent}, came {arrived}")
-    return [arrived[at] - moment for at, moment in zip(firsts, sent, strict=True)]
+    return firsts(sent, arrived)
 
 
 def _surface(guest: Guest, who: str) -> Page:

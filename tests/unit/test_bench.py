@@ -8,8 +8,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from bench import applying, growth, plot, published, table
-from bench.bounds import APPLIED, BOUNDS, Bound, figures
+from bench import applying, cursors, growth, latency, plot, published, table
+from bench.bounds import APPLIED, BOUNDS, HEAP, KEPT, OF_BROWSER, Bound, figures
 from tests.servers import ROOT
 
 
@@ -94,6 +94,53 @@ def test_without_a_node_the_figure_of_the_browser_is_left_out_and_said_so(
         "applied": None,
     }
     assert APPLIED not in figures(results, linear_from=1)
+
+
+WRITES = {
+    "users": 100,
+    "updates_a_second": {"bulk": 20_000.0, "single": 3000.0, "dictionary": 1000.0},
+    "ratios": {"bulk": 20.0, "single": 3.0},
+    "written": 800,
+    "kept": 799,
+    "dictionary_kept": 200,
+}
+
+
+def test_one_cursor_that_is_lost_fails_a_run() -> None:
+    found = figures({"cursors": {"writes": WRITES, "browser": None}}, linear_from=1)
+    assert BOUNDS[KEPT].judge(found[KEPT]) == "FAILED"
+
+
+def test_memory_that_grows_with_the_moves_misses_its_bound() -> None:
+    browser = {
+        "latency": {"ratio": 0.7},
+        "frames": {"script_ms": 1.5},
+        "memory": {"ratio": 1.2},
+    }
+    found = figures({"cursors": {"writes": WRITES, "browser": browser}}, linear_from=1)
+    verdicts = {name: BOUNDS[name].judge(found[name]) for name in OF_BROWSER}
+    assert verdicts == {name: "MISSED" if name == HEAP else "ok" for name in OF_BROWSER}
+
+
+def test_without_a_chromium_the_figures_of_browsers_are_left_out_and_said_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("CHROMIUM_BIN", raising=False)
+    with cursors.chromium() as browser:
+        assert browser is None
+    results = {"writes": WRITES, "browser": None}
+    said = table.cursors(results)
+    assert all(f"{name}: left out" in said for name in OF_BROWSER)
+    assert not set(OF_BROWSER) & set(figures({"cursors": results}, linear_from=1))
+
+
+def test_a_move_has_arrived_with_the_first_change_after_it() -> None:
+    """The clock of who watches is a little behind."""
+    sent, arrived = [100.0, 400.0, 700.0], [112.0, 129.0, 145.0, 398.0, 415.0, 705.0]
+    assert latency.firsts(sent, arrived) == [12.0, -2.0, 5.0]
+    with pytest.raises(RuntimeError, match="not all"):
+        latency.firsts(sent, arrived[:5])
 
 
 def test_a_plot_is_svg_with_every_line_in_it() -> None:
