@@ -6,9 +6,11 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from cent import BatchRequest, Client, PublishRequest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.stage import PATIENCE, Guest
+from tests import servers
+from tests.browser.stage import PATIENCE, Guest, Stage
 
 # How many pixels off is still the same place: sizes are whole pixels, positions four decimals.
 NEAR = 2.0
@@ -19,6 +21,15 @@ NOTE_PLACES = """(board) => {
     new MutationObserver((all) => {
         for (const { target } of all) globalThis.places.push(target.style.transform);
     }).observe(board, { subtree: true, attributeFilter: ["style"] });
+}"""
+
+
+# Counts what the page has taken of a channel.
+COUNT_MOVES = """(channel) => {
+    const { client } = globalThis[Symbol.for("presence")].page.feeds.get(channel);
+    const sub = client.getSubscription(channel);
+    if (globalThis.counted !== sub) sub.on("publication", () => { globalThis.taken += 1; });
+    Object.assign(globalThis, { counted: sub, taken: 0 });
 }"""
 
 
@@ -95,3 +106,39 @@ def published(page: Page) -> Callable[[], list[dict[str, Any]]]:
         return [command["publish"]["data"] for command in commands if "publish" in command]
 
     return found
+
+
+def stir(stage: Stage, surface: Locator, channel: str, moves: int, *, cursors: int = 50) -> None:
+    """Let cursors come, make so many moves between them and go, as fast as the page takes it."""
+    client = Client(stage.centrifugo.api_url, servers.API_KEY)
+    page, rounds = surface.page, max(1, moves // cursors)
+    page.evaluate(COUNT_MOVES, channel)
+
+    def send(data: Callable[[int], dict[str, Any]]) -> None:
+        """One message of each."""
+        requests = [
+            PublishRequest(channel=channel, data={"user": f"bot-{number}", **data(number)})
+            for number in range(cursors)
+        ]
+        client.batch(BatchRequest(requests=requests))
+
+    for round_ in range(rounds):
+        x = (round_ % 10) / 10
+        send(lambda number, x=x: {"x": x, "y": number / cursors, "meta": {"name": f"Bot {number}"}})
+        if round_ % 20 == 19:  # Nobody may be so slow that Centrifugo cuts them off.
+            page.wait_for_function("(sent) => taken >= sent", arg=(round_ + 1) * cursors)
+    expect(surface.locator("[data-presence-cursor]").first).to_be_attached()
+    send(lambda _: {"gone": True})
+    page.wait_for_function("(sent) => taken >= sent", arg=(rounds + 1) * cursors)
+    expect(surface.locator("[data-presence-cursor]")).to_have_count(0)
+
+
+def held(page: Page) -> dict[str, int]:
+    """What the page holds when its garbage is collected: bytes of heap, DOM nodes, listeners."""
+    devtools = page.context.new_cdp_session(page)
+    for _ in range(3):
+        devtools.send("HeapProfiler.collectGarbage")
+    counts = devtools.send("Memory.getDOMCounters")
+    heap = devtools.send("Runtime.getHeapUsage")["usedSize"]
+    devtools.detach()
+    return {"heap": heap, "nodes": counts["nodes"], "listeners": counts["jsEventListeners"]}

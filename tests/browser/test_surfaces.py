@@ -1,0 +1,294 @@
+"""Surfaces of all kinds: a cursor is over what it was pointed at, whatever the layout does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playwright.sync_api import Locator, Route, expect
+
+from tests.browser.board import NEAR, board, cursor, expect_at, point_at, shared
+from tests.browser.stage import PATIENCE, Guest, Stage
+from tests.servers import wait_until
+
+Visit = Callable[..., Guest]
+
+MARK = (
+    '<div style="position: relative; {size}">'
+    '<i class="mark" style="position: absolute; left: 40%; top: 30%; width: 1px; height: 1px"></i>'
+    "</div>"
+)
+FILLED = MARK.format(size="width: 100%; height: 100%")
+LARGE = MARK.format(size="width: 900px; height: 1200px")
+SCROLLS = "overflow: auto; width: 400px; height: 300px"
+
+LAYOUTS = {
+    "plain": (FILLED, ""),
+    "scaled": (FILLED, 'style="transform: scale(0.6, 0.8); border: 14px solid"'),
+    "zoomed": (FILLED, 'style="zoom: 1.4; border: 7px solid"'),
+    "bordered": (FILLED, 'style="border-width: 3px 17px 5px 40px; padding: 0"'),
+    "scrolling": (LARGE, f'style="{SCROLLS}; border: 9px solid"'),
+    "scrolling-from-the-right": (LARGE, f'dir="rtl" style="{SCROLLS}; border: 9px solid"'),
+    "scrolling-scaled": (LARGE, f'style="{SCROLLS}; transform: scale(1.3)"'),
+}
+
+FOUND = """(mark) => {
+    mark.scrollIntoView({ block: "center", inline: "center" });
+    const { x, y } = mark.getBoundingClientRect();
+    return [x, y];
+}"""
+BESIDE = """(surface, user) => {
+    const at = (selector) => surface.querySelector(selector)?.getBoundingClientRect();
+    const [mark, item] = [at(".mark"), at(`[data-presence-cursor="${user}"]`)];
+    return item ? [item.x - mark.x, item.y - mark.y] : null;
+}"""
+
+
+@pytest.fixture
+def channel(channel: str) -> str:
+    """A cursor channel of the test's own."""
+    return channel.replace("presence:", "cursors:")
+
+
+def point_at_mark(surface: Locator) -> None:
+    x, y = surface.locator(".mark").evaluate(FOUND)
+    surface.page.mouse.move(x, y)
+
+
+def expect_on_mark(surface: Locator, who: Guest | str) -> None:
+    """Wait until somebody's cursor points at the mark."""
+    user = who if isinstance(who, str) else who.id
+    off = None
+    for _ in range(PATIENCE // 20):
+        off = surface.evaluate(BESIDE, user)
+        if off and max(map(abs, off)) <= NEAR:
+            return
+        surface.page.wait_for_timeout(20)
+    raise AssertionError(f"the cursor is {off} pixels from the mark")
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_cursor_is_over_what_is_pointed_at(visit: Visit, channel: str, layout: str) -> None:
+    ada, bob = visit("ada", bypass_csp=True), visit("bob", bypass_csp=True)
+    inside, more = LAYOUTS[layout]
+    hers, his = (
+        shared(one.open(board(channel, inside=inside, more=more)), channel) for one in (ada, bob)
+    )
+    for _ in range(2):
+        point_at_mark(hers)
+        expect_on_mark(his, ada)
+        point_at_mark(his)
+        expect_on_mark(hers, bob)
+        his.evaluate("(box) => box.scrollTo(0, 0)")
+
+
+@pytest.mark.parametrize("layout", ["scaled", "zoomed", "scrolling", "scrolling-from-the-right"])
+def test_pixels_are_those_of_the_content(visit: Visit, channel: str, layout: str) -> None:
+    ada, bob = visit("ada", bypass_csp=True), visit("bob", bypass_csp=True)
+    inside, more = LAYOUTS[layout]
+    text = board(channel, unit="px", inside=inside, more=more)
+    hers, his = (shared(one.open(text), channel) for one in (ada, bob))
+    point_at_mark(hers)
+    expect_on_mark(his, ada)
+
+
+def test_the_body_can_be_the_surface(visit: Visit, channel: str) -> None:
+    ada, bob = visit("ada"), visit("bob")
+    pages = [one.open(board(channel)) for one in (ada, bob)]
+    for page in pages:
+        shared(page, channel)
+        page.evaluate("document.body.append(document.querySelector('presence-cursors'))")
+        expect(page.locator("body > .presence-cursors-layer")).to_be_attached()
+        expect(page.locator(".board .presence-cursors-layer")).to_have_count(0)
+    hers, his = (page.locator("body") for page in pages)
+    expect(his.locator("presence-cursors")).to_have_attribute("data-presence-state", "live")
+    point_at(hers, 0.5, 0.5)
+    point_at(hers, 0.3, 0.4)
+    expect_at(his, ada, 0.3, 0.4)
+
+
+def test_content_that_comes_later_counts(visit: Visit, stage: Stage, channel: str) -> None:
+    bob = visit("bob", bypass_csp=True)
+    his = shared(
+        bob.open(board(channel, inside="<p>Short</p>", more=f'style="{SCROLLS}"')), channel
+    )
+    stage.publish(channel, {"x": 0.5, "y": 0.5, "user": "bot"})
+    expect_at(his, "bot", 0.5, 0.5)
+    his.evaluate(
+        """(box) => {
+            const late = document.createElement("div");
+            late.className = "late";
+            late.style.height = "2000px";
+            box.append(late);
+        }"""
+    )
+    height: int = his.evaluate("(box) => box.scrollHeight")
+    assert height > 2000
+    wait_until(lambda: abs(layer(his)["height"] - height) < NEAR, "the layer grew")
+    his.evaluate("(box) => box.querySelector('.late').remove()")
+    wait_until(lambda: layer(his)["height"] <= 300, "the layer shrank")
+    assert his.evaluate("(box) => box.scrollHeight <= box.clientHeight")
+
+
+def layer(surface: Locator) -> dict[str, float]:
+    found: dict[str, float] = surface.locator(".presence-cursors-layer").evaluate(
+        "(box) => box.getBoundingClientRect().toJSON()"
+    )
+    return found
+
+
+def test_a_layer_that_was_taken_away_is_put_back(visit: Visit, stage: Stage, channel: str) -> None:
+    his = shared(visit("bob").open(board(channel)), channel)
+    stage.publish(channel, {"x": 0.5, "y": 0.5, "user": "bot"})
+    expect_at(his, "bot", 0.5, 0.5)
+    for change in (
+        "(box) => box.querySelector('.presence-cursors-layer').remove()",
+        "(box) => box.lastElementChild.replaceWith(document.createElement('p'))",
+    ):
+        his.evaluate(change)
+        expect(his.locator(".presence-cursors-layer")).to_have_count(1)
+        expect_at(his, "bot", 0.5, 0.5)
+
+
+def test_a_page_that_is_morphed_into_the_next_has_its_cursors(
+    visit: Visit, stage: Stage, channel: str
+) -> None:
+    other = f"{channel}-next"
+    guest = visit("bob")
+    page = guest.open(board(channel))
+    his = shared(page, channel)
+    stage.publish(channel, {"x": 0.5, "y": 0.5, "user": "bot"})
+    expect(cursor(his, "bot")).to_be_attached()
+    page.evaluate(
+        """async (url) => {
+            const text = await (await fetch(url)).text();
+            const next = new DOMParser().parseFromString(text, "text/html");
+            const [from, to] = [document, next].map((one) => one.querySelector("presence-cursors"));
+            for (const { name, value } of to.attributes) from.setAttribute(name, value);
+        }""",
+        stage.page(board(other)),
+    )
+    his = shared(page, other)
+    wait_until(lambda: stage.clients(channel) == 0, "the channel before was left")
+    expect(cursor(his, "bot")).to_have_count(0)
+    stage.publish(other, {"x": 0.25, "y": 0.5, "user": "next"})
+    expect_at(his, "next", 0.25, 0.5)
+    expect(page.locator(".presence-cursors-layer")).to_have_count(1)
+
+
+def test_several_surfaces_of_one_channel_are_each_their_own(visit: Visit, channel: str) -> None:
+    include = f'{{% include "presence/cursors.html" with channel="{channel}" %}}'
+    text = (
+        f'<div class="board" data-presence-cursors="{channel}">{include}</div>'
+        f'<div class="board" data-presence-cursors="{channel}">{include}</div>'
+    )
+    ada, bob = visit("ada"), visit("bob")
+    pages = [one.open(text) for one in (ada, bob)]
+    for page in pages:
+        expect(page.locator('presence-cursors[data-presence-state="live"]')).to_have_count(2)
+        for surface in page.locator(".board").all():
+            expect(surface.locator(".presence-cursors-layer")).to_have_count(1)
+    for number in (0, 1, 0):
+        point_at(pages[0].locator(".board").nth(number), 0.5, 0.2 + number / 10)
+        for surface in pages[1].locator(".board").all():
+            expect_at(surface, ada, 0.5, 0.2 + number / 10)
+
+
+def test_what_is_removed_before_it_began_never_does(
+    visit: Visit, stage: Stage, channel: str
+) -> None:
+    bob = visit("bob")
+    held: list[Route] = []
+    bob.context.route("**/js/motion*.js", lambda route: held.append(route))
+    page = bob.open(board(channel))
+    element = page.locator("presence-cursors")
+    expect(element).to_be_attached()
+    wait_until(lambda: page.evaluate("1") == 1 and len(held) == 1, "the module was asked for")
+    page.evaluate("globalThis.kept = document.querySelector('presence-cursors'); kept.remove()")
+    held[0].continue_()
+    page.evaluate("(url) => import(url)", held[0].request.url)
+    assert page.locator(".presence-cursors-layer").count() == 0
+    assert stage.clients(channel) == 0
+    page.evaluate("document.querySelector('.board').append(globalThis.kept)")
+    shared(page, channel)
+    expect(page.locator(".presence-cursors-layer")).to_have_count(1)
+
+
+def dispatch(surface: Locator, kind: str, x: float, y: float, **more: Any) -> None:
+    """A pointer event at a fraction of the surface."""
+    surface.evaluate(
+        """(box, [kind, x, y, more]) => {
+            const { left, top } = box.getBoundingClientRect();
+            const clientX = left + box.clientLeft + x * box.clientWidth;
+            const clientY = top + box.clientTop + y * box.clientHeight;
+            const at = { clientX, clientY, bubbles: true, isPrimary: true, ...more };
+            box.dispatchEvent(new PointerEvent(kind, at));
+        }""",
+        [kind, x, y, more],
+    )
+
+
+@pytest.mark.parametrize("kind", ["touch", "pen"])
+def test_of_several_pointers_the_first_counts(visit: Visit, channel: str, kind: str) -> None:
+    ada, bob = visit("ada"), visit("bob")
+    hers, his = (shared(one.open(board(channel)), channel) for one in (ada, bob))
+    first = {"pointerId": 7, "pointerType": kind}
+    second = {"pointerId": 8, "pointerType": kind, "isPrimary": False}
+    dispatch(hers, "pointerdown", 0.2, 0.2, **first)
+    dispatch(hers, "pointerdown", 0.9, 0.9, **second)
+    dispatch(hers, "pointermove", 0.8, 0.8, **second)
+    expect_at(his, ada, 0.2, 0.2)
+    for event in ("pointercancel", "pointerleave"):
+        dispatch(hers, event, 0.8, 0.8, **second)
+    dispatch(hers, "pointermove", 0.3, 0.3, **first)
+    expect_at(his, ada, 0.3, 0.3)
+    dispatch(hers, "pointercancel", 0.3, 0.3, **first)
+    expect(cursor(his, ada)).to_have_count(0)
+    dispatch(hers, "pointermove", 0.4, 0.4, **first)
+    expect_at(his, ada, 0.4, 0.4)
+    dispatch(hers, "pointerleave", 0.4, 0.4, **first)
+    expect(cursor(his, ada)).to_have_count(0)
+
+
+NAMES = {
+    "long": "Xiomara Lindqvist",
+    "endless": "x" * 10_000,
+    "words": "A name of very many words indeed " * 20,
+    "markup": "<b onclick='x'>Bobby</b><script>x</script>",
+    "override": "\u202egnp.evil \u2066Ada\u2069",
+    "arabic": "\u0639\u0627\u0626\u0634\u0629 " * 8,
+}
+
+
+@pytest.mark.parametrize("width", [200, 390, 1000])
+def test_any_name_is_shown_safely_and_within_the_surface(
+    visit: Visit, stage: Stage, channel: str, width: int
+) -> None:
+    bob = visit("bob", viewport={"width": width, "height": 600}, bypass_csp=True)
+    his = shared(bob.open(board(channel, more='style="width: auto"')), channel)
+    for kind, name in NAMES.items():
+        for x, y in [(0, 0), (1, 1), (0.5, 0.5), (0.8, 0), (0.2, 1)]:
+            at = {"x": x, "y": y, "user": kind, "meta": {"name": name}}
+            stage.publish(channel, at)
+            expect_at(his, kind, x, y)
+            label = cursor(his, kind).locator("[data-presence-part=name]")
+            assert label.evaluate(
+                "({ tagName, childElementCount }) => [tagName, childElementCount]"
+            ) == ["BDI", 0]
+            assert label.text_content() == name
+            assert outside(his, kind) <= 0.5, (kind, x, y)
+        stage.publish(channel, {"gone": True, "user": kind})
+
+
+def outside(surface: Locator, user: str) -> float:
+    """By how many pixels somebody's label is cut off."""
+    found: float = cursor(surface, user).evaluate(
+        """(item) => {
+            const [layer, label] = [item.parentElement, item.querySelector("bdi")]
+                .map((one) => one.getBoundingClientRect());
+            return Math.max(layer.left - label.left, label.right - layer.right,
+                layer.top - label.top, label.bottom - layer.bottom);
+        }"""
+    )
+    return found
