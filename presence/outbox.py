@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from itertools import islice
 from typing import Final
 
@@ -135,7 +136,14 @@ class Outbox:
     def _run(self) -> None:
         while True:
             self._filled.wait()
-            self._hurry.wait(self.step())
+            try:
+                rest = self.step()
+            except Exception:
+                rest = REST
+                # What is broken may be the log; without this thread nothing is ever sent again.
+                with suppress(Exception):
+                    logger.exception("outbox=broken")
+            self._hurry.wait(rest)
 
     def step(self) -> float:
         """Send a batch of what waits. Returns the seconds to leave before the next one."""
@@ -148,21 +156,23 @@ class Outbox:
                 if whole:
                     self._filled.clear()
                     self._hurry.clear()
-            sent = not batch or self._deliver(batch)
-        if whole:
-            with self._lock:
-                self._last_done = taken
-                self._done.notify_all()
+            try:
+                sent = not batch or self._deliver(batch)
+            finally:
+                if whole:
+                    with self._lock:
+                        self._last_done = taken
+                        self._done.notify_all()
         return self._pause if sent else REST
 
     def _deliver(self, batch: Mapping[Key, msgspec.Raw]) -> bool:
         """Whether the batch could be sent, be it that some of it was refused."""
         try:
             answers = self._send([(key[0], data) for key, data in batch.items()])
+            errors = [error for error in answers if error]
         except Exception as error:
             self._failed(len(batch), error)
             return False
-        errors = [error for error in answers if error]
         if errors:
             self._failed(len(errors), errors[0])
         return True

@@ -189,6 +189,36 @@ class TestFailing:
         assert "ZeroDivisionError" in caplog.text
         assert caplog.records[0].exc_info, "with its traceback"
 
+    def test_answers_that_are_none_end_nothing(
+        self, still: Outbox, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        still._send = lambda messages: None  # type: ignore[assignment,return-value]
+        still.put(ADA, data("1"))
+        assert still.step() == REST
+        assert still.flush(0.0)
+        assert "outbox=not-sent messages=1 error='NoneType'" in caplog.text
+        assert caplog.records[0].exc_info, "with its traceback"
+
+    def test_the_thread_outlives_what_nobody_foresaw(
+        self,
+        sender: Sender,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        monkeypatch.setattr("presence.outbox.REST", 0.0)
+        outbox = Outbox(sender)
+        sender.error = DOWN
+        failed = outbox._failed
+        outbox._failed = None  # type: ignore[assignment,method-assign]
+        outbox.put(ADA, data("1"))
+        assert outbox.flush(PATIENCE), "what is lost is done"
+        outbox._failed, sender.error = failed, None  # type: ignore[method-assign]
+        outbox.put(ADA, data("2"))
+        assert outbox.flush(PATIENCE)
+        assert sender.batches[-1] == [("cursors:a", "2")]
+        (record,) = (record for record in caplog.records if "outbox=broken" in record.message)
+        assert record.exc_info
+
 
 class TestSendingNow:
     def test_goes_in_one_batch_and_leaves_nothing_older(
