@@ -292,3 +292,17 @@ def outside(surface: Locator, user: str) -> float:
         }"""
     )
     return found
+
+
+def test_a_site_may_draw_cursors_of_its_own(visit: Visit, stage: Stage, channel: str) -> None:
+    guest = visit("bob")
+    page = guest.context.new_page()
+    guest.listen(page)
+    page.goto(stage.page(board(channel)) + "&engine=own")
+    his = shared(page, channel)
+    meta = {"name": "Ada Lovelace", "color": "#123456", "avatar": "/static/demo/logo.svg"}
+    stage.publish(channel, {"x": 0.9, "y": 0.9, "user": "bot", "meta": meta})
+    item = his.locator(".own-cursor[data-presence-cursor=bot]")
+    expect(item).to_have_text("AL")
+    expect(item.locator("img")).to_have_attribute("src", "/static/demo/logo.svg")
+    assert item.evaluate("(item) => item.style.transform").startswith("translate(")
