@@ -6,6 +6,7 @@ among these only where PRESENCE_CURSOR_TRACK is on and Centrifugo asks the publi
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -15,6 +16,8 @@ from presence.moves import Move
 from presence.naming import cursor_channel
 
 __all__ = ["CURSOR_TIMEOUT", "Cursor", "CursorTracker", "Cursors"]
+
+logger = logging.getLogger("presence.cursors")
 
 CURSOR_TIMEOUT: Final = 10
 """Seconds after which a cursor without a sign is gone, unless PRESENCE_CURSOR_TIMEOUT says so."""
@@ -67,15 +70,25 @@ class CursorTracker:
         """user id -> `x` and `y` as they were given, `timestamp` and `meta` ({} if none was given).
 
         The timestamp is when it was stored, in seconds since 1970 by the clock of the store. Those
-        stored more than PRESENCE_CURSOR_TIMEOUT seconds ago are cleared away.
+        stored more than PRESENCE_CURSOR_TIMEOUT seconds ago are cleared away. What cannot be read
+        is logged and left out.
         """
         channel = cursor_channel(presence_key)
         found = assembly.tracker().cursors(channel, timeout=conf.PRESENCE_CURSOR_TIMEOUT)
-        return {user: moves.shown(kept, at) for user, (at, kept) in found.items()}
+        cursors = {}
+        for user, (at, kept) in found.items():
+            try:
+                cursors[user] = moves.shown(kept, at)
+            except ValueError as error:
+                logger.error("cursor=unreadable channel=%s user=%r error=%s", channel, user, error)
+        return cursors
 
     @staticmethod
     def remove_cursor(presence_key: str, user_id: str) -> bool:
-        """Forget a cursor, and have it published that it went; whether one was stored."""
+        """Forget a cursor, and have it published that it went; whether one was stored.
+
+        Pages take away every cursor of that user, those of their browsers, too.
+        """
         channel, user = cursor_channel(presence_key), moves.user_of(user_id)
         stored = assembly.tracker().remove(channel, user)
         assembly.outbox.put((channel, user), moves.publication_gone(user))

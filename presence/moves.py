@@ -1,6 +1,6 @@
 """Moves of cursors that server code makes: checked, as they are kept, as they are published. Pure.
 
-    kept       {"x": 0.4125, "y": 0.7301, "meta": {"name": "Ada"}}
+    kept       {"x": 0.4125, "y": 0.7301, "meta": {"name": "Ada"}}, and "client" of a browser's
     published  the same and "user": "42", or {"gone": true, "user": "42"}
 
 Numbers stay what they were given as; an empty `meta` is left out.
@@ -14,7 +14,17 @@ from typing import Any, Final
 
 import msgspec
 
-__all__ = ["Move", "kept", "make_move", "publication", "publication_gone", "shown", "user_of"]
+__all__ = [
+    "Move",
+    "ending",
+    "is_meta",
+    "kept",
+    "make_move",
+    "publication",
+    "publication_gone",
+    "shown",
+    "user_of",
+]
 
 MAX_USER: Final = 200
 """Characters in a user id."""
@@ -22,6 +32,9 @@ MOST: Final = 1e9
 """How far from 0 a coordinate may be."""
 MAX_META: Final = 4096
 """Bytes of `meta` as JSON: it goes to every browser with every move."""
+MAX_DEPTH: Final = 20
+"""Dicts and lists within one another in `meta`, itself among them: far below what any reader
+takes."""
 
 _UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
@@ -33,6 +46,15 @@ class Move(msgspec.Struct, frozen=True):
     x: int | float
     y: int | float
     meta: bytes = b""
+
+
+class _Kept(msgspec.Struct):
+    x: int | float
+    y: int | float
+    meta: dict[str, Any] = {}
+
+
+_kept = msgspec.json.Decoder(_Kept)
 
 
 def make_move(user: object, x: object, y: object, meta: object = None) -> Move:
@@ -55,16 +77,32 @@ def user_of(user: object) -> str:
     return user + ""  # a text that Django marked safe becomes a plain one
 
 
-def kept(move: Move) -> bytes:
-    """What the store is to keep of a move."""
-    return msgspec.json.encode(_fields(move))
+def is_meta(meta: object) -> bool:
+    """Whether a move can have it as its `meta`."""
+    try:
+        _meta(meta)
+    except ValueError:
+        return False
+    return True
+
+
+def kept(move: Move, client: str = "") -> bytes:
+    """What the store is to keep of a move, and whose connection it came from if it was one."""
+    return msgspec.json.encode(_fields(move) | ({"client": client} if client else {}))
+
+
+def ending(client: str) -> bytes:
+    """How all ends that is kept of moves from a connection, and nothing else."""
+    return msgspec.json.encode({"client": client})[1:]
 
 
 def shown(kept: bytes, timestamp: float) -> dict[str, Any]:
-    """What was kept, as CursorTracker.get_cursors gives it."""
-    found = msgspec.json.decode(kept)
-    meta = found.get("meta", {})
-    return {"x": found["x"], "y": found["y"], "timestamp": timestamp, "meta": meta}
+    """What was kept, as CursorTracker.get_cursors gives it. Raises ValueError if it is not such."""
+    try:
+        found = _kept.decode(kept)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ValueError(f"{kept!r:.80} is no position: {error}") from error
+    return {"x": found.x, "y": found.y, "timestamp": timestamp, "meta": found.meta}
 
 
 def publication(move: Move) -> msgspec.Raw:
@@ -97,11 +135,24 @@ def _meta(meta: object) -> bytes:
         return b""
     if not isinstance(meta, dict):
         raise ValueError(f"meta is {meta!r:.80}: it must be a dict, or None")
+    if _is_deeper(meta, MAX_DEPTH):
+        raise ValueError(
+            f"meta is nested more than {MAX_DEPTH} deep: its dicts and lists must not be"
+        )
     try:
         text = json.dumps(meta, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
         encoded = text.encode()
-    except (TypeError, ValueError, RecursionError) as error:
+    except (TypeError, ValueError) as error:
         raise ValueError(f"meta is no JSON ({error}): use texts, numbers, lists, dicts") from error
     if len(encoded) > MAX_META:
         raise ValueError(f"meta has {len(encoded)} bytes as JSON: it must have at most {MAX_META}")
     return encoded
+
+
+def _is_deeper(value: object, depth: int) -> bool:
+    """Whether dicts and lists are nested more than `depth` deep in `value`, itself among them."""
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, list | tuple):
+        return False
+    return depth == 0 or any(_is_deeper(one, depth - 1) for one in value)

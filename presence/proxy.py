@@ -38,8 +38,9 @@ SLACK: Final = 1.5
 """Times the rate at which our scripts send: what a slow network held back arrives all at once."""
 TRUSTED: Final = 60.0
 """Seconds for which a client that was found subscribed is taken to be."""
-ASKS: Final = 30
-"""Times in TRUSTED seconds that Centrifugo is asked about one client, however often it tries."""
+ASKS: Final = 60
+"""Times in TRUSTED seconds that Centrifugo is asked about the clients of one user, each page of
+whom is one."""
 
 TEMPORARY: Final = (429, 503)
 
@@ -163,19 +164,20 @@ def _understand(data: msgspec.Raw) -> _Sent:
 
 
 def _admit(asked: _Publication) -> None:
-    """Raise _Refused where the client sends too much, or is not subscribed.
+    """Raise _Refused where the user sends too much, or the client is not subscribed.
 
-    Centrifugo asks us instead of looking whether the client is subscribed, for which it takes a
-    token of ours: so it is asked who is.
+    It is users that are counted: anybody may have as many clients as they like. Centrifugo asks us
+    instead of looking whether the client is subscribed, for which it takes a token of ours: so it
+    is asked who is.
     """
     tracker = assembly.tracker()
     pair = f"{asked.client}:{asked.channel}"
-    taken, known = tracker.admit(f"moves:{asked.client}", most=_most(), seconds=1.0, known=pair)
+    taken, known = tracker.admit(f"moves:{asked.user}", most=_most(), seconds=1.0, known=pair)
     if not taken:
         raise _Refused(429, "too many moves")
     if known:
         return
-    if not tracker.take(f"asks:{asked.client}", most=ASKS, seconds=TRUSTED):
+    if not tracker.take(f"asks:{asked.user}", most=ASKS, seconds=TRUSTED):
         raise _Refused(429, "too many channels")
     if asked.client not in _subscribed(asked.channel):
         raise _Refused(403, "not subscribed")
@@ -183,7 +185,7 @@ def _admit(asked: _Publication) -> None:
 
 
 def _most() -> int:
-    """Moves a second that a client may send."""
+    """Moves a second that a user may send."""
     return ceil(SLACK * ceil(1 / conf.PRESENCE_CURSOR_INTERVAL))
 
 
@@ -191,13 +193,14 @@ def _track(asked: _Publication, sent: _Sent) -> None:
     """Keep what was sent for `CursorTracker.get_cursors`."""
     tracker, meta = assembly.tracker(), _meta(asked.meta)
     if sent.gone:
-        tracker.remove(asked.channel, asked.user)
+        # Another page of the same user may still point.
+        tracker.remove(asked.channel, asked.user, ending=moves.ending(asked.client))
         return
     try:
         move = moves.make_move(asked.user, sent.x, sent.y, meta)
     except ValueError as error:
         raise _Refused(403, str(error)) from error
-    kept = {move.user: moves.kept(move)}
+    kept = {move.user: moves.kept(move, asked.client)}
     tracker.move(asked.channel, kept, timeout=conf.PRESENCE_CURSOR_TIMEOUT)
 
 
@@ -210,7 +213,7 @@ def _meta(raw: msgspec.Raw) -> dict[str, Any]:
         return {}
     name = {"name": shown.name[:MAX_NAME]} if shown.name else {}
     meta = shown.info | name
-    return meta if len(msgspec.json.encode(meta)) <= moves.MAX_META else name
+    return meta if moves.is_meta(meta) else name
 
 
 def _subscribed(channel: str) -> Collection[str]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import islice
 
 from presence.backends.memory_base import InMemory
-from presence.backends.tracker import Tracker
+from presence.backends.tracker import Tracker, is_fresh
 
 __all__ = ["MemoryTracker"]
 
@@ -22,28 +23,41 @@ class MemoryTracker(InMemory, Tracker):
     def move(self, channel: str, cursors: Mapping[str, bytes], *, timeout: float) -> float:
         with self._lock:
             now = self._clock()
+            self._pass_by(timeout)
             fresh = self.cursors(channel, timeout=timeout)
             self._cursors[channel] = fresh | {u: (now, where) for u, where in cursors.items()}
             return now
 
     def cursors(self, channel: str, *, timeout: float) -> dict[str, tuple[float, bytes]]:
         with self._lock:
-            since = self._clock() - timeout
+            now = self._clock()
             kept = self._cursors.pop(channel, {})
-            fresh = {user: one for user, one in kept.items() if one[0] >= since}
+            fresh = {
+                user: one
+                for user, one in kept.items()
+                if is_fresh(one[0], now=now, timeout=timeout)
+            }
             if fresh:
                 self._cursors[channel] = fresh
             return dict(fresh)
 
-    def remove(self, channel: str, user: str) -> bool:
+    def remove(self, channel: str, user: str, *, ending: bytes = b"") -> bool:
         with self._lock:
-            return self._cursors.get(channel, {}).pop(user, None) is not None
+            kept = self._cursors.get(channel, {})
+            if user not in kept or not kept[user][1].endswith(ending):
+                return False
+            del kept[user]
+            if not kept:
+                del self._cursors[channel]
+            return True
 
     def take(self, name: str, *, most: int, seconds: float) -> bool:
         with self._lock:
             now = self._clock()
             self._taken = {n: one for n, one in self._taken.items() if one[0] > now}
-            ends, times = self._taken.get(name, (now + seconds, 0))
+            ends, times = self._taken.get(name, (0.0, 0))
+            if not now < ends <= now + seconds:  # later where the clock was set back
+                ends, times = now + seconds, 0
             self._taken[name] = (ends, times + 1)
             return times < most
 
@@ -56,3 +70,9 @@ class MemoryTracker(InMemory, Tracker):
     def remembers(self, name: str) -> bool:
         with self._lock:
             return self._remembered.get(name, 0.0) > self._clock()
+
+    def _pass_by(self, timeout: float) -> None:
+        """Clear two channels that were not looked at for longest: more than a move can add, so
+        those that nobody touches any more do not pile up."""
+        for channel in list(islice(self._cursors, 2)):
+            self.cursors(channel, timeout=timeout)

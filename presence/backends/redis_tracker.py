@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from itertools import chain
 
 from presence.backends.connection import Connection
 from presence.backends.scripts import TAKE
-from presence.backends.tracker import Tracker
+from presence.backends.tracker import Tracker, is_fresh
 
 __all__ = ["RedisTracker"]
+
+logger = logging.getLogger("presence.redis")
 
 
 class RedisTracker(Connection, Tracker):
@@ -26,24 +29,34 @@ class RedisTracker(Connection, Tracker):
     def cursors(self, channel: str, *, timeout: float) -> dict[str, tuple[float, bytes]]:
         key = self._keys.cursors(channel)
         with self._pipeline() as pipe:
-            pipe.time()
+            # In this order: or a move that comes between the two would be one of the future.
             pipe.hgetall(key)
-            moment, found = pipe.execute()
-        since = self._time(moment) - timeout
+            pipe.time()
+            found, moment = pipe.execute()
+        now = self._time(moment)
         fresh, stale = {}, []
         for user, value in found.items():
             at, _, position = value.partition(b" ")
-            if float(at) < since:
+            try:
+                name, time = user.decode(), float(at)
+            except ValueError as error:
+                logger.error("cursor=unreadable channel=%s user=%r error=%s", channel, user, error)
                 stale += [user, value]
+                continue
+            if is_fresh(time, now=now, timeout=timeout):
+                fresh[name] = (time, position)
             else:
-                fresh[user.decode()] = (float(at), position)
+                stale += [user, value]
         if stale:
             self._evaluate([("retire", key, stale)])
         return fresh
 
-    def remove(self, channel: str, user: str) -> bool:
+    def remove(self, channel: str, user: str, *, ending: bytes = b"") -> bool:
+        key = self._keys.cursors(channel)
+        if ending:
+            return bool(self._evaluate([("drop", key, [user, ending])])[0])
         with self._guarded():
-            return bool(self._client.hdel(self._keys.cursors(channel), user))
+            return bool(self._client.hdel(key, user))
 
     def take(self, name: str, *, most: int, seconds: float) -> bool:
         arguments = [_milliseconds(seconds), most]

@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from typing import Final
 
-__all__ = ["Tracker"]
+__all__ = ["Tracker", "is_fresh"]
+
+AHEAD: Final = 1.0
+"""Seconds by which a time may lie ahead: clocks are set back, by little or by much."""
+
+
+def is_fresh(at: float, *, now: float, timeout: float) -> bool:
+    """Whether a cursor of the time `at` counts. One that is yet to come has no known age."""
+    return now - timeout <= at <= now + AHEAD
 
 
 class Tracker(ABC):
@@ -27,12 +36,14 @@ class Tracker(ABC):
     def cursors(self, channel: str, *, timeout: float) -> dict[str, tuple[float, bytes]]:
         """When and where the cursor of each user was, in the last `timeout` seconds.
 
-        Clears the others away, except one that was moved meanwhile.
+        Clears the others away, except one that was moved meanwhile; so, too, those whose time is
+        yet to come, as it is after the clock was set back.
         """
 
     @abstractmethod
-    def remove(self, channel: str, user: str) -> bool:
-        """Forget the cursor of a user; whether there was one, which may have been a stale one."""
+    def remove(self, channel: str, user: str, *, ending: bytes = b"") -> bool:
+        """Forget the cursor of a user, if its position ends so; whether there was such a one,
+        which may have been stale."""
 
     @abstractmethod
     def take(self, name: str, *, most: int, seconds: float) -> bool:

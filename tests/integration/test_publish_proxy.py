@@ -213,14 +213,14 @@ async def test_the_anonymous_are_refused(people: People, proxying: servers.Centr
     await nothing_else(watching, people, proxying)
 
 
-async def test_too_many_moves_are_refused_and_no_other_clients(people: People, site: Any) -> None:
+async def test_too_many_moves_are_refused_and_no_other_users(people: People, site: Any) -> None:
     site.PRESENCE_CURSOR_INTERVAL = 1.0
-    mover, other = await people.connect(), await people.connect("8")
-    await people.subscribe(mover)
+    movers, other = [await people.connect() for _ in range(10)], await people.connect("8")
+    for mover in movers:
+        await people.subscribe(mover)
     await people.subscribe(other, "8")
-    codes = await asyncio.gather(*(people.move(mover) for _ in range(20)))
-    assert codes[:2] == [0, 0]
-    assert set(codes) == {0, TOO_MANY}
+    codes = await asyncio.gather(*(people.move(mover) for mover in 2 * movers))
+    assert set(codes) == {0, TOO_MANY}, "two of each connection are not two of a user"
     assert await people.move(other) == 0
 
 
@@ -258,6 +258,20 @@ async def test_moves_reach_python_where_the_site_asks_for_it(
     assert abs(found["42"]["timestamp"] - time.time()) < CURSOR_TIMEOUT
     assert await people.move(ada, {"gone": True}) == 0
     assert set(CursorTracker.get_cursors(key)) == {"8"}
+
+
+async def test_a_tab_that_leaves_takes_only_its_own_cursor_away(
+    people: People, site: Any, key: str
+) -> None:
+    site.PRESENCE_CURSOR_TRACK = True
+    first, second = [await people.connect(tracked=True) for _ in range(2)]
+    for tab in (first, second):
+        await people.subscribe(tab)
+        assert await people.move(tab) == 0
+    assert await people.move(first, {"gone": True}) == 0
+    assert set(CursorTracker.get_cursors(key)) == {"42"}
+    assert await people.move(second, {"gone": True}) == 0
+    assert CursorTracker.get_cursors(key) == {}
 
 
 async def test_otherwise_python_hears_nothing_of_them(people: People, key: str) -> None:

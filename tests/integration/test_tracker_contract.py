@@ -128,6 +128,76 @@ class TestStaleOnes:
             kept.append(held(tracker))
         assert max(kept) < 25_000, "twice as many as are fresh, and room for chance"
 
+    def test_channels_that_nobody_touches_are_forgotten(self, clock: Clock) -> None:
+        """In memory; in Redis they end by themselves."""
+        tracker = MemoryStore(clock=clock)
+        for n in range(1000):
+            move(tracker, "ada", channel=f"cursors:{n}")
+            clock.advance(1.0)
+            assert len(tracker._cursors) <= 2 * TIMEOUT
+        assert [len(shown(tracker, f"cursors:{n}")) for n in range(985, 1000)] == [0] * 5 + [1] * 10
+
+    def test_of_what_is_removed_nothing_is_left(self) -> None:
+        tracker = MemoryStore()
+        move(tracker, "ada", "bob")
+        for user in ("ada", "eve", "bob", "bob"):
+            tracker.remove(CHANNEL, user)
+        tracker.remove("cursors:other", "ada")
+        assert tracker._cursors == {}
+
+
+class TestClocksThatAreSetBack:
+    """What was noted before has a time that is yet to come."""
+
+    def test_such_cursors_are_stale(self, tracker: Tracker, clock: Clock) -> None:
+        move(tracker, "ada", "bob", where=b"1")
+        clock.advance(-3600)
+        move(tracker, "bob", where=b"2")
+        assert shown(tracker) == {"bob": (clock.now, b"2")}
+        assert held(tracker) == 1, "cleared away"
+        clock.advance(3600)
+        assert shown(tracker) == {}
+
+    def test_a_second_is_not_held_against_them(self, tracker: Tracker, clock: Clock) -> None:
+        move(tracker, "ada")
+        clock.advance(-1.0)
+        assert list(shown(tracker)) == ["ada"]
+        clock.advance(-0.01)
+        assert shown(tracker) == {}
+
+    def test_such_cursors_are_cleared_away_in_passing(self, tracker: Tracker, clock: Clock) -> None:
+        move(tracker, *(f"before-{n}" for n in range(100)))
+        clock.advance(-3600)
+        for n in range(200):
+            move(tracker, f"{n % 10}")
+        assert 10 <= held(tracker) <= 30
+
+    def test_windows_do_not_last_longer(self) -> None:
+        clock = Clock()
+        tracker = MemoryStore(clock=clock)
+        assert [tracker.take("c1", most=1, seconds=1) for _ in range(2)] == [True, False]
+        clock.advance(-3600)
+        assert [tracker.take("c1", most=1, seconds=1) for _ in range(2)] == [True, False]
+
+    def test_nor_do_those_of_redis(self, redis_url: str) -> None:
+        tracker = RedisStore(redis_url)
+        assert [tracker.take("c1", most=1, seconds=60) for _ in range(2)] == [True, False]
+        with redis.Redis.from_url(redis_url) as server:
+            server.pexpire(Keys("presence").taken("c1"), 3_600_000)  # as after a step of its clock
+            assert [tracker.take("c1", most=1, seconds=60) for _ in range(2)] == [True, False]
+            assert 0 < server.pttl(Keys("presence").taken("c1")) <= 60_000
+
+
+class TestRemovingWhatEndsSo:
+    def test_anything_else_stays(self, tracker: Tracker) -> None:
+        move(tracker, "ada", where=b"1 tab-a")
+        for ending in (b"tab-b", b"tab-", b"11 tab-a", b"0 1 tab-a", b"x" * 100):
+            assert not tracker.remove(CHANNEL, "ada", ending=ending)
+        assert list(shown(tracker)) == ["ada"]
+        assert tracker.remove(CHANNEL, "ada", ending=b" tab-a")
+        assert not tracker.remove(CHANNEL, "ada", ending=b" tab-a")
+        assert shown(tracker) == {}
+
 
 class TestTaking:
     def test_no_more_than_the_most_in_a_window(self, tracker: Tracker) -> None:
@@ -244,6 +314,42 @@ class TestOnRedis:
         assert shown(reader) == {}, "as it was when it was read"
         assert shown(writer) == {"ada": (clock.now, b"new")}
         assert list(writer.cursors(CHANNEL, timeout=1e6)) == ["ada"]
+
+    def test_the_time_is_read_after_the_cursors(self, kept: RedisStore) -> None:
+        """Or a move that comes between the two would be one of the future, and be removed."""
+        asked: list[str] = []
+        pipeline = kept._client.pipeline
+
+        def noting(**options: Any) -> Any:
+            pipe = pipeline(**options)
+            execute = pipe.execute_command
+            pipe.execute_command = lambda *a, **o: (asked.append(a[0]), execute(*a, **o))[1]
+            return pipe
+
+        kept._client.pipeline = noting  # type: ignore[method-assign]
+        shown(kept)
+        assert asked == ["HGETALL", "TIME"]
+
+    @pytest.mark.parametrize("field", ["", " ", "nonsense {}", "nan {}", "inf {}", " 1 {}"])
+    def test_a_field_that_cannot_be_read_hides_no_other(
+        self, kept: RedisStore, server: redis.Redis, field: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        move(kept, "ada")
+        server.hset(Keys("presence").cursors(CHANNEL), "bad", field)
+        assert list(shown(kept)) == ["ada"]
+        assert "cursor=unreadable" in caplog.text or field.startswith(("nan", "inf"))
+        assert held(kept) == 1, "cleared away"
+        server.hset(Keys("presence").cursors(CHANNEL), "bad", field)
+        for n in range(100):
+            move(kept, f"{n % 4}")
+        assert held(kept) == 5, "in passing, too"
+
+    def test_a_user_that_is_no_text_hides_no_other(
+        self, kept: RedisStore, server: redis.Redis
+    ) -> None:
+        move(kept, "ada")
+        server.hset(Keys("presence").cursors(CHANNEL), b"\xff", f"{kept._clock()} {{}}")  # type: ignore[misc]
+        assert list(shown(kept)) == ["ada"]
 
     def test_a_channel_that_rests_is_gone_whole_and_on_time(
         self, kept: RedisStore, server: redis.Redis

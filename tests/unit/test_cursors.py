@@ -31,6 +31,21 @@ CHANNEL = "cursors:doc:42"
 META = {"name": "Ada Lovelace", "color": "#4363d8", "tags": ["a", None, 1.5, {"ü": True}]}
 
 
+def nested(depth: int) -> Any:
+    """Lists in lists, `depth` of them."""
+    value: Any = []
+    for _ in range(depth - 1):
+        value = [value]
+    return value
+
+
+def nested_dicts(depth: int) -> Any:
+    value: Any = {}
+    for _ in range(depth - 1):
+        value = {"a": value}
+    return value
+
+
 class Site:
     """Batches that were published, and how Centrifugo answers the next ones."""
 
@@ -120,6 +135,31 @@ class TestOne:
         assert site.published == [{"gone": True, "user": "7"}], "a page may still draw it"
 
 
+class TestUnreadable:
+    @pytest.mark.parametrize(
+        "kept",
+        [
+            b"",
+            b"nonsense",
+            b"[]",
+            b"{}",
+            b'{"x":1}',
+            b'{"x":"1","y":2}',
+            b'{"x":1,"y":2,"meta":null}',
+            b'{"x":1,"y":2,"meta":{"a":"\xff"}}',
+            b'{"x":1,"y":2,"meta":{"a":' + b"[" * 5000 + b"]" * 5000 + b"}}",
+        ],
+        ids=lambda kept: repr(kept[:30]),
+    )
+    def test_one_never_hides_the_others(
+        self, site: Site, kept: bytes, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        site.store.move(CHANNEL, {"6": kept}, timeout=10)
+        CursorTracker.update_cursor(KEY, "7", 1, 2)
+        assert list(CursorTracker.get_cursors(KEY)) == ["7"]
+        assert f"cursor=unreadable channel={CHANNEL} user='6' error=" in caplog.text
+
+
 class TestMany:
     @pytest.mark.parametrize(
         "given",
@@ -190,6 +230,9 @@ BAD_MOVES = [
     ("7", 1, 2, {"a": float("nan")}, "no JSON"),
     ("7", 1, 2, {"a": "\ud800"}, "no JSON"),
     ("7", 1, 2, {("a",): 1}, "no JSON"),
+    ("7", 1, 2, {"a": nested(20)}, "nested more than 20 deep"),
+    ("7", 1, 2, nested_dicts(21), "nested more than 20 deep"),
+    ("7", 1, 2, {"a": nested(900)}, "nested more than 20 deep"),
     ("7", 1, 2, {"a": "x" * 4089}, "4097 bytes"),
     ("7", 1, 2, {"a": "é" * 2045}, "4098 bytes"),
 ]
@@ -218,6 +261,9 @@ def test_the_most_that_is_allowed(site: Site) -> None:
     meta = {"a": "x" * 4088}
     CursorTracker.update_cursor(KEY, "é" * 200, -1e9, 10**9, meta)
     assert CursorTracker.get_cursors(KEY)["é" * 200]["meta"] == meta
+    for deep in ({"a": nested(19)}, nested_dicts(20)):
+        CursorTracker.update_cursor(KEY, "7", 1, 2, deep)
+        assert CursorTracker.get_cursors(KEY)["7"]["meta"] == deep
 
 
 @pytest.mark.parametrize(

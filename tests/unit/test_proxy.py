@@ -13,7 +13,7 @@ from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
 
-from presence import assembly
+from presence import assembly, moves
 from presence.backends.memory import MemoryStore
 from presence.cursors import CursorTracker
 from presence.exceptions import (
@@ -307,14 +307,14 @@ def test_whoever_was_refused_may_subscribe(centrifugo: Asked):
 
 
 def test_a_stranger_cannot_have_centrifugo_asked_for_ever(centrifugo: Asked, clock: Clock):
-    for _ in range(100):
-        ask(client=STRANGER)
+    for n in range(100):
+        ask(client=f"{STRANGER}-{n}", user="66")
         clock.advance(0.1)
-    assert len(centrifugo.questions) == 30
-    assert_refused(ask(client=STRANGER), 429, "channels", temporary=True)
+    assert len(centrifugo.questions) == 60, "however many connections they try it from"
+    assert_refused(ask(client=STRANGER, user="66"), 429, "channels", temporary=True)
     assert ask() == {"result": {}}
     clock.advance(61)
-    assert_refused(ask(client=STRANGER), 403)
+    assert_refused(ask(client=STRANGER, user="66"), 403)
 
 
 # How fast
@@ -332,6 +332,16 @@ def test_half_as_many_again_as_browsers_send(
     assert ask(client=GRACE, user="17") == {"result": {}}
     clock.advance(1.001)
     assert ask() == {"result": {}}
+
+
+def test_more_connections_are_not_a_higher_rate(centrifugo: Asked, clock: Clock):
+    clients = [f"{ADA}-{n}" for n in range(10)]
+    for client in clients:
+        centrifugo.enter(CHANNEL, client, "42", "Ada")
+    answers = [ask(client=client) for client in clients for _ in range(30)]
+    assert answers.count({"result": {}}) == 30
+    assert_refused(answers[-1], 429, "too many moves", temporary=True)
+    assert ask(client=GRACE, user="17") == {"result": {}}
 
 
 def test_a_browser_that_keeps_to_the_interval_is_never_refused(clock: Clock):
@@ -377,6 +387,11 @@ def test_while_centrifugo_does_not_say_who_is_subscribed_nothing_is_published(
 # Tracking
 
 
+def nested(depth: int) -> Any:
+    """Lists in lists, `depth` of them."""
+    return [nested(depth - 1)] if depth > 1 else []
+
+
 def cursors() -> dict[str, dict[str, Any]]:
     found = CursorTracker.get_cursors("doc:42")
     for cursor in found.values():
@@ -414,6 +429,22 @@ class TestTracking:
         assert cursors() == {}
         assert ask({"gone": True}) == {"result": {}}
 
+    def test_one_tab_that_leaves_takes_only_its_own_cursor_away(self, centrifugo: Asked):
+        second = "another-tab-of-ada"
+        centrifugo.enter(CHANNEL, second, "42", "Ada")
+        ask(meta=META)
+        ask({"x": 0.5, "y": 0.5}, client=second, meta=META)
+        assert ask({"gone": True}) == {"result": {}}
+        assert cursors()["42"]["x"] == 0.5, "the other tab still points"
+        ask({"gone": True}, client=second)
+        assert cursors() == {}
+
+    def test_a_browser_that_leaves_does_not_remove_what_server_code_stored(self):
+        move = moves.make_move("42", 1, 2, {"client": ADA})
+        assembly.tracker().move(CHANNEL, {"42": moves.kept(move)}, timeout=10)
+        ask({"gone": True})
+        assert cursors() == {"42": {"x": 1, "y": 2, "meta": {"client": ADA}}}
+
     def test_moves_that_do_not_pass_are_not_kept(self):
         ask(client=STRANGER, user="66")
         ask({"x": -1, "y": 0})
@@ -435,6 +466,7 @@ class TestTracking:
             ({"name": "x" * 300, "role": "admin"}, {"name": "x" * 200}),
             ({"name": "Ada", "info": {"avatar": "x" * 5000}}, {"name": "Ada"}),
             ({"info": {"avatar": "x" * 5000}}, {}),
+            ({"name": "Ada", "info": {"a": nested(20)}}, {"name": "Ada"}),
         ],
     )
     def test_what_is_kept_of_a_connections_meta(self, meta: Any, kept: Any):
