@@ -18,10 +18,11 @@ function follow(page, grant = `grant ${NAME}`) {
   const follower = { told: [] };
   const read = (data, info) => motion.read("fraction", data, info, readPush);
   const config = { channel: NAME, grant, read, ids: page.clientIds };
-  follower.end = page.follow(config, null, (channel, { heard, greet }) => {
+  follower.end = page.follow(config, null, (channel, { heard, greet, again }) => {
     follower.channel = channel;
     const { phase, open } = channel;
-    follower.told.push({ phase, open, ...(heard && { heard }), ...(greet && { greet }) });
+    const news = Object.entries({ heard, greet, again }).filter(([, one]) => one);
+    follower.told.push({ phase, open, ...Object.fromEntries(news) });
   }, Channel);
   follower.heard = () => follower.told.flatMap(({ heard }) => heard ?? []);
   follower.greetings = () => follower.told.filter(({ greet }) => greet).length;
@@ -119,7 +120,7 @@ describe("company", () => {
     }
   });
 
-  it("is not, where the answer was lost; it is asked for again when something is to be said", async () => {
+  it("is asked for again where the answer was lost", async () => {
     for (const code of [1, 11, 100]) {
       const { world, sub, channel } = await enter({ clients: { code, temporary: true } });
       assert.equal(channel.open, false, `${code}`);
@@ -127,13 +128,22 @@ describe("company", () => {
       channel.wonder();
       assert.equal(sub.asked, 1);
       await world.pass(4501);
-      channel.wonder();
       await settle();
       assert.equal(channel.open, true);
       await world.pass(60_000);
       channel.wonder();
       assert.equal(sub.asked, 2);
     }
+  });
+
+  it("may have come unnoticed, and is asked about when something is to be said", async () => {
+    const { world, sub, channel } = await enter();
+    sub.clients = 2;
+    await world.pass(4501);
+    assert.equal(sub.asked, 1);
+    channel.wonder();
+    await settle();
+    assert.equal(channel.open, true);
   });
 
   it("is not forgotten for an answer that is older", async () => {
@@ -211,18 +221,32 @@ describe("what one publishes", () => {
 
   it("is asked for again after one that will, and let be after any other", async () => {
     const { world, sub, channel, follower } = await enter({ clients: 2 });
-    for (const [refusal, greetings] of [
-      [{ code: 429, message: "too many", temporary: true }, 1],
-      [{ code: 1, message: "timeout" }, 1],
-      [{ code: 400, message: "no move" }, 1],
+    const again = () => follower.told.flatMap((one) => one.again ?? []);
+    for (const [refusal, data, asked] of [
+      [{ code: 429, message: "too many", temporary: true }, AT, [AT]],
+      [{ code: 503, message: "not now", temporary: true }, { gone: true }, [AT, { gone: true }]],
+      [{ code: 1, message: "timeout" }, AT, [AT, { gone: true }]],
+      [{ code: 400, message: "no move" }, AT, [AT, { gone: true }]],
     ]) {
       sub.refusal = refusal;
-      channel.publish(AT);
+      channel.publish(data);
       await settle();
-      assert.equal(follower.greetings(), greetings);
+      assert.deepEqual(again(), asked);
       assert.equal(channel.open, true);
     }
     assert.deepEqual(world.warnings, []);
+  });
+
+  it("may be taken again after the next subscription", async () => {
+    const { sub, channel } = await enter({ clients: 2 });
+    sub.refusal = { code: 403, message: "not subscribed" };
+    channel.publish(AT);
+    await settle();
+    assert.equal(channel.open, false);
+    sub.trigger("subscribing");
+    sub.trigger("subscribed");
+    await settle();
+    assert.equal(channel.open, true);
   });
 
   it("is nothing for the anonymous, who do not ask for company either", async () => {

@@ -145,6 +145,69 @@ describe("what is sent", () => {
   });
 });
 
+describe("what was refused for the moment", () => {
+  it("is said again soon, as it is then", () => {
+    const { time, sent, sender } = sending();
+    sender.open(true);
+    sender.move(at(1));
+    sender.repeat(at(1));
+    time.pass(250);
+    assert.deepEqual(sent, [at(1), at(1)]);
+  });
+
+  it("is said again of a pointer that has gone, but not once it is back, or nobody hears", () => {
+    const { time, sent, sender } = sending();
+    sender.open(true);
+    sender.move(at(1));
+    sender.move(null);
+    sender.repeat({ gone: true });
+    assert.equal(sent.length, 2);
+    time.pass(250);
+    assert.deepEqual(sent.slice(2), [{ gone: true }]);
+    time.pass(60_000);
+    assert.equal(sent.length, 3);
+    sender.repeat({ gone: true });
+    sender.move(at(2));
+    time.pass(300);
+    assert.deepEqual(sent.slice(3, 4), [at(2)]);
+    assert.ok(!sent.slice(3).some(({ gone }) => gone));
+    sender.move(null);
+    sender.open(false);
+    const count = sent.length;
+    sender.repeat({ gone: true });
+    sender.open(true);
+    time.pass(60_000);
+    assert.equal(sent.length, count);
+  });
+});
+
+describe("a clock that is set back", () => {
+  it("silences nobody", () => {
+    const { time, sent, sender } = sending();
+    sender.open(true);
+    sender.move(at(1));
+    sender.greet();
+    time.pass(-3_600_000);
+    sender.move(at(2));
+    time.pass(50);
+    assert.deepEqual(sent.at(-1), at(2));
+    time.pass(4500);
+    assert.equal(sent.at(-1).x, 2);
+    assert.ok(sent.length >= 3);
+  });
+
+  it("keeps nobody for longer than the timeout", () => {
+    const { time, cursors, hear, keys } = watching();
+    hear("a");
+    time.pass(-3_600_000);
+    cursors.choose();
+    assert.deepEqual(keys(), ["a"]);
+    time.pass(10_000);
+    cursors.choose();
+    assert.deepEqual(keys(), []);
+  });
+});
+
 describe("a position", () => {
   it("is rounded to what can be seen", () => {
     assert.deepEqual(encode("fraction", at(1 / 3, 0.99999)), at(0.3333, 1));
@@ -261,6 +324,15 @@ describe("who is shown", () => {
     cursors.step(Infinity, ignore);
     assert.equal(cursors.shown()[0].left, 1);
     assert.equal(cursors.step(Infinity, ignore), false);
+  });
+
+  it("goes with all of a user's when the server says so", () => {
+    const { cursors, hear, keys } = watching();
+    for (const key of ["a", "b"]) hear(key);
+    const { x, y } = at(0.5, 0.5);
+    cursors.hear({ key: "client c9", x, y, member: { id: "a" } });
+    cursors.hear({ key: "user a", gone: true, user: "a" });
+    assert.deepEqual(keys(), ["b"]);
   });
 
   it("goes when it says so, and after the timeout without a sign", () => {

@@ -14,11 +14,12 @@ export interface ChannelConfig {
   ids: WeakMap<object, string>;
 }
 
-/** `heard`: somebody moved or has gone. `greet`: somebody does not know our position: they have come
- * to others who were here, or it was refused for the moment. */
+/** `heard`: somebody moved or has gone. `greet`: somebody has come, to others who were here, and does
+ * not know our position. `again`: this was refused, for the moment. */
 export interface ChannelNews {
   heard?: Heard;
   greet?: true;
+  again?: Point | { gone: true };
 }
 
 /** What a page follows in place of a feed: the same methods, and `publish`. */

@@ -17,6 +17,7 @@ export class Channel {
   #asked = -Infinity;
   #asking = null;
   #mayMove = false;
+  #refused = false;
   #seen = false;
   #left = new Set();
 
@@ -25,7 +26,7 @@ export class Channel {
   }
 
   get open() {
-    return this.phase === "live" && this.company && this.#mayMove;
+    return this.phase === "live" && this.company && this.#mayMove && !this.#refused;
   }
 
   attach(client, { token, shown }, user, getToken) {
@@ -84,9 +85,9 @@ export class Channel {
 
   publish(data) {
     this.#sub.publish(data).catch(({ code, message, temporary }) => {
-      if (temporary) this.tell({ greet: true });
-      if (!this.#mayMove || !REFUSALS.includes(code)) return;
-      this.#mayMove = false;
+      if (temporary) this.tell({ again: data });
+      if (this.#refused || !REFUSALS.includes(code)) return;
+      this.#refused = true;
       this.host.warn(`${this.config.channel}: ${message} (${code})`);
       this.tell({});
     });
@@ -94,7 +95,7 @@ export class Channel {
 
   // Without join pushes, somebody may have come unnoticed.
   wonder() {
-    if (!this.company && this.host.now() - this.#asked > AGAIN) this.#ask();
+    if (!this.company && Math.abs(this.host.now() - this.#asked) > AGAIN) this.#ask();
   }
 
   #rest() {
@@ -115,8 +116,15 @@ export class Channel {
     // Whoever came in the meantime may not have been counted.
     this.#sub.presenceStats().then(
       ({ numClients }) => this.#keep(numClients > 1 || this.#seen),
-      ({ code }) => REFUSALS.includes(code) && this.#keep(true),
+      ({ code }) => {
+        if (REFUSALS.includes(code)) this.#keep(true);
+        else this.#wait(AGAIN);
+      },
     );
+  }
+
+  #wait(milliseconds) {
+    this.#asking ??= this.host.setTimeout(() => this.#ask(), milliseconds);
   }
 
   #see() {
@@ -133,7 +141,7 @@ export class Channel {
   #enter(phase) {
     if (phase === this.phase) return;
     this.phase = phase;
-    this.company = false;
+    this.company = this.#refused = false;
     this.#ask();
     this.tell({});
   }
@@ -157,7 +165,7 @@ export class Channel {
     this.#left.add(client);
     this.host.setTimeout(() => this.#left.delete(client), LATE);
     this.tell({ heard: { key: `client ${client}`, gone: true } });
-    this.#asking ??= this.host.setTimeout(() => this.#ask(), BRIEF);
+    this.#wait(BRIEF);
   }
 
   #receive(data, info) {

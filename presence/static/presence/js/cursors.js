@@ -16,7 +16,7 @@ function settling(cursors, surface) {
 }
 
 class PresenceCursors extends HTMLElement {
-  static observedAttributes = ["data-presence-channel"];
+  static observedAttributes = ["data-presence-channel", "data-presence-grant"];
   #end;
 
   connectedCallback() {
@@ -34,7 +34,10 @@ class PresenceCursors extends HTMLElement {
 
   // By libraries that morph one page into the next.
   attributeChangedCallback() {
-    if (!this.#end) return;
+    if (this.#end) this.#beginAgain();
+  }
+
+  #beginAgain() {
     this.disconnectedCallback();
     this.connectedCallback();
   }
@@ -75,22 +78,31 @@ class PresenceCursors extends HTMLElement {
     const read = (message, info) => motion.read(unit, message, info, roster.readPush);
     const config = { channel, grant, read, ids: page.clientIds };
     const settle = settling(cursors, surface);
-    const leave = page.follow(config, null, ({ phase, open }, { heard, greet }) => {
+    const ended = new AbortController();
+    const leave = page.follow(config, null, ({ phase, open }, { heard, greet, again }) => {
+      if (ended.signal.aborted) return;
       if (phase === "live" && this.dataset.presenceState === "stale") cursors.doubt();
       this.dataset.presenceState = phase;
       sender.open(open);
       if (greet) sender.greet();
+      if (again) sender.repeat(again);
       if (!heard) return;
       cursors.hear(heard);
       surface.show();
       settle.begin();
     }, Channel);
+    // A surface that somebody else replaced, apart from this, is told by what is pointed at now.
+    const check = () => surface.element.isConnected || this.#beginAgain();
+    const { signal } = ended;
+    document.addEventListener("pointerover", check, { signal, capture: true, passive: true });
     this.#end = () => {
+      ended.abort();
       sender.move(null);
       sender.open(false);
-      leave();
       settle.end();
       surface.close();
+      // The SDK has sent by then that the cursor is gone.
+      setTimeout(leave);
     };
   }
 

@@ -18,10 +18,10 @@ export type Clock = Pick<Host, "now" | "random" | "setTimeout" | "clearTimeout">
 export function encode(unit: Unit, point: Point): Point | null;
 
 /** That somebody moved, or has gone. `key` tells cursors apart: a connection, or a user of whom only
- * the server speaks. */
+ * the server speaks; with a `user`, all of theirs have gone. */
 export type Heard =
   | { key: string; member: Member; x: number; y: number; gone?: undefined }
-  | { key: string; gone: true };
+  | { key: string; gone: true; user: string | null };
 
 /**
  * Reads a publication; null for one that is malformed, out of range, or nobody's.
@@ -54,6 +54,10 @@ export class Sender {
 
   /** Somebody has come: says where the pointer is within half a second, once for many. */
   greet(): void;
+
+  /** What was published did not get through, and may yet: says it again within half a second, unless
+   * something else is to be said by then. */
+  repeat(data: Point | { gone: true }): void;
 }
 
 export interface Cursor extends Point {
@@ -78,7 +82,8 @@ export class Cursors {
 
   hear(heard: Heard): void;
 
-  drop(key: string): void;
+  /** One cursor, and every one of `user` if there is one. */
+  drop(key: string, user?: string | null): void;
 
   /** Live again after an interruption: of whom nothing is heard within a second is gone. */
   doubt(): void;

@@ -29,7 +29,7 @@ export function read(unit, data, info, readPush) {
   const shown = info ?? { user, connInfo: { ...meta, name: meta?.name ?? user } };
   const member = readPush(shown);
   const key = info ? `client ${info.client}` : `user ${user}`;
-  if (gone === true) return { key, gone };
+  if (gone === true) return { key, gone, user: info ? null : user };
   return member && within(unit, { x, y }) ? { key, member, x, y } : null;
 }
 
@@ -65,16 +65,25 @@ export class Sender {
     this.#plan();
   }
 
+  // It was refused for the moment.
+  repeat({ gone }) {
+    if (gone && this.#open && !this.#at) this.#sent = { gone };
+    this.greet();
+  }
+
   #plan() {
     this.host.clearTimeout(this.#timer);
-    const wait = this.#open ? this.#due() - this.host.now() : Infinity;
+    const now = this.host.now();
+    // Clocks are set back.
+    if (this.#last > now) this.#last = this.#greeting = now;
+    const wait = this.#open ? this.#due() - now : Infinity;
     if (wait <= 0) this.#send();
     else if (wait < Infinity) this.#timer = this.host.setTimeout(() => this.#plan(), wait);
   }
 
   #due() {
     const [at, sent] = [this.#at, this.#sent];
-    if (!at) return sent ? -Infinity : Infinity;
+    if (!at) return sent?.gone ? this.#greeting : sent ? -Infinity : Infinity;
     if (at.x !== sent?.x || at.y !== sent?.y) return this.#last + this.interval;
     return Math.min(this.#last + this.keepAlive, this.#greeting);
   }
@@ -95,8 +104,8 @@ export class Cursors {
     Object.assign(this, { limit, timeout, near, host });
   }
 
-  hear({ key, member, x, y, gone }) {
-    if (gone) return this.drop(key);
+  hear({ key, member, x, y, gone, user }) {
+    if (gone) return this.drop(key, user);
     const now = this.host.now();
     const known = this.all.get(key);
     const cursor = known ?? { key, x, y, left: x, top: y, shown: false, moved: now };
@@ -107,8 +116,12 @@ export class Cursors {
     if (!cursor.shown) this.choose();
   }
 
-  drop(key) {
+  // The server speaks of users, whoever moved their cursors.
+  drop(key, user = null) {
     this.all.delete(key);
+    for (const [other, { member }] of this.all) {
+      if (user !== null && member.id === user) this.all.delete(other);
+    }
     this.choose();
   }
 
@@ -121,8 +134,10 @@ export class Cursors {
   // Who is moving is not pushed out by another: a crowd would flicker.
   choose() {
     const now = this.host.now();
-    for (const [key, { heard }] of this.all) {
-      if (now - heard >= this.timeout) this.all.delete(key);
+    for (const [key, cursor] of this.all) {
+      cursor.heard = Math.min(cursor.heard, now);
+      cursor.moved = Math.min(cursor.moved, now);
+      if (now - cursor.heard >= this.timeout) this.all.delete(key);
     }
     const rank = ({ shown, moved }) => moved + (shown && now - moved < HELD ? HELD : 0);
     const ranked = [...this.all.values()].sort((one, other) => rank(other) - rank(one));

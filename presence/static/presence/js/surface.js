@@ -25,6 +25,9 @@ export function locate(box, { width, height, scrolls, start }, unit, { clientX, 
   return { x: clamp(x / across, most), y: clamp(y / down, most) };
 }
 
+const LAYER = "presence-cursors-layer";
+const live = new WeakSet();
+
 // One loop for all surfaces of the page, which ends when nothing moves.
 const moving = new Set();
 let last = null;
@@ -64,8 +67,11 @@ export class Surface {
   constructor({ element, template, unit, cursors, drawMember, moved }) {
     Object.assign(this, { element, template, unit, cursors, drawMember, moved });
     this.layer = document.createElement("div");
-    this.layer.className = "presence presence-cursors-layer";
+    this.layer.className = `presence ${LAYER}`;
     this.layer.ariaHidden = true;
+    live.add(this.layer);
+    // In a copy of a surface.
+    for (const layer of this.#layers()) if (!live.has(layer)) layer.remove();
     element.append(this.layer);
     this.#measure();
     this.#adopt();
@@ -121,12 +127,16 @@ export class Surface {
     item.toggleAttribute("data-presence-above", y + room.y > height);
   }
 
-  // Without the layer, or content that shrank would stay as large as that.
+  #layers() {
+    return [...this.element.children].filter(({ classList }) => classList.contains(LAYER));
+  }
+
+  // Without the layers, or content that shrank would stay as large as they are.
   #measure() {
-    const { element, layer } = this;
-    const { style } = layer;
-    style.width = style.height = "0";
+    const { element, layer: { style } } = this;
+    for (const layer of this.#layers()) layer.hidden = true;
     this.size = extent(element, getComputedStyle(element));
+    for (const layer of this.#layers()) layer.hidden = false;
     const { width, height, scrolls, start } = this.size;
     style.width = scrolls ? `${width}px` : "100%";
     style.height = scrolls ? `${height}px` : "100%";
@@ -141,7 +151,9 @@ export class Surface {
     const { element, layer } = this;
     if (layer.parentNode !== element) element.append(layer);
     const boxes = this.size.scrolls ? element.children : [];
-    for (const box of [element, ...boxes]) if (box !== layer) this.#resized.observe(box);
+    for (const box of [element, ...boxes]) {
+      if (!box.classList.contains(LAYER)) this.#resized.observe(box);
+    }
   }
 
   #listen() {

@@ -26,7 +26,7 @@ const shared = (globalThis[Symbol.for("presence")] ??= {});
 
 export const presence = (shared.presence ??= {
   async subscribe(channel) {
-    const selector = `[data-presence-channel="${CSS.escape(channel)}"][data-presence-grant]`;
+    const selector = `presence-roster[data-presence-channel="${CSS.escape(channel)}"][data-presence-grant]`;
     const widget = document.querySelector(selector);
     if (widget) return widget.room();
     throw new Error(`include presence/widget.html with channel="${channel}" variant="none"`);

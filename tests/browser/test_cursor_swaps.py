@@ -1,0 +1,102 @@
+"""Surfaces on pages that scripts change in place: copied, replaced, removed, written anew."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.board import board, cursor, expect_at, point_at, shared
+from tests.browser.stage import Guest, Stage
+
+Visit = Callable[..., Guest]
+
+
+@pytest.fixture
+def channel(request: pytest.FixtureRequest) -> str:
+    """A cursor channel of the test's own."""
+    return f"cursors:{re.sub(r'[^a-z0-9_]', '-', request.node.name)}"
+
+
+def test_a_copy_of_a_surface_has_no_cursors_of_its_own(visit: Visit, stage: Stage, channel: str):
+    his = shared(visit("bob").open(board(channel)), channel)
+    stage.publish(channel, {"x": 0.5, "y": 0.5, "user": "bot"})
+    expect(cursor(his, "bot")).to_be_attached()
+    his.evaluate("(box) => { const copy = box.cloneNode(true); box.replaceWith(copy); }")
+    again = shared(his.page, channel)
+    expect(again.locator("[data-presence-cursor]")).to_have_count(0)
+    stage.publish(channel, {"x": 0.25, "y": 0.5, "user": "bot"})
+    expect_at(again, "bot", 0.25, 0.5)
+    expect(again.locator(".presence-cursors-layer")).to_have_count(1)
+
+
+def test_a_surface_that_is_replaced_apart_from_the_include_works(
+    visit: Visit, stage: Stage, channel: str
+):
+    text = (
+        f'<div class="board" data-presence-cursors="{channel}"></div>'
+        f'{{% include "presence/cursors.html" with channel="{channel}" %}}'
+    )
+    ada, bob = visit("ada"), visit("bob")
+    hers = ada.open(text)
+    element = hers.locator("presence-cursors")
+    expect(element).to_have_attribute("data-presence-state", "live")
+    his = shared(bob.open(board(channel)), channel)
+    hers.evaluate("""() => {
+        const box = document.querySelector(".board");
+        box.replaceWith(box.cloneNode(false));
+    }""")
+    point_at(hers.locator(".board"), 0.5, 0.5)
+    point_at(hers.locator(".board"), 0.25, 0.75)
+    expect_at(his, ada, 0.25, 0.75)
+    point_at(his, 0.5, 0.5)
+    expect_at(hers.locator(".board"), bob, 0.5, 0.5)
+
+
+def test_who_leaves_a_surface_says_so_before_leaving_its_channel(
+    visit: Visit, stage: Stage, channel: str
+):
+    room = channel.replace("cursors:", "presence:")
+    ada, bob = visit("ada"), visit("bob")
+    page = ada.context.new_page()
+    ada.listen(page)
+    frames: list[str] = []
+    page.on("websocket", lambda socket: socket.on("framesent", lambda text: frames.append(text)))
+    roster = f'{{% include "presence/widget.html" with channel="{room}" %}}'
+    page.goto(stage.page(roster + board(channel)))
+    hers, his = shared(page, channel), shared(bob.open(board(channel)), channel)
+    point_at(hers, 0.5, 0.5)
+    expect(cursor(his, ada)).to_be_attached()
+    hers.evaluate("(box) => box.remove()")
+    expect(cursor(his, ada)).to_have_count(0)
+    commands = [json.loads(line) for text in frames for line in text.splitlines() if line]
+    about = [
+        next(name for name in ("publish", "unsubscribe") if name in one)
+        for one in commands
+        if "unsubscribe" in one or one.get("publish", {}).get("data", {}).get("gone")
+    ]
+    assert about == ["publish", "unsubscribe"]
+
+
+def test_a_new_grant_is_taken_in_place(visit: Visit, stage: Stage, channel: str):
+    bob = visit("bob")
+    bob.expected = "403|not live"
+    page = bob.open(board(channel))
+    his = shared(page, channel)
+    grant = page.evaluate("""() => {
+        const { dataset } = document.querySelector("presence-cursors");
+        const kept = dataset.presenceGrant;
+        dataset.presenceGrant = "forged";
+        return kept;
+    }""")
+    element = page.locator("presence-cursors")
+    expect(element).to_have_attribute("data-presence-state", "static")
+    page.evaluate(
+        "(grant) => document.querySelector('presence-cursors').dataset.presenceGrant = grant", grant
+    )
+    expect(element).to_have_attribute("data-presence-state", "live")
+    stage.publish(channel, {"x": 0.5, "y": 0.5, "user": "bot"})
+    expect_at(his, "bot", 0.5, 0.5)
