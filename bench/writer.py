@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import select
 import subprocess
 import sys
 import time
@@ -115,16 +116,24 @@ class Tracked:
         """How many users' cursors there are: with us, and in the dictionary."""
         return len(self._tracker.get_cursors(key)), len(self._cache.get(key) or {})
 
-    def crowd(self, key: str, users: list[int], group: int, calls: int, rate: float) -> float:
-        """Move the users round and round, a group of them with each of so many calls, `rate` calls
-        a second; 0: without a pause. The seconds that it took."""
-        groups = [users[at : at + group] for at in range(0, len(users), group)]
-        started = time.monotonic()
-        for call in range(calls):
-            self._tracker.update_cursors(key, _places(groups[call % len(groups)], call))
-            if rate:
-                time.sleep(max(0.0, started + (call + 1) / rate - time.monotonic()))
-        return time.monotonic() - started
+    def turns(self, key: str, users: list[int], number: int) -> None:
+        """Move all the users on, so many times, without a pause."""
+        for turn in range(number):
+            self._tracker.update_cursors(key, _places(users, turn))
+
+    def crowd(self, key: str, number: int, group: int, rate: float) -> float:
+        """Move so many users round and round, a group of them in a call, `rate` calls a second,
+        until the next command waits. Moves a second."""
+        groups = [list(range(at, at + group)) for at in range(0, number, group)]
+        started, calls = time.monotonic(), 0
+        while not select.select([sys.stdin], [], [], 0)[0]:
+            self._tracker.update_cursors(key, _places(groups[calls % len(groups)], calls))
+            calls += 1
+            time.sleep(max(0.0, started + calls / rate - time.monotonic()))
+        return calls * group / (time.monotonic() - started)
+
+    def stop(self) -> None:
+        """Nothing: what ends a crowd."""
 
     def remove(self, key: str, user: int) -> None:
         """Take a cursor away, and have that published."""
