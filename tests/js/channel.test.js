@@ -130,13 +130,10 @@ describe("company", () => {
       await world.pass(4501);
       await settle();
       assert.equal(channel.open, true);
-      await world.pass(60_000);
-      channel.wonder();
-      assert.equal(sub.asked, 2);
     }
   });
 
-  it("may have come unnoticed, and is asked about when something is to be said", async () => {
+  it("may come and go unnoticed, and is asked about when something is to be said", async () => {
     const { world, sub, channel } = await enter();
     sub.clients = 2;
     await world.pass(4501);
@@ -144,6 +141,15 @@ describe("company", () => {
     channel.wonder();
     await settle();
     assert.equal(channel.open, true);
+    sub.clients = 1;
+    await world.pass(60_000);
+    channel.wonder();
+    assert.equal(sub.asked, 2);
+    await world.pass(1);
+    channel.wonder();
+    await settle();
+    assert.equal(sub.asked, 3);
+    assert.equal(channel.open, false);
   });
 
   it("is not forgotten for an answer that is older", async () => {

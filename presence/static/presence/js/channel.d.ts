@@ -53,6 +53,7 @@ export class Channel implements Followed {
    * is asked for again; any other error is let be, as the next sign of life makes up for it. */
   publish(data: Point | { gone: true }): void;
 
-  /** Asks again whether one is alone, at most every 4.5 s: for namespaces without join pushes. */
+  /** Asks again whether one is alone, at most every 4.5 s, every minute while in company: for namespaces
+   * without join pushes. */
   wonder(): void;
 }

@@ -1,6 +1,7 @@
 // A cursor channel, live: what the page follows in place of a feed.
 
 const AGAIN = 4500;
+const SELDOM = 60_000;
 const BRIEF = 250;
 const LATE = 5000;
 const REFUSALS = [103, 108, 403];
@@ -93,9 +94,10 @@ export class Channel {
     });
   }
 
-  // Without join pushes, somebody may have come unnoticed.
+  // Without join pushes, somebody may have come unnoticed, or everybody left.
   wonder() {
-    if (!this.company && Math.abs(this.host.now() - this.#asked) > AGAIN) this.#ask();
+    const since = Math.abs(this.host.now() - this.#asked);
+    if (since > (this.company ? SELDOM : AGAIN)) this.#ask();
   }
 
   #rest() {

@@ -18,6 +18,7 @@ function settling(cursors, surface) {
 class PresenceCursors extends HTMLElement {
   static observedAttributes = ["data-presence-channel", "data-presence-grant"];
   #end;
+  #follow;
 
   connectedCallback() {
     if (!this.dataset.presenceGrant) return;
@@ -33,8 +34,10 @@ class PresenceCursors extends HTMLElement {
   }
 
   // By libraries that morph one page into the next.
-  attributeChangedCallback() {
-    if (this.#end) this.#beginAgain();
+  attributeChangedCallback(name) {
+    if (!this.#end) return;
+    if (name === "data-presence-grant") this.#follow();
+    else this.#beginAgain();
   }
 
   #beginAgain() {
@@ -56,7 +59,7 @@ class PresenceCursors extends HTMLElement {
   // It may have gone, or come back, in the meantime.
   #begin({ page, draw, roster }, motion, { Surface }, { Channel }) {
     if (!this.isConnected || this.#end) return;
-    const { presenceChannel: channel, presenceGrant: grant, presenceUnit: unit, ...data } = this.dataset;
+    const { presenceChannel: channel, presenceUnit: unit, ...data } = this.dataset;
     const numbers = { interval: Number(data.presenceInterval), timeout: Number(data.presenceTimeout) };
     const { host } = page.tools;
     const followed = () => page.feeds.get(channel);
@@ -76,10 +79,10 @@ class PresenceCursors extends HTMLElement {
       },
     });
     const read = (message, info) => motion.read(unit, message, info, roster.readPush);
-    const config = { channel, grant, read, ids: page.clientIds };
+    const config = { channel, read, ids: page.clientIds };
     const settle = settling(cursors, surface);
     const ended = new AbortController();
-    const leave = page.follow(config, null, ({ phase, open }, { heard, greet, again }) => {
+    const take = ({ phase, open }, { heard, greet, again }) => {
       if (ended.signal.aborted) return;
       if (phase === "live" && this.dataset.presenceState === "stale") cursors.doubt();
       this.dataset.presenceState = phase;
@@ -90,7 +93,15 @@ class PresenceCursors extends HTMLElement {
       cursors.hear(heard);
       surface.show();
       settle.begin();
-    }, Channel);
+    };
+    let leave;
+    this.#follow = () => {
+      const before = leave;
+      const given = { ...config, grant: this.dataset.presenceGrant };
+      leave = page.follow(given, null, (...news) => take(...news), Channel);
+      before?.();
+    };
+    this.#follow();
     // A surface that somebody else replaced, apart from this, is told by what is pointed at now.
     const check = () => surface.element.isConnected || this.#beginAgain();
     const { signal } = ended;
