@@ -70,6 +70,8 @@ def place(surface: Locator, who: Guest | str) -> tuple[float, float]:
     """Where somebody's cursor is drawn: pixels from the content's top left corner."""
     found: list[float] = cursor(surface, who).evaluate(
         """(item) => {
+            // It may just have been taken away, to come back elsewhere.
+            if (!item.isConnected) return [NaN, NaN];
             const layer = item.parentElement.getBoundingClientRect();
             const { x, y } = item.getBoundingClientRect();
             return [x - layer.x, y - layer.y];
