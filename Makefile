@@ -59,4 +59,5 @@ bench: setup
 	@$(BIN)/python -m bench $(if $(filter quick,$(BENCH)),--quick,--write) $(if $(filter long,$(BENCH)),--long)
 
 screenshots: setup
-	SCREENSHOTS=docs/screenshots $(BIN)/python -m pytest -q tests/browser/test_screenshots.py
+	SCREENSHOTS=docs/screenshots $(BIN)/python -m pytest -q tests/browser/test_screenshots.py \
+		tests/browser/test_whiteboard.py

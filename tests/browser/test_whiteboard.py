@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from presence.centrifugo import Gateway
+from project.people import PEOPLE
+from tests import servers
 from tests.browser.board import cursor, expect_at, point_at, shared
 from tests.browser.conftest import Site, Visitor
 from tests.browser.stage import overflowing
@@ -14,6 +22,8 @@ from tests.browser.test_accessible import violations
 
 CHANNEL = "cursors:whiteboard"
 PHONE = {"width": 390, "height": 844}
+CLIP: Any = {"x": 0, "y": 80, "width": 1040, "height": 560}
+PLACES = [(0.17, 0.52), (0.37, 0.14), (0.56, 0.6), (0.9, 0.12), (0.8, 0.7), (0.3, 0.75)]
 
 
 def at_the_board(visitor: Visitor, who: str = "") -> Page:
@@ -78,5 +88,26 @@ def test_axe_finds_nothing(
         point_at(hers, 0.4, 0.4)
         expect(shared(page, CHANNEL).locator("[data-presence-cursor]")).to_contain_text("Ada")
         assert violations(page) == []
+    finally:
+        context.close()
+
+
+def test_the_board_looks_as_it_should(chromium: Browser, site: Site, tmp_path: Path) -> None:
+    """`make screenshots` keeps the picture for the README."""
+    view: Any = {"viewport": {"width": 1040, "height": 640}, "device_scale_factor": 1.5}
+    context = chromium.new_context(**view, reduced_motion="reduce")
+    try:
+        page = at_the_board(Visitor(context, site), "katherine")
+        surface = shared(page, CHANNEL)
+        others = [person for name, person in PEOPLE.items() if name != "katherine"]
+        gateway = Gateway(site.centrifugo.api_url, servers.API_KEY)
+        for person, (x, y) in zip(others, PLACES, strict=False):
+            meta = {"name": person.full_name, "color": person.color}
+            move = {"x": x, "y": y, "user": person.username, "meta": meta}
+            gateway.send([(CHANNEL, msgspec.Raw(json.dumps(move).encode()))])
+            expect(cursor(surface, person.username)).to_contain_text(person.full_name)
+        picture = Path(os.environ.get("SCREENSHOTS") or tmp_path) / "whiteboard.png"
+        page.screenshot(path=picture, clip=CLIP)
+        assert picture.stat().st_size > 10_000
     finally:
         context.close()
