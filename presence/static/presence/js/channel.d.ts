@@ -1,7 +1,6 @@
 /** A cursor channel, live. */
 
-import type { Followed } from "./connection.js";
-import type { Host } from "./connection.js";
+import type { Followed, Host, hold } from "./connection.js";
 import type { Heard, Point } from "./motion.js";
 import type { Member } from "./roster.js";
 
@@ -24,7 +23,7 @@ export interface ChannelNews {
 
 /** What a page follows in place of a feed: the same methods, and `publish`. */
 export class Channel implements Followed {
-  constructor(config: ChannelConfig, shown: null, tools: { host: Host });
+  constructor(config: ChannelConfig, shown: null, tools: { host: Host; hold: typeof hold });
 
   readonly config: any;
   readonly phase: "static" | "live" | "stale";

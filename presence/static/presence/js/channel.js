@@ -22,8 +22,8 @@ export class Channel {
   #seen = false;
   #left = new Set();
 
-  constructor(config, shown, { host }) {
-    Object.assign(this, { config, host });
+  constructor(config, shown, { host, hold }) {
+    Object.assign(this, { config, host, hold });
   }
 
   get open() {
@@ -32,10 +32,7 @@ export class Channel {
 
   attach(client, { token, shown }, user, getToken) {
     const { channel } = this.config;
-    const existing = client.getSubscription(channel);
-    const delays = { minResubscribeDelay: 200, maxResubscribeDelay: 5000 };
-    const sub = existing ?? client.newSubscription(channel, { token, getToken, ...delays });
-    const on = Object.entries({
+    [this.#sub, this.#release] = this.hold(client, channel, { token, getToken }, {
       subscribed: () => this.#enter("live"),
       subscribing: () => this.#stall(),
       unsubscribed: (ctx) => this.lose(channel, ctx),
@@ -43,16 +40,9 @@ export class Channel {
       join: ({ info }) => info && this.#met(info),
       leave: ({ info }) => info && this.#missed(info),
     });
-    for (const [event, run] of on) sub.on(event, run);
-    this.#release = () => {
-      for (const [event, run] of on) sub.off(event, run);
-      if (!existing) client.removeSubscription(sub);
-    };
     Object.assign(this, { client, user });
-    this.#sub = sub;
     this.#mayMove = shown;
-    if (!existing) sub.subscribe();
-    else if (sub.state === "subscribed") this.#enter("live");
+    if (this.#sub.state === "subscribed") this.#enter("live");
   }
 
   detach() {

@@ -56,6 +56,12 @@ export function getJson(host: Host, url: string, init?: RequestInit): Promise<an
  * of it at random. `attempt` is 0 after the first failure. */
 export function backoff(attempt: number, random: () => number): number;
 
+/** A subscription of `client` to `channel` and what lets go of it again: ours, or one that the site
+ * has, which stays its own and is not subscribed or removed by us. Events go to `on` by name. */
+export function hold(
+  client: any, channel: string, options: object, on: Record<string, (ctx: any) => void>,
+): [sub: any, release: () => void];
+
 export class Tokens {
   /** The newest grant of each channel that is followed. */
   readonly grants: Map<string, string>;

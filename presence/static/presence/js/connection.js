@@ -19,6 +19,19 @@ export function backoff(attempt, random) {
   return Math.min(30_000, 500 * 2 ** attempt) * (0.5 + random() / 2);
 }
 
+export function hold(client, channel, options, on) {
+  const existing = client.getSubscription(channel);
+  Object.assign(options, { minResubscribeDelay: 200, maxResubscribeDelay: 5000 });
+  const sub = existing ?? client.newSubscription(channel, options);
+  for (const event in on) sub.on(event, on[event]);
+  const release = () => {
+    for (const event in on) sub.off(event, on[event]);
+    if (!existing) client.removeSubscription(sub);
+  };
+  if (!existing) sub.subscribe();
+  return [sub, release];
+}
+
 export class Tokens {
   grants = new Map();
   #gathering;
@@ -81,7 +94,7 @@ export class Page {
   constructor(urls, modules, host) {
     const tokens = new Tokens(urls.tokens, host);
     this.beacon = urls.beacon;
-    this.tools = { ...modules, tokens, host, getJson, backoff, Refused };
+    this.tools = { ...modules, tokens, host, getJson, backoff, hold, Refused };
   }
 
   useConnection(centrifuge) {

@@ -9,7 +9,7 @@
  * them, or should have had them (the interval and 5 seconds), or the same client leaves.
  */
 
-import type { Entry, Host, Page, Refused, Tokens, backoff, getJson } from "./connection.js";
+import type { Entry, Host, Page, Refused, Tokens, backoff, getJson, hold } from "./connection.js";
 import type { EventMap, Room as PublicRoom } from "./presence.js";
 import type { Changes, Member, State, View } from "./roster.js";
 import type * as roster from "./roster.js";
@@ -50,6 +50,7 @@ export interface Tools {
   tokens: Tokens;
   getJson: typeof getJson;
   backoff: typeof backoff;
+  hold: typeof hold;
   Refused: typeof Refused;
   host: Host;
 }

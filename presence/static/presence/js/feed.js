@@ -41,27 +41,18 @@ export class Feed {
 
   attach(client, { token, shown }, user, getToken) {
     const { channel, feed, position } = this.config;
-    const existing = client.getSubscription(feed);
-    const delays = { minResubscribeDelay: 200, maxResubscribeDelay: 5000 };
     const since = position?.epoch && !this.#met ? position : null;
-    const sub = existing ?? client.newSubscription(feed, { token, getToken, ...delays, since });
     const self = shown && user ? [user] : [];
-    const on = {
+    [this.#sub, this.#release] = this.hold(client, feed, { token, getToken, since }, {
       subscribed: ({ recovered }) => this.#subscribed(recovered, self),
       subscribing: () => this.stall(),
       unsubscribed: (ctx) => this.lose(channel, ctx),
       publication: ({ data }) => this.#receive(data),
       join: ({ info }) => this.#hint(info ?? {}),
       leave: ({ info }) => this.#drop(info?.client),
-    };
-    for (const event in on) sub.on(event, on[event]);
-    this.#release = () => {
-      for (const event in on) sub.off(event, on[event]);
-      if (!existing) client.removeSubscription(sub);
-    };
-    [this.#sub, this.client, this.user] = [sub, client, user];
-    if (!existing) sub.subscribe();
-    else if (sub.state === "subscribed") this.#subscribed(false, self);
+    });
+    Object.assign(this, { client, user });
+    if (this.#sub.state === "subscribed") this.#subscribed(false, self);
   }
 
   detach() {
