@@ -22,6 +22,7 @@ from presence.naming import Keys
 from presence.plan import Commit, State
 from presence.roster import Change, Member, Position, Roster, Snapshot
 from tests import rooms, servers
+from tests.side_by_side import run_all
 from tests.unit.fakes import Clock
 
 ROOM = "presence:room"
@@ -571,21 +572,3 @@ def write_forty(url: str, channel: str, who: int) -> None:
         if rooms.write(store, [one]) == [True]:
             assert rooms.acknowledge(store, [(channel, one.pending, None)], 1.0) == [True]
             written += 1
-
-
-def run_all(works: list[Callable[[], object]]) -> None:
-    """Run each in a thread of its own; raises what any of them raised."""
-    errors: list[BaseException] = []
-
-    def guarded(work: Callable[[], object]) -> None:
-        try:
-            work()
-        except BaseException as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=guarded, args=[work]) for work in works]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    assert not errors, errors

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,6 +14,7 @@ from presence.backends.redis import RedisStore
 from presence.backends.tracker import Tracker
 from presence.exceptions import StoreError
 from presence.naming import Keys
+from tests.side_by_side import run_all
 from tests.unit.fakes import Clock
 
 CHANNEL = "cursors:doc:42"
@@ -442,21 +442,3 @@ def held(tracker: Tracker) -> int:
         return len(tracker._cursors[CHANNEL])
     assert isinstance(tracker, RedisStore)
     return int(tracker._client.hlen(tracker._keys.cursors(CHANNEL)))
-
-
-def run_all(works: list[Callable[[], object]]) -> None:
-    """Run each in a thread of its own; raises what any of them raised."""
-    errors: list[BaseException] = []
-
-    def guarded(work: Callable[[], object]) -> None:
-        try:
-            work()
-        except BaseException as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=guarded, args=[work]) for work in works]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    assert not errors, errors
