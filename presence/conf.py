@@ -6,7 +6,7 @@ ImproperlyConfigured that names the setting; `presence.checks` reports all of th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from math import inf
 from typing import Any, Final, Literal, cast
 
@@ -18,6 +18,8 @@ __all__ = ["NAMES", "Conf", "conf"]
 
 Authorize = Callable[[Any, str], bool]
 UserInfo = Callable[[Any], dict[str, Any]]
+Fetch = Callable[[list[str]], Mapping[str, Mapping[str, Any]]]
+Visible = Callable[[Any], bool]
 
 
 class Conf:
@@ -134,9 +136,37 @@ class Conf:
         return cast("Authorize | None", _callable("PRESENCE_AUTHORIZE"))
 
     @property
+    def PRESENCE_FETCH(self) -> Fetch | None:
+        """ids of members who join -> what else others see of them, by id."""
+        return cast("Fetch | None", _callable("PRESENCE_FETCH"))
+
+    @property
+    def PRESENCE_VISIBLE(self) -> Visible | None:
+        """user -> whether others may know that they are here."""
+        return cast("Visible | None", _callable("PRESENCE_VISIBLE"))
+
+    @property
+    def PRESENCE_TIMEOUT(self) -> float:
+        """Without a heartbeat, after which a member without a websocket is gone."""
+        return _seconds("PRESENCE_TIMEOUT", 60.0, least=1.0)
+
+    @property
+    def PRESENCE_HEARTBEAT(self) -> float:
+        """Between two heartbeats of a page."""
+        return _seconds("PRESENCE_HEARTBEAT", 30.0, least=1.0)
+
+    @property
     def PRESENCE_TOKEN_LIFETIME(self) -> float:
         """For which a token of Centrifugo is valid."""
         return _seconds("PRESENCE_TOKEN_LIFETIME", 3600.0, above=0.0)
+
+    @property
+    def ASYNC_BACKEND(self) -> Literal["celery", "huey"]:
+        """What runs the tick."""
+        value = _text("ASYNC_BACKEND", "celery")
+        if value not in ("celery", "huey"):
+            raise _wrong("ASYNC_BACKEND", value, '"celery" or "huey"')
+        return cast(Literal["celery", "huey"], value)
 
     @property
     def PRESENCE_CURSOR_TIMEOUT(self) -> float:
@@ -159,10 +189,6 @@ class Conf:
         return _flag("PRESENCE_CURSOR_TRACK", False)
 
 
-# Settings of the design that later releases read; named here so that they are not taken for typos.
-LATER: Final = frozenset(
-    {"PRESENCE_FETCH", "PRESENCE_VISIBLE", "PRESENCE_TIMEOUT", "PRESENCE_HEARTBEAT"}
-)
 NAMES: Final = frozenset(name for name in vars(Conf) if name.isupper())
 """The settings that are read."""
 

@@ -25,6 +25,7 @@ __all__ = [
     "feed_pattern",
     "is_cursor_channel",
     "matches",
+    "room",
     "room_of",
     "validate_channel",
 ]
@@ -87,8 +88,8 @@ def is_cursor_channel(name: str) -> bool:
     return name.startswith(CURSORS_NAMESPACE)
 
 
-def cursor_channel(key: object) -> str:
-    """The channel on which the cursors of presence key `key` move.
+def room(key: object) -> str:
+    """The channel of presence key `key`: `document:42` is the channel `presence:document:42`.
 
     Raises InvalidChannel for what is no key, and for a key whose room could be no channel.
     """
@@ -98,8 +99,12 @@ def cursor_channel(key: object) -> str:
         )
     if not key:
         raise InvalidChannel("A presence key is empty: give a text such as 'doc:42'")
-    validate_channel(OWN_NAMESPACE + key)
-    return CURSORS_NAMESPACE + key
+    return validate_channel(OWN_NAMESPACE + key)
+
+
+def cursor_channel(key: object) -> str:
+    """The channel on which the cursors of presence key `key` move; raises as `room` does."""
+    return CURSORS_NAMESPACE + room(key).removeprefix(OWN_NAMESPACE)
 
 
 def room_of(channel: object) -> str:

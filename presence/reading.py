@@ -20,13 +20,15 @@ class Signed(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fie
     """What Django signs into a token about its bearer.
 
     `iat` is the time of signing in seconds since 1970. `anonymous` is the visible id of a visitor
-    who is not signed in, the same in all their tabs; "" where their session has no key.
+    who is not signed in, the same in all their tabs; "" where their session has no key. Whoever is
+    `hidden` is in no roster.
     """
 
     name: str = ""
     info: dict[str, Any] = {}
     iat: float = 0.0
     anonymous: str = ""
+    hidden: bool = False
 
 
 class _Connection(msgspec.Struct, frozen=True, gc=False):

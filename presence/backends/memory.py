@@ -38,7 +38,6 @@ class MemoryStore(MemoryTracker, MemoryLedger, RosterStore):
         super().__init__(clock)
         self._run = uuid.uuid4().hex
         self._states: dict[str, State] = {}
-        self._rosters: dict[str, bytes] = {}
         self._snapshots: dict[str, bytes] = {}
         self._polled: dict[str, float] = {}
         self._nodes: tuple[frozenset[str], float | None] | None = None

@@ -1,17 +1,17 @@
-"""Live cursors in the memory of one process."""
+"""Members and live cursors in the memory of one process."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from itertools import islice
 
-from presence.backends.memory_base import InMemory
-from presence.backends.tracker import Tracker, is_fresh
+from presence.backends.memory_members import MemoryMembers
+from presence.backends.tracker import is_fresh
 
 __all__ = ["MemoryTracker"]
 
 
-class MemoryTracker(InMemory, Tracker):
+class MemoryTracker(MemoryMembers):
     """The contract of Tracker under one lock. `clock` gives seconds since 1970."""
 
     def __init__(self, clock: Callable[[], float]) -> None:

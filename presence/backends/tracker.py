@@ -1,12 +1,16 @@
-"""What a backend gives live cursors: where each was last, and who may go on."""
+"""What a backend gives beside rosters: members without a websocket, who was seen when, cursors."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
-__all__ = ["Tracker", "is_fresh"]
+import msgspec
+
+from presence.tracked import Tracked
+
+__all__ = ["Found", "Standing", "Tracker", "is_fresh"]
 
 AHEAD: Final = 1.0
 """Seconds by which a time may lie ahead: clocks are set back, by little or by much."""
@@ -17,12 +21,74 @@ def is_fresh(at: float, *, now: float, timeout: float) -> bool:
     return now - timeout <= at <= now + AHEAD
 
 
-class Tracker(ABC):
-    """Cursors by channel and user, each with a time of its own.
+class Standing(msgspec.Struct, frozen=True):
+    """What a tick has to know at its beginning, beside the known channels.
 
-    Every method may raise StoreError. Positions are opaque bytes; times are the store's, in seconds
-    since 1970. Writers of different users lose nothing of one another's.
+    `channels` had a member join or beat within the time-out. `profiles`: the bytes that were noted
+    of a user last, and when.
     """
+
+    channels: frozenset[str] = frozenset()
+    profiles: dict[str, tuple[float, bytes]] = {}
+
+
+class Found(msgspec.Struct, frozen=True):
+    """Who is in a channel: the roster as the sync left it (b"" if there is none), and the members
+    without a websocket, in order of arrival."""
+
+    roster: bytes = b""
+    members: list[Tracked] = []
+
+
+class Tracker(ABC):
+    """Members and cursors by channel and user, each with a time of its own.
+
+    Every method may raise StoreError. Metadata, profiles and positions are opaque bytes; times are
+    the store's, in seconds since 1970, time-outs are in seconds. A member is here until they leave,
+    or until `timeout` seconds have passed since they joined or beat: then they are stale, and as
+    good as gone to every method. (A clock that is set back makes nobody stay for more than twice
+    that.) Writers of different users, or of different sources of one user,
+    lose nothing of one another's.
+    """
+
+    @abstractmethod
+    def join(self, channel: str, user: str, *, source: str, meta: bytes, timeout: float) -> Tracked:
+        """Note that a user is here; the record. The same source again takes the place of the
+        first, and keeps its time of joining unless that was stale."""
+
+    @abstractmethod
+    def leave(self, channel: str, user: str, *, source: str, timeout: float) -> Tracked | None:
+        """Forget what that source said of a user; the record, None where there was none."""
+
+    @abstractmethod
+    def beat(self, channel: str, user: str, *, source: str, timeout: float) -> bool:
+        """Note a sign of life. False where there is no such record: it revives nobody."""
+
+    @abstractmethod
+    def members(self, channels: Sequence[str], *, timeout: float) -> dict[str, list[Tracked]]:
+        """The records of each channel, in order of arrival, then by user and source, in one round
+        trip. Clears the stale ones away, except one that was written to meanwhile."""
+
+    @abstractmethod
+    def present(self, channels: Sequence[str], *, timeout: float) -> dict[str, Found]:
+        """As `members`, with the roster of each channel, in the same round trip."""
+
+    @abstractmethod
+    def standing(self, *, timeout: float) -> Standing:
+        """What a tick begins with, in one round trip; forgets what has passed."""
+
+    @abstractmethod
+    def profile(self, user: str, shown: bytes, *, seconds: float) -> float:
+        """Note for `seconds` what is to be shown of a user, in the place of what was noted before.
+        Returns the time noted."""
+
+    @abstractmethod
+    def saw(self, users: Mapping[str, float]) -> None:
+        """Note when users were last in a channel, unless a later time is known."""
+
+    @abstractmethod
+    def seen(self, users: Sequence[str]) -> dict[str, float]:
+        """When each of the users of whom that is known was last in a channel, in one round trip."""
 
     @abstractmethod
     def move(self, channel: str, cursors: Mapping[str, bytes], *, timeout: float) -> float:

@@ -11,7 +11,7 @@ from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 
 from presence import naming
-from presence.conf import LATER, NAMES, conf
+from presence.conf import NAMES, conf
 from presence.exceptions import InvalidChannel
 
 __all__ = ["SECRETS", "check_channels", "check_names", "check_types", "value"]
@@ -45,25 +45,15 @@ def check_types() -> Iterator[checks.CheckMessage]:
 
 def check_names() -> Iterator[checks.CheckMessage]:
     """No setting is misspelt, or goes by a name that Celery no longer reads."""
-    known = NAMES | LATER
     given = sorted(name for name in dir(settings) if name.startswith("PRESENCE_"))
     for name in given:
-        if name in known:
+        if name in NAMES:
             continue
-        near = get_close_matches(name, known, n=1, cutoff=0.7)
+        near = get_close_matches(name, NAMES, n=1, cutoff=0.7)
         yield checks.Warning(
             f"{name} is no setting of presence: it changes nothing.",
             hint=f"Did you mean {near[0]}?" if near else "Remove it, or correct its name.",
             id="presence.W001",
-        )
-    later = sorted(name for name in LATER if hasattr(settings, name))
-    if getattr(settings, "ASYNC_BACKEND", "celery") != "celery":
-        later.append("ASYNC_BACKEND")
-    for name in later:
-        yield checks.Warning(
-            f"{name} is set, but this version does not read it yet.",
-            hint="Remove it until a version reads it.",
-            id="presence.W012",
         )
     if hasattr(settings, "CELERYBEAT_SCHEDULE"):
         yield checks.Warning(

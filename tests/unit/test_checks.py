@@ -272,12 +272,3 @@ def test_w010_is_not_where_the_tables_may_hold_the_entry(monkeypatch: pytest.Mon
 def test_the_entries_of_the_settings(when: object, seconds: float | None) -> None:
     app = site_app(beat_schedule={"tick": {"task": schedule.TICK, "schedule": when}})
     assert schedule.in_settings(app) == [schedule.Entry("tick", seconds)]
-
-
-@pytest.mark.parametrize(("name", "given"), [("PRESENCE_HEARTBEAT", 30), ("ASYNC_BACKEND", "huey")])
-def test_w012_a_setting_of_a_later_version(name: str, given: object) -> None:
-    assert name in only("presence.W012", **{name: given}).msg
-
-
-def test_w012_is_not_for_the_default_backend() -> None:
-    assert found(ASYNC_BACKEND="celery") == {}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from presence.conf import LATER, NAMES
+from presence.conf import NAMES
 from project.environment import APP_SETTINGS, app_settings, names
 from project.parts import CONFIG
 
@@ -32,7 +32,7 @@ def settings_from(monkeypatch):
 
 
 def test_every_setting_of_the_app_can_be_given():
-    assert set(APP_SETTINGS) == {*NAMES, *LATER, "ASYNC_BACKEND"}
+    assert set(APP_SETTINGS) == NAMES
 
 
 def test_values_are_typed(settings_from):

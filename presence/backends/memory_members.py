@@ -1,0 +1,99 @@
+"""Members without a websocket, and who was seen when, in the memory of one process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+
+from presence.backends.memory_base import InMemory
+from presence.backends.tracker import Found, Standing, Tracker
+from presence.tracked import Tracked
+
+__all__ = ["MemoryMembers"]
+
+Source = tuple[str, str]
+"""User and source."""
+
+
+class MemoryMembers(InMemory, Tracker):
+    """The part of Tracker about members, under one lock."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        super().__init__(clock)
+        self._members: dict[str, dict[Source, Tracked]] = {}
+        self._rosters: dict[str, bytes] = {}
+        self._profiles: dict[str, tuple[float, float, bytes]] = {}
+        self._seen: dict[str, float] = {}
+
+    def join(self, channel: str, user: str, *, source: str, meta: bytes, timeout: float) -> Tracked:
+        with self._lock:
+            now = self._clock()
+            kept = self._fresh(channel, timeout)
+            before = kept.get((user, source))
+            joined = before.joined if before else now
+            record = Tracked(user, source, joined, now, meta)
+            self._members[channel] = kept | {(user, source): record}
+            return record
+
+    def leave(self, channel: str, user: str, *, source: str, timeout: float) -> Tracked | None:
+        with self._lock:
+            kept = self._fresh(channel, timeout)
+            record = kept.pop((user, source), None)
+            if not kept:
+                self._members.pop(channel, None)
+            return record
+
+    def beat(self, channel: str, user: str, *, source: str, timeout: float) -> bool:
+        with self._lock:
+            kept = self._fresh(channel, timeout)
+            if (record := kept.get((user, source))) is None:
+                return False
+            kept[user, source] = msgspec.structs.replace(record, beat=self._clock())
+            return True
+
+    def members(self, channels: Sequence[str], *, timeout: float) -> dict[str, list[Tracked]]:
+        with self._lock:
+            return {channel: _in_order(self._fresh(channel, timeout)) for channel in channels}
+
+    def present(self, channels: Sequence[str], *, timeout: float) -> dict[str, Found]:
+        with self._lock:
+            found = self.members(channels, timeout=timeout)
+            return {c: Found(self._rosters.get(c, b""), found[c]) for c in channels}
+
+    def standing(self, *, timeout: float) -> Standing:
+        with self._lock:
+            now = self._clock()
+            channels = frozenset(c for c in list(self._members) if self._fresh(c, timeout))
+            kept = {user: one for user, one in self._profiles.items() if one[1] > now}
+            self._profiles = kept
+            return Standing(channels, {u: (at, shown) for u, (at, _, shown) in kept.items()})
+
+    def profile(self, user: str, shown: bytes, *, seconds: float) -> float:
+        with self._lock:
+            now = self._clock()
+            self._profiles[user] = (now, now + seconds, shown)
+            return now
+
+    def saw(self, users: Mapping[str, float]) -> None:
+        with self._lock:
+            for user, at in users.items():
+                self._seen[user] = max(at, self._seen.get(user, at))
+
+    def seen(self, users: Sequence[str]) -> dict[str, float]:
+        with self._lock:
+            return {user: self._seen[user] for user in users if user in self._seen}
+
+    def _fresh(self, channel: str, timeout: float) -> dict[Source, Tracked]:
+        """Those of the channel, with the stale ones cleared away; what is kept, to be changed."""
+        now = self._clock()
+        kept = self._members.pop(channel, {})
+        # One who beat before the clock was set back stays, but not for ever.
+        fresh = {key: one for key, one in kept.items() if abs(now - one.beat) <= timeout}
+        if fresh:
+            self._members[channel] = fresh
+        return fresh
+
+
+def _in_order(kept: Mapping[Source, Tracked]) -> list[Tracked]:
+    return sorted(kept.values(), key=lambda one: (one.joined, one.user, one.source))

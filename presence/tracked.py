@@ -1,0 +1,51 @@
+"""Members without a websocket: as the store keeps them, as the roster takes them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from presence.reading import Signed
+
+__all__ = ["Tracked", "fingerprint", "signed_of"]
+
+
+class Tracked(msgspec.Struct, frozen=True):
+    """That server code said of a user that they are in a channel.
+
+    One record per user and `source`: who said so, a page for example; "" where there is only one.
+    `joined` and `beat` (the last sign of life) are times in seconds since 1970; `meta` is a JSON
+    object.
+    """
+
+    user: str
+    source: str
+    joined: float
+    beat: float
+    meta: bytes = b"{}"
+
+
+_meta = msgspec.json.Decoder(dict[str, Any])
+
+
+def signed_of(tracked: Tracked) -> Signed:
+    """What others are to see of them: as if it had been signed when they joined.
+
+    One that tells no name gives way to any other.
+    """
+    info = _meta.decode(tracked.meta)
+    given = info.pop("name", None)
+    name = given if isinstance(given, str) else ""
+    if info.get("user_id") == tracked.user:
+        del info["user_id"]
+    return Signed(name=name, info=info, iat=tracked.joined if name else 0.0)
+
+
+def fingerprint(members: Sequence[Tracked]) -> bytes:
+    """What of them decides a roster; empty where there are none."""
+    told: Iterable[tuple[object, ...]] = sorted(
+        (one.user, one.source, one.joined, one.meta) for one in members
+    )
+    return msgspec.json.encode(list(told)) if members else b""
