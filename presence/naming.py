@@ -215,6 +215,12 @@ class Keys:
         """List: the records of the last ticks, newest first."""
         self.registry = f"{self._base}:registry"
         """Sorted set channel -> when a page or a token was last made for it."""
+        self.tracked = f"{self._base}:tracked"
+        """Sorted set channel -> when a member without a websocket last joined or beat."""
+        self.profiles = f"{self._base}:profiles"
+        """Hash user -> when it was noted, when that ends, and what is to be shown of them."""
+        self.seen = f"{self._base}:seen"
+        """Sorted set user -> when they were last in a channel."""
 
     def channel(self, channel: str) -> str:
         """The hash of one channel; the braces keep it in one cluster slot."""
@@ -227,6 +233,10 @@ class Keys:
     def cursors(self, channel: str) -> str:
         """The hash of the cursors of one channel: user -> time and position."""
         return f"{self.channel(channel)}:cursors"
+
+    def members(self, channel: str) -> str:
+        """The hash of the members without a websocket of one channel: user and source -> record."""
+        return f"{self.channel(channel)}:members"
 
     def taken(self, name: str) -> str:
         """How often `name` was taken in its present window."""

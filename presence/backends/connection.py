@@ -13,7 +13,7 @@ from presence.backends import scripts
 from presence.exceptions import StoreError
 from presence.naming import Keys
 
-__all__ = ["Call", "Connection"]
+__all__ = ["Call", "Connection", "milliseconds"]
 
 Call = tuple[str, str, list[Any]]
 """A script by its name, its one key (or, above this module, its channel) and its arguments."""
@@ -85,3 +85,8 @@ class Connection:
                 f"Redis: {type(error).__name__}: {error} (check PRESENCE_REDIS_URL and that Redis "
                 "is running)"
             ) from error
+
+
+def milliseconds(seconds: float) -> int:
+    """As Redis takes how long to keep something: at least one."""
+    return max(1, round(1000 * seconds))

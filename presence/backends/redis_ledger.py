@@ -19,7 +19,7 @@ class RedisLedger(Connection, Ledger):
     """The contract of Ledger."""
 
     def begin(self, tick: str) -> Begun:
-        ((moment, *pairs),) = self._evaluate([("begin", self._keys.open, [tick, self._moment()])])
+        ((moment, *pairs),) = self._evaluate([("begin", self._keys.open, [self._moment(), tick])])
         before = dict(zip(pairs[::2], pairs[1::2], strict=True))
         now, began = float(moment), before.get(b"began")
         return Begun(

@@ -6,23 +6,24 @@ import logging
 from collections.abc import Mapping
 from itertools import chain
 
-from presence.backends.connection import Connection
-from presence.backends.scripts import TAKE
-from presence.backends.tracker import Tracker, is_fresh
+from presence.backends import scripts
+from presence.backends.connection import milliseconds
+from presence.backends.redis_members import RedisMembers
+from presence.backends.tracker import is_fresh
 
 __all__ = ["RedisTracker"]
 
 logger = logging.getLogger("presence.redis")
 
 
-class RedisTracker(Connection, Tracker):
-    """The contract of Tracker. A field is the time, a space, and the position.
+class RedisTracker(RedisMembers):
+    """The contract of Tracker. A field of a hash of cursors is the time, a space, and the position.
 
     A hash that nothing is written to for the time-out is gone whole.
     """
 
     def move(self, channel: str, cursors: Mapping[str, bytes], *, timeout: float) -> float:
-        arguments = [self._moment(), _milliseconds(timeout), *chain.from_iterable(cursors.items())]
+        arguments = [self._moment(), milliseconds(timeout), *chain.from_iterable(cursors.items())]
         (now,) = self._evaluate([("move", self._keys.cursors(channel), arguments)])
         return float(now)
 
@@ -59,12 +60,12 @@ class RedisTracker(Connection, Tracker):
             return bool(self._client.hdel(key, user))
 
     def take(self, name: str, *, most: int, seconds: float) -> bool:
-        arguments = [_milliseconds(seconds), most]
+        arguments = [milliseconds(seconds), most]
         return bool(self._evaluate([("take", self._keys.taken(name), arguments)])[0])
 
     def remember(self, name: str, *, seconds: float) -> None:
         with self._guarded():
-            self._client.set(self._keys.remembered(name), 1, px=_milliseconds(seconds))
+            self._client.set(self._keys.remembered(name), 1, px=milliseconds(seconds))
 
     def remembers(self, name: str) -> bool:
         with self._guarded():
@@ -72,11 +73,7 @@ class RedisTracker(Connection, Tracker):
 
     def admit(self, name: str, *, most: int, seconds: float, known: str) -> tuple[bool, bool]:
         with self._pipeline() as pipe:
-            pipe.eval(TAKE, 1, self._keys.taken(name), _milliseconds(seconds), most)
+            pipe.eval(scripts.ALL["take"], 1, self._keys.taken(name), milliseconds(seconds), most)
             pipe.exists(self._keys.remembered(known))
             taken, found = pipe.execute()
         return bool(taken), bool(found)
-
-
-def _milliseconds(seconds: float) -> int:
-    return max(1, round(1000 * seconds))

@@ -1,0 +1,155 @@
+"""Members without a websocket, and who was seen when, in Redis: one hash per channel."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from presence.backends import scripts
+from presence.backends.connection import Call, Connection, milliseconds
+from presence.backends.tracker import Found, Standing, Tracker
+from presence.tracked import Tracked
+
+__all__ = ["RedisMembers"]
+
+logger = logging.getLogger("presence.redis")
+
+
+class RedisMembers(Connection, Tracker):
+    """The part of Tracker about members.
+
+    There is a field for each user and source: both as a JSON array, so that they may hold any
+    text. It has the last sign of life, the time of joining and the metadata, with spaces between.
+    A hash in which nobody joins or beats for the time-out is gone whole.
+    """
+
+    def join(self, channel: str, user: str, *, source: str, meta: bytes, timeout: float) -> Tracked:
+        # The channel first: one that is polled in vain costs less than one that never is.
+        _, (now, joined) = self._evaluate(
+            [
+                ("register", self._keys.tracked, [self._moment(), channel]),
+                self._on_member("join", channel, user, source, timeout, meta),
+            ]
+        )
+        return Tracked(user, source, float(joined), float(now), meta)
+
+    def leave(self, channel: str, user: str, *, source: str, timeout: float) -> Tracked | None:
+        (value,) = self._evaluate([self._on_member("leave", channel, user, source, timeout)])
+        return None if value is None else _record(channel, _field(user, source), value)
+
+    def beat(self, channel: str, user: str, *, source: str, timeout: float) -> bool:
+        _, beaten = self._evaluate(
+            [
+                ("register", self._keys.tracked, [self._moment(), channel]),
+                self._on_member("beat", channel, user, source, timeout),
+            ]
+        )
+        return bool(beaten)
+
+    def members(self, channels: Sequence[str], *, timeout: float) -> dict[str, list[Tracked]]:
+        with self._pipeline() as pipe:
+            for channel in channels:
+                pipe.hgetall(self._keys.members(channel))
+            pipe.time()
+            *hashes, moment = pipe.execute()
+        return self._fresh(channels, hashes, self._time(moment), timeout)
+
+    def present(self, channels: Sequence[str], *, timeout: float) -> dict[str, Found]:
+        with self._pipeline() as pipe:
+            for channel in channels:
+                pipe.hget(self._keys.channel(channel), "roster")
+                pipe.hgetall(self._keys.members(channel))
+            pipe.time()
+            *rows, moment = pipe.execute()
+        fresh = self._fresh(channels, rows[1::2], self._time(moment), timeout)
+        return {
+            channel: Found(roster or b"", fresh[channel])
+            for channel, roster in zip(channels, rows[::2], strict=True)
+        }
+
+    def standing(self, *, timeout: float) -> Standing:
+        with self._pipeline() as pipe:
+            asked = (self._moment(), milliseconds(timeout))
+            pipe.eval(scripts.ALL["standing"], 1, self._keys.tracked, *asked)
+            pipe.hgetall(self._keys.profiles)
+            (now, *channels), noted = pipe.execute()
+        profiles, passed = {}, []
+        for user, value in noted.items():
+            at, ends, shown = value.split(b" ", 2)
+            if float(ends) > float(now):
+                profiles[user.decode()] = (float(at), shown)
+            else:
+                passed += [user, value]
+        if passed:
+            self._evaluate([("retire", self._keys.profiles, passed)])
+        return Standing(frozenset(channel.decode() for channel in channels), profiles)
+
+    def profile(self, user: str, shown: bytes, *, seconds: float) -> float:
+        arguments = [self._moment(), milliseconds(seconds), user, shown]
+        (now,) = self._evaluate([("profile", self._keys.profiles, arguments)])
+        return float(now)
+
+    def saw(self, users: Mapping[str, float]) -> None:
+        if users:
+            with self._guarded():
+                self._client.zadd(self._keys.seen, dict(users), gt=True)
+
+    def seen(self, users: Sequence[str]) -> dict[str, float]:
+        if not users:
+            return {}
+        with self._guarded():
+            scores: Any = self._client.zmscore(self._keys.seen, list(users))
+        return {user: at for user, at in zip(users, scores, strict=True) if at is not None}
+
+    def _on_member(
+        self, script: str, channel: str, user: str, source: str, timeout: float, *more: bytes
+    ) -> Call:
+        given = [self._moment(), milliseconds(timeout), _field(user, source), *more]
+        return script, self._keys.members(channel), given
+
+    def _fresh(
+        self, channels: Sequence[str], hashes: Sequence[Any], now: float, timeout: float
+    ) -> dict[str, list[Tracked]]:
+        """The records of each hash that are fresh; the others are cleared away, each only as it
+        was read: whoever wrote to it meanwhile is back."""
+        found: dict[str, list[Tracked]] = {}
+        stale: list[Call] = []
+        for channel, fields in zip(channels, hashes, strict=True):
+            records = {field: _record(channel, field, fields[field]) for field in fields}
+            fresh = {
+                field: record
+                for field, record in records.items()
+                # One who beat before the clock was set back stays, but not for ever.
+                if record and abs(now - record.beat) <= timeout
+            }
+            found[channel] = sorted(fresh.values(), key=_arrival)
+            if gone := [part for field in fields.keys() - fresh for part in (field, fields[field])]:
+                stale.append(("retire", self._keys.members(channel), gone))
+        if stale:
+            self._evaluate(stale)
+        return found
+
+
+_pair = msgspec.json.Decoder(tuple[str, str])
+
+
+def _field(user: str, source: str) -> bytes:
+    return msgspec.json.encode((user, source))
+
+
+def _record(channel: str, field: bytes, value: bytes) -> Tracked | None:
+    """None, and an entry in the log, for what this app never wrote."""
+    try:
+        user, source = _pair.decode(field)
+        beat, joined, meta = value.split(b" ", 2)
+        return Tracked(user, source, float(joined), float(beat), meta)
+    except (ValueError, msgspec.MsgspecError) as error:
+        logger.error("member=unreadable channel=%s field=%r error=%s", channel, field, error)
+        return None
+
+
+def _arrival(record: Tracked) -> tuple[float, str, str]:
+    return record.joined, record.user, record.source

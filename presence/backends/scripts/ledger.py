@@ -1,0 +1,36 @@
+"""What ticks did, and which channels were asked for."""
+
+from __future__ import annotations
+
+from presence.backends.scripts.clock import NOW
+
+__all__ = ["ADD", "BEGIN", "REGISTER"]
+
+# KEYS: hash of open ticks. ARGV: the time ("" for Redis's own), tick. Returns the time, then the
+# fields and values that were there before.
+BEGIN = (
+    NOW
+    + """
+local before = redis.call('HGETALL', KEYS[1])
+redis.call('HSET', KEYS[1], 'began', now, 'tick:' .. ARGV[2], now)
+table.insert(before, 1, now)
+return before
+"""
+)
+
+# KEYS: hash of a tick's parts. ARGV: number, part, how many there are to be, seconds to keep them.
+# Returns whether all are in.
+ADD = """
+redis.call('HSET', KEYS[1], 'of', ARGV[3], ARGV[1], ARGV[2])
+redis.call('EXPIRE', KEYS[1], ARGV[4])
+return redis.call('HLEN', KEYS[1]) > tonumber(ARGV[3]) and 1 or 0
+"""
+
+# KEYS: sorted set of channels. ARGV: the time ("" for Redis's own), then channels.
+REGISTER = (
+    NOW
+    + """
+for i = 2, #ARGV do redis.call('ZADD', KEYS[1], now, ARGV[i]) end
+return 1
+"""
+)

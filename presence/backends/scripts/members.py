@@ -1,0 +1,89 @@
+"""Members without a websocket. A field of a hash of members is beat, joined and metadata."""
+
+from __future__ import annotations
+
+from presence.backends.scripts.clock import NOW
+
+__all__ = ["BEAT", "JOIN", "LEAVE", "PROFILE", "STANDING"]
+
+# Whether a field was beaten within ARGV[2] milliseconds, by whichever way the clock was set.
+FRESH = (
+    NOW
+    + """
+local function fresh(field)
+  local beat = tonumber(field:match('^%S+') or '')
+  return beat and math.abs(now - beat) <= ARGV[2] / 1000
+end
+"""
+)
+
+# KEYS: hash of the members of a channel. ARGV: the time ("" for Redis's own), milliseconds without
+# a sign after which a member is stale, field, metadata. Returns the time, and when they joined.
+# Clears the stale among two fields taken by chance: where nobody reads, they become no more than
+# fresh ones.
+JOIN = (
+    FRESH
+    + """
+local some = redis.call('HRANDFIELD', KEYS[1], 2, 'WITHVALUES')
+local before = redis.call('HGET', KEYS[1], ARGV[3])
+local joined = before and fresh(before) and before:match('^%S+ (%S+) ') or now
+redis.call('HSET', KEYS[1], ARGV[3], now .. ' ' .. joined .. ' ' .. ARGV[4])
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+for i = 1, #some, 2 do
+  if some[i] ~= ARGV[3] and not fresh(some[i + 1]) then redis.call('HDEL', KEYS[1], some[i]) end
+end
+return {now, joined}
+"""
+)
+
+# KEYS: hash of the members of a channel. ARGV: the time, milliseconds, field. Returns what it was.
+LEAVE = (
+    FRESH
+    + """
+local before = redis.call('HGET', KEYS[1], ARGV[3])
+if not before then return false end
+redis.call('HDEL', KEYS[1], ARGV[3])
+return fresh(before) and before
+"""
+)
+
+# KEYS: hash of the members of a channel. ARGV: the time, milliseconds, field.
+BEAT = (
+    FRESH
+    + """
+local before = redis.call('HGET', KEYS[1], ARGV[3])
+if not (before and fresh(before)) then return 0 end
+redis.call('HSET', KEYS[1], ARGV[3], now .. before:match('^%S+(.*)$'))
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+return 1
+"""
+)
+
+# KEYS: sorted set of channels by when somebody joined or beat last. ARGV: the time, milliseconds.
+# Forgets those for which that is longer ago, or yet to come (the clock was set back). Returns the
+# time, then the others.
+STANDING = (
+    NOW
+    + """
+local timeout = ARGV[2] / 1000
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('(%.6f', now - timeout))
+redis.call('ZREMRANGEBYSCORE', KEYS[1], string.format('(%.6f', now + timeout), '+inf')
+local channels = redis.call('ZRANGE', KEYS[1], 0, -1)
+table.insert(channels, 1, now)
+return channels
+"""
+)
+
+# KEYS: hash of profiles. ARGV: the time, milliseconds to keep it, user, what is shown. Returns the
+# time.
+PROFILE = (
+    NOW
+    + """
+local ends = string.format('%.6f', now + ARGV[2] / 1000)
+redis.call('HSET', KEYS[1], ARGV[3], now .. ' ' .. ends .. ' ' .. ARGV[4])
+if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[2]) then
+  redis.call('PEXPIRE', KEYS[1], ARGV[2])
+end
+return now
+"""
+)

@@ -1,0 +1,86 @@
+"""What a tick writes of a channel, and of the nodes."""
+
+from __future__ import annotations
+
+__all__ = ["ACKNOWLEDGE", "COMMIT", "FORGET", "NODES", "SIGNALLED", "SWEEP"]
+
+# KEYS: channel hash. ARGV: rev loaded, pending ("" for none), then field, value, ...
+COMMIT = """
+local now = redis.call('HMGET', KEYS[1], 'rev', 'pending')
+if now[2] and now[2] ~= '' then
+  return now[2] == ARGV[2] and 1 or 0
+end
+if (now[1] or '0') ~= ARGV[1] then return 0 end
+redis.call('HSET', KEYS[1], 'rev', ARGV[1] + 1, 'pending', ARGV[2], unpack(ARGV, 3))
+return 1
+"""
+
+# KEYS: channel hash. ARGV: pending, position "offset:epoch" or "", time ("" where no signals are to
+# be sent); and, for a pending that can never be published, the new epoch and the snapshot as
+# version 1 of it.
+ACKNOWLEDGE = """
+local now = redis.call('HMGET', KEYS[1], 'pending', 'position', 'unsignalled')
+if not now[1] or now[1] == '' or now[1] ~= ARGV[1] then return 0 end
+local position = ARGV[2]
+if position == '' then
+  position = now[2] or ''
+elseif now[2] and now[2] ~= '' then
+  local old, life = now[2]:match('^(%d+):(.*)$')
+  local new, reborn = position:match('^(%d+):(.*)$')
+  if life == reborn and tonumber(new) < tonumber(old) then position = now[2] end
+end
+redis.call('HINCRBY', KEYS[1], 'rev', 1)
+redis.call('HSET', KEYS[1], 'pending', '', 'position', position)
+if ARGV[3] ~= '' then
+  local lines = now[3] or ''
+  if lines ~= '' then lines = lines .. '\\n' end
+  redis.call('HSET', KEYS[1], 'unsignalled', lines .. ARGV[3] .. ' ' .. ARGV[1])
+end
+if ARGV[4] then
+  redis.call('HSET', KEYS[1], 'epoch', ARGV[4], 'version', 1, 'snapshot', ARGV[5])
+end
+return 1
+"""
+
+# KEYS: channel hash. ARGV: the pending whose signals were sent.
+SIGNALLED = """
+local lines = redis.call('HGET', KEYS[1], 'unsignalled')
+if not lines or lines == '' then return 0 end
+local left = {}
+for line in lines:gmatch('[^\\n]+') do
+  local pending = line:match('^%S+ (.*)$')
+  if pending ~= ARGV[1] then left[#left + 1] = line end
+end
+redis.call('HSET', KEYS[1], 'unsignalled', table.concat(left, '\\n'))
+return 1
+"""
+
+# KEYS: channel hash. Deletes it if nobody is in it and nothing is unfinished.
+SWEEP = """
+local now = redis.call('HMGET', KEYS[1],
+  'total', 'anonymous', 'leaving', 'pending', 'unsignalled')
+for i = 1, 2 do
+  if now[i] and now[i] ~= '0' then return 0 end
+end
+for i = 3, 5 do
+  if now[i] and now[i] ~= '' then return 0 end
+end
+redis.call('DEL', KEYS[1])
+return 1
+"""
+
+# KEYS: sorted set of known channels. ARGV: channel, the score that it must still have.
+FORGET = """
+local score = redis.call('ZSCORE', KEYS[1], ARGV[1])
+if not score or tonumber(score) ~= tonumber(ARGV[2]) then return 0 end
+return redis.call('ZREM', KEYS[1], ARGV[1])
+"""
+
+# KEYS: hash of nodes. ARGV: their uids, the time. Returns when they changed, "0" if never.
+NODES = """
+local now = redis.call('HMGET', KEYS[1], 'uids', 'changed')
+local changed = now[2] or '0'
+if now[1] and now[1] ~= ARGV[1] then changed = ARGV[2] end
+redis.call('HSET', KEYS[1], 'uids', ARGV[1], 'changed', changed)
+return changed
+"""
