@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import atexit
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
@@ -16,20 +18,51 @@ from presence.backends.base import RosterStore
 from presence.backends.tracker import Tracker
 from presence.centrifugo import Gateway
 from presence.conf import conf
+from presence.executors import MakeExecutor, threads
 from presence.known import Known
 from presence.outbox import Outbox
 from presence.plan import Rules
 from presence.sync import Options, Sync
 
-__all__ = ["gateway", "options", "outbox", "store", "sync", "tracker"]
+__all__ = ["gateway", "options", "outbox", "replaced", "store", "sync", "tracker"]
 
 LAST_WORDS = 0.5
 """Seconds for which a process that ends waits for what is to be published."""
 
 
+class _Parts(NamedTuple):
+    store: RosterStore
+    gateway: Gateway
+    executor: MakeExecutor
+
+
+_instead: _Parts | None = None
+
+
+@contextmanager
+def replaced(*, store: RosterStore, gateway: Gateway, executor: MakeExecutor) -> Iterator[None]:
+    """Have these parts used in this process, whatever the settings say: the one seam for tests.
+
+    Both ends wait, for LAST_WORDS at most, until what was to be published is.
+    """
+    global _instead
+    before = _instead
+    outbox.flush(LAST_WORDS)
+    _instead = _Parts(store, gateway, executor)
+    _renew()
+    try:
+        yield
+    finally:
+        outbox.flush(LAST_WORDS)
+        _instead = before
+        _renew()
+
+
 @cache
 def store() -> RosterStore:
     """The store that PRESENCE_BACKEND names. Raises ImproperlyConfigured if there is none."""
+    if _instead:
+        return _instead.store
     try:
         return make_store(
             conf.PRESENCE_BACKEND,
@@ -58,6 +91,8 @@ def tracker() -> Tracker:
 @cache
 def gateway() -> Gateway:
     """The gateway to the Centrifugo of the settings."""
+    if _instead:
+        return _instead.gateway
     return Gateway(
         conf.CENTRIFUGO_API_URL, conf.CENTRIFUGO_API_KEY, timeout=conf.CENTRIFUGO_TIMEOUT
     )
@@ -90,14 +125,25 @@ def options() -> Options:
 def sync() -> Sync:
     """A sync that announces through Django's signals."""
     announce = signals.send if signals.wanted() else None
-    return Sync(store(), gateway(), options(), announce=announce, known=known())
+    return Sync(
+        store(),
+        gateway(),
+        options(),
+        announce=announce,
+        known=known(),
+        executor=_instead.executor if _instead else threads,
+    )
 
 
 def _forget(*, setting: str, **_: Any) -> None:
     if setting.startswith(("PRESENCE_", "CENTRIFUGO_")):
-        store.cache_clear()
-        gateway.cache_clear()
-        known.cache_clear()
+        _renew()
+
+
+def _renew() -> None:
+    store.cache_clear()
+    gateway.cache_clear()
+    known.cache_clear()
 
 
 setting_changed.connect(_forget)
