@@ -1,28 +1,23 @@
-"""What the widget asks for: tokens for its grants, snapshots, and that it be seen leaving.
-
-Every answer with a body is JSON and is stored nowhere; one that is no says why in `error`.
-Nothing redirects to a login page, which a script could only take for a failure that passes.
-"""
+"""What the widget asks for: tokens for its grants, snapshots, and that it be seen leaving."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
-from functools import wraps
 from typing import Annotated, Any, Final
 
 import msgspec
-from django.contrib.auth.decorators import login_not_required
 from django.core.exceptions import ImproperlyConfigured
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.views.decorators.csrf import csrf_exempt
 
 from presence.access import authorise
+from presence.answers import No, answers, read_json
 from presence.conf import conf
 from presence.exceptions import InvalidChannel, InvalidGrant, InvalidMessage, StoreError
 from presence.naming import feed_of, is_cursor_channel
 from presence.nudge import page_left
+from presence.reading import Signed
 from presence.registry import touch
 from presence.snapshots import read_snapshot, read_snapshots
 from presence.tokens import Grant, Issuer, make_grant, read_grant
@@ -46,64 +41,18 @@ class _Asked(msgspec.Struct):
 _asked = msgspec.json.Decoder(_Asked)
 
 
-class _No(Exception):
-    """An answer other than 200."""
-
-    def __init__(self, status: int, why: str, **more: Any) -> None:
-        super().__init__(why)
-        self.status = status
-        self.body = {"error": why, **more}
-
-
-View = Callable[[HttpRequest], HttpResponse]
-
-
-Answer = Callable[[HttpRequest], dict[str, Any] | None]
-
-
-def _answers(method: str) -> Callable[[Answer], View]:
-    """Make a view of a function that returns what is answered to `method` (None: nothing, 204),
-    or raises _No."""
-
-    def decorate(answer: Answer) -> View:
-        @wraps(answer)
-        def view(request: HttpRequest) -> HttpResponse:
-            if request.method != method:
-                why = f"{request.method} is not allowed here: use {method}."
-                return _json({"error": why}, status=405, headers={"Allow": method})
-            try:
-                body = answer(request)
-            except _No as no:
-                return _json(no.body, status=no.status)
-            return HttpResponse(status=204) if body is None else _json(body)
-
-        return login_not_required(view)
-
-    return decorate
-
-
-def _json(
-    body: dict[str, Any], *, status: int = 200, headers: dict[str, str] | None = None
-) -> HttpResponse:
-    return HttpResponse(
-        msgspec.json.encode(body),
-        content_type="application/json",
-        status=status,
-        headers={"Cache-Control": "no-store", **(headers or {})},
-    )
-
-
 # It changes nothing, and another origin cannot read what it answers.
 @csrf_exempt
-@_answers("POST")
+@answers("POST")
 def tokens(request: HttpRequest) -> dict[str, Any]:
     """Swap the grants of a page for tokens.
 
     Asked with `{"grants": ["…"]}`, it answers `{"url": of the websocket, "connection": token,
-    "user": member or null, "channels": {channel: {"feed", "token", "grant": renewed,
-    "shown": whether oneself is to be shown at once}}, "refused": {channel: why}}`; a grant that
-    tells no channel is refused as `#<its index>`. Cursor channels are feeds themselves. 400 for a
-    body of another shape, 403 when every grant is refused.
+    "id": whom the tokens are for, "user": member or null, "channels": {channel: {"feed", "token",
+    "grant": renewed, "shown": whether oneself is to be shown at once}}, "refused": {channel:
+    why}}`; a grant that tells no channel is refused as `#<its index>`. Whoever is to be hidden is
+    no member and has no cursor. Cursor channels are feeds themselves. 400 for a body of another
+    shape, 403 when every grant is refused.
     """
     visitor, now = visitor_of(request), time.time()
     granted, refused = _granted(request, visitor, now)
@@ -120,13 +69,14 @@ def tokens(request: HttpRequest) -> dict[str, Any]:
     return {
         "url": conf.CENTRIFUGO_WS_URL,
         "connection": issuer.connection(),
-        "user": {"id": visitor.id, "name": info.name, "info": info.info} if visitor.id else None,
+        "id": visitor.id,
+        "user": _member(visitor, info),
         "channels": {channel: _open_to(channel, issuer) for channel in granted},
         "refused": refused,
     }
 
 
-@_answers("GET")
+@answers("GET")
 def snapshot(request: HttpRequest) -> dict[str, Any]:
     """The snapshot of the channel of `?grant=`, and the `channel`.
 
@@ -135,24 +85,24 @@ def snapshot(request: HttpRequest) -> dict[str, Any]:
     """
     text = request.GET.get("grant")
     if not text:
-        raise _No(400, "The query parameter `grant` is missing.")
+        raise No(400, "The query parameter `grant` is missing.")
     try:
         channel = _open(request, read_grant(text), visitor_of(request), time.time())
     except InvalidGrant as error:
-        raise _No(403, str(error)) from error
+        raise No(403, str(error)) from error
     if not _with_rosters([channel]):
-        raise _No(400, NO_ROSTER)
+        raise No(400, NO_ROSTER)
     try:
         found = read_snapshot(channel)
     except (StoreError, InvalidMessage) as error:
         logger.exception("snapshot=unread channel=%s", channel)
-        raise _No(503, "Who is here cannot be read at the moment: try again.") from error
+        raise No(503, "Who is here cannot be read at the moment: try again.") from error
     return {"channel": channel, **msgspec.structs.asdict(found)}
 
 
 # A beacon cannot carry a token against forgery; and all it can do is have a channel polled early.
 @csrf_exempt
-@_answers("POST")
+@answers("POST")
 def beacon(request: HttpRequest) -> None:
     """Have it seen soon that a page of a user was closed; says nothing (204).
 
@@ -163,7 +113,7 @@ def beacon(request: HttpRequest) -> None:
     granted, _ = _granted(request, visitor, time.time())
     left = _with_rosters(granted)
     if not left:
-        raise _No(400, NO_ROSTER)
+        raise No(400, NO_ROSTER)
     try:
         for channel, shown in read_snapshots(left).items():
             page_left(channel, visitor.id, shown)
@@ -174,22 +124,12 @@ def beacon(request: HttpRequest) -> None:
 def _granted(
     request: HttpRequest, visitor: Visitor, now: float
 ) -> tuple[list[str], dict[str, str]]:
-    """The channels that the grants in the body open, and why others do not; raises _No."""
-    asked = _read_asked(request)
+    """The channels that the grants in the body open, and why others do not; raises No."""
+    asked = read_json(request, _asked, most=MAX_BODY, example='{"grants": ["…"]}')
     granted, refused = _sort(request, asked.grants, visitor, now)
     if not granted:
-        raise _No(403, "Every grant was refused.", refused=refused)
+        raise No(403, "Every grant was refused.", refused=refused)
     return granted, refused
-
-
-def _read_asked(request: HttpRequest) -> _Asked:
-    body = request.read(MAX_BODY + 1)
-    if len(body) > MAX_BODY:
-        raise _No(400, f"The body has more than {MAX_BODY} bytes.")
-    try:
-        return _asked.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise _No(400, f'The body must be JSON such as {{"grants": ["…"]}}: {error}') from error
 
 
 def _sort(
@@ -218,6 +158,8 @@ def _open(request: HttpRequest, grant: Grant, visitor: Visitor, now: float) -> s
         raise InvalidGrant(str(error)) from error
     if not allowed:
         raise InvalidGrant("You may not see who is in this channel.")
+    if visitor.hidden and is_cursor_channel(grant.channel):
+        raise InvalidGrant("Others may not see you (PRESENCE_VISIBLE): they would see your cursor.")
     return grant.channel
 
 
@@ -226,14 +168,22 @@ def _with_rosters(channels: list[str]) -> list[str]:
     return [channel for channel in channels if not is_cursor_channel(channel)]
 
 
+def _member(visitor: Visitor, info: Signed) -> dict[str, Any] | None:
+    """The member that the visitor is in rooms; None where they are none."""
+    if visitor.hidden or not visitor.id:
+        return None
+    return {"id": visitor.id, "name": info.name, "info": info.info}
+
+
 def _open_to(channel: str, issuer: Issuer) -> dict[str, Any]:
     """What a browser needs to follow `channel`."""
     feed = channel if is_cursor_channel(channel) else feed_of(channel)
+    hidden = issuer.info.hidden
     return {
         "feed": feed,
-        "token": issuer.subscription(feed),
+        "token": issuer.subscription(feed, quietly=hidden),
         "grant": make_grant(channel, issuer.user_id, now=issuer.now),
-        "shown": bool(issuer.user_id) and feed == channel,
+        "shown": bool(issuer.user_id) and feed == channel and not hidden,
     }
 
 
