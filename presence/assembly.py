@@ -119,6 +119,8 @@ def options() -> Options:
         batch_size=conf.PRESENCE_BATCH_SIZE,
         anonymous=conf.PRESENCE_ANONYMOUS,
         rules=Rules(grace=conf.PRESENCE_LEAVE_GRACE, list_limit=conf.PRESENCE_LIST_LIMIT),
+        timeout=conf.PRESENCE_TIMEOUT,
+        fetch=conf.PRESENCE_FETCH,
     )
 
 

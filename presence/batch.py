@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import msgspec
 
-from presence import naming, wire
+from presence import naming
 from presence.backends.base import Loaded
+from presence.backends.tracker import Tracker
 from presence.centrifugo import Gateway, Survey
 from presence.delivery import Delivery, new_epoch
-from presence.exceptions import CentrifugoAnswerError, CentrifugoError, CommandError, PresenceError
+from presence.exceptions import CommandError, PresenceError
 from presence.known import Known
 from presence.plan import Commit, Rules, State, plan
-from presence.polling import Polled, Polls, Seen
-from presence.reading import AnonymousMode, digest, read_presence
+from presence.polling import Polled, Polls
+from presence.reading import ANONYMOUS
+from presence.readings import Reading, Readings
 from presence.report import Report
-from presence.roster import Position, Roster
+from presence.roster import Position
 
 __all__ = ["Batch"]
-
-logger = logging.getLogger("presence.sync")
 
 
 class Batch:
@@ -34,26 +32,26 @@ class Batch:
         polls: Polls,
         delivery: Delivery,
         known: Known,
+        readings: Readings,
+        tracker: Tracker | None,
         report: Report,
         *,
         survey: Survey,
         believe: bool,
         rules: Rules,
-        anonymous: AnonymousMode,
-        fingerprint: str,
         clock: Callable[[], float],
     ) -> None:
         self._gateway = gateway
         self._polls = polls
         self._delivery = delivery
         self._known = known
+        self._readings = readings
+        self._tracker = tracker
         self._report = report
         self._survey = survey
         self._crowd = sum(survey.clients.values())
         self._believe = believe
         self._rules = rules
-        self._anonymous = anonymous
-        self._fingerprint = fingerprint
         self._clock = clock
 
     def work(self, polled: Polled, *, again: bool = True) -> None:
@@ -91,88 +89,31 @@ class Batch:
         self._commit(polled, commits)
 
     def _plan(self, polled: Polled) -> list[Commit]:
-        """The commits for all that is different; those that seem to be partial come last."""
+        """The commits for all that is different."""
         commits: list[Commit] = []
-        fewer: list[str] = []
-        for channel, seen in polled.different.items():
-            with self._failing(channel):
-                roster, connections = read_presence(seen.raw, anonymous=self._anonymous)
-                if connections < self._survey.clients.get(channel, 0):
-                    fewer.append(channel)
-                else:
-                    commits += self._plan_one(polled, channel, seen, roster)
-        for channel, (seen, roster) in self._read_again(fewer).items():
-            with self._failing(channel):
-                commits += self._plan_one(polled, channel, seen, roster)
+        for channel, reading in self._readings.of(polled).items():
+            with self._readings.failing(channel):
+                commits += self._plan_one(polled, channel, reading)
         return self._with_positions(polled.loaded, commits)
 
-    def _plan_one(self, polled: Polled, channel: str, seen: Seen, roster: Roster) -> list[Commit]:
-        state, old = polled.loaded.states[channel], polled.known.get(channel)
-        if old is None:
-            rev, stored = polled.rosters.get(channel, (0, b""))
-            if rev != state.rev:
-                self._report.refused += 1
-                return []
-            old = wire.decode(stored, Roster)
+    def _plan_one(self, polled: Polled, channel: str, reading: Reading) -> list[Commit]:
+        state = polled.loaded.states[channel]
         watched = naming.feed_of(channel) in self._survey.clients
-        if not state.rev and not roster.occupied and not watched:
+        if not state.rev and not reading.roster.occupied and not watched:
             return []
         commit = plan(
             state,
-            old,
-            roster,
-            digest=seen.digest,
+            reading.old,
+            reading.roster,
+            digest=reading.digest,
             run=polled.loaded.run,
             now=polled.loaded.now,
             rules=self._rules,
-            believe=self._believe and bool(seen.digest) and seen.nodes == self._survey.nodes,
+            believe=self._believe and reading.whole and reading.seen.nodes == self._survey.nodes,
             crowd=self._crowd,
             new_epoch=new_epoch,
         )
         return [commit]
-
-    def _read_again(self, channels: list[str]) -> dict[str, tuple[Seen, Roster]]:
-        """What is shown now of channels that showed fewer clients than were counted.
-
-        All are asked anew, together: since the survey somebody may have left, or a partial
-        answer may have become whole. One that is still partial has no digest.
-        """
-        if not channels:
-            return {}
-        try:
-            with self._report.timed("read", self._clock):
-                replies, survey = self._gateway.recount(channels)
-        except PresenceError as error:
-            self._report.failed(error, ",".join(channels[:3]), count=len(channels))
-            return {}
-        again: dict[str, tuple[Seen, Roster]] = {}
-        for channel, reply in zip(channels, replies, strict=True):
-            if isinstance(reply, CentrifugoError):
-                self._report.failed(reply, channel)
-                continue
-            raw, counted = bytes(reply), survey.clients.get(channel, 0)
-            with self._failing(channel):
-                roster, connections = read_presence(raw, anonymous=self._anonymous)
-                whole = connections >= counted
-                seen = digest(raw, self._fingerprint) if whole else b""
-                again[channel] = Seen(raw, seen, survey.nodes), roster
-                if not whole:
-                    raise CentrifugoAnswerError(
-                        f"a partial answer: {connections} clients shown, {counted} counted; "
-                        "nobody is taken for gone"
-                    )
-        return again
-
-    @contextmanager
-    def _failing(self, channel: str) -> Iterator[None]:
-        """Count what goes wrong with one channel, and go on."""
-        try:
-            yield
-        except PresenceError as error:
-            self._report.failed(error, channel)
-        except Exception as error:
-            logger.exception("channel=failed name=%s", channel)
-            self._report.fail(f"{channel}: {type(error).__name__}: {error}")
 
     def _with_positions(self, loaded: Loaded, commits: list[Commit]) -> list[Commit]:
         """Ask for the stream's position where the commit publishes nothing that would tell it.
@@ -202,6 +143,7 @@ class Batch:
                 self._count_commit(commit)
             else:
                 commits.append(commit)
+        self._note_seen(commits, polled.loaded.now)
         taken = self._delivery.write(commits, polled=good, now=polled.loaded.now)
         written = [commit for commit, done in zip(commits, taken, strict=True) if done]
         self._report.refused += len(commits) - len(written)
@@ -210,6 +152,14 @@ class Batch:
             self._count_commit(commit)
         pending = [(commit.channel, commit.pending) for commit in written if commit.pending]
         self._delivery.deliver(pending, polled.loaded.now)
+
+    def _note_seen(self, commits: list[Commit], now: float) -> None:
+        """Note when those who leave were here: before they do, or a crash would forget it."""
+        gone = {member.id: now for commit in commits for member in commit.change.leaves}
+        users = {user: at for user, at in gone.items() if not user.startswith(ANONYMOUS)}
+        if self._tracker and users:
+            with self._report.timed("store", self._clock):
+                self._tracker.saw(users)
 
     def _count(self, state: State | Commit) -> None:
         self._report.members += state.total

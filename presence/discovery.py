@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Literal
 
 from presence import naming
@@ -57,8 +57,11 @@ class Surveyor:
             return self._gateway.survey([])
         return self._gateway.survey(_with_feeds(self._patterns))
 
-    def discover(self, survey: Survey) -> tuple[Survey, list[str]]:
-        """The channels to poll: the active, and the known that are not empty.
+    def discover(
+        self, survey: Survey, tracked: Collection[str]
+    ) -> tuple[Survey, list[str], dict[str, float]]:
+        """The channels to poll: the active, the `tracked`, and the known that are not empty; with
+        the time of the last good poll of each that had one.
 
         Those polled longest ago come first: a tick that does not get to the end in time leaves
         out others than the one before.
@@ -69,9 +72,11 @@ class Surveyor:
             registered = self._store.registered(within=self._registered_within)
             feeds = {naming.feed_of(channel): 0 for channel in registered}
             survey = Survey(survey.nodes, feeds)
-        active, known = set(_rooms(survey.clients)), self._store.known()
+        known = self._store.known()
+        active = {*_rooms(survey.clients), *tracked}
         channels = active.union(self._occupied(active, known))
-        return survey, sorted(channels, key=lambda channel: (known.get(channel, 0.0), channel))
+        polled = {channel: known[channel] for channel in channels if channel in known}
+        return survey, sorted(channels, key=lambda c: (polled.get(c, 0.0), c)), polled
 
     def _occupied(self, active: set[str], known: Mapping[str, float]) -> Iterator[str]:
         quiet = {c: at for c, at in known.items() if c not in active}

@@ -9,6 +9,7 @@ PresenceError
 │   ├── CentrifugoRefused       the API key or the request was turned down
 │   ├── CentrifugoAnswerError   an answer that cannot be read
 │   └── CommandError            one command of a batch was answered with an error
+├── FetchFailed           the site's PRESENCE_FETCH raised, or gave what is no JSON
 ├── StoreError            Redis cannot be reached or answered with an error
 └── InvalidGrant          a grant that is forged, expired or somebody else's
 """
@@ -23,6 +24,7 @@ __all__ = [
     "CentrifugoRefused",
     "CentrifugoUnreachable",
     "CommandError",
+    "FetchFailed",
     "Gap",
     "InvalidChannel",
     "InvalidGrant",
@@ -95,6 +97,10 @@ class CommandError(CentrifugoError):
     def permanent(self) -> bool:
         """Whether repeating the command is useless until the configuration changes."""
         return self.code in self.PERMANENT
+
+
+class FetchFailed(PresenceError):
+    """PRESENCE_FETCH failed: members are shown without what it adds, and it is asked again."""
 
 
 class StoreError(PresenceError):

@@ -6,6 +6,7 @@ import msgspec
 
 from presence import naming
 from presence.discovery import DiscoveryMode
+from presence.enriching import Fetch
 from presence.plan import Rules
 from presence.reading import AnonymousMode
 
@@ -13,7 +14,7 @@ __all__ = ["Options"]
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """The settings of a tick. Times in seconds."""
+    """The settings of a tick. Times in seconds; `timeout` is for members without a websocket."""
 
     patterns: tuple[str, ...] = ("presence:*",)
     interval: float = 60.0
@@ -23,6 +24,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     batch_size: int = 100
     anonymous: AnonymousMode = "count"
     rules: Rules = Rules()
+    timeout: float = 60.0
+    fetch: Fetch | None = None
 
     @property
     def deadline(self) -> float:
@@ -43,4 +46,5 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def fingerprint(self) -> str:
         """What else decides a roster, beside Centrifugo's reply."""
-        return f"{naming.SCHEMA}:{self.anonymous}:{self.rules.list_limit}"
+        fetching = ":fetch" if self.fetch else ""
+        return f"{naming.SCHEMA}:{self.anonymous}:{self.rules.list_limit}{fetching}"

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import msgspec
 
 from presence import wire
-from presence.roster import Change, Diff, Leaving, Position, Reload, Roster, Snapshot, hold_leaves
+from presence.leaving import Leaving, hold_leaves
+from presence.roster import Change, Diff, Position, Reload, Roster, Snapshot
 from presence.roster import diff as compare
 
 __all__ = ["Commit", "Rules", "State", "plan", "restart"]

@@ -2,33 +2,38 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 from concurrent.futures import Future
 from typing import NamedTuple
 
 import msgspec
 
 from presence.backends.base import Loaded, RosterStore
+from presence.backends.tracker import Tracker
 from presence.centrifugo import Gateway
 from presence.exceptions import CentrifugoError, PresenceError, StoreError
 from presence.executors import MakeExecutor
 from presence.known import Known
 from presence.reading import digest
 from presence.roster import Roster
+from presence.tracked import Tracked, fingerprint
 
-__all__ = ["IN_FLIGHT", "Polled", "Polls", "Seen"]
+__all__ = ["IN_FLIGHT", "Polled", "Polls", "Seen", "TrackedIn"]
 
 IN_FLIGHT = 2
 """Batches that are read while one is worked on."""
 
 
 class Seen(NamedTuple):
-    """A presence reply, its digest (empty: it is partial), and the nodes that there were."""
+    """A presence reply, its digest (empty: it is partial), the nodes that there were, and who was
+    tracked."""
 
     raw: bytes
     digest: bytes
     nodes: frozenset[str]
+    tracked: Sequence[Tracked] = ()
 
 
 class Polled:
@@ -36,7 +41,8 @@ class Polled:
 
     A channel with something `pending` was loaded, but not read. Each other one is `unchanged`
     (its state says all there is to know), `different` or `failed`. The roster of a different one
-    is in `known`, or in `rosters`, with its `rev` and as it is stored. `loaded.now` is the time
+    is in `known`, or in `rosters`, with its `rev` and as it is stored. `tracked` are the members
+    without a websocket, read after the states. `loaded.now` is the time
     when the reading began, `loaded_at` when the states were there, by this process's clock.
     Seconds are those spent.
     """
@@ -45,6 +51,7 @@ class Polled:
         self.channels = channels
         self.loaded = Loaded(now=0.0, run="", states={})
         self.loaded_at = 0.0
+        self.tracked: dict[str, list[Tracked]] = {}
         self.unchanged: list[str] = []
         self.different: dict[str, Seen] = {}
         self.failed: dict[str, CentrifugoError] = {}
@@ -59,12 +66,26 @@ class Polled:
         return [channel for channel, state in self.loaded.states.items() if state.pending]
 
 
+class TrackedIn(NamedTuple):
+    """Where members without a websocket are, who keeps them, and how long without a beat."""
+
+    tracker: Tracker
+    channels: Collection[str]
+    timeout: float
+
+    def members(self, channels: Iterable[str]) -> dict[str, list[Tracked]]:
+        """Those of the channels. Raises StoreError."""
+        some = [channel for channel in channels if channel in self.channels]
+        return self.tracker.members(some, timeout=self.timeout) if some else {}
+
+
 class Polls:
     """Takes state first, presence second: never is an older reading compared with a newer state.
 
     Presence is asked for in threads, which write nothing. The store is asked by the caller's
     thread: for the rosters that differ and the states of the batch to be read next in one round
-    trip.
+    trip. A channel with one of the `news` in it, ids of users of whom something was made known, is
+    different whatever its digest.
     """
 
     def __init__(
@@ -73,6 +94,8 @@ class Polls:
         gateway: Gateway,
         known: Known,
         *,
+        tracked: TrackedIn | None,
+        news: Collection[str],
         fingerprint: str,
         clock: Callable[[], float],
         executor: MakeExecutor,
@@ -80,6 +103,9 @@ class Polls:
         self._store = store
         self._gateway = gateway
         self._known = known
+        self._tracked = tracked
+        self._news = frozenset(news)
+        self._named = _pattern(news)
         self._fingerprint = fingerprint
         self._clock = clock
         self._executor = executor
@@ -131,6 +157,8 @@ class Polls:
         started = self._clock()
         try:
             loaded = self._store.load(following.channels, rosters=unknown)
+            if self._tracked:
+                following.tracked = self._tracked.members(following.channels)
         except StoreError as error:
             following.error = error
             if done and unknown:
@@ -178,9 +206,26 @@ class Polls:
                 polled.failed[channel] = reply
                 continue
             raw, state = bytes(reply), polled.loaded.states[channel]
-            seen = digest(raw, self._fingerprint)
-            if state.digest == seen and state.run == run and not state.leaving:
+            tracked = polled.tracked.get(channel, ())
+            seen = digest(raw, self._fingerprint, fingerprint(tracked))
+            same = state.digest == seen and state.run == run and not state.leaving
+            if same and not self._is_news(raw, tracked):
                 polled.unchanged.append(channel)
             else:
-                polled.different[channel] = Seen(raw, seen, nodes)
+                polled.different[channel] = Seen(raw, seen, nodes, tracked)
         return polled
+
+    def _is_news(self, raw: bytes, tracked: Sequence[Tracked]) -> bool:
+        if not self._named:
+            return False
+        return bool(self._named.search(raw)) or any(one.user in self._news for one in tracked)
+
+
+def _pattern(users: Collection[str]) -> re.Pattern[bytes] | None:
+    """What a presence reply with one of the users in it matches, whoever wrote it."""
+    if not users:
+        return None
+    if not all(user.isascii() and user.isalnum() for user in users):
+        return re.compile(b"")  # JSON has several ways to write the others
+    ids = "|".join(users)
+    return re.compile(f'"user":\\s*"(?:{ids})"'.encode())

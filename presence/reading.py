@@ -1,34 +1,36 @@
-"""Centrifugo's presence reply -> the roster it shows. Pure."""
+"""Centrifugo's presence reply, and who was tracked beside it -> the roster they show. Pure."""
 
 from __future__ import annotations
 
 import hashlib
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Final, Literal
 
 import msgspec
 
 from presence import wire
 from presence.exceptions import CentrifugoAnswerError
 from presence.roster import Member, Roster
+from presence.signed import Signed
+from presence.tracked import Tracked, signed_of
 
-__all__ = ["AnonymousMode", "Signed", "digest", "read_presence"]
+__all__ = [
+    "ANONYMOUS",
+    "AnonymousMode",
+    "Profiles",
+    "Roll",
+    "Signed",
+    "digest",
+    "read_presence",
+]
 
 AnonymousMode = Literal["count", "list", "ignore"]
+Profiles = Mapping[str, Signed]
+"""What was made known of users since their tokens were signed, by id."""
 
-
-class Signed(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
-    """What Django signs into a token about its bearer.
-
-    `iat` is the time of signing in seconds since 1970. `anonymous` is the visible id of a visitor
-    who is not signed in, the same in all their tabs; "" where their session has no key. Whoever is
-    `hidden` is in no roster.
-    """
-
-    name: str = ""
-    info: dict[str, Any] = {}
-    iat: float = 0.0
-    anonymous: str = ""
-    hidden: bool = False
+ANONYMOUS: Final = "anon_"
+"""How the ids of visitors begin who are not signed in."""
 
 
 class _Connection(msgspec.Struct, frozen=True, gc=False):
@@ -58,52 +60,104 @@ _NOBODY = Signed()
 _SHOWN = ("avatar", "color")
 
 
-def digest(raw: bytes, fingerprint: str) -> bytes:
+def digest(raw: bytes, fingerprint: str, tracked: bytes = b"") -> bytes:
     """A digest of a presence reply and of all else that decides the roster, 16 bytes.
 
     SHA-256, as processors have it built in: twice as fast as BLAKE2 where this was measured.
     """
     found = hashlib.sha256(fingerprint.encode())
+    if tracked:
+        found.update(b"\0%d\0%b" % (len(tracked), tracked))
     found.update(raw)
     return found.digest()[:16]
 
 
-def read_presence(raw: bytes, *, anonymous: AnonymousMode = "count") -> tuple[Roster, int]:
-    """The roster that a presence reply (`{"presence": {client: info}}`) shows, by id, and the
-    number of its connections.
+class Roll:
+    """Everybody of whom something is said; of all that is said of one, the newest counts.
 
-    Connections of one user are one member; of several the newest signed info wins, of equally new
-    ones one with a name, else that which sorts last: client ids would choose anew at every
-    reconnect. What the token of the subscription says comes before what the token of the
-    connection says. A user of whom neither tells a name goes by their id. Raises
+    Of equally new things one that hides, then one with a name, else that which sorts last: what
+    comes first would change at every reconnect.
+    """
+
+    def __init__(self) -> None:
+        self._shown: dict[str, Member | None] = {}
+        self._issued: dict[str, float] = {}
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._shown
+
+    @property
+    def hidden(self) -> list[str]:
+        """Of whom the newest is that they are hidden."""
+        return sorted(key for key, member in self._shown.items() if member is None)
+
+    def say(self, key: str, signed: Signed) -> None:
+        """Take what is said of `key`. A user of whom nothing tells a name goes by their id."""
+        name = signed.name or ("Anonymous" if key.startswith(ANONYMOUS) else key)
+        member = None if signed.hidden else Member(key, name, signed.info)
+        at = signed.iat
+        if key in self._shown and not _newer(member, at, self._shown[key], self._issued[key]):
+            return
+        self._shown[key], self._issued[key] = member, at
+
+    def roster(self, anonymous: int, tracked: Sequence[str]) -> Roster:
+        """Those who are not hidden. Of them, `tracked` are here through tracking alone."""
+        members = {key: member for key, member in self._shown.items() if member}
+        hidden = self.hidden
+        issued = {key: at for key, at in self._issued.items() if key in members}
+        return Roster(
+            members, anonymous, issued, [key for key in tracked if key in members], hidden
+        )
+
+
+def _newer(one: Member | None, at: float, other: Member | None, other_at: float) -> bool:
+    if at != other_at or one == other:
+        return at > other_at
+    if one is None or other is None:
+        return one is None
+    return (one.name != one.id, wire.encode(one)) > (other.name != other.id, wire.encode(other))
+
+
+def read_presence(
+    raw: bytes,
+    *,
+    anonymous: AnonymousMode = "count",
+    tracked: Sequence[Tracked] = (),
+    profiles: Profiles = MappingProxyType({}),
+) -> tuple[Roster, int]:
+    """The roster that a presence reply (`{"presence": {client: info}}`) shows together with the
+    `tracked`, by id, and the number of connections in it.
+
+    Connections of one user are one member. What the token of the subscription says comes before
+    what the token of the connection says; what is newest counts, see Roll. Only a token or a
+    profile can bring back whoever they hide: what is tracked does not. Raises
     CentrifugoAnswerError when the reply is not a presence reply.
     """
     connections = _connections(raw)
-    members: dict[str, Member] = {}
-    issued: dict[str, float] = {}
+    roll = Roll()
     visitors: set[str] = set()
     for client, connection in connections.items():
         signed = connection.chan_info
         if signed is None or signed == _NOBODY:
             signed = connection.conn_info or _NOBODY
-        key, name = connection.user, signed.name or connection.user
-        if not key:
-            visitor = signed.anonymous or client
-            if anonymous != "list":
-                visitors.add(visitor)
-                continue
-            key, name = visitor, signed.name or "Anonymous"
-        member = Member(key, name, signed.info)
-        if key not in members or _newer(member, signed.iat, members[key], issued[key]):
-            members[key], issued[key] = member, signed.iat
+        if connection.user:
+            roll.say(connection.user, signed)
+        elif anonymous == "list":
+            named = msgspec.structs.replace(signed, name=signed.name or "Anonymous")
+            roll.say(signed.anonymous or client, named)
+        else:
+            visitors.add(signed.anonymous or client)
+    alone = sorted({one.user for one in tracked if one.user not in roll})
+    for key, profile in profiles.items():
+        if key in roll or key in alone:
+            roll.say(key, profile)
+    hidden = set(roll.hidden)
+    for one in tracked:
+        if one.user not in hidden:
+            roll.say(one.user, signed_of(one))
+    visitors.difference_update(alone)
     count = len(visitors) if anonymous == "count" else 0
-    return Roster(members, count, issued), len(connections)
-
-
-def _newer(one: Member, at: float, other: Member, other_at: float) -> bool:
-    if at != other_at or one == other:
-        return at > other_at
-    return (one.name != one.id, wire.encode(one)) > (other.name != other.id, wire.encode(other))
+    return roll.roster(count, alone), len(connections)
 
 
 def _connections(raw: bytes) -> dict[str, _Connection]:

@@ -16,7 +16,6 @@ __all__ = [
     "Change",
     "Diff",
     "Event",
-    "Leaving",
     "Member",
     "Position",
     "Publication",
@@ -25,7 +24,6 @@ __all__ = [
     "Snapshot",
     "apply",
     "diff",
-    "hold_leaves",
 ]
 
 
@@ -47,16 +45,21 @@ class Position(msgspec.Struct, frozen=True):
     epoch: str
 
 
-class Roster(msgspec.Struct, frozen=True):
+class Roster(msgspec.Struct, frozen=True, omit_defaults=True):
     """Everyone in a channel, in order of arrival.
 
     `issued` holds for each member the time (seconds since 1970) at which their info was signed,
-    so that an older tab never takes a newer name back. `anonymous` counts the unidentified.
+    so that an older tab never takes a newer name back. `anonymous` counts the unidentified. The
+    `tracked` are members without a websocket, the `hidden` are in the channel and no members.
+    `fetched` is what PRESENCE_FETCH gave: it is in the members already.
     """
 
     members: dict[str, Member] = {}
     anonymous: int = 0
     issued: dict[str, float] = {}
+    tracked: list[str] = []
+    hidden: list[str] = []
+    fetched: dict[str, dict[str, Any]] = {}
 
     @property
     def total(self) -> int:
@@ -135,26 +138,6 @@ class Change(msgspec.Struct, frozen=True):
         )
 
 
-class Leaving(msgspec.Struct, frozen=True):
-    """Who is not seen any more but not yet believed gone.
-
-    `members` maps an id to the time of the first believed poll that missed it. `anonymous` holds
-    the higher counts of before, falling, each with the time of the first such poll that found
-    fewer; `count` is what the last poll found. The time is 0 while no poll was believed.
-    """
-
-    members: dict[str, float] = {}
-    anonymous: list[tuple[float, int]] = []
-    count: int = 0
-
-    def __bool__(self) -> bool:
-        return bool(self.members or self.anonymous)
-
-    def began_at(self, now: float) -> bool:
-        """Whether the absence of anybody counts from `now`."""
-        return now in self.members.values() or any(t == now for t, _ in self.anonymous)
-
-
 def diff(old: Roster, new: Roster) -> Change:
     """The change from `old` to `new`; falsy when nothing that is shown differs."""
     known = old.members.get
@@ -167,54 +150,6 @@ def diff(old: Roster, new: Roster) -> Change:
         was_occupied=old.occupied,
         was_anonymous=old.anonymous,
     )
-
-
-def hold_leaves(
-    old: Roster, seen: Roster, leaving: Leaving, *, now: float, grace: float, believe: bool
-) -> tuple[Roster, Leaving]:
-    """The roster to commit when `seen` was read at `now` and `old` is the one committed.
-
-    A member of `old` that is missing stays until it has been missing for `grace` seconds, counted
-    from the first believed poll that missed it; with `believe` False it stays in any case, and a
-    count begun starts anew. The anonymous count is, in the same way, the highest of the last
-    `grace` seconds. The order is that of arrival: known members first, then those who joined, by
-    id. A clock that was set back makes nobody stay longer than `grace` from then on.
-    """
-    members, issued = dict(old.members), dict(old.issued)
-    missing: dict[str, float] = {}
-    for key in sorted(old.members.keys() - seen.members.keys()):
-        since = _since(leaving.members.get(key, 0.0), now=now, believe=believe)
-        if believe and now - since >= grace:
-            del members[key]
-            issued.pop(key, None)
-        else:
-            missing[key] = since
-    # Only what differs is looked at closely: in a large room that is little.
-    known, known_at = old.members.get, old.issued.get
-    differs = [key for key, member in seen.members.items() if known(key) != member]
-    for key in sorted(differs):
-        if seen.issued.get(key, 0.0) >= known_at(key, 0.0):
-            members[key] = seen.members[key]
-    issued |= {key: at for key, at in seen.issued.items() if known_at(key, -1.0) < at}
-    anonymous, held = _hold_count(old, seen, leaving, now=now, grace=grace, believe=believe)
-    return Roster(members, anonymous, issued), Leaving(missing, held, seen.anonymous)
-
-
-def _hold_count(
-    old: Roster, seen: Roster, leaving: Leaving, *, now: float, grace: float, believe: bool
-) -> tuple[int, list[tuple[float, int]]]:
-    """The anonymous count to show, and the higher counts that are still held."""
-    count = seen.anonymous
-    last = leaving.count if leaving.anonymous else old.anonymous
-    held = [*leaving.anonymous, (0.0, last)]
-    held = [(_since(t, now=now, believe=believe), n) for t, n in held]
-    held = [(t, n) for t, n in held if n > count and not (believe and now - t >= grace)]
-    return (held[0][1] if held else count), held
-
-
-def _since(known: float, *, now: float, believe: bool) -> float:
-    """When an absence that was known since `known` begins to count, if seen again at `now`."""
-    return min(known or now, now) if believe else 0.0
 
 
 def apply(snapshot: Snapshot, publication: Publication) -> Snapshot:

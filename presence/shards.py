@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Protocol
 
 import msgspec
@@ -31,6 +32,8 @@ class Shard(msgspec.Struct, frozen=True, kw_only=True):
     clients: dict[str, int]
     nodes: list[str]
     believe: bool
+    tracked: list[str] = []
+    since: float = 0.0
 
     @property
     def survey(self) -> Survey:
@@ -50,6 +53,8 @@ def split(
     size: int | None,
     opened: Opened,
     believe: bool,
+    tracked: Collection[str] = (),
+    polled: Mapping[str, float] = MappingProxyType({}),
 ) -> list[Shard]:
     """The channels in shards of at most `size`, or in one; at least one, which may be empty."""
     size = max(1, len(channels)) if size is None else size
@@ -63,6 +68,8 @@ def split(
             clients=dict(_counted(part, survey.clients)),
             nodes=sorted(survey.nodes),
             believe=believe,
+            tracked=[channel for channel in part if channel in tracked],
+            since=min((polled[channel] for channel in part if channel in polled), default=0.0),
         )
         for number, part in enumerate(parts, 1)
     ]

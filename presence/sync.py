@@ -5,22 +5,22 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
-from itertools import dropwhile, takewhile
+from contextlib import contextmanager
+from itertools import dropwhile
 
 from presence import statistics
 from presence.backends.base import RosterStore
-from presence.batch import Batch
+from presence.backends.tracker import Standing, Tracker
 from presence.centrifugo import Gateway
-from presence.delivery import Announce, Delivery
+from presence.delivery import Announce
 from presence.discovery import Surveyor
 from presence.exceptions import PresenceError
 from presence.executors import MakeExecutor, threads
 from presence.known import Known
 from presence.options import Options
-from presence.polling import Polls
 from presence.report import Report
-from presence.shards import HandOut, Shard, batches, split
+from presence.rounds import Progress, Rounds
+from presence.shards import HandOut, Shard, split
 from presence.statistics import Opened
 
 __all__ = ["Options", "Sync"]
@@ -31,15 +31,13 @@ NODES_SETTLE = 40.0
 """Seconds after a change of Centrifugo's nodes in which no leave is believed: clients come back
 within the reconnect delay, an engine's presence is whole again within 27 s."""
 
-Progress = Callable[[int, int], None]
-"""Told of (channels done, channels in all)."""
-
 
 class Sync:
     """Runs ticks. Any number may run at once, in any number of processes: it costs work only.
 
     `announce` is called with (channel, version, change) for each change, once it is published;
-    None: nobody listens. `known` may be shared by syncs on one store.
+    None: nobody listens. `known` may be shared by syncs on one store. A store that is a Tracker,
+    too, brings the members without a websocket.
     """
 
     def __init__(
@@ -56,10 +54,17 @@ class Sync:
         self._store = store
         self._gateway = gateway
         self._options = options
-        self._announce = announce
-        self._known = known or Known()
         self._clock = clock
-        self._executor = executor
+        self._rounds = Rounds(
+            store,
+            store if isinstance(store, Tracker) else None,
+            gateway,
+            options,
+            announce,
+            known or Known(),
+            clock=clock,
+            executor=executor,
+        )
         self._surveyor = Surveyor(
             store,
             gateway,
@@ -89,8 +94,10 @@ class Sync:
             if only is None:
                 self._tick(report, every or self._options.interval, progress, hand_out)
             else:
-                (shard,) = self._shards(report, only=only)
-                self._poll(shard, report, self._clock() + self._options.deadline, progress)
+                standing = self._rounds.standing()
+                (shard,) = self._shards(report, standing, only=only)
+                ends = self._clock() + self._options.deadline
+                self._rounds.run(shard, standing, report, ends, progress)
         if only is not None:
             logger.info("tick=done %s", report.line())
         return report
@@ -107,7 +114,8 @@ class Sync:
                 logger.warning("shard=late tick=%s number=%d", shard.opened.id, shard.number)
                 return report
             with _caught(report):
-                self._poll(shard, report, self._clock() + left)
+                standing = self._rounds.standing()
+                self._rounds.run(shard, standing, report, self._clock() + left)
             self._add(shard.opened, shard.number, report, of=1 + shard.of)
         return report
 
@@ -122,14 +130,15 @@ class Sync:
         opened = statistics.begin(self._store, every=every, deadline=self._options.deadline)
         shards: list[Shard] = []
         with _caught(report):
+            standing = self._rounds.standing()
             size = self._options.shard_size if hand_out else None
-            shards = self._shards(report, opened=opened, size=size)
+            shards = self._shards(report, standing, opened=opened, size=size)
         if hand_out and len(shards) > 1:
             self._hand_out(shards, report, opened, hand_out)
             return
         for shard in shards:
             with _caught(report):
-                self._poll(shard, report, ends, progress)
+                self._rounds.run(shard, standing, report, ends, progress)
         self._add(opened, 0, report, of=1)
 
     def _hand_out(
@@ -145,6 +154,7 @@ class Sync:
     def _shards(
         self,
         report: Report,
+        standing: Standing,
         *,
         only: Sequence[str] | None = None,
         opened: Opened | None = None,
@@ -155,61 +165,18 @@ class Sync:
             survey = self._surveyor.survey(only)
         with report.timed("store", self._clock):
             changed = self._store.nodes(survey.nodes)
-            channels = only
+            channels, polled = only, dict[str, float]()
             if channels is None:
-                survey, channels = self._surveyor.discover(survey)
+                survey, channels, polled = self._surveyor.discover(survey, standing.channels)
         return split(
             channels,
             survey,
             size=size,
             opened=opened or Opened(),
             believe=changed is None or abs(changed) >= NODES_SETTLE,  # abs: a clock set back
+            tracked=standing.channels,
+            polled=polled,
         )
-
-    def _poll(
-        self, shard: Shard, report: Report, ends: float, progress: Progress | None = None
-    ) -> None:
-        """Take the channels through the steps, in batches, until the time `ends`."""
-        delivery = Delivery(
-            self._store,
-            self._gateway,
-            self._announce,
-            report,
-            clock=self._clock,
-            executor=self._executor,
-        )
-        polls = Polls(
-            self._store,
-            self._gateway,
-            self._known,
-            fingerprint=self._options.fingerprint,
-            clock=self._clock,
-            executor=self._executor,
-        )
-        batch = Batch(
-            self._gateway,
-            polls,
-            delivery,
-            self._known,
-            report,
-            survey=shard.survey,
-            believe=shard.believe,
-            rules=self._options.rules,
-            anonymous=self._options.anonymous,
-            fingerprint=self._options.fingerprint,
-            clock=self._clock,
-        )
-        parts = batches(shard.channels, shard.clients, self._options.batch_size)
-        in_time = takewhile(lambda _: self._clock() <= ends, parts)
-        done = 0
-        with delivery, closing(polls.ahead(in_time)) as reading:
-            for polled in reading:
-                batch.work(polled)
-                done += len(polled.channels)
-                if progress:
-                    progress(done, len(shard.channels))
-        if left := len(shard.channels) - done:
-            report.fail(f"the tick's deadline passed: {left} channels not polled", count=left)
 
     def _add(self, opened: Opened, number: int, report: Report, *, of: int) -> None:
         """Add what was done here to the tick; log the tick, if that was the last of it."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from presence.reading import Signed
+from presence.signed import Signed
 
 __all__ = ["Tracked", "fingerprint", "signed_of"]
 

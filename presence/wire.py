@@ -7,11 +7,11 @@ from typing import TypeVar
 import msgspec
 
 from presence.exceptions import InvalidMessage
+from presence.leaving import Leaving
 from presence.roster import (
     Change,
     Diff,
     Event,
-    Leaving,
     Member,
     Position,
     Publication,

@@ -8,8 +8,9 @@ import msgspec
 import pytest
 
 from presence import wire
+from presence.leaving import Leaving
 from presence.plan import Commit, Rules, State, plan, reload_within, restart
-from presence.roster import Diff, Leaving, Member, Position, Publication, Reload, Roster, Snapshot
+from presence.roster import Diff, Member, Position, Publication, Reload, Roster, Snapshot
 
 RULES = Rules(grace=10.0, list_limit=20)
 

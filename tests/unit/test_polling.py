@@ -65,7 +65,16 @@ def make(
     fingerprint: str = "",
     clock: Callable[[], float] = lambda: 0.0,
 ) -> Polls:
-    return Polls(store, gateway, Known(), fingerprint=fingerprint, clock=clock, executor=executor)
+    return Polls(
+        store,
+        gateway,
+        Known(),
+        tracked=None,
+        news=(),
+        fingerprint=fingerprint,
+        clock=clock,
+        executor=executor,
+    )
 
 
 def numbers(polled: list[Polled]) -> list[int]:

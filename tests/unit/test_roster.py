@@ -13,17 +13,16 @@ from hypothesis import strategies as st
 
 from presence import wire
 from presence.exceptions import Gap, InvalidMessage
+from presence.leaving import Leaving, hold_leaves
 from presence.roster import (
     Diff,
     Event,
-    Leaving,
     Member,
     Reload,
     Roster,
     Snapshot,
     apply,
     diff,
-    hold_leaves,
 )
 
 WIRE = Path(__file__).parent.parent / "fixtures" / "wire"

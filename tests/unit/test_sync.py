@@ -43,7 +43,7 @@ class TestATick:
         self, site: Site, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         rev = site.store.load([ROOM]).states[ROOM].rev
-        monkeypatch.setattr("presence.batch.read_presence", None)
+        monkeypatch.setattr("presence.readings.read_presence", None)
         monkeypatch.setattr(site.store, "_rosters", None)
         report = site.tick(1)
         assert (report.changed, report.published, report.members) == (0, 0, 1)

@@ -10,11 +10,11 @@ import pytest
 
 from presence import wire
 from presence.exceptions import InvalidMessage
+from presence.leaving import Leaving
 from presence.roster import (
     Change,
     Diff,
     Event,
-    Leaving,
     Member,
     Position,
     Reload,

@@ -1,0 +1,82 @@
+"""Who is not seen any more, but not yet believed gone. Pure."""
+
+from __future__ import annotations
+
+import msgspec
+
+from presence.roster import Roster
+
+__all__ = ["Leaving", "hold_leaves"]
+
+
+class Leaving(msgspec.Struct, frozen=True):
+    """Who is not seen any more but not yet believed gone.
+
+    `members` maps an id to the time of the first believed poll that missed it. `anonymous` holds
+    the higher counts of before, falling, each with the time of the first such poll that found
+    fewer; `count` is what the last poll found. The time is 0 while no poll was believed.
+    """
+
+    members: dict[str, float] = {}
+    anonymous: list[tuple[float, int]] = []
+    count: int = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.members or self.anonymous)
+
+    def began_at(self, now: float) -> bool:
+        """Whether the absence of anybody counts from `now`."""
+        return now in self.members.values() or any(t == now for t, _ in self.anonymous)
+
+
+def hold_leaves(
+    old: Roster, seen: Roster, leaving: Leaving, *, now: float, grace: float, believe: bool
+) -> tuple[Roster, Leaving]:
+    """The roster to commit when `seen` was read at `now` and `old` is the one committed.
+
+    A member of `old` that is missing stays until it has been missing for `grace` seconds, counted
+    from the first believed poll that missed it; with `believe` False it stays in any case, and a
+    count begun starts anew. The anonymous count is, in the same way, the highest of the last
+    `grace` seconds. The order is that of arrival: known members first, then those who joined, by
+    id. A clock that was set back makes nobody stay longer than `grace` from then on. Whoever was
+    here without a websocket, or is hidden now, goes at once: that is known, not seen.
+    """
+    members, issued = dict(old.members), dict(old.issued)
+    missing: dict[str, float] = {}
+    known_gone = {*old.tracked, *seen.hidden}
+    for key in sorted(old.members.keys() - seen.members.keys()):
+        since = _since(leaving.members.get(key, 0.0), now=now, believe=believe)
+        if key in known_gone or (believe and now - since >= grace):
+            del members[key]
+            issued.pop(key, None)
+        else:
+            missing[key] = since
+    # Only what differs is looked at closely: in a large room that is little.
+    known, known_at = old.members.get, old.issued.get
+    differs = [key for key, member in seen.members.items() if known(key) != member]
+    for key in sorted(differs):
+        if seen.issued.get(key, 0.0) >= known_at(key, 0.0):
+            members[key] = seen.members[key]
+    issued |= {key: at for key, at in seen.issued.items() if known_at(key, -1.0) < at}
+    anonymous, held = _hold_count(old, seen, leaving, now=now, grace=grace, believe=believe)
+    fetched = old.fetched | seen.fetched if seen.fetched or old.fetched else {}
+    fetched = {key: more for key, more in fetched.items() if key in members}
+    roster = Roster(members, anonymous, issued, seen.tracked, seen.hidden, fetched)
+    return roster, Leaving(missing, held, seen.anonymous)
+
+
+def _hold_count(
+    old: Roster, seen: Roster, leaving: Leaving, *, now: float, grace: float, believe: bool
+) -> tuple[int, list[tuple[float, int]]]:
+    """The anonymous count to show, and the higher counts that are still held."""
+    count = seen.anonymous
+    last = leaving.count if leaving.anonymous else old.anonymous
+    held = [*leaving.anonymous, (0.0, last)]
+    held = [(_since(t, now=now, believe=believe), n) for t, n in held]
+    held = [(t, n) for t, n in held if n > count and not (believe and now - t >= grace)]
+    return (held[0][1] if held else count), held
+
+
+def _since(known: float, *, now: float, believe: bool) -> float:
+    """When an absence that was known since `known` begins to count, if seen again at `now`."""
+    return min(known or now, now) if believe else 0.0

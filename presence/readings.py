@@ -1,0 +1,168 @@
+"""From polled replies to the rosters that they show: recounted, and enriched, where need be."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import msgspec
+
+from presence import enriching, wire
+from presence.centrifugo import Gateway, Survey
+from presence.enriching import Fetch
+from presence.exceptions import CentrifugoAnswerError, CentrifugoError, FetchFailed, PresenceError
+from presence.polling import Polled, Seen
+from presence.reading import AnonymousMode, Profiles, digest, read_presence
+from presence.report import Report
+from presence.roster import Roster
+from presence.tracked import Tracked, fingerprint
+
+__all__ = ["Reading", "Readings"]
+
+logger = logging.getLogger("presence.sync")
+
+
+class Reading(msgspec.Struct, frozen=True, gc=False):
+    """What a reply shows, beside the roster `old` that was committed last.
+
+    `whole`: nobody who is missing can have been left out. Without a `digest` it is looked at
+    again by the next tick, whatever the reply.
+    """
+
+    seen: Seen
+    old: Roster
+    roster: Roster
+    whole: bool
+    digest: bytes
+
+
+class Readings:
+    """Reads batches, and counts what fails into one report."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        report: Report,
+        *,
+        survey: Survey,
+        anonymous: AnonymousMode,
+        profiles: Profiles,
+        fetch: Fetch | None,
+        fingerprint: str,
+        clock: Callable[[], float],
+    ) -> None:
+        self._gateway = gateway
+        self._report = report
+        self._survey = survey
+        self._anonymous = anonymous
+        self._profiles = profiles
+        self._fetch = fetch
+        self._fingerprint = fingerprint
+        self._clock = clock
+
+    def of(self, polled: Polled) -> dict[str, Reading]:
+        """What each channel that is different shows; those that seem to be partial come last."""
+        shown: dict[str, tuple[Seen, Roster]] = {}
+        fewer: list[str] = []
+        for channel, seen in polled.different.items():
+            with self.failing(channel):
+                roster, connections = self._read(seen.raw, seen.tracked)
+                if connections < self._survey.clients.get(channel, 0):
+                    fewer.append(channel)
+                else:
+                    shown[channel] = seen, roster
+        shown |= self._read_again(fewer, polled)
+        readings: dict[str, Reading] = {}
+        for channel, (seen, roster) in shown.items():
+            with self.failing(channel):
+                old = self._old(polled, channel)
+                if old is not None:
+                    whole = bool(seen.digest)
+                    readings[channel] = Reading(seen, old, roster, whole, seen.digest)
+        return self._enriched(readings) if self._fetch else readings
+
+    @contextmanager
+    def failing(self, channel: str) -> Iterator[None]:
+        """Count what goes wrong with one channel, and go on."""
+        try:
+            yield
+        except PresenceError as error:
+            self._report.failed(error, channel)
+        except Exception as error:
+            logger.exception("channel=failed name=%s", channel)
+            self._report.fail(f"{channel}: {type(error).__name__}: {error}")
+
+    def _old(self, polled: Polled, channel: str) -> Roster | None:
+        """The roster that was committed last, None where somebody has written since."""
+        if (known := polled.known.get(channel)) is not None:
+            return known
+        rev, stored = polled.rosters.get(channel, (0, b""))
+        if rev != polled.loaded.states[channel].rev:
+            self._report.refused += 1
+            return None
+        return wire.decode(stored, Roster)
+
+    def _read(self, raw: bytes, tracked: Sequence[Tracked]) -> tuple[Roster, int]:
+        return read_presence(
+            raw, anonymous=self._anonymous, tracked=tracked, profiles=self._profiles
+        )
+
+    def _read_again(self, channels: list[str], polled: Polled) -> dict[str, tuple[Seen, Roster]]:
+        """What is shown now of channels that showed fewer clients than were counted.
+
+        All are asked anew, together: since the survey somebody may have left, or a partial
+        answer may have become whole. One that is still partial has no digest.
+        """
+        if not channels:
+            return {}
+        try:
+            with self._report.timed("read", self._clock):
+                replies, survey = self._gateway.recount(channels)
+        except PresenceError as error:
+            self._report.failed(error, ",".join(channels[:3]), count=len(channels))
+            return {}
+        again: dict[str, tuple[Seen, Roster]] = {}
+        for channel, reply in zip(channels, replies, strict=True):
+            if isinstance(reply, CentrifugoError):
+                self._report.failed(reply, channel)
+                continue
+            raw, counted = bytes(reply), survey.clients.get(channel, 0)
+            tracked = polled.different[channel].tracked
+            with self.failing(channel):
+                roster, connections = self._read(raw, tracked)
+                whole = connections >= counted
+                seen = digest(raw, self._fingerprint, fingerprint(tracked)) if whole else b""
+                again[channel] = Seen(raw, seen, survey.nodes, tracked), roster
+                if not whole:
+                    raise CentrifugoAnswerError(
+                        f"a partial answer: {connections} clients shown, {counted} counted; "
+                        "nobody is taken for gone"
+                    )
+        return again
+
+    def _enriched(self, readings: dict[str, Reading]) -> dict[str, Reading]:
+        """The readings with what PRESENCE_FETCH adds, asked once for all who join in any of them.
+
+        Where it fails, nobody waits for it: it is asked again by the next tick.
+        """
+        assert self._fetch
+        unknown = {
+            channel: enriching.unknown(one.old, one.roster, self._profiles)
+            for channel, one in readings.items()
+        }
+        ids = {key for some in unknown.values() for key in some}
+        fetched: enriching.Fetched = {}
+        try:
+            fetched = enriching.ask(self._fetch, ids) if ids else {}
+        except FetchFailed as error:
+            logger.exception("fetch=failed members=%d", len(ids))
+            self._report.fail(error)
+        return {
+            channel: msgspec.structs.replace(
+                one,
+                roster=enriching.enrich(one.old, one.roster, fetched),
+                digest=b"" if unknown[channel] and not fetched else one.digest,
+            )
+            for channel, one in readings.items()
+        }
