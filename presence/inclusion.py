@@ -15,7 +15,7 @@ from presence.access import authorise
 from presence.conf import conf
 from presence.visitors import Visitor, visitor_of
 
-__all__ = ["Links", "admit", "links", "warn_once"]
+__all__ = ["Links", "admit", "links", "store_is_down", "store_went_down", "warn_once"]
 
 logger = logging.getLogger("presence.widget")
 
@@ -63,8 +63,20 @@ def links(visitor: Visitor | None) -> Links:
         warn_once(NO_URLS)
         return Links(error=NO_URLS)
     tokens, snapshot, beacon = found
-    # Only who is identified is nudged for.
-    return Links(tokens, snapshot, beacon if visitor.id and conf.PRESENCE_NUDGE else "")
+    # Only who is identified, and seen, is nudged for.
+    nudged = visitor.id and not visitor.hidden and conf.PRESENCE_NUDGE
+    return Links(tokens, snapshot, beacon if nudged else "")
+
+
+def store_is_down(request: HttpRequest | None) -> bool:
+    """Whether something else of the page waited for the store in vain."""
+    return getattr(request, "_presence_store_down", False)
+
+
+def store_went_down(request: HttpRequest | None) -> None:
+    """Let nothing else of the page wait for the store."""
+    if request is not None:
+        request._presence_store_down = True  # type: ignore[attr-defined]
 
 
 @lru_cache

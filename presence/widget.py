@@ -17,7 +17,7 @@ from django.utils.translation import gettext
 
 from presence.conf import conf
 from presence.drawing import FACES, DrawnMember, draw
-from presence.inclusion import admit, links
+from presence.inclusion import admit, links, store_is_down, store_went_down
 from presence.naming import feed_of, validate_channel
 from presence.nudge import page_served
 from presence.registry import touch
@@ -101,7 +101,7 @@ def widget_for(named: object, request: HttpRequest | None) -> Widget:
     urls = links(visitor)
     live = bool(urls.tokens)
     self_id, user_id = (visitor.shown_as, visitor.id) if visitor else ("", "")
-    if live and not _store_is_down(request):
+    if live and not store_is_down(request):
         touch([channel])
         page_served(channel, user_id, found)
     anonymous = gettext("Anonymous")
@@ -134,7 +134,7 @@ def _read(channel: str, request: HttpRequest | None) -> Snapshot:
     """The snapshot; an empty one while it cannot be read, which scripts then fill."""
     nothing = Snapshot(every=conf.PRESENCE_INTERVAL)
     # The other widgets of the page would wait for the same time-out again.
-    if _store_is_down(request):
+    if store_is_down(request):
         return nothing
     try:
         return read_snapshot(channel)
@@ -142,11 +142,5 @@ def _read(channel: str, request: HttpRequest | None) -> Snapshot:
         raise
     except Exception:
         logger.exception("snapshot=unread channel=%s", channel)
-        if request is not None:
-            request._presence_store_down = True  # type: ignore[attr-defined]
+        store_went_down(request)
         return nothing
-
-
-def _store_is_down(request: HttpRequest | None) -> bool:
-    """Whether a widget of the page could not be read."""
-    return getattr(request, "_presence_store_down", False)
