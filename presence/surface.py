@@ -45,8 +45,8 @@ class Surface:
 def surface_for(named: object, request: HttpRequest | None) -> Surface:
     """The surface of the cursor channel `named` for whoever sent `request`.
 
-    Not live where there is no request, or where its user cannot be told. Raises InvalidChannel for
-    what is no cursor channel.
+    Not live where there is no request, where its user cannot be told, and for whom others may not
+    see: they would see a cursor. Raises InvalidChannel for what is no cursor channel.
     """
     room_of(named)
     # A literal of a template is marked safe, and would not be escaped: adding "" makes it plain.
@@ -55,7 +55,7 @@ def surface_for(named: object, request: HttpRequest | None) -> Surface:
     if not allowed:
         return Surface(channel=channel, denied=True, error=error)
     urls = links(visitor)
-    live = bool(visitor and urls.tokens)
+    live = bool(visitor and urls.tokens and not visitor.hidden)
     return Surface(
         channel=channel,
         interval_ms=round(1000 * conf.PRESENCE_CURSOR_INTERVAL),

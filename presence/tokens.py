@@ -73,7 +73,8 @@ def read_grant(text: str) -> Grant:
 class Issuer(msgspec.Struct, frozen=True, kw_only=True):
     """Makes tokens for one user, all of the same moment: JWTs, signed with Centrifugo's secret.
 
-    With `tracked`, Centrifugo can tell the publish proxy what others see of whoever connects.
+    With `tracked`, Centrifugo can tell the publish proxy what others see of whoever connects; of
+    the hidden it can always tell that they are.
     """
 
     secret: str
@@ -85,13 +86,19 @@ class Issuer(msgspec.Struct, frozen=True, kw_only=True):
 
     def connection(self) -> str:
         """With which a client connects as the user."""
-        shown = {"name": self.info.name, "info": self.info.info}
+        shown: dict[str, Any] = {"name": self.info.name, "info": self.info.info}
+        if self.info.hidden:
+            shown = {"hidden": True}
+        elif not (self.tracked and self.user_id):
+            return self._sign({})
         # No client is sent what is in there.
-        return self._sign({"meta": shown} if self.tracked and self.user_id else {})
+        return self._sign({"meta": shown})
 
-    def subscription(self, feed: str) -> str:
-        """With which a connection of the user subscribes to `feed`."""
-        return self._sign({"channel": feed})
+    def subscription(self, feed: str, *, quietly: bool = False) -> str:
+        """With which a connection of the user subscribes to `feed`; `quietly`: so that no
+        subscriber is pushed their joining and leaving."""
+        quiet = {"override": {"join_leave": {"value": False}}}
+        return self._sign({"channel": feed, **(quiet if quietly else {})})
 
     def _sign(self, more: dict[str, Any]) -> str:
         claims = {

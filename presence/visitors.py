@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from inspect import isawaitable
 from typing import Any, Final
 
 from django.core.exceptions import ImproperlyConfigured, SynchronousOnlyOperation
@@ -11,10 +12,10 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.http import HttpRequest
 from django.utils.crypto import salted_hmac
 
-from presence.conf import UserInfo
+from presence.conf import UserInfo, conf
 from presence.reading import Signed
 
-__all__ = ["MAX_NAME", "Visitor", "describe", "visitor_of"]
+__all__ = ["MAX_NAME", "Visitor", "describe", "is_visible", "visitor_as", "visitor_of"]
 
 MAX_NAME: Final = 200
 """Characters of a name that are signed; the rest is cut off."""
@@ -25,33 +26,63 @@ _SALT: Final = "presence.anonymous"
 @dataclass(frozen=True, slots=True)
 class Visitor:
     """`id` is the primary key of the signed-in `user`; "" and None for the anonymous, who have
-    an `anonymous` id instead where their session has a key."""
+    an `anonymous` id instead where their session has a key. Of the `hidden` nobody may know that
+    they are here."""
 
     id: str = ""
     user: Any = None
     anonymous: str = ""
+    hidden: bool = False
 
     @property
     def shown_as(self) -> str:
         """The id that a member which is this visitor has; "" where none can be."""
-        return self.id or self.anonymous
+        return "" if self.hidden else self.id or self.anonymous
 
 
 def visitor_of(request: HttpRequest) -> Visitor:
     """Who sent `request`; anonymous where there is no authentication. Never makes a session.
 
-    Raises SynchronousOnlyOperation in an async view that has not loaded its user.
+    Raises SynchronousOnlyOperation in an async view that has not loaded its user, and as
+    `is_visible` does.
     """
     user = _user_of(request)
     key = getattr(user, "pk", None)
     if getattr(user, "is_authenticated", False) and key not in (None, ""):
-        return Visitor(id=str(key), user=user)
+        return visitor_as(user)
     # After the user was looked up: that replaces a made-up key in the cookie by None.
     session_key = getattr(getattr(request, "session", None), "session_key", None)
     if not session_key:
         return Visitor()
     digest = salted_hmac(_SALT, session_key, algorithm="sha256").hexdigest()
     return Visitor(anonymous=f"anon_{digest[:16]}")
+
+
+def visitor_as(user: Any) -> Visitor:
+    """The visitor that the signed-in `user` is. Raises as `is_visible` does."""
+    return Visitor(id=str(user.pk), user=user, hidden=not is_visible(user))
+
+
+def is_visible(user: Any) -> bool:
+    """Whether others may know that a signed-in `user` is here, as PRESENCE_VISIBLE has it.
+
+    What that raises passes through; raises ImproperlyConfigured when it answers nothing.
+    """
+    visible = conf.PRESENCE_VISIBLE
+    if visible is None:
+        return True
+    answer = visible(user)
+    if isawaitable(answer):
+        raise ImproperlyConfigured(
+            "PRESENCE_VISIBLE is an async function, whose answer would always count as yes: "
+            "make it a plain one."
+        )
+    if answer is None:
+        raise ImproperlyConfigured(
+            "PRESENCE_VISIBLE gave None: let it return True for a user whom others may see, "
+            "False for any other."
+        )
+    return bool(answer)
 
 
 def _user_of(request: HttpRequest) -> Any:
@@ -68,12 +99,15 @@ def _user_of(request: HttpRequest) -> Any:
 
 
 def describe(visitor: Visitor, user_info: UserInfo | None, *, now: float) -> Signed:
-    """What is signed into the visitor's tokens at `now`, seconds since 1970.
+    """What is signed into the visitor's tokens at `now`, seconds since 1970; of the hidden, that
+    they are.
 
     `user_info` is PRESENCE_USER_INFO: the `name` it gives (default: the full name, else the
     username, never an e-mail address) and all the rest, which becomes `info`. Raises
     ImproperlyConfigured when it gives something else than a dict of JSON.
     """
+    if visitor.hidden:
+        return Signed(iat=now, hidden=True)
     if visitor.user is None:
         return Signed(iat=now, anonymous=visitor.anonymous)
     info = _json_of(user_info(visitor.user)) if user_info else {}

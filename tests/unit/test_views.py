@@ -75,7 +75,7 @@ def test_grants_are_swapped_for_tokens(as_ada: Client, ada: User):
     assert response.status_code == 200
     assert response["Cache-Control"] == "no-store"
     answer = response.json()
-    assert answer.keys() == {"url", "connection", "user", "channels", "refused"}
+    assert answer.keys() == {"url", "connection", "id", "user", "channels", "refused"}
     assert answer["url"] == "wss://live.example.org/connection/websocket"
     info = {"color": "#4363d8"}
     assert answer["user"] == {"id": str(ada.pk), "name": "Ada Lovelace", "info": info}
