@@ -182,9 +182,11 @@ class Gateway:
     def send(self, messages: Sequence[tuple[str, msgspec.Raw]]) -> list[CentrifugoError | None]:
         """Publish data on channels, in order, for whoever listens now: an error, or None, each.
 
-        Publishing it again delivers it again.
+        Publishing it again delivers it again. It is in no history: nobody recovers it later.
         """
-        asked: list[Command] = [("publish", {"channel": c, "data": data}) for c, data in messages]
+        asked: list[Command] = [
+            ("publish", {"channel": c, "data": data, "skip_history": True}) for c, data in messages
+        ]
         answers = self._replies(asked)
         return [answer if isinstance(answer, CentrifugoError) else None for answer in answers]
 

@@ -8,35 +8,24 @@ Numbers stay what they were given as; an empty `meta` is left out.
 
 from __future__ import annotations
 
-import json
-import re
 from typing import Any, Final
 
 import msgspec
 
+from presence.arguments import meta_of, user_of
+
 __all__ = [
     "Move",
     "ending",
-    "is_meta",
     "kept",
     "make_move",
     "publication",
     "publication_gone",
     "shown",
-    "user_of",
 ]
 
-MAX_USER: Final = 200
-"""Characters in a user id."""
 MOST: Final = 1e9
 """How far from 0 a coordinate may be."""
-MAX_META: Final = 4096
-"""Bytes of `meta` as JSON: it goes to every browser with every move."""
-MAX_DEPTH: Final = 20
-"""Dicts and lists within one another in `meta`, itself among them: far below what any reader
-takes."""
-
-_UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 class Move(msgspec.Struct, frozen=True):
@@ -59,31 +48,7 @@ _kept = msgspec.json.Decoder(_Kept)
 
 def make_move(user: object, x: object, y: object, meta: object = None) -> Move:
     """The move, checked. Raises ValueError that says what is wrong and what is allowed."""
-    return Move(user_of(user), _coordinate("x", x), _coordinate("y", y), _meta(meta))
-
-
-def user_of(user: object) -> str:
-    """`user` if it can be the id of one. Raises ValueError."""
-    if not isinstance(user, str):
-        raise ValueError(
-            f"user_id is {user!r:.80}: it must be a text, such as str(request.user.pk)"
-        )
-    if not 1 <= len(user) <= MAX_USER:
-        raise ValueError(f"user_id has {len(user)} characters: it must have 1 to {MAX_USER}")
-    if found := _UNFIT.search(user):
-        raise ValueError(
-            f"user_id contains {found.group()!r}: it must be a text without control characters"
-        )
-    return user + ""  # a text that Django marked safe becomes a plain one
-
-
-def is_meta(meta: object) -> bool:
-    """Whether a move can have it as its `meta`."""
-    try:
-        _meta(meta)
-    except ValueError:
-        return False
-    return True
+    return Move(user_of(user), _coordinate("x", x), _coordinate("y", y), meta_of(meta))
 
 
 def kept(move: Move, client: str = "") -> bytes:
@@ -128,31 +93,3 @@ def _coordinate(name: str, value: object) -> int | float:
     if not -MOST <= value <= MOST:  # nor does what is no number
         raise ValueError(f"{name} is {value!r:.80}: it must lie between {-MOST:g} and {MOST:g}")
     return int(value) if isinstance(value, int) else float(value)  # of a subclass, the number
-
-
-def _meta(meta: object) -> bytes:
-    if not meta and (meta is None or isinstance(meta, dict)):
-        return b""
-    if not isinstance(meta, dict):
-        raise ValueError(f"meta is {meta!r:.80}: it must be a dict, or None")
-    if _is_deeper(meta, MAX_DEPTH):
-        raise ValueError(
-            f"meta is nested more than {MAX_DEPTH} deep: its dicts and lists must not be"
-        )
-    try:
-        text = json.dumps(meta, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
-        encoded = text.encode()
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"meta is no JSON ({error}): use texts, numbers, lists, dicts") from error
-    if len(encoded) > MAX_META:
-        raise ValueError(f"meta has {len(encoded)} bytes as JSON: it must have at most {MAX_META}")
-    return encoded
-
-
-def _is_deeper(value: object, depth: int) -> bool:
-    """Whether dicts and lists are nested more than `depth` deep in `value`, itself among them."""
-    if isinstance(value, dict):
-        value = value.values()
-    elif not isinstance(value, list | tuple):
-        return False
-    return depth == 0 or any(_is_deeper(one, depth - 1) for one in value)

@@ -17,7 +17,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.crypto import constant_time_compare
 from django.views.decorators.csrf import csrf_exempt
 
-from presence import assembly, moves, replies
+from presence import arguments, assembly, moves, replies
 from presence.conf import conf
 from presence.exceptions import CentrifugoError, InvalidChannel, StoreError
 from presence.naming import room_of
@@ -213,7 +213,7 @@ def _meta(raw: msgspec.Raw) -> dict[str, Any]:
         return {}
     name = {"name": shown.name[:MAX_NAME]} if shown.name else {}
     meta = shown.info | name
-    return meta if moves.is_meta(meta) else name
+    return meta if arguments.is_meta(meta) else name
 
 
 def _subscribed(channel: str) -> Collection[str]:

@@ -178,7 +178,10 @@ class TestWhatItAsks:
         assert taken is None
         assert isinstance(refused, CommandError)
         assert transport.asked == {
-            "commands": [{"publish": {"channel": "cursors:a", "data": {"x": n}}} for n in (1, 2)],
+            "commands": [
+                {"publish": {"channel": "cursors:a", "data": {"x": n}, "skip_history": True}}
+                for n in (1, 2)
+            ],
             "parallel": False,
         }
 
