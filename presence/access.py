@@ -8,10 +8,12 @@ from django.core.exceptions import ImproperlyConfigured, PermissionDenied
 from django.http import HttpRequest
 
 from presence.conf import conf
-from presence.exceptions import InvalidChannel
+from presence.exceptions import InvalidChannel, InvalidGrant
 from presence.naming import is_cursor_channel, matches, room_of, validate_channel
+from presence.tokens import Grant
+from presence.visitors import Visitor
 
-__all__ = ["authorise"]
+__all__ = ["authorise", "open_grant"]
 
 
 def authorise(request: HttpRequest | None, channel: str) -> bool:
@@ -46,6 +48,21 @@ def authorise(request: HttpRequest | None, channel: str) -> bool:
             "make it a plain one."
         )
     return bool(answer)
+
+
+def open_grant(request: HttpRequest, grant: Grant, visitor: Visitor, *, now: float) -> str:
+    """The channel of `grant`; raises InvalidGrant when the visitor, who sent `request`, may not see
+    it (any more). `now` is in seconds since 1970."""
+    grant.check(user_id=visitor.id, now=now)
+    try:
+        allowed = authorise(request, grant.channel)
+    except InvalidChannel as error:
+        raise InvalidGrant(str(error)) from error
+    if not allowed:
+        raise InvalidGrant("You may not see who is in this channel.")
+    if visitor.hidden and is_cursor_channel(grant.channel):
+        raise InvalidGrant("Others may not see you (PRESENCE_VISIBLE): they would see your cursor.")
+    return grant.channel
 
 
 def _polled(channel: str) -> bool:

@@ -11,16 +11,16 @@ from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
 from django.views.decorators.csrf import csrf_exempt
 
-from presence.access import authorise
+from presence.access import open_grant
 from presence.answers import No, answers, read_json
 from presence.conf import conf
-from presence.exceptions import InvalidChannel, InvalidGrant, InvalidMessage, StoreError
+from presence.exceptions import InvalidGrant, InvalidMessage, StoreError
 from presence.naming import feed_of, is_cursor_channel
 from presence.nudge import page_left
 from presence.reading import Signed
 from presence.registry import touch
 from presence.snapshots import read_snapshot, read_snapshots
-from presence.tokens import Grant, Issuer, make_grant, read_grant
+from presence.tokens import Issuer, make_grant, read_grant
 from presence.visitors import Visitor, describe, visitor_of
 
 __all__ = ["beacon", "snapshot", "tokens"]
@@ -87,7 +87,7 @@ def snapshot(request: HttpRequest) -> dict[str, Any]:
     if not text:
         raise No(400, "The query parameter `grant` is missing.")
     try:
-        channel = _open(request, read_grant(text), visitor_of(request), time.time())
+        channel = open_grant(request, read_grant(text), visitor_of(request), now=time.time())
     except InvalidGrant as error:
         raise No(403, str(error)) from error
     if not _with_rosters([channel]):
@@ -143,24 +143,10 @@ def _sort(
         try:
             grant = read_grant(text)
             named = grant.channel
-            granted.append(_open(request, grant, visitor, now))
+            granted.append(open_grant(request, grant, visitor, now=now))
         except InvalidGrant as error:
             refused[named] = str(error)
     return granted, {named: why for named, why in refused.items() if named not in granted}
-
-
-def _open(request: HttpRequest, grant: Grant, visitor: Visitor, now: float) -> str:
-    """The channel of `grant`; raises InvalidGrant when the visitor may not see it (any more)."""
-    grant.check(user_id=visitor.id, now=now)
-    try:
-        allowed = authorise(request, grant.channel)
-    except InvalidChannel as error:
-        raise InvalidGrant(str(error)) from error
-    if not allowed:
-        raise InvalidGrant("You may not see who is in this channel.")
-    if visitor.hidden and is_cursor_channel(grant.channel):
-        raise InvalidGrant("Others may not see you (PRESENCE_VISIBLE): they would see your cursor.")
-    return grant.channel
 
 
 def _with_rosters(channels: list[str]) -> list[str]:
