@@ -156,7 +156,7 @@ describe("a grant that comes later", () => {
         if (owner === (now?.id ?? "")) answer.channels[channel].grant = grantOf(channel, owner);
         else delete answer.channels[channel];
       }
-      return Object.keys(answer.channels).length ? [status, { ...answer, user: now }] : [403, {}];
+      return Object.keys(answer.channels).length ? [status, { ...answer, id: now?.id ?? "", user: now }] : [403, {}];
     });
     const follower = follow(page, "presence:a", snapshot(12), { grant, position: POSITION });
     await world.tick();
@@ -190,6 +190,22 @@ describe("a grant that comes later", () => {
     const [first, theirs, ...others] = Centrifuge.made;
     assert.deepEqual([first.state, theirs.state, others], ["disconnected", "connecting", []]);
     assert.deepEqual([second.feed.user, second.feed.client], [user, theirs]);
+  });
+
+  it("of whoever others may not see is used over a connection of theirs, too", async () => {
+    const { world, page, session, follower } = await visited(null, ofNobody);
+    session.user = user;
+    const answer = world.routes.get("/tokens");
+    world.routes.set("/tokens", (request) => {
+      const [status, body] = answer(request);
+      return [status, { ...body, user: null }];
+    });
+    const second = follow(page, "presence:a", snapshot(12), { grant: ofAda });
+    follower.end();
+    await world.tick();
+    const [first, theirs, ...others] = Centrifuge.made;
+    assert.deepEqual([first.state, theirs.state, others], ["disconnected", "connecting", []]);
+    assert.deepEqual([second.feed.user, second.feed.client], [null, theirs]);
   });
 
   it("has the other channels of the page ask again who they are for", async () => {

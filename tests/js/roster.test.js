@@ -225,6 +225,13 @@ describe("whom a join push shows", () => {
     }
   });
 
+  it("is nobody where either token hides its bearer", () => {
+    const hidden = { iat: 2, hidden: true };
+    for (const push of [{ chanInfo: hidden }, { connInfo: hidden }, { chanInfo: named, connInfo: hidden }]) {
+      assert.equal(readPush({ user: "7", ...push }), null);
+    }
+  });
+
   it("is nobody where no user is told", () => {
     for (const push of [{}, { user: "" }, { user: 7 }, { user: null, connInfo: named }]) {
       assert.equal(readPush(push), null);

@@ -206,6 +206,7 @@ export function makePage({ user = null, ahead = false, beacon = "/beacon", modul
     {
       url: "ws://centrifugo/connection/websocket",
       connection: "connection token",
+      id: user?.id ?? "",
       user,
       channels: Object.fromEntries(channels(JSON.parse(body).grants)),
       refused: {},

@@ -33,6 +33,9 @@ export interface Answer {
   url: string;
   /** The token of the connection. */
   connection: string;
+  /** Of the user whom the tokens are for; "" for the anonymous. */
+  id: string;
+  /** The member that they are; null for the anonymous, and for whom others may not see. */
   user: Member | null;
   channels: Record<string, Entry>;
   /** Why a channel is not among them. */

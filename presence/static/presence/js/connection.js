@@ -88,7 +88,7 @@ export class Page {
   clientIds = new WeakMap();
   #given;
   #own;
-  #user;
+  #owner;
   #turns = new WeakMap();
 
   constructor(urls, modules, host) {
@@ -172,12 +172,12 @@ export class Page {
     }
   }
 
-  #client(Centrifuge, { url, connection: token, user }) {
+  #client(Centrifuge, { url, connection: token, id }) {
     if (this.#given) return this.#given;
     const own = this.#own;
-    if (own && own.state !== "disconnected" && this.#user === user?.id) return own;
+    if (own && own.state !== "disconnected" && this.#owner === id) return own;
     if (own) this.#part();
-    this.#user = user?.id;
+    this.#owner = id;
     const ask = async () => (await this.tools.tokens.ask()).connection;
     const getToken = this.#renewal(Centrifuge, ask);
     const delays = { minReconnectDelay: 200, maxReconnectDelay: 5000 };

@@ -31,9 +31,9 @@ export function fromSnapshot(snapshot) {
 }
 
 export function readPush({ user, chanInfo, connInfo }) {
-  const signed = [chanInfo, connInfo].find((one) => one?.name || one?.info);
+  const signed = chanInfo?.name || chanInfo?.info ? chanInfo : connInfo;
   const { name, info, avatar, color } = signed ?? {};
-  if (!isText(user) || !user) return null;
+  if (!isText(user) || !user || chanInfo?.hidden || connInfo?.hidden) return null;
   const shown = isObject(info) ? info : { avatar, color };
   return { id: user, name: (isText(name) && name) || user, info: shown };
 }
