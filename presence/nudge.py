@@ -23,7 +23,7 @@ from presence.roster import Snapshot
 if TYPE_CHECKING:
     from celery import Celery
 
-__all__ = ["Broker", "Nudge", "Nudger", "page_left", "page_served"]
+__all__ = ["Broker", "Nudge", "Nudger", "member_changed", "page_left", "page_served"]
 
 logger = logging.getLogger("presence.nudge")
 
@@ -171,6 +171,11 @@ def page_left(channel: str, user_id: str, shown: Snapshot) -> None:
     """A page of a user was closed while the roster is `shown`: see soon whether they went."""
     if user_id and shown.listed and _lists(shown, user_id):
         _ask(channel, DEPARTURE)
+
+
+def member_changed(channel: str) -> None:
+    """A member without a websocket came or went: see it soon. Never waits, never raises."""
+    _ask(channel, 0.0)
 
 
 def _lists(shown: Snapshot, user_id: str) -> bool:
