@@ -64,6 +64,7 @@ class _Shown(msgspec.Struct):
 
     name: str = ""
     info: dict[str, Any] = {}
+    hidden: bool = False
 
 
 Coordinate = (
@@ -126,8 +127,9 @@ def publish(request: HttpRequest) -> HttpResponse:
 def _judge(body: bytes) -> dict[str, Any]:
     """The result for what may be published; raises _Refused."""
     asked = _read(body)
-    if not asked.user:
-        raise _Refused(403, "the anonymous have no cursor")
+    shown = _read_meta(asked.meta)
+    if not asked.user or shown.hidden:
+        raise _Refused(403, "the anonymous and the invisible have no cursor")
     try:
         room_of(asked.channel)
     except InvalidChannel as error:
@@ -136,7 +138,7 @@ def _judge(body: bytes) -> dict[str, Any]:
     try:
         _admit(asked)
         if conf.PRESENCE_CURSOR_TRACK:
-            _track(asked, sent)
+            _track(asked, sent, shown)
     except (StoreError, CentrifugoError) as error:
         # Without them nobody knows who may publish, or how often they did.
         logger.error("publish=refused channel=%s error=%s", asked.channel, error)
@@ -189,9 +191,9 @@ def _most() -> int:
     return ceil(SLACK * ceil(1 / conf.PRESENCE_CURSOR_INTERVAL))
 
 
-def _track(asked: _Publication, sent: _Sent) -> None:
+def _track(asked: _Publication, sent: _Sent, shown: _Shown) -> None:
     """Keep what was sent for `CursorTracker.get_cursors`."""
-    tracker, meta = assembly.tracker(), _meta(asked.meta)
+    tracker, meta = assembly.tracker(), _meta(shown)
     if sent.gone:
         # Another page of the same user may still point.
         tracker.remove(asked.channel, asked.user, ending=moves.ending(asked.client))
@@ -204,13 +206,16 @@ def _track(asked: _Publication, sent: _Sent) -> None:
     tracker.move(asked.channel, kept, timeout=conf.PRESENCE_CURSOR_TIMEOUT)
 
 
-def _meta(raw: msgspec.Raw) -> dict[str, Any]:
-    """What others see of a user, the name alone where that is too much; nothing else of what a site
-    wrote into tokens of its own."""
+def _read_meta(raw: msgspec.Raw) -> _Shown:
+    """Nothing of what a site wrote into tokens of its own."""
     try:
-        shown = _shown.decode(raw)
+        return _shown.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return {}
+        return _Shown()
+
+
+def _meta(shown: _Shown) -> dict[str, Any]:
+    """What others see of a user, the name alone where that is too much."""
     name = {"name": shown.name[:MAX_NAME]} if shown.name else {}
     meta = shown.info | name
     return meta if arguments.is_meta(meta) else name
