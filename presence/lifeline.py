@@ -1,0 +1,103 @@
+"""Lifelines: with what a page keeps the members whom its view tracked, one for each of them."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+from django.core import signing
+from django.core.exceptions import SynchronousOnlyOperation
+from django.http import HttpRequest
+from django.urls import NoReverseMatch, reverse
+
+from presence.conf import conf
+from presence.exceptions import InvalidGrant
+from presence.inclusion import NO_URLS, NOT_LOADED, warn_once
+from presence.tokens import Grant
+from presence.visitors import visitor_of
+
+__all__ = [
+    "MAX_LIFELINES",
+    "Heartbeat",
+    "Lifeline",
+    "heartbeat_for",
+    "make_lifeline",
+    "read_lifeline",
+]
+
+logger = logging.getLogger("presence.heartbeat")
+
+MAX_LIFELINES: Final = 20
+"""Members of one page."""
+
+_SALT: Final = "presence.heartbeat"
+
+
+class Lifeline(Grant, frozen=True, array_like=True):
+    """That the page shown to `user_id` at `issued` keeps `member` in `channel`, whom its view
+    tracked as `source`. `meta` is the JSON with which they join again. Holds nothing secret."""
+
+    member: str
+    source: str
+    meta: str
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """What `{% presence_heartbeat_state as heartbeat %}` gives: signed `lifelines`, `every` how many
+    seconds they are sent, and the `url` that takes them. Without lifelines there is no heartbeat.
+    """
+
+    lifelines: tuple[str, ...] = ()
+    url: str = ""
+    every: float = 0.0
+
+
+def make_lifeline(lifeline: Lifeline, *, now: float) -> str:
+    """The lifeline as of `now`, signed with SECRET_KEY: printable ASCII without spaces."""
+    renewed = msgspec.structs.replace(lifeline, issued=int(now))
+    return _signer().sign_object(msgspec.to_builtins(renewed), compress=True)
+
+
+def read_lifeline(text: str) -> Lifeline:
+    """The lifeline in `text`; whether it still counts is what `Lifeline.check` tells.
+
+    Raises InvalidGrant when we never signed it.
+    """
+    try:
+        return msgspec.convert(_signer().unsign_object(text), Lifeline)
+    except (signing.BadSignature, ValueError, msgspec.ValidationError) as error:
+        raise InvalidGrant("The token is forged or damaged: reload the page.") from error
+
+
+def heartbeat_for(request: HttpRequest | None) -> Heartbeat:
+    """The heartbeat of a page that answers `request`; none where its view tracked nobody.
+
+    Where it cannot be told who the page is for, or where our URLs are missing, there is none
+    either, and that is logged once.
+    """
+    tracked = getattr(request, "_presence_tracked", [])
+    if request is None or not tracked:
+        return Heartbeat()
+    if len(tracked) > MAX_LIFELINES:
+        logger.error("heartbeat=cut-off members=%d most=%d", len(tracked), MAX_LIFELINES)
+    now = time.time()
+    try:
+        user_id = visitor_of(request).id
+        url = reverse("presence:heartbeat")
+    except (SynchronousOnlyOperation, NoReverseMatch) as error:
+        warn_once(NO_URLS if isinstance(error, NoReverseMatch) else NOT_LOADED)
+        return Heartbeat()
+    lifelines = tuple(
+        make_lifeline(Lifeline(channel, user_id, now, member, source, meta.decode()), now=now)
+        for channel, member, source, meta in tracked[:MAX_LIFELINES]
+    )
+    return Heartbeat(lifelines, url, conf.PRESENCE_HEARTBEAT)
+
+
+def _signer() -> signing.Signer:
+    # Made anew, as override_settings may change SECRET_KEY.
+    return signing.Signer(salt=_SALT)
