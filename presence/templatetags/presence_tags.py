@@ -11,6 +11,7 @@ from django.template import Context, Engine, Library, TemplateSyntaxError
 
 from presence.conf import conf
 from presence.exceptions import InvalidChannel
+from presence.lifeline import Heartbeat, heartbeat_for
 from presence.surface import UNITS, Surface, surface_for
 from presence.widget import VARIANTS, Widget, widget_for
 
@@ -96,6 +97,18 @@ def presence_cursors_state(context: Context, channel: object) -> Surface:
         return Surface(channel="", error=_told(error, CURSORS_HINT, engine))
     unit = _one_of(UNITS, "unit", context, engine)
     return replace(found, show_error=engine.debug, unit=unit)
+
+
+@register.inclusion_tag("presence/heartbeat.html", takes_context=True)
+def presence_heartbeat(context: Context) -> dict[str, Any]:
+    """What keeps the members whom the page's view tracked, for as long as it is open."""
+    return cast("dict[str, Any]", context.flatten())
+
+
+@register.simple_tag(takes_context=True)
+def presence_heartbeat_state(context: Context) -> Heartbeat:
+    """What the heartbeat of the page needs: see presence.lifeline.Heartbeat. Asks no server."""
+    return heartbeat_for(_request(context))
 
 
 def _told(error: InvalidChannel, hint: str, engine: Engine) -> str:
