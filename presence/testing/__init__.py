@@ -1,0 +1,22 @@
+"""What users of the app need to test their own code without servers; see docs/testing.md.
+
+pytest is imported by none of this: its fixture is in presence.pytest_plugin.
+"""
+
+from __future__ import annotations
+
+from presence.testing.cases import PresenceTestMixin
+from presence.testing.centrifugo import FakeCentrifugo
+from presence.testing.clock import Clock
+from presence.testing.connection import Connection
+from presence.testing.signals import Caught
+from presence.testing.site import FakePresence
+
+__all__ = [
+    "Caught",
+    "Clock",
+    "Connection",
+    "FakeCentrifugo",
+    "FakePresence",
+    "PresenceTestMixin",
+]

@@ -1,0 +1,133 @@
+"""A Centrifugo in the memory of a test: the gateway, with its server left out."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from presence import naming
+from presence.centrifugo import Command, Gateway
+from presence.exceptions import CentrifugoError
+from presence.reading import Signed
+from presence.replies import Reply
+
+__all__ = ["Client", "FakeCentrifugo"]
+
+
+class Client(msgspec.Struct, frozen=True):
+    """One subscription to a channel. `user` is "" for whoever is not signed in; `signed` is what
+    their tokens say of them."""
+
+    id: str
+    user: str
+    signed: Signed
+
+    @property
+    def member_id(self) -> str:
+        """The id that a room lists them under."""
+        return self.user or self.signed.anonymous or self.id
+
+
+class FakeCentrifugo(Gateway):
+    """Knows who is connected and what was published, and answers the commands of the gateway.
+
+    While `error` is set, every command fails with it: Centrifugo is down. Without regard to
+    configuration: every channel has presence and a history.
+    """
+
+    def __init__(self) -> None:
+        self.error: CentrifugoError | None = None
+        self._lock = threading.Lock()
+        self._clients: dict[str, dict[str, Client]] = defaultdict(dict)
+        self._published: dict[str, list[Any]] = defaultdict(list)
+        self._offsets: dict[str, int] = defaultdict(int)
+        self._taken: set[str] = set()
+
+    def enter(self, channel: str, client: Client) -> None:
+        """Subscribe a client to a channel."""
+        with self._lock:
+            self._clients[channel][client.id] = client
+
+    def quit(self, channel: str, client: str) -> None:
+        """End the subscription of a client; nothing where there is none."""
+        with self._lock:
+            self._clients[channel].pop(client, None)
+
+    def clients(self, channel: str) -> list[Client]:
+        """Who is subscribed to `channel` at this moment, ticks aside."""
+        with self._lock:
+            return list(self._clients[channel].values())
+
+    def channels(self) -> list[str]:
+        """Where somebody is subscribed."""
+        with self._lock:
+            return sorted(channel for channel, clients in self._clients.items() if clients)
+
+    def published(self, channel: str) -> list[Any]:
+        """What was published on `channel`, as JSON has it, oldest first; the channel itself, so
+        that the diffs of a room are on its feed."""
+        with self._lock:
+            return list(self._published[channel])
+
+    def clear(self) -> None:
+        """Forget what was published, for what comes next to stand out."""
+        with self._lock:
+            self._published.clear()
+
+    def _replies(self, asked: Sequence[Command], *, parallel: bool = False) -> list[Reply]:
+        if asked and self.error:
+            raise self.error
+        with self._lock:
+            return [
+                msgspec.Raw(msgspec.json.encode(self._answer(method, parameters)))
+                for method, parameters in asked
+            ]
+
+    def _answer(self, method: str, parameters: dict[str, Any]) -> dict[str, Any]:
+        match method:
+            case "info":
+                return {"nodes": [{"uid": "fake", "version": "6.0.0"}]}
+            case "channels":
+                return {"channels": self._active(parameters["pattern"])}
+            case "presence":
+                return {"presence": self._presence(parameters["channel"])}
+            case "history":
+                return self._top(parameters["channel"])
+            case "publish":
+                return self._publish(**parameters)
+        raise NotImplementedError(f"presence.testing has no answer to Centrifugo's {method!r}")
+
+    def _active(self, pattern: str) -> dict[str, dict[str, int]]:
+        return {
+            channel: {"num_clients": len(clients)}
+            for channel, clients in self._clients.items()
+            if clients and naming.matches(pattern, channel)
+        }
+
+    def _presence(self, channel: str) -> dict[str, dict[str, Any]]:
+        return {
+            key: {"client": key, "user": one.user, "conn_info": one.signed, "chan_info": one.signed}
+            for key, one in sorted(self._clients[channel].items())
+        }
+
+    def _top(self, channel: str) -> dict[str, Any]:
+        return {"offset": self._offsets[channel], "epoch": "fake"}
+
+    def _publish(
+        self,
+        *,
+        channel: str,
+        data: msgspec.Raw,
+        idempotency_key: str = "",
+        skip_history: bool = False,
+        **_: object,
+    ) -> dict[str, Any]:
+        if not idempotency_key or idempotency_key not in self._taken:
+            self._taken.add(idempotency_key)
+            self._published[channel].append(msgspec.json.decode(data))
+            self._offsets[channel] += not skip_history
+        return self._top(channel)

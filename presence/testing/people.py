@@ -1,0 +1,68 @@
+"""Whom a test means, and what the site's tokens would say of them."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.http import HttpRequest
+
+from presence.conf import conf
+from presence.reading import Signed
+from presence.visitors import Visitor, describe, visitor_of
+
+__all__ = ["id_of", "sign", "visitor"]
+
+
+def visitor(user: Any, session_key: str) -> Visitor:
+    """Who would be behind a request of `user`: an instance or a primary key; anonymous are None,
+    "" and AnonymousUser. Raises ValueError for a user who has no primary key, or is not there."""
+    request = HttpRequest()
+    request.user = _loaded(user)
+    request.session = SimpleNamespace(session_key=session_key or None)  # type: ignore[assignment]
+    return visitor_of(request)
+
+
+def sign(who: Visitor, *, now: float) -> Signed:
+    """What is signed into the tokens of a visitor at `now`, in seconds since 1970."""
+    return describe(who, conf.PRESENCE_USER_INFO, now=now)
+
+
+def id_of(user: Any) -> str:
+    """The id of the member whom `user` means: an instance, a primary key, an id, or a Connection.
+
+    Raises ValueError for somebody anonymous.
+    """
+    found = getattr(user, "member_id", None)
+    if found is None:
+        signed_in = getattr(user, "is_authenticated", True)
+        found = _key(user) if signed_in else None
+    if found in (None, ""):
+        raise ValueError(
+            f"{user!r} is anonymous, and nobody whom a room would list: use "
+            "assert_count(channel, 0, anonymous=1), or what connect() returned"
+        )
+    return str(found)
+
+
+def _loaded(user: Any) -> Any:
+    if user in (None, ""):
+        return None
+    if hasattr(user, "is_authenticated"):
+        if user.is_authenticated and _key(user) in (None, ""):
+            raise ValueError(
+                f"{user!r} has no primary key: save it, or give it one, as in User(pk=42, …)"
+            )
+        return user
+    found = get_user_model()._default_manager.filter(pk=user).first()
+    if found is None:
+        raise ValueError(
+            f"There is no user {user!r}: create one, or give one that need not be saved, "
+            f"such as User(pk={user!r}, username='ada')"
+        )
+    return found
+
+
+def _key(user: Any) -> Any:
+    return user.pk if hasattr(user, "pk") else user

@@ -1,0 +1,62 @@
+"""What signals were sent while a test ran."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any, Final
+
+import msgspec
+from django.dispatch import Signal
+
+from presence import signals
+from presence.roster import Member
+
+__all__ = ["Caught", "Ear", "name_of"]
+
+NAMES: Final = (
+    *("presence_joined", "presence_left", "presence_updated"),
+    *("channel_occupied", "channel_vacated"),
+)
+
+
+class Caught(msgspec.Struct, frozen=True):
+    """A signal that was sent: the name it has in presence.signals, and what it told."""
+
+    name: str
+    channel: str
+    version: int
+    members: list[Member] = []
+
+
+class Ear:
+    """Listens to every signal of the app, for the length of a `with` block."""
+
+    def __init__(self) -> None:
+        self.caught: list[Caught] = []
+
+    def __enter__(self) -> Ear:
+        for name in NAMES:
+            getattr(signals, name).connect(self._hear)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for name in NAMES:
+            getattr(signals, name).disconnect(self._hear)
+
+    def _hear(
+        self, signal: Signal, channel: str, version: int, members: Any = (), **_: object
+    ) -> None:
+        self.caught.append(Caught(name_of(signal), channel, version, list(members)))
+
+
+def name_of(signal: Signal) -> str:
+    """The name that a signal of presence.signals has there. Raises ValueError for another one."""
+    for name in NAMES:
+        if getattr(signals, name) is signal:
+            return name
+    raise ValueError(f"{signal!r} is none of presence.signals: {', '.join(NAMES)}")

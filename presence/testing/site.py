@@ -1,0 +1,135 @@
+"""A site whose Centrifugo, worker and clock belong to the test."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from itertools import count
+from types import TracebackType
+from typing import Any, Final
+
+from django.test import override_settings
+
+from presence import assembly, registry
+from presence.access import authorise
+from presence.backends.memory import MemoryStore
+from presence.conf import conf
+from presence.report import Report
+from presence.testing.assertions import Assertions
+from presence.testing.centrifugo import Client, FakeCentrifugo
+from presence.testing.clock import Clock, Inline
+from presence.testing.connection import Connection
+from presence.testing.people import id_of, sign, visitor
+from presence.testing.signals import Caught, Ear
+
+__all__ = ["FakePresence"]
+
+ISSUER_KEY: Final = "presence.testing: a secret that no server knows"
+AT_ONCE: Final = 1e-9
+"""Seconds between two ticks of which none is called early, however soon a test calls the next."""
+
+
+class FakePresence(Assertions):
+    """Everything of this app without servers: for the length of a `with` block, the process keeps
+    its rosters in memory, talks to a fake Centrifugo, and time passes only when told to.
+
+    Nothing is polled but by `tick`, which is the tick of a worker: rosters, versions, diffs,
+    signals, template tags, the widget and PresenceManager show what it leaves. Settings of the
+    site hold, and may be overridden within. Django's own clock (sessions, grants) is left alone.
+    Blocks may be nested: each knows nothing of what is outside.
+    """
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.store = MemoryStore(clock=self.clock)
+        self.centrifugo = FakeCentrifugo()
+        self._ear = Ear()
+        self._ids = count(1)
+        self._stack = ExitStack()
+
+    def __enter__(self) -> FakePresence:
+        with ExitStack() as stack:
+            stack.enter_context(
+                override_settings(
+                    PRESENCE_BACKEND="memory",
+                    PRESENCE_NUDGE=0,
+                    CENTRIFUGO_TOKEN_SECRET=conf.CENTRIFUGO_TOKEN_SECRET or ISSUER_KEY,
+                )
+            )
+            stack.enter_context(
+                assembly.replaced(store=self.store, gateway=self.centrifugo, executor=Inline)
+            )
+            stack.enter_context(self._ear)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stack.close()
+
+    def connect(self, channel: str, user: Any = None, *, session_key: str = "") -> Connection:
+        """Have a browser of `user` subscribe to `channel`, as a page that shows its widget does.
+
+        `user` is an instance or a primary key; anonymous are None, "" and AnonymousUser: each a
+        visitor of their own, unless their `session_key` is the same. The connection carries what
+        the site's tokens would: PRESENCE_USER_INFO and PRESENCE_VISIBLE are asked, but not
+        PRESENCE_AUTHORIZE, as there is no page. Nobody sees it before `tick`. Raises
+        InvalidChannel for what cannot be a channel or is not polled, ValueError for no such user.
+        """
+        authorise(None, channel)
+        registry.touch([channel])
+        who = visitor(user, session_key)
+        signed = sign(who, now=self.clock())
+        client = Client(f"client-{next(self._ids):06}", who.id, signed)
+        return Connection(self.centrifugo, channel, client)
+
+    def disconnect(self, channel: str, user: Any = None) -> None:
+        """End every connection of `user` to `channel` (None: of everybody anonymous).
+
+        They leave at the first tick that comes PRESENCE_LEAVE_GRACE seconds after the one that
+        misses them: see `settle`. Raises ValueError if there is no such connection.
+        """
+        key = (
+            "" if user in (None, "") or not getattr(user, "is_authenticated", True) else id_of(user)
+        )
+        found = [one for one in self.centrifugo.clients(channel) if one.user == key]
+        if not found:
+            raise ValueError(f"Nobody is connected to {channel!r} as {user!r}")
+        for client in found:
+            self.centrifugo.quit(channel, client.id)
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass, without a tick: heartbeats, cursors and the leave grace grow old."""
+        self.clock.advance(seconds)
+
+    def tick(self, *, after: float = 0.0, check: bool = True) -> Report:
+        """Run a tick of the worker, `after` so many seconds; what it did.
+
+        Raises AssertionError where something failed, PRESENCE_FETCH for example, unless `check`
+        is False: then it is in the `failures` of the report, and the log.
+        """
+        self.advance(after)
+        report = assembly.sync().tick(every=AT_ONCE)
+        if check and report.failures:
+            raise AssertionError(f"The tick failed: {'; '.join(report.failures)}")
+        return report
+
+    def settle(self) -> None:
+        """Tick, and where somebody is leaving once more after the leave grace: until everybody
+        sees what is so."""
+        self.tick()
+        if any(self.store.load([c]).states[c].leaving for c in self.store.known()):
+            self.tick(after=conf.PRESENCE_LEAVE_GRACE)
+
+    def signals(self, channel: str | None = None) -> list[Caught]:
+        """The signals that were sent, of one channel or of all, oldest first."""
+        return [one for one in self._ear.caught if channel in (None, one.channel)]
+
+    def clear(self) -> None:
+        """Forget what was published and signalled so far; who is here stays."""
+        assembly.outbox.flush(1.0)
+        self.centrifugo.clear()
+        self._ear.caught.clear()
