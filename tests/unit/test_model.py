@@ -20,6 +20,7 @@ import pytest
 from presence import wire
 from presence.backends.base import Acknowledgement
 from presence.backends.memory import MemoryStore
+from presence.backends.tracker import Tracker
 from presence.exceptions import CentrifugoUnreachable, Gap, PresenceError, StoreError
 from presence.plan import Commit, Rules
 from presence.roster import Change, Diff, Position, Publication, Snapshot, apply
@@ -30,7 +31,9 @@ QUIET = "presence:quiet"
 ROOMS = (ROOM, QUIET)
 RESIDENTS = ("r1", "r2")
 VISITORS = ("v1", "v2", "v3", "")
+TRACKED = ("v1", "bot")
 GRACE = 10.0
+TIMEOUT = 10_000.0
 
 
 class Crash(BaseException):
@@ -77,7 +80,8 @@ class Worker:
         self.at = ""
         self.done = False
         self.failure: BaseException | None = None
-        options = Options(rules=Rules(grace=GRACE, list_limit=world.list_limit), batch_size=1)
+        rules = Rules(grace=GRACE, list_limit=world.list_limit)
+        options = Options(rules=rules, batch_size=1, timeout=TIMEOUT)
         self._sync = Sync(
             Stepped(world.store, self),  # type: ignore[arg-type]
             Stepped(world.centrifugo, self),  # type: ignore[arg-type]
@@ -135,6 +139,9 @@ class Stepped:
             return result
 
         return stepped
+
+
+Tracker.register(Stepped)
 
 
 class Reader:
@@ -222,6 +229,7 @@ class World:
         self.readers = [Reader(self, channel) for channel in (ROOM, ROOM, QUIET)]
         self.actions: list[Callable[[], None]] = [
             *[self.move] * 4,
+            *[self.track] * 2,
             *[self.start] * 3,
             *[self.work] * 12,
             *[self.read] * 3,
@@ -250,6 +258,16 @@ class World:
         else:
             self.names[user] += self.random.random() < 0.3
             self.enter(channel, user)
+
+    def track(self) -> None:
+        """Server code says that somebody comes, has another name, or goes."""
+        channel, user = self.random.choice(ROOMS), self.random.choice(TRACKED)
+        source = self.random.choice(["", "tab"])
+        if self.random.random() < 0.5:
+            self.store.leave(channel, user, source=source, timeout=TIMEOUT)
+        else:
+            meta = msgspec.json.encode({"name": f"{user} {self.random.choice('ABC')}"})
+            self.store.join(channel, user, source=source, meta=meta, timeout=TIMEOUT)
 
     def start(self) -> None:
         if len(self.workers) < 3:
@@ -341,6 +359,9 @@ def truth(world: World, channel: str) -> tuple[dict[str, str], int]:
             signed = entry["conn_info"]
             one = (signed["iat"], signed["name"])
             newest[entry["user"]] = max(newest.get(entry["user"], one), one)
+    for record in world.store.members([channel], timeout=TIMEOUT)[channel]:
+        one = (record.joined, msgspec.json.decode(record.meta)["name"])
+        newest[record.user] = max(newest.get(record.user, one), one)
     anonymous = sum(1 for entry in entries if not entry["user"])
     return {user: name for user, (_, name) in newest.items()}, anonymous
 

@@ -1,0 +1,152 @@
+"""PRESENCE_FETCH: asked once for all who join in a batch; what it gives stays with the member."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import pytest
+
+from presence.enriching import ask
+from presence.exceptions import FetchFailed
+from presence.signed import Signed
+from tests.unit.fakes import ROOM, Site
+
+OTHER = "presence:other"
+
+
+class Hook:
+    """Gives `answer`, or fails; remembers what it was asked."""
+
+    def __init__(self, answer: Any = None) -> None:
+        self.answer = answer or {}
+        self.asked: list[list[str]] = []
+        self.error: Exception | None = None
+
+    def __call__(self, ids: list[str]) -> Mapping[str, Any]:
+        self.asked.append(ids)
+        if self.error:
+            raise self.error
+        return {key: self.answer[key] for key in ids if key in self.answer}
+
+
+@pytest.fixture
+def hook() -> Hook:
+    return Hook({"42": {"team": "Blue"}, "43": {"team": "Red", "name": "Admiral Hopper"}})
+
+
+@pytest.fixture
+def site(hook: Hook) -> Site:
+    site = Site(fetch=hook)
+    site.centrifugo.enter(ROOM, "c1", "42", "Ada", color="#111")
+    return site
+
+
+def members(site: Site, channel: str = ROOM) -> dict[str, tuple[str, dict[str, Any]]]:
+    shown = site.snapshot(channel)["members"]
+    return {one["id"]: (one["name"], one["info"]) for one in shown}
+
+
+def test_joins_are_enriched_and_so_are_the_diffs(site: Site) -> None:
+    site.tick()
+    assert members(site) == {"42": ("Ada", {"color": "#111", "team": "Blue"})}
+    (diff,) = site.diffs()
+    assert diff["joins"][0]["info"] == {"color": "#111", "team": "Blue"}
+
+
+def test_it_may_give_another_name(site: Site) -> None:
+    site.centrifugo.enter(ROOM, "c2", "43", "Grace")
+    site.tick()
+    assert members(site)["43"] == ("Admiral Hopper", {"team": "Red"})
+
+
+def test_it_is_asked_once_for_all_rooms_of_a_batch(site: Site, hook: Hook) -> None:
+    site.centrifugo.enter(OTHER, "c2", "43", "Grace")
+    site.centrifugo.enter(OTHER, "c3", "42", "Ada")
+    site.centrifugo.enter(OTHER, "c4", "")
+    site.store.join(OTHER, "anon_1", source="", meta=b"{}", timeout=60)
+    site.tick()
+    assert hook.asked == [["42", "43"]]
+
+
+def test_it_is_not_asked_again_for_whoever_is_here(site: Site, hook: Hook) -> None:
+    site.tick()
+    site.centrifugo.enter(ROOM, "c2", "43", "Grace")
+    site.tick(1)
+    site.centrifugo.enter(ROOM, "c3", "42", "Ada Lovelace", iat=5.0)
+    site.tick(1)
+    assert hook.asked == [["42"], ["43"]]
+    assert members(site)["42"] == ("Ada Lovelace", {"team": "Blue"})
+    assert site.tick(60).changed == 0
+
+
+def test_it_is_asked_again_after_a_return(site: Site, hook: Hook) -> None:
+    site.tick()
+    site.centrifugo.quit(ROOM, "c1")
+    site.tick(1)
+    site.tick(20)
+    site.centrifugo.enter(ROOM, "c2", "42", "Ada")
+    hook.answer["42"] = {"team": "Green"}
+    site.tick(1)
+    assert members(site)["42"] == ("Ada", {"team": "Green"})
+
+
+def test_a_held_member_keeps_what_was_fetched(site: Site, hook: Hook) -> None:
+    site.tick()
+    site.centrifugo.quit(ROOM, "c1")
+    site.tick(1)
+    site.centrifugo.enter(ROOM, "c2", "42", "Ada", color="#111")
+    assert site.tick(1).changed == 0
+    assert hook.asked == [["42"]]
+
+
+def test_refresh_has_it_asked_again(site: Site, hook: Hook) -> None:
+    site.tick()
+    hook.answer["42"] = {"team": "Green"}
+    profile = msgspec.json.encode(Signed(name="Ada", iat=site.clock()))
+    site.store.profile("42", profile, seconds=3600.0)
+    site.tick(1)
+    assert members(site)["42"] == ("Ada", {"team": "Green"})
+    site.tick(1)
+    assert len(hook.asked) == 2
+
+
+def test_one_that_fails_keeps_nobody_out_and_is_asked_again(site: Site, hook: Hook) -> None:
+    hook.error = RuntimeError("database is gone")
+    report = site.tick()
+    assert report.errors == 1
+    assert "database is gone" in report.failures[0]
+    assert members(site) == {"42": ("Ada", {"color": "#111"})}
+    hook.error = None
+    assert site.tick(60).errors == 0
+    assert members(site) == {"42": ("Ada", {"color": "#111", "team": "Blue"})}
+    assert site.diffs()[-1]["updates"][0]["info"]["team"] == "Blue"
+    assert site.tick(60).changed == 0
+    assert len(hook.asked) == 2
+
+
+def test_switching_it_on_and_off_is_seen(site: Site, hook: Hook) -> None:
+    site.configure()
+    site.tick()
+    assert members(site)["42"] == ("Ada", {"color": "#111"})
+    site.configure(fetch=hook)
+    site.tick(1)
+    assert members(site)["42"] == ("Ada", {"color": "#111", "team": "Blue"})
+    site.configure()
+    site.tick(1)
+    assert members(site)["42"] == ("Ada", {"color": "#111"})
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [None, [], {"42": None}, {"42": "Blue"}, {"42": {"team": object()}}, {"42": {"n": float}}],
+)
+def test_an_answer_of_another_shape_is_an_error(answer: Any) -> None:
+    with pytest.raises(FetchFailed, match=r"PRESENCE_FETCH failed for 1 members .*: let it return"):
+        ask(lambda ids: answer, ["42"])
+
+
+@pytest.mark.parametrize("answer", [{42: {"in": {"Blue"}}}, {"42": {"in": ("Blue",)}, "9": {}}])
+def test_what_json_can_hold_is_taken_as_json_has_it(answer: Any) -> None:
+    assert ask(lambda ids: answer, ["42", "43"]) == {"42": {"in": ["Blue"]}, "43": {}}

@@ -1,0 +1,329 @@
+"""Members without a websocket in ticks: the same rosters, diffs and counts as everybody's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from presence import wire
+from presence.backends.memory import MemoryStore
+from presence.exceptions import StoreError
+from presence.report import Report
+from presence.roster import Roster
+from presence.signed import Signed
+from tests.unit.fakes import ROOM, Site
+
+TIMEOUT = 60.0
+
+
+class Room:
+    """One room of a site, and what server code does there."""
+
+    def __init__(self, **options: Any) -> None:
+        self.site = Site(**options)
+
+    def join(self, user: str, source: str = "", **meta: Any) -> None:
+        encoded = msgspec.json.encode(meta)
+        self.site.store.join(ROOM, user, source=source, meta=encoded, timeout=TIMEOUT)
+
+    def leave(self, user: str, source: str = "") -> None:
+        self.site.store.leave(ROOM, user, source=source, timeout=TIMEOUT)
+
+    def beat(self, user: str, source: str = "") -> bool:
+        return self.site.store.beat(ROOM, user, source=source, timeout=TIMEOUT)
+
+    def connect(self, client: str, user: str, name: str = "", **more: Any) -> None:
+        self.site.centrifugo.enter(ROOM, client, user, name, **more)
+
+    def hide(self, client: str, user: str, *, iat: float) -> None:
+        self.connect(client, user)
+        entry = self.site.centrifugo.rooms[ROOM][client]
+        entry["conn_info"] = msgspec.to_builtins(Signed(hidden=True, iat=iat))
+
+    def tick(self, after: float = 0.0) -> Report:
+        report = self.site.tick(after)
+        assert report.errors == 0, report.failures
+        return report
+
+    @property
+    def members(self) -> list[tuple[str, str]]:
+        snapshot = self.site.snapshot()
+        shown = [(one["id"], one["name"]) for one in snapshot.get("members", [])]
+        assert len(shown) == snapshot.get("total", 0)
+        return shown
+
+    @property
+    def roster(self) -> Roster:
+        _, stored = self.site.store.load([ROOM], rosters=[ROOM]).rosters[ROOM]
+        return wire.decode(stored, Roster)
+
+    @property
+    def diffs(self) -> list[dict[str, Any]]:
+        return self.site.diffs()
+
+
+@pytest.fixture
+def room() -> Room:
+    return Room()
+
+
+class TestComingAndGoing:
+    def test_a_bot_is_in_a_room_that_centrifugo_knows_nothing_of(self, room: Room) -> None:
+        room.join("bot-7", name="Deploy bot", color="#3cb44b")
+        report = room.tick()
+        assert (report.channels, report.joins, report.members) == (1, 1, 1)
+        (diff,) = room.diffs
+        assert diff["joins"] == [
+            {"id": "bot-7", "name": "Deploy bot", "info": {"color": "#3cb44b"}}
+        ]
+
+    def test_a_quiet_tick_writes_nothing(self, room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+        room.join("bot")
+        room.tick()
+        monkeypatch.setattr("presence.readings.read_presence", None)
+        assert room.beat("bot")
+        assert room.tick(30).changed == 0
+        assert len(room.diffs) == 1
+
+    def test_who_leaves_goes_at_once(self, room: Room) -> None:
+        room.join("bot")
+        room.connect("c1", "ada", "Ada")
+        room.tick()
+        room.leave("bot")
+        report = room.tick(1)
+        assert (report.leaves, report.held) == (1, 0)
+        assert room.members == [("ada", "Ada")]
+
+    def test_who_misses_the_heartbeat_goes(self, room: Room) -> None:
+        room.join("bot")
+        room.tick()
+        room.beat("bot")
+        room.tick(TIMEOUT - 1)
+        assert room.members == [("bot", "bot")]
+        room.tick(2)
+        assert room.members == []
+        assert not room.beat("bot")
+        room.tick(1)
+        assert room.members == []
+
+    def test_the_last_one_out_leaves_a_room_that_is_forgotten(self, room: Room) -> None:
+        room.join("bot")
+        room.tick()
+        room.leave("bot")
+        room.tick(1)
+        room.tick(700)
+        assert ROOM not in room.site.store.known()
+
+    def test_one_person_however_many_sources(self, room: Room) -> None:
+        room.join("ada", source="tab-1", name="Ada")
+        room.join("ada", source="tab-2", name="Ada")
+        room.connect("c1", "ada", "Ada", iat=1.0)
+        room.tick()
+        assert room.members == [("ada", "Ada")]
+        room.leave("ada", source="tab-1")
+        room.tick(1)
+        room.site.centrifugo.quit(ROOM, "c1")
+        room.tick(20)
+        room.tick(20)
+        assert room.members == [("ada", "Ada")], "the second tab is still there"
+        room.leave("ada", source="tab-2")
+        room.tick(1)
+        assert room.members == []
+        assert [len(diff["leaves"]) for diff in room.diffs] == [0, 1]
+
+    def test_a_connection_that_goes_is_held_though_its_page_was_tracked(self, room: Room) -> None:
+        room.join("ada", name="Ada")
+        room.connect("c1", "ada", "Ada")
+        room.tick()
+        room.leave("ada")
+        room.site.centrifugo.quit(ROOM, "c1")
+        assert room.tick(1).held == 1
+        assert room.members == [("ada", "Ada")]
+
+    def test_a_partial_answer_keeps_the_connected_and_lets_the_tracked_go(self, room: Room) -> None:
+        room.join("bot")
+        room.connect("c1", "ada", "Ada")
+        room.tick()
+        room.leave("bot")
+        room.site.centrifugo.quit(ROOM, "c1")
+        room.site.centrifugo.counted[ROOM] = 1
+        assert room.site.tick(20).errors == 1
+        assert room.members == [("ada", "Ada")]
+
+    def test_a_nudge_sees_them(self, room: Room) -> None:
+        room.join("bot")
+        assert room.site.tick(only=[ROOM]).joins == 1
+
+    def test_registry_mode_polls_them_too(self) -> None:
+        room = Room(discovery="registry")
+        room.join("bot")
+        room.tick()
+        assert room.members == [("bot", "bot")]
+
+    def test_a_store_that_cannot_be_read_takes_nobody_out(
+        self, room: Room, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        room.join("bot")
+        room.tick()
+
+        def broken(*_: object, **__: object) -> None:
+            raise StoreError("gone")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(MemoryStore, "members", broken)
+            assert room.site.tick(1).errors == 1
+        assert room.members == [("bot", "bot")]
+
+
+class TestWhoTheyAre:
+    def test_the_newest_says_the_name(self, room: Room) -> None:
+        now = room.site.clock()
+        room.connect("c1", "ada", "Ada (token)", iat=now - 5)
+        room.join("ada", name="Ada (tracked)")
+        room.tick()
+        assert room.members == [("ada", "Ada (tracked)")]
+        room.connect("c2", "ada", "Ada (newer token)", iat=now + 5)
+        room.tick(1)
+        assert room.members == [("ada", "Ada (newer token)")]
+
+    def test_one_without_a_name_gives_way(self, room: Room) -> None:
+        room.connect("c1", "ada", "Ada", iat=5.0)
+        room.join("ada", color="#fff")
+        room.tick()
+        assert room.members == [("ada", "Ada")]
+
+    def test_an_anonymous_visitor_who_is_tracked_is_listed_and_not_counted(
+        self, room: Room
+    ) -> None:
+        room.join("anon_1")
+        room.connect("c1", "")
+        entry = room.site.centrifugo.rooms[ROOM]["c1"]
+        entry["conn_info"] = {"anonymous": "anon_1", "iat": 1.0}
+        room.connect("c2", "")
+        room.tick()
+        assert room.members == [("anon_1", "Anonymous")]
+        assert room.site.snapshot()["anonymous"] == 1
+
+
+class TestHidden:
+    def test_who_hides_is_in_no_payload_and_no_count(self, room: Room) -> None:
+        room.connect("c1", "ada", "Ada")
+        room.hide("c2", "grace", iat=5.0)
+        report = room.tick()
+        assert (report.members, report.anonymous) == (1, 0)
+        assert room.members == [("ada", "Ada")]
+        assert room.roster.hidden == ["grace"]
+        assert "grace" not in str(room.diffs)
+
+    def test_who_hides_now_goes_at_once(self, room: Room) -> None:
+        room.connect("c1", "grace", "Grace", iat=1.0)
+        room.tick()
+        room.hide("c2", "grace", iat=2.0)
+        report = room.tick(1)
+        assert (report.leaves, report.held) == (1, 0)
+        assert room.members == []
+
+    def test_what_is_tracked_brings_nobody_out(self, room: Room) -> None:
+        room.hide("c1", "grace", iat=1.0)
+        room.join("grace", name="Grace")
+        room.tick()
+        assert room.members == []
+
+    def test_who_comes_out_again_joins(self, room: Room) -> None:
+        room.hide("c1", "grace", iat=1.0)
+        room.tick()
+        room.connect("c2", "grace", "Grace", iat=2.0)
+        room.tick(1)
+        assert room.members == [("grace", "Grace")]
+
+
+class TestProfiles:
+    def know(self, room: Room, user: str, **shown: Any) -> None:
+        signed = Signed(iat=room.site.clock(), **shown)
+        room.site.store.profile(user, msgspec.json.encode(signed), seconds=3600.0)
+
+    def test_a_new_name_is_an_update_though_no_token_tells_it(self, room: Room) -> None:
+        room.connect("c1", "42", "Ada")
+        room.tick()
+        room.site.clock.advance(5)
+        self.know(room, "42", name="Countess Lovelace")
+        assert room.tick(1).updates == 1
+        assert room.members == [("42", "Countess Lovelace")]
+        assert room.tick(300).changed == 0
+
+    @pytest.mark.parametrize("user", ["42", "ada@example.com", 'a"b', "ü", "a.b", ".*"])
+    def test_whatever_the_id(self, room: Room, user: str) -> None:
+        room.connect("c1", user, "Ada")
+        room.tick()
+        self.know(room, user, name="Grace")
+        assert room.tick(1).updates == 1
+
+    def test_nobody_joins_by_a_profile(self, room: Room) -> None:
+        room.connect("c1", "42", "Ada")
+        self.know(room, "43", name="Grace")
+        room.tick()
+        assert room.members == [("42", "Ada")]
+
+    def test_one_can_hide_and_come_back(self, room: Room) -> None:
+        room.connect("c1", "42", "Ada", iat=room.site.clock() - 10)
+        room.tick()
+        self.know(room, "42", hidden=True)
+        room.tick(1)
+        assert room.members == []
+        self.know(room, "42", name="Ada")
+        room.tick(1)
+        assert room.members == [("42", "Ada")]
+
+    def test_it_is_seen_after_an_outage_of_the_worker(self, room: Room) -> None:
+        room.connect("c1", "42", "Ada")
+        room.tick()
+        self.know(room, "42", name="Grace")
+        room.tick(3000)
+        assert room.members == [("42", "Grace")]
+
+    def test_a_newer_token_tells_more(self, room: Room) -> None:
+        room.connect("c1", "42", "Ada")
+        self.know(room, "42", name="Grace")
+        room.tick()
+        room.connect("c2", "42", "Edsger", iat=room.site.clock() + 1)
+        room.tick(2)
+        assert room.members == [("42", "Edsger")]
+
+    def test_a_tracked_member_has_one_too(self, room: Room) -> None:
+        room.join("42", name="Ada")
+        room.tick()
+        room.site.clock.advance(1)
+        self.know(room, "42", name="Grace")
+        room.tick(1)
+        assert room.members == [("42", "Grace")]
+
+    def test_one_that_cannot_be_read_is_left_out(self, room: Room) -> None:
+        room.connect("c1", "42", "Ada")
+        room.site.store.profile("42", b"{", seconds=60.0)
+        room.tick()
+        assert room.members == [("42", "Ada")]
+
+
+class TestLastSeen:
+    def test_it_is_written_when_a_leave_is_believed(self, room: Room) -> None:
+        room.connect("c1", "42", "Ada")
+        room.join("bot")
+        room.connect("c2", "")
+        room.tick()
+        assert room.site.store.seen(["42", "bot"]) == {}
+        room.leave("bot")
+        room.site.centrifugo.quit(ROOM, "c1")
+        room.tick(5)
+        first = room.site.clock()
+        room.tick(20)
+        assert room.site.store.seen(["42", "bot", "43"]) == {"42": first + 20, "bot": first}
+
+    def test_visitors_are_nobody_whom_one_could_ask_for(self) -> None:
+        room = Room(anonymous="list")
+        room.join("anon_5")
+        room.tick()
+        room.leave("anon_5")
+        room.tick(1)
+        assert room.site.store.seen(["anon_5"]) == {}
