@@ -103,7 +103,7 @@ def widget_for(named: object, request: HttpRequest | None) -> Widget:
     self_id, user_id = (visitor.shown_as, visitor.id) if visitor else ("", "")
     if live and not store_is_down(request):
         touch([channel])
-        page_served(channel, user_id, found)
+        page_served(channel, self_id and user_id, found)
     anonymous = gettext("Anonymous")
     return Widget(
         channel=channel,

@@ -1,0 +1,237 @@
+"""Of whom PRESENCE_VISIBLE says no: what their pages get, and what is said of them (nothing)."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import jwt
+import pytest
+from django.contrib.auth.models import AnonymousUser, User
+from django.core.exceptions import ImproperlyConfigured, SynchronousOnlyOperation
+from django.http import HttpRequest
+from django.template import RequestContext, Template
+from django.test import Client, RequestFactory
+
+from presence import assembly, inclusion, widget
+from presence.reading import Signed
+from presence.roster import Member
+from presence.surface import Surface, surface_for
+from presence.tokens import make_grant
+from presence.visitors import Visitor, describe, is_visible, visitor_as, visitor_of
+from presence.widget import Widget, widget_for
+from tests.rooms import fill
+
+ROOM, CHAT, CURSORS = "presence:doc:42", "chat:7", "cursors:doc:42"
+SECRET = "a-secret-of-thirty-two-bytes-or-more"
+TOKENS = "/presence/tokens/"
+
+
+def but_ada(user: User) -> bool:
+    return user.username != "ada"
+
+
+async def late(user: User) -> bool:
+    return False
+
+
+def broken(user: User) -> bool:
+    raise RuntimeError("the table of profiles is gone")
+
+
+@pytest.fixture(autouse=True)
+def site(settings: Any) -> None:
+    settings.PRESENCE_BACKEND = "memory"
+    settings.PRESENCE_NUDGE = 2.0
+    settings.PRESENCE_CHANNELS = ["presence:*", "chat:*"]
+    settings.PRESENCE_VISIBLE = but_ada
+    settings.CENTRIFUGO_TOKEN_SECRET = SECRET
+    inclusion.warn_once.cache_clear()
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """For whom the pages that are served ask for a poll."""
+    found: list[str] = []
+    monkeypatch.setattr(widget, "page_served", lambda channel, user, shown: found.append(user))
+    return found
+
+
+ADA, GRACE = (
+    User(pk=42, username="ada", first_name="Ada", last_name="Lovelace"),
+    User(pk=17, username="grace"),
+)
+
+
+def request_of(user: Any) -> HttpRequest:
+    request = RequestFactory().get("/")
+    request.user = user
+    return request
+
+
+class TestTheHook:
+    def test_is_told_the_user_and_believed(self):
+        assert not is_visible(ADA)
+        assert is_visible(GRACE)
+        assert visitor_as(ADA) == Visitor(id="42", user=ADA, hidden=True)
+        assert visitor_of(request_of(GRACE)) == Visitor(id="17", user=GRACE)
+
+    def test_is_not_asked_about_the_anonymous(self, settings: Any):
+        settings.PRESENCE_VISIBLE = broken
+        assert not visitor_of(request_of(AnonymousUser())).hidden
+
+    def test_may_be_absent(self, settings: Any):
+        del settings.PRESENCE_VISIBLE
+        assert is_visible(ADA)
+
+    @pytest.mark.parametrize("answer", [0, "", []])
+    def test_may_say_no_in_any_way_but_by_saying_nothing(self, settings: Any, answer: object):
+        settings.PRESENCE_VISIBLE = lambda user: answer
+        assert not is_visible(GRACE)
+        settings.PRESENCE_VISIBLE = lambda user: None
+        with pytest.raises(ImproperlyConfigured, match="PRESENCE_VISIBLE gave None: let it return"):
+            is_visible(GRACE)
+
+    @pytest.mark.filterwarnings("ignore:coroutine 'late' was never awaited")
+    def test_is_no_async_function(self, settings: Any):
+        settings.PRESENCE_VISIBLE = late
+        with pytest.raises(ImproperlyConfigured, match="PRESENCE_VISIBLE is an async function"):
+            is_visible(GRACE)
+
+    def test_that_fails_shows_nobody(self, settings: Any):
+        settings.PRESENCE_VISIBLE = broken
+        with pytest.raises(RuntimeError, match="profiles"):
+            widget_for(ROOM, request_of(GRACE))
+
+    def test_that_needs_the_database_leaves_the_pages_of_async_views_static(self, settings: Any):
+        def queries(user: User) -> bool:
+            raise SynchronousOnlyOperation
+
+        settings.PRESENCE_VISIBLE = queries
+        found = widget_for(ROOM, request_of(GRACE))
+        assert (found.live, found.grant, found.error) == (False, "", inclusion.NOT_LOADED)
+
+
+def test_nothing_else_is_signed_about_them():
+    assert describe(visitor_as(ADA), broken, now=5.0) == Signed(iat=5.0, hidden=True)  # type: ignore[arg-type]
+
+
+class TestTheirPage:
+    @pytest.fixture(autouse=True)
+    def grace_is_there(self) -> None:
+        fill(assembly.store(), ROOM, Member("17", "Grace"))
+
+    def state(self, user: Any) -> Widget:
+        return widget_for(ROOM, request_of(user))
+
+    def test_shows_who_is_there(self, asked: list[str]):
+        found = self.state(ADA)
+        assert [member.id for member in found.members] == ["17"]
+        assert found.live
+        assert found.grant
+
+    def test_asks_for_no_poll(self, asked: list[str]):
+        assert self.state(ADA).beacon_url == ""
+        assert self.state(GRACE).beacon_url != ""
+        assert asked == ["", "17"]
+
+    def test_shows_them_as_no_member(self, asked: list[str]):
+        assert self.state(ADA).self_id == ""
+        assert self.state(GRACE).self_id == "17"
+
+    def test_names_them_nowhere(self, asked: list[str]):
+        source = '{% load presence_tags %}{% include "presence/widget.html" %}'
+        html = Template(source).render(RequestContext(request_of(ADA), {"channel": ROOM}))
+        assert "Grace" in html
+        for word in ("Ada", "Lovelace", 'data-presence-member="42"', 'self-id="42"', "beacon="):
+            assert word not in html
+
+    def test_has_no_cursors(self):
+        assert surface_for(CURSORS, request_of(GRACE)).live
+        assert surface_for(CURSORS, request_of(ADA)) == Surface(
+            channel=CURSORS,
+            interval_ms=50,
+            timeout_ms=10_000,
+            limit=30,
+            **{name: f"/presence/{name[:-4]}/" for name in ("tokens_url", "snapshot_url")},
+        )
+
+
+@pytest.mark.django_db
+class TestTheirTokens:
+    def exchange(self, client: Client, *channels: str, user: User) -> tuple[int, Any]:
+        grants = [make_grant(channel, str(user.pk), now=time.time()) for channel in channels]
+        answer = client.post(TOKENS, {"grants": grants}, content_type="application/json")
+        return answer.status_code, answer.json()
+
+    def claims(self, token: str) -> dict[str, Any]:
+        read: dict[str, Any] = jwt.decode(token, SECRET, ["HS256"])
+        return read
+
+    def test_say_that_they_are_hidden_and_nothing_more(self, as_ada: Client, ada: User):
+        _, answer = self.exchange(as_ada, ROOM, CHAT, user=ada)
+        key = str(ada.pk)
+        assert (answer["id"], answer["user"]) == (key, None)
+        assert [each["shown"] for each in answer["channels"].values()] == [False, False]
+        connection = self.claims(answer["connection"])
+        assert connection["sub"] == key
+        assert connection["info"].keys() == {"iat", "hidden"}
+        assert connection["meta"] == {"hidden": True}
+        for each in answer["channels"].values():
+            made = self.claims(each["token"])
+            assert (made["sub"], made["channel"]) == (key, each["feed"])
+            assert made["info"] == connection["info"]
+            assert made["override"] == {"join_leave": {"value": False}}
+        assert "Lovelace" not in json.dumps(answer)
+
+    def test_of_others_are_as_ever(self, as_ada: Client, ada: User, settings: Any):
+        settings.PRESENCE_VISIBLE = is_visible_to_all
+        _, answer = self.exchange(as_ada, ROOM, CURSORS, user=ada)
+        assert answer["user"]["name"] == "Ada Lovelace"
+        assert answer["channels"][ROOM]["shown"] is True
+        tokens = [answer["connection"], *(each["token"] for each in answer["channels"].values())]
+        for token in tokens:
+            assert not {"meta", "override"} & self.claims(token).keys()
+            assert "hidden" not in self.claims(token)["info"]
+
+    @pytest.mark.parametrize("tracked", [False, True])
+    def test_open_no_cursor_channel(self, as_ada: Client, ada: User, settings: Any, tracked: bool):
+        """Of a page, say, that was made before they were hidden."""
+        settings.PRESENCE_CURSOR_TRACK = tracked
+        status, answer = self.exchange(as_ada, ROOM, CURSORS, user=ada)
+        assert status == 200
+        assert list(answer["channels"]) == [ROOM]
+        assert "PRESENCE_VISIBLE" in answer["refused"][CURSORS]
+        assert self.exchange(as_ada, CURSORS, user=ada)[0] == 403
+
+    def test_leave_them_the_snapshot(self, as_ada: Client, ada: User):
+        fill(assembly.store(), ROOM, Member("17", "Grace"))
+        grant = make_grant(ROOM, str(ada.pk), now=time.time())
+        answer = as_ada.get("/presence/snapshot/", {"grant": grant}).json()
+        assert [member["id"] for member in answer["members"]] == ["17"]
+
+
+def is_visible_to_all(user: User) -> bool:
+    return True
+
+
+def test_the_publish_proxy_refuses_their_moves(settings: Any, monkeypatch: pytest.MonkeyPatch):
+    def nobody() -> None:
+        raise AssertionError("nothing is asked or kept")
+
+    settings.CENTRIFUGO_API_KEY = "the-key-of-the-api"
+    monkeypatch.setattr(assembly, "tracker", nobody)
+    asked = {
+        **{"client": "c", "user": "42", "channel": CURSORS, "data": {"x": 0.1, "y": 0.2}},
+        "meta": {"hidden": True},
+    }
+    answer = Client().post(
+        "/presence/publish/",
+        asked,
+        content_type="application/json",
+        headers={"X-API-Key": "the-key-of-the-api"},
+    )
+    assert answer.json() == {
+        "error": {"code": 403, "message": "the anonymous and the invisible have no cursor"}
+    }
