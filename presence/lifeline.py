@@ -47,9 +47,8 @@ class Lifeline(Grant, frozen=True, array_like=True):
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """What `{% presence_heartbeat_state as heartbeat %}` gives: signed `lifelines`, `every` how many
-    seconds they are sent, and the `url` that takes them. Without lifelines there is no heartbeat.
-    """
+    """What `{% presence_heartbeat_state as heartbeat %}` gives: signed `lifelines`, the `url` that
+    takes them, `every` how many seconds. Without lifelines there is no heartbeat."""
 
     lifelines: tuple[str, ...] = ()
     url: str = ""
