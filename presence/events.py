@@ -1,0 +1,33 @@
+"""Events for everybody in a room: told to who listens now, kept nowhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from presence import arguments, assembly, wire
+from presence.naming import feed_of
+from presence.roster import Event
+
+__all__ = ["broadcast"]
+
+
+def broadcast(channel: str, event: str, payload: dict[str, Any] | None = None) -> None:
+    """Publish an event to every page that shows or watches `channel`.
+
+    `event` is a text of 1 to 100 characters, `payload` a dict of JSON; together they must fit into
+    wire.MAX_PUBLICATION (8 KiB). Raises ValueError where they are not that, CentrifugoError where
+    Centrifugo did not take it: then nobody may have got it, or some.
+    """
+    name = arguments.event_of(event)
+    given = arguments.json_of("payload", payload, most=wire.MAX_PUBLICATION)
+    data = wire.encode(Event(name, msgspec.json.decode(given) if given else {}))
+    if len(data) > wire.MAX_PUBLICATION:
+        raise ValueError(
+            f"The event has {len(data)} bytes: with its payload it must have at most "
+            f"{wire.MAX_PUBLICATION}"
+        )
+    (error,) = assembly.gateway().send([(feed_of(channel), msgspec.Raw(data))])
+    if error:
+        raise error

@@ -1,0 +1,106 @@
+"""Who is in channels: the connected as of the last tick, those without a websocket as of now."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from presence import assembly, wire
+from presence.backends.tracker import Found
+from presence.conf import conf
+from presence.enriching import enrich
+from presence.reading import Roll
+from presence.roster import Member, Roster
+from presence.signed import Signed
+from presence.tracked import Tracked, signed_of
+
+__all__ = ["Record", "read_present", "record_of"]
+
+Record = dict[str, Any]
+"""One person in a channel:
+
+    {"id": "42", "user_id": "42", "name": "Ada", "joined_at": 1700000000.5, "meta": {…}, …}
+
+and everything of `meta` flat beside these, which win. `joined_at` is in seconds since 1970 by the
+store's clock, None for who is there by websocket alone. `name` falls back to the id, and to
+"Anonymous" for visitors who are not signed in."""
+
+_meta = msgspec.json.Decoder(dict[str, Any])
+
+
+def read_present(channels: Sequence[str]) -> dict[str, list[Record]]:
+    """Everybody in each of the channels, one record a person, in one round trip.
+
+    The rule is that of the tick: of all that is said of somebody the newest counts, and who is
+    hidden is in no list. Visitors who are only counted are in none. Raises StoreError when the
+    store cannot be read, InvalidMessage when what it holds is no roster.
+    """
+    if not channels:
+        return {}
+    found = assembly.tracker().present(channels, timeout=conf.PRESENCE_TIMEOUT)
+    return {channel: _records(found[channel]) for channel in channels}
+
+
+def record_of(tracked: Tracked) -> Record:
+    """The record of somebody by what was tracked of them, and nothing else."""
+    return _records(Found(members=[tracked]))[0]
+
+
+def _records(found: Found) -> list[Record]:
+    roster = wire.decode(found.roster, Roster) if found.roster else Roster()
+    tracked: dict[str, list[Tracked]] = {}
+    for one in found.members:
+        if one.user not in roster.hidden:
+            tracked.setdefault(one.user, []).append(one)
+    alone = set(roster.tracked)
+    members = [m for key, m in roster.members.items() if key in tracked or key not in alone]
+    roll = Roll()
+    for member in members:
+        issued = roster.issued.get(member.id, 0.0)
+        if not _outdated(issued, tracked.get(member.id, ()), connected=member.id not in alone):
+            roll.say(member.id, Signed(member.name, member.info, issued))
+    for one in found.members:
+        if one.user in tracked:
+            roll.say(one.user, signed_of(one))
+    merged = roll.roster(0, ())
+    shown = enrich(roster, merged, {})
+    return [
+        _record(
+            shown.members[key],
+            tracked.get(key, ()),
+            _told(merged.members[key], tracked.get(key, ())) | roster.fetched.get(key, {}),
+        )
+        for key in dict.fromkeys([*(member.id for member in members), *tracked])
+    ]
+
+
+def _outdated(issued: float, tracked: Sequence[Tracked], *, connected: bool) -> bool:
+    """Whether what the last tick made of somebody gives way to what is tracked now.
+
+    That may be of the same time: meta that was given anew counts from the first joining.
+    """
+    newest = max((signed_of(one).iat for one in tracked), default=-1.0)
+    return issued <= newest and not (connected and newest == 0.0)
+
+
+def _told(member: Member, tracked: Sequence[Tracked]) -> dict[str, Any]:
+    """The meta that was given where `member` was made of it, else one like that."""
+    for one in tracked:
+        signed = signed_of(one)
+        names = (signed.name,) if signed.name else (member.id, "Anonymous")
+        if signed.info == member.info and member.name in names:
+            return _meta.decode(one.meta)
+    return {**member.info, "name": member.name}
+
+
+def _record(member: Member, tracked: Sequence[Tracked], meta: dict[str, Any]) -> Record:
+    return {
+        **meta,
+        "id": member.id,
+        "user_id": member.id,
+        "name": member.name,
+        "joined_at": min((one.joined for one in tracked), default=None),
+        "meta": meta,
+    }

@@ -1,0 +1,75 @@
+"""Whom a view is for and what it is about: a class-based view, a consumer or a live view alike."""
+
+from __future__ import annotations
+
+import time
+from types import SimpleNamespace
+from typing import Any, cast
+
+from django.http import HttpRequest
+
+from presence import arguments
+from presence.conf import conf
+from presence.keys import fill_in
+from presence.visitors import Visitor, describe, visitor_of
+
+__all__ = ["key_of", "meta_of", "visitor_behind"]
+
+
+def visitor_behind(view: object) -> Visitor:
+    """Whom `view` is for: who sent its `request`, else who its `scope` is of, as Channels makes it.
+
+    Raises as `visitor_of` does.
+    """
+    request = getattr(view, "request", None)
+    if request is None:
+        scope = _scope(view)
+        request = SimpleNamespace(user=scope.get("user"), session=scope.get("session"))
+    return visitor_of(cast(HttpRequest, request))
+
+
+def key_of(view: object, key: str | None) -> str:
+    """The presence key of `view`: its class by its whole name, or `key` with the variables in it
+    filled in, from attributes of the view, else from its URL. Raises InvalidChannel."""
+    kind = type(view)
+    if key is None:
+        return f"{kind.__module__}.{kind.__qualname__}"
+    owner = f"{kind.__qualname__}: set it before, as an attribute or in the URL"
+    return fill_in(key, lambda name: _variable(view, name), owner=owner)
+
+
+def meta_of(visitor: Visitor, meta: object) -> dict[str, Any]:
+    """`meta`, and beside it what others see of a visitor who is signed in: `name`, `user_id` and
+    what PRESENCE_USER_INFO gives, if there is room for that. Raises ValueError as `join_presence`
+    does, and as `describe` does."""
+    arguments.member_meta(meta)
+    given = cast("dict[str, Any]", meta or {})
+    if visitor.user is None:
+        return given
+    shown = describe(visitor, conf.PRESENCE_USER_INFO, now=time.time())
+    least = {"name": arguments.plain(shown.name), "user_id": visitor.id, **given}
+    most = {**shown.info, **least}
+    try:
+        arguments.member_meta(most)
+    except ValueError:
+        return least
+    return most
+
+
+def _variable(view: object, name: str) -> object:
+    found = getattr(view, name, None)
+    if found is None or found == "" or callable(found):  # views have methods of many names
+        return _arguments(view).get(name)
+    return found
+
+
+def _arguments(view: object) -> dict[str, Any]:
+    """What the URL of the view says."""
+    found = getattr(view, "kwargs", None)
+    if found is None:
+        found = _scope(view).get("url_route", {}).get("kwargs")
+    return found or {}
+
+
+def _scope(view: object) -> dict[str, Any]:
+    return getattr(view, "scope", None) or {}
