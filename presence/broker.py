@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from presence import schedule
+from presence import queues, schedule
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -23,10 +23,14 @@ _app: Celery | None = None
 def project_app() -> Celery | None:
     """The project's Celery application, kept from the first call that finds it; else None.
 
+    None where Celery is not what runs the tick.
+
     Celery knows the current application by thread: most threads of a web server are given one
     that it makes up, which knows no broker. So the thread that sets Django up calls this, too.
     """
     global _app
+    if queues.chosen() != "celery":
+        return None
     if _app is None and (current := schedule.project_app()):
         _app = current._get_current_object()  # type: ignore[attr-defined]
     return _app

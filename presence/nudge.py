@@ -13,9 +13,9 @@ import threading
 import time
 from collections.abc import Callable
 from functools import cache
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol, TypeAlias
 
-from presence import assembly
+from presence import assembly, queues
 from presence.broker import CeleryBroker, project_app
 from presence.conf import conf
 from presence.roster import Snapshot
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["Broker", "Nudge", "Nudger", "member_changed", "page_left", "page_served"]
 
 logger = logging.getLogger("presence.nudge")
+
+Queue: TypeAlias = "Celery | Literal['huey']"
 
 ARRIVAL: Final = 1.5
 """Seconds within which a page that was served has subscribed."""
@@ -183,14 +185,34 @@ def _lists(shown: Snapshot, user_id: str) -> bool:
 
 
 def _ask(channel: str, after: float) -> None:
-    every, app = conf.PRESENCE_NUDGE, project_app()
-    if every and app:
-        _nudger(app).ask(channel, every=every, after=after)
+    every, queue = conf.PRESENCE_NUDGE, _queue()
+    if every and queue:
+        _nudger(queue).ask(channel, every=every, after=after)
+
+
+def _queue() -> Queue | None:
+    """What polls are asked of; None where nobody would do them."""
+    return "huey" if queues.huey_ready() else project_app()
 
 
 @cache
-def _nudger(app: Celery) -> Nudger:
-    return Nudger(_claim, CeleryBroker(app, timeout=BROKER_TIMEOUT))
+def _nudger(queue: Queue) -> Nudger:
+    broker: Broker
+    if queue == "huey":
+        from presence.huey_broker import HueyBroker
+
+        broker = HueyBroker(_huey_poll, timeout=BROKER_TIMEOUT)
+    else:
+        broker = CeleryBroker(queue, timeout=BROKER_TIMEOUT)
+    return Nudger(_claim, broker)
+
+
+def _huey_poll() -> Any:
+    # Where the first nudge is asked for, in a thread: what is wrong with a site's Huey breaks
+    # no page.
+    from presence.tasks import sync_channels
+
+    return sync_channels
 
 
 # A thread does not live on in a forked process, nor does a lock that it held come free there.

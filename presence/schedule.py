@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from django.apps import apps
 
+from presence import queues
+
 if TYPE_CHECKING:
     from celery import Celery
 
@@ -45,10 +47,11 @@ def celery_installed() -> bool:
 def project_app() -> Celery | None:
     """The Celery application that importing the project made, None if there is none.
 
-    None as well in a process whose project has one that its package does not import: there,
-    shared tasks are bound to the application that Celery makes up, which knows no broker.
+    None where Celery is not what runs the tick: then it is not imported. None as well in a process
+    whose project has one that its package does not import: there, shared tasks are bound to the
+    application that Celery makes up, which knows no broker.
     """
-    if not celery_installed():
+    if queues.chosen() != "celery" or not celery_installed():
         return None
     from celery import current_app
 

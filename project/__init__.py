@@ -1,5 +1,10 @@
 """The demo site. Importing the Celery application here is what lets tasks find their broker."""
 
-from project.celery import app as celery_app
+import os
 
-__all__ = ["celery_app"]
+__all__ = []
+
+if os.environ.get("ASYNC_BACKEND") != "huey":
+    from project.celery import app as celery_app
+
+    __all__ += ["celery_app"]

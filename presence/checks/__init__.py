@@ -10,7 +10,7 @@ from typing import Any
 
 from django.core.checks import CheckMessage, register
 
-from presence.checks import connections, site, values
+from presence.checks import connections, huey, site, values
 
 __all__ = ["TAG", "register_all"]
 
@@ -25,6 +25,7 @@ CHECKS: tuple[Callable[[], Iterator[CheckMessage]], ...] = (
     connections.check_store,
     site.check_project,
     site.check_celery,
+    huey.check_huey,
 )
 
 

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 
-from presence import assembly, schedule
+from presence import assembly, queues, schedule
 from presence.checks.values import value
 
 __all__ = ["check_centrifugo", "check_store", "check_websocket"]
@@ -98,10 +98,10 @@ def check_store() -> Iterator[checks.CheckMessage]:
             id="presence.E007",
         )
         return
-    if not store.shared and schedule.project_app():
+    if not store.shared and (schedule.project_app() or queues.huey_ready()):
         yield checks.Warning(
             f"PRESENCE_BACKEND is {backend!r}, which every process has for itself: pages do not "
-            "see what the Celery worker finds.",
+            "see what the worker finds.",
             hint='Set PRESENCE_BACKEND = "redis".',
             id=NOT_SHARED,
         )

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.core import checks
 from django.urls import NoReverseMatch, reverse
 
-from presence import schedule
+from presence import queues, schedule
 
 __all__ = [
     "ADD_ENTRY",
@@ -63,7 +63,7 @@ def check_project() -> Iterator[checks.CheckMessage]:
 
 def check_celery() -> Iterator[checks.CheckMessage]:
     """Tasks find the project's broker, and beat was told of the tick."""
-    if not schedule.celery_installed():
+    if queues.chosen() != "celery" or not schedule.celery_installed():
         return
     app = schedule.project_app()
     if app is None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 from django.db import DatabaseError
 
-from presence import schedule
+from presence import queues, schedule
 from presence.checks.site import ADD_ENTRY, NO_APP, import_celery
 from presence.conf import conf
 from presence.doctor.findings import Findings, duration, ok, problem, skipped, warning
@@ -24,6 +24,8 @@ PATIENCE = 5.0
 
 
 def examine() -> Findings:
+    if queues.chosen() == "huey":
+        return
     if not schedule.celery_installed():
         yield skipped(
             "celery.app",

@@ -11,8 +11,9 @@ from django.core.exceptions import ImproperlyConfigured
 
 from presence.checks import TAG
 from presence.checks.connections import NOT_SHARED
+from presence.checks.huey import NO_COMMAND, NO_CONSUMER, NO_HUEY
 from presence.checks.site import NO_APP, NO_ENTRY, NO_URLS
-from presence.doctor import celery, centrifugo, cursors, redis, ticks, websocket
+from presence.doctor import celery, centrifugo, cursors, huey, redis, ticks, websocket
 from presence.doctor.findings import Finding, Findings, Level, ok, problem, skipped
 from presence.doctor.masks import masked
 
@@ -20,6 +21,9 @@ __all__ = ["PARTS", "examine"]
 
 GRAVE = (NO_URLS, NOT_SHARED)
 """Warnings that keep every page from being right."""
+
+LOOKED_INTO = (NO_APP, NO_ENTRY, NO_COMMAND, NO_CONSUMER, NO_HUEY)
+"""Warnings that a part of the doctor looks closer at."""
 
 logger = logging.getLogger("presence.doctor")
 
@@ -29,7 +33,7 @@ def settings() -> Findings:
     found = [
         message
         for message in checks.run_checks(tags=[TAG])
-        if not message.is_silenced() and message.id not in (NO_APP, NO_ENTRY)
+        if not message.is_silenced() and message.id not in LOOKED_INTO
     ]
     for message in found:
         grave = message.level >= checks.ERROR or message.id in GRAVE
@@ -46,6 +50,7 @@ PARTS: dict[str, Callable[[], Findings]] = {
     "cursors": cursors.examine,
     "websocket": websocket.examine,
     "celery": celery.examine,
+    "huey": huey.examine,
     "ticks": ticks.examine,
 }
 

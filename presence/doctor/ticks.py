@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from presence import assembly, statistics
+from presence import assembly, queues, statistics
 from presence.conf import conf
 from presence.doctor.findings import Findings, duration, ok, problem, skipped, warning
 from presence.exceptions import StoreError
@@ -10,9 +10,13 @@ from presence.statistics import Statistics, Tick
 
 __all__ = ["examine", "judge"]
 
-START = (
-    "Start `celery beat` and `celery worker`; if they run, the worker's log says why the ticks fail"
-)
+START = {
+    "celery": "Start `celery beat` and `celery worker`; if they run, the worker's log says why the "
+    "ticks fail",
+    "huey": "Start `manage.py run_huey`, one of them without --no-periodic; if it runs, its log "
+    "says why the ticks fail",
+}
+STOPPED = {"celery": "beat or worker", "huey": "Huey's consumer"}
 LOG = "The worker's log says why, as does `manage.py presence_sync --once`."
 
 RECENT = 10
@@ -32,26 +36,26 @@ def examine() -> Findings:
     except StoreError:
         yield skipped("ticks.fresh", "Redis does not answer")
         return
-    yield from judge(found, interval=conf.PRESENCE_INTERVAL)
+    yield from judge(found, interval=conf.PRESENCE_INTERVAL, queue=queues.chosen() or "celery")
 
 
-def judge(found: Statistics, *, interval: float) -> Findings:
-    """What the statistics tell; `interval` in seconds."""
+def judge(found: Statistics, *, interval: float, queue: str = "celery") -> Findings:
+    """What the statistics tell; `interval` in seconds, `queue` as ASYNC_BACKEND names it."""
     limit = 1.5 * interval + 5  # a tick takes its time, too
     every = f"PRESENCE_INTERVAL is {duration(interval)}"
     if found.began is None:
         yield problem(
             "ticks.fresh",
             f"There has been no tick yet: {every}",
-            f"Wait for so long and ask again. {START}.",
+            f"Wait for so long and ask again. {START[queue]}.",
         )
         return
     age = max(0.0, found.now - found.began)
     if age > limit:
         yield problem(
             "ticks.fresh",
-            f"The last tick was {duration(age)} ago, and {every}: beat or worker stopped?",
-            f"{START}.",
+            f"The last tick was {duration(age)} ago, and {every}: {STOPPED[queue]} stopped?",
+            f"{START[queue]}.",
         )
         return
     yield ok("ticks.fresh", f"The last tick was {duration(age)} ago")

@@ -1,0 +1,84 @@
+"""Whether Huey's storage answers, and a consumer is there to run the tick."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from django.apps import apps
+
+from presence import queues
+from presence.checks.huey import ADD_APP, INSTALL, NOT_IMMEDIATE
+from presence.doctor.findings import Findings, duration, ok, problem
+
+if TYPE_CHECKING:
+    from huey.api import Huey, TaskWrapper
+
+__all__ = ["answers", "examine"]
+
+PATIENCE = 5.0
+"""Seconds that Huey's storage, and a consumer, have to answer."""
+PAUSE = 0.05
+
+
+def examine() -> Findings:
+    if queues.chosen() != "huey":
+        return
+    if not queues.huey_installed():
+        yield problem("huey.app", "Huey is not installed, and ASYNC_BACKEND names it", INSTALL)
+        return
+    if not apps.is_installed(queues.HUEY_APP):
+        yield problem("huey.app", f"{queues.HUEY_APP} is not in INSTALLED_APPS", ADD_APP)
+        return
+    from huey.contrib.djhuey import HUEY
+
+    if HUEY.immediate:
+        yield problem(
+            "huey.app", "HUEY is in immediate mode: no consumer can be started", NOT_IMMEDIATE
+        )
+        return
+    yield ok("huey.app", f"The site's Huey is {HUEY.name!r} ({type(HUEY).__name__})")
+    yield from consumer(HUEY)
+
+
+def consumer(huey: Huey) -> Findings:
+    """The storage answers, and so does a consumer that knows the tasks."""
+    from presence.huey_broker import Hurried
+    from presence.tasks import tasks
+
+    hurried = Hurried(huey, timeout=PATIENCE)
+    try:
+        if answers(hurried.huey, tasks.answer):
+            yield ok("huey.consumer", "A consumer answers and knows the tasks")
+            return
+        waiting = hurried.huey.pending_count()
+    except Exception as error:  # whatever the storage raises: which one that is, the site says
+        yield problem(
+            "huey.storage",
+            f"Huey's storage does not answer ({type(error).__name__}: {error})",
+            "Start it, or correct HUEY.",
+        )
+        return
+    finally:
+        hurried.close()
+    yield problem(
+        "huey.consumer",
+        f"No consumer answered in {duration(PATIENCE)}; {waiting} tasks wait",
+        "Start `manage.py run_huey`, without --disable-autoload and with the same HUEY. If it "
+        "runs, give it more workers: all that it has are busy.",
+    )
+
+
+def answers(huey: Huey, task: TaskWrapper, *, clock: Callable[[], float] = time.monotonic) -> bool:
+    """Whether a consumer runs `task`, within PATIENCE. Raises what Huey's storage does."""
+    key = f"presence-answer-{secrets.token_hex(8)}"
+    huey.enqueue(task.s(key, expires=PATIENCE))
+    ends = clock() + PATIENCE
+    while clock() < ends:
+        if huey.get(key, peek=True):
+            huey.delete(key)
+            return True
+        time.sleep(PAUSE)
+    return False

@@ -1,0 +1,63 @@
+"""What a worker does, whichever queue it works for: a tick, a shard of one, a poll."""
+
+from __future__ import annotations
+
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from presence import assembly
+from presence.report import Report
+from presence.shards import Shard
+
+__all__ = ["Queue", "sync_channels", "sync_shard", "update_presence"]
+
+TRIES: Final = 3
+"""Polls of `sync_channels`, at most."""
+
+
+class Queue(Protocol):
+    """Where a worker's tasks come from, and where it leaves more. Nothing here raises."""
+
+    def hand_out(self, shard: dict[str, Any], /) -> bool:
+        """Have any worker run `sync_shard` soon. False where it could not be handed out."""
+
+    def poll_after_grace(self, channels: list[str], /) -> None:
+        """Have any worker run `sync_channels` in PRESENCE_LEAVE_GRACE seconds."""
+
+
+def update_presence(queue: Queue) -> Report:
+    """Run one tick over every channel, alone or with other workers; what was done here."""
+    report = assembly.sync().tick(hand_out=lambda shard: queue.hand_out(msgspec.to_builtins(shard)))
+    _poll_leaving(report, queue)
+    return report
+
+
+def sync_shard(shard: dict[str, Any], queue: Queue) -> Report:
+    """Run a shard of a tick; `shard` is a presence.shards.Shard as JSON has it."""
+    report = assembly.sync().shard(msgspec.convert(shard, Shard))
+    _poll_leaving(report, queue)
+    return report
+
+
+def sync_channels(channels: list[str], queue: Queue) -> Report:
+    """Poll some channels, between two ticks; again where somebody else was faster.
+
+    What they read may be older than what this was asked about.
+    """
+    for _ in range(TRIES):
+        report = assembly.sync().tick(channels)
+        _poll_leaving(report, queue)
+        if not report.refused:
+            break
+    return report
+
+
+def _poll_leaving(report: Report, queue: Queue) -> None:
+    """Have the channels where somebody began to be missing polled when the grace has passed.
+
+    Also where ticks come more often than that: the one at the end of the grace comes a moment
+    too early, and the next a whole interval late.
+    """
+    if report.leaving:
+        queue.poll_after_grace(report.leaving)
