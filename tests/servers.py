@@ -75,12 +75,13 @@ class Server:
 
 
 @contextmanager
-def redis_server(directory: Path) -> Iterator[tuple[str, Server]]:
-    """An empty Redis; its URL (database 0) and its process."""
+def redis_server(directory: Path, program: str = "") -> Iterator[tuple[str, Server]]:
+    """An empty Redis, run by `program` if that is given; its URL (database 0) and its process."""
     port = parts.free_port()
     url = f"redis://127.0.0.1:{port}/0"
+    command = parts.redis_command(port, directory)
     server = Server(
-        parts.redis_command(port, directory),
+        [program or command[0], *command[1:]],
         os.environ,
         lambda: _pings(url),
         directory / "redis.log",

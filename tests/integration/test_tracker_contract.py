@@ -1,4 +1,4 @@
-"""What every Tracker keeps to: one suite, in memory and on a real Redis."""
+"""What every Tracker keeps to: in memory, and on each real Redis that there is."""
 
 from __future__ import annotations
 
@@ -14,11 +14,9 @@ from presence.backends.redis import RedisStore
 from presence.backends.tracker import Tracker
 from presence.exceptions import StoreError
 from presence.naming import Keys
-from tests.side_by_side import run_all
-from tests.unit.fakes import Clock
+from presence.testing.contract import Clock, TrackerContract
+from presence.testing.contract.cursors import CHANNEL, TIMEOUT, move, shown
 
-CHANNEL = "cursors:doc:42"
-TIMEOUT = 10.0
 PROCESSES, USERS = 8, 100
 
 
@@ -27,249 +25,104 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture(params=["memory", "redis"])
-def tracker(request: pytest.FixtureRequest, clock: Clock) -> Tracker:
-    if request.param == "memory":
+@pytest.fixture
+def redis_url(each_redis_url: str) -> str:
+    return each_redis_url
+
+
+class TestInMemory(TrackerContract):
+    """And what ends there by the clock; in Redis it ends by itself."""
+
+    @pytest.fixture
+    def backend(self, clock: Clock) -> MemoryStore:
         return MemoryStore(clock=clock)
-    return RedisStore(request.getfixturevalue("redis_url"), clock=clock)
 
-
-def move(tracker: Tracker, *users: str, where: bytes = b"{}", channel: str = CHANNEL) -> float:
-    return tracker.move(channel, dict.fromkeys(users, where), timeout=TIMEOUT)
-
-
-def shown(tracker: Tracker, channel: str = CHANNEL) -> dict[str, tuple[float, bytes]]:
-    return tracker.cursors(channel, timeout=TIMEOUT)
-
-
-class TestMoving:
-    def test_a_channel_where_nobody_moved(self, tracker: Tracker) -> None:
-        assert shown(tracker) == {}
-        assert tracker.remove(CHANNEL, "ada") is False
-
-    @pytest.mark.parametrize("user", ["7", "ada lovelace", "héloïse \U0001f600", "a" * 200, "1 2"])
-    @pytest.mark.parametrize("where", [b'{"x":1,"y":2}', b"", b" \x00\xff\r\n", b"x" * 5000])
-    def test_what_was_noted_comes_back_as_it_was(
-        self, tracker: Tracker, clock: Clock, user: str, where: bytes
+    def test_channels_that_nobody_touches_are_forgotten(
+        self, backend: MemoryStore, clock: Clock
     ) -> None:
-        assert move(tracker, user, where=where) == clock.now
-        assert shown(tracker) == {user: (clock.now, where)}
-
-    def test_the_last_position_of_each_counts_with_a_time_of_its_own(
-        self, tracker: Tracker, clock: Clock
-    ) -> None:
-        first = move(tracker, "ada", "bob", where=b"1")
-        clock.advance(3.25)
-        second = move(tracker, "bob", where=b"2")
-        assert second - first == pytest.approx(3.25)
-        assert shown(tracker) == {"ada": (first, b"1"), "bob": (second, b"2")}
-
-    def test_channels_are_apart(self, tracker: Tracker) -> None:
-        move(tracker, "ada")
-        move(tracker, "bob", channel="cursors:other")
-        assert (list(shown(tracker)), list(shown(tracker, "cursors:other"))) == (["ada"], ["bob"])
-
-    def test_thousands_at_once(self, tracker: Tracker) -> None:
-        many = {f"u{n}": b'{"x":%d}' % n for n in range(5000)}
-        tracker.move(CHANNEL, many, timeout=TIMEOUT)
-        assert {user: where for user, (_, where) in shown(tracker).items()} == many
-
-    def test_removed_ones_are_gone(self, tracker: Tracker) -> None:
-        move(tracker, "ada", "bob")
-        assert [tracker.remove(CHANNEL, "ada") for _ in range(2)] == [True, False]
-        assert list(shown(tracker)) == ["bob"]
-
-    def test_it_is_no_roster(self, tracker: Tracker) -> None:
-        move(tracker, "ada")
-        assert isinstance(tracker, MemoryStore | RedisStore)
-        assert (tracker.known(), tracker.load([CHANNEL]).states[CHANNEL].rev) == ({}, 0)
-
-    def test_threads_that_write_lose_nothing(self, tracker: Tracker) -> None:
-        def write(who: int) -> None:
-            for n in range(25):
-                move(tracker, f"{who}-{n}")
-
-        run_all([lambda who=who: write(who) for who in range(8)])  # type: ignore[misc]
-        assert len(shown(tracker)) == 200
-
-
-class TestStaleOnes:
-    def test_are_not_shown(self, tracker: Tracker, clock: Clock) -> None:
-        move(tracker, "ada")
-        clock.advance(TIMEOUT / 2)
-        move(tracker, "bob")
-        clock.advance(TIMEOUT / 2)
-        assert sorted(shown(tracker)) == ["ada", "bob"], "just in time"
-        clock.advance(0.01)
-        assert list(shown(tracker)) == ["bob"]
-        clock.advance(TIMEOUT)
-        assert shown(tracker) == {}
-
-    def test_are_cleared_away_by_reading(self, tracker: Tracker, clock: Clock) -> None:
-        move(tracker, "ada", "bob")
-        clock.advance(TIMEOUT + 1)
-        move(tracker, "eve", channel="cursors:other")
-        assert shown(tracker) == {}
-        assert tracker.cursors(CHANNEL, timeout=1e6) == {}, "nothing is left of them"
-
-    def test_come_back_with_a_move(self, tracker: Tracker, clock: Clock) -> None:
-        move(tracker, "ada", where=b"1")
-        clock.advance(TIMEOUT + 1)
-        move(tracker, "ada", where=b"2")
-        assert shown(tracker) == {"ada": (clock.now, b"2")}
-
-    def test_do_not_pile_up_where_nobody_reads(self, tracker: Tracker, clock: Clock) -> None:
-        """A thousand users a second that move once each: those of ten seconds are fresh."""
-        kept = []
-        for second in range(40):
-            for part in range(10):
-                move(tracker, *(f"{second}-{part}-{n}" for n in range(100)))
-            clock.advance(1.0)
-            kept.append(held(tracker))
-        assert max(kept) < 25_000, "twice as many as are fresh, and room for chance"
-
-    def test_channels_that_nobody_touches_are_forgotten(self, clock: Clock) -> None:
-        """In memory; in Redis they end by themselves."""
-        tracker = MemoryStore(clock=clock)
         for n in range(1000):
-            move(tracker, "ada", channel=f"cursors:{n}")
+            move(backend, "ada", channel=f"cursors:{n}")
             clock.advance(1.0)
-            assert len(tracker._cursors) <= 2 * TIMEOUT
-        assert [len(shown(tracker, f"cursors:{n}")) for n in range(985, 1000)] == [0] * 5 + [1] * 10
+            assert len(backend._cursors) <= 2 * TIMEOUT
+        left = [len(shown(backend, f"cursors:{n}")) for n in range(985, 1000)]
+        assert left == [0] * 5 + [1] * 10
 
-    def test_of_what_is_removed_nothing_is_left(self) -> None:
-        tracker = MemoryStore()
-        move(tracker, "ada", "bob")
+    def test_of_what_is_removed_nothing_is_left(self, backend: MemoryStore) -> None:
+        move(backend, "ada", "bob")
         for user in ("ada", "eve", "bob", "bob"):
-            tracker.remove(CHANNEL, user)
-        tracker.remove("cursors:other", "ada")
-        assert tracker._cursors == {}
+            backend.remove(CHANNEL, user)
+        backend.remove("cursors:other", "ada")
+        assert backend._cursors == {}
 
-
-class TestClocksThatAreSetBack:
-    """What was noted before has a time that is yet to come."""
-
-    def test_such_cursors_are_stale(self, tracker: Tracker, clock: Clock) -> None:
-        move(tracker, "ada", "bob", where=b"1")
-        clock.advance(-3600)
-        move(tracker, "bob", where=b"2")
-        assert shown(tracker) == {"bob": (clock.now, b"2")}
-        assert held(tracker) == 1, "cleared away"
-        clock.advance(3600)
-        assert shown(tracker) == {}
-
-    def test_a_second_is_not_held_against_them(self, tracker: Tracker, clock: Clock) -> None:
-        move(tracker, "ada")
-        clock.advance(-1.0)
-        assert list(shown(tracker)) == ["ada"]
-        clock.advance(-0.01)
-        assert shown(tracker) == {}
-
-    def test_such_cursors_are_cleared_away_in_passing(self, tracker: Tracker, clock: Clock) -> None:
-        move(tracker, *(f"before-{n}" for n in range(100)))
-        clock.advance(-3600)
-        for n in range(200):
-            move(tracker, f"{n % 10}")
-        assert 10 <= held(tracker) <= 30
-
-    def test_windows_do_not_last_longer(self) -> None:
-        clock = Clock()
-        tracker = MemoryStore(clock=clock)
-        assert [tracker.take("c1", most=1, seconds=1) for _ in range(2)] == [True, False]
-        clock.advance(-3600)
-        assert [tracker.take("c1", most=1, seconds=1) for _ in range(2)] == [True, False]
-
-    def test_nor_do_those_of_redis(self, redis_url: str) -> None:
-        tracker = RedisStore(redis_url)
-        assert [tracker.take("c1", most=1, seconds=60) for _ in range(2)] == [True, False]
-        with redis.Redis.from_url(redis_url) as server:
-            server.pexpire(Keys("presence").taken("c1"), 3_600_000)  # as after a step of its clock
-            assert [tracker.take("c1", most=1, seconds=60) for _ in range(2)] == [True, False]
-            assert 0 < server.pttl(Keys("presence").taken("c1")) <= 60_000
-
-
-class TestRemovingWhatEndsSo:
-    def test_anything_else_stays(self, tracker: Tracker) -> None:
-        move(tracker, "ada", where=b"1 tab-a")
-        for ending in (b"tab-b", b"tab-", b"11 tab-a", b"0 1 tab-a", b"x" * 100):
-            assert not tracker.remove(CHANNEL, "ada", ending=ending)
-        assert list(shown(tracker)) == ["ada"]
-        assert tracker.remove(CHANNEL, "ada", ending=b" tab-a")
-        assert not tracker.remove(CHANNEL, "ada", ending=b" tab-a")
-        assert shown(tracker) == {}
-
-
-class TestTaking:
-    def test_no_more_than_the_most_in_a_window(self, tracker: Tracker) -> None:
-        taken = [tracker.take("c1", most=3, seconds=60) for _ in range(5)]
-        assert taken == [True, True, True, False, False]
-        assert tracker.take("c2", most=3, seconds=60), "another's are another's"
-
-    def test_of_many_at_once_no_more_either(self, tracker: Tracker) -> None:
-        taken: list[bool] = []
-        run_all([lambda: taken.append(tracker.take("c1", most=3, seconds=60))] * 8)
-        assert sorted(taken) == [False] * 5 + [True] * 3
-
-    def test_a_new_window_begins_when_one_has_ended(self) -> None:
-        clock = Clock()
-        tracker = MemoryStore(clock=clock)
-        assert [tracker.take("c1", most=1, seconds=1) for _ in range(2)] == [True, False]
-        clock.advance(0.9)
-        assert not tracker.take("c1", most=1, seconds=1), "a refusal makes it no longer"
-        clock.advance(0.2)
-        assert tracker.take("c1", most=1, seconds=1)
-
-    def test_redis_ends_it_by_itself(self, redis_url: str) -> None:
-        tracker = RedisStore(redis_url)
-        with redis.Redis.from_url(redis_url) as server:
-            tracker.take("c1", most=1, seconds=60)
-            (key,) = server.keys("*")
-            assert 0 < server.pttl(key) <= 60_000
-            server.pexpire(key, 20_000)
-            tracker.take("c1", most=1, seconds=60)
-            assert 0 < server.pttl(key) <= 20_000, "a refusal makes it no longer"
-
-
-class TestRemembering:
-    def test_what_was_remembered(self, tracker: Tracker) -> None:
-        assert not tracker.remembers("c1")
-        tracker.remember("c1", seconds=60)
-        assert (tracker.remembers("c1"), tracker.remembers("c2")) == (True, False)
-
-    def test_it_ends(self) -> None:
-        clock = Clock()
-        tracker = MemoryStore(clock=clock)
-        tracker.remember("c1", seconds=60)
-        clock.advance(59)
-        assert tracker.remembers("c1")
-        clock.advance(1)
-        assert not tracker.remembers("c1")
-
-    def test_redis_ends_it_by_itself(self, redis_url: str) -> None:
-        RedisStore(redis_url).remember("c1", seconds=1.5)
-        with redis.Redis.from_url(redis_url) as server:
-            (key,) = server.keys("*")
-            assert 0 < server.pttl(key) <= 1500
-
-
-class TestAdmitting:
-    def test_it_takes_one_name_and_tells_whether_the_other_is_remembered(
-        self, tracker: Tracker
+    def test_a_new_window_begins_when_one_has_ended(
+        self, backend: MemoryStore, clock: Clock
     ) -> None:
-        def admit(name: str) -> tuple[bool, bool]:
-            return tracker.admit(name, most=2, seconds=60, known="c1:room")
+        assert [backend.take("c1", most=1, seconds=1) for _ in range(2)] == [True, False]
+        clock.advance(0.9)
+        assert not backend.take("c1", most=1, seconds=1), "a refusal makes it no longer"
+        clock.advance(0.2)
+        assert backend.take("c1", most=1, seconds=1)
 
-        assert [admit("c1"), admit("c2")] == [(True, False), (True, False)]
-        tracker.remember("c1:room", seconds=60)
-        assert [admit("c1"), admit("c1")] == [(True, True), (False, True)]
-        assert not tracker.take("c1", most=2, seconds=60)
+    def test_windows_do_not_last_longer_when_the_clock_is_set_back(
+        self, backend: MemoryStore, clock: Clock
+    ) -> None:
+        assert [backend.take("c1", most=1, seconds=1) for _ in range(2)] == [True, False]
+        clock.advance(-3600)
+        assert [backend.take("c1", most=1, seconds=1) for _ in range(2)] == [True, False]
 
-    def test_it_is_one_round_trip(self, redis_url: str, round_trips: list[object]) -> None:
+    def test_what_is_remembered_ends(self, backend: MemoryStore, clock: Clock) -> None:
+        backend.remember("c1", seconds=60)
+        clock.advance(59)
+        assert backend.remembers("c1")
+        clock.advance(1)
+        assert not backend.remembers("c1")
+
+
+class TestInRedis(TrackerContract):
+    @pytest.fixture
+    def backend(self, redis_url: str, clock: Clock) -> RedisStore:
+        return RedisStore(redis_url, clock=clock)
+
+    @pytest.fixture
+    def peer(self, redis_url: str, clock: Clock) -> RedisStore:
+        return RedisStore(redis_url, clock=clock)
+
+
+class TestWhatEndsByItself:
+    @pytest.fixture
+    def server(self, redis_url: str) -> Iterator[redis.Redis]:
+        with redis.Redis.from_url(redis_url) as client:
+            yield client
+
+    def test_a_window(self, redis_url: str, server: redis.Redis) -> None:
         tracker = RedisStore(redis_url)
-        tracker.admit("c1", most=2, seconds=60, known="c1:room")
+        tracker.take("c1", most=1, seconds=60)
+        (key,) = server.keys("*")
+        assert 0 < server.pttl(key) <= 60_000
+        server.pexpire(key, 20_000)
+        tracker.take("c1", most=1, seconds=60)
+        assert 0 < server.pttl(key) <= 20_000, "a refusal makes it no longer"
+
+    def test_a_window_after_the_clock_was_set_back(
+        self, redis_url: str, server: redis.Redis
+    ) -> None:
+        tracker, key = RedisStore(redis_url), Keys("presence").taken("c1")
+        assert [tracker.take("c1", most=1, seconds=60) for _ in range(2)] == [True, False]
+        server.pexpire(key, 3_600_000)
+        assert [tracker.take("c1", most=1, seconds=60) for _ in range(2)] == [True, False]
+        assert 0 < server.pttl(key) <= 60_000
+
+    def test_what_is_remembered(self, redis_url: str, server: redis.Redis) -> None:
+        RedisStore(redis_url).remember("c1", seconds=1.5)
+        (key,) = server.keys("*")
+        assert 0 < server.pttl(key) <= 1500
+
+    def test_what_admits_ends_too_and_is_one_round_trip(
+        self, redis_url: str, server: redis.Redis, round_trips: list[object]
+    ) -> None:
+        RedisStore(redis_url).admit("c1", most=2, seconds=60, known="c1:room")
         assert len(round_trips) == 1
-        with redis.Redis.from_url(redis_url) as server:
-            assert 0 < server.pttl(Keys("presence").taken("c1")) <= 60_000
+        assert 0 < server.pttl(Keys("presence").taken("c1")) <= 60_000
 
 
 class TestOnRedis:
@@ -436,9 +289,6 @@ def write_all(url: str, who: int, together: Any) -> None:
         store.move(CHANNEL, {f"{who}-{n}": b"%d" % n}, timeout=600)
 
 
-def held(tracker: Tracker) -> int:
-    """How many fields there are, stale or not; nothing is cleared away."""
-    if isinstance(tracker, MemoryStore):
-        return len(tracker._cursors[CHANNEL])
-    assert isinstance(tracker, RedisStore)
+def held(tracker: RedisStore) -> int:
+    """How many fields there are, whether they can be read or not; nothing is cleared away."""
     return int(tracker._client.hlen(tracker._keys.cursors(CHANNEL)))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 
-def run_all(works: list[Callable[[], object]]) -> None:
+def run_all(works: Sequence[Callable[[], object]]) -> None:
     """Run each in a thread of its own; raises what any of them raised."""
     errors: list[BaseException] = []
 
