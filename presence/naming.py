@@ -12,22 +12,9 @@ from typing import Final
 from presence.exceptions import InvalidChannel
 
 __all__ = [
-    "CURSORS_NAMESPACE",
-    "FEED_NAMESPACE",
-    "MAX_LENGTH",
-    "SCHEMA",
-    "Keys",
-    "channel_of_feed",
-    "cover",
-    "cursor_channel",
-    "escape",
-    "feed_of",
-    "feed_pattern",
-    "is_cursor_channel",
-    "matches",
-    "room",
-    "room_of",
-    "validate_channel",
+    *("CURSORS_NAMESPACE", "FEED_NAMESPACE", "MAX_LENGTH", "SCHEMA", "Keys"),
+    *("channel_of_feed", "cover", "cursor_channel", "escape", "feed_of", "feed_pattern"),
+    *("is_cursor_channel", "matches", "room", "room_of", "validate_channel"),
 ]
 
 MAX_LENGTH: Final = 248
