@@ -29,7 +29,7 @@ SIGNAL_PATIENCE = 30.0
 class Announce(Protocol):
     """Told of each change after it was published, at least once."""
 
-    def __call__(self, channel: str, version: int, change: Change, /) -> None: ...
+    def __call__(self, channel: str, version: int, change: Change, epoch: str, /) -> None: ...
 
 
 class _Outcome(NamedTuple):
@@ -188,7 +188,7 @@ class Delivery:
         for channel, raw in changes:
             if self._announce:
                 pending = wire.decode(raw, wire.Pending)
-                self._announce(channel, pending.version, pending.change)
+                self._announce(channel, pending.version, pending.change, pending.epoch)
             self._signalled.append((channel, raw))
 
 

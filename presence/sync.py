@@ -35,9 +35,9 @@ within the reconnect delay, an engine's presence is whole again within 27 s."""
 class Sync:
     """Runs ticks. Any number may run at once, in any number of processes: it costs work only.
 
-    `announce` is called with (channel, version, change) for each change, once it is published;
-    None: nobody listens. `known` may be shared by syncs on one store. A store that is a Tracker,
-    too, brings the members without a websocket.
+    `announce` is called with (channel, version, change, epoch) for each change, once it is
+    published; None: nobody listens. `known` may be shared by syncs on one store. A store that is a
+    Tracker, too, brings the members without a websocket.
     """
 
     def __init__(

@@ -22,7 +22,7 @@ ROOMS = [f"presence:{number}" for number in range(30)]
 BATCHES = 10
 
 
-def nobody(channel: str, version: int, change: Change) -> None:
+def nobody(channel: str, version: int, change: Change, epoch: str) -> None:
     """Somebody who listens, and does nothing."""
 
 

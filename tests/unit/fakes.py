@@ -183,7 +183,7 @@ class Site:
         self.clock = Clock()
         self.centrifugo = FakeCentrifugo(self.clock)
         self.store = MemoryStore(clock=self.clock)
-        self.announced: list[tuple[str, int, Change]] = []
+        self.announced: list[tuple[str, int, Change, str]] = []
         self.configure(**options)
 
     def configure(self, *, grace: float = 10.0, list_limit: int = 200, **options: Any) -> None:

@@ -214,7 +214,7 @@ class World:
         self.clock = Clock()
         self.centrifugo = FakeCentrifugo(self.clock)
         self.store = LossyStore(self.clock)
-        self.announced: list[tuple[str, int, Change]] = []
+        self.announced: list[tuple[str, int, Change, str]] = []
         self.list_limit = self.random.choice([2, 200])
         self.workers: list[Worker] = []
         self.logs: list[tuple[str, list[bytes]]] = []
@@ -381,7 +381,7 @@ def assert_converged(world: World) -> None:
 
 
 def assert_nobody_left_on_errors(world: World) -> None:
-    left = {member.id for _, _, change in world.announced for member in change.leaves}
+    left = {member.id for _, _, change, _ in world.announced for member in change.leaves}
     assert not left & set(RESIDENTS)
 
 
@@ -414,7 +414,7 @@ def assert_chain(world: World) -> None:
 
 def assert_signalled(world: World) -> None:
     """Each acknowledged change was announced."""
-    announced = {(channel, version, repr(change)) for channel, version, change in world.announced}
+    announced = {(each[0], each[1], repr(each[2])) for each in world.announced}
     for channel, raw in world.store.acknowledged:
         pending = wire.decode(raw, wire.Pending)
         assert (channel, pending.version, repr(pending.change)) in announced

@@ -34,16 +34,27 @@ def heard() -> Iterator[list[tuple[Any, ...]]]:
     """(name, sender, version, ids) of every signal."""
     heard: list[tuple[Any, ...]] = []
 
-    def receiver(signal: Signal, sender: str, channel: str, version: int, **more: Any) -> None:
-        assert sender == channel
-        ids = [member.id for member in more.get("members", [])]
-        heard.append((NAMES[signal], channel, version, ids))
+    def receiver(
+        signal: Signal,
+        sender: str,
+        channel: str,
+        members: list[Member],
+        version: int,
+        epoch: str,
+        **more: Any,
+    ) -> None:
+        assert (sender, epoch, more) == (channel, "e1", {})
+        heard.append((NAMES[signal], channel, version, [member.id for member in members]))
 
     for signal in NAMES:
         signal.connect(receiver)
     yield heard
     for signal in NAMES:
         signal.disconnect(receiver)
+
+
+def send(version: int, change: Change) -> None:
+    signals.send(ROOM, version, change, "e1")
 
 
 def test_whether_anybody_listens() -> None:
@@ -59,30 +70,41 @@ def test_whether_anybody_listens() -> None:
 
 
 def test_a_room_opens(heard: list[tuple[Any, ...]]) -> None:
-    signals.send(ROOM, 1, Change(joins=[ADA, ALAN], total=2))
-    assert heard == [("occupied", ROOM, 1, []), ("joined", ROOM, 1, ["ada", "alan"])]
+    send(1, Change(joins=[ADA, ALAN], total=2))
+    both = ["ada", "alan"]
+    assert heard == [("occupied", ROOM, 1, both), ("joined", ROOM, 1, both)]
 
 
 def test_a_room_changes(heard: list[tuple[Any, ...]]) -> None:
     change = Change([ADA], [ALAN], [ADA], total=1, was_occupied=True)
-    signals.send(ROOM, 2, change)
-    assert [one[0] for one in heard] == ["joined", "left", "updated"]
+    send(2, change)
+    assert heard == [
+        ("joined", ROOM, 2, ["ada"]),
+        ("left", ROOM, 2, ["alan"]),
+        ("updated", ROOM, 2, ["ada"]),
+    ]
 
 
 def test_a_room_closes_last(heard: list[tuple[Any, ...]]) -> None:
-    signals.send(ROOM, 3, Change(leaves=[ADA], was_occupied=True))
-    assert [one[0] for one in heard] == ["left", "vacated"]
+    send(3, Change(leaves=[ADA], was_occupied=True))
+    assert heard == [("left", ROOM, 3, ["ada"]), ("vacated", ROOM, 3, ["ada"])]
+
+
+def test_who_is_in_the_room_that_others_leave_occupies_it(heard: list[tuple[Any, ...]]) -> None:
+    send(1, Change(joins=[ADA], leaves=[ALAN], total=1, was_occupied=True))
+    send(2, Change(leaves=[ADA], anonymous=1, was_occupied=True))
+    assert [one[0] for one in heard] == ["joined", "left", "left"]
 
 
 def test_anonymous_visitors_open_and_close_a_room(heard: list[tuple[Any, ...]]) -> None:
-    signals.send(ROOM, 1, Change(anonymous=1))
-    signals.send(ROOM, 2, Change(anonymous=2, was_anonymous=1, was_occupied=True))
-    signals.send(ROOM, 3, Change(anonymous=0, was_anonymous=2, was_occupied=True))
-    assert [(one[0], one[2]) for one in heard] == [("occupied", 1), ("vacated", 3)]
+    send(1, Change(anonymous=1))
+    send(2, Change(anonymous=2, was_anonymous=1, was_occupied=True))
+    send(3, Change(anonymous=0, was_anonymous=2, was_occupied=True))
+    assert heard == [("occupied", ROOM, 1, []), ("vacated", ROOM, 3, [])]
 
 
 def test_a_reload_that_changed_nobody_says_nothing(heard: list[tuple[Any, ...]]) -> None:
-    signals.send(ROOM, 1, Change(total=3, was_occupied=True))
+    send(1, Change(total=3, was_occupied=True))
     assert heard == []
 
 
@@ -95,7 +117,7 @@ def test_a_receiver_that_raises_is_logged_and_the_others_hear_it(
     signals.presence_joined.connect(broken)
     try:
         with caplog.at_level(logging.ERROR, "presence.signals"):
-            signals.send(ROOM, 1, Change(joins=[ADA], total=1, was_occupied=True))
+            send(1, Change(joins=[ADA], total=1, was_occupied=True))
     finally:
         signals.presence_joined.disconnect(broken)
     assert heard == [("joined", ROOM, 1, ["ada"])]
@@ -109,7 +131,7 @@ class TestThroughTheSync:
     """When the sync announces: `site.announced` stands for the signals."""
 
     def versions(self, site: Site) -> list[int]:
-        return [version for _, version, _ in site.announced]
+        return [version for _, version, *_ in site.announced]
 
     def test_once_per_change_and_in_order(self) -> None:
         site = Site(grace=0.0)
@@ -118,7 +140,12 @@ class TestThroughTheSync:
             site.tick(1)
             site.tick(1)
         assert self.versions(site) == [1, 2, 3, 4]
-        assert [change.joins[0].id for _, _, change in site.announced] == ["u0", "u1", "u2", "u3"]
+        assert [change.joins[0].id for _, _, change, _ in site.announced] == [
+            "u0",
+            "u1",
+            "u2",
+            "u3",
+        ]
         assert site.store.load([ROOM]).states[ROOM].unsignalled == ()
 
     def test_not_before_the_diff_is_out(self) -> None:
@@ -153,7 +180,7 @@ class TestThroughTheSync:
         with pytest.raises(Crash):
             site.tick(1)
         site.tick(SIGNAL_PATIENCE + 1)
-        assert [change.leaves[0].id for _, _, change in site.announced[1:]] == ["ada"]
+        assert [change.leaves[0].id for _, _, change, _ in site.announced[1:]] == ["ada"]
 
     def test_at_least_once_if_the_store_fails_after_they_were_sent(
         self, monkeypatch: pytest.MonkeyPatch

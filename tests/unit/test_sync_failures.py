@@ -128,7 +128,7 @@ def test_a_failing_store_loses_nothing(site: Site, method: str, when: str) -> No
     assert_chain(site)
     assert_chain(site, OTHER)
     site.tick(60)
-    assert {version for channel, version, _ in site.announced if channel == ROOM} == {1, 2}
+    assert {version for channel, version, *_ in site.announced if channel == ROOM} == {1, 2}
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
@@ -146,7 +146,7 @@ def test_a_crash_at_any_step_breaks_no_chain(site: Site, method: str, when: str)
     assert_chain(site)
     assert_chain(site, OTHER)
     site.tick(60)
-    assert {version for channel, version, _ in site.announced if channel == ROOM} == {1, 2}
+    assert {version for channel, version, *_ in site.announced if channel == ROOM} == {1, 2}
 
 
 @pytest.mark.parametrize("seconds", [1.0, 400.0])
@@ -269,7 +269,7 @@ class TestTwoTicksAtOnce:
         assert site.tick(1).errors == 0
         site.tick(1)
         assert_chain(site)
-        versions = [version for channel, version, _ in site.announced if channel == ROOM]
+        versions = [version for channel, version, *_ in site.announced if channel == ROOM]
         assert versions == sorted(set(versions)), "each change announced once, in order"
 
     def test_a_stale_reading_is_dropped(self, site: Site, other_tick: Callable[[], Any]) -> None:
