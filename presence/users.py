@@ -1,0 +1,67 @@
+"""What is known of users, wherever they are: when they were last seen, what others see of them.
+
+Each function has an async twin with an `a` in front.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Hashable, Iterable
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+from asgiref.sync import sync_to_async
+
+from presence import assembly
+from presence.conf import conf
+from presence.visitors import describe, visitor_as
+
+__all__ = ["alast_seen", "arefresh", "last_seen", "refresh"]
+
+MARGIN: Final = 60.0
+"""Seconds for which Centrifugo keeps a connection whose token has expired, and more."""
+
+
+def last_seen(users: Iterable[Any]) -> dict[Any, datetime | None]:
+    """When each user was last in any channel, by primary key: aware, in UTC; None: never.
+
+    `users` are instances, primary keys, or both; a key is that of the instance, or the one given.
+    It is written when a user leaves: of whoever is in a channel now, it is the time before. One
+    round trip for all. Raises ValueError for a user without a primary key, StoreError when the
+    store cannot be read.
+    """
+    keys = {key: str(key) for key in map(_key_of, users)}
+    found = assembly.tracker().seen(list(keys.values())) if keys else {}
+    times = {user: datetime.fromtimestamp(at, UTC) for user, at in found.items()}
+    return {key: times.get(user) for key, user in keys.items()}
+
+
+def refresh(user: Any) -> None:
+    """Have a change of what others see of a user shown at the next tick: of the name, of the info,
+    or of whether they are visible at all.
+
+    Asks PRESENCE_VISIBLE and PRESENCE_USER_INFO as a page of theirs would. To be called once the
+    change is in the database; without it, the change is seen as their tokens are renewed, which is
+    after PRESENCE_TOKEN_LIFETIME at the latest. Raises ValueError for a user without a primary
+    key, ImproperlyConfigured as those hooks do, StoreError when it cannot be noted.
+    """
+    key = _key_of(user)
+    if getattr(user, "pk", None) is None:
+        raise ValueError(f"refresh({key!r}): give it the user, not the primary key")
+    shown = describe(visitor_as(user), conf.PRESENCE_USER_INFO, now=time.time())
+    seconds = conf.PRESENCE_TOKEN_LIFETIME + MARGIN
+    assembly.tracker().profile(str(key), msgspec.json.encode(shown), seconds=seconds)
+
+
+alast_seen = sync_to_async(last_seen)
+arefresh = sync_to_async(refresh)
+
+
+def _key_of(user: Any) -> Hashable:
+    key = user.pk if hasattr(user, "pk") else user
+    if key in (None, ""):
+        raise ValueError(f"{user!r} has no primary key: give saved users, or their keys")
+    if not isinstance(key, Hashable):
+        raise ValueError(f"{key!r} is no primary key: give users, or their keys")
+    return key

@@ -1,0 +1,152 @@
+"""What is told of users wherever they are, and what is made known of them."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+
+import msgspec
+import pytest
+from asgiref.sync import async_to_sync
+from django.contrib.auth.models import AnonymousUser, User
+from django.core.exceptions import ImproperlyConfigured
+
+from presence import assembly
+from presence.backends.memory import MemoryStore
+from presence.exceptions import StoreError
+from presence.reading import Signed
+from presence.users import MARGIN, alast_seen, arefresh, last_seen, refresh
+from tests.unit.fakes import Clock
+
+ADA, GRACE = User(pk=42, username="ada"), User(pk=17, username="grace")
+AT, LATER = 1_700_000_000.5, 1_700_000_100.0
+THEN = datetime(2023, 11, 14, 22, 13, 20, 500_000, UTC)
+
+
+class Counted(MemoryStore):
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(clock=clock)
+        self.asked: list[list[str]] = []
+
+    def seen(self, users: Sequence[str]) -> dict[str, float]:
+        self.asked.append(list(users))
+        return super().seen(users)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture(autouse=True)
+def store(monkeypatch: pytest.MonkeyPatch, clock: Clock, settings: Any) -> Counted:
+    store = Counted(clock)
+    settings.PRESENCE_TOKEN_LIFETIME = 600.0
+    settings.PRESENCE_USER_INFO = lambda user: {"name": user.username.title(), "color": "#fff"}
+    monkeypatch.setattr(assembly, "store", cache(lambda: store))
+    return store
+
+
+NAMELESS = [AnonymousUser(), User(username="unsaved"), None, ""]
+
+
+class TestLastSeen:
+    def test_is_told_by_primary_key_in_utc(self, store: Counted):
+        store.saw({"42": AT})
+        assert last_seen([ADA, GRACE]) == {42: THEN, 17: None}
+        assert store.asked == [["42", "17"]]
+
+    def test_takes_users_and_keys_of_any_kind(self, store: Counted):
+        key = uuid.UUID(int=7)
+        store.saw({"42": AT, str(key): AT})
+        assert last_seen(iter([ADA, 42, "42", key, 5])) == {
+            42: THEN,
+            "42": THEN,
+            key: THEN,
+            5: None,
+        }
+        assert len(store.asked) == 1
+
+    def test_of_nobody_asks_nothing(self, store: Counted):
+        assert last_seen([]) == {}
+        assert store.asked == []
+
+    @pytest.mark.parametrize("user", [*NAMELESS, [42], {"pk": 42}], ids=repr)
+    def test_of_whoever_has_no_key_is_an_error(self, user: Any, store: Counted):
+        with pytest.raises(ValueError, match="primary key"):
+            last_seen([ADA, user])
+        assert store.asked == []
+
+    def test_is_an_error_while_the_store_is_down(
+        self, store: Counted, monkeypatch: pytest.MonkeyPatch
+    ):
+        monkeypatch.setattr(store, "seen", down)
+        with pytest.raises(StoreError):
+            last_seen([ADA])
+
+    def test_has_an_async_twin(self, store: Counted):
+        store.saw({"42": AT})
+        assert async_to_sync(alast_seen)([ADA]) == {42: THEN}
+
+
+def down(*_: Any, **__: Any) -> Any:
+    raise StoreError("Redis is down: start it")
+
+
+class TestRefresh:
+    def profiles(self, store: Counted) -> dict[str, Signed]:
+        noted = store.standing(timeout=60.0).profiles
+        return {user: msgspec.json.decode(raw, type=Signed) for user, (_, raw) in noted.items()}
+
+    def test_notes_what_a_token_of_theirs_would_say(self, store: Counted):
+        refresh(ADA)
+        (noted,) = self.profiles(store).items()
+        key, signed = noted
+        assert (key, signed.name, signed.info) == ("42", "Ada", {"color": "#fff"})
+        assert signed.iat > AT
+
+    def test_notes_that_they_are_hidden_and_nothing_more(self, store: Counted, settings: Any):
+        settings.PRESENCE_VISIBLE = lambda user: user.username != "ada"
+        refresh(ADA)
+        refresh(GRACE)
+        noted = self.profiles(store)
+        assert noted["42"] == Signed(iat=noted["42"].iat, hidden=True)
+        assert noted["17"].name == "Grace"
+
+    def test_lasts_as_long_as_any_token_that_says_otherwise(self, store: Counted, clock: Clock):
+        refresh(ADA)
+        clock.advance(600.0 + MARGIN - 1)
+        assert self.profiles(store).keys() == {"42"}
+        clock.advance(2)
+        assert self.profiles(store) == {}
+
+    @pytest.mark.parametrize("user", NAMELESS, ids=repr)
+    def test_of_whoever_has_no_key_is_an_error(self, user: Any, store: Counted):
+        with pytest.raises(ValueError, match="no primary key"):
+            refresh(user)
+        assert self.profiles(store) == {}
+
+    @pytest.mark.parametrize("key", [42, "42"])
+    def test_needs_the_user_not_the_key(self, key: object):
+        with pytest.raises(ValueError, match="give it the user"):
+            refresh(key)
+
+    def test_fails_as_the_hooks_do(self, store: Counted, settings: Any):
+        settings.PRESENCE_USER_INFO = lambda user: ["no dict"]
+        with pytest.raises(ImproperlyConfigured, match="PRESENCE_USER_INFO"):
+            refresh(ADA)
+        assert self.profiles(store) == {}
+
+    def test_is_an_error_while_the_store_is_down(
+        self, store: Counted, monkeypatch: pytest.MonkeyPatch
+    ):
+        monkeypatch.setattr(store, "profile", down)
+        with pytest.raises(StoreError):
+            refresh(ADA)
+
+    def test_has_an_async_twin(self, store: Counted):
+        async_to_sync(arefresh)(ADA)
+        assert self.profiles(store).keys() == {"42"}
