@@ -1,4 +1,4 @@
-"""`{% load presence_tags %}`: widget and cursors, and what they are drawn from."""
+"""`{% load presence_tags %}`: widget and cursors, what they are drawn from, and who is here."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from django.template import Context, Engine, Library, TemplateSyntaxError
 from presence.conf import conf
 from presence.exceptions import InvalidChannel
 from presence.lifeline import Heartbeat, heartbeat_for
+from presence.lookup import look_up
+from presence.present import Record
 from presence.surface import UNITS, Surface, surface_for
 from presence.widget import VARIANTS, Widget, widget_for
 
@@ -24,6 +26,7 @@ HINT = (
     "something else, write {{% {tag} %}} in place of the include."
 )
 WIDGET_HINT = HINT.format(what="widget", tag='presence_widget "presence:doc:42"')
+TAG_HINT = "It was given to {{% {tag} %}}."
 CURSORS_HINT = HINT.format(what="cursors", tag='presence_cursors "cursors:doc:42"')
 
 
@@ -97,6 +100,42 @@ def presence_cursors_state(context: Context, channel: object) -> Surface:
         return Surface(channel="", error=_told(error, CURSORS_HINT, engine))
     unit = _one_of(UNITS, "unit", context, engine)
     return replace(found, show_error=engine.debug, unit=unit)
+
+
+@register.simple_tag(takes_context=True)
+def presence_count(context: Context, channel: object = NOT_GIVEN) -> int:
+    """How many are in `channel`: always as many as `{% presence_list %}` has."""
+    return len(_people(context, channel, "presence_count"))
+
+
+@register.simple_tag(takes_context=True)
+def presence_list(context: Context, channel: object = NOT_GIVEN) -> list[Record]:
+    """Who is in `channel`, a whole name and by default PRESENCE_CHANNEL, as
+    PresenceManager.list_presences gives it: `{% presence_list "presence:doc:42" as people %}`.
+
+    Nobody where PRESENCE_AUTHORIZE denies the visitor the channel, and while the store is down. A
+    wrong channel raises InvalidChannel where the template engine is in debug mode; elsewhere it is
+    logged. However often a page asks for a channel, the store is read once.
+    """
+    return _people(context, channel, "presence_list")
+
+
+@register.simple_tag(takes_context=True)
+def is_present(context: Context, user: object, channel: object = NOT_GIVEN) -> bool:
+    """Whether a user, or whoever has that id, is among those `{% presence_list %}` has."""
+    wanted = getattr(user, "pk", user)
+    found = _people(context, channel, "is_present")
+    return wanted is not None and any(one["id"] == str(wanted) for one in found)
+
+
+def _people(context: Context, channel: object, tag: str) -> list[Record]:
+    named = conf.PRESENCE_CHANNEL if channel is NOT_GIVEN else channel
+    try:
+        found = look_up([named], _request(context))
+    except InvalidChannel as error:
+        _told(error, TAG_HINT.format(tag=tag), _engine(context))
+        return []
+    return next(iter(found.values()), [])
 
 
 @register.inclusion_tag("presence/heartbeat.html", takes_context=True)

@@ -1,0 +1,172 @@
+"""The tags that say who is here: what they give, and that they never break a page."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import AnonymousUser, User
+from django.core.exceptions import SynchronousOnlyOperation
+from django.http import HttpRequest
+from django.template import Context, Engine, RequestContext
+from django.test import RequestFactory
+
+from presence import assembly, inclusion, lookup
+from presence.backends.memory import MemoryStore
+from presence.exceptions import InvalidChannel, StoreError
+from presence.roster import Member
+from tests.rooms import fill
+
+ROOM = "presence:doc:42"
+SITE = "presence:site"
+LIST = "{% for one in people %}{{ one.name }};{% endfor %}"
+
+
+@pytest.fixture(autouse=True)
+def site(settings: Any) -> None:
+    settings.PRESENCE_BACKEND = "memory"
+    inclusion.warn_once.cache_clear()
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[Sequence[str]]:
+    """The channels of each reading."""
+    found: list[Sequence[str]] = []
+    present = MemoryStore.present
+
+    def counted(self: MemoryStore, channels: Sequence[str], **options: Any) -> Any:
+        found.append(channels)
+        return present(self, channels, **options)
+
+    monkeypatch.setattr(MemoryStore, "present", counted)
+    return found
+
+
+def request_of(user: Any = None) -> HttpRequest:
+    request = RequestFactory().get("/")
+    request.user = user or AnonymousUser()
+    return request
+
+
+def html(
+    source: str, request: HttpRequest | None = None, *, debug: bool = False, **values: Any
+) -> str:
+    engine = Engine(libraries={"presence_tags": "presence.templatetags.presence_tags"}, debug=debug)
+    context = RequestContext(request, values) if request else Context(values)
+    return engine.from_string("{% load presence_tags %}" + source).render(context)
+
+
+def test_the_count_the_list_and_whether_somebody_is_present():
+    fill(assembly.store(), ROOM, Member("17", "Grace"), Member("42", "Ada", {"color": "#4363d8"}))
+    page = (
+        "{% presence_count room %} {% presence_count room as n %}{{ n|add:1 }} "
+        "{% presence_list room as people %}{% for p in people %}{{ p.id }}={{ p.name }}"
+        "{{ p.color }};{% endfor %} "
+        "{% is_present ada room as here %}{{ here|yesno }} {% is_present other room %}"
+    )
+    users = {"ada": User(pk=42), "other": User(pk=43)}
+    assert html(page, request_of(), room=ROOM, **users) == ("2 3 17=Grace;42=Ada#4363d8; yes False")
+
+
+def test_without_a_channel_it_is_that_of_the_settings(settings: Any):
+    fill(assembly.store(), SITE, Member("1", "A"))
+    page = "{% presence_count %}{% presence_list as people %}" + LIST + "{% is_present 1 %}"
+    assert html(page, request_of(), channel=ROOM) == "1A;True"
+    settings.PRESENCE_CHANNEL = ROOM
+    fill(assembly.store(), ROOM, Member("2", "B"), Member("3", "C"))
+    assert html("{% presence_count %}", request_of()) == "2"
+
+
+def test_whoever_is_tracked_counts_and_meta_is_flat():
+    assembly.tracker().join(
+        ROOM, "bot-1", source="", meta=b'{"name": "Robot", "color": "#aaa"}', timeout=60.0
+    )
+    page = "{% presence_list room as people %}{{ people.0.color }}{% is_present 'bot-1' room %}"
+    assert html(page, request_of(), room=ROOM) == "#aaaTrue"
+
+
+@pytest.mark.parametrize("nobody", [None, AnonymousUser(), User(), ""])
+def test_who_has_no_id_is_not_present(nobody: object):
+    fill(assembly.store(), SITE, Member("None", "A"))
+    assert html("{% is_present who %}", request_of(), who=nobody) == "False"
+
+
+def test_a_name_is_escaped():
+    fill(assembly.store(), SITE, Member("1", "<b>"))
+    assert "<b>" not in html("{% presence_list %}", request_of())
+
+
+def test_a_page_reads_each_channel_once(reads: list[Sequence[str]]):
+    page = "{% presence_count %}{% presence_list as a %}{% is_present 1 %}{% presence_count room %}"
+    request = request_of()
+    html(page * 2, request, room=ROOM)
+    assert reads == [[SITE], [ROOM]]
+    html("{% presence_count %}", request_of())
+    assert reads == [[SITE], [ROOM], [SITE]]
+
+
+def test_a_view_that_lives_on_reads_anew(
+    reads: list[Sequence[str]], monkeypatch: pytest.MonkeyPatch
+):
+    now = 100.0
+    monkeypatch.setattr(lookup.time, "monotonic", lambda: now)
+    request = request_of()
+    assert html("{% presence_count %}", request) == "0"
+    fill(assembly.store(), SITE, Member("1", "A"))
+    assert html("{% presence_count %}", request) == "0"
+    now += lookup.KEPT
+    assert html("{% presence_count %}", request) == "1"
+    assert len(reads) == 2
+
+
+def test_what_is_denied_is_empty_and_unread(settings: Any, reads: list[Sequence[str]]):
+    fill(assembly.store(), ROOM, Member("42", "Ada"))
+    asked: list[tuple[HttpRequest, str]] = []
+    settings.PRESENCE_AUTHORIZE = lambda request, channel: asked.append((request, channel))
+    request = request_of()
+    page = "{% presence_count room %}{% presence_list room as people %}{{ people }}"
+    assert html(page + "{% is_present 42 room %}", request, room=ROOM) == "0[]False"
+    assert asked == [(request, ROOM)]
+    assert html("{% presence_count room %}", room=ROOM) == "0"  # Nobody to ask about.
+    assert reads == []
+
+
+def test_a_store_that_is_down_breaks_no_page_and_is_logged_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    tries: list[object] = []
+
+    def present(*args: object, **options: object) -> None:
+        tries.append(args)
+        raise StoreError("no Redis")
+
+    monkeypatch.setattr(MemoryStore, "present", present)
+    page = "{% presence_count %}{% presence_list as people %}{{ people }}{% is_present 1 %}"
+    with caplog.at_level(logging.ERROR, "presence"):
+        assert html(page + "{% presence_count room %}", request_of(), room=ROOM) == "0[]False0"
+    assert len(tries) == len(caplog.records) == 1
+
+
+@pytest.mark.parametrize("tag", ["presence_count", "presence_list", "is_present 1"])
+@pytest.mark.parametrize("wrong", ["two words", "news:1", "cursors:doc:42", "", None, 42])
+def test_a_wrong_channel_is_told(tag: str, wrong: object, caplog: pytest.LogCaptureFixture):
+    source = "{% " + tag + " room %}"
+    with pytest.raises(InvalidChannel, match=rf"{{% {tag.split()[0]} %}}"):
+        html(source, request_of(), debug=True, room=wrong)
+    with caplog.at_level(logging.ERROR, "presence"):
+        assert html(source, request_of(), room=wrong) in ("0", "[]", "False")
+    assert len(caplog.records) == 1
+
+
+def test_in_an_async_view_that_has_not_loaded_its_user(
+    settings: Any, caplog: pytest.LogCaptureFixture
+):
+    def authorize(request: HttpRequest, channel: str) -> bool:
+        raise SynchronousOnlyOperation
+
+    settings.PRESENCE_AUTHORIZE = authorize
+    with caplog.at_level(logging.WARNING, "presence"):
+        assert html("{% presence_count %}", request_of()) == "0"
+    assert "sync_to_async" in caplog.text
