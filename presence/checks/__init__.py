@@ -18,6 +18,7 @@ TAG = "presence"
 
 CHECKS: tuple[Callable[[], Iterator[CheckMessage]], ...] = (
     values.check_types,
+    values.check_hooks,
     values.check_names,
     values.check_channels,
     connections.check_centrifugo,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from difflib import get_close_matches
+from inspect import iscoroutinefunction
 from typing import Any
 
 from django.conf import settings
@@ -14,8 +15,9 @@ from presence import naming
 from presence.conf import NAMES, conf
 from presence.exceptions import InvalidChannel
 
-__all__ = ["SECRETS", "check_channels", "check_names", "check_types", "value"]
+__all__ = ["SECRETS", "check_channels", "check_hooks", "check_names", "check_types", "value"]
 
+HOOKS = ("PRESENCE_USER_INFO", "PRESENCE_AUTHORIZE", "PRESENCE_VISIBLE", "PRESENCE_FETCH")
 SECRETS = ("CENTRIFUGO_API_KEY", "CENTRIFUGO_TOKEN_SECRET")
 
 
@@ -40,6 +42,19 @@ def check_types() -> Iterator[checks.CheckMessage]:
                 what.rstrip(".") + ".",
                 hint=f"Set {name} to {wanted or 'a value of its type.'}",
                 id="presence.E001",
+            )
+
+
+def check_hooks() -> Iterator[checks.CheckMessage]:
+    """No hook is an async function: nobody awaits it."""
+    for name in HOOKS:
+        hook = value(name)
+        # An object that is called may have an async __call__.
+        if any(iscoroutinefunction(one) for one in (hook, type(hook).__call__)):
+            yield checks.Error(
+                f"{name} is an async function, which nothing awaits.",
+                hint=f"Make {name} a plain function.",
+                id="presence.E011",
             )
 
 

@@ -15,7 +15,7 @@ from django.urls import path
 
 from presence import schedule
 from presence.backends.memory import MemoryStore
-from presence.checks import TAG
+from presence.checks import TAG, values
 from presence.conf import NAMES
 
 GOOD = {
@@ -109,6 +109,23 @@ def test_e001_says_what_fits(name: str, value: object, wanted: str) -> None:
 )
 def test_e001_is_not_for_the_ends_of_a_range(name: str, value: object) -> None:
     assert found(**{name: value}) == {}
+
+
+class LateObject:
+    async def __call__(self, *_: Any) -> bool:
+        return True
+
+
+async def late(*_: Any) -> bool:
+    return True
+
+
+@pytest.mark.parametrize("hook", [late, LateObject(), "tests.unit.test_checks.late"])
+@pytest.mark.parametrize("name", values.HOOKS)
+def test_e011_a_hook_that_nothing_awaits(name: str, hook: object) -> None:
+    message = only("presence.E011", **{name: hook})
+    assert name in message.msg
+    assert "plain function" in str(message.hint)
 
 
 @pytest.mark.parametrize("name", ["CENTRIFUGO_API_KEY", "CENTRIFUGO_TOKEN_SECRET"])
