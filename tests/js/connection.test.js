@@ -31,7 +31,7 @@ describe("the page's connection", () => {
     const second = follow(page, "presence:a", snapshot(9, []));
     assert.equal(second.feed, follower.feed);
     assert.deepEqual(second.told, [
-      { phase: "live", joined: [], left: [], updated: [], synced: true, stale: false },
+      { phase: "live", joined: [], left: [], updated: [], synced: true },
     ]);
     sub.trigger("publication", { data: diff(12, { joins: [member("5")], total: 2 }) });
     assert.equal(second.feed.view.members.length, 2);

@@ -5,7 +5,7 @@ import { Room } from "../../presence/static/presence/js/feed.js";
 import * as roster from "../../presence/static/presence/js/roster.js";
 import { configOf, diff, makePage, member, settle, snapshot, Centrifuge } from "./stub.js";
 
-const NAMES = ["join", "leave", "update", "sync", "stale"];
+const NAMES = ["join", "leave", "update", "sync", "stale", "event"];
 
 /** A room that is live at version 12, and all that it told. */
 async function enter() {
@@ -50,6 +50,32 @@ describe("a room", () => {
     assert.deepEqual(told, [["stale", { ...about, version: 14, state: "stale", age: 0 }]]);
     assert.equal(room.state, "stale");
     assert.deepEqual(world.requests.length, 1);
+  });
+
+  it("passes on what the site tells the room, and nothing malformed", async () => {
+    const { room, told, sub, world } = await enter();
+    sub.trigger("subscribed", { recovered: true });
+    told.length = 0;
+    const publish = (data) => sub.trigger("publication", { data });
+    const payload = { by: "42", text: "<b>saved</b>" };
+    publish({ type: "presence.event", event: "document.saved", payload });
+    publish({ type: "presence.event", event: 7, payload });
+    publish({ type: "presence.event", event: "document.saved", payload: "text" });
+    publish({ type: "presence.event", event: "bare" });
+    assert.deepEqual(told, [
+      ["event", { channel: "presence:a", event: "document.saved", payload }],
+      ["event", { channel: "presence:a", event: "bare", payload: {} }],
+    ]);
+    assert.deepEqual([room.version, room.state, world.requests.length], [12, "live", 1]);
+  });
+
+  it("hears events while it awaits a snapshot, each once", async () => {
+    const { told, sub, world } = await enter();
+    world.routes.set("/snapshot", () => [200, snapshot(14)]);
+    sub.trigger("subscribed", { recovered: false });
+    sub.trigger("publication", { data: { type: "presence.event", event: "saved", payload: {} } });
+    await world.tick();
+    assert.deepEqual(told.map(([name]) => name), ["event", "sync"]);
   });
 
   it("ends what it is asked to end", async () => {

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { describe, it } from "node:test";
 
 import {
-  ahead, fromSnapshot, overlay, read, readPush, reduce, since, splice, view,
+  ahead, fromSnapshot, overlay, read, readEvent, readPush, reduce, since, splice, view,
 } from "../../presence/static/presence/js/roster.js";
 import { diff, member, snapshot } from "./stub.js";
 
@@ -49,6 +49,26 @@ describe("reading the wire", () => {
     const odd = [undefined, null, [], "x", 7, {}, { ...load("snapshot.json"), members: null }];
     odd.push({ ...load("snapshot.json"), version: "12" }, { ...load("snapshot.json"), listed: 1 });
     for (const value of odd) assert.equal(fromSnapshot(value), null);
+  });
+
+  it("takes an event for what it says, and for no change of a roster", () => {
+    const { event, payload } = load("event.json");
+    assert.deepEqual(readEvent(load("event.json")), { event, payload });
+    assert.deepEqual(readEvent({ type: "presence.event", event, more: 1 }), { event, payload: {} });
+    for (const name of ["diff.json", "reload.json", "cursor.json"]) assert.equal(readEvent(load(name)), null);
+    const state = fromSnapshot(snapshot(12));
+    const untouched = { changes: null, fetch: false, within: null };
+    assert.deepEqual(reduce(state, frozen(load("event.json"))), untouched);
+    assert.deepEqual(state, fromSnapshot(snapshot(12)));
+  });
+
+  it("takes nothing malformed for an event", () => {
+    const good = load("event.json");
+    const odd = [undefined, null, [], "x", 7, {}, { type: "presence.event" }];
+    for (const event of [undefined, null, "", 7, {}, ["saved"]]) odd.push({ ...good, event });
+    for (const payload of [null, 7, "x", true, []]) odd.push({ ...good, payload });
+    odd.push({ ...good, type: "presence.events" }, { ...good, type: null });
+    for (const value of odd) assert.equal(readEvent(frozen(value)), null, JSON.stringify(value));
   });
 
   it("says within how many seconds a reload wants to be followed", () => {

@@ -125,7 +125,8 @@ export class Page {
   leave(feeds = [...this.feeds.values()]) {
     const { host, tokens } = this.tools;
     const present = feeds.filter(({ client, user, state }) => client && user && state?.listed);
-    for (const part of this.beacon ? parts(present) : []) {
+    if (!this.beacon) return;
+    for (const part of parts(present)) {
       const grants = part.map(({ config }) => tokens.grants.get(config.channel));
       host.beacon(this.beacon, JSON.stringify({ grants }));
     }

@@ -1,4 +1,5 @@
-/** Draws a feed into the HTML that Django rendered: who is drawn by scripts looks like the rest.
+/** Draws a feed into the HTML that Django rendered, the twin of `presence/drawing.py`: who is drawn
+ * by scripts looks like the rest.
  *
  * Data becomes text, validated URLs and validated colours; never HTML, never a style attribute,
  * which may be forbidden. Whoever joins is a copy of the <template>, marked `data-presence-joining`

@@ -1,5 +1,3 @@
-// The twin of drawing.py.
-
 const FACES = 5;
 const MOTION = 400;
 
@@ -209,7 +207,6 @@ export class Drawing {
 
   show({ view, phase: state }) {
     const { members, provisional, ...rest } = view;
-    const { total, anonymous } = rest;
     const more = Math.max(0, members.length - FACES);
     for (const list of this.#lists) list.show(members, provisional);
     const data = { ...rest, state, more };
@@ -219,10 +216,10 @@ export class Drawing {
       write(this.root.querySelectorAll(`[${attribute}]`), String(data[name]));
     }
     for (const one of parts(this.root, "anonymous-words")) {
-      write([one], words(one, anonymous, this.root.lang) || one.textContent);
+      write([one], words(one, view.anonymous, this.root.lang) || one.textContent);
     }
-    this.#reveal("anonymous", anonymous);
-    this.#reveal("empty", !(total + anonymous));
+    this.#reveal("anonymous", view.anonymous);
+    this.#reveal("empty", !(view.total + view.anonymous));
   }
 
   announce(news) {

@@ -11,7 +11,7 @@
 
 import type { Entry, Host, Page, Refused, Tokens, backoff, getJson, hold } from "./connection.js";
 import type { EventMap, Room as PublicRoom } from "./presence.js";
-import type { Changes, Member, State, View } from "./roster.js";
+import type { Changes, Member, Said, State, View } from "./roster.js";
 import type * as roster from "./roster.js";
 
 /** What a page says of a channel. */
@@ -34,9 +34,11 @@ export type Phase = "static" | "live" | "stale";
 
 export interface News extends Changes {
   /** In step with the server, for the first time or again. */
-  readonly synced: boolean;
+  readonly synced?: boolean;
   /** It has just ceased to be live: for now, or for good, which may come after that. */
-  readonly stale: boolean;
+  readonly stale?: boolean;
+  /** What the site told everybody in the room. */
+  readonly said?: Said;
 }
 
 /** Called at once, and after every change of what is shown or of the phase. What it throws is
@@ -82,7 +84,7 @@ export class Feed {
   /** Seconds since `asOf`; null if that is not known. */
   age(): number | null;
 
-  /** News as events, one for each member; to be taken while it is told. */
+  /** News as events, one for each member or what was said; to be taken while it is told. */
   events(news: News): Iterable<Event>;
 
   /** Tells listeners, all of them if none are named; what `news` leaves out did not change. */

@@ -1,4 +1,4 @@
-const NOTHING = { joined: [], left: [], updated: [], synced: false, stale: false };
+const NOTHING = { joined: [], left: [], updated: [] };
 const MOST = 100;
 
 export class Feed {
@@ -27,7 +27,7 @@ export class Feed {
   }
 
   get view() {
-    return (this.#view ??= this.roster.view(this.state, this.#ahead));
+    return this.#view ??= this.roster.view(this.state, this.#ahead);
   }
 
   get asOf() {
@@ -89,13 +89,15 @@ export class Feed {
     this.#enter("static");
   }
 
-  *events({ joined, left, updated, synced, stale }) {
-    const about = { channel: this.config.channel, version: this.state.version };
+  *events({ joined, left, updated, synced, stale, said }) {
+    const { channel } = this.config;
+    const about = { channel, version: this.state.version };
     for (const member of joined) yield ["join", { ...about, member }];
     for (const member of left) yield ["leave", { ...about, member }];
     for (const member of updated) yield ["update", { ...about, member }];
     if (synced) yield ["sync", { ...about, ...this.view }];
     if (stale) yield ["stale", { ...about, state: this.phase, age: this.age() }];
+    if (said) yield ["event", { channel, ...said }];
   }
 
   tell(news, listeners = this.listeners) {
@@ -118,6 +120,8 @@ export class Feed {
   }
 
   #receive(publication) {
+    const said = this.roster.readEvent(publication);
+    if (said) this.tell({ said });
     const { changes, fetch, within } = this.roster.reduce(this.state, publication);
     if (changes) this.#show(this.state, changes, this.host.now());
     if (fetch && !this.#awaiting) this.#need(this.#spread(within));

@@ -1,2 +1,1 @@
-// Yours to override: see docs/javascript.md.
 export const handlers = {};

@@ -4,14 +4,14 @@
  * The URL is what `{% static "presence/js/widget.js" %}` gives; see docs/javascript.md.
  */
 
-import type { Member, View } from "./roster.js";
+import type { Member, Said, View } from "./roster.js";
 
 export type { Member } from "./roster.js";
 
 /** `static`: not live yet, or refused; `stale`: no longer live, for now. */
 export type PresenceState = "static" | "live" | "stale";
 
-/** What every event says. */
+/** What every event about the roster says. */
 export interface About {
   channel: string;
   /** Of the roster that is shown. */
@@ -37,6 +37,11 @@ export interface StaleDetail extends About {
   age: number | null;
 }
 
+/** The site told everybody in the room something. */
+export interface EventDetail extends Said {
+  channel: string;
+}
+
 /** Events by name. What a room holds when it is first read is a sync, not a crowd of joins. */
 export interface EventMap {
   join: MemberDetail;
@@ -44,6 +49,7 @@ export interface EventMap {
   update: MemberDetail;
   sync: SyncDetail;
   stale: StaleDetail;
+  event: EventDetail;
 }
 
 /** One channel for those who draw it themselves; its fields are kept true. */

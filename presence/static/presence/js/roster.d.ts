@@ -71,8 +71,19 @@ export interface Reload {
   within: number;
 }
 
+/** What the site told everybody in a room: `PresenceMixin.broadcast_to_presence`. */
+export interface Said {
+  /** Not empty. */
+  readonly event: string;
+  readonly payload: Readonly<Record<string, unknown>>;
+}
+
 /** The diff or reload that a publication carries; null for anything else, malformed ones included. */
 export function read(publication: unknown): Diff | Reload | null;
+
+/** The event that a publication carries; null for anything else, malformed ones included. It changes
+ * no state. */
+export function readEvent(publication: unknown): Said | null;
 
 /** The state that a snapshot describes; null when it is malformed. */
 export function fromSnapshot(snapshot: unknown): State | null;

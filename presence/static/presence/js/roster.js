@@ -14,13 +14,19 @@ function readMembers(value = []) {
 export function read(publication) {
   const { type, epoch, base, version, within, leaves = [], total, anonymous } = publication ?? {};
   if (type === "presence.reload" && isKnown(epoch, version) && Number.isFinite(within)) {
-    return { type, epoch, version, within: Math.max(0, within) };
+    return { type, epoch, version, within };
   }
   if (type !== "presence.diff" || !isKnown(epoch, base, version, total, anonymous)) return null;
   const joins = readMembers(publication.joins);
   const updates = readMembers(publication.updates);
   if (!joins || !updates || !Array.isArray(leaves) || !leaves.every(isText)) return null;
   return { type, epoch, base, version, joins, leaves, updates, total, anonymous };
+}
+
+export function readEvent(publication) {
+  const { type, event, payload = {} } = publication ?? {};
+  if (type !== "presence.event" || !event || !isText(event) || !isObject(payload)) return null;
+  return { event, payload };
 }
 
 export function fromSnapshot(snapshot) {

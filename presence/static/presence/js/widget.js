@@ -117,10 +117,10 @@ class PresenceRoster extends HTMLElement {
     this.#show(page.feeds.get(this.dataset.presenceChannel));
   }
 
-  #begin({ roster, draw, handlers }) {
+  #begin({ roster, draw, handlers: { handlers } }) {
     if (!this.#drawing) {
-      for (const [name, run] of Object.entries({ ...handlers.handlers })) {
-        this.addEventListener(`presence:${name}`, ({ detail }) => run(detail, this));
+      for (const name in handlers) {
+        this.addEventListener(`presence:${name}`, ({ detail }) => handlers[name](detail, this));
       }
       this.#drawing = new draw.Drawing(this);
     }
