@@ -78,9 +78,8 @@ class RedisMembers(Connection, Tracker):
             (now, *channels), noted = pipe.execute()
         profiles, passed = {}, []
         for user, value in noted.items():
-            at, ends, shown = value.split(b" ", 2)
-            if float(ends) > float(now):
-                profiles[user.decode()] = (float(at), shown)
+            if profile := _profile(user, value, float(now)):
+                profiles[user.decode()] = profile
             else:
                 passed += [user, value]
         if passed:
@@ -148,6 +147,17 @@ def _record(channel: str, field: bytes, value: bytes) -> Tracked | None:
         return Tracked(user, source, float(joined), float(beat), meta)
     except (ValueError, msgspec.MsgspecError) as error:
         logger.error("member=unreadable channel=%s field=%r error=%s", channel, field, error)
+        return None
+
+
+def _profile(user: bytes, value: bytes, now: float) -> tuple[float, bytes] | None:
+    """None for one that has passed, and, with an entry in the log, for what is no profile."""
+    try:
+        user.decode()
+        at, ends, shown = value.split(b" ", 2)
+        return (float(at), shown) if float(ends) > now else None
+    except ValueError as error:
+        logger.error("profile=unreadable user=%r error=%s", user, error)
         return None
 
 

@@ -26,7 +26,8 @@ JOIN = (
     + """
 local some = redis.call('HRANDFIELD', KEYS[1], 2, 'WITHVALUES')
 local before = redis.call('HGET', KEYS[1], ARGV[3])
-local joined = before and fresh(before) and before:match('^%S+ (%S+) ') or now
+local joined = before and fresh(before) and before:match('^%S+ (%S+) ')
+if not (joined and tonumber(joined)) then joined = now end
 redis.call('HSET', KEYS[1], ARGV[3], now .. ' ' .. joined .. ' ' .. ARGV[4])
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
 for i = 1, #some, 2 do

@@ -1,0 +1,304 @@
+"""Members without a websocket in Redis: what only a server, or whoever else writes, can do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import redis
+
+from presence.backends.redis import RedisStore
+from presence.backends.tracker import Tracker
+from presence.exceptions import StoreError
+from presence.naming import Keys
+from presence.testing.contract import Clock
+from presence.testing.contract.tracking import (
+    OTHER,
+    ROOM,
+    TIMEOUT,
+    beat,
+    join,
+    leave,
+    listed,
+    pairs,
+)
+
+KEYS = Keys("presence")
+MEMBERS = KEYS.members(ROOM)
+FOR_EVER = 1e6
+
+CALLS: dict[str, Callable[[Tracker], object]] = {
+    "join": lambda tracker: join(tracker, "ada"),
+    "leave": lambda tracker: leave(tracker, "ada"),
+    "beat": lambda tracker: beat(tracker, "ada"),
+    "members": lambda tracker: tracker.members([ROOM, OTHER], timeout=TIMEOUT),
+    "present": lambda tracker: tracker.present([ROOM, OTHER], timeout=TIMEOUT),
+    "standing": lambda tracker: tracker.standing(timeout=TIMEOUT),
+    "profile": lambda tracker: tracker.profile("ada", b"{}", seconds=60),
+    "saw": lambda tracker: tracker.saw({"ada": 1.0, "bob": 2.0}),
+    "seen": lambda tracker: tracker.seen(["ada", "bob"]),
+}
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def redis_url(each_redis_url: str) -> str:
+    return each_redis_url
+
+
+@pytest.fixture
+def server(redis_url: str) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(redis_url) as client:
+        yield client
+
+
+@pytest.fixture
+def store(redis_url: str, clock: Clock) -> RedisStore:
+    return RedisStore(redis_url, clock=clock)
+
+
+class TestRoundTrips:
+    @pytest.mark.parametrize("name", CALLS)
+    def test_each_call_is_one(
+        self, store: RedisStore, round_trips: list[object], name: str
+    ) -> None:
+        for user in ("ada", "bob", "eve"):
+            join(store, user)
+            join(store, user, source="tab", channel=OTHER)
+            store.profile(user, b"{}", seconds=60)
+        round_trips.clear()
+        CALLS[name](store)
+        assert len(round_trips) == 1
+
+    @pytest.mark.parametrize("name", ["members", "present", "standing"])
+    def test_what_has_to_be_cleared_away_is_one_more_once(
+        self, store: RedisStore, clock: Clock, round_trips: list[object], name: str
+    ) -> None:
+        for channel in (ROOM, OTHER):
+            join(store, "ada", channel=channel)
+        store.profile("ada", b"{}", seconds=TIMEOUT)
+        clock.advance(TIMEOUT + 1)
+        round_trips.clear()
+        for trips in (2, 3, 4):
+            CALLS[name](store)
+            assert len(round_trips) == trips
+
+
+class TestWhoComesBackInTheVeryMoment:
+    """Between what a reader read and what it clears away, others write."""
+
+    @pytest.fixture
+    def reader(self, redis_url: str, clock: Clock) -> RedisStore:
+        return RedisStore(redis_url, clock=clock)
+
+    @pytest.fixture
+    def meanwhile(self, reader: RedisStore) -> Callable[[Callable[[], object]], None]:
+        """Has something done once the reader has read, before it clears away."""
+
+        def arrange(done: Callable[[], object]) -> None:
+            clear = reader._evaluate
+
+            def late(calls: Any) -> list[Any]:
+                assert [name for name, *_ in calls] == ["retire"]
+                done()
+                return clear(calls)
+
+            reader._evaluate = late  # type: ignore[method-assign,assignment]
+
+        return arrange
+
+    @pytest.mark.parametrize("read", ["members", "present"])
+    @pytest.mark.parametrize("meta", [b"old", b"new"])
+    def test_stays(
+        self, store: RedisStore, reader: RedisStore, clock: Clock, read: str, meta: bytes,
+        meanwhile: Callable[[Callable[[], object]], None],
+    ) -> None:  # fmt: skip
+        for user in ("ada", "bob"):
+            join(store, user, meta=b"old")
+        clock.advance(TIMEOUT + 1)
+        meanwhile(lambda: join(store, "ada", meta=meta))
+        getattr(reader, read)([ROOM], timeout=TIMEOUT)
+        left = listed(store, timeout=FOR_EVER)
+        assert [(one.user, one.beat, one.meta) for one in left] == [("ada", clock.now, meta)]
+
+    def test_stays_who_beats_by_a_longer_time_out(
+        self, store: RedisStore, reader: RedisStore, clock: Clock,
+        meanwhile: Callable[[Callable[[], object]], None],
+    ) -> None:  # fmt: skip
+        join(store, "ada")
+        clock.advance(TIMEOUT + 1)
+        meanwhile(lambda: store.beat(ROOM, "ada", source="", timeout=3 * TIMEOUT))
+        reader.members([ROOM], timeout=TIMEOUT)
+        assert pairs(store) == [("ada", "")]
+
+    def test_another_reader_that_was_faster_is_no_matter(
+        self, store: RedisStore, reader: RedisStore, clock: Clock,
+        meanwhile: Callable[[Callable[[], object]], None],
+    ) -> None:  # fmt: skip
+        join(store, "ada")
+        clock.advance(TIMEOUT + 1)
+        meanwhile(lambda: store.members([ROOM], timeout=TIMEOUT))
+        assert reader.members([ROOM], timeout=TIMEOUT) == {ROOM: []}
+
+    def test_a_profile_that_is_noted_anew_stays(
+        self, store: RedisStore, reader: RedisStore, clock: Clock,
+        meanwhile: Callable[[Callable[[], object]], None],
+    ) -> None:  # fmt: skip
+        store.profile("ada", b"1", seconds=60)
+        clock.advance(61)
+        meanwhile(lambda: store.profile("ada", b"1", seconds=60))
+        assert reader.standing(timeout=TIMEOUT).profiles == {}
+        assert store.standing(timeout=TIMEOUT).profiles == {"ada": (clock.now, b"1")}
+
+    def test_a_channel_stands_whose_first_member_comes_while_others_are_forgotten(
+        self, store: RedisStore, redis_url: str, clock: Clock
+    ) -> None:
+        """The script that forgets is one step: it sees the join, or comes before it."""
+        join(store, "ada")
+        clock.advance(TIMEOUT + 1)
+        join(store, "bob")
+        assert store.standing(timeout=TIMEOUT).channels == {ROOM}
+
+
+class TestKeys:
+    def test_members_share_the_slot_of_their_channel(
+        self, store: RedisStore, server: redis.Redis
+    ) -> None:
+        join(store, "ada")
+        store.profile("ada", b"{}", seconds=60)
+        store.saw({"ada": 1.0})
+        found = {key.decode() for key in server.scan_iter()}
+        assert found == {MEMBERS, KEYS.tracked, KEYS.profiles, KEYS.seen}
+        assert f"{{{ROOM}}}" in MEMBERS
+
+    def test_a_channel_that_rests_is_gone_whole_and_on_time(
+        self, store: RedisStore, server: redis.Redis
+    ) -> None:
+        for call in (join, beat):
+            call(store, "ada")
+            assert 1000 * TIMEOUT - 1000 < server.pttl(MEMBERS) <= 1000 * TIMEOUT
+            server.pexpire(MEMBERS, 5000)
+        leave(store, "ada")
+        assert not server.exists(MEMBERS)
+
+    def test_profiles_are_gone_whole_after_the_longest(
+        self, store: RedisStore, server: redis.Redis
+    ) -> None:
+        for seconds in (10, 100, 20):
+            store.profile("ada", b"{}", seconds=seconds)
+        assert 90_000 < server.pttl(KEYS.profiles) <= 100_000
+
+    def test_nothing_is_left_of_channels_that_nobody_reads(
+        self, store: RedisStore, server: redis.Redis, clock: Clock
+    ) -> None:
+        for n in range(100):
+            join(store, "ada", channel=f"presence:{n}")
+        clock.advance(TIMEOUT + 1)
+        assert store.standing(timeout=TIMEOUT).channels == set()
+        assert not server.exists(KEYS.tracked)
+
+    def test_prefixes_keep_sites_apart(self, redis_url: str, store: RedisStore) -> None:
+        join(store, "ada")
+        other = RedisStore(redis_url, prefix="other")
+        assert (listed(other), other.standing(timeout=TIMEOUT).channels) == ([], set())
+
+
+class TestWhatWasNeverWrittenByThisApp:
+    @pytest.mark.parametrize(
+        ("field", "value"),
+        [
+            (b"bad", b"{now} {now} {}"),
+            (b'"bad"', b"{now} {now} {}"),
+            (b'["bad"]', b"{now} {now} {}"),
+            (b'["bad",1]', b"{now} {now} {}"),
+            (b'["bad","\xff"]', b"{now} {now} {}"),
+            (b'["bad",""]', b""),
+            (b'["bad",""]', b"{now}"),
+            (b'["bad",""]', b"{now} {now}"),
+            (b'["bad",""]', b"{now} nonsense {}"),
+            (b'["bad",""]', b"nonsense {now} {}"),
+            (b'["bad",""]', b"nan {now} {}"),
+            (b'["bad",""]', b"inf {now} {}"),
+            (b'["bad",""]', b" {now} {now} {}"),
+        ],
+    )
+    def test_hides_nobody_and_is_cleared_away(
+        self, store: RedisStore, server: redis.Redis, clock: Clock, field: bytes, value: bytes
+    ) -> None:
+        join(store, "ada")
+        server.hset(MEMBERS, field, value.replace(b"{now}", repr(clock.now).encode()))
+        assert pairs(store) == [("ada", "")]
+        assert server.hlen(MEMBERS) == 1
+
+    @pytest.mark.parametrize("value", ["", "{now}", "{now} nonsense {}", "nonsense", "nan 1 {}"])
+    def test_is_no_obstacle_to_whoever_it_stands_for(
+        self, store: RedisStore, server: redis.Redis, clock: Clock, value: str
+    ) -> None:
+        value = value.replace("{now}", repr(clock.now))
+        for call in (leave, beat):
+            server.hset(MEMBERS, '["ada",""]', value)
+            call(store, "ada")
+        server.hset(MEMBERS, '["ada",""]', value)
+        record = join(store, "ada")
+        assert (record.joined, listed(store)) == (clock.now, [record])
+
+    @pytest.mark.parametrize("value", ["", "1", "1 2", "nonsense 9e9 {}", "1 nonsense {}"])
+    def test_is_no_profile(
+        self, store: RedisStore, server: redis.Redis, clock: Clock, value: str,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:  # fmt: skip
+        store.profile("ada", b"{}", seconds=60)
+        server.hset(KEYS.profiles, "bad", value)
+        server.hset(KEYS.profiles, b"\xff", f"1 {clock.now + 9} {{}}")
+        assert store.standing(timeout=TIMEOUT).profiles == {"ada": (clock.now, b"{}")}
+        assert server.hlen(KEYS.profiles) == 1
+        assert "profile=unreadable" in caplog.text
+
+    @pytest.mark.parametrize(
+        ("key", "calls"),
+        [
+            (MEMBERS, "join leave beat members present"),
+            (KEYS.tracked, "join beat standing"),
+            (KEYS.profiles, "standing profile"),
+            (KEYS.seen, "saw seen"),
+        ],
+    )
+    def test_of_another_kind_is_a_store_error(
+        self, store: RedisStore, server: redis.Redis, key: str, calls: str
+    ) -> None:
+        server.set(key, "mine")
+        for name in calls.split():
+            with pytest.raises(StoreError, match="WRONGTYPE"):
+                CALLS[name](store)
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_one_that_is_down_is_a_store_error_without_a_password(name: str) -> None:
+    with pytest.raises(StoreError, match="PRESENCE_REDIS_URL") as caught:
+        CALLS[name](RedisStore("redis://user:s3cret@127.0.0.1:9/0"))
+    assert "s3cret" not in str(caught.value)
+
+
+def test_scripts_that_were_flushed_are_no_matter(store: RedisStore, server: redis.Redis) -> None:
+    for call in CALLS.values():
+        call(store)
+        server.script_flush()
+    for call in CALLS.values():
+        call(store)
+
+
+def test_without_a_clock_the_time_is_the_server_s(redis_url: str, server: redis.Redis) -> None:
+    store = RedisStore(redis_url)
+    seconds, microseconds = server.time()
+    record = join(store, "ada")
+    assert seconds + microseconds / 1e6 <= record.joined == record.beat
+    assert beat(store, "ada")
+    (now,) = listed(store)
+    assert record.joined == now.joined < now.beat
+    assert store.profile("ada", b"{}", seconds=60) > now.beat
+    assert store.standing(timeout=TIMEOUT).channels == {ROOM}
