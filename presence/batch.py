@@ -99,12 +99,13 @@ class Batch:
     def _plan_one(self, polled: Polled, channel: str, reading: Reading) -> list[Commit]:
         state = polled.loaded.states[channel]
         watched = naming.feed_of(channel) in self._survey.clients
-        if not state.rev and not reading.roster.occupied and not watched:
+        roster = reading.roster
+        if not (state.rev or roster.occupied or roster.hidden or watched):
             return []
         commit = plan(
             state,
             reading.old,
-            reading.roster,
+            roster,
             digest=reading.digest,
             run=polled.loaded.run,
             now=polled.loaded.now,
