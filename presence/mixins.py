@@ -1,6 +1,7 @@
 """Presence in views: class-based ones of Django, sync and async, consumers and live views.
 
-Nothing here needs more than Django. Put the mixin before the other bases of a class.
+Nothing here needs more than Django. In a class, put the mixin after those that deny access and
+before all other bases.
 """
 
 from __future__ import annotations
@@ -60,8 +61,9 @@ class PresenceMixin(Lifetime):
     def get_presence_user_id(self) -> str:
         """The primary key of the user as a text; of a visitor who is not signed in an id `anon_…`
         that is the same as long as their session, or this instance where they have none."""
-        if shown := visitor_behind(self).shown_as:
-            return shown
+        visitor = visitor_behind(self)
+        if known := visitor.id or visitor.anonymous:
+            return known
         self._presence_anonymous = self._presence_anonymous or f"anon_{token_hex(8)}"
         return self._presence_anonymous
 

@@ -1,0 +1,471 @@
+"""PresenceManager: who is here by word of server code, and with those who are connected."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+import pytest
+from asgiref.sync import async_to_sync
+from django.contrib.auth.models import User
+from django.utils.safestring import mark_safe
+
+from presence import nudge
+from presence.exceptions import InvalidChannel, InvalidMessage, StoreError
+from presence.manager import PresenceManager
+from presence.present import read_present
+from presence.reading import Signed
+from presence.testing import FakePresence
+
+KEY = "document:42"
+CHANNEL = "presence:document:42"
+META = {"name": "Ada", "color": "#6c63ff"}
+
+join, leave = PresenceManager.join_presence, PresenceManager.leave_presence
+beat, people = PresenceManager.update_heartbeat, PresenceManager.list_presences
+
+
+@pytest.fixture(autouse=True)
+def site(settings: Any) -> Iterator[FakePresence]:
+    settings.PRESENCE_USER_INFO = None
+    with FakePresence() as site:
+        yield site
+
+
+@pytest.fixture(autouse=True)
+def nudged(site: FakePresence, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The channels that were asked to be polled."""
+    nudged: list[str] = []
+    monkeypatch.setattr(nudge, "member_changed", nudged.append)
+    return nudged
+
+
+def account(pk: int) -> User:
+    return User(pk=pk, username=f"user {pk}")
+
+
+def profile(site: FakePresence, user: str, signed: Signed) -> None:
+    site.store.profile(user, msgspec.json.encode(signed), seconds=3600)
+
+
+def ids(key: str = KEY) -> list[str]:
+    found = people(key)
+    assert PresenceManager.presence_count(key) == len(found)
+    return [record["id"] for record in found]
+
+
+class TestRecords:
+    def test_the_record_of_who_joins(self, site: FakePresence) -> None:
+        before = site.clock()
+        record = join(KEY, "7", META)
+        assert record == {
+            "id": "7",
+            "user_id": "7",
+            "name": "Ada",
+            "color": "#6c63ff",
+            "joined_at": record["joined_at"],
+            "meta": META,
+        }
+        assert before < record["joined_at"] < site.clock()
+        assert people(KEY) == [record]
+        assert leave(KEY, "7") == record
+        assert people(KEY) == []
+
+    def test_meta_does_not_take_the_place_of_what_a_record_has(self) -> None:
+        meta = {"id": 1, "user_id": "x", "joined_at": "never", "meta": [], "name": ["Ada"]}
+        record = join(KEY, "7", meta)
+        assert (record["id"], record["user_id"], record["meta"]) == ("7", "7", meta)
+        assert isinstance(record["joined_at"], float)
+        assert record["name"] == "7", "what is no text is no name"
+        assert people(KEY) == [record]
+
+    @pytest.mark.parametrize(
+        ("user", "meta", "name"),
+        [
+            ("7", None, "7"),
+            ("7", {}, "7"),
+            ("7", {"name": ""}, "7"),
+            ("anon_1", None, "Anonymous"),
+            ("anon_1", {"name": "Guest"}, "Guest"),
+        ],
+    )
+    def test_a_name_there_always_is(self, user: str, meta: Any, name: str) -> None:
+        assert join(KEY, user, meta)["name"] == people(KEY)[0]["name"] == name
+
+    def test_rooms_are_apart(self) -> None:
+        join(KEY, "7")
+        join("document:43", "8")
+        assert (ids(), ids("document:43"), ids("document:44")) == (["7"], ["8"], [])
+
+    def test_in_order_of_arrival(self, site: FakePresence) -> None:
+        for user in ("9", "10", "8"):
+            join(KEY, user)
+            site.advance(1)
+        assert ids() == ["9", "10", "8"]
+
+    def test_what_is_given_is_not_kept_hold_of(self) -> None:
+        meta = {"tags": ["a"]}
+        record = join(KEY, "7", meta)
+        meta["tags"].append("b")
+        record["meta"]["tags"].append("c")
+        assert people(KEY)[0]["tags"] == ["a"]
+
+    def test_texts_that_a_template_marked_safe(self) -> None:
+        record = join(mark_safe(KEY), mark_safe("7"), {"name": mark_safe("Ada")})
+        assert type(record["id"]) is str
+        assert ids() == ["7"]
+
+    def test_a_text_that_is_an_enumeration(self) -> None:
+        class Bot(StrEnum):
+            HAL = "hal"
+
+        assert join(KEY, Bot.HAL, source=Bot.HAL)["id"] == "hal"
+        assert leave(KEY, "hal", source="hal") is not None
+
+    def test_the_group_is_the_channel(self) -> None:
+        assert PresenceManager.presence_group_name(KEY) == CHANNEL
+
+
+class TestSources:
+    def test_again_takes_the_place_of_before_and_keeps_the_time(self, site: FakePresence) -> None:
+        first = join(KEY, "7", {"name": "Ada"})
+        site.advance(5)
+        second = join(KEY, "7", {"name": "Lady Lovelace"})
+        assert second["joined_at"] == first["joined_at"]
+        assert people(KEY) == [second]
+
+    def test_one_person_however_many_say_so(self, site: FakePresence) -> None:
+        first = join(KEY, "7", {"name": "Ada"}, source="tab 1")
+        site.advance(5)
+        second = join(KEY, "7", {"name": "Ada L."}, source="tab 2")
+        (both,) = people(KEY)
+        assert both == second | {"joined_at": first["joined_at"]}, "newest words, first arrival"
+        assert leave(KEY, "7", source="tab 2") == second
+        assert people(KEY) == [first]
+        assert leave(KEY, "7") is None, "nobody said so without a source"
+        assert ids() == ["7"]
+        assert leave(KEY, "7", source="tab 1") == first
+        assert ids() == []
+
+    def test_who_tells_no_name_gives_way(self, site: FakePresence) -> None:
+        join(KEY, "7", {"name": "Ada"}, source="page")
+        site.advance(5)
+        join(KEY, "7", {"state": "idle"}, source="bot")
+        assert people(KEY)[0]["name"] == "Ada"
+
+    def test_a_source_that_left_is_remembered(self, site: FakePresence) -> None:
+        join(KEY, "7", source="page")
+        assert not site.store.remembers(f"left:{CHANNEL}:7:page")
+        leave(KEY, "7", source="page")
+        assert site.store.remembers(f"left:{CHANNEL}:7:page")
+
+
+class TestTime:
+    def test_who_gives_no_sign_is_gone(self, site: FakePresence) -> None:
+        join(KEY, "7")
+        site.advance(59.9)
+        assert ids() == ["7"]
+        site.advance(0.2)
+        assert ids() == []
+        assert leave(KEY, "7") is None
+
+    def test_a_heartbeat_keeps_and_revives_nobody(self, site: FakePresence) -> None:
+        assert beat(KEY, "7") is False, "never joined"
+        record = join(KEY, "7", META)
+        for _ in range(3):
+            site.advance(50)
+            assert beat(KEY, "7") is True
+        assert people(KEY) == [record], "a beat is no news"
+        assert beat(KEY, "7", source="other") is False
+        site.advance(61)
+        assert beat(KEY, "7") is False, "the time passed"
+        join(KEY, "7")
+        leave(KEY, "7")
+        assert beat(KEY, "7") is False, "left"
+        assert ids() == []
+
+    def test_the_setting(self, site: FakePresence, settings: Any) -> None:
+        settings.PRESENCE_TIMEOUT = 10
+        join(KEY, "7")
+        site.advance(11)
+        assert ids() == []
+
+    def test_who_comes_back_after_their_time_joins_anew(self, site: FakePresence) -> None:
+        first = join(KEY, "7")["joined_at"]
+        site.advance(61)
+        assert join(KEY, "7")["joined_at"] > first + 60
+
+
+class TestWithTheConnected:
+    def test_everybody_is_in_one_list(self, site: FakePresence) -> None:
+        site.connect(CHANNEL, account(3))
+        site.connect(CHANNEL)
+        site.tick()
+        join(KEY, "7", META)
+        assert people(KEY)[0] == {
+            "id": "3",
+            "user_id": "3",
+            "name": "user 3",
+            "joined_at": None,
+            "meta": {"name": "user 3"},
+        }
+        assert ids() == ["3", "7"], "the anonymous are counted elsewhere"
+
+    def test_pages_see_who_was_tracked(self, site: FakePresence) -> None:
+        join(KEY, "7", META)
+        site.tick()
+        site.assert_present(CHANNEL, "7")
+        (diff,) = site.centrifugo.published(CHANNEL)
+        shown = {"id": "7", "name": "Ada", "info": {"color": "#6c63ff"}}
+        assert diff["joins"] == [shown]
+        leave(KEY, "7")
+        site.tick()
+        assert site.centrifugo.published(CHANNEL)[-1]["leaves"] == ["7"], "without the grace"
+
+    def test_after_a_tick_the_tracked_are_those_who_are_tracked_now(
+        self, site: FakePresence
+    ) -> None:
+        record = join(KEY, "7", META)
+        site.tick()
+        assert people(KEY) == [record]
+        leave(KEY, "7")
+        assert ids() == []
+        other = join(KEY, "7", {"name": "Ada again"})
+        assert people(KEY) == [other]
+
+    def test_meta_given_anew_shows_at_once(self, site: FakePresence) -> None:
+        join(KEY, "7", {"name": "Zoë"})
+        site.connect(CHANNEL, account(8))
+        site.tick()
+        for name in ("Ada", "Zuse"):  # which sort before and after
+            record = join(KEY, "7", {"name": name})
+            assert record in people(KEY)
+            site.tick()
+            assert record in people(KEY)
+
+    def test_one_who_is_connected_as_well_is_one(self, site: FakePresence) -> None:
+        connection = site.connect(CHANNEL, account(7))
+        site.tick()
+        site.advance(1)
+        record = join(KEY, "7", META)
+        assert people(KEY) == [record], "said later than the token"
+        leave(KEY, "7")
+        assert people(KEY)[0]["joined_at"] is None
+        join(KEY, "7", {"state": "idle"})
+        assert people(KEY)[0]["meta"] == {"name": "user 7"}, "who tells no name gives way"
+        connection.close()
+        site.settle()
+        (record,) = people(KEY)
+        assert record["name"] == "user 7", "who they are is known"
+        assert isinstance(record["joined_at"], float)
+
+    def test_what_was_made_known_later_counts(self, site: FakePresence) -> None:
+        join(KEY, "7", META)
+        site.advance(1)
+        profile(site, "7", Signed("Ada King", {"team": "Blue"}, site.clock()))
+        site.tick()
+        (record,) = people(KEY)
+        assert (record["name"], record["team"]) == ("Ada King", "Blue")
+        assert "color" not in record
+        site.advance(1)
+        join(KEY, "7", {"name": "Ada Byron"}, source="page")
+        assert people(KEY)[0]["name"] == "Ada Byron"
+
+    def test_whoever_is_hidden_is_in_no_list(self, site: FakePresence) -> None:
+        join(KEY, "7", META)
+        profile(site, "7", Signed(hidden=True, iat=site.clock() + 1))
+        site.tick()
+        assert ids() == []
+        join(KEY, "7", META, source="page")
+        assert ids() == [], "what is tracked brings back nobody who is hidden"
+        site.tick()
+        assert ids() == []
+
+    def test_what_was_fetched_is_among_the_metadata(
+        self, site: FakePresence, settings: Any
+    ) -> None:
+        settings.PRESENCE_FETCH = lambda ids: {one: {"name": "Fetched", "team": 5} for one in ids}
+        site.connect(CHANNEL, account(3))
+        join(KEY, "7", META | {"team": 1})
+        site.tick()
+        join(KEY, "7", META, source="page")
+        by_id = {record["id"]: record for record in people(KEY)}
+        assert set(by_id) == {"3", "7"}
+        for record in by_id.values():
+            assert (record["name"], record["team"]) == ("Fetched", 5)
+            assert (record["meta"]["name"], record["meta"]["team"]) == ("Fetched", 5)
+        assert by_id["7"]["color"] == "#6c63ff"
+
+    def test_a_counted_room_is_listed_here_all_the_same(
+        self, site: FakePresence, settings: Any
+    ) -> None:
+        settings.PRESENCE_LIST_LIMIT = 2
+        for user in range(5):
+            site.connect(CHANNEL, account(user))
+        join(KEY, "7")
+        site.tick()
+        assert len(ids()) == 6
+
+    def test_several_channels_at_once(self, site: FakePresence) -> None:
+        join(KEY, "7")
+        site.connect("presence:other", account(8))
+        site.tick()
+        found = read_present([CHANNEL, "presence:other", "presence:empty"])
+        assert {channel: len(records) for channel, records in found.items()} == {
+            CHANNEL: 1,
+            "presence:other": 1,
+            "presence:empty": 0,
+        }
+        assert read_present([]) == {}
+
+    def test_a_roster_that_cannot_be_read(self, site: FakePresence) -> None:
+        site.store._rosters[CHANNEL] = b"nonsense"
+        with pytest.raises(InvalidMessage):
+            people(KEY)
+
+
+class TestNudges:
+    def test_who_comes_and_who_goes_is_polled_for(self, nudged: list[str]) -> None:
+        join(KEY, "7")
+        assert nudged == [CHANNEL]
+        leave(KEY, "7")
+        assert nudged == [CHANNEL, CHANNEL]
+
+    def test_what_changes_nothing_is_not(self, nudged: list[str]) -> None:
+        leave(KEY, "7")
+        beat(KEY, "7")
+        people(KEY)
+        assert nudged == []
+
+
+def nested(depth: int) -> Any:
+    value: Any = "deep"
+    for _ in range(depth):
+        value = {"a": value}
+    return value
+
+
+BAD_KEYS: list[Any] = [None, "", 42, b"doc", "a b", "ä", "a\x00", "doc#1", "x" * 300]
+BAD_USERS: list[Any] = [None, "", 42, b"7", "7\n", "\x00", "7\x7f", "7\x9f", "x" * 201, "\ud800"]
+BAD_SOURCES: list[Any] = [None, 42, b"7", "7\n", "x" * 65]
+BAD_META: list[Any] = [
+    *(42, "name", [1], [("a", 1)], (), 0, False),
+    {"name": object()},
+    {"name": b"Ada"},
+    {"name": {"a", "b"}},
+    {(1, 2): 3},
+    {"x": float("nan")},
+    {"x": float("inf")},
+    {"name": "\ud800"},
+    {"name": "A\x00a"},
+    {"name": "two\nlines"},
+    {"about": "a\x1bb"},
+    {"a\nb": 1},
+    {"a": [{"b": "\x00"}]},
+    {"name": "x" * 4096},
+    nested(21),
+]
+
+
+class TestWhatCannotBe:
+    @pytest.fixture(autouse=True)
+    def nothing_stored(self, site: FakePresence, nudged: list[str]) -> Iterator[None]:
+        yield
+        assert site.store._members == {}
+        assert site.store._remembered == {}
+        assert nudged == []
+
+    @pytest.mark.parametrize("key", BAD_KEYS, ids=repr)
+    def test_keys(self, key: Any) -> None:
+        for call in (
+            lambda: join(key, "7"),
+            lambda: leave(key, "7"),
+            lambda: leave(key, "7", source="a"),
+            lambda: beat(key, "7"),
+            lambda: people(key),
+            lambda: PresenceManager.presence_count(key),
+            lambda: PresenceManager.presence_group_name(key),
+        ):
+            with pytest.raises(InvalidChannel) as error:
+                call()
+            assert isinstance(error.value, ValueError)
+
+    @pytest.mark.parametrize("user", BAD_USERS, ids=ascii)
+    def test_ids(self, user: Any) -> None:
+        for call in (join, leave, beat):
+            with pytest.raises(ValueError, match=r"user_id .*must"):
+                call(KEY, user)
+            with pytest.raises(ValueError, match=r"user_id .*must"):
+                call(KEY, user, source="a")
+
+    @pytest.mark.parametrize("source", BAD_SOURCES, ids=repr)
+    def test_sources(self, source: Any) -> None:
+        for call in (join, leave, beat):
+            with pytest.raises(ValueError, match=r"source .*must"):
+                call(KEY, "7", source=source)
+
+    @pytest.mark.parametrize("meta", BAD_META, ids=lambda meta: ascii(meta)[:40])
+    def test_metadata(self, meta: Any) -> None:
+        with pytest.raises(ValueError, match=r"meta (.|\n)*(must|use texts)"):
+            join(KEY, "7", meta)
+
+    def test_what_is_just_allowed(self, site: FakePresence, nudged: list[str]) -> None:
+        meta = {"name": "ü" * 200, "about": "two\nlines\tand\r\nmore", "deep": nested(19)}
+        meta["rest"] = "x" * (4096 - len(msgspec.json.encode(meta | {"rest": ""})))
+        user, source = "ü" * 200, "s" * 64
+        assert join(KEY, user, meta, source=source)["meta"] == meta
+        assert people(KEY)[0]["meta"] == meta
+        assert leave(KEY, user, source=source) is not None
+        nudged.clear()
+        site.store._remembered.clear()
+
+
+class TestStore:
+    def test_a_store_that_is_down_is_told(
+        self, site: FakePresence, monkeypatch: pytest.MonkeyPatch, nudged: list[str]
+    ) -> None:
+        def down(*_: Any, **__: Any) -> Any:
+            raise StoreError("down")
+
+        for name in ("join", "leave", "beat", "present"):
+            monkeypatch.setattr(site.store, name, down)
+        for call in (join, leave, beat):
+            with pytest.raises(StoreError):
+                call(KEY, "7")
+        with pytest.raises(StoreError):
+            people(KEY)
+        assert nudged == []
+
+
+class TestAsync:
+    def test_they_do_the_same(self) -> None:
+        async def story() -> None:
+            record = await PresenceManager.ajoin_presence(KEY, "7", META, source="bot")
+            assert await PresenceManager.alist_presences(KEY) == [record]
+            assert await PresenceManager.apresence_count(KEY) == 1
+            assert await PresenceManager.aupdate_heartbeat(KEY, "7", source="bot") is True
+            assert await PresenceManager.aleave_presence(KEY, "7", source="bot") == record
+            assert await PresenceManager.apresence_count(KEY) == 0
+
+        async_to_sync(story)()
+
+    @pytest.mark.parametrize(
+        "name",
+        [
+            *("join_presence", "leave_presence", "list_presences"),
+            *("presence_count", "update_heartbeat"),
+        ],
+    )
+    def test_they_are_called_the_same(self, name: str) -> None:
+        plain, awaited = getattr(PresenceManager, name), getattr(PresenceManager, f"a{name}")
+        assert inspect.signature(plain) == inspect.signature(awaited)
+
+    def test_the_arguments_of_the_reference_are_positional(self) -> None:
+        assert PresenceManager.join_presence(KEY, "7", {"name": "Ada"})["name"] == "Ada"
+        assert PresenceManager.update_heartbeat(KEY, "7") is True
+        assert PresenceManager.leave_presence(KEY, "7")
+        named = PresenceManager.join_presence(presence_key=KEY, user_id="7", meta=None)
+        assert named["id"] == "7"
