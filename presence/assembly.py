@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import atexit
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import Any, NamedTuple
@@ -24,7 +25,7 @@ from presence.outbox import Outbox
 from presence.plan import Rules
 from presence.sync import Options, Sync
 
-__all__ = ["gateway", "options", "outbox", "replaced", "store", "sync", "tracker"]
+__all__ = ["gateway", "now", "options", "outbox", "replaced", "store", "sync", "tracker"]
 
 LAST_WORDS = 0.5
 """Seconds for which a process that ends waits for what is to be published."""
@@ -34,13 +35,20 @@ class _Parts(NamedTuple):
     store: RosterStore
     gateway: Gateway
     executor: MakeExecutor
+    clock: Callable[[], float]
 
 
 _instead: _Parts | None = None
 
 
 @contextmanager
-def replaced(*, store: RosterStore, gateway: Gateway, executor: MakeExecutor) -> Iterator[None]:
+def replaced(
+    *,
+    store: RosterStore,
+    gateway: Gateway,
+    executor: MakeExecutor,
+    clock: Callable[[], float],
+) -> Iterator[None]:
     """Have these parts used in this process, whatever the settings say: the one seam for tests.
 
     Both ends wait, for LAST_WORDS at most, until what was to be published is.
@@ -48,7 +56,7 @@ def replaced(*, store: RosterStore, gateway: Gateway, executor: MakeExecutor) ->
     global _instead
     before = _instead
     outbox.flush(LAST_WORDS)
-    _instead = _Parts(store, gateway, executor)
+    _instead = _Parts(store, gateway, executor, clock)
     _renew()
     try:
         yield
@@ -56,6 +64,11 @@ def replaced(*, store: RosterStore, gateway: Gateway, executor: MakeExecutor) ->
         outbox.flush(LAST_WORDS)
         _instead = before
         _renew()
+
+
+def now() -> float:
+    """Seconds since 1970, as this process signs them into grants and tokens."""
+    return _instead.clock() if _instead else time.time()
 
 
 @cache

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -54,7 +53,7 @@ def heartbeat(request: HttpRequest) -> dict[str, Any] | None:
     400 for a body of another shape, 403 when every token is refused, 503 while the store is down.
     """
     asked = read_json(request, _asked, most=MAX_BODY, example='{"tokens": ["…"]}')
-    visitor, now = visitor_of(request), time.time()
+    visitor, now = visitor_of(request), assembly.now()
     lifelines: dict[int, Lifeline] = {}
     gone: dict[str, str] = {}
     for index, text in enumerate(asked.tokens):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,6 +12,7 @@ from django.core.exceptions import SynchronousOnlyOperation
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 
+from presence import assembly
 from presence.conf import conf
 from presence.exceptions import InvalidGrant
 from presence.inclusion import NO_URLS, NOT_LOADED, warn_once
@@ -83,7 +83,7 @@ def heartbeat_for(request: HttpRequest | None) -> Heartbeat:
         return Heartbeat()
     if len(tracked) > MAX_LIFELINES:
         logger.error("heartbeat=cut-off members=%d most=%d", len(tracked), MAX_LIFELINES)
-    now = time.time()
+    now = assembly.now()
     try:
         user_id = visitor_of(request).id
         url = reverse("presence:heartbeat")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import Final, cast
 
 from django.http import HttpRequest
 
+from presence import assembly
 from presence.conf import conf
 from presence.inclusion import admit, links
 from presence.naming import room_of
@@ -61,7 +61,7 @@ def surface_for(named: object, request: HttpRequest | None) -> Surface:
         interval_ms=round(1000 * conf.PRESENCE_CURSOR_INTERVAL),
         timeout_ms=round(1000 * conf.PRESENCE_CURSOR_TIMEOUT),
         limit=conf.PRESENCE_CURSOR_LIMIT,
-        grant=make_grant(channel, visitor.id, now=time.time()) if visitor and live else "",
+        grant=make_grant(channel, visitor.id, now=assembly.now()) if visitor and live else "",
         tokens_url=urls.tokens,
         snapshot_url=urls.snapshot,
         beacon_url=urls.beacon,

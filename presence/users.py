@@ -5,7 +5,6 @@ Each function has an async twin with an `a` in front.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Hashable, Iterable
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -49,7 +48,7 @@ def refresh(user: Any) -> None:
     key = _key_of(user)
     if getattr(user, "pk", None) is None:
         raise ValueError(f"refresh({key!r}): give it the user, not the primary key")
-    shown = describe(visitor_as(user), conf.PRESENCE_USER_INFO, now=time.time())
+    shown = describe(visitor_as(user), conf.PRESENCE_USER_INFO, now=assembly.now())
     seconds = conf.PRESENCE_TOKEN_LIFETIME + MARGIN
     assembly.tracker().profile(str(key), msgspec.json.encode(shown), seconds=seconds)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -11,6 +10,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
 from django.views.decorators.csrf import csrf_exempt
 
+from presence import assembly
 from presence.access import open_grant
 from presence.answers import No, answers, read_json
 from presence.conf import conf
@@ -54,7 +54,7 @@ def tokens(request: HttpRequest) -> dict[str, Any]:
     no member and has no cursor. Cursor channels are feeds themselves. 400 for a body of another
     shape, 403 when every grant is refused.
     """
-    visitor, now = visitor_of(request), time.time()
+    visitor, now = visitor_of(request), assembly.now()
     granted, refused = _granted(request, visitor, now)
     touch(_with_rosters(granted))
     info = describe(visitor, conf.PRESENCE_USER_INFO, now=now)
@@ -87,7 +87,7 @@ def snapshot(request: HttpRequest) -> dict[str, Any]:
     if not text:
         raise No(400, "The query parameter `grant` is missing.")
     try:
-        channel = open_grant(request, read_grant(text), visitor_of(request), now=time.time())
+        channel = open_grant(request, read_grant(text), visitor_of(request), now=assembly.now())
     except InvalidGrant as error:
         raise No(403, str(error)) from error
     if not _with_rosters([channel]):
@@ -110,7 +110,7 @@ def beacon(request: HttpRequest) -> None:
     the channels are polled, which finds who has gone. 400 and 403 as `tokens`.
     """
     visitor = visitor_of(request)
-    granted, _ = _granted(request, visitor, time.time())
+    granted, _ = _granted(request, visitor, assembly.now())
     left = _with_rosters(granted)
     if not left:
         raise No(400, NO_ROSTER)

@@ -6,7 +6,6 @@ A page never fails because Redis is down, and says what is wrong where the site 
 from __future__ import annotations
 
 import logging
-import time
 from dataclasses import dataclass, field
 from secrets import token_hex
 from typing import Final
@@ -15,6 +14,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
 from django.utils.translation import gettext
 
+from presence import assembly
 from presence.conf import conf
 from presence.drawing import FACES, DrawnMember, draw
 from presence.inclusion import admit, links, store_is_down, store_went_down
@@ -119,7 +119,7 @@ def widget_for(named: object, request: HttpRequest | None) -> Widget:
         age=found.age,
         every=found.every,
         position=found.position,
-        grant=make_grant(channel, user_id, now=time.time()) if live else "",
+        grant=make_grant(channel, user_id, now=assembly.now()) if live else "",
         tokens_url=urls.tokens,
         snapshot_url=urls.snapshot,
         beacon_url=urls.beacon,
