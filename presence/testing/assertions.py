@@ -67,55 +67,48 @@ class Assertions:
         there, found = self.present(channel), read_snapshot(channel).anonymous
         if len(there) == count and anonymous in (None, found):
             return
+        members = f"{len(there)} member{'s' if len(there) != 1 else ''}"
         beside = "" if anonymous is None else f" and {anonymous} anonymous"
         _fail(
-            f"{channel!r} has {len(there)} members and {found} anonymous, not {count}{beside}",
+            f"{channel!r} has {members} and {found} anonymous, not {count}{beside}",
             _people(there),
             reasons.for_count(self.store, channel),
         )
 
     def assert_published(self, channel: str, event: str, payload: Any = ANY) -> None:
         """broadcast_to_presence sent `event` to the pages in `channel`, with that payload."""
-        events = self._events(channel)
-        if not _among(events, event, payload):
-            what = event if payload is ANY else f"{event} {payload!r}"
-            _fail(f"{what} was not published in {channel!r}", _listed("Published", events))
+        self._assert_event(channel, event, payload, published=True)
 
     def assert_not_published(self, channel: str, event: str, payload: Any = ANY) -> None:
         """broadcast_to_presence did not send `event` to `channel` (with that payload)."""
-        events = self._events(channel)
-        if _among(events, event, payload):
-            _fail(f"{event} was published in {channel!r}", _listed("Published", events))
+        self._assert_event(channel, event, payload, published=False)
 
     def assert_signal(self, signal: Signal, channel: str, user: Any = None) -> None:
         """A signal of presence.signals was sent about `channel`, and told of `user` if given."""
-        if not self._heard(signal, channel, user):
-            self._fail_signal("was not sent", signal, channel, user)
+        self._assert_signal(signal, channel, user, sent=True)
 
     def assert_no_signal(self, signal: Signal, channel: str, user: Any = None) -> None:
         """A signal of presence.signals was not sent about `channel` (or did not tell of `user`)."""
-        if self._heard(signal, channel, user):
-            self._fail_signal("was sent", signal, channel, user)
+        self._assert_signal(signal, channel, user, sent=False)
 
-    def _events(self, channel: str) -> list[tuple[str, Any]]:
+    def _assert_event(self, channel: str, event: str, payload: Any, *, published: bool) -> None:
         messages = self.published(channel)
-        return [(m["event"], m["payload"]) for m in messages if m.get("type") == "presence.event"]
+        events = [(m["event"], m["payload"]) for m in messages if m.get("type") == "presence.event"]
+        if ((event, payload) in events) is not published:
+            what = repr(event) if payload is ANY else f"{event!r} with {payload!r}"
+            was = "was not" if published else "was"
+            told = [f"{name!r} with {given!r}" for name, given in events]
+            _fail(f"{what} {was} published in {channel!r}", _listed("Published", told))
 
-    def _heard(self, signal: Signal, channel: str, user: Any) -> bool:
+    def _assert_signal(self, signal: Signal, channel: str, user: Any, *, sent: bool) -> None:
         name, key = name_of(signal), None if user is None else id_of(user)
-        return any(
-            key is None or key in [member.id for member in one.members]
-            for one in self._ear.caught
-            if (one.name, one.channel) == (name, channel)
-        )
-
-    def _fail_signal(self, what: str, signal: Signal, channel: str, user: Any) -> NoReturn:
-        about = "" if user is None else f" of {id_of(user)!r}"
-        sent = [
-            f"{one.name} of {one.channel!r} {[member.id for member in one.members]}"
-            for one in self._ear.caught
-        ]
-        _fail(f"{name_of(signal)}{about} {what} about {channel!r}", _listed("Sent", sent))
+        about = [one for one in self._ear.caught if (one.name, one.channel) == (name, channel)]
+        heard = [one for one in about if key is None or key in one.ids]
+        if bool(heard) is not sent:
+            who = "" if key is None else f" of {key!r}"
+            was = "was not" if sent else "was"
+            told = [f"{one.name} about {one.channel!r} of {one.ids}" for one in self._ear.caught]
+            _fail(f"{name}{who} {was} sent about {channel!r}", _listed("Sent", told))
 
 
 def _ids(there: list[dict[str, Any]]) -> list[str]:
@@ -123,15 +116,12 @@ def _ids(there: list[dict[str, Any]]) -> list[str]:
 
 
 def _people(there: list[dict[str, Any]]) -> str:
-    return _listed("There", [f"{record['name']} ({record['id']})" for record in there])
+    people = [f"{record['name']} ({record['id']})" for record in there]
+    return _listed("There", people or ["nobody"])
 
 
-def _listed(what: str, things: list[Any]) -> str:
-    return f"{what}: {', '.join(map(str, things)) or 'nothing'}"
-
-
-def _among(events: list[tuple[str, Any]], event: str, payload: Any) -> bool:
-    return (event, payload) in events
+def _listed(what: str, things: list[str]) -> str:
+    return f"{what}: {', '.join(things) or 'nothing'}"
 
 
 def _fail(*parts: str) -> NoReturn:

@@ -31,11 +31,12 @@ def for_absence(store: MemoryStore, centrifugo: FakeCentrifugo, channel: str, ke
 
 def for_presence(store: MemoryStore, centrifugo: FakeCentrifugo, channel: str, key: str) -> str:
     """Why the member `key` may still be shown in `channel`."""
-    if connected := _connected(centrifugo, channel, key):
-        return f"They have {connected} open connections: close() them, or disconnect()"
+    if _connected(centrifugo, channel, key):
+        return "They are connected: close() what connect() returned, or disconnect() them"
     if sources := _sources(store, channel, key):
+        said_by = ", ".join(map(repr, sources))
         return (
-            f"Server code joined them (sources {sources!r}): they go when it has them leave, or "
+            f"Server code joined them (source {said_by}): they go when it has them leave, or "
             f"{conf.PRESENCE_TIMEOUT:g} s (PRESENCE_TIMEOUT) after their last heartbeat"
         )
     missing = _leaving(store, channel).get(key)
@@ -52,12 +53,13 @@ def for_count(store: MemoryStore, channel: str) -> str:
     if store.snapshots([channel])[channel].polled is None:
         return "No tick() has looked at this channel"
     if leaving := _leaving(store, channel):
-        return f"Leaving, once PRESENCE_LEAVE_GRACE has passed: {', '.join(leaving)} (see settle())"
+        gone = ", ".join(leaving)
+        return f"Once PRESENCE_LEAVE_GRACE has passed (see settle()) these leave: {gone}"
     return ""
 
 
-def _connected(centrifugo: FakeCentrifugo, channel: str, key: str) -> int:
-    return sum(one.member_id == key for one in centrifugo.clients(channel))
+def _connected(centrifugo: FakeCentrifugo, channel: str, key: str) -> bool:
+    return any(one.member_id == key for one in centrifugo.clients(channel))
 
 
 def _tracked_channels(store: MemoryStore) -> list[str]:

@@ -27,6 +27,11 @@ class Caught(msgspec.Struct, frozen=True):
     version: int
     members: list[Member] = []
 
+    @property
+    def ids(self) -> list[str]:
+        """The ids of the members."""
+        return [member.id for member in self.members]
+
 
 class Ear:
     """Listens to every signal of the app, for the length of a `with` block."""

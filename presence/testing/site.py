@@ -35,7 +35,7 @@ class FakePresence(Assertions):
     Nothing is polled but by `tick`, which is the tick of a worker: rosters, versions, diffs,
     signals, template tags, the widget and PresenceManager show what it leaves. Settings of the
     site hold, and may be overridden within. Django's own clock (sessions, grants) is left alone.
-    Blocks may be nested: each knows nothing of what is outside.
+    Of nested blocks the innermost counts.
     """
 
     def __init__(self) -> None:
@@ -56,7 +56,9 @@ class FakePresence(Assertions):
                 )
             )
             stack.enter_context(
-                assembly.replaced(store=self.store, gateway=self.centrifugo, executor=Inline)
+                assembly.replaced(
+                    store=self.store, gateway=self.centrifugo, executor=Inline, clock=self.clock
+                )
             )
             stack.enter_context(self._ear)
             self._stack = stack.pop_all()

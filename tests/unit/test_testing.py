@@ -1,0 +1,534 @@
+"""presence.testing: what users test their own code with shows what a site would show."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import jwt
+import msgspec
+import pytest
+from django.contrib.auth.models import AnonymousUser, User
+from django.core.exceptions import ImproperlyConfigured
+from django.template import Context, Template
+from django.test import Client, RequestFactory, TestCase
+from django.urls import reverse
+
+from presence import assembly, signals
+from presence.cursors import CursorTracker
+from presence.exceptions import CentrifugoUnreachable, InvalidChannel
+from presence.manager import PresenceManager
+from presence.snapshots import read_snapshot
+from presence.testing import Connection, FakePresence, PresenceTestMixin
+from presence.tokens import make_grant
+from presence.users import last_seen, refresh
+from tests.servers import ROOT
+
+KEY = "document:42"
+ROOM = "presence:document:42"
+
+GRACE = User(pk=17, username="grace", first_name="Grace", last_name="Hopper")
+
+
+@pytest.fixture
+def site() -> Iterator[FakePresence]:
+    with FakePresence() as site:
+        yield site
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """None of this opens a connection."""
+
+    def refuse(*_: Any) -> None:
+        raise AssertionError("a connection was opened")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+
+
+def user_info(user: Any) -> dict[str, Any]:
+    return {"name": user.first_name.upper(), "color": "#abcdef"}
+
+
+def not_ada(user: Any) -> bool:
+    return user.username != "ada"
+
+
+def render(text: str) -> str:
+    request = RequestFactory().get("/")
+    request.user = AnonymousUser()
+    return Template("{% load presence_tags %}" + text).render(Context({"request": request}))
+
+
+def claims(client: Client, user_id: str, channel: str = ROOM) -> dict[str, Any]:
+    """What the site really signs into the subscription token of whoever is logged in."""
+    grant = make_grant(channel, user_id, now=assembly.store().load([]).now)
+    asked = {"grants": [grant]}
+    answer = client.post(reverse("presence:tokens"), asked, content_type="application/json").json()
+    token = answer["channels"][channel]["token"]
+    return jwt.decode(token, options={"verify_signature": False})["info"]
+
+
+class TestConnecting:
+    def test_somebody_is_seen_everywhere_after_a_tick(self, site: FakePresence) -> None:
+        site.connect(ROOM, GRACE)
+        site.assert_absent(ROOM, GRACE)
+        site.tick()
+        site.assert_present(ROOM, GRACE)
+        site.assert_present(ROOM, 17)
+        site.assert_present(ROOM, "17")
+        assert [one["name"] for one in PresenceManager.list_presences(KEY)] == ["Grace Hopper"]
+        assert [one.id for one in read_snapshot(ROOM).members] == ["17"]
+        assert render(f'{{% presence_count "{ROOM}" %}}').strip() == "1"
+        widget = render(f'{{% include "presence/widget.html" with channel="{ROOM}" %}}')
+        assert 'data-presence-member="17"' in widget
+        assert "Grace Hopper" in widget
+
+    @pytest.mark.parametrize(
+        "settings_of_the_site",
+        [
+            {},
+            {"PRESENCE_USER_INFO": user_info},
+            {"PRESENCE_VISIBLE": not_ada},
+        ],
+        ids=["plain", "user info", "hidden"],
+    )
+    def test_the_connection_says_what_the_tokens_of_the_site_say(
+        self,
+        site: FakePresence,
+        settings: Any,
+        settings_of_the_site: dict[str, Any],
+        ada: User,
+        client: Client,
+    ) -> None:
+        settings.PRESENCE_USER_INFO = None
+        for name, value in settings_of_the_site.items():
+            setattr(settings, name, value)
+        client.force_login(ada)
+        site.connect(ROOM, ada)
+        signed = msgspec.to_builtins(site.centrifugo.clients(ROOM)[0].signed)
+        real = claims(client, str(ada.pk))
+        assert signed.pop("iat") == pytest.approx(real.pop("iat"), abs=60)
+        assert signed == real
+
+    def test_whoever_may_not_be_seen_is_not(
+        self, site: FakePresence, settings: Any, ada: User
+    ) -> None:
+        settings.PRESENCE_VISIBLE = not_ada
+        site.connect(ROOM, ada)
+        site.connect(ROOM, GRACE)
+        site.tick()
+        site.assert_absent(ROOM, ada)
+        site.assert_count(ROOM, 1, anonymous=0)
+
+    @pytest.mark.parametrize("nobody", [None, "", AnonymousUser()], ids=repr)
+    def test_the_anonymous_are_counted(self, site: FakePresence, nobody: Any) -> None:
+        site.connect(ROOM, nobody)
+        site.connect(ROOM, nobody)
+        for _ in range(2):
+            site.connect(ROOM, nobody, session_key="abc")
+        site.tick()
+        site.assert_count(ROOM, 0, anonymous=3)
+        site.disconnect(ROOM, nobody)
+        site.settle()
+        site.assert_count(ROOM, 0, anonymous=0)
+
+    def test_the_anonymous_are_listed_where_the_site_says_so(
+        self, site: FakePresence, settings: Any
+    ) -> None:
+        settings.PRESENCE_ANONYMOUS = "list"
+        first = site.connect(ROOM, session_key="abc")
+        second = site.connect(ROOM)
+        site.tick()
+        site.assert_present(ROOM, first)
+        site.assert_present(ROOM, second)
+        assert first.member_id.startswith("anon_")
+        assert [one["name"] for one in site.present(ROOM)] == ["Anonymous", "Anonymous"]
+
+    def test_several_connections_are_one_person_until_the_last_is_closed(
+        self, site: FakePresence, ada: User
+    ) -> None:
+        first = site.connect(ROOM, ada)
+        with site.connect(ROOM, ada.pk):
+            site.tick()
+            site.assert_count(ROOM, 1)
+            first.close()
+            first.close()
+            site.settle()
+            site.assert_present(ROOM, ada)
+        site.settle()
+        site.assert_absent(ROOM, ada)
+
+    def test_a_channel_that_is_not_polled_is_refused(self, site: FakePresence) -> None:
+        with pytest.raises(InvalidChannel, match="PRESENCE_CHANNELS"):
+            site.connect("document:42", GRACE)
+
+    def test_a_user_who_cannot_be_is_refused(self, site: FakePresence, db: None) -> None:
+        with pytest.raises(ValueError, match=r"no user 4711: create one, or .* User\(pk=4711"):
+            site.connect(ROOM, 4711)
+        with pytest.raises(ValueError, match="has no primary key"):
+            site.connect(ROOM, User(username="nobody"))
+
+    def test_one_who_is_not_connected_cannot_be_disconnected(self, site: FakePresence) -> None:
+        with pytest.raises(ValueError, match="Nobody is connected"):
+            site.disconnect(ROOM, GRACE)
+
+    def test_pages_count_where_channels_are_found_by_them(
+        self, site: FakePresence, settings: Any
+    ) -> None:
+        settings.PRESENCE_DISCOVERY = "registry"
+        site.connect(ROOM, GRACE)
+        site.tick()
+        site.assert_present(ROOM, GRACE)
+
+    def test_an_apps_own_channel(self, site: FakePresence, settings: Any) -> None:
+        settings.PRESENCE_CHANNELS = ["chat:*"]
+        site.connect("chat:1", GRACE)
+        site.tick()
+        site.assert_present("chat:1", GRACE)
+        assert site.published("chat:1")[0]["joins"][0]["id"] == "17"
+        assert site.centrifugo.published("chat:1") == []
+
+
+class TestTime:
+    def test_a_leave_is_believed_after_the_grace(self, site: FakePresence) -> None:
+        connection = site.connect(ROOM, GRACE)
+        site.tick()
+        connection.close()
+        site.tick()
+        site.assert_present(ROOM, GRACE)
+        site.advance(5)
+        site.tick()
+        site.assert_present(ROOM, GRACE)
+        site.tick(after=5)
+        site.assert_absent(ROOM, GRACE)
+
+    def test_a_reload_of_the_page_shows_nobody_leaving(self, site: FakePresence) -> None:
+        site.connect(ROOM, GRACE)
+        site.tick()
+        site.disconnect(ROOM, GRACE)
+        site.tick()
+        site.connect(ROOM, GRACE)
+        site.settle()
+        site.tick(after=60)
+        site.assert_no_signal(signals.presence_left, ROOM)
+        assert read_snapshot(ROOM).version == 1
+
+    def test_settling_lets_time_pass_only_where_somebody_leaves(self, site: FakePresence) -> None:
+        began = site.clock()
+        site.connect(ROOM, GRACE)
+        site.settle()
+        assert site.clock() - began < 1
+        site.disconnect(ROOM, GRACE)
+        site.settle()
+        assert 10 < site.clock() - began < 11
+
+    def test_members_without_a_websocket_obey_the_same_clock(self, site: FakePresence) -> None:
+        PresenceManager.join_presence(KEY, "bot", {"name": "Bot"})
+        site.assert_present(ROOM, "bot")
+        site.tick()
+        assert [one.name for one in read_snapshot(ROOM).members] == ["Bot"]
+        site.advance(50)
+        assert PresenceManager.update_heartbeat(KEY, "bot")
+        site.tick(after=50)
+        site.assert_present(ROOM, "bot")
+        site.advance(60)
+        site.assert_absent(ROOM, "bot")
+        assert not PresenceManager.update_heartbeat(KEY, "bot")
+        site.tick()
+        site.assert_signal(signals.presence_left, ROOM, "bot")
+
+    def test_so_do_cursors(self, site: FakePresence) -> None:
+        CursorTracker.update_cursor(KEY, "17", 0.5, 0.25)
+        assert site.published("cursors:document:42") == [{"x": 0.5, "y": 0.25, "user": "17"}]
+        site.advance(9)
+        assert list(CursorTracker.get_cursors(KEY)) == ["17"]
+        site.advance(2)
+        assert CursorTracker.get_cursors(KEY) == {}
+
+    def test_what_is_said_later_counts(self, site: FakePresence, ada: User) -> None:
+        site.connect(ROOM, ada)
+        site.tick()
+        ada.first_name = "Augusta"
+        refresh(ada)
+        site.tick()
+        assert site.present(ROOM)[0]["name"] == "Augusta Lovelace"
+        site.advance(1000)
+        ada.first_name = "Byron"
+        site.connect(ROOM, ada)
+        site.tick()
+        assert site.present(ROOM)[0]["name"] == "Byron Lovelace"
+        ada.first_name = "Ada"
+        refresh(ada)
+        site.tick()
+        assert site.present(ROOM)[0]["name"] == "Ada Lovelace"
+        site.assert_signal(signals.presence_updated, ROOM, ada)
+
+    def test_when_somebody_was_last_seen(self, site: FakePresence, ada: User) -> None:
+        site.connect(ROOM, ada)
+        site.tick()
+        site.disconnect(ROOM, ada)
+        site.settle()
+        seen = last_seen([ada])[ada.pk]
+        assert seen is not None
+        assert seen.timestamp() == pytest.approx(site.clock(), abs=15)
+
+    def test_time_does_not_run_backwards(self, site: FakePresence) -> None:
+        with pytest.raises(ValueError, match="-1"):
+            site.advance(-1)
+
+
+class TestWhatIsSent:
+    def test_diffs_and_signals(self, site: FakePresence) -> None:
+        site.connect(ROOM, GRACE)
+        site.tick()
+        site.assert_signal(signals.channel_occupied, ROOM)
+        site.assert_signal(signals.presence_joined, ROOM, GRACE)
+        site.assert_no_signal(signals.presence_joined, "presence:other")
+        (diff,) = site.published(ROOM)
+        assert [one["id"] for one in diff["joins"]] == ["17"]
+        names = ["channel_occupied", "presence_joined"]
+        assert [one.name for one in site.signals(ROOM)] == names
+        assert [one.version for one in site.signals()] == [diff["version"]] * 2
+        site.clear()
+        assert site.published(ROOM) == site.signals() == []
+        site.disconnect(ROOM, GRACE)
+        site.settle()
+        assert [one["leaves"] for one in site.published(ROOM)] == [["17"]]
+        site.assert_signal(signals.channel_vacated, ROOM)
+
+    def test_events_of_views(self, site: FakePresence) -> None:
+        from presence.mixins import PresenceMixin
+
+        class View(PresenceMixin):
+            presence_key = KEY
+
+        View().broadcast_to_presence("saved", {"by": "Grace"})
+        site.assert_published(ROOM, "saved")
+        site.assert_published(ROOM, "saved", {"by": "Grace"})
+        site.assert_not_published(ROOM, "saved", {"by": "Ada"})
+        site.assert_not_published("presence:document:43", "saved")
+
+    def test_a_hook_reads_what_the_test_wrote(self, site: FakePresence, settings: Any) -> None:
+        asked: list[list[str]] = []
+
+        def fetch(ids: list[str]) -> dict[str, dict[str, Any]]:
+            asked.append(ids)
+            return {"17": {"team": "Navy"}}
+
+        settings.PRESENCE_FETCH = fetch
+        site.connect(ROOM, GRACE)
+        site.tick()
+        site.tick()
+        assert asked == [["17"]]
+        assert site.present(ROOM)[0]["team"] == "Navy"
+
+    def test_a_tick_that_fails_says_so(self, site: FakePresence, settings: Any) -> None:
+        settings.PRESENCE_FETCH = lambda ids: ids[1000]
+        site.connect(ROOM, GRACE)
+        with pytest.raises(AssertionError, match="PRESENCE_FETCH failed"):
+            site.tick()
+        assert site.tick(check=False).errors
+        site.assert_present(ROOM, GRACE)
+
+    def test_centrifugo_can_be_down(self, site: FakePresence) -> None:
+        site.connect(ROOM, GRACE)
+        site.tick()
+        site.centrifugo.error = CentrifugoUnreachable("down")
+        site.disconnect(ROOM, GRACE)
+        assert site.tick(after=60, check=False).errors
+        site.assert_present(ROOM, GRACE)
+        site.centrifugo.error = None
+        site.settle()
+        site.assert_absent(ROOM, GRACE)
+
+    def test_a_command_without_an_answer_says_so(self, site: FakePresence) -> None:
+        with pytest.raises(NotImplementedError, match="'disconnect'"):
+            site.centrifugo._replies([("disconnect", {})])
+
+
+class TestFailures:
+    """Each says what is there, and what is likely to be missing."""
+
+    def failure(self, claim: Any, *arguments: Any, **more: Any) -> str:
+        with pytest.raises(AssertionError) as caught:
+            claim(*arguments, **more)
+        return str(caught.value)
+
+    def test_nobody_connected_them(self, site: FakePresence) -> None:
+        assert self.failure(site.assert_present, ROOM, GRACE) == (
+            "'17' is not in 'presence:document:42'. There: nobody. "
+            "They are connected to no channel, and server code has joined them to none"
+        )
+
+    def test_no_tick_came(self, site: FakePresence) -> None:
+        site.connect(ROOM, GRACE)
+        assert "has there been a tick() since?" in self.failure(site.assert_present, ROOM, GRACE)
+
+    def test_they_are_elsewhere(self, site: FakePresence) -> None:
+        site.connect("presence:hall", GRACE)
+        site.connect("presence:hall", GRACE)
+        PresenceManager.join_presence("kitchen", "17")
+        told = self.failure(site.assert_present, ROOM, GRACE)
+        assert told.endswith("They are in 'presence:hall', 'presence:kitchen'")
+
+    def test_they_are_hidden(self, site: FakePresence, settings: Any, ada: User) -> None:
+        settings.PRESENCE_VISIBLE = not_ada
+        site.connect(ROOM, ada)
+        site.tick()
+        told = self.failure(site.assert_present, ROOM, ada)
+        assert told.endswith("PRESENCE_VISIBLE says that nobody may know")
+
+    def test_they_are_anonymous(self, site: FakePresence) -> None:
+        connection = site.connect(ROOM, session_key="abc")
+        site.tick()
+        told = self.failure(site.assert_present, ROOM, connection)
+        assert told.endswith("They are anonymous, and PRESENCE_ANONYMOUS is 'count'")
+        with pytest.raises(ValueError, match="assert_count"):
+            site.assert_present(ROOM, AnonymousUser())
+
+    def test_they_did_not_leave(self, site: FakePresence) -> None:
+        site.connect(ROOM, GRACE)
+        site.tick()
+        assert self.failure(site.assert_absent, ROOM, GRACE) == (
+            "'17' is in 'presence:document:42'. There: Grace Hopper (17). "
+            "They are connected: close() what connect() returned, or disconnect() them"
+        )
+
+    def test_their_leave_was_not_seen(self, site: FakePresence) -> None:
+        site.connect(ROOM, GRACE).close()
+        site.connect(ROOM, GRACE)
+        site.tick()
+        site.disconnect(ROOM, GRACE)
+        assert "has there been a tick() since?" in self.failure(site.assert_absent, ROOM, GRACE)
+
+    def test_their_leave_is_not_believed(self, site: FakePresence) -> None:
+        site.connect(ROOM, GRACE)
+        site.tick()
+        site.disconnect(ROOM, GRACE)
+        site.tick()
+        site.tick(after=4)
+        told = self.failure(site.assert_absent, ROOM, GRACE)
+        assert "missing for 4 s" in told
+        assert "after 10 s (PRESENCE_LEAVE_GRACE), which settle() lets pass" in told
+        told = self.failure(site.assert_count, ROOM, 0)
+        assert told.startswith("'presence:document:42' has 1 member and 0 anonymous, not 0.")
+        assert told.endswith("Once PRESENCE_LEAVE_GRACE has passed (see settle()) these leave: 17")
+
+    def test_server_code_keeps_them(self, site: FakePresence) -> None:
+        PresenceManager.join_presence(KEY, "bot", source="cron")
+        told = self.failure(site.assert_absent, ROOM, "bot")
+        assert told.endswith(
+            "Server code joined them (source 'cron'): they go when it has them leave, or 60 s "
+            "(PRESENCE_TIMEOUT) after their last heartbeat"
+        )
+
+    def test_counts(self, site: FakePresence) -> None:
+        site.connect(ROOM)
+        told = self.failure(site.assert_count, ROOM, 0, anonymous=1)
+        assert "has 0 members and 0 anonymous, not 0 and 1 anonymous" in told
+        assert told.endswith("No tick() has looked at this channel")
+        site.tick()
+        told = self.failure(site.assert_count, ROOM, 1)
+        assert told == (
+            "'presence:document:42' has 0 members and 1 anonymous, not 1. There: nobody"
+        )
+
+    def test_signals(self, site: FakePresence) -> None:
+        told = self.failure(site.assert_signal, signals.presence_joined, ROOM, GRACE)
+        assert told == (
+            "presence_joined of '17' was not sent about 'presence:document:42'. Sent: nothing"
+        )
+        site.connect(ROOM, GRACE)
+        site.tick()
+        told = self.failure(site.assert_no_signal, signals.presence_joined, ROOM)
+        assert told.startswith("presence_joined was sent about 'presence:document:42'. Sent: ")
+        assert "presence_joined about 'presence:document:42' of ['17']" in told
+        with pytest.raises(ValueError, match="presence_joined, presence_left"):
+            site.assert_signal(signals.Signal(), ROOM)
+
+    def test_events(self, site: FakePresence) -> None:
+        told = self.failure(site.assert_published, ROOM, "saved")
+        assert told == "'saved' was not published in 'presence:document:42'. Published: nothing"
+
+
+class TestTheSeam:
+    def test_nothing_is_left_of_a_block(self, settings: Any) -> None:
+        settings.PRESENCE_BACKEND = "memory"
+        before = assembly.store(), assembly.gateway()
+        with FakePresence() as outer:
+            with FakePresence() as inner:
+                inner.connect(ROOM, GRACE)
+                inner.tick()
+                assert assembly.store() is assembly.tracker() is inner.store
+            assert assembly.store() is outer.store
+            assert assembly.gateway() is outer.centrifugo
+            outer.tick()
+            outer.assert_count(ROOM, 0)
+        assert assembly.store() not in (outer.store, inner.store)
+        assert type(assembly.gateway()) is type(before[1])
+        assert not signals.wanted()
+
+    def test_a_block_that_fails_leaves_nothing_either(self, settings: Any) -> None:
+        settings.CENTRIFUGO_TOKEN_SECRET = 7
+        with pytest.raises(ImproperlyConfigured), FakePresence():
+            pass
+        assert assembly._instead is None
+
+    def test_settings_may_change_within(self, site: FakePresence, settings: Any) -> None:
+        site.connect(ROOM, GRACE)
+        site.tick()
+        settings.PRESENCE_LEAVE_GRACE = 100.0
+        site.assert_present(ROOM, GRACE)
+        site.disconnect(ROOM, GRACE)
+        site.tick()
+        site.tick(after=99)
+        site.assert_present(ROOM, GRACE)
+        site.settle()
+        site.assert_absent(ROOM, GRACE)
+
+    def test_tokens_can_be_made_without_a_secret(
+        self, settings: Any, ada: User, client: Client
+    ) -> None:
+        settings.CENTRIFUGO_TOKEN_SECRET = ""
+        client.force_login(ada)
+        with FakePresence():
+            assert claims(client, str(ada.pk))["name"] == "Ada Lovelace"
+
+    def test_pytest_is_not_needed(self) -> None:
+        program = (
+            "import sys; sys.modules['pytest'] = None; import django; django.setup(); "
+            "from presence.testing import FakePresence; FakePresence().__enter__().tick()"
+        )
+        run(program, DJANGO_SETTINGS_MODULE="project.settings")
+
+    def test_the_plugin_costs_nothing(self) -> None:
+        program = (
+            "import sys; import presence.pytest_plugin; "
+            "assert not {'django', 'msgspec', 'redis', 'cent'} & sys.modules.keys()"
+        )
+        run(program)
+
+
+class TestInTestCases(PresenceTestMixin, TestCase):
+    def test_each_test_has_its_own(self) -> None:
+        user = User.objects.create(username="ada")
+        self.presence.connect(ROOM, user)
+        self.presence.tick()
+        self.presence.assert_count(ROOM, 1)
+
+    def test_and_finds_it_empty(self) -> None:
+        self.presence.tick()
+        self.presence.assert_count(ROOM, 0)
+        assert isinstance(self.presence.connect(ROOM), Connection)
+
+
+def run(program: str, **environment: str) -> None:
+    """Run Python code in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
