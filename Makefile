@@ -1,4 +1,5 @@
-# make demo   the site on http://127.0.0.1:8000 (PORT=8010 moves it, LOGS=1 shows all its logs)
+# make demo   the site on http://127.0.0.1:8000 (PORT=8010 moves it, LOGS=1 shows all its logs,
+#             ASYNC_BACKEND=huey has Huey run the ticks)
 # make crowd  people for the whiteboard of a running demo (USERS=50 of them)
 # make test   every test
 # make lint   style, types, import directions

@@ -1,10 +1,11 @@
 """The demo from one command, `python -m project.demo`: Redis, Centrifugo, worker, beat and web.
 
-The parts are those of Procfile.dev. PORT is the site's (8000); the other ports are free ones.
-What the parts keep lies in DEMO_DIR (.demo/). Standard output gets one line, once everything
-answers; the warnings of the parts go to standard error, or with LOGS=1 all that they say. Ctrl-C
-stops all of them, and so does the end of any one of them. While they run, DEMO_DIR/environment
-tells a shell where they are: `make crowd` reads it.
+The parts are those of Procfile.dev; with ASYNC_BACKEND=huey those of Procfile.dev.huey, where
+Huey's consumer takes the place of worker and beat. PORT is the site's (8000); the other ports are
+free ones. What the parts keep lies in DEMO_DIR (.demo/). Standard output gets one line, once
+everything answers; the warnings of the parts go to standard error, or with LOGS=1 all that they
+say. Ctrl-C stops all of them, and so does the end of any one of them. While they run,
+DEMO_DIR/environment tells a shell where they are: `make crowd` reads it.
 """
 
 from __future__ import annotations
@@ -28,9 +29,10 @@ from project.parts import ROOT, centrifugo_binary, free_port
 from project.ready import NotReady, wait_until_ready
 
 DEMO_DIR = Path(os.environ.get("DEMO_DIR") or ROOT / ".demo").resolve()
-PROCFILE = ROOT / "Procfile.dev"
+PROCFILES = {"celery": ROOT / "Procfile.dev", "huey": ROOT / "Procfile.dev.huey"}
 # What leads another process to the parts.
 SHARED = (
+    "ASYNC_BACKEND",
     "CELERY_BROKER_URL",
     "CENTRIFUGO_API_URL",
     "CENTRIFUGO_WS_URL",
@@ -41,6 +43,14 @@ SHARED = (
 )
 ASKED_TO_STOP = {128 + signal.SIGINT, 128 + signal.SIGTERM}
 READY = "Open {url} in two browsers and sign in as two people; Ctrl-C stops the demo."
+
+
+def queue() -> str:
+    """ASYNC_BACKEND, or celery. Exits with one line when it is neither that nor huey."""
+    given = os.environ.get("ASYNC_BACKEND") or "celery"
+    if given not in PROCFILES:
+        sys.exit(f"ASYNC_BACKEND must be celery or huey, not {given!r}.")
+    return given
 
 
 def site_port() -> int:
@@ -57,11 +67,12 @@ def site_port() -> int:
     return int(given)
 
 
-def set_environment(port: int, *, logs: bool) -> None:
+def set_environment(port: int, queue: str, *, logs: bool) -> None:
     """Point every part, and this process, at one another."""
     redis, centrifugo = free_port(), free_port()
     os.environ.update(
         {
+            "ASYNC_BACKEND": queue,
             "CELERY_BROKER_URL": f"redis://127.0.0.1:{redis}/1",
             "CENTRIFUGO_API_URL": f"http://127.0.0.1:{centrifugo}/api",
             "CENTRIFUGO_PORT": str(centrifugo),
@@ -139,9 +150,9 @@ def announce(manager: Manager, log: Log, port: int) -> None:
 def main() -> int:
     """Run the demo until it is stopped. Returns 0 if it was asked to, 1 if a part died."""
     logs = os.environ.get("LOGS", "0") not in {"", "0"}
-    port = site_port()
+    port, runs = site_port(), queue()
     DEMO_DIR.mkdir(parents=True, exist_ok=True)
-    set_environment(port, logs=logs)
+    set_environment(port, runs, logs=logs)
     migrate = [sys.executable, str(ROOT / "manage.py"), "migrate", "--verbosity", "0"]
     if status := subprocess.run(migrate, cwd=ROOT).returncode:
         return status
@@ -150,7 +161,7 @@ def main() -> int:
     herald = threading.Thread(target=lambda: announce(manager, log, port), daemon=True)
     log = Log(logs=logs, started=herald.start)
     manager = Manager(log)
-    for name, command in parse_procfile(PROCFILE.read_text()).processes.items():
+    for name, command in parse_procfile(PROCFILES[runs].read_text()).processes.items():
         manager.add_process(name, command, cwd=str(ROOT))
     # A closed terminal must not leave the parts behind.
     signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))

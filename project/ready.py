@@ -8,7 +8,8 @@ import urllib.request
 from collections.abc import Callable
 from urllib.error import HTTPError
 
-from kombu.exceptions import OperationalError
+import redis
+from django.conf import settings
 
 PAUSE = 0.1  # seconds between two attempts
 
@@ -18,14 +19,15 @@ class NotReady(Exception):
 
 
 def wait_until_ready(site: str, *, timeout: float) -> None:
-    """Return once the web process, Centrifugo and the worker have each answered.
+    """Return once the web process, Centrifugo and the worker (or consumer) have each answered.
 
     `site` is a page; the others are found where the settings point. `timeout` is in seconds, for
     all of them together. Raises NotReady.
     """
     deadline = time.monotonic() + timeout
     parts = {"web": lambda: web_answers(site), "centrifugo": centrifugo_answers}
-    for part, answers in {**parts, "worker": worker_answers}.items():
+    parts |= {"consumer": consumer_answers} if uses_huey() else {"worker": worker_answers}
+    for part, answers in parts.items():
         wait_for(part, answers, deadline)
 
 
@@ -51,8 +53,6 @@ def web_answers(site: str) -> bool:
 
 
 def centrifugo_answers() -> bool:
-    from django.conf import settings
-
     headers = {"X-API-Key": settings.CENTRIFUGO_API_KEY, "Content-Type": "application/json"}
     url = f"{settings.CENTRIFUGO_API_URL}/info"
     request = urllib.request.Request(url, data=b"{}", headers=headers)
@@ -60,10 +60,28 @@ def centrifugo_answers() -> bool:
         return "result" in json.load(response)
 
 
+def uses_huey() -> bool:
+    return bool(getattr(settings, "ASYNC_BACKEND", "celery") == "huey")
+
+
 def worker_answers() -> bool:
+    from kombu.exceptions import OperationalError
+
     from project.celery import app
 
     try:
         return bool(app.control.ping(timeout=0.5))
     except OperationalError:  # of the broker
+        return False
+
+
+def consumer_answers() -> bool:
+    from huey.contrib.djhuey import HUEY
+
+    from presence.doctor.huey import answers
+    from presence.tasks import tasks
+
+    try:
+        return answers(HUEY, tasks.answer)
+    except redis.RedisError:
         return False

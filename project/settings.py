@@ -48,7 +48,6 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
-    "django_celery_beat",
     "presence",
 ]
 
@@ -125,7 +124,12 @@ LOGGING = {
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": "WARNING"},
     # Django's own handlers would write each of its lines a second time.
-    "loggers": {"django": {"level": LOG_LEVEL}, "presence": {"level": LOG_LEVEL}},
+    "loggers": {
+        "django": {"level": LOG_LEVEL},
+        "presence": {"level": LOG_LEVEL},
+        # With a handler of its own: its consumer would add another.
+        "huey": {"level": LOG_LEVEL, "handlers": ["stderr"], "propagate": False},
+    },
 }
 
 # The app. The demo ticks more often than the app's default, so that one need not wait.
@@ -138,7 +142,19 @@ globals().update(app_settings(os.environ))
 CENTRIFUGO_API_KEY = secret("CENTRIFUGO_API_KEY")
 CENTRIFUGO_TOKEN_SECRET = secret("CENTRIFUGO_TOKEN_SECRET")
 
+# What runs the ticks: Celery's worker and beat, or Huey's consumer.
 CELERY_BROKER_URL = read(os.environ, "CELERY_BROKER_URL", text, PRESENCE_REDIS_URL)
+if read(os.environ, "ASYNC_BACKEND", text) == "huey":
+    INSTALLED_APPS.append("huey.contrib.djhuey")
+    HUEY = {
+        "huey_class": "huey.RedisExpireHuey",
+        "name": "demo",
+        "url": CELERY_BROKER_URL,
+        "immediate": False,  # or else it would be what DEBUG is, and nothing could run the ticks
+        "consumer": {"workers": 2},
+    }
+else:
+    INSTALLED_APPS.append("django_celery_beat")
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 CELERY_BEAT_SCHEDULE = {
     "update-presence": {

@@ -1,0 +1,183 @@
+"""Huey in place of Celery: real consumers, a real Redis, Centrifugo; and no Celery anywhere."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from huey import RedisExpireHuey
+from huey.api import Huey
+
+from presence import nudge, statistics, wire
+from presence.backends.redis import RedisStore
+from presence.roster import Roster
+from presence.tasks.huey import Tasks
+from tests import rooms
+from tests.integration.test_web import attribute, exchange, front, present
+from tests.servers import Centrifugo, Server, manage, wait_until
+from tests.swarm import Swarm
+
+PATIENCE = 60.0
+ROOM = "presence:huey:room"
+TOGETHER = [f"presence:huey:{n:02}" for n in range(50)]
+
+
+@pytest.fixture
+def site(environment: dict[str, str]) -> dict[str, str]:
+    """The environment of a site that runs its ticks in Huey."""
+    return environment | {
+        **{"ASYNC_BACKEND": "huey", "LOG_LEVEL": "info", "PRESENCE_CHANNELS": "presence:huey:*"},
+        **{"PRESENCE_INTERVAL": "1", "PRESENCE_LEAVE_GRACE": "0", "CENTRIFUGO_TIMEOUT": "60"},
+    }
+
+
+@pytest.fixture
+def store(redis_url: str) -> RedisStore:
+    return RedisStore(redis_url)
+
+
+@pytest.fixture
+def queue(site: dict[str, str]) -> Huey:
+    """The Huey of the site, for this process."""
+    return RedisExpireHuey("demo", url=site["CELERY_BROKER_URL"])
+
+
+@contextmanager
+def consumer(environment: dict[str, str], log: Path, *options: str) -> Iterator[Server]:
+    """A consumer that is ready; with "--no-periodic" one that plans no ticks."""
+    ready = b"The following commands are available"
+    command = manage("run_huey", *options)
+    begins = log.stat().st_size if log.exists() else 0
+    server = Server(command, environment, lambda: ready in log.read_bytes()[begins:], log)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def names_in(store: RedisStore, channel: str) -> list[str]:
+    stored = rooms.rosters(store, [channel])
+    if channel not in stored:
+        return []
+    return sorted(wire.decode(stored[channel][1], Roster).members)
+
+
+# Ticks
+
+
+def test_consumers_tick_once_an_interval_and_so_do_those_that_start_again(
+    site: dict[str, str], store: RedisStore, swarm: Swarm, tmp_path: Path
+) -> None:
+    swarm.connect_all([("ada", ROOM)])
+
+    def ticks() -> list[float]:
+        return sorted(tick.started for tick in statistics.read(store).history)
+
+    with consumer(site, tmp_path / "one.log"), consumer(site, tmp_path / "two.log") as two:
+        wait_until(lambda: len(ticks()) >= 3, "three ticks", patience=PATIENCE)
+        two.restart()
+        wait_until(lambda: len(ticks()) >= 7, "more ticks", patience=PATIENCE)
+        log = (tmp_path / "one.log").read_text() + (tmp_path / "two.log").read_text()
+    assert names_in(store, ROOM) == ["ada"]
+    found = ticks()
+    # One for each second: the first may have been late for its own, as may the last.
+    assert len(found) <= found[-1] - found[0] + 2
+    assert log.count("plan_ticks: ") >= 3
+    assert {tick.report.errors for tick in statistics.read(store).history} == {0}
+
+
+def test_two_consumers_share_a_tick(
+    site: dict[str, str], store: RedisStore, queue: Huey, swarm: Swarm, tmp_path: Path
+) -> None:
+    swarm.connect_all([(f"u{n:02}{k}", c) for n, c in enumerate(TOGETHER) for k in "ab"])
+    site |= {"PRESENCE_INTERVAL": "600", "PRESENCE_SHARD_SIZE": "10", "PRESENCE_BATCH_SIZE": "2"}
+    logs = [tmp_path / "one.log", tmp_path / "two.log"]
+    tasks = Tasks(queue)
+    asked = 0
+
+    def both_took_part() -> bool:
+        """Who takes a shard is the queue's to say: tick until both have."""
+        nonlocal asked
+        asked += 1
+        tasks.update_presence(asked, 600.0)
+        wait_until(lambda: len(statistics.read(store).history) >= asked, f"tick {asked} is whole")
+        return all("Executing presence.tasks.huey.sync_shard" in log.read_text() for log in logs)
+
+    with consumer(site, logs[0], "-n", "-w", "1"), consumer(site, logs[1], "-n", "-w", "1"):
+        wait_until(both_took_part, "both consumers took a shard", patience=PATIENCE)
+    found = statistics.read(store)
+    assert {(tick.shards, tick.missing) for tick in found.history} == {(5, 0)}
+    assert {tick.report.channels for tick in found.history} == {50}
+    assert {tick.report.errors + tick.report.refused for tick in found.history} == {0}
+    assert (found.history[-1].report.joins, found.last and found.last.report.members) == (100, 100)
+
+
+# Nudges
+
+
+@pytest.fixture
+def pages(
+    settings: Any,
+    redis_url: str,
+    centrifugo: Centrifugo,
+    queue: Huey,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Any:
+    """The demo site with nudges, in this process, asking the Huey of `site`; its settings."""
+    tasks = Tasks(queue)
+    monkeypatch.setattr(nudge, "_huey_poll", lambda: tasks.sync_channels)
+    settings.ASYNC_BACKEND = "huey"
+    settings.INSTALLED_APPS = [*settings.INSTALLED_APPS, "huey.contrib.djhuey"]
+    settings.PRESENCE_REDIS_URL = redis_url
+    settings.PRESENCE_NUDGE = 0.5
+    settings.PRESENCE_CHANNEL = f"presence:huey:{time.monotonic_ns()}"
+    for name, value in centrifugo.environment.items():
+        setattr(settings, name, value)
+    nudge._nudger.cache_clear()
+    yield settings
+    nudge._nudger.cache_clear()
+
+
+@pytest.mark.django_db
+def test_a_page_is_seen_and_seen_leaving_without_a_tick(
+    pages: Any, site: dict[str, str], store: RedisStore, swarm: Swarm, tmp_path: Path
+) -> None:
+    """The leave is believed by the poll at the end of the grace."""
+    client, channel = Client(), pages.PRESENCE_CHANNEL
+    ada = User.objects.create(username="ada", first_name="Ada")
+    client.force_login(ada)
+    site |= {"PRESENCE_LEAVE_GRACE": "1"}
+    with consumer(site, tmp_path / "consumer.log", "--no-periodic"):
+        page = front(client)
+        answer = exchange(page, client).json()
+        present(swarm, answer, channel)
+        wait_until(
+            lambda: names_in(store, channel) == [str(ada.pk)], "she is seen", patience=PATIENCE
+        )
+        swarm.disconnect(answer["connection"])
+        beacon = json.dumps({"grants": [attribute(page, "grant")]})
+        client.post(attribute(page, "beacon"), beacon, content_type="text/plain")
+        wait_until(lambda: names_in(store, channel) == [], "she is seen leaving", patience=PATIENCE)
+    assert store.load([channel]).states[channel].version == 2
+    assert statistics.read(store).history == []
+
+
+def test_a_member_without_a_websocket_is_seen_without_a_tick(
+    pages: Any, site: dict[str, str], store: RedisStore, tmp_path: Path
+) -> None:
+    from presence.manager import PresenceManager
+
+    channel = PresenceManager.presence_group_name("huey:bots")
+    with consumer(site, tmp_path / "consumer.log", "--no-periodic"):
+        PresenceManager.join_presence("huey:bots", "r2d2", {"name": "R2-D2"})
+        wait_until(lambda: names_in(store, channel) == ["r2d2"], "it is seen", patience=PATIENCE)
+        PresenceManager.leave_presence("huey:bots", "r2d2")
+        wait_until(lambda: names_in(store, channel) == [], "it is gone", patience=PATIENCE)

@@ -1,0 +1,324 @@
+"""Huey's tasks on a Huey in memory, whose consumer lives by a clock that tests turn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import cache
+from itertools import pairwise
+from typing import Any
+
+import huey.api
+import huey.utils
+import pytest
+from huey import MemoryHuey
+
+from presence import assembly, work
+from presence.backends.memory import MemoryStore
+from presence.exceptions import StoreError
+from presence.huey_broker import HueyBroker, Hurried
+from presence.report import Report
+from presence.tasks.huey import AHEAD, Tasks, slots
+from tests.unit.fakes import Clock
+
+ROOM = "presence:a"
+START = 1_700_000_000.0
+
+
+class Cluster:
+    """Consumers on one Huey and one store; `ran` has the moment of each tick that was run."""
+
+    def __init__(self) -> None:
+        self.clock = Clock(START)
+        self.huey = MemoryHuey("test")
+        self.tasks = Tasks(self.huey, clock=self.clock)
+        self.store = MemoryStore(clock=self.clock)
+        self.ran: list[float] = []
+        self.polled: list[Any] = []
+        self.shards: list[Any] = []
+        self.reports: list[Report] = []
+
+    @property
+    def now(self) -> datetime:
+        return datetime.fromtimestamp(self.clock.now, UTC).replace(tzinfo=None)
+
+    def tick(self, only: Any = None, **_: Any) -> Report:
+        """Stands for the sync's."""
+        if only is None:
+            self.ran.append(self.clock.now)
+        else:
+            self.polled.append((self.clock.now, only))
+        return self.reports.pop(0) if self.reports else Report()
+
+    def plan(self) -> None:
+        """What a scheduler does each minute, from the moment that its consumer starts."""
+        for task in self.huey.read_periodic(self.now):
+            self.huey.enqueue(task)
+
+    def look(self) -> None:
+        """What a scheduler does each second."""
+        for task in self.huey.read_schedule(self.now):
+            self.huey.enqueue(task)
+
+    def work(self) -> None:
+        """What a worker does, until nothing waits."""
+        while (task := self.huey.dequeue()) is not None:
+            self.huey.execute(task, self.now)
+
+    def live(self, seconds: float, starts: tuple[float, ...] = (0.0,), step: float = 1.0) -> None:
+        """Let time pass with consumers that start after so many seconds from now, and stay."""
+        began = self.clock.now
+        for second in range(int(seconds / step)):
+            self.clock.now = began + second * step
+            self.look()
+            for start in starts:
+                age = second * step - start
+                if age >= 0 and age % 60 == 0:
+                    self.plan()
+            self.work()
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch, settings: Any) -> Cluster:
+    cluster = Cluster()
+    monkeypatch.setattr(assembly, "sync", lambda: cluster)
+    monkeypatch.setattr(assembly, "store", cache(lambda: cluster.store))
+    for module in (huey.api, huey.utils):
+        monkeypatch.setattr(module, "utcnow", lambda: cluster.now)
+    settings.PRESENCE_INTERVAL = 60.0
+    return cluster
+
+
+def gaps(moments: list[float]) -> list[float]:
+    return [after - before for before, after in pairwise(moments)]
+
+
+# Slots
+
+
+@pytest.mark.parametrize("every", [1.0, 2.5, 5.0, 7.0, 13.0, 45.0, 60.0, 90.0, 100.0, 3600.0])
+def test_each_interval_has_its_tick_whatever_the_minute(
+    cluster: Cluster, settings: Any, every: float
+) -> None:
+    settings.PRESENCE_INTERVAL = every
+    cluster.live(max(600.0, 4 * every))
+    slots_run = [moment // every for moment in cluster.ran]
+    assert len(slots_run) >= 4
+    assert set(gaps(slots_run)) == {1.0}
+    # The first may be of a slot that had begun before there was a consumer.
+    assert all(moment % every < 1.0 for moment in cluster.ran[1:])
+
+
+@pytest.mark.parametrize(
+    ("now", "every", "planned"),
+    [
+        (1000.0, 60.0, [1020, 1080]),
+        (1019.9, 60.0, [1020, 1080]),
+        (1020.0, 60.0, [1020, 1080]),
+        (1037.9, 60.0, [1020, 1080]),
+        (1038.1, 60.0, [1080]),
+        (1000.0, 100.0, [1000]),
+        (2000.0, 3600.0, []),
+        (3599.0, 3600.0, [3600]),
+        (4000.0, 3600.0, [3600]),
+        (1000.0, 30.0, [1020, 1050, 1080]),
+    ],
+)
+def test_what_is_planned(now: float, every: float, planned: list[float]) -> None:
+    assert [slot * every for slot in slots(now, every)] == planned
+
+
+@pytest.mark.parametrize("every", [1.0, 7.0, 60.0, 90.0])
+def test_two_plannings_a_minute_apart_leave_no_slot_out(every: float) -> None:
+    for late in (0.0, 0.5, 17.0, AHEAD - 60.0):
+        before, after = slots(START, every), slots(START + 60.0 + late, every)
+        assert not before or not after or after[0] <= before[-1] + 1
+
+
+def test_two_consumers_run_each_tick_once(cluster: Cluster, settings: Any) -> None:
+    settings.PRESENCE_INTERVAL = 5.0
+    cluster.live(300.0, starts=(0.0, 0.0, 13.0, 59.0))
+    assert len(cluster.ran) == 60
+    assert set(gaps(cluster.ran)) == {5.0}
+
+
+def test_a_consumer_that_starts_again_and_again_runs_each_tick_once(
+    cluster: Cluster, settings: Any
+) -> None:
+    settings.PRESENCE_INTERVAL = 10.0
+    cluster.live(120.0, starts=tuple(float(n) for n in range(0, 120, 3)))
+    assert len(cluster.ran) == 12
+    assert set(gaps(cluster.ran)) == {10.0}
+
+
+def test_ticks_that_waited_for_an_interval_are_dropped(cluster: Cluster, settings: Any) -> None:
+    settings.PRESENCE_INTERVAL = 5.0
+    cluster.live(10.0)
+    assert len(cluster.ran) == 2
+    cluster.clock.advance(3600.0)  # nobody was there for an hour
+    cluster.look()
+    cluster.work()
+    assert len(cluster.ran) == 2
+    cluster.live(10.0)
+    assert len(cluster.ran) == 4
+
+
+def test_a_worker_that_was_busy_runs_the_last_tick_alone(cluster: Cluster, settings: Any) -> None:
+    settings.PRESENCE_INTERVAL = 5.0
+    cluster.plan()
+    cluster.work()
+    for _ in range(31):
+        cluster.clock.advance(1.0)
+        cluster.look()
+    cluster.work()
+    assert cluster.ran == [START, START + 31.0]
+
+
+def test_a_planning_that_waited_for_a_minute_is_dropped(cluster: Cluster) -> None:
+    for _ in range(3):
+        cluster.plan()
+        cluster.clock.advance(60.0)
+    cluster.clock.advance(1.0)
+    cluster.work()
+    assert cluster.huey.scheduled_count() == 0
+
+
+def test_ticks_of_an_interval_that_is_no_more_are_dropped(cluster: Cluster, settings: Any) -> None:
+    settings.PRESENCE_INTERVAL = 5.0
+    cluster.live(1.0)
+    settings.PRESENCE_INTERVAL = 20.0
+    cluster.ran.clear()
+    cluster.live(120.0, starts=(1.0,))
+    assert cluster.ran == [START + 1.0, *(START + moment for moment in range(20, 120, 20))]
+
+
+def test_a_shorter_interval_than_a_second_has_a_tick_a_second(
+    cluster: Cluster, settings: Any
+) -> None:
+    settings.PRESENCE_INTERVAL = 0.2
+    cluster.live(30.0)
+    assert len(cluster.ran) == 30
+
+
+def test_a_huey_of_local_time(monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
+    cluster = Cluster()
+    cluster.huey.utc = False
+    monkeypatch.setattr(assembly, "sync", lambda: cluster)
+    monkeypatch.setattr(assembly, "store", cache(lambda: cluster.store))
+    monkeypatch.setattr(
+        Cluster, "now", property(lambda self: datetime.fromtimestamp(self.clock.now))
+    )
+    settings.PRESENCE_INTERVAL = 5.0
+    cluster.live(60.0)
+    assert len(cluster.ran) == 12
+
+
+def test_a_store_that_is_down_is_logged(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def down(*_: Any, **__: Any) -> bool:
+        raise StoreError("Redis: connection refused")
+
+    monkeypatch.setattr(cluster.store, "claim", down)
+    cluster.live(120.0)
+    assert cluster.ran == []
+    assert "tick=failed" in caplog.text
+
+
+# What a task leaves behind
+
+
+def test_nothing_is_kept_of_a_task(cluster: Cluster, settings: Any) -> None:
+    settings.PRESENCE_INTERVAL = 1.0
+    cluster.live(120.0)
+    cluster.tasks.sync_channels([ROOM])
+    cluster.work()
+    assert cluster.huey.all_results() == {}
+    assert cluster.huey.scheduled_count() <= 2 * AHEAD
+
+
+def test_the_end_of_the_grace_is_polled(cluster: Cluster, settings: Any) -> None:
+    settings.PRESENCE_LEAVE_GRACE = 10.0
+    cluster.reports = [Report(leaving=[ROOM])]
+    cluster.tasks.sync_channels([ROOM])
+    cluster.live(30.0, starts=())
+    assert cluster.polled == [(START, [ROOM]), (START + 10.0, [ROOM])]
+
+
+def test_the_poll_of_a_grace_that_ended_long_ago_is_dropped(cluster: Cluster) -> None:
+    cluster.tasks.poll_after_grace([ROOM])
+    cluster.work()
+    cluster.clock.advance(10.0 + 60.0 + 1.0)
+    cluster.look()
+    cluster.work()
+    assert cluster.polled == []
+
+
+def test_a_shard_is_handed_out(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(work, "sync_shard", lambda shard, queue: cluster.shards.append(shard))
+    for number in (1, 2):
+        assert cluster.tasks.hand_out({"number": number})
+    assert cluster.shards == []
+    cluster.work()
+    assert cluster.shards == [{"number": 1}, {"number": 2}]
+
+
+def test_a_shard_that_waited_for_an_interval_is_dropped(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(work, "sync_shard", lambda shard, queue: cluster.shards.append(shard))
+    cluster.tasks.hand_out({"number": 1})
+    cluster.clock.advance(61.0)
+    cluster.work()
+    assert cluster.shards == []
+
+
+@pytest.mark.parametrize(
+    ("ask", "says"),
+    [
+        (lambda tasks: tasks.hand_out({"number": 3}), "shard=not-handed-out number=3"),
+        (lambda tasks: tasks.poll_after_grace([ROOM]), "poll=not-asked channels=1"),
+    ],
+)
+def test_a_storage_that_is_down_is_logged(
+    cluster: Cluster,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    ask: Callable[[Tasks], bool | None],
+    says: str,
+) -> None:
+    def down(*_: Any, **__: Any) -> None:
+        raise ConnectionError("connection refused")
+
+    monkeypatch.setattr(cluster.huey.storage, "enqueue", down)
+    assert not ask(cluster.tasks)
+    assert says in caplog.text
+
+
+def test_immediate_mode_does_at_once_what_is_asked_for(cluster: Cluster) -> None:
+    cluster.huey.immediate = True
+    HueyBroker(lambda: cluster.tasks.sync_channels, timeout=1.0).send(ROOM, worth=30.0)
+    assert cluster.polled == [(START, [ROOM])]
+
+
+# The broker of nudges
+
+
+def test_a_nudge_is_a_task_that_expires(cluster: Cluster) -> None:
+    broker = HueyBroker(lambda: cluster.tasks.sync_channels, timeout=1.0)
+    broker.send(ROOM, worth=30.0)
+    broker.send("presence:b", worth=30.0)
+    broker.close()
+    cluster.clock.advance(20.0)
+    cluster.work()
+    assert [channels for _, channels in cluster.polled] == [[ROOM], ["presence:b"]]
+    broker.send(ROOM, worth=30.0)
+    cluster.clock.advance(31.0)
+    cluster.work()
+    assert len(cluster.polled) == 2
+
+
+def test_only_a_redis_is_hurried(cluster: Cluster) -> None:
+    hurried = Hurried(cluster.huey, timeout=1.0)
+    assert hurried.huey is cluster.huey
+    hurried.close()
