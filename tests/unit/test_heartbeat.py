@@ -1,0 +1,506 @@
+"""Heartbeats of pages: what the tag gives, what the endpoint takes, and every way of saying no."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.http import HttpResponse
+from django.template import RequestContext, Template
+from django.test import Client, RequestFactory
+
+from presence import assembly, heartbeat, inclusion
+from presence.backends.memory import MemoryStore
+from presence.exceptions import InvalidGrant, StoreError
+from presence.executors import threads
+from presence.lifeline import MAX_LIFELINES, Lifeline, make_lifeline, read_lifeline
+from presence.tokens import GRANT_LIFETIME, make_grant, read_grant
+from presence.tracked import Tracked
+
+pytestmark = pytest.mark.django_db
+
+URL = "/presence/heartbeat/"
+ROOM = "presence:doc:42"
+META = '{"name":"Ada","color":"#6c63ff"}'
+TIMEOUT = 60.0
+
+
+class Clock:
+    now = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture(autouse=True)
+def site(settings: Any) -> None:
+    settings.PRESENCE_BACKEND = "memory"
+    settings.PRESENCE_CHANNELS = ["presence:*"]
+    settings.PRESENCE_HEARTBEAT = 30.0
+    settings.PRESENCE_TIMEOUT = TIMEOUT
+    inclusion.warn_once.cache_clear()
+
+
+@pytest.fixture
+def clock() -> Iterator[Clock]:
+    """The time of the store alone: tokens have that of the machine."""
+    clock = Clock()
+    store = MemoryStore(clock=clock)
+    with assembly.replaced(
+        store=store, gateway=assembly.gateway(), executor=threads, clock=time.time
+    ):
+        yield clock
+
+
+@pytest.fixture(autouse=True)
+def changed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The channels of which it is said that members came or went."""
+    found: list[str] = []
+    monkeypatch.setattr(heartbeat, "member_changed", found.append)
+    return found
+
+
+def track(member: str, source: str = "page-1", channel: str = ROOM) -> None:
+    """What PresenceMixin.track_presence has the store do."""
+    meta = META.encode()
+    assembly.tracker().join(channel, member, source=source, meta=meta, timeout=TIMEOUT)
+
+
+def present(channel: str = ROOM) -> list[Tracked]:
+    return assembly.tracker().members([channel], timeout=TIMEOUT)[channel]
+
+
+def token(
+    user: User | None,
+    member: str = "",
+    source: str = "page-1",
+    *,
+    channel: str = ROOM,
+    age: float = 0.0,
+) -> str:
+    owner = str(user.pk) if user else ""
+    lifeline = Lifeline(channel, owner, 0.0, member or owner, source, META)
+    return make_lifeline(lifeline, now=time.time() - age)
+
+
+def send(client: Client, *tokens: str, **more: bool) -> Any:
+    """As navigator.sendBeacon and fetch do with a text."""
+    return client.post(URL, json.dumps({"tokens": tokens, **more}), content_type="text/plain")
+
+
+def assert_says_no(response: HttpResponse, status: int, why: str) -> None:
+    assert response.status_code == status
+    assert response["Content-Type"] == "application/json"
+    assert response["Cache-Control"] == "no-store"
+    body = json.loads(response.content)
+    assert why in body["error"] + str(body.get("gone", ""))
+
+
+# The tag
+
+
+def page(user: Any, *tracked: tuple[str, str, str, bytes], text: str = "") -> str:
+    request = RequestFactory().get("/")
+    request.user = user
+    if tracked:
+        request._presence_tracked = list(tracked)  # type: ignore[attr-defined]
+    text = text or '{% include "presence/heartbeat.html" %}'
+    return Template("{% load presence_tags %}" + text).render(RequestContext(request))
+
+
+def lifelines_in(html: str) -> list[str]:
+    match = re.search(r'data-presence-lifelines="([^"]*)"', html)
+    return match[1].split() if match else []
+
+
+@pytest.mark.parametrize(
+    "text", ['{% include "presence/heartbeat.html" %}', "{% presence_heartbeat %}"]
+)
+def test_a_page_has_a_lifeline_for_each_member_that_its_view_tracked(ada: User, text: str):
+    html = page(
+        ada, (ROOM, "7", "page-1", b'{"name":"A"}'), ("presence:b", "bot", "p2", b"{}"), text=text
+    )
+    assert f'data-presence-url="{URL}"' in html
+    assert 'data-presence-every="30.0"' in html
+    assert "<presence-heartbeat hidden" in html
+    assert "presence/js/heartbeat.js" in html
+    first, second = (read_lifeline(text) for text in lifelines_in(html))
+    assert (first.channel, first.member, first.source) == (ROOM, "7", "page-1")
+    assert first.meta == '{"name":"A"}'
+    assert (second.channel, second.member, second.source) == ("presence:b", "bot", "p2")
+    assert first.user_id == second.user_id == str(ada.pk)
+    assert first.issued == pytest.approx(time.time(), abs=30)
+
+
+def test_a_page_that_tracked_nobody_has_no_heartbeat(ada: User):
+    assert page(ada).strip() == ""
+    text = '{% include "presence/heartbeat.html" %}'
+    assert Template(text).render(RequestContext(None)).strip() == ""  # type: ignore[arg-type]
+
+
+def test_no_name_and_no_locale_breaks_the_element(ada: User, settings: Any):
+    settings.LANGUAGE_CODE = "de"
+    settings.PRESENCE_HEARTBEAT = 1234.5
+    meta = json.dumps({"name": '"><script>alert(1)</script>'}).encode()
+    html = page(ada, (ROOM, '"><b>', "p1", meta))
+    assert 'data-presence-every="1234.5"' in html
+    assert "<b>" not in html
+    assert "alert" not in html
+    (text,) = lifelines_in(html)
+    assert (read_lifeline(text).member, read_lifeline(text).meta) == ('"><b>', meta.decode())
+
+
+def test_a_page_keeps_so_many_and_no_more(ada: User, caplog: pytest.LogCaptureFixture):
+    tracked = [(f"presence:{n}", "7", "p", b"{}") for n in range(MAX_LIFELINES + 1)]
+    assert len(lifelines_in(page(ada, *tracked))) == MAX_LIFELINES
+    assert f"members={MAX_LIFELINES + 1}" in caplog.text
+
+
+class NoUrls:
+    urlpatterns = ()
+
+
+def test_without_our_urls_there_is_no_heartbeat(
+    ada: User, settings: Any, caplog: pytest.LogCaptureFixture
+):
+    settings.ROOT_URLCONF = NoUrls
+    assert page(ada, (ROOM, "7", "p", b"{}")).strip() == ""
+    assert 'include("presence.urls")' in caplog.text
+
+
+# The token
+
+
+def test_a_token_holds_no_more_than_its_page_may_read(ada: User):
+    text = token(ada)
+    assert re.fullmatch(r"[\w.:-]+", text)
+    lifeline = read_lifeline(text)
+    assert (lifeline.channel, lifeline.user_id, lifeline.member) == (ROOM, *2 * [str(ada.pk)])
+
+
+def test_a_grant_is_no_lifeline_and_a_lifeline_no_grant(ada: User):
+    with pytest.raises(InvalidGrant):
+        read_lifeline(make_grant(ROOM, str(ada.pk), now=time.time()))
+    with pytest.raises(InvalidGrant):
+        read_grant(token(ada))
+
+
+# Beats
+
+
+def test_a_beat_keeps_a_member(as_ada: Client, ada: User, clock: Clock, changed: list[str]):
+    track(str(ada.pk))
+    for _ in range(3):
+        clock.now += TIMEOUT - 1
+        response = send(as_ada, token(ada))
+        assert response.status_code == 200
+        assert response["Cache-Control"] == "no-store"
+        (one,) = present()
+        assert (one.joined, one.beat) == (1_000_000.0, clock.now)
+    assert changed == []
+
+
+def test_an_answer_renews_the_tokens(as_ada: Client, ada: User, clock: Clock):
+    track(str(ada.pk))
+    answer = send(as_ada, token(ada, age=GRANT_LIFETIME - 60)).json()
+    assert answer.keys() == {"present", "gone"}
+    (renewed,) = (read_lifeline(text) for text in answer["present"])
+    assert renewed.issued == pytest.approx(time.time(), abs=30)
+    assert (renewed.channel, renewed.source, renewed.meta) == (ROOM, "page-1", META)
+
+
+def test_who_went_stale_joins_again(as_ada: Client, ada: User, clock: Clock, changed: list[str]):
+    track(str(ada.pk))
+    clock.now += 8 * 3600
+    assert present() == []
+    assert send(as_ada, token(ada)).status_code == 200
+    (one,) = present()
+    assert one == Tracked(str(ada.pk), "page-1", clock.now, clock.now, META.encode(), clock.now)
+    assert changed == [ROOM]
+
+
+def test_whom_the_site_took_out_stays_out(
+    as_ada: Client, ada: User, clock: Clock, changed: list[str]
+):
+    track(str(ada.pk))
+    track(str(ada.pk), "page-2")
+    assembly.tracker().remember(f"left:{ROOM}:{ada.pk}:page-1", seconds=3600)
+    assembly.tracker().leave(ROOM, str(ada.pk), source="page-1", timeout=TIMEOUT)
+    answer = send(as_ada, token(ada), token(ada, source="page-2")).json()
+    assert [read_lifeline(text).source for text in answer["present"]] == ["page-2"]
+    assert answer["gone"] == {"0": heartbeat.GONE}
+    assert [one.source for one in present()] == ["page-2"]
+    assert send(as_ada, token(ada), back=True).json()["present"] == []
+    assert changed == []
+
+
+def test_a_beat_of_one_source_revives_no_other(as_ada: Client, ada: User, clock: Clock):
+    track(str(ada.pk), "page-2")
+    send(as_ada, token(ada))
+    assert sorted(one.source for one in present()) == ["page-1", "page-2"]
+    clock.now += TIMEOUT - 1
+    send(as_ada, token(ada))
+    clock.now += 2
+    assert [one.source for one in present()] == ["page-1"]
+
+
+def test_one_post_is_enough_for_a_page(as_ada: Client, ada: User, clock: Clock):
+    rooms = [f"presence:{n}" for n in range(MAX_LIFELINES)]
+    for room in rooms:
+        track(str(ada.pk), channel=room)
+    clock.now += 30
+    answer = send(as_ada, *(token(ada, channel=room) for room in rooms)).json()
+    assert [read_lifeline(text).channel for text in answer["present"]] == rooms
+    assert {one.beat for room in rooms for one in present(room)} == {clock.now}
+
+
+def test_the_largest_tokens_fit_into_a_body(as_ada: Client, ada: User, clock: Clock):
+    text = "".join(random.Random(1).choices("abcdefghijklmnopqrstuvwxyz0123456789", k=4080))
+    member, source = "m" * 200, "s" * 64
+    lifelines = [
+        Lifeline(
+            f"presence:{n}".ljust(248, "x"), str(ada.pk), 0.0, member, source, f'{{"a":"{text}"}}'
+        )
+        for n in range(MAX_LIFELINES)
+    ]
+    tokens = [make_lifeline(one, now=time.time()) for one in lifelines]
+    assert len(send(as_ada, *tokens).json()["present"]) == MAX_LIFELINES
+
+
+# A page that closes
+
+
+def test_a_page_that_closes_lets_go_of_its_members(
+    as_ada: Client, ada: User, clock: Clock, changed: list[str]
+):
+    track(str(ada.pk))
+    track(str(ada.pk), "page-2")
+    response = send(as_ada, token(ada), leave=True)
+    assert (response.status_code, response.content) == (204, b"")
+    assert [one.source for one in present()] == ["page-2"]
+    assert changed == [ROOM]
+
+
+def test_a_beat_that_was_under_way_revives_nobody(as_ada: Client, ada: User, clock: Clock):
+    track(str(ada.pk))
+    send(as_ada, token(ada), leave=True)
+    clock.now += heartbeat.CLOSING - 1
+    assert len(send(as_ada, token(ada)).json()["present"]) == 1
+    assert present() == []
+
+
+def test_a_page_that_is_back_is_present_at_once(
+    as_ada: Client, ada: User, clock: Clock, changed: list[str]
+):
+    track(str(ada.pk))
+    send(as_ada, token(ada), leave=True)
+    assert len(send(as_ada, token(ada), back=True).json()["present"]) == 1
+    assert [one.meta for one in present()] == [META.encode()]
+    assert changed == [ROOM, ROOM]
+
+
+def test_another_page_with_the_same_token_goes_on(as_ada: Client, ada: User, clock: Clock):
+    """As a tab that was duplicated."""
+    track(str(ada.pk))
+    send(as_ada, token(ada), leave=True)
+    clock.now += heartbeat.CLOSING + 1
+    send(as_ada, token(ada))
+    assert len(present()) == 1
+
+
+def test_leaving_twice_says_nothing_twice(
+    as_ada: Client, ada: User, clock: Clock, changed: list[str]
+):
+    track(str(ada.pk))
+    for _ in range(2):
+        assert send(as_ada, token(ada), leave=True).status_code == 204
+    assert changed == [ROOM]
+
+
+def test_signing_out_takes_the_page_that_did_it_along(as_ada: Client, ada: User, clock: Clock):
+    track(str(ada.pk))
+    as_ada.logout()
+    assert send(as_ada, token(ada), leave=True).status_code == 204
+    assert present() == []
+
+
+def test_signing_in_takes_the_page_that_did_it_along(as_ada: Client, clock: Clock):
+    track("anon_1")
+    assert send(as_ada, token(None, "anon_1"), leave=True).status_code == 204
+    assert present() == []
+
+
+def test_nobody_takes_another_user_out(as_ada: Client, clock: Clock):
+    grace = User.objects.create(username="grace")
+    track(str(grace.pk))
+    assert_says_no(send(as_ada, token(grace), leave=True), 403, "another user")
+    assert len(present()) == 1
+
+
+# Who may
+
+
+def test_the_anonymous_need_no_session(clock: Clock):
+    client = Client(enforce_csrf_checks=True)
+    track("anon_1")
+    clock.now += TIMEOUT + 1
+    response = send(client, token(None, "anon_1"))
+    assert response.status_code == 200
+    assert [one.user for one in present()] == ["anon_1"]
+    assert not response.cookies
+
+
+class TestRefused:
+    """403, nobody is kept, nobody joins."""
+
+    @pytest.fixture(autouse=True)
+    def stale(self, clock: Clock) -> None:
+        self.clock = clock
+
+    def refused(self, client: Client, text: str, why: str) -> None:
+        assert_says_no(send(client, text), 403, why)
+        assert_says_no(send(client, text, back=True), 403, why)
+        assert present() == []
+
+    def test_forged(self, as_ada: Client, ada: User):
+        self.refused(as_ada, token(ada) + "x", "forged")
+
+    def test_made_by_somebody_else(self, as_ada: Client, ada: User, settings: Any):
+        text = token(ada)
+        settings.SECRET_KEY = "another"
+        self.refused(as_ada, text, "forged")
+
+    def test_a_grant(self, as_ada: Client, ada: User):
+        self.refused(as_ada, make_grant(ROOM, str(ada.pk), now=time.time()), "forged")
+
+    def test_expired(self, as_ada: Client, ada: User):
+        self.refused(as_ada, token(ada, age=GRANT_LIFETIME + 60), "expired")
+        response = send(as_ada, token(ada, age=GRANT_LIFETIME + 60), leave=True)
+        assert_says_no(response, 403, "expired")
+
+    def test_of_another_user(self, as_ada: Client):
+        self.refused(as_ada, token(User(pk=987)), "another user")
+
+    def test_of_before_signing_in(self, as_ada: Client):
+        self.refused(as_ada, token(None, "anon_1"), "another user")
+
+    def test_after_signing_out(self, as_ada: Client, ada: User):
+        as_ada.logout()
+        self.refused(as_ada, token(ada), "another user")
+
+    def test_where_the_site_says_no(self, as_ada: Client, ada: User, settings: Any):
+        settings.PRESENCE_AUTHORIZE = lambda request, channel: request.user.is_staff
+        self.refused(as_ada, token(ada), "may not see")
+        ada.is_staff = True
+        ada.save()
+        assert send(as_ada, token(ada)).status_code == 200
+
+    def test_for_a_channel_that_is_not_polled(self, as_ada: Client, ada: User, settings: Any):
+        settings.PRESENCE_CHANNELS = ["chat:*"]
+        self.refused(as_ada, token(ada), "PRESENCE_CHANNELS")
+
+
+def test_one_bad_token_does_not_spoil_the_others(as_ada: Client, ada: User, clock: Clock):
+    track(str(ada.pk))
+    clock.now += 30
+    answer = send(as_ada, "forged", token(ada), token(User(pk=987))).json()
+    assert [read_lifeline(text).user_id for text in answer["present"]] == [str(ada.pk)]
+    assert "forged" in answer["gone"]["0"]
+    assert "another user" in answer["gone"]["2"]
+    assert [one.beat for one in present()] == [clock.now]
+
+
+def test_who_is_hidden_by_now_is_kept_no_longer(
+    as_ada: Client, ada: User, clock: Clock, settings: Any
+):
+    track(str(ada.pk))
+    track("bot", "page-1")
+    settings.PRESENCE_VISIBLE = lambda user: False
+    clock.now += TIMEOUT / 2
+    answer = send(as_ada, token(ada), token(ada, "bot")).json()
+    assert len(answer["present"]) == 2
+    clock.now += TIMEOUT / 2 + 1
+    assert [one.user for one in present()] == ["bot"]
+    send(as_ada, token(ada))
+    assert [one.user for one in present()] == ["bot"]
+    settings.PRESENCE_VISIBLE = None
+    send(as_ada, token(ada))
+    assert len(present()) == 2
+
+
+def test_where_everything_needs_a_login(settings: Any, clock: Clock):
+    settings.MIDDLEWARE = [
+        *settings.MIDDLEWARE,
+        "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    ]
+    assert_says_no(send(Client(), "forged"), 403, "forged")
+    assert send(Client(), token(None, "anon_1")).status_code == 200
+
+
+# What is said wrongly, and what goes wrong
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"tokens=x",
+        b"[]",
+        b"null",
+        b"{}",
+        b'{"tokens": []}',
+        b'{"tokens": "x"}',
+        b'{"tokens": [1]}',
+        b'{"tokens": ["x"], "leave": 1}',
+        b'{"tokens": ["x"], "back": null}',
+        b'{"tokens": ["\xff"]}',
+        b'{"tokens": ' + b"[" * 60_000,
+        json.dumps({"tokens": ["x"] * (MAX_LIFELINES + 1)}).encode(),
+    ],
+    ids=lambda body: repr(body[:24]),
+)
+def test_a_body_of_another_shape(body: bytes):
+    response = Client().post(URL, body, content_type="application/json")
+    assert_says_no(response, 400, 'must be JSON such as {"tokens"')
+
+
+def test_a_body_that_is_too_large():
+    body = b'{"tokens": ["x"]}'.ljust(heartbeat.MAX_BODY + 1)
+    response = Client().post(URL, body, content_type="application/json")
+    assert_says_no(response, 400, f"{heartbeat.MAX_BODY} bytes")
+
+
+@pytest.mark.parametrize("method", ["get", "put", "delete", "patch", "options"])
+def test_heartbeats_are_posted(method: str):
+    response = getattr(Client(), method)(URL)
+    assert response["Allow"] == "POST"
+    assert_says_no(response, 405, "use POST")
+
+
+@pytest.mark.parametrize(
+    ("what", "leave"), [("beat", False), ("remembers", False), ("join", False), ("leave", True)]
+)
+def test_a_store_that_is_down_is_tried_again(
+    what: str,
+    leave: bool,
+    as_ada: Client,
+    ada: User,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    changed: list[str],
+):
+    def down(*_: Any, **__: Any) -> Any:
+        raise StoreError("Redis cannot be reached")
+
+    monkeypatch.setattr(MemoryStore, what, down)
+    assert_says_no(send(as_ada, token(ada), leave=leave), 503, "try again")
+    (record,) = (record for record in caplog.records if record.name == "presence.heartbeat")
+    assert record.exc_info
+    assert ROOM in record.message
+    assert changed == []
