@@ -8,8 +8,10 @@ from types import MappingProxyType
 from typing import Any
 
 import redis
+from redis.sentinel import MasterNotFoundError
 
 from presence.backends import scripts
+from presence.backends.clients import make_client
 from presence.exceptions import StoreError
 from presence.naming import Keys
 
@@ -20,7 +22,7 @@ Call = tuple[str, str, list[Any]]
 
 
 class Connection:
-    """The Redis at `url`, with keys under `prefix`.
+    """The Redis at `url` (docs/redis.md), with keys under `prefix`.
 
     Nothing connects before the first call. Times are those of Redis's own clock unless `clock`
     (seconds since 1970) is given. `timeout` is in seconds, for connecting and for each reply.
@@ -35,9 +37,7 @@ class Connection:
         timeout: float = 5.0,
         clock: Callable[[], float] | None = None,
     ) -> None:
-        self._client = redis.Redis.from_url(
-            url, socket_timeout=timeout, socket_connect_timeout=timeout
-        )
+        self._client: Any = make_client(url, timeout=timeout)
         self._keys = Keys(prefix)
         self._clock = clock
 
@@ -81,10 +81,13 @@ class Connection:
         try:
             yield
         except redis.RedisError as error:
+            # Of sentinels that do not answer, redis-py shows all options: passwords, too.
+            hidden = isinstance(error, MasterNotFoundError)
+            what = "no sentinel names a primary that is up" if hidden else error
             raise StoreError(
-                f"Redis: {type(error).__name__}: {error} (check PRESENCE_REDIS_URL and that Redis "
+                f"Redis: {type(error).__name__}: {what} (check PRESENCE_REDIS_URL and that Redis "
                 "is running)"
-            ) from error
+            ) from (None if hidden else error)
 
 
 def milliseconds(seconds: float) -> int:

@@ -1,0 +1,194 @@
+"""Redis Clusters and sentinels for tests, on free ports of 127.0.0.1."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import redis
+
+from project import parts
+from tests.servers import Server, wait_until
+
+SLOTS = 16384
+PRIMARY = "mymaster"
+
+
+@contextmanager
+def redis_process(directory: Path, port: int, *options: str) -> Iterator[Server]:
+    """A Redis with more options, until the end."""
+    directory.mkdir(exist_ok=True)
+    server = Server(
+        [*parts.redis_command(port, directory), *options],
+        os.environ,
+        lambda: pings(port),
+        directory / "redis.log",
+    )
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def client(port: int) -> redis.Redis:
+    return redis.Redis(port=port, decode_responses=True, socket_timeout=5)
+
+
+def pings(port: int) -> bool:
+    try:
+        with client(port) as one:
+            return bool(one.ping())
+    except redis.RedisError:
+        return False
+
+
+@dataclass
+class RunningCluster:
+    """Servers by their ports; the last may be replicas, to begin with."""
+
+    servers: dict[int, Server]
+
+    @property
+    def url(self) -> str:
+        return "redis+cluster://" + ",".join(f"127.0.0.1:{port}" for port in self.servers)
+
+    def primaries(self) -> list[int]:
+        return [port for port in self.servers if role(port) == "master"]
+
+    def flush(self) -> None:
+        for port in self.primaries():
+            with client(port) as one:
+                one.flushall()
+
+    @property
+    def pair(self) -> tuple[int, int]:
+        """A primary and its replica; zeros while there is none."""
+        replica = next((port for port in self.servers if role(port) == "slave"), 0)
+        if not replica:
+            return 0, 0
+        with client(replica) as one:
+            return int(one.info("replication")["master_port"]), replica
+
+    def fail_over(self) -> None:
+        """Have a primary and its replica change places; both live on."""
+        primary, replica = self.pair
+        with client(replica) as one:
+            one.cluster("FAILOVER")
+        wait_until(lambda: self.pair == (replica, primary), "the replica is the primary")
+        for port in self.servers:
+            with client(port) as one:
+                wait_until(lambda one=one: is_up(one), "the cluster is up")
+
+    def move_keys(self, key: str) -> None:
+        """Move the keys of the slot of a key to another primary, which does not own the slot."""
+        giver, taker = self._ends(key)
+        slot = giver.cluster("KEYSLOT", key)
+        taker.cluster("SETSLOT", slot, "IMPORTING", name(giver))
+        giver.cluster("SETSLOT", slot, "MIGRATING", name(taker))
+        port = taker.connection_pool.connection_kwargs["port"]
+        for one in giver.cluster("GETKEYSINSLOT", slot, 100):
+            giver.execute_command("MIGRATE", "127.0.0.1", port, one, 0, 5000)
+
+    def move_slot(self, key: str) -> None:
+        """Move a slot whose keys have been moved."""
+        giver, taker = self._ends(key)
+        slot = giver.cluster("KEYSLOT", key)
+        for one in (taker, giver):
+            one.cluster("SETSLOT", slot, "NODE", name(taker))
+
+    def _ends(self, key: str) -> tuple[redis.Redis, redis.Redis]:
+        """The primary that has a key's slot, and another."""
+        ends = [client(port) for port in self.primaries()]
+        ends.sort(key=lambda one: not has(one, key))
+        return ends[0], ends[1]
+
+
+def role(port: int) -> str:
+    """ "master" or "slave", or "" if it is down."""
+    try:
+        with client(port) as one:
+            return str(one.role()[0])
+    except redis.RedisError:
+        return ""
+
+
+def has(one: redis.Redis, key: str) -> bool:
+    """Whether it is the primary of the key."""
+    try:
+        one.exists(key)
+    except redis.exceptions.AskError as error:  # of which MovedError is one
+        return not isinstance(error, redis.exceptions.MovedError)
+    return True
+
+
+def name(one: redis.Redis) -> str:
+    return str(one.cluster("MYID"))
+
+
+def free_ports(count: int) -> list[int]:
+    """Different ones, whose cluster buses (10,000 above) have ports as well."""
+    found: set[int] = set()
+    while len(found) < count:
+        port = parts.free_port()
+        if port < 55_000:
+            found.add(port)
+    return sorted(found)
+
+
+@contextmanager
+def redis_cluster(directory: Path, *, replicas: Sequence[int] = ()) -> Iterator[RunningCluster]:
+    """Three primaries; and a replica of each of those that `replicas` numbers."""
+    ports = free_ports(3 + len(replicas))
+    with ExitStack() as running:
+        servers = {
+            port: running.enter_context(
+                redis_process(
+                    directory / str(port),
+                    port,
+                    *("--cluster-enabled", "yes", "--cluster-node-timeout", "1000"),
+                    *("--appendonly", "no", "--repl-diskless-sync-delay", "0"),
+                )
+            )
+            for port in ports
+        }
+        form(ports[:3], ports[3:], replicas)
+        yield RunningCluster(servers)
+
+
+def form(primaries: list[int], others: list[int], replicas: Sequence[int]) -> None:
+    """Make a cluster of servers."""
+    clients = {port: client(port) for port in [*primaries, *others]}
+    for number, port in enumerate(primaries):
+        since, until = number * SLOTS // 3, (number + 1) * SLOTS // 3 - 1
+        clients[port].cluster("ADDSLOTS", *range(since, until + 1))
+        clients[port].cluster("SET-CONFIG-EPOCH", number + 1)
+    for one in clients.values():
+        for port in clients:
+            one.cluster("MEET", "127.0.0.1", port)
+    for one in clients.values():
+        wait_until(lambda one=one: knows(one, len(clients)), "the nodes know each other")
+    for port, number in zip(others, replicas, strict=True):
+        clients[port].cluster("REPLICATE", name(clients[primaries[number]]))
+    for one in clients.values():
+        wait_until(lambda one=one: is_up(one), "the cluster is up")
+        wait_until(lambda one=one: follows(one), "replicas follow")
+        one.close()
+
+
+def knows(one: redis.Redis, count: int) -> bool:
+    nodes = one.cluster("NODES").values()
+    return len(nodes) == count and not any("handshake" in node["flags"] for node in nodes)
+
+
+def is_up(one: redis.Redis) -> bool:
+    info = one.cluster("INFO")
+    return bool(info["cluster_state"] == "ok" and info["cluster_slots_ok"] == str(SLOTS))
+
+
+def follows(one: redis.Redis) -> bool:
+    info = one.info("replication")
+    return bool(info["role"] == "master" or info["master_link_status"] == "up")

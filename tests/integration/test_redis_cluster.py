@@ -1,0 +1,174 @@
+"""The store on a real Redis Cluster: three primaries, one of them with a replica."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from presence.backends.redis import RedisStore
+from presence.exceptions import StoreError
+from presence.naming import Keys
+from presence.plan import Rules
+from presence.sync import Options, Sync
+from tests import rooms
+from tests.clusters import RunningCluster, client, redis_cluster
+from tests.servers import wait_until
+from tests.unit.fakes import FakeCentrifugo
+
+ROOMS = [f"presence:{number}" for number in range(30)]
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCluster]:
+    with redis_cluster(tmp_path_factory.mktemp("cluster"), replicas=[0]) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def cluster(running: RunningCluster) -> RunningCluster:
+    """An empty one. Which primary has which slots is as the test before left it."""
+    running.flush()
+    return running
+
+
+@pytest.fixture
+def store(cluster: RunningCluster) -> RedisStore:
+    return RedisStore(cluster.url)
+
+
+class Visits:
+    """Ticks in which somebody comes to each room."""
+
+    def __init__(self, store: RedisStore) -> None:
+        self.centrifugo = FakeCentrifugo()
+        options = Options(batch_size=10, rules=Rules(grace=0.0))
+        self.sync = Sync(store, self.centrifugo, options, announce=None)  # type: ignore[arg-type]
+        self.count = 0
+
+    def tick(self) -> set[str]:
+        """What kind of messages it published. Every room was brought one member more."""
+        self.count += 1
+        before = {room: len(self.centrifugo.delivered[room]) for room in ROOMS}
+        for room in ROOMS:
+            self.centrifugo.enter(room, f"c{self.count}", f"u{self.count}", "Ada")
+        report = self.sync.tick(ROOMS)
+        assert (report.errors, report.failures, report.refused) == (0, [], 0)
+        assert report.members == self.count * len(ROOMS)
+        new = [self.centrifugo.delivered[room][before[room] :] for room in ROOMS]
+        assert [len(messages) for messages in new] == [1] * len(ROOMS)
+        return {message["type"] for (message,) in new}
+
+
+@pytest.fixture
+def visits(store: RedisStore) -> Visits:
+    visits = Visits(store)
+    visits.tick()
+    return visits
+
+
+def test_rooms_are_spread_over_the_primaries(
+    cluster: RunningCluster, store: RedisStore, visits: Visits
+) -> None:
+    assert visits.tick() == {"presence.diff"}
+    for port in cluster.primaries():
+        with client(port) as one:
+            assert one.dbsize() > 5
+    assert store.known().keys() == set(ROOMS)
+    assert rooms.rosters(store, ROOMS).keys() == set(ROOMS)
+    snapshots = store.snapshots(ROOMS)
+    assert list(snapshots) == ROOMS
+    assert all(one.snapshot and one.polled for one in snapshots.values())
+
+
+def test_a_round_trip_for_each_primary(
+    store: RedisStore, visits: Visits, round_trips: list[object]
+) -> None:
+    for ask in (lambda: store.load(ROOMS), lambda: store.snapshots(ROOMS)):
+        round_trips.clear()
+        ask()
+        assert len(round_trips) == 3
+    round_trips.clear()
+    store.claim(ROOMS[0], 1, seconds=1.0)
+    assert len(round_trips) == 1
+
+
+def test_scripts_are_sent_where_they_are_not_known(cluster: RunningCluster, visits: Visits) -> None:
+    for port in cluster.primaries():
+        with client(port) as one:
+            one.script_flush()
+    assert visits.tick() == {"presence.diff"}
+
+
+def test_a_slot_moves(cluster: RunningCluster, store: RedisStore, visits: Visits) -> None:
+    """First the keys, of which the old primary says where they are; then the slot, which the
+    client learns when it is told off. Nothing is lost, so the rooms go on."""
+    run, key = store.load([]).run, Keys("presence").channel(ROOMS[7])
+    cluster.move_keys(key)
+    assert visits.tick() == {"presence.diff"}
+    cluster.move_slot(key)
+    assert visits.tick() == {"presence.diff"}
+    assert store.load([]).run == run
+
+
+def test_threads(store: RedisStore) -> None:
+    """Of a client that has yet to find the cluster."""
+    with ThreadPoolExecutor(8) as threads:
+        claimed = [
+            threads.submit(store.claim, room, 1, seconds=60.0) for room in ROOMS for _ in range(4)
+        ]
+    assert sum(one.result() for one in claimed) == len(ROOMS)
+
+
+def test_cursors_by_the_clock_of_their_primary(store: RedisStore) -> None:
+    for room in ROOMS:
+        at = store.move(room, {"ada": b"{}"}, timeout=10.0)
+        assert store.cursors(room, timeout=10.0) == {"ada": (at, b"{}")}
+
+
+def test_one_host_that_is_up_is_enough(cluster: RunningCluster) -> None:
+    port = cluster.primaries()[1]
+    store = RedisStore(f"redis+cluster://127.0.0.1:9,127.0.0.1:{port}", timeout=1.0)
+    assert store.load(ROOMS).run
+
+
+def test_no_cluster_at_all(redis_url: str, cluster: RunningCluster) -> None:
+    for url, said in [
+        ("redis+cluster://:sesame@127.0.0.1:9", "one reachable node"),
+        (redis_url.replace("redis:", "redis+cluster:"), "Cluster mode is not enabled"),
+        (cluster.url.replace("//", "//me:sesame@"), "invalid username-password"),
+    ]:
+        with pytest.raises(StoreError, match=said) as raised:
+            RedisStore(url).load(ROOMS)
+        assert "PRESENCE_REDIS_URL" in str(raised.value)
+        assert "sesame" not in str(raised.value)
+
+
+def test_primaries_take_turns(cluster: RunningCluster, visits: Visits, store: RedisStore) -> None:
+    """A replica takes over, as is planned, and then from one that is killed. Those that stay know
+    of it only when it is asked who they are; and the rooms start anew, as writes may be lost."""
+    idle = RedisStore(cluster.url)
+    before = idle.load([]).run
+    cluster.fail_over()
+    planned = idle.load([]).run
+    assert planned != before
+    assert visits.tick() == {"presence.reload"}
+    assert visits.tick() == {"presence.diff"}
+    assert store.load([]).run == planned == RedisStore(cluster.url).load([]).run
+
+    primary = cluster.pair[0]
+    cluster.servers[primary].stop(signal.SIGKILL)
+    with pytest.raises(StoreError):
+        store.load(ROOMS)
+    wait_until(lambda: answers(store), "the store finds the new primary")
+    assert visits.tick() == {"presence.reload"}
+    assert visits.tick() == {"presence.diff"}
+
+
+def answers(store: RedisStore) -> bool:
+    try:
+        return bool(store.load(ROOMS).run)
+    except StoreError:
+        return False
