@@ -15,6 +15,7 @@ from presence.answers import No, answers, read_json
 from presence.conf import conf
 from presence.exceptions import InvalidGrant, StoreError
 from presence.lifeline import MAX_LIFELINES, Lifeline, make_lifeline, read_lifeline
+from presence.manager import mark_left
 from presence.nudge import member_changed
 from presence.visitors import Visitor, visitor_of
 
@@ -101,9 +102,9 @@ def _keep(lifeline: Lifeline, visitor: Visitor, *, back: bool) -> bool:
     channel, member, source = lifeline.channel, lifeline.member, lifeline.source
     if tracker.beat(channel, member, source=source, timeout=timeout):
         return True
-    if tracker.remembers(_named("left", lifeline)):
+    if tracker.remembers(mark_left(channel, member, source)):
         return False
-    if back or not tracker.remembers(_named("closed", lifeline)):
+    if back or not tracker.remembers(_mark_closed(lifeline)):
         meta = lifeline.meta.encode()
         tracker.join(channel, member, source=source, meta=meta, timeout=timeout)
         member_changed(channel)
@@ -112,11 +113,11 @@ def _keep(lifeline: Lifeline, visitor: Visitor, *, back: bool) -> bool:
 
 def _leave(lifeline: Lifeline) -> None:
     tracker = assembly.tracker()
-    tracker.remember(_named("closed", lifeline), seconds=CLOSING)
+    tracker.remember(_mark_closed(lifeline), seconds=CLOSING)
     channel, member, source = lifeline.channel, lifeline.member, lifeline.source
     if tracker.leave(channel, member, source=source, timeout=conf.PRESENCE_TIMEOUT):
         member_changed(channel)
 
 
-def _named(how: str, lifeline: Lifeline) -> str:
-    return f"{how}:{lifeline.channel}:{lifeline.member}:{lifeline.source}"
+def _mark_closed(lifeline: Lifeline) -> str:
+    return f"closed:{lifeline.channel}:{lifeline.member}:{lifeline.source}"
