@@ -146,6 +146,7 @@ def sync() -> Sync:
         options(),
         announce=announce,
         known=known(),
+        clock=_instead.clock if _instead else time.monotonic,
         executor=_instead.executor if _instead else threads,
     )
 
