@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from textwrap import dedent
 from typing import Any
 
 import jwt
@@ -26,6 +28,8 @@ from presence.testing import Connection, FakePresence, PresenceTestMixin
 from presence.tokens import make_grant
 from presence.users import last_seen, refresh
 from tests.servers import ROOT
+
+pytest_plugins = ["pytester"]
 
 KEY = "document:42"
 ROOM = "presence:document:42"
@@ -532,3 +536,74 @@ def run(program: str, **environment: str) -> None:
         [sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+SITE = {
+    "site_settings.py": """
+        SECRET_KEY = "of a test"
+        ROOT_URLCONF = "site_urls"
+        USE_TZ = True
+        CENTRIFUGO_API_KEY = CENTRIFUGO_TOKEN_SECRET = "no server knows this, which is no secret"
+        STATIC_URL = "static/"
+        DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+        DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}
+        INSTALLED_APPS = [
+            "django.contrib.auth", "django.contrib.contenttypes", "django.contrib.sessions",
+            "presence", "documents",
+        ]
+        MIDDLEWARE = [
+            "django.contrib.sessions.middleware.SessionMiddleware",
+            "django.contrib.auth.middleware.AuthenticationMiddleware",
+        ]
+        TEMPLATES = [{
+            "BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True,
+            "OPTIONS": {"context_processors": ["django.template.context_processors.request"]},
+        }]
+    """,
+    "site_urls.py": """
+        from django.urls import include, path
+        from documents.views import DocumentView
+
+        urlpatterns = [
+            path("documents/<int:pk>/", DocumentView.as_view()),
+            path("presence/", include("presence.urls")),
+        ]
+    """,
+}
+
+
+@pytest.fixture
+def documented(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    """The site of docs/testing.md, every file of it as the page has it."""
+    files = {name: dedent(text) for name, text in SITE.items()}
+    text = (ROOT / "docs" / "testing.md").read_text()
+    for path, code in re.findall(
+        r"^```\w+\n(?:# |{# )(documents/\S+)(?: #})?\n(.*?)^```", text, re.M | re.S
+    ):
+        files[path] = code
+    assert len(files) == len(SITE) + 4
+    for name, text in files.items():
+        path = pytester.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    (pytester.path / "documents" / "__init__.py").touch()
+    monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "site_settings")
+    monkeypatch.setenv("PYTHONPATH", f"{pytester.path}:{ROOT}")
+    return pytester
+
+
+def test_the_example_of_the_documentation_holds_with_pytest(documented: pytest.Pytester) -> None:
+    arguments = ("-p", "presence.pytest_plugin", "documents/test_views.py")
+    documented.runpytest_subprocess(*arguments).assert_outcomes(passed=5)
+
+
+def test_and_with_djangos_test_runner(documented: pytest.Pytester) -> None:
+    done = documented.run(sys.executable, "-m", "django", "test", "documents", "--pattern=tests.py")
+    assert done.ret == 0, done.stderr.str()
+    done.stderr.fnmatch_lines(["Ran 1 test in *"])
+
+
+def test_every_method_is_in_the_documentation() -> None:
+    text = (ROOT / "docs" / "testing.md").read_text()
+    public = {name for name in dir(FakePresence()) if not name.startswith("_")}
+    assert {name for name in public if name not in text} == set()

@@ -42,11 +42,11 @@ class JoiningContract(Contract):
         self, backend: Tracker, clock: Clock, user: str, source: str
     ) -> None:
         record = join(backend, user, source=source)
-        assert record == Tracked(user, source, clock.now, clock.now, META)
+        assert record == Tracked(user, source, clock.now, clock.now, META, clock.now)
         assert listed(backend) == [record]
         clock.advance(1.5)
         assert beat(backend, user, source=source)
-        beaten = Tracked(user, source, clock.now - 1.5, clock.now, META)
+        beaten = Tracked(user, source, clock.now - 1.5, clock.now, META, clock.now - 1.5)
         assert listed(backend) == [beaten]
         assert leave(backend, user, source=source) == beaten
         assert listed(backend) == []
@@ -67,9 +67,18 @@ class JoiningContract(Contract):
         first = join(backend, "ada", meta=b"1")
         clock.advance(5)
         again = join(backend, "ada", meta=b"2")
-        assert again == Tracked("ada", "", first.joined, clock.now, b"2")
+        assert again == Tracked("ada", "", first.joined, clock.now, b"2", clock.now)
         assert listed(backend) == [again]
         assert (leave(backend, "ada"), leave(backend, "ada")) == (again, None)
+
+    @pytest.mark.parametrize("meta", [META, b" 1 2 ", b""])
+    def test_the_same_metadata_keep_the_time_when_they_were_said(
+        self, backend: Tracker, clock: Clock, meta: bytes
+    ) -> None:
+        said = join(backend, "ada", meta=meta).said
+        clock.advance(5)
+        assert join(backend, "ada", meta=meta).said == said
+        assert [one.said for one in listed(backend)] == [said]
 
     def test_who_left_and_comes_again_has_joined_then(self, backend: Tracker, clock: Clock) -> None:
         join(backend, "ada")

@@ -121,7 +121,7 @@ class PresentContract(Contract):
         join(backend, "bob", channel=OTHER)
         found = backend.present([OTHER, ROOM], timeout=TIMEOUT)
         assert [found[c].roster for c in (OTHER, ROOM)] == [b"", one.roster]
-        bob = Tracked("bob", "", clock.now, clock.now, META)
+        bob = Tracked("bob", "", clock.now, clock.now, META, clock.now)
         assert [found[c].members for c in (OTHER, ROOM)] == [[bob], []]
 
     def test_a_member_is_no_roster(self, backend: Tracker) -> None:
