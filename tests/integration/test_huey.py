@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 from django.contrib.auth.models import User
 from django.test import Client
 from huey import RedisExpireHuey
@@ -17,8 +21,10 @@ from huey.api import Huey
 
 from presence import nudge, statistics, wire
 from presence.backends.redis import RedisStore
+from presence.huey_broker import HueyBroker
 from presence.roster import Roster
 from presence.tasks.huey import Tasks
+from project.parts import free_port
 from tests import rooms
 from tests.integration.test_web import attribute, exchange, front, present
 from tests.servers import Centrifugo, Server, manage, wait_until
@@ -120,6 +126,30 @@ def test_two_consumers_share_a_tick(
     assert (found.history[-1].report.joins, found.last and found.last.report.members) == (100, 100)
 
 
+def test_signals_come_once_from_the_consumer_that_committed(
+    site: dict[str, str], swarm: Swarm, tmp_path: Path
+) -> None:
+    notes = tmp_path / "notes"
+    notes.touch()
+    site |= {"DJANGO_SETTINGS_MODULE": "tests.noting.settings", "NOTES": str(notes)}
+    one, two = tmp_path / "one.log", tmp_path / "two.log"
+
+    def noted() -> list[Any]:
+        return [json.loads(line) for line in notes.read_text().splitlines()]
+
+    with consumer(site, one), consumer(site, two):
+        swarm.connect_all([("ada", ROOM)])
+        wait_until(lambda: len(noted()) >= 2, "she is seen", patience=PATIENCE)
+        swarm.disconnect("ada")
+        wait_until(lambda: len(noted()) >= 4, "she is seen leaving", patience=PATIENCE)
+    assert noted() == [
+        ["channel_occupied", ROOM, ["ada"], 1],
+        ["presence_joined", ROOM, ["ada"], 1],
+        ["presence_left", ROOM, ["ada"], 2],
+        ["channel_vacated", ROOM, ["ada"], 2],
+    ]
+
+
 # Nudges
 
 
@@ -181,3 +211,120 @@ def test_a_member_without_a_websocket_is_seen_without_a_tick(
         wait_until(lambda: names_in(store, channel) == ["r2d2"], "it is seen", patience=PATIENCE)
         PresenceManager.leave_presence("huey:bots", "r2d2")
         wait_until(lambda: names_in(store, channel) == [], "it is gone", patience=PATIENCE)
+
+
+@pytest.fixture
+def silent() -> Iterator[socket.socket]:
+    """A port that takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener
+
+
+def test_asking_gives_up(silent: socket.socket) -> None:
+    tasks = Tasks(RedisExpireHuey("silent", host="127.0.0.1", port=silent.getsockname()[1]))
+    broker = HueyBroker(lambda: tasks.sync_channels, timeout=0.2)
+    for _ in range(2):
+        with pytest.raises(redis.TimeoutError):
+            broker.send(ROOM, worth=30.0)
+        broker.close()
+
+
+@pytest.mark.django_db
+def test_a_page_without_huey_s_redis(
+    pages: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    nowhere = Tasks(RedisExpireHuey("nowhere", url=f"redis://127.0.0.1:{free_port()}/0"))
+    monkeypatch.setattr(nudge, "_huey_poll", lambda: nowhere.sync_channels)
+    pages.PRESENCE_NUDGE = 0.05
+    client = Client()
+    client.force_login(User.objects.create(username="ada"))
+
+    def logged() -> list[str]:
+        return [r.getMessage() for r in caplog.records if r.name == "presence.nudge"]
+
+    def served() -> bool:
+        front(client)
+        return bool(logged())
+
+    wait_until(served, "that it failed is logged")
+    assert logged() == [f"nudge=not-asked channel={pages.PRESENCE_CHANNEL}"]
+
+
+# Who is imported
+
+ALONE = """
+import json, sys, time
+from importlib.abc import MetaPathFinder
+
+class Missing(MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in MISSING:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+MISSING = sys.argv[1].split()
+sys.meta_path.insert(0, Missing())
+
+import django
+django.setup()
+
+from django.contrib.auth.models import User
+from django.core.management import call_command
+from django.test import Client
+from django.utils.module_loading import autodiscover_modules
+
+call_command("migrate", verbosity=0)
+call_command("check")
+client = Client(SERVER_NAME="127.0.0.1")
+client.force_login(User.objects.create(username="ada"))
+page = client.get("/").content.decode()
+asked = QUEUE
+autodiscover_modules("tasks")
+print(json.dumps([
+    "<presence-roster" in page,
+    asked,
+    sorted({name.partition(".")[0] for name in sys.modules}),
+]))
+"""
+HUEYS_QUEUE = """None
+from huey.contrib.djhuey import HUEY
+while not HUEY.pending_count():
+    time.sleep(0.02)
+autodiscover_modules("tasks")
+HUEY.create_consumer()
+asked = [str(task) for task in HUEY.pending()]
+while task := HUEY.dequeue():
+    HUEY.execute(task)
+"""
+CELERY = {"amqp", "billiard", "celery", "django_celery_beat", "kombu", "vine"}
+
+
+def alone(environment: dict[str, str], missing: str, queue: str) -> tuple[bool, Any, set[str]]:
+    """Whether a page was made, what it asked for, and the packages that are imported at the end."""
+    done = subprocess.run(
+        [sys.executable, "-c", ALONE.replace("QUEUE", queue), missing],
+        env=environment | {"PRESENCE_NUDGE": "0.1", "PRESENCE_CHANNELS": "presence:*"},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+    assert done.returncode == 0, done.stderr
+    made, asked, imported = json.loads(done.stdout.splitlines()[-1])
+    return made, asked, set(imported)
+
+
+@pytest.mark.parametrize("missing", ["", " ".join(sorted(CELERY))])
+def test_with_huey_celery_is_not_imported(site: dict[str, str], missing: str) -> None:
+    made, asked, imported = alone(site, missing, HUEYS_QUEUE)
+    assert made
+    (task,) = asked
+    assert task.startswith("presence.tasks.huey.sync_channels: ")
+    assert "huey" in imported
+    assert not imported & CELERY
+
+
+@pytest.mark.parametrize("missing", ["", "huey"])
+def test_with_celery_huey_is_not_imported(environment: dict[str, str], missing: str) -> None:
+    made, _, imported = alone(environment, missing, "None")
+    assert made
+    assert "celery" in imported
+    assert "huey" not in imported

@@ -1,0 +1,6 @@
+"""The demo's settings, and this app."""
+
+from project.settings import *  # noqa: F403 (as settings are made from settings)
+from project.settings import INSTALLED_APPS
+
+INSTALLED_APPS = [*INSTALLED_APPS, "tests.noting"]
