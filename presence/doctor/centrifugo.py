@@ -15,7 +15,7 @@ from presence.doctor.findings import Findings, explained, ok, problem, skipped
 from presence.exceptions import CentrifugoError, CommandError
 from presence.roster import Position
 
-__all__ = ["examine", "feeds_of", "namespaces"]
+__all__ = ["examine", "feeds_of", "named", "namespaces", "probe_of"]
 
 OLDEST = (6, 2)
 """The first Centrifugo that knows `version` in publish."""
@@ -72,7 +72,7 @@ def presence(gateway: Gateway, known: Sequence[str]) -> Findings:
         if isinstance(reply, CentrifugoError):
             yield problem("centrifugo.presence", *_refusal(namespace, reply, '"presence": true'))
         else:
-            yield ok("centrifugo.presence", f"Centrifugo keeps presence in {_named(namespace)}")
+            yield ok("centrifugo.presence", f"Centrifugo keeps presence in {named(namespace)}")
 
 
 def history(gateway: Gateway, known: Sequence[str]) -> Findings:
@@ -84,7 +84,7 @@ def history(gateway: Gateway, known: Sequence[str]) -> Findings:
             wanted = '"history_size": 100, "history_ttl": "600s", "force_recovery": true'
             yield problem("centrifugo.history", *_refusal(namespace, position, wanted))
         else:
-            yield ok("centrifugo.history", f"Centrifugo keeps history in {_named(namespace)}")
+            yield ok("centrifugo.history", f"Centrifugo keeps history in {named(namespace)}")
             yield from publishing(gateway, feed)
 
 
@@ -150,7 +150,7 @@ def _alternatives(pattern: str) -> list[str]:
     ]
 
 
-def _named(namespace: str) -> str:
+def named(namespace: str) -> str:
     return f"the namespace {namespace!r}" if namespace else "channels without a namespace"
 
 
@@ -159,11 +159,11 @@ def _refusal(namespace: str, error: CentrifugoError, wanted: str) -> tuple[str, 
     where = "channel.namespaces" if namespace else "channel.without_namespace"
     text, remedy = explained(error)
     if isinstance(error, CommandError) and error.code == UNKNOWN:
-        text = f"Centrifugo has no {_named(namespace)[4:]}"
+        text = f"Centrifugo has no {named(namespace)[4:]}"
         remedy = f'Add {{"name": "{namespace}", {wanted}}} to {where} of its configuration.'
     elif isinstance(error, CommandError) and error.code == SWITCHED_OFF:
-        text = f"Centrifugo has it switched off for {_named(namespace)}: {wanted}"
+        text = f"Centrifugo has it switched off for {named(namespace)}: {wanted}"
         remedy = f"Set {wanted} for it in {where} of Centrifugo's configuration."
     else:
-        text = f"{text} for {_named(namespace)}"
+        text = f"{text} for {named(namespace)}"
     return text, remedy

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import aiohttp
@@ -14,31 +14,50 @@ __all__ = ["Conversation", "converse"]
 
 
 class Conversation(msgspec.Struct):
-    """How Centrifugo answered: the code of each reply (0 is success) in the order of the commands.
+    """How Centrifugo answered: the code of each reply (0 is success) in the order of the commands,
+    and what it pushed meanwhile.
 
     It is shorter than the commands when Centrifugo ended the connection, with the disconnect code
     `closed` and a `reason`. `status` is the HTTP status when it is no websocket at all.
     """
 
     codes: list[int] = []
+    pushes: list[dict[str, Any]] = []
     closed: int | None = None
     reason: str = ""
     status: int | None = None
 
+    def pushed(self, kind: str) -> set[str]:
+        """The channels on which something of the kind ("pub", "join", "leave") was pushed."""
+        return {push.get("channel", "") for push in self.pushes if kind in push}
+
+
+Then = Callable[[Conversation], Collection[str]]
+
 
 def converse(
-    url: str, commands: Sequence[dict[str, Any]], *, timeout: float, origin: str | None = None
+    url: str,
+    commands: Sequence[dict[str, Any]],
+    *,
+    timeout: float,
+    origin: str | None = None,
+    then: Then | None = None,
 ) -> Conversation:
     """Connect, send each command once the one before is answered, and close.
 
-    Raises OSError (TimeoutError after `timeout` seconds) or aiohttp.ClientError when `url` cannot
-    be reached.
+    `then` is called once all are answered, in a thread: a publication on each of the channels that
+    it gives is waited for. Raises OSError (TimeoutError after `timeout` seconds) or
+    aiohttp.ClientError when `url` cannot be reached, and what `then` raises.
     """
-    return asyncio.run(_converse(url, commands, timeout, origin))
+    return asyncio.run(_converse(url, commands, timeout, origin, then))
 
 
 async def _converse(
-    url: str, commands: Sequence[dict[str, Any]], timeout: float, origin: str | None
+    url: str,
+    commands: Sequence[dict[str, Any]],
+    timeout: float,
+    origin: str | None,
+    then: Then | None,
 ) -> Conversation:
     heard = Conversation()
     try:
@@ -49,16 +68,26 @@ async def _converse(
         ):
             for number, command in enumerate(commands, start=1):
                 await socket.send_str(json.dumps({"id": number, **command}))
-                if not await _hear(socket, number, heard):
-                    break
+                if not await _hear(socket, heard, replies=number):
+                    return heard
+            if then:
+                channels = await asyncio.to_thread(then, heard)
+                await _hear(socket, heard, published=channels)
     except aiohttp.WSServerHandshakeError as error:
         heard.status = error.status
     return heard
 
 
-async def _hear(socket: aiohttp.ClientWebSocketResponse, number: int, heard: Conversation) -> bool:
-    """Wait for the reply to command `number`; False if the connection ends instead."""
-    while True:
+async def _hear(
+    socket: aiohttp.ClientWebSocketResponse,
+    heard: Conversation,
+    *,
+    replies: int = 0,
+    published: Collection[str] = (),
+) -> bool:
+    """Listen until so many replies have come, and something `published` on each of the channels;
+    False if the connection ends instead."""
+    while len(heard.codes) < replies or not heard.pushed("pub").issuperset(published):
         message = await socket.receive()
         if message.type is not aiohttp.WSMsgType.TEXT:
             heard.closed, heard.reason = socket.close_code, str(message.extra or "")
@@ -66,6 +95,8 @@ async def _hear(socket: aiohttp.ClientWebSocketResponse, number: int, heard: Con
         # One frame may hold several replies and pushes, a line each.
         for line in message.data.splitlines():
             reply = json.loads(line)
-            if reply.get("id") == number:
+            if "id" in reply:
                 heard.codes.append(reply.get("error", {}).get("code", 0))
-                return True
+            elif "push" in reply:
+                heard.pushes.append(reply["push"])
+    return True

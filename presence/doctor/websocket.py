@@ -10,7 +10,7 @@ from typing import Any
 from django.conf import settings
 
 from presence.conf import conf
-from presence.doctor import cursors
+from presence.doctor import cursors, invisible
 from presence.doctor.centrifugo import feeds_of, namespaces
 from presence.doctor.findings import Findings, ok, problem, skipped
 from presence.reading import Signed
@@ -65,6 +65,8 @@ def examine() -> Findings:
             if "*" not in origin:
                 status = converse(url, [], timeout=timeout, origin=origin).status
                 yield from allowed(origin, status)
+        if conf.PRESENCE_VISIBLE:
+            yield from invisible.examine()
 
 
 def _concluded(feeds: Sequence[str], answered: Sequence[int]) -> Findings:

@@ -198,6 +198,20 @@ def test_an_open_namespace_without_history(
     assert any('"name": "roster"' in remedy for remedy in histories)
 
 
+def test_namespaces_that_tell_of_the_invisible(site: dict[str, str], tmp_path: Path) -> None:
+    hiding = {**site, "PRESENCE_VISIBLE": "builtins.bool"}
+    assert "websocket.invisible" in Report(hiding).of("ok")
+    config = json.loads(parts.CONFIG.read_text())
+    config["channel"]["namespaces"][0] |= {"join_leave": True, "force_push_join_leave": True}
+    path = tmp_path / "telling.json"
+    path.write_text(json.dumps(config))
+    with servers.centrifugo_server(tmp_path, path) as other:
+        report = Report(hiding, **other.environment)
+        assert Report(site, **other.environment).of("problem") == set()
+    assert "join_leave" in report.words("websocket.invisible")
+    assert report.of("problem") == {"websocket.invisible"}
+
+
 def test_centrifugo_down(site: dict[str, str]) -> None:
     at = f"127.0.0.1:{parts.free_port()}"
     report = Report(

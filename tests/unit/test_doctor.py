@@ -11,7 +11,16 @@ import msgspec
 import pytest
 from django.test import override_settings
 
-from presence.doctor import celery, centrifugo, cursors, examination, redis, ticks, websocket
+from presence.doctor import (
+    celery,
+    centrifugo,
+    cursors,
+    examination,
+    invisible,
+    redis,
+    ticks,
+    websocket,
+)
 from presence.doctor.findings import Finding, Findings, duration, explained, ok
 from presence.doctor.masks import masked
 from presence.exceptions import CentrifugoAnswerError, CentrifugoRefused, CommandError
@@ -216,6 +225,28 @@ def test_who_may_subscribe(codes: list[int], level: str, says: str) -> None:
     (found,) = websocket.subscription("presence:x", codes)
     assert found.level == level
     assert says in found.remedy
+
+
+@pytest.mark.parametrize(
+    ("codes", "joins", "expected"),
+    [
+        ([0, 103, 108], False, ["ok"]),
+        ([0, 103, 103], True, ["problem"]),
+        ([0, 103, 0], False, ["problem"]),
+        ([0, 0, 0], True, ["problem", "problem"]),
+        ([103, 103, 103], False, ["skipped"]),
+        ([0, 103], False, ["skipped"]),
+        ([], False, ["skipped"]),
+    ],
+)
+@pytest.mark.parametrize("channel", ["presence:x", "lobby"])
+def test_what_a_subscriber_finds_out(
+    channel: str, codes: list[int], joins: bool, expected: list[str]
+) -> None:
+    found = list(invisible.judge(channel, codes, joins=joins))
+    assert [finding.level for finding in found] == expected
+    where = "channel.namespaces" if ":" in channel else "channel.without_namespace"
+    assert all(where in each.remedy for each in found if each.level == "problem")
 
 
 @pytest.mark.parametrize(

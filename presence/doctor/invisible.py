@@ -1,0 +1,120 @@
+"""Whether browsers can find out about those whom PRESENCE_VISIBLE hides."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Any
+
+from presence import assembly
+from presence.conf import conf
+from presence.doctor.centrifugo import NOTHING, feeds_of, named, namespaces, probe_of
+from presence.doctor.findings import Findings, ok, problem, skipped
+from presence.exceptions import CentrifugoError
+from presence.reading import Signed
+from presence.tokens import Issuer
+
+if TYPE_CHECKING:
+    from presence.doctor.conversation import Conversation
+
+__all__ = ["commands", "examine", "judge"]
+
+USER = "presence-doctor"
+LIFETIME = 60.0
+"""Seconds."""
+PER_CHANNEL = 3
+"""Commands about each channel."""
+
+
+def examine() -> Findings:
+    """What somebody gets to know who is subscribed to the channels that are polled, and to their
+    feeds.
+
+    Raises OSError or aiohttp.ClientError when the websocket cannot be reached.
+    """
+    from presence.doctor.conversation import converse
+
+    known, unknown = namespaces(conf.PRESENCE_CHANNELS)
+    for pattern in unknown:
+        yield skipped(
+            "websocket.invisible",
+            f"the pattern {pattern!r} does not name its namespaces",
+            "Write them out, as in {presence,chat}:*, to have them checked.",
+        )
+    channels = sorted({*map(probe_of, known), *feeds_of(known)})
+
+    def publish(heard: Conversation) -> Collection[str]:
+        """What is pushed after this was not held back by what comes before: pushes come in
+        order."""
+        opened = [channel for channel, codes in _by_channel(channels, heard) if codes[:1] == [0]]
+        errors = assembly.gateway().send([(channel, NOTHING) for channel in opened])
+        return [c for c, error in zip(opened, errors, strict=True) if error is None]
+
+    url, timeout = conf.CENTRIFUGO_WS_URL, conf.CENTRIFUGO_TIMEOUT
+    try:
+        heard = converse(url, commands(channels), timeout=timeout, then=publish)
+    except CentrifugoError:
+        yield skipped("websocket.invisible", "Centrifugo's server API does not answer")
+        return
+    except TimeoutError:
+        yield skipped("websocket.invisible", f"nothing that is published comes over {url}")
+        return
+    for channel, codes in _by_channel(channels, heard):
+        yield from judge(channel, codes, joins=channel in heard.pushed("join"))
+
+
+def judge(channel: str, codes: Sequence[int], *, joins: bool) -> Findings:
+    """What the answers tell to a subscription, a question for presence, and one for its counts;
+    and whether `joins` were pushed."""
+    if len(codes) < PER_CHANNEL or codes[0]:
+        code = codes[0] if codes else None
+        yield skipped("websocket.invisible", f"our token does not open {channel} (error {code})")
+        return
+    namespace = channel.partition(":")[0] if ":" in channel else ""
+    where = "channel.namespaces" if namespace else "channel.without_namespace"
+    if joins:
+        yield problem(
+            "websocket.invisible",
+            f"Centrifugo tells browsers who joins and leaves {named(namespace)}, the invisible "
+            "included",
+            f"Take join_leave and force_push_join_leave from it in {where} of Centrifugo's "
+            "configuration, or do without PRESENCE_VISIBLE.",
+        )
+    if 0 in codes[1:]:
+        yield problem(
+            "websocket.invisible",
+            f"Browsers may ask Centrifugo who is in {named(namespace)}, the invisible included",
+            "Take allow_presence_for_subscriber and allow_presence_for_client from it in "
+            f"{where} of Centrifugo's configuration, or do without PRESENCE_VISIBLE.",
+        )
+    if not joins and 0 not in codes[1:]:
+        yield ok(
+            "websocket.invisible", f"Nobody finds out about the invisible in {named(namespace)}"
+        )
+
+
+def commands(channels: Sequence[str]) -> list[dict[str, Any]]:
+    """What is asked: who we are, then PER_CHANNEL commands for each channel."""
+    # Hidden, for the doctor is nobody: but not quiet, or nothing would be pushed in any case.
+    issuer = Issuer(
+        secret=conf.CENTRIFUGO_TOKEN_SECRET,
+        user_id=USER,
+        info=Signed(hidden=True, iat=time.time()),
+        now=time.time(),
+        lifetime=LIFETIME,
+    )
+    commands: list[dict[str, Any]] = [{"connect": {"token": issuer.connection(), "name": USER}}]
+    for channel in channels:
+        token = issuer.subscription(channel)
+        commands += [
+            {"subscribe": {"channel": channel, "token": token, "join_leave": True}},
+            {"presence": {"channel": channel}},
+            {"presence_stats": {"channel": channel}},
+        ]
+    return commands
+
+
+def _by_channel(channels: Sequence[str], heard: Conversation) -> list[tuple[str, list[int]]]:
+    codes = heard.codes[1:]
+    parts = [codes[PER_CHANNEL * n : PER_CHANNEL * (n + 1)] for n in range(len(channels))]
+    return list(zip(channels, parts, strict=True))
