@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from project import parts
 from tests.servers import Server, wait_until
@@ -34,14 +36,20 @@ def redis_process(directory: Path, port: int, *options: str) -> Iterator[Server]
         server.stop()
 
 
-def client(port: int) -> redis.Redis:
-    return redis.Redis(port=port, decode_responses=True, socket_timeout=5)
+def client(port: int, password: str | None = None) -> redis.Redis:
+    """Which says at once that there is nobody."""
+    once = Retry(NoBackoff(), 0)
+    return redis.Redis(
+        port=port, password=password, decode_responses=True, socket_timeout=5, retry=once
+    )
 
 
 def pings(port: int) -> bool:
     try:
         with client(port) as one:
             return bool(one.ping())
+    except redis.AuthenticationError:
+        return True
     except redis.RedisError:
         return False
 
@@ -192,3 +200,50 @@ def is_up(one: redis.Redis) -> bool:
 def follows(one: redis.Redis) -> bool:
     info = one.info("replication")
     return bool(info["role"] == "master" or info["master_link_status"] == "up")
+
+
+@dataclass
+class RunningSentinel:
+    """A primary and a replica, and the sentinel that watches them; each asks for a password."""
+
+    primary: Server
+    port: int
+    url: str
+
+
+@contextmanager
+def redis_sentinel(directory: Path) -> Iterator[RunningSentinel]:
+    first, second, port = free_ports(3)
+    login = ("--requirepass", "sesame", "--masterauth", "sesame", "--repl-diskless-sync-delay", "0")
+    following = ("--replicaof", "127.0.0.1", str(first))
+    with ExitStack() as running:
+        primary = running.enter_context(redis_process(directory / "1", first, *login))
+        running.enter_context(redis_process(directory / "2", second, *login, *following))
+        with client(second, "sesame") as replica:
+            # A sentinel that came across it sooner would look again only in ten seconds.
+            wait_until(lambda: follows(replica), "the replica follows")
+        config = directory / "sentinel.conf"
+        config.write_text(
+            f"port {port}\nbind 127.0.0.1\ndir {directory}\nrequirepass opensesame\n"
+            f"sentinel monitor {PRIMARY} 127.0.0.1 {first} 1\n"
+            f"sentinel auth-pass {PRIMARY} sesame\n"
+            f"sentinel down-after-milliseconds {PRIMARY} 500\n"
+            f"sentinel failover-timeout {PRIMARY} 2000\n"
+        )
+        command = [parts.redis_server(), str(config), "--sentinel"]
+        watch = Server(command, os.environ, lambda: watches(port), directory / "sentinel.log")
+        running.callback(watch.stop)
+        watch.start()
+        at = f"127.0.0.1:9,127.0.0.1:{port}"  # nobody is at the first
+        url = f"redis+sentinel://:sesame@{at}/{PRIMARY}/1?sentinel_password=opensesame"
+        yield RunningSentinel(primary, first, url)
+
+
+def watches(port: int) -> bool:
+    """Whether a sentinel knows the replica: it would take its primary's place."""
+    try:
+        with client(port, "opensesame") as one:
+            replicas = one.sentinel_slaves(PRIMARY)
+        return [replica["master-link-status"] for replica in replicas] == ["ok"]
+    except redis.RedisError:
+        return False

@@ -1,0 +1,61 @@
+"""The store by a real sentinel: with passwords, a database and a primary that dies."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from presence.backends.redis import RedisStore
+from presence.exceptions import StoreError
+from presence.plan import Rules
+from presence.sync import Options, Sync
+from tests.clusters import redis_sentinel
+from tests.servers import wait_until
+from tests.unit.fakes import ROOM, FakeCentrifugo
+
+
+def test_a_replica_takes_over(tmp_path: Path) -> None:
+    """The store goes on with it, and the rooms start anew: what was written last may be lost."""
+    centrifugo = FakeCentrifugo()
+
+    def tick(user: str) -> str:
+        centrifugo.enter(ROOM, user, user, "Ada")
+        assert sync.tick([ROOM]).errors == 0
+        return str(centrifugo.delivered[ROOM][-1]["type"])
+
+    with redis_sentinel(tmp_path) as running:
+        store = RedisStore(running.url)
+        sync = Sync(store, centrifugo, Options(rules=Rules(grace=0.0)), announce=None)  # type: ignore[arg-type]
+        tick("u1")
+        assert tick("u2") == "presence.diff"
+        before = store.load([ROOM])
+
+        running.primary.stop(signal.SIGKILL)
+        with pytest.raises(StoreError) as raised:
+            store.load([ROOM])
+        assert "sesame" not in str(raised.value)
+        wait_until(lambda: answers(store), "the sentinel has made the replica the primary")
+
+        after = store.load([ROOM])
+        assert after.run != before.run
+        assert after.states[ROOM].epoch == before.states[ROOM].epoch
+        assert tick("u3") == "presence.reload"
+        assert store.load([ROOM]).states[ROOM].epoch != before.states[ROOM].epoch
+        assert tick("u4") == "presence.diff"
+
+
+def answers(store: RedisStore) -> bool:
+    try:
+        return bool(store.load([ROOM]).run)
+    except StoreError:
+        return False
+
+
+def test_no_sentinel_answers() -> None:
+    url = "redis+sentinel://:sesame@127.0.0.1:9/mymaster?sentinel_password=opensesame"
+    with pytest.raises(StoreError, match="no sentinel names a primary") as raised:
+        RedisStore(url).load([ROOM])
+    assert "sesame" not in str(raised.value)
+    assert raised.value.__cause__ is None
