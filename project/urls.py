@@ -13,6 +13,7 @@ urlpatterns = [
     path(
         "whiteboard/", TemplateView.as_view(template_name="demo/whiteboard.html"), name="whiteboard"
     ),
+    path("", include("project.documents.urls")),
     path("sign-in/<slug:username>/", views.sign_in, name="sign-in"),
     path("sign-out/", views.sign_out, name="sign-out"),
     path("favicon.ico", views.favicon),

@@ -1,0 +1,56 @@
+"""The documents, with who is at each: a list, a page for one, and a room with an async view."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from asgiref.sync import sync_to_async
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.generic import DetailView, ListView, View
+
+from presence.manager import PresenceManager
+from presence.mixins import PresenceMixin
+from presence.querysets import with_presence
+from project.documents.models import Document
+
+if TYPE_CHECKING:
+    DocumentListView = ListView[Document]
+    DocumentDetailView = DetailView[Document]
+else:
+    DocumentListView, DocumentDetailView = ListView, DetailView
+
+
+class DocumentList(DocumentListView):
+    """All documents, some to a page, each with who has it open."""
+
+    queryset = with_presence(Document.objects.all(), key="document:{pk}")
+    paginate_by = 5
+    template_name = "demo/documents.html"
+
+
+class DocumentPage(PresenceMixin, DocumentDetailView):
+    """One document; whoever opens it is in the room `presence:document:<pk>`."""
+
+    model = Document
+    presence_key = "document:{pk}"
+    template_name = "demo/document.html"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        self.track_presence()
+        return super().get_context_data(
+            presences=self.list_presences(),
+            presence_channel=PresenceManager.presence_group_name(self.get_presence_key()),
+            **kwargs,
+        )
+
+
+class ReadingRoom(PresenceMixin, View):
+    """The same in an async view."""
+
+    presence_key = "reading-room"
+
+    async def get(self, request: HttpRequest) -> HttpResponse:
+        await self.atrack_presence()
+        context = {"presences": await self.alist_presences()}
+        return await sync_to_async(render)(request, "demo/reading_room.html", context)

@@ -1,0 +1,235 @@
+"""Querysets that know who is present."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group, User
+from django.contrib.sessions.models import Session
+from django.core.paginator import Paginator
+from django.db.models import BigAutoField, CharField, Prefetch, UUIDField, Value
+from django.utils import timezone
+
+from presence import assembly
+from presence.backends.memory import MemoryStore
+from presence.exceptions import InvalidChannel, StoreError
+from presence.querysets import _key_of, online, with_presence
+from presence.roster import Member
+from project.documents.models import Document
+from tests.rooms import fill
+
+pytestmark = pytest.mark.django_db
+
+ROOM = "presence:doc:42"
+
+
+@pytest.fixture(autouse=True)
+def site(settings: Any) -> None:
+    settings.PRESENCE_BACKEND = "memory"
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[Sequence[str]]:
+    """The channels of each reading."""
+    found: list[Sequence[str]] = []
+    present = MemoryStore.present
+
+    def counted(self: MemoryStore, channels: Sequence[str], **options: Any) -> Any:
+        found.append(channels)
+        return present(self, channels, **options)
+
+    monkeypatch.setattr(MemoryStore, "present", counted)
+    return found
+
+
+@pytest.fixture
+def down(monkeypatch: pytest.MonkeyPatch) -> None:
+    def present(*args: object, **options: object) -> None:
+        raise StoreError("no Redis")
+
+    monkeypatch.setattr(MemoryStore, "present", present)
+
+
+def users(count: int) -> list[User]:
+    return [User.objects.create(username=f"user{n}") for n in range(count)]
+
+
+def documents(count: int) -> list[Document]:
+    Document.objects.all().delete()
+    return [Document.objects.create(title=f"Document {n}") for n in range(count)]
+
+
+def enter(channel: str, *users: object) -> None:
+    fill(assembly.store(), channel, *(Member(str(user), f"User {user}") for user in users))
+
+
+# Who of a table is online
+
+
+def test_those_who_are_online(settings: Any):
+    ada, alan, grace = users(3)
+    enter(ROOM, ada.pk, grace.pk)
+    assert list(online(User.objects.order_by("pk"), ROOM)) == [ada, grace]
+    assert online(User.objects.exclude(pk=ada.pk), ROOM).filter(is_active=True).get() == grace
+    assert list(online(User.objects.all())) == []
+    settings.PRESENCE_CHANNEL = "presence:lobby"
+    enter("presence:lobby", alan.pk)
+    assert online(User.objects).get() == alan
+
+
+def test_reading_once_for_any_number_of_people(reads: list[Sequence[str]]):
+    enter(ROOM, *(user.pk for user in users(5)))
+    found = online(User.objects.all(), ROOM)
+    assert found.count() == len(found) == 5
+    assert reads == [[ROOM]]
+
+
+def test_ids_that_no_user_can_have_are_passed_over():
+    (ada,) = users(1)
+    others = ["bot", "anon_0123456789abcdef", f" {ada.pk}", f"0{ada.pk}", "1_0", "٤٢", "9" * 30]
+    enter(ROOM, ada.pk, *others)
+    assert list(online(User.objects.all(), ROOM)) == [ada]
+
+
+def test_keys_that_are_texts():
+    session = Session.objects.create(session_key="a b", expire_date=timezone.now())
+    enter(ROOM, "a b", "x" * 41)
+    assert list(online(Session.objects.all(), ROOM)) == [session]
+
+
+def test_which_ids_a_field_can_take():
+    one = uuid.UUID(int=1)
+    assert _key_of(str(one), UUIDField()) == one
+    assert _key_of(one.hex, UUIDField()) is None  # Not the text of the key, so of nobody.
+    assert _key_of("7", BigAutoField()) == 7
+    assert _key_of("07", BigAutoField()) is None
+    assert _key_of("abc", CharField(max_length=2)) is None
+
+
+def test_online_tells_a_wrong_channel_and_a_store_that_is_down(down: None):
+    with pytest.raises(InvalidChannel, match="spaces"):
+        online(User.objects.all(), "two words")
+    with pytest.raises(StoreError):
+        online(User.objects.all(), ROOM)
+
+
+# Who is at each object
+
+
+def test_each_object_has_who_is_at_it(reads: list[Sequence[str]]):
+    one, two, three = documents(3)
+    enter(f"presence:document:{one.pk}", 7, 8)
+    enter(f"presence:document:{three.pk}", 8)
+    found = with_presence(Document.objects.all())
+    assert [each.presence_count for each in found] == [2, 0, 1]
+    assert [[p["name"] for p in each.presences] for each in found] == [
+        ["User 7", "User 8"],
+        [],
+        ["User 8"],
+    ]
+    assert reads == [[f"presence:document:{one.pk}", f"presence:document:{two.pk}",
+                      f"presence:document:{three.pk}"]]  # fmt: skip
+
+
+def test_a_page_of_a_paginator_is_one_round_trip(reads: list[Sequence[str]]):
+    documents(7)
+    paginator = Paginator(with_presence(Document.objects.all()), 3)
+    assert paginator.count == 7
+    assert reads == []
+    page = list(paginator.page(2))
+    assert [each.presence_count for each in page] == [0, 0, 0]
+    assert reads == [[f"presence:document:{each.pk}" for each in page]]
+
+
+def test_what_comes_after_keeps_it(reads: list[Sequence[str]]):
+    one, two, _ = documents(3)
+    enter(f"presence:document:{two.pk}", 7)
+    found = with_presence(Document.objects.all())
+    assert found.filter(pk=two.pk).get().presence_count == 1
+    assert found.exclude(pk=one.pk).order_by("pk")[0].presence_count == 1
+    assert found.in_bulk()[two.pk].presence_count == 1
+    assert found[1:2][0].presence_count == 1
+    assert len(reads) == 4
+    assert found.exists()
+    assert list(found.values_list("pk", flat=True))
+    assert Document.objects.filter(pk__in=found).count() == 3
+    assert len(reads) == 4
+
+
+def test_what_is_prefetched_has_it(reads: list[Sequence[str]]):
+    ada, alan, grace = users(3)
+    for name, members in (("a", [ada, alan]), ("b", [grace])):
+        Group.objects.create(name=name).user_set.add(*members)
+    enter(f"presence:user:{alan.pk}", 7)
+    at_users = with_presence(User.objects.all(), key="user:{pk}")
+    groups = Group.objects.prefetch_related(Prefetch("user_set", queryset=at_users))
+    counts = [[user.presence_count for user in group.user_set.all()] for group in groups]
+    assert counts == [[0, 1], [0]]
+    assert len(reads) == 1
+
+
+def test_an_iterator_reads_a_chunk_at_a_time(reads: list[Sequence[str]]):
+    documents(5)
+    found = with_presence(Document.objects.all()).iterator(chunk_size=2)
+    assert next(found).presence_count == 0  # type: ignore[attr-defined]
+    assert len(reads) == 1
+    assert len(list(found)) == 4
+    assert [len(each) for each in reads] == [2, 2, 1]
+
+
+def test_attributes_of_the_object_make_the_key():
+    documents(1)
+    (ada,) = users(1)
+    enter(f"presence:desk/{ada.pk}/{{x}}:Document-0", 7)
+    found = Document.objects.annotate(slug=Value("Document-0"))
+    for each in with_presence(found, key=f"desk/{ada.pk}/{{{{x}}}}:{{slug}}"):
+        assert each.presence_count == 1
+    session = Session.objects.create(session_key="k", expire_date=timezone.now())
+    enter(f"presence:at:{session.expire_date.year}", 7)
+    (found,) = with_presence(Session.objects.all(), key="at:{expire_date.year}")
+    assert found.presence_count == 1
+
+
+@pytest.mark.parametrize("path", ["slug", "title.owner", "text"])
+def test_an_attribute_that_is_missing_or_empty_is_named(path: str):
+    documents(1)
+    with pytest.raises(ValueError, match=rf"needs {{{path}}}.*Document"):
+        list(with_presence(Document.objects.all(), key="wiki:{" + path + "}"))
+
+
+def test_a_key_that_can_be_none_is_told():
+    documents(1)
+    with pytest.raises(InvalidChannel, match="spaces"):
+        list(with_presence(Document.objects.all(), key="wiki:{title}"))
+    with pytest.raises(TypeError, match="values"):
+        with_presence(Document.objects.values("pk"))
+
+
+def test_a_store_that_is_down_is_no_empty_room(down: None):
+    documents(1)
+    with pytest.raises(StoreError):
+        list(with_presence(Document.objects.all()))
+
+
+def test_nothing_is_read_for_nothing(reads: list[Sequence[str]]):
+    assert list(with_presence(Document.objects.none())) == []
+    assert list(with_presence(Document.objects.filter(pk=0))) == []
+    assert reads == []
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.asyncio
+async def test_async_iteration(reads: list[Sequence[str]]):
+    await Document.objects.all().adelete()
+    for n in range(3):
+        await Document.objects.acreate(title=f"Document {n}")
+    found = with_presence(Document.objects.all())
+    assert [each.presence_count async for each in found] == [0, 0, 0]
+    assert len(reads) == 1
+    assert [each.presence_count async for each in found.aiterator(chunk_size=2)] == [0, 0, 0]
+    first = await found.afirst()
+    assert first
+    assert first.presence_count == 0
