@@ -65,7 +65,7 @@ def consumer(huey: Huey) -> Findings:
         hurried.close()
     yield problem(
         "huey.consumer",
-        f"No consumer answered in {duration(PATIENCE)}; {waiting} tasks wait",
+        f"No consumer answered in {duration(PATIENCE)}; tasks that wait: {waiting}",
         "Start `manage.py run_huey`, without --disable-autoload and with the same HUEY. If it "
         "runs, give it more workers: all that it has are busy.",
     )
