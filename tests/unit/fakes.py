@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Executor, Future
 from typing import Any
 
 import msgspec
@@ -17,6 +16,7 @@ from presence.plan import Rules
 from presence.report import Report
 from presence.roster import Change, Position
 from presence.sync import Options, Sync
+from presence.testing.clock import Inline
 
 ROOM = "presence:room"
 
@@ -38,21 +38,6 @@ def connection(user: str, name: str = "", *, iat: float = 0.0, **info: Any) -> d
     """A presence entry as Django's tokens make it; without a name, one that was given no info."""
     signed = {"name": name, "info": info, "iat": iat} if name else None
     return {"user": user, "client": "", "conn_info": signed}
-
-
-class Inline(Executor):
-    """Does each piece of work where it is handed in: a history runs the same way every time."""
-
-    def __init__(self, workers: int) -> None:
-        self.workers = workers
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        done: Future[Any] = Future()
-        try:
-            done.set_result(fn(*args, **kwargs))
-        except BaseException as error:
-            done.set_exception(error)
-        return done
 
 
 class Stream:
