@@ -191,6 +191,7 @@ class Gateway:
         return [answer if isinstance(answer, CentrifugoError) else None for answer in answers]
 
     def _replies(self, asked: Sequence[Command], *, parallel: bool = False) -> list[Reply]:
+        """The reply to each command; where presence.testing answers in Centrifugo's place."""
         if not asked:
             return []
         batch = _RawBatch(requests=list(asked), parallel=parallel)
