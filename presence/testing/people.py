@@ -12,7 +12,7 @@ from presence.conf import conf
 from presence.reading import Signed
 from presence.visitors import Visitor, describe, visitor_of
 
-__all__ = ["id_of", "sign", "visitor"]
+__all__ = ["id_of", "is_anonymous", "sign", "visitor"]
 
 
 def visitor(user: Any, session_key: str) -> Visitor:
@@ -34,23 +34,24 @@ def id_of(user: Any) -> str:
 
     Raises ValueError for somebody anonymous.
     """
-    found = getattr(user, "member_id", None)
-    if found is None:
-        signed_in = getattr(user, "is_authenticated", True)
-        found = _key(user) if signed_in else None
-    if found in (None, ""):
+    if is_anonymous(user):
         raise ValueError(
             f"{user!r} is anonymous, and nobody whom a room would list: use "
             "assert_count(channel, 0, anonymous=1), or what connect() returned"
         )
-    return str(found)
+    return str(getattr(user, "member_id", None) or _key(user))
+
+
+def is_anonymous(user: Any) -> bool:
+    """Whether `user` stands for somebody who is not signed in."""
+    return user in (None, "") or not getattr(user, "is_authenticated", True)
 
 
 def _loaded(user: Any) -> Any:
-    if user in (None, ""):
+    if is_anonymous(user):
         return None
     if hasattr(user, "is_authenticated"):
-        if user.is_authenticated and _key(user) in (None, ""):
+        if _key(user) in (None, ""):
             raise ValueError(
                 f"{user!r} has no primary key: save it, or give it one, as in User(pk=42, …)"
             )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from django.dispatch import Signal
@@ -24,8 +25,9 @@ class Caught(msgspec.Struct, frozen=True):
 
     name: str
     channel: str
+    members: list[Member]
     version: int
-    members: list[Member] = []
+    epoch: str
 
     @property
     def ids(self) -> list[str]:
@@ -54,9 +56,15 @@ class Ear:
             getattr(signals, name).disconnect(self._hear)
 
     def _hear(
-        self, signal: Signal, channel: str, version: int, members: Any = (), **_: object
+        self,
+        signal: Signal,
+        channel: str,
+        members: Sequence[Member],
+        version: int,
+        epoch: str,
+        **_: object,
     ) -> None:
-        self.caught.append(Caught(name_of(signal), channel, version, list(members)))
+        self.caught.append(Caught(name_of(signal), channel, list(members), version, epoch))
 
 
 def name_of(signal: Signal) -> str:

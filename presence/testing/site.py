@@ -18,7 +18,7 @@ from presence.testing.assertions import Assertions
 from presence.testing.centrifugo import Client, FakeCentrifugo
 from presence.testing.clock import Clock, Inline
 from presence.testing.connection import Connection
-from presence.testing.people import id_of, sign, visitor
+from presence.testing.people import id_of, is_anonymous, sign, visitor
 from presence.testing.signals import Caught, Ear
 
 __all__ = ["FakePresence"]
@@ -94,10 +94,9 @@ class FakePresence(Assertions):
         They leave at the first tick that comes PRESENCE_LEAVE_GRACE seconds after the one that
         misses them: see `settle`. Raises ValueError if there is no such connection.
         """
-        key = (
-            "" if user in (None, "") or not getattr(user, "is_authenticated", True) else id_of(user)
-        )
-        found = [one for one in self.centrifugo.clients(channel) if one.user == key]
+        key = "" if is_anonymous(user) else id_of(user)
+        there = self.centrifugo.clients(channel)
+        found = [one for one in there if (one.member_id == key if key else not one.user)]
         if not found:
             raise ValueError(f"Nobody is connected to {channel!r} as {user!r}")
         for client in found:
