@@ -1,4 +1,4 @@
-"""When a view begins and ends: what `PresenceMixin` does beside what its methods are called for."""
+"""What goes on around a PresenceMixin: its view begins, has a page, and ends."""
 
 from __future__ import annotations
 
@@ -16,14 +16,20 @@ __all__ = ["Lifetime"]
 logger = logging.getLogger("presence.mixins")
 
 
+Said = tuple[str, str, str, bytes]
+"""Channel, user, source and meta as JSON: what a page's heartbeat is made of."""
+
+
 class Lifetime:
-    """A view's `mount(request, **kwargs)` is called before its handler, and what the view said is
-    taken back when its consumer is disconnected.
+    """A view's `mount(request, **kwargs)` is called before its handler, and what a consumer said
+    is taken back when it is disconnected.
 
     `mount` is called where it is a method of yours: one that comes from a base without this mixin
     is left to that base, as live views have. Mixins that deny access come first, so nobody whom
     they turn away is tracked.
     """
+
+    _presence_source: str = ""
 
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         """As of Django's View; as of a consumer, whose messages pass through."""
@@ -46,6 +52,14 @@ class Lifetime:
         owners = [kind for kind in type(self).__mro__ if "mount" in vars(kind)]
         ours = bool(owners) and all(issubclass(kind, Lifetime) for kind in owners)
         return ours and method not in ("", "options") and hasattr(self, method)
+
+    def _keep(self, said: Said | None) -> None:
+        """Let the page of this request keep by its heartbeat what the view said last, and nothing
+        that it said before."""
+        if (request := getattr(self, "request", None)) is not None:
+            kept = getattr(request, "_presence_tracked", ())
+            others = [one for one in kept if one[2] != self._presence_source]
+            request._presence_tracked = [*others, said] if said else others
 
     def websocket_disconnect(self, message: Any) -> Any:
         """As of a consumer of Channels, sync or async."""

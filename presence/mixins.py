@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from asgiref.sync import async_to_sync, iscoroutinefunction, sync_to_async
 
-from presence.arguments import member_meta
+from presence.arguments import is_meta, member_meta
 from presence.cursors import CursorTracker
 from presence.events import broadcast
 from presence.exceptions import CentrifugoError
@@ -21,6 +21,7 @@ from presence.manager import PresenceManager
 from presence.naming import room
 from presence.present import Record
 from presence.viewing import key_of, meta_of, visitor_behind
+from presence.visitors import Visitor
 
 __all__ = ["LiveCursorMixin", "PresenceMixin"]
 
@@ -50,7 +51,6 @@ class PresenceMixin(Lifetime):
     presence_key: str | None = None
 
     _presence: _Here | None = None
-    _presence_source: str = ""
     _presence_anonymous: str = ""
 
     def get_presence_key(self) -> str:
@@ -87,7 +87,8 @@ class PresenceMixin(Lifetime):
         self._presence_source = self._presence_source or token_hex(8)
         record = PresenceManager.join_presence(*here, source=self._presence_source)
         self._presence = here
-        self._note(here)
+        said = (room(here.key), here.user, self._presence_source, member_meta(here.meta))
+        self._keep(said)
         if before is None:
             _call(self.handle_presence_join, record)
         return record
@@ -98,7 +99,7 @@ class PresenceMixin(Lifetime):
         here, self._presence = self._presence, None
         if here is None:
             return None
-        self._note(None)
+        self._keep(None)
         record = PresenceManager.leave_presence(here.key, here.user, source=self._presence_source)
         if record is not None:
             _call(self.handle_presence_leave, record)
@@ -170,20 +171,6 @@ class PresenceMixin(Lifetime):
         """As `broadcast_to_presence`."""
         await sync_to_async(self.broadcast_to_presence)(event, payload)
 
-    def _note(self, here: _Here | None) -> None:
-        """Let the template of this request have a heartbeat for what was said, and nothing else."""
-        request = getattr(self, "request", None)
-        if request is None:
-            return
-        said = [
-            one
-            for one in getattr(request, "_presence_tracked", ())
-            if one[2] != self._presence_source
-        ]
-        if here:
-            said.append((room(here.key), here.user, self._presence_source, member_meta(here.meta)))
-        request._presence_tracked = said
-
 
 class LiveCursorMixin(PresenceMixin):
     """A PresenceMixin that moves cursors, too: see presence.cursors for what positions are."""
@@ -192,13 +179,12 @@ class LiveCursorMixin(PresenceMixin):
 
     def update_cursor_position(self, x: float, y: float) -> None:
         """Move the cursor of whom the view is for, and have it published with the meta that was
-        tracked. Nothing for whom PRESENCE_VISIBLE hides. Raises as CursorTracker does."""
+        tracked, here or for another request, which takes a read. Nothing for whom
+        PRESENCE_VISIBLE hides. Raises as CursorTracker does."""
         visitor = visitor_behind(self)
         if visitor.hidden:
             return
-        here = self._presence or _Here(
-            self.get_presence_key(), self.get_presence_user_id(), meta_of(visitor, None)
-        )
+        here = self._presence or self._here(visitor)
         CursorTracker.update_cursor(here.key, here.user, x, y, here.meta)
         self._presence_pointed = (here.key, here.user)
 
@@ -218,6 +204,13 @@ class LiveCursorMixin(PresenceMixin):
         for key, user in {one[:2] for one in (tracked, pointed) if one}:
             CursorTracker.remove_cursor(key, user)
         return record
+
+    def _here(self, visitor: Visitor) -> _Here:
+        key, user = self.get_presence_key(), self.get_presence_user_id()
+        known = [one["meta"] for one in self.list_presences() if one["id"] == user]
+        if not known or not is_meta(known[0]):
+            known = [meta_of(visitor, None)]
+        return _Here(key, user, known[0])
 
     async def aupdate_cursor_position(self, x: float, y: float) -> None:
         """As `update_cursor_position`."""

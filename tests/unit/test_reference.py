@@ -1,0 +1,332 @@
+"""The examples of the reference: their code with only the imports changed, on plain views."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.http import HttpRequest, HttpResponse
+from django.test import Client
+from django.urls import path
+from django.views import View
+from django.views.generic import TemplateView
+
+from presence import cursors, manager, mixins
+from presence.cursors import CURSOR_TIMEOUT, CursorTracker
+from presence.manager import PresenceManager
+from presence.mixins import LiveCursorMixin, PresenceMixin
+from presence.testing import FakePresence
+
+DOCUMENT = """
+<div class="presence-bar">
+{{ presence_count }} users online
+{% for p in presences %}
+<span class="avatar" style="background: {{ p.color }}">
+{{ p.name.0 }}
+</span>
+{% endfor %}
+</div>
+"""
+CHAT = """
+<aside class="sidebar">
+<h3>Online ({{ online_count }})</h3>
+<ul class="user-list">
+{% for user in online_users %}
+<li>
+<img src="{{ user.avatar }}" alt="{{ user.name }}">
+<span>{{ user.name }}</span>
+</li>
+{% endfor %}
+</ul>
+</aside>
+"""
+WHITEBOARD = "{% for id, c in cursors.items %}{{ id }}: {{ c.x }}, {{ c.y }}{% endfor %}"
+TEMPLATES = {"document.html": DOCUMENT, "chat.html": CHAT, "whiteboard.html": WHITEBOARD}
+
+
+class DocumentView(PresenceMixin, TemplateView):
+    template_name = "document.html"
+    presence_key = "document:{doc_id}"  # Group key with format variable
+
+    def mount(self, request, **kwargs):
+        self.doc_id = kwargs.get("doc_id")
+        # Start tracking this user's presence
+        self.track_presence(
+            meta={
+                "name": request.user.username,
+                "color": "#6c63ff",
+            }
+        )
+
+    def get_context_data(self, **kwargs):
+        ctx = super().get_context_data(**kwargs)
+        ctx["presences"] = self.list_presences()
+        ctx["presence_count"] = self.presence_count()
+        return ctx
+
+    def handle_presence_join(self, presence):
+        """Called when a user joins the presence group."""
+        self.push_event("flash", {"message": f"{presence['name']} joined"})
+
+    def handle_presence_leave(self, presence):
+        """Called when a user leaves the presence group."""
+        self.push_event("flash", {"message": f"{presence['name']} left"})
+
+
+class RoomView(PresenceMixin, TemplateView):
+    template_name = "whiteboard.html"
+
+    def mount(self, request, **kwargs):
+        self.room_id = kwargs.get("room_id")
+        self.track_presence()
+
+    def get_presence_key(self):
+        return f"room:{self.room_id}"
+
+
+class ChatView(PresenceMixin, TemplateView):
+    template_name = "chat.html"
+    presence_key = "chat:{room_id}"
+
+    def mount(self, request, **kwargs):
+        self.room_id = kwargs.get("room_id")
+        self.track_presence(
+            meta={
+                "name": request.user.username,
+                "avatar": request.user.profile.avatar_url,
+            }
+        )
+
+    def get_context_data(self, **kwargs):
+        ctx = super().get_context_data(**kwargs)
+        ctx["online_users"] = self.list_presences()
+        ctx["online_count"] = self.presence_count()
+        return ctx
+
+
+class WhiteboardView(LiveCursorMixin, TemplateView):
+    template_name = "whiteboard.html"
+    presence_key = "whiteboard:{board_id}"
+
+    def mount(self, request, **kwargs):
+        self.board_id = kwargs.get("board_id")
+        self.track_presence(
+            meta={
+                "name": request.user.username,
+                "color": self.assign_color(),
+            }
+        )
+
+    def cursor_move(self, x=0, y=0, **kwargs):
+        self.handle_cursor_move(int(x), int(y))
+
+    def get_context_data(self, **kwargs):
+        ctx = super().get_context_data(**kwargs)
+        ctx["cursors"] = self.get_cursors()
+        return ctx
+
+    def assign_color(self):
+        colors = ["#e74c3c", "#3498db", "#2ecc71", "#f39c12", "#9b59b6"]
+        count = self.presence_count()
+        return colors[count % len(colors)]
+
+
+class CursorMoveView(LiveCursorMixin, View):
+    """The event handler of a plain site: what it posts to. Without `mount`, it tracks nobody."""
+
+    presence_key = "whiteboard:{board_id}"
+
+    def post(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
+        self.handle_cursor_move(int(request.POST["x"]), int(request.POST["y"]))
+        return HttpResponse(status=204)
+
+
+def with_profile(get_response: Any) -> Any:
+    """Users of the reference have a profile."""
+
+    def answer(request: HttpRequest) -> Any:
+        url = f"/{request.user.username}.png"
+        request.user.profile = SimpleNamespace(avatar_url=url)  # type: ignore[union-attr]
+        return get_response(request)
+
+    return answer
+
+
+class Urls:
+    urlpatterns = (
+        path("doc/<int:doc_id>/", DocumentView.as_view()),
+        path("room/<int:room_id>/", RoomView.as_view()),
+        path("chat/<slug:room_id>/", ChatView.as_view()),
+        path("board/<int:board_id>/", WhiteboardView.as_view()),
+        path("board/<int:board_id>/cursor/", CursorMoveView.as_view()),
+    )
+
+
+@pytest.fixture(autouse=True)
+def site(settings: Any) -> Iterator[FakePresence]:
+    settings.PRESENCE_USER_INFO = None
+    settings.ROOT_URLCONF = Urls
+    settings.MIDDLEWARE = [
+        "django.contrib.sessions.middleware.SessionMiddleware",
+        "django.contrib.auth.middleware.AuthenticationMiddleware",
+        f"{__name__}.with_profile",
+    ]
+    loader = ("django.template.loaders.locmem.Loader", TEMPLATES)
+    settings.TEMPLATES = [
+        {
+            "BACKEND": "django.template.backends.django.DjangoTemplates",
+            "OPTIONS": {"loaders": [loader]},
+        }
+    ]
+    with FakePresence() as site:
+        yield site
+
+
+@pytest.fixture
+def as_ada(as_ada: Client) -> Client:
+    as_ada.handler.enforce_csrf_checks = False
+    return as_ada
+
+
+@pytest.fixture
+def as_grace(db: None) -> Client:
+    client = Client()
+    client.force_login(User.objects.create(username="grace"))
+    return client
+
+
+def text(client: Client, url: str) -> str:
+    response = client.get(url)
+    assert response.status_code == 200
+    return " ".join(response.content.decode().split())
+
+
+class TestExamples:
+    def test_quick_start(self, as_ada: Client, as_grace: Client) -> None:
+        page = text(as_ada, "/doc/42/")
+        assert "1 users online" in page
+        assert '<span class="avatar" style="background: #6c63ff"> a </span>' in page
+        page = text(as_grace, "/doc/42/")
+        assert "2 users online" in page
+        assert "> a </span> <span" in page
+        assert "> g </span>" in page
+        assert "1 users online" in text(as_grace, "/doc/43/")
+
+    def test_everybody_who_is_connected_is_among_them(
+        self, as_ada: Client, site: FakePresence
+    ) -> None:
+        site.connect("presence:document:42", User(pk=99, username="Zoe"))
+        site.tick()
+        page = text(as_ada, "/doc/42/")
+        assert "2 users online" in page
+        assert "> Z </span>" in page
+
+    def test_visitors_who_are_not_signed_in(self, db: None) -> None:
+        assert "> A </span>" in text(Client(), "/doc/42/")
+
+    def test_join_and_leave_events(
+        self, as_ada: Client, ada: User, site: FakePresence, rf: Any
+    ) -> None:
+        as_ada.get("/doc/42/")
+        view = DocumentView()
+        view.setup(rf.get("/"), doc_id=42)
+        view.request.user = ada
+        view.mount(view.request, doc_id=42)
+        view.untrack_presence()
+        sent = [event["payload"] for event in site.centrifugo.published("presence:document:42")]
+        joined, left = {"message": "ada joined"}, {"message": "ada left"}
+        assert sent == [joined, joined, left]
+        assert PresenceManager.presence_count("document:42") == 1, "the page is still there"
+
+    def test_a_key_of_your_own(self, as_ada: Client) -> None:
+        text(as_ada, "/room/5/")
+        assert PresenceManager.presence_count("room:5") == 1
+
+    def test_users_online(self, as_ada: Client, as_grace: Client) -> None:
+        text(as_ada, "/chat/lobby/")
+        page = text(as_grace, "/chat/lobby/")
+        assert "<h3>Online (2)</h3>" in page
+        assert '<img src="/ada.png" alt="ada"> <span>ada</span>' in page
+        assert '<img src="/grace.png" alt="grace"> <span>grace</span>' in page
+
+    def test_collaborative_cursors(self, as_ada: Client, ada: User, as_grace: Client) -> None:
+        text(as_ada, "/board/1/")
+        assert as_ada.post("/board/1/cursor/", {"x": "12", "y": "34"}).status_code == 204
+        assert f"{ada.pk}: 12, 34" in text(as_grace, "/board/1/")
+        (cursor,) = CursorTracker.get_cursors("whiteboard:1").values()
+        assert cursor["meta"]["color"] == "#e74c3c", "as it was tracked by the page"
+        colors = [one["color"] for one in PresenceManager.list_presences("whiteboard:1")]
+        assert colors == ["#e74c3c", "#3498db"]
+
+    def test_the_event_handler(self, ada: User, rf: Any) -> None:
+        view = WhiteboardView()
+        view.setup(rf.get("/"), board_id=1)
+        view.request.user = ada
+        view.mount(view.request, board_id=1)
+        view.cursor_move("3", y="4")
+        assert view.get_cursors()[str(ada.pk)]["x"] == 3
+        view.untrack_presence()
+        assert view.get_cursors() == {}
+
+
+REFERENCE = [
+    (PresenceMixin, "track_presence", {"meta": None}),
+    (PresenceMixin, "untrack_presence", {}),
+    (PresenceMixin, "list_presences", {}),
+    (PresenceMixin, "presence_count", {}),
+    (PresenceMixin, "update_presence_heartbeat", {}),
+    (PresenceMixin, "get_presence_key", {}),
+    (PresenceMixin, "get_presence_user_id", {}),
+    (PresenceMixin, "broadcast_to_presence", {"event": ..., "payload": None}),
+    (PresenceMixin, "handle_presence_join", {"presence": ...}),
+    (PresenceMixin, "handle_presence_leave", {"presence": ...}),
+    (LiveCursorMixin, "update_cursor_position", {"x": ..., "y": ...}),
+    (LiveCursorMixin, "get_cursors", {}),
+    (LiveCursorMixin, "handle_cursor_move", {"x": ..., "y": ...}),
+    (PresenceManager, "leave_presence", {"presence_key": ..., "user_id": ...}),
+    (PresenceManager, "list_presences", {"presence_key": ...}),
+    (PresenceManager, "presence_count", {"presence_key": ...}),
+    (PresenceManager, "update_heartbeat", {"presence_key": ..., "user_id": ...}),
+    (PresenceManager, "presence_group_name", {"presence_key": ...}),
+    (CursorTracker, "get_cursors", {"presence_key": ...}),
+    (CursorTracker, "remove_cursor", {"presence_key": ..., "user_id": ...}),
+    (
+        CursorTracker,
+        "update_cursor",
+        {"presence_key": ..., "user_id": ..., "x": ..., "y": ..., "meta": None},
+    ),
+]
+
+
+class TestSignatures:
+    @pytest.mark.parametrize(("owner", "name", "wanted"), REFERENCE)
+    def test_names_order_and_defaults(self, owner: type, name: str, wanted: dict[str, Any]) -> None:
+        taken = {
+            one.name: ... if one.default is one.empty else one.default
+            for one in inspect.signature(getattr(owner, name)).parameters.values()
+            if one.kind is one.POSITIONAL_OR_KEYWORD and one.name != "self"
+        }
+        assert list(taken.items()) == list(wanted.items())
+
+    def test_metadata_may_be_left_out(self) -> None:
+        parameters = inspect.signature(PresenceManager.join_presence).parameters
+        assert list(parameters)[:3] == ["presence_key", "user_id", "meta"]
+        assert parameters["meta"].default is None
+
+    def test_constants_and_defaults(self) -> None:
+        assert CURSOR_TIMEOUT == 10
+        assert PresenceMixin.presence_key is None
+        assert issubclass(LiveCursorMixin, PresenceMixin)
+
+    @pytest.mark.parametrize("module", [manager, mixins, cursors])
+    def test_every_public_name_says_what_it_does(self, module: Any) -> None:
+        for name in module.__all__:
+            one = getattr(module, name)
+            assert not inspect.isclass(one) or one.__doc__
+            for method in vars(one) if inspect.isclass(one) else ():
+                if callable(getattr(one, method)) and not method.startswith("_"):
+                    assert getattr(one, method).__doc__, method
