@@ -129,7 +129,8 @@ def read_presence(
     `tracked`, by id, and the number of connections in it.
 
     Connections of one user are one member. What the token of the subscription says comes before
-    what the token of the connection says; what is newest counts, see Roll. Only a token or a
+    what the token of the connection says, unless that is newer and hides them; what is newest
+    counts, see Roll. Only a token or a
     profile can bring back whoever they hide: what is tracked does not. Raises
     CentrifugoAnswerError when the reply is not a presence reply.
     """
@@ -137,9 +138,7 @@ def read_presence(
     roll = Roll()
     visitors: set[str] = set()
     for client, connection in connections.items():
-        signed = connection.chan_info
-        if signed is None or signed == _NOBODY:
-            signed = connection.conn_info or _NOBODY
+        signed = _counts(connection)
         if connection.user:
             roll.say(connection.user, signed)
         elif anonymous == "list":
@@ -158,6 +157,14 @@ def read_presence(
     visitors.difference_update(alone)
     count = len(visitors) if anonymous == "count" else 0
     return roll.roster(count, alone), len(connections)
+
+
+def _counts(connection: _Connection) -> Signed:
+    """Of what its two tokens say, that which counts."""
+    signed, other = connection.chan_info or _NOBODY, connection.conn_info or _NOBODY
+    if signed == _NOBODY or (other.hidden and other.iat >= signed.iat):
+        return other
+    return signed
 
 
 def _connections(raw: bytes) -> dict[str, _Connection]:
@@ -196,4 +203,5 @@ def _signed_info(raw: msgspec.Raw) -> Signed | None:
         info=info if isinstance(info, dict) else {k: given[k] for k in _SHOWN if k in given},
         iat=float(issued) if isinstance(issued, int | float) else 0.0,
         anonymous=anonymous if isinstance(anonymous, str) else "",
+        hidden=bool(given.get("hidden")),
     )

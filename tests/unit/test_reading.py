@@ -167,3 +167,31 @@ def test_of_info_that_a_site_made_itself_only_what_is_for_everybody(
     info: Any, shown: Member
 ) -> None:
     assert read(entry("42", info)).members == {"42": shown}
+
+
+HIDDEN = {"iat": 5.0, "hidden": True}
+
+
+@pytest.mark.parametrize(
+    ("conn", "chan", "hidden"),
+    [
+        (HIDDEN, None, True),
+        (HIDDEN, HIDDEN, True),
+        (HIDDEN, {}, True),
+        (None, HIDDEN, True),
+        ({"name": "Ada", "iat": 4.0}, HIDDEN, True),
+        ({"name": "Ada", "iat": 6.0}, HIDDEN, True),
+        (HIDDEN, {"name": "Ada", "iat": 4.0}, True),
+        (HIDDEN, {"name": "Ada"}, True),
+        (HIDDEN, {"name": "Ada", "role": "admin"}, True),
+        (HIDDEN, {"name": "Ada", "iat": 6.0}, False),
+    ],
+)
+@pytest.mark.parametrize("odd", [False, True], ids=["ours alone", "beside a token of the site"])
+def test_a_token_that_hides_its_bearer(conn: Any, chan: Any, hidden: bool, odd: bool) -> None:
+    """One of the site's own, in the same room, has the whole reply read in another way."""
+    others = [entry("17", {"name": "Grace", "role": "admin"})] if odd else []
+    roster = read(entry("42", conn, chan), *others)
+    assert ("42" in roster.members) is not hidden
+    assert roster.hidden == (["42"] if hidden else [])
+    assert ("17" in roster.members) is odd
