@@ -6,6 +6,7 @@ import re
 import socket
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from textwrap import dedent
 from typing import Any
@@ -19,7 +20,7 @@ from django.template import Context, Template
 from django.test import Client, RequestFactory, TestCase
 from django.urls import reverse
 
-from presence import assembly, signals
+from presence import assembly, pytest_plugin, signals
 from presence.cursors import CursorTracker
 from presence.exceptions import CentrifugoUnreachable, InvalidChannel
 from presence.manager import PresenceManager
@@ -288,6 +289,15 @@ class TestTime:
             site.advance(-1)
 
 
+@pytest.mark.asyncio
+async def test_async_code_is_tested_the_same_way(site: FakePresence) -> None:
+    site.connect(ROOM, GRACE)
+    await PresenceManager.ajoin_presence(KEY, "bot")
+    site.tick()
+    assert [one["id"] for one in await PresenceManager.alist_presences(KEY)] == ["17", "bot"]
+    site.assert_count(ROOM, 2)
+
+
 class TestWhatIsSent:
     def test_diffs_and_signals(self, site: FakePresence) -> None:
         site.connect(ROOM, GRACE)
@@ -513,12 +523,26 @@ class TestTheSeam:
         )
         run(program, DJANGO_SETTINGS_MODULE="project.settings")
 
-    def test_the_plugin_costs_nothing(self) -> None:
-        program = (
-            "import sys; import presence.pytest_plugin; "
-            "assert not {'django', 'msgspec', 'redis', 'cent'} & sys.modules.keys()"
+
+class TestThePlugin:
+    def test_it_is_found_where_the_package_is_installed(self) -> None:
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+        found = project["entry-points"]["pytest11"]
+        assert found == {pytest_plugin.__name__: pytest_plugin.__name__}
+
+    def test_it_costs_nothing_where_nobody_asks(self, pytester: pytest.Pytester) -> None:
+        pytester.makeconftest('pytest_plugins = ["presence.pytest_plugin"]')
+        pytester.makepyfile(
+            """
+            import sys
+
+            def test_what_is_imported():
+                assert "presence.pytest_plugin" in sys.modules
+                assert not {"django", "msgspec", "redis", "cent"} & sys.modules.keys()
+            """
         )
-        run(program)
+        plugins = ("-p", "no:django", "-p", "presence.pytest_plugin")
+        pytester.runpytest_subprocess(*plugins).assert_outcomes(passed=1)
 
 
 class TestInTestCases(PresenceTestMixin, TestCase):
