@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
 
 from presence import assembly, signals
+from presence.executors import threads
+from presence.testing import FakePresence
+from presence.testing.clock import Inline
+
+
+@pytest.fixture(autouse=True)
+def described(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sync is here what it is made of."""
+
+    def describe(store: Any, gateway: Any, options: Any, **more: Any) -> dict[str, Any]:
+        return {"store": store, "gateway": gateway, "options": options, **more}
+
+    monkeypatch.setattr(assembly, "Sync", describe)
+
+
+def made() -> dict[str, Any]:
+    return assembly.sync()  # type: ignore[return-value]
 
 
 def receiver(**_: Any) -> None:
@@ -14,22 +32,38 @@ def receiver(**_: Any) -> None:
 
 
 def test_the_syncs_of_a_process_share_what_they_know() -> None:
-    assert assembly.sync()._known is assembly.sync()._known
+    assert made()["known"] is made()["known"]
 
 
 @pytest.mark.parametrize("setting", ["PRESENCE_PREFIX", "PRESENCE_REDIS_URL"])
 def test_another_store_is_known_nothing_of(settings: Any, setting: str) -> None:
-    before = assembly.sync()
+    before = made()
     setattr(settings, setting, "redis://127.0.0.1:1/7" if "URL" in setting else "another")
-    after = assembly.sync()
-    assert after._store is not before._store
-    assert after._known is not before._known
+    after = made()
+    assert after["store"] is not before["store"]
+    assert after["known"] is not before["known"]
 
 
 def test_changes_are_announced_where_somebody_listens() -> None:
-    assert assembly.sync()._announce is None
+    assert made()["announce"] is None
     signals.presence_left.connect(receiver)
     try:
-        assert assembly.sync()._announce is signals.send
+        assert made()["announce"] is signals.send
     finally:
         signals.presence_left.disconnect(receiver)
+
+
+def test_a_test_may_have_parts_of_its_own(settings: Any) -> None:
+    before = made()
+    with FakePresence() as fake:
+        settings.PRESENCE_PREFIX = "another"
+        within = made()
+        assert (within["store"], within["gateway"]) == (fake.store, fake.centrifugo)
+        assert (within["executor"], within["clock"]) == (Inline, fake.clock)
+        assert within["known"] is not before["known"]
+        fake.advance(1000)
+        assert assembly.now() > time.time() + 999
+    after = made()
+    assert after["store"] is not fake.store
+    assert (after["executor"], after["clock"]) == (threads, time.monotonic)
+    assert assembly.now() < time.time() + 1
