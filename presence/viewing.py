@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -46,7 +45,7 @@ def meta_of(visitor: Visitor, meta: object) -> dict[str, Any]:
     given = cast("dict[str, Any]", meta or {})
     if visitor.user is None:
         return given
-    shown = describe(visitor, conf.PRESENCE_USER_INFO, now=time.time())
+    shown = describe(visitor, conf.PRESENCE_USER_INFO, now=0.0)  # nothing is signed here
     least = {"name": arguments.plain(shown.name), "user_id": visitor.id, **given}
     most = {**shown.info, **least}
     try:
