@@ -16,7 +16,7 @@ from presence.testing.centrifugo import FakeCentrifugo
 from presence.testing.people import id_of
 from presence.testing.signals import Ear, name_of
 
-__all__ = ["Assertions"]
+__all__ = ["SENT", "Assertions"]
 
 
 __tracebackhide__ = True  # of pytest

@@ -10,6 +10,7 @@ from django.http import HttpRequest
 
 from presence.conf import conf
 from presence.reading import Signed
+from presence.testing.connection import Connection
 from presence.visitors import Visitor, describe, visitor_of
 
 __all__ = ["id_of", "is_anonymous", "sign", "visitor"]
@@ -32,14 +33,16 @@ def sign(who: Visitor, *, now: float) -> Signed:
 def id_of(user: Any) -> str:
     """The id of the member whom `user` means: an instance, a primary key, an id, or a Connection.
 
-    Raises ValueError for somebody anonymous.
+    Raises ValueError for somebody anonymous, and for a user who has no primary key.
     """
+    if isinstance(user, Connection):
+        return user.member_id
     if is_anonymous(user):
         raise ValueError(
             f"{user!r} is anonymous, and nobody whom a room would list: use "
             "assert_count(channel, 0, anonymous=1), or what connect() returned"
         )
-    return str(getattr(user, "member_id", None) or _key(user))
+    return str(_key(user))
 
 
 def is_anonymous(user: Any) -> bool:
@@ -51,10 +54,7 @@ def _loaded(user: Any) -> Any:
     if is_anonymous(user):
         return None
     if hasattr(user, "is_authenticated"):
-        if _key(user) in (None, ""):
-            raise ValueError(
-                f"{user!r} has no primary key: save it, or give it one, as in User(pk=42, …)"
-            )
+        _key(user)
         return user
     found = get_user_model()._default_manager.filter(pk=user).first()
     if found is None:
@@ -66,4 +66,9 @@ def _loaded(user: Any) -> Any:
 
 
 def _key(user: Any) -> Any:
-    return user.pk if hasattr(user, "pk") else user
+    key = user.pk if hasattr(user, "pk") else user
+    if key in (None, ""):
+        raise ValueError(
+            f"{user!r} has no primary key: save it, or give it one, as in User(pk=42, …)"
+        )
+    return key

@@ -14,7 +14,7 @@ from presence.access import authorise
 from presence.backends.memory import MemoryStore
 from presence.conf import conf
 from presence.report import Report
-from presence.testing.assertions import Assertions
+from presence.testing.assertions import SENT, Assertions
 from presence.testing.centrifugo import Client, FakeCentrifugo
 from presence.testing.clock import Clock, Inline
 from presence.testing.connection import Connection
@@ -34,8 +34,8 @@ class FakePresence(Assertions):
 
     Nothing is polled but by `tick`, which is the tick of a worker: rosters, versions, diffs,
     signals, template tags, the widget and PresenceManager show what it leaves. Settings of the
-    site hold, and may be overridden within. Django's own clock (sessions, grants) is left alone.
-    Of nested blocks the innermost counts.
+    site hold, and may be overridden within. Django's own clock, of sessions for example, is left
+    alone. Of nested blocks the innermost counts.
     """
 
     def __init__(self) -> None:
@@ -131,6 +131,6 @@ class FakePresence(Assertions):
 
     def clear(self) -> None:
         """Forget what was published and signalled so far; who is here stays."""
-        assembly.outbox.flush(1.0)
+        assembly.outbox.flush(SENT)
         self.centrifugo.clear()
         self._ear.caught.clear()

@@ -179,6 +179,8 @@ class TestConnecting:
             site.connect(ROOM, 4711)
         with pytest.raises(ValueError, match="has no primary key"):
             site.connect(ROOM, User(username="nobody"))
+        with pytest.raises(ValueError, match="has no primary key"):
+            site.assert_absent(ROOM, User(username="nobody"))
 
     def test_one_who_is_not_connected_cannot_be_disconnected(self, site: FakePresence) -> None:
         with pytest.raises(ValueError, match="Nobody is connected"):
