@@ -7,14 +7,15 @@ from typing import Any
 
 from playwright.sync_api import Page, expect
 
-from tests.browser.stage import Crowd, Guest, include, live, sockets
+from presence.events import broadcast
+from tests.browser.stage import Crowd, Guest, Stage, include, live, sockets
 
 Tick = Callable[..., None]
 Visit = Callable[..., Guest]
 
 LISTEN = """() => {
     globalThis.events = [];
-    for (const name of ["join", "leave", "update", "sync", "stale"]) {
+    for (const name of ["join", "leave", "update", "sync", "stale", "event"]) {
         document.body.addEventListener(`presence:${name}`, ({ target, detail }) => {
             globalThis.events.push({ name, tag: target.localName, detail });
         });
@@ -102,6 +103,76 @@ def test_a_site_brings_its_own_handlers(
     assert moves == [("join", "u1"), ("join", "u2"), ("leave", "u1")]
     assert {note["channel"] for note in page.evaluate("globalThis.handled")} == {channel}
     assert {note["tag"] for note in page.evaluate("globalThis.handled")} == {"presence-roster"}
+
+
+def test_what_the_site_tells_a_room_reaches_every_page_of_it(
+    visit: Visit, tick: Tick, channel: str, stage: Stage
+) -> None:
+    tick()
+    other = f"{channel}-other"
+    ada, grace = (visit(who) for who in ("ada", "grace"))
+    pages = [
+        ada.open(include(channel) + include(channel, "count") + include(other, "none")),
+        grace.open(include(channel, "none")),
+    ]
+    live(pages[0], channel, "list")
+    live(pages[0], channel, "count")
+    live(pages[0], other)
+    live(pages[1], channel)
+    for page in pages:
+        page.evaluate(LISTEN)
+    payload = {"by": ada.id, "text": "<b>saved</b>", "of": [1, {"two": None}]}
+    malformed = [
+        {"type": "presence.event"},
+        {"type": "presence.event", "event": "", "payload": {}},
+        {"type": "presence.event", "event": 7, "payload": {}},
+        {"type": "presence.event", "event": "bad", "payload": "text"},
+        {"type": "presence.event", "event": "bad", "payload": ["list"]},
+        {"type": "presence.events", "event": "bad", "payload": {}},
+    ]
+    for nonsense in malformed:
+        stage.publish(channel, nonsense)
+    broadcast(channel, "document.saved", payload)
+    broadcast(channel, "bare")
+
+    detail = {"channel": channel, "event": "document.saved", "payload": payload}
+    bare = {"channel": channel, "event": "bare", "payload": {}}
+    for page, widgets in zip(pages, (2, 1), strict=True):
+        page.wait_for_function(
+            "() => globalThis.events.some(({ detail }) => detail.event === 'bare')"
+        )
+        told = [(told["tag"], told["detail"]) for told in events(page, "event")]
+        expected = [widgets * [("presence-roster", one)] for one in (detail, bare)]
+        assert told == [*expected[0], *expected[1]]
+        assert page.evaluate("handled.filter(({ name }) => name === 'event').length") == len(told)
+        expect(page.locator(f'[data-presence-channel="{channel}"]').first).to_have_attribute(
+            "data-presence-state", "live"
+        )
+
+
+def test_an_event_is_told_to_who_listens_and_kept_for_nobody(
+    visit: Visit, tick: Tick, channel: str
+) -> None:
+    tick()
+    page = visit().open(include(channel, "none"))
+    widget = live(page, channel)
+    page.evaluate(ROOM, channel)
+    page.evaluate("() => { globalThis.off = room.on('event', (detail) => told.push(detail)); }")
+    before = widget.get_attribute("data-presence-version")
+    for name in ("first", "second"):
+        broadcast(channel, name, {"name": name})
+    page.wait_for_function("() => told.some(({ event }) => event === 'second')")
+    said = [one["event"] for one in page.evaluate("told") if isinstance(one, dict)]
+    assert said == ["first", "second"]
+    assert widget.get_attribute("data-presence-version") == before
+
+    late = visit()
+    late.context.add_init_script(f"addEventListener('DOMContentLoaded', {LISTEN})")
+    newcomer = late.open(include(channel))
+    live(newcomer, channel)
+    broadcast(channel, "third")
+    newcomer.wait_for_function("() => globalThis.events.some(({ name }) => name === 'event')")
+    assert [one["detail"]["event"] for one in events(newcomer, "event")] == ["third"]
 
 
 ROOM = """async (channel) => {

@@ -66,10 +66,11 @@ describe("a heart", () => {
     assert.deepEqual(said()[1].tokens, ["b2"]);
   });
 
-  for (const [what, ...answer] of [
-    ["nobody is left", 200, { present: [], gone: { 0: "why" } }],
-    ["every token is refused", 403, { error: "why" }],
-    ["the URL is gone", 404, undefined],
+  const left = { url: "/heartbeat", tokens: ["a"], leave: true };
+  for (const [what, beacons, ...answer] of [
+    ["nobody is left", [], 200, { present: [], gone: { 0: "why" } }],
+    ["every token is refused, and leaves", [left], 403, { error: "why" }],
+    ["the URL is gone", [left], 404, undefined],
   ]) {
     it(`stops for good when ${what}`, async () => {
       const { world, heart } = make("a");
@@ -77,9 +78,10 @@ describe("a heart", () => {
       heart.begin(false);
       await world.pass(EVERY);
       assert.deepEqual([world.requests.length, world.timers, heart.lifelines], [1, [], []]);
+      world.time += EVERY;
       heart.wake();
       heart.leave();
-      assert.deepEqual([world.requests.length, world.beacons], [1, []]);
+      assert.deepEqual([world.requests.length, world.timers, world.beacons], [1, [], beacons]);
     });
   }
 

@@ -6,6 +6,7 @@ from tests.browser.pages import views
 
 urlpatterns = [
     path("", views.page, name="page"),
+    path("tracked/<slug:room>/", views.Tracked.as_view()),
     path("enter/", views.enter),
     path("leave/", views.leave),
     path("favicon.ico", views.favicon),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -11,15 +12,34 @@ from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.template import engines
+from django.views.generic import TemplateView
+
+from presence.mixins import PresenceMixin
 
 BACKEND = "django.contrib.auth.backends.ModelBackend"
 
 
 def page(request: HttpRequest) -> HttpResponse:
     """The page whose body is the template text in `?body=`, with the templates of `?engine=`."""
+    return render(request, "page.html", {"body": body_of(request)})
+
+
+class Tracked(PresenceMixin, TemplateView):
+    """The same page, and whoever asks for it is in the room `presence:<room>`, as a `robot`."""
+
+    template_name = "page.html"
+    presence_key = "{room}"
+
+    def mount(self, request: HttpRequest, **kwargs: Any) -> None:
+        self.track_presence({"robot": True})
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return super().get_context_data(body=body_of(self.request), **kwargs)
+
+
+def body_of(request: HttpRequest) -> str:
     text = "{% load presence_tags i18n static %}" + request.GET.get("body", "")
-    body = engines[request.GET.get("engine", "django")].from_string(text).render(request=request)
-    return render(request, "page.html", {"body": body})
+    return engines[request.GET.get("engine", "django")].from_string(text).render(request=request)
 
 
 def enter(request: HttpRequest) -> HttpResponse:

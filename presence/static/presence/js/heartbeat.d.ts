@@ -30,7 +30,8 @@ export class Heart {
 
   /**
    * Beats now, and from then on `every` milliseconds after each answer; sooner, at random, where
-   * there was none. Lifelines that the server says are gone are dropped.
+   * there was none. Lifelines that the server says are gone are dropped. Where it refuses them all,
+   * as after signing out, it leaves and stops.
    */
   beat(): Promise<void>;
 

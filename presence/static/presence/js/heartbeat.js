@@ -1,6 +1,7 @@
 // <presence-heartbeat>: keeps the members whom the page's view tracked while the page is open.
 
 const BRIEF = 5000;
+const REFUSED = [];
 
 const host = {
   fetch: (url, init) => fetch(url, { signal: AbortSignal.timeout(15_000), ...init }),
@@ -15,8 +16,7 @@ async function post({ host: { fetch }, url }, body) {
   const answer = await fetch(url, { method: "POST", body: JSON.stringify(body), cache: "no-store" });
   const { ok, status } = answer;
   if (ok) return (await answer.json()).present;
-  if (status >= 500 || status === 408 || status === 429) throw new Error(`${url}: ${status}`);
-  return [];
+  return status >= 500 || status === 408 || status === 429 ? null : REFUSED;
 }
 
 export class Heart {
@@ -43,6 +43,8 @@ export class Heart {
     this.#asked = this.host.now();
     const present = await post(this, body).catch(() => null);
     if (turn !== this.#turn) return;
+    // After signing out, for example: nobody has to wait until it has timed out.
+    if (present === REFUSED) this.leave();
     this.lifelines = present ?? this.lifelines;
     // Sooner after a failure: who is silent for two heartbeats is gone.
     this.#wait(present ? this.every : (this.every / 5) * (1 + this.host.random()));

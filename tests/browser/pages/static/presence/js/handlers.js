@@ -4,4 +4,6 @@ const note = (name) => (detail, element) => {
   notes.push({ name, channel: detail.channel, id: detail.member?.id, tag: element.localName });
 };
 
-export const handlers = { join: note("join"), leave: note("leave"), sync: note("sync") };
+export const handlers = {
+  join: note("join"), leave: note("leave"), sync: note("sync"), event: note("event"),
+};

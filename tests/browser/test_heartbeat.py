@@ -1,0 +1,248 @@
+"""Members without a websocket: their pages keep them, and let go of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from presence import assembly
+from presence.manager import PresenceManager
+from presence.tracked import Tracked
+from tests.browser.conftest import FLAGS, chromium_path
+from tests.browser.stage import Guest, Stage, expect_ids, include, live
+from tests.servers import wait_until
+
+Tick = Callable[..., None]
+Visit = Callable[..., Guest]
+
+HEARTBEAT = "{% presence_heartbeat %}"
+EVERY = 30.0  # PRESENCE_HEARTBEAT
+TIMEOUT = 60.0  # PRESENCE_TIMEOUT
+
+
+def visit_tracked(guest: Guest, channel: str, body: str = HEARTBEAT) -> Page:
+    """A page whose view tracks the guest, and whose clock is the test's to turn."""
+    page = guest.context.new_page()
+    guest.listen(page)
+    page.clock.install()
+    page.goto(address(guest.stage, channel, body))
+    return page
+
+
+def address(stage: Stage, channel: str, body: str = HEARTBEAT) -> str:
+    return f"{stage.url}/tracked/{channel.removeprefix('presence:')}/?{urlencode({'body': body})}"
+
+
+def here(channel: str) -> list[Tracked]:
+    return assembly.tracker().members([channel], timeout=TIMEOUT)[channel]
+
+
+def answered(page: Page, **said: bool) -> Any:
+    """Waits for the answer to a heartbeat that says so."""
+    return page.expect_response(
+        lambda response: (
+            response.url.endswith("/presence/heartbeat/")
+            and said.items() <= response.request.post_data_json.items()
+        )
+    )
+
+
+def beats_within(page: Page, seconds: float) -> bool:
+    """Whether the page says that it is open, once its clock is turned so far."""
+    with answered(page, back=False) as answer:
+        page.clock.run_for(round(seconds * 1000))
+    return answer.value.status == 200
+
+
+def test_a_page_keeps_its_member_and_takes_it_along(visit: Visit, tick: Tick, channel: str) -> None:
+    watcher = visit()
+    widget = live(watcher.open(include(channel)), channel)
+    ada = visit("ada")
+    page = visit_tracked(ada, channel)
+    (first,) = here(channel)
+    assert (first.user, bool(first.source)) == (ada.id, True)
+    tick()
+    expect_ids(widget, [ada.id])
+    expect(page.locator("presence-heartbeat")).to_be_hidden()
+    for _ in range(3):
+        (before,) = here(channel)
+        assert beats_within(page, EVERY)
+        (after,) = here(channel)
+        assert (after.joined, after.source) == (first.joined, first.source)
+        assert after.beat > before.beat
+
+    page.close(run_before_unload=True)
+    wait_until(lambda: here(channel) == [], "the page that was closed has left")
+    tick()
+    expect_ids(widget, [])
+
+
+def test_a_page_that_sleeps_is_back_at_once(visit: Visit, tick: Tick, channel: str) -> None:
+    ada = visit("ada")
+    tick()
+    page = visit_tracked(ada, channel)
+    (first,) = here(channel)
+    assembly.tracker().leave(channel, ada.id, source=first.source, timeout=TIMEOUT)
+    page.clock.pause_at(page.evaluate("Date.now() + 3_600_000"))
+    with answered(page, back=False):
+        page.evaluate("() => document.dispatchEvent(new Event('visibilitychange'))")
+    (again,) = here(channel)
+    assert (again.user, again.source, again.meta) == (first.user, first.source, first.meta)
+
+
+def test_two_pages_of_one_person(visit: Visit, tick: Tick, channel: str) -> None:
+    watcher = visit()
+    widget = live(watcher.open(include(channel)), channel)
+    ada = visit("ada")
+    first, second = visit_tracked(ada, channel), visit_tracked(ada, channel)
+    tick()
+    expect_ids(widget, [ada.id])
+    assert len(here(channel)) == 2
+    first.close(run_before_unload=True)
+    wait_until(lambda: len(here(channel)) == 1, "one of the pages has left")
+    tick()
+    expect_ids(widget, [ada.id])
+    second.close(run_before_unload=True)
+    wait_until(lambda: here(channel) == [], "the other has left")
+    tick()
+    expect_ids(widget, [])
+
+
+def test_the_anonymous_are_kept_without_a_session(visit: Visit, tick: Tick, channel: str) -> None:
+    tick()
+    guest = visit()
+    page = visit_tracked(guest, channel)
+    assert beats_within(page, EVERY)
+    (one,) = here(channel)
+    assert one.user.startswith("anon_")
+    assert guest.context.cookies() == []
+    page.close(run_before_unload=True)
+    wait_until(lambda: here(channel) == [], "the page that was closed has left")
+
+
+def test_a_page_goes_on_without_whom_the_site_took_out(
+    visit: Visit, tick: Tick, channel: str
+) -> None:
+    tick()
+    ada = visit("ada")
+    page = visit_tracked(ada, channel)
+    (one,) = here(channel)
+    key = channel.removeprefix("presence:")
+    assert PresenceManager.leave_presence(key, ada.id, source=one.source) is not None
+    assert beats_within(page, EVERY)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.clock.run_for(10 * round(EVERY * 1000))
+    assert asked == []
+    assert here(channel) == []
+
+
+def test_signing_out_elsewhere_ends_it(visit: Visit, tick: Tick, channel: str) -> None:
+    tick()
+    ada = visit("ada")
+    page = visit_tracked(ada, channel)
+    ada.exit()
+    ada.expected = "403"
+    assert not beats_within(page, EVERY)
+    wait_until(lambda: here(channel) == [], "the page that was refused has left")
+
+
+def test_an_element_that_goes_leaves_and_one_that_moves_stays(
+    visit: Visit, tick: Tick, channel: str
+) -> None:
+    tick()
+    ada = visit("ada")
+    page = visit_tracked(ada, channel)
+    sent: list[object] = []
+    page.on("request", lambda request: sent.append(request.post_data_json))
+    page.evaluate(
+        """() => {
+            globalThis.heart = document.querySelector("presence-heartbeat");
+            document.body.prepend(heart);
+        }"""
+    )
+    page.clock.run_for(1000)
+    assert len(here(channel)) == 1
+    assert sent == []
+    page.evaluate("() => heart.remove()")
+    page.clock.run_for(1000)
+    wait_until(lambda: here(channel) == [], "the element that was removed has left")
+    with answered(page, back=True):
+        page.evaluate("() => document.body.append(heart)")
+    assert len(here(channel)) == 1
+
+
+def test_a_page_that_is_morphed_leaves_as_the_old_and_stays_as_the_new(
+    visit: Visit, tick: Tick, channel: str
+) -> None:
+    tick()
+    ada = visit("ada")
+    page = visit_tracked(ada, channel)
+    (old,) = here(channel)
+    page.evaluate(
+        """async () => {
+            const answer = await fetch(location.href);
+            const next = new DOMParser().parseFromString(await answer.text(), "text/html");
+            const lifelines = next.querySelector("presence-heartbeat").dataset.presenceLifelines;
+            document.querySelector("presence-heartbeat").dataset.presenceLifelines = lifelines;
+        }"""
+    )
+    wait_until(lambda: old.source not in [one.source for one in here(channel)], "the old has left")
+    assert len(here(channel)) == 1
+    assert beats_within(page, EVERY)
+
+
+STRICT = """
+    globalThis.violations = [];
+    document.addEventListener("securitypolicyviolation", ({ violatedDirective, sample }) => {
+        globalThis.violations.push(`${violatedDirective} ${sample}`);
+    });
+"""
+
+
+def test_a_strict_policy_is_kept(visit: Visit, tick: Tick, channel: str) -> None:
+    tick()
+    ada = visit("ada")
+    ada.context.add_init_script(STRICT)
+    page = visit_tracked(ada, channel)
+    assert beats_within(page, EVERY)
+    assert page.evaluate("globalThis.violations") == []
+
+
+@pytest.fixture
+def keeping(chromium: Browser) -> Iterator[Browser]:
+    """A browser that keeps pages for the way back, as those of people do."""
+    browser = chromium.browser_type.launch(
+        executable_path=chromium_path(),
+        args=FLAGS,
+        ignore_default_args=["--disable-back-forward-cache"],
+    )
+    yield browser
+    browser.close()
+
+
+def test_a_page_that_the_browser_keeps_leaves_and_is_back(
+    keeping: Browser, stage: Stage, tick: Tick, channel: str
+) -> None:
+    tick()
+    ada = Guest(keeping.new_context(), stage).enter("ada")
+    page = ada.context.new_page()
+    ada.listen(page)
+    page.add_init_script(
+        "addEventListener('pageshow', ({ persisted }) => { globalThis.kept = persisted; });"
+    )
+    page.goto(address(stage, channel))
+    (first,) = here(channel)
+    page.goto(stage.page("elsewhere"))
+    wait_until(lambda: here(channel) == [], "the page that was left has left")
+    page.go_back(wait_until="commit")  # It is not loaded again.
+    wait_until(lambda: here(channel) != [], "the page is back")
+    (again,) = here(channel)
+    assert (again.source, again.meta) == (first.source, first.meta)
+    assert page.evaluate("globalThis.kept")
+    assert ada.complaints == []
+    ada.context.close()
