@@ -77,10 +77,7 @@ def _records(found: Found) -> list[Record]:
 
 
 def _outdated(issued: float, tracked: Sequence[Tracked], *, connected: bool) -> bool:
-    """Whether what the last tick made of somebody gives way to what is tracked now.
-
-    That may be of the same time: meta that was given anew counts from the first joining.
-    """
+    """Whether what the last tick made of somebody gives way to what is tracked now."""
     newest = max((signed_of(one).iat for one in tracked), default=-1.0)
     return issued <= newest and not (connected and newest == 0.0)
 

@@ -16,8 +16,8 @@ class Tracked(msgspec.Struct, frozen=True):
     """That server code said of a user that they are in a channel.
 
     One record per user and `source`: who said so, a page for example; "" where there is only one.
-    `joined` and `beat` (the last sign of life) are times in seconds since 1970; `meta` is a JSON
-    object.
+    `joined`, `beat` (the last sign of life) and `said` (when they came to have this `meta`, a JSON
+    object) are times in seconds since 1970.
     """
 
     user: str
@@ -25,13 +25,14 @@ class Tracked(msgspec.Struct, frozen=True):
     joined: float
     beat: float
     meta: bytes = b"{}"
+    said: float = 0.0
 
 
 _meta = msgspec.json.Decoder(dict[str, Any])
 
 
 def signed_of(tracked: Tracked) -> Signed:
-    """What others are to see of them: as if it had been signed when they joined.
+    """What others are to see of them: as if it had been signed when it was said.
 
     One that tells no name gives way to any other.
     """
@@ -40,12 +41,12 @@ def signed_of(tracked: Tracked) -> Signed:
     name = given if isinstance(given, str) else ""
     if info.get("user_id") == tracked.user:
         del info["user_id"]
-    return Signed(name=name, info=info, iat=tracked.joined if name else 0.0)
+    return Signed(name=name, info=info, iat=tracked.said if name else 0.0)
 
 
 def fingerprint(members: Sequence[Tracked]) -> bytes:
     """What of them decides a roster; empty where there are none."""
     told: Iterable[tuple[object, ...]] = sorted(
-        (one.user, one.source, one.joined, one.meta) for one in members
+        (one.user, one.source, one.said, one.meta) for one in members
     )
     return msgspec.json.encode(list(told)) if members else b""

@@ -32,7 +32,8 @@ class MemoryMembers(InMemory, Tracker):
             kept = self._fresh(channel, timeout)
             before = kept.get((user, source))
             joined = before.joined if before else now
-            record = Tracked(user, source, joined, now, meta)
+            said = before.said if before and before.meta == meta else now
+            record = Tracked(user, source, joined, now, meta, said)
             self._members[channel] = kept | {(user, source): record}
             return record
 

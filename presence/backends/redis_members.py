@@ -22,19 +22,20 @@ class RedisMembers(Connection, Tracker):
     """The part of Tracker about members.
 
     There is a field for each user and source: both as a JSON array, so that they may hold any
-    text. It has the last sign of life, the time of joining and the metadata, with spaces between.
+    text. It has the last sign of life, the time of joining, that at which the metadata was said, and
+    the metadata, with spaces between.
     A hash in which nobody joins or beats for the time-out is gone whole.
     """
 
     def join(self, channel: str, user: str, *, source: str, meta: bytes, timeout: float) -> Tracked:
         # The channel first: one that is polled in vain costs less than one that never is.
-        _, (now, joined) = self._evaluate(
+        _, (now, joined, said) = self._evaluate(
             [
                 ("register", self._keys.tracked, [self._moment(), channel]),
                 self._on_member("join", channel, user, source, timeout, meta),
             ]
         )
-        return Tracked(user, source, float(joined), float(now), meta)
+        return Tracked(user, source, float(joined), float(now), meta, float(said))
 
     def leave(self, channel: str, user: str, *, source: str, timeout: float) -> Tracked | None:
         (value,) = self._evaluate([self._on_member("leave", channel, user, source, timeout)])
@@ -143,8 +144,8 @@ def _record(channel: str, field: bytes, value: bytes) -> Tracked | None:
     """None, and an entry in the log, for what this app never wrote."""
     try:
         user, source = _pair.decode(field)
-        beat, joined, meta = value.split(b" ", 2)
-        return Tracked(user, source, float(joined), float(beat), meta)
+        beat, joined, said, meta = value.split(b" ", 3)
+        return Tracked(user, source, float(joined), float(beat), meta, float(said))
     except (ValueError, msgspec.MsgspecError) as error:
         logger.error("member=unreadable channel=%s field=%r error=%s", channel, field, error)
         return None

@@ -54,7 +54,8 @@ class Tracker(ABC):
     @abstractmethod
     def join(self, channel: str, user: str, *, source: str, meta: bytes, timeout: float) -> Tracked:
         """Note that a user is here; the record. The same source again takes the place of the
-        first, and keeps its time of joining unless that was stale."""
+        first, and keeps its time of joining unless that was stale; so, too, the time at which the
+        metadata was said, where that is the same."""
 
     @abstractmethod
     def leave(self, channel: str, user: str, *, source: str, timeout: float) -> Tracked | None:

@@ -188,6 +188,15 @@ class TestWhoTheyAre:
         room.tick(1)
         assert room.members == [("ada", "Ada (newer token)")]
 
+    def test_what_server_code_says_anew_is_newer_than_a_token_in_between(self, room: Room) -> None:
+        room.join("ada", name="Ada")
+        room.site.clock.advance(1)
+        room.connect("c1", "ada", "Ada (token)", iat=room.site.clock())
+        room.tick(1)
+        room.join("ada", name="Ada (away)")
+        room.tick(1)
+        assert room.members == [("ada", "Ada (away)")]
+
     def test_one_without_a_name_gives_way(self, room: Room) -> None:
         room.connect("c1", "ada", "Ada", iat=5.0)
         room.join("ada", color="#fff")

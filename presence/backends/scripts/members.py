@@ -18,7 +18,8 @@ end
 )
 
 # KEYS: hash of the members of a channel. ARGV: the time ("" for Redis's own), milliseconds without
-# a sign after which a member is stale, field, metadata. Returns the time, and when they joined.
+# a sign after which a member is stale, field, metadata. Returns the time, when they joined,
+# and when the metadata was said.
 # Clears the stale among two fields taken by chance: where nobody reads, they become no more than
 # fresh ones.
 JOIN = (
@@ -26,14 +27,18 @@ JOIN = (
     + """
 local some = redis.call('HRANDFIELD', KEYS[1], 2, 'WITHVALUES')
 local before = redis.call('HGET', KEYS[1], ARGV[3])
-local joined = before and fresh(before) and before:match('^%S+ (%S+) ')
-if not (joined and tonumber(joined)) then joined = now end
-redis.call('HSET', KEYS[1], ARGV[3], now .. ' ' .. joined .. ' ' .. ARGV[4])
+local joined, said = now, now
+if before and fresh(before) then
+  local first, last, meta = before:match('^%S+ (%S+) (%S+) (.*)$')
+  if tonumber(first or '') then joined = first end
+  if tonumber(last or '') and meta == ARGV[4] then said = last end
+end
+redis.call('HSET', KEYS[1], ARGV[3], table.concat({now, joined, said, ARGV[4]}, ' '))
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
 for i = 1, #some, 2 do
   if some[i] ~= ARGV[3] and not fresh(some[i + 1]) then redis.call('HDEL', KEYS[1], some[i]) end
 end
-return {now, joined}
+return {now, joined, said}
 """
 )
 

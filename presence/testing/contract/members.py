@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from presence.backends.tracker import Found, Tracker
@@ -46,7 +47,7 @@ class JoiningContract(Contract):
         assert listed(backend) == [record]
         clock.advance(1.5)
         assert beat(backend, user, source=source)
-        beaten = Tracked(user, source, clock.now - 1.5, clock.now, META, clock.now - 1.5)
+        beaten = msgspec.structs.replace(record, beat=clock.now)
         assert listed(backend) == [beaten]
         assert leave(backend, user, source=source) == beaten
         assert listed(backend) == []
