@@ -212,19 +212,20 @@ class TestWhatWasNeverWrittenByThisApp:
     @pytest.mark.parametrize(
         ("field", "value"),
         [
-            (b"bad", b"{now} {now} {}"),
-            (b'"bad"', b"{now} {now} {}"),
-            (b'["bad"]', b"{now} {now} {}"),
-            (b'["bad",1]', b"{now} {now} {}"),
-            (b'["bad","\xff"]', b"{now} {now} {}"),
+            (b"bad", b"{now} {now} {now} {}"),
+            (b'"bad"', b"{now} {now} {now} {}"),
+            (b'["bad"]', b"{now} {now} {now} {}"),
+            (b'["bad",1]', b"{now} {now} {now} {}"),
+            (b'["bad","\xff"]', b"{now} {now} {now} {}"),
             (b'["bad",""]', b""),
             (b'["bad",""]', b"{now}"),
-            (b'["bad",""]', b"{now} {now}"),
-            (b'["bad",""]', b"{now} nonsense {}"),
-            (b'["bad",""]', b"nonsense {now} {}"),
-            (b'["bad",""]', b"nan {now} {}"),
-            (b'["bad",""]', b"inf {now} {}"),
-            (b'["bad",""]', b" {now} {now} {}"),
+            (b'["bad",""]', b"{now} {now} {now}"),
+            (b'["bad",""]', b"{now} {now} nonsense {}"),
+            (b'["bad",""]', b"{now} nonsense {now} {}"),
+            (b'["bad",""]', b"nonsense {now} {now} {}"),
+            (b'["bad",""]', b"nan {now} {now} {}"),
+            (b'["bad",""]', b"inf {now} {now} {}"),
+            (b'["bad",""]', b" {now} {now} {now} {}"),
         ],
     )
     def test_hides_nobody_and_is_cleared_away(
@@ -235,7 +236,7 @@ class TestWhatWasNeverWrittenByThisApp:
         assert pairs(store) == [("ada", "")]
         assert server.hlen(MEMBERS) == 1
 
-    @pytest.mark.parametrize("value", ["", "{now}", "{now} nonsense {}", "nonsense", "nan 1 {}"])
+    @pytest.mark.parametrize("value", ["", "{now}", "{now} no no {}", "nonsense", "nan 1 1 {}"])
     def test_is_no_obstacle_to_whoever_it_stands_for(
         self, store: RedisStore, server: redis.Redis, clock: Clock, value: str
     ) -> None:
@@ -245,7 +246,7 @@ class TestWhatWasNeverWrittenByThisApp:
             call(store, "ada")
         server.hset(MEMBERS, '["ada",""]', value)
         record = join(store, "ada")
-        assert (record.joined, listed(store)) == (clock.now, [record])
+        assert (record.joined, record.said, listed(store)) == (clock.now, clock.now, [record])
 
     @pytest.mark.parametrize("value", ["", "1", "1 2", "nonsense 9e9 {}", "1 nonsense {}"])
     def test_is_no_profile(

@@ -65,11 +65,14 @@ class StaleMembersContract(Contract):
         clock.advance(TIMEOUT + 0.01)
         assert leave(backend, "ada") is None
 
-    def test_who_went_stale_and_joins_has_joined_anew(self, backend: Tracker, clock: Clock) -> None:
+    @pytest.mark.parametrize("meta", [b"1", b"2"])
+    def test_who_went_stale_and_joins_has_joined_anew(
+        self, backend: Tracker, clock: Clock, meta: bytes
+    ) -> None:
         join(backend, "ada", meta=b"1")
         clock.advance(TIMEOUT + 0.01)
-        again = join(backend, "ada", meta=b"2")
-        assert (again.joined, again.beat, again.meta) == (clock.now, clock.now, b"2")
+        again = join(backend, "ada", meta=meta)
+        assert again == Tracked("ada", "", clock.now, clock.now, meta, clock.now)
         assert listed(backend) == [again]
 
     @pytest.mark.parametrize("read", ["members", "present"])

@@ -1,0 +1,172 @@
+"""Members against a model of them: whatever is said in whatever order, and however time goes."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    rule,
+    run_state_machine_as_test,
+)
+
+from presence.backends.memory import MemoryStore
+from presence.backends.redis import RedisStore
+from presence.backends.tracker import Tracker
+from presence.testing.contract import Clock
+from presence.testing.contract.tracking import OTHER, ROOM
+from presence.tracked import Tracked
+
+TIMEOUT = 60.0
+CHANNELS = (ROOM, OTHER)
+Key = tuple[str, str, str]
+
+channels = st.sampled_from(CHANNELS)
+users = st.sampled_from(["1", "2", "ada lovelace"])
+sources = st.sampled_from(["", "tab", "1"])
+metas = st.sampled_from([b"{}", b'{"name":"A B"}', b"", b" \x00 1 2"])
+# Parts of a second that floats and milliseconds hold alike.
+seconds = st.one_of(
+    st.integers(0, 8 * 130).map(lambda n: n / 8),
+    st.sampled_from([TIMEOUT, TIMEOUT + 1 / 8, TIMEOUT - 1 / 8]),
+)
+
+
+class Members(RuleBasedStateMachine):
+    """What the tracker says is what the model says, at every step."""
+
+    def __init__(self, made: Any) -> None:
+        super().__init__()
+        self.clock = Clock()
+        self.made = made
+
+    @initialize()
+    def begin(self) -> None:
+        self.tracker: Tracker = self.made(self.clock)
+        self.kept: dict[Key, Tracked] = {}
+        self.signs: dict[str, float] = {}
+        self.profiles: dict[str, tuple[float, float, bytes]] = {}
+        self.seen: dict[str, float] = {}
+
+    def fresh(self, key: Key) -> Tracked | None:
+        record = self.kept.get(key)
+        if record and abs(self.clock.now - record.beat) > TIMEOUT:
+            del self.kept[key]
+            return None
+        return record
+
+    def here(self, channel: str) -> list[Tracked]:
+        found = [one for key in list(self.kept) if key[0] == channel and (one := self.fresh(key))]
+        return sorted(found, key=lambda one: (one.joined, one.user, one.source))
+
+    @rule(channel=channels, user=users, source=sources, meta=metas)
+    def join(self, channel: str, user: str, source: str, meta: bytes) -> None:
+        now, before = self.clock.now, self.fresh((channel, user, source))
+        said = before.said if before and before.meta == meta else now
+        record = Tracked(user, source, before.joined if before else now, now, meta, said)
+        self.kept[channel, user, source] = record
+        self.signs[channel] = now
+        told = self.tracker.join(channel, user, source=source, meta=meta, timeout=TIMEOUT)
+        assert told == record
+
+    @rule(channel=channels, user=users, source=sources)
+    def leave(self, channel: str, user: str, source: str) -> None:
+        record = self.fresh((channel, user, source))
+        self.kept.pop((channel, user, source), None)
+        assert self.tracker.leave(channel, user, source=source, timeout=TIMEOUT) == record
+
+    @rule(channel=channels, user=users, source=sources)
+    def beat(self, channel: str, user: str, source: str) -> None:
+        now, record = self.clock.now, self.fresh((channel, user, source))
+        if record:
+            self.kept[channel, user, source] = msgspec.structs.replace(record, beat=now)
+        self.signs[channel] = now
+        told = self.tracker.beat(channel, user, source=source, timeout=TIMEOUT)
+        assert told is (record is not None)
+
+    @rule(seconds=seconds)
+    def wait(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+
+    @rule(seconds=st.sampled_from([1 / 8, TIMEOUT / 2, TIMEOUT, TIMEOUT + 1 / 8, 3600.0]))
+    def set_the_clock_back(self, seconds: float) -> None:
+        """All that is stale is cleared away before and after: or some might come back, or not."""
+        self.look()
+        self.clock.advance(-seconds)
+        self.look()
+
+    @rule(asked=st.permutations(CHANNELS))
+    def listing(self, asked: Sequence[str]) -> None:
+        members = self.tracker.members(asked, timeout=TIMEOUT)
+        assert members == {channel: self.here(channel) for channel in asked}
+        assert [*members] == [*asked]
+
+    @rule()
+    def count(self) -> None:
+        """As many as the list has, and each person as often as there are sources."""
+        present = self.tracker.present(CHANNELS, timeout=TIMEOUT)
+        for channel, found in present.items():
+            pairs = [(one.user, one.source) for one in found.members]
+            assert len(pairs) == len(set(pairs)) == len(self.here(channel))
+            assert {user for user, _ in pairs} == {one.user for one in self.here(channel)}
+
+    @rule()
+    def stand(self) -> None:
+        now, standing = self.clock.now, self.tracker.standing(timeout=TIMEOUT)
+        occupied = {channel for channel in CHANNELS if self.here(channel)}
+        lately = {c for c, at in self.signs.items() if abs(now - at) <= TIMEOUT}
+        assert occupied & lately <= standing.channels <= occupied | lately
+        self.profiles = {u: one for u, one in self.profiles.items() if one[1] > now}
+        assert standing.profiles == {u: (at, w) for u, (at, _, w) in self.profiles.items()}
+
+    def look(self) -> None:
+        self.listing(CHANNELS)
+        self.stand()
+
+    @rule(user=users, shown=metas, seconds=seconds.filter(bool))
+    def profile(self, user: str, shown: bytes, seconds: float) -> None:
+        now = self.clock.now
+        self.profiles[user] = (now, now + seconds, shown)
+        assert self.tracker.profile(user, shown, seconds=seconds) == now
+
+    @rule(users=st.dictionaries(users, seconds))
+    def saw(self, users: dict[str, float]) -> None:
+        self.tracker.saw(users)
+        for user, at in users.items():
+            self.seen[user] = max(at, self.seen.get(user, at))
+        assert self.tracker.seen([*users, "nobody"]) == {user: self.seen[user] for user in users}
+
+    def teardown(self) -> None:
+        if hasattr(self, "tracker"):
+            self.look()
+
+
+def run(made: Any, *, examples: int) -> None:
+    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+        lambda: Members(made),
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=40,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+
+
+def test_in_memory() -> None:
+    run(lambda clock: MemoryStore(clock=clock), examples=300)
+
+
+def test_in_redis(each_redis_url: str) -> None:
+    """Each history under a prefix of its own."""
+    number = itertools.count()
+    run(
+        lambda clock: RedisStore(each_redis_url, prefix=f"p{next(number)}", clock=clock),
+        examples=100,
+    )

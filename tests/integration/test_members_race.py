@@ -1,0 +1,89 @@
+"""Fifty processes that say of one room who is in it end in exactly the right list."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from typing import Any
+
+from presence.backends.redis import RedisStore
+from presence.testing.contract import Clock
+from presence.testing.contract.tracking import ROOM
+from presence.tracked import Tracked
+from tests.many import run_many
+
+PROCESSES, STEPS, TIMEOUT = 50, 60, 3600.0
+USERS = [f"user {n}" for n in range(10)]
+EVERYBODY = "everybody"
+LONG_AGO = 1_000_000_000.0
+
+
+def own(who: int, number: int) -> str:
+    return f"{who}:{number}"
+
+
+def come_and_go(url: str, who: int) -> dict[str, Any]:
+    """Say something of users of whom all the others speak, too, by sources of one's own; and of
+    one by a source that all have in common. What is one's own is as one left it, at every look.
+    """
+    store, chance = RedisStore(url), random.Random(who)
+    here: dict[tuple[str, str], float] = {}
+    happened: Counter[str] = Counter()
+
+    def look() -> None:
+        found = store.members([ROOM], timeout=TIMEOUT)[ROOM]
+        mine = {(m.user, m.source) for m in found if m.source.startswith(f"{who}:")}
+        assert mine == set(here), (mine, here)
+
+    def common() -> None:
+        if chance.random() < 0.5:
+            record = store.join(ROOM, EVERYBODY, source="", meta=b"{}", timeout=TIMEOUT)
+            happened["came"] += record.joined == record.beat
+        elif chance.random() < 0.7:
+            left = store.leave(ROOM, EVERYBODY, source="", timeout=TIMEOUT)
+            happened["went"] += left is not None
+        else:
+            store.beat(ROOM, EVERYBODY, source="", timeout=TIMEOUT)
+
+    for _ in range(STEPS):
+        common()
+        user, source = chance.choice(USERS), own(who, chance.randrange(3))
+        joined = here.get((user, source))
+        act = chance.choice(("join", "join", "leave", "beat", "look"))
+        if act == "join":
+            record = store.join(ROOM, user, source=source, meta=b"%d" % who, timeout=TIMEOUT)
+            assert joined is None or record.joined == joined
+            here[user, source] = record.joined
+        elif act == "leave":
+            left = store.leave(ROOM, user, source=source, timeout=TIMEOUT)
+            assert (left and left.joined) == here.pop((user, source), None)
+        elif act == "beat":
+            beaten = store.beat(ROOM, user, source=source, timeout=TIMEOUT)
+            assert beaten is (joined is not None)
+        else:
+            look()
+    look()
+    return {"here": [[*pair, joined] for pair, joined in here.items()], **happened}
+
+
+def test_of_the_store(each_redis_url: str) -> None:
+    """Over others who are stale, some of whom come back; whoever reads clears the rest away."""
+    long_ago = RedisStore(each_redis_url, clock=Clock(LONG_AGO))
+    for who in range(2 * PROCESSES):
+        for user in USERS:
+            long_ago.join(ROOM, user, source=own(who, 0), meta=b"old", timeout=TIMEOUT)
+    told = run_many(come_and_go, each_redis_url, processes=PROCESSES)
+
+    store = RedisStore(each_redis_url)
+    found = store.members([ROOM], timeout=TIMEOUT)[ROOM]
+    wanted = sorted((*one, b"%d" % who) for who, all_ in enumerate(told) for one in all_["here"])
+    assert sorted(_told(one) for one in found if one.user != EVERYBODY) == wanted
+    assert len(wanted) > PROCESSES, "there was something to lose"
+    left = sum(one.user == EVERYBODY for one in found)
+    assert left == sum(all_.get("came", 0) - all_.get("went", 0) for all_ in told)
+    assert store.standing(timeout=TIMEOUT).channels == {ROOM}
+    assert store.members([ROOM], timeout=1e12)[ROOM] == found, "nothing stale is left"
+
+
+def _told(one: Tracked) -> tuple[str, str, float, bytes]:
+    return one.user, one.source, one.joined, one.meta

@@ -1,0 +1,65 @@
+"""One piece of work in many processes at once: they are forked from one that has imported it."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import pkgutil
+import subprocess
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from tests.servers import ROOT
+
+Work = Callable[[str, int], Any]
+"""Given the URL of a Redis and its own number; what it returns has to go into JSON."""
+
+PATIENCE = 180.0
+
+
+def run_many(
+    work: Work, url: str, *, processes: int, environment: Mapping[str, str] | None = None
+) -> list[Any]:
+    """What each process returned, by its number. All begin when all are there.
+
+    `work` has to be a function of a module. AssertionError with what was raised, if anything was.
+    """
+    path = f"{work.__module__}:{work.__qualname__}"
+    command = [sys.executable, "-m", "tests.many", path, url, str(processes)]
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=PATIENCE
+    )
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    found: list[Any] = json.loads(done.stdout)
+    return found
+
+
+def main(path: str, url: str, processes: int) -> None:
+    work: Work = pkgutil.resolve_name(path)
+    fork = multiprocessing.get_context("fork")
+    together = fork.Barrier(processes)
+    results: Any = fork.SimpleQueue()
+
+    def one(number: int) -> None:
+        try:
+            together.wait(PATIENCE)
+            results.put((number, "", work(url, number)))
+        except BaseException:
+            results.put((number, traceback.format_exc(), None))
+
+    started = [fork.Process(target=one, args=(number,)) for number in range(processes)]
+    for process in started:
+        process.start()
+    told = sorted((results.get() for _ in started), key=lambda result: result[0])
+    for process in started:
+        process.join()
+    errors = [error for _, error, _ in told if error]
+    if errors:
+        sys.exit(f"{len(errors)} of {processes} failed, the first with\n{errors[0]}")
+    json.dump([found for _, _, found in told], sys.stdout)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
