@@ -1,0 +1,76 @@
+"""What lists, tags and the admin cost on Redis: one round trip, however much they show."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.template import engines
+from django.test import Client, RequestFactory
+
+from presence import assembly
+from presence.manager import PresenceManager
+from presence.querysets import online, with_presence
+from presence.roster import Member
+from project.documents.models import Document
+from tests.rooms import fill
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def site(settings: Any, redis_url: str) -> None:
+    settings.PRESENCE_REDIS_URL = redis_url
+    settings.ROOT_URLCONF = "project.urls"
+
+
+@pytest.fixture
+def ada() -> User:
+    return User.objects.create_superuser("ada")
+
+
+def test_the_list_page(round_trips: list[object], ada: User):
+    first, second, *_ = Document.objects.all()
+    fill(assembly.store(), f"presence:document:{first.pk}", Member("7", "Grace"))
+    PresenceManager.join_presence(f"document:{first.pk}", str(ada.pk), {"name": "Ada"})
+    PresenceManager.join_presence(f"document:{second.pk}", "bot-1", {"name": "Robot"})
+    round_trips.clear()
+    page = Client().get("/documents/").content.decode()
+    assert len(round_trips) == 1
+    assert page.count('data-count="2"') == page.count('data-count="1"') == 1
+    assert page.count('data-count="0"') == 3
+    assert "<bdi>Grace</bdi>, <bdi>Ada</bdi>" in page
+
+
+def test_querysets(round_trips: list[object], ada: User):
+    for who in (str(ada.pk), "bot-1", "anon_1"):
+        PresenceManager.join_presence("document:1", who)
+    round_trips.clear()
+    assert list(online(User.objects.all(), "presence:document:1")) == [ada]
+    assert len(round_trips) == 1
+    assert sum(one.presence_count for one in with_presence(Document.objects.all())) == 3
+    assert len(round_trips) == 2
+
+
+def test_the_list_of_the_admin(round_trips: list[object], ada: User):
+    client = Client()
+    client.force_login(ada)
+    PresenceManager.join_presence("admin:documents.document:1", "7", {"name": "Grace"})
+    round_trips.clear()
+    page = client.get("/admin/documents/document/").content.decode()
+    assert len(round_trips) == 1
+    assert page.count('<td class="field-here_now">Grace</td>') == 1
+
+
+def test_the_tags_of_a_page(round_trips: list[object], ada: User):
+    PresenceManager.join_presence("site", str(ada.pk), {"name": "Ada"})
+    round_trips.clear()
+    source = (
+        "{% load presence_tags %}{% presence_count %}{% presence_list as people %}"
+        "{% for one in people %}{{ one.name }}{% endfor %}{% is_present ada %}"
+    )
+    request = RequestFactory().get("/")
+    page = engines["django"].from_string(source).render({"ada": ada}, request)
+    assert page == "1AdaTrue"
+    assert len(round_trips) == 1
