@@ -22,8 +22,8 @@ def demo(tmp_path):
     """Starts the launcher on a port; kills it, and what it left, at the end."""
     started: list[subprocess.Popen[str]] = []
 
-    def start(port: int | str) -> subprocess.Popen[str]:
-        environ = {**os.environ, "PORT": str(port), "DEMO_DIR": str(tmp_path)}
+    def start(port: int | str, **more: str) -> subprocess.Popen[str]:
+        environ = {**os.environ, "PORT": str(port), "DEMO_DIR": str(tmp_path), **more}
         process = subprocess.Popen(
             [sys.executable, "-m", "project.demo"],
             cwd=ROOT,
@@ -86,6 +86,30 @@ def test_the_end_of_one_part_is_the_end_of_all(demo):
     assert "beat stopped" in errors
     _gone, alive = psutil.wait_procs(parts, timeout=PATIENCE)
     assert not alive
+
+
+def test_huey_in_place_of_worker_and_beat(demo):
+    process = demo(free_port(), ASYNC_BACKEND="huey")
+    assert process.stdout.readline(), process.stderr.read()
+    parts = family(process.pid)
+    commands = " ".join(" ".join(part.cmdline()) for part in parts)
+    assert "run_huey" in commands
+    assert "celery" not in commands
+
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0, errors
+    _gone, alive = psutil.wait_procs(parts, timeout=PATIENCE)
+    assert not alive
+
+
+def test_a_queue_that_there_is_not_is_one_line(demo):
+    process = demo(free_port(), ASYNC_BACKEND="rq")
+    output, errors = process.communicate(timeout=PATIENCE)
+
+    assert process.returncode == 1
+    assert output == ""
+    assert errors == "ASYNC_BACKEND must be celery or huey, not 'rq'.\n"
 
 
 def test_a_port_that_is_taken_is_one_line(demo):

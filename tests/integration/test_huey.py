@@ -26,6 +26,7 @@ from presence.roster import Roster
 from presence.tasks.huey import Tasks
 from project.parts import free_port
 from tests import rooms
+from tests.integration.test_doctor import Report
 from tests.integration.test_web import attribute, exchange, front, present
 from tests.servers import Centrifugo, Server, manage, wait_until
 from tests.swarm import Swarm
@@ -82,16 +83,18 @@ def names_in(store: RedisStore, channel: str) -> list[str]:
 def test_consumers_tick_once_an_interval_and_so_do_those_that_start_again(
     site: dict[str, str], store: RedisStore, swarm: Swarm, tmp_path: Path
 ) -> None:
+    """One with threads, one with processes."""
+    one, two = tmp_path / "one.log", tmp_path / "two.log"
     swarm.connect_all([("ada", ROOM)])
 
     def ticks() -> list[float]:
         return sorted(tick.started for tick in statistics.read(store).history)
 
-    with consumer(site, tmp_path / "one.log"), consumer(site, tmp_path / "two.log") as two:
+    with consumer(site, one), consumer(site, two, "-k", "process", "-w", "2") as second:
         wait_until(lambda: len(ticks()) >= 3, "three ticks", patience=PATIENCE)
-        two.restart()
+        second.restart()
         wait_until(lambda: len(ticks()) >= 7, "more ticks", patience=PATIENCE)
-        log = (tmp_path / "one.log").read_text() + (tmp_path / "two.log").read_text()
+        log = one.read_text() + two.read_text()
     assert names_in(store, ROOM) == ["ada"]
     found = ticks()
     # One for each second: the first may have been late for its own, as may the last.
@@ -114,7 +117,11 @@ def test_two_consumers_share_a_tick(
         nonlocal asked
         asked += 1
         tasks.update_presence(asked, 600.0)
-        wait_until(lambda: len(statistics.read(store).history) >= asked, f"tick {asked} is whole")
+        wait_until(
+            lambda: len(statistics.read(store).history) >= asked,
+            f"tick {asked} is whole",
+            patience=PATIENCE,
+        )
         return all("Executing presence.tasks.huey.sync_shard" in log.read_text() for log in logs)
 
     with consumer(site, logs[0], "-n", "-w", "1"), consumer(site, logs[1], "-n", "-w", "1"):
@@ -148,6 +155,32 @@ def test_signals_come_once_from_the_consumer_that_committed(
         ["presence_left", ROOM, ["ada"], 2],
         ["channel_vacated", ROOM, ["ada"], 2],
     ]
+
+
+# The doctor
+
+
+def test_the_doctor_hears_the_consumer(site: dict[str, str], tmp_path: Path) -> None:
+    with consumer(site, tmp_path / "consumer.log"):
+        store = RedisStore(site["PRESENCE_REDIS_URL"])
+        wait_until(lambda: bool(statistics.read(store).history), "a tick", patience=PATIENCE)
+        report = Report(site)
+    assert {"huey.app", "huey.consumer", "ticks.fresh"} <= report.of("ok")
+    assert not report.of("problem")
+    assert not any(check["id"].startswith(("celery.", "beat.")) for check in report.checks)
+
+
+def test_the_doctor_misses_the_consumer(site: dict[str, str]) -> None:
+    report = Report(site)
+    assert "run_huey" in report.words("huey.consumer")
+    assert "run_huey" in report.words("ticks.fresh")
+
+
+def test_the_doctor_misses_huey_s_redis(site: dict[str, str]) -> None:
+    url = f"redis://:sesame@127.0.0.1:{free_port()}/1"
+    report = Report(site, CELERY_BROKER_URL=url)
+    assert "correct HUEY" in report.words("huey.storage")
+    assert "sesame" not in report.said
 
 
 # Nudges
