@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import time
 
 import pytest
@@ -11,6 +10,7 @@ from presence.backends.memory import MemoryStore
 from presence.backends.redis import RedisStore
 from presence.exceptions import StoreError
 from presence.testing.contract import Clock, LedgerContract
+from tests.many import run_many
 
 
 @pytest.fixture
@@ -30,16 +30,14 @@ class TestInRedis(LedgerContract):
         return RedisStore(redis_url, clock=clock)
 
 
-def _add(url: str, number: int) -> bool:
+def add(url: str, number: int) -> bool:
     return RedisStore(url).add("a", number, b"x" * 100, of=8)
 
 
 def test_many_processes_one_of_them_has_the_last_part(redis_url: str) -> None:
     ledger = RedisStore(redis_url)
     ledger.begin("a")
-    with multiprocessing.get_context("spawn").Pool(4) as pool:
-        whole = pool.starmap(_add, [(redis_url, n) for n in range(8)])
-    assert sum(whole) == 1
+    assert sum(run_many(add, redis_url, processes=8)) == 1
     assert len(ledger.parts("a").parts) == 8
 
 

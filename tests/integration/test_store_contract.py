@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -30,6 +28,7 @@ from presence.testing.contract.writing import (
     write,
 )
 from tests import servers
+from tests.many import run_many
 
 
 @pytest.fixture
@@ -184,30 +183,21 @@ class TestOnRedis:
 
     def test_processes_race_and_one_wins_each_rev(self, redis_url: str) -> None:
         """Four processes write as fast as they can; the chain has no gap and no fork."""
-        channel = f"presence:{uuid.uuid4().hex}"
-        spawn = multiprocessing.get_context("spawn")
-        writers = [
-            spawn.Process(target=write_forty, args=(redis_url, channel, who)) for who in range(4)
-        ]
-        for writer in writers:
-            writer.start()
-        for writer in writers:
-            writer.join(120)
-        assert [writer.exitcode for writer in writers] == [0, 0, 0, 0]
-        found = state(RedisStore(redis_url), channel)
+        run_many(write_forty, redis_url, processes=4)
+        found = state(RedisStore(redis_url))
         changes = [wire.decode(pending, wire.Pending) for _, pending in found.unsignalled]
         assert [change.version for change in changes] == list(range(1, 161))
         assert (found.version, found.rev) == (160, 320)
 
 
-def write_forty(url: str, channel: str, who: int) -> None:
+def write_forty(url: str, who: int) -> None:
     """Win forty commits, each against whoever else writes."""
     store, written = RedisStore(url), 0
     while written < 40:
-        found = state(store, channel)
+        found = state(store)
         if found.pending:
             continue
-        one = commit(found.version + 1, rev=found.rev, channel=channel, epoch=f"w{who}")
+        one = commit(found.version + 1, rev=found.rev, epoch=f"w{who}")
         if write(store, [one]) == [True]:
-            assert acknowledge(store, [(channel, one.pending, None)], 1.0) == [True]
+            assert acknowledge(store, [(ROOM, one.pending, None)], 1.0) == [True]
             written += 1

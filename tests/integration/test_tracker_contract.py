@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,6 +15,7 @@ from presence.exceptions import StoreError
 from presence.naming import Keys
 from presence.testing.contract import Clock, TrackerContract
 from presence.testing.contract.cursors import CHANNEL, TIMEOUT, move, shown
+from tests.many import run_many
 
 PROCESSES, USERS = 8, 100
 
@@ -265,26 +265,15 @@ class TestOnRedis:
         assert "s3cret" not in str(caught.value)
 
     def test_processes_that_write_lose_nothing(self, redis_url: str) -> None:
-        spawn = multiprocessing.get_context("spawn")
-        together = spawn.Barrier(PROCESSES)
-        writers = [
-            spawn.Process(target=write_all, args=(redis_url, who, together))
-            for who in range(PROCESSES)
-        ]
-        for writer in writers:
-            writer.start()
-        for writer in writers:
-            writer.join(120)
-        assert [writer.exitcode for writer in writers] == [0] * PROCESSES
+        run_many(write_all, redis_url, processes=PROCESSES)
         kept = RedisStore(redis_url).cursors(CHANNEL, timeout=600)
         wanted = {f"{who}-{n}": b"%d" % n for who in range(PROCESSES) for n in range(USERS)}
         assert {user: where for user, (_, where) in kept.items()} == wanted
 
 
-def write_all(url: str, who: int, together: Any) -> None:
+def write_all(url: str, who: int) -> None:
     """Move USERS cursors one by one, against all the others."""
     store = RedisStore(url)
-    together.wait(60)
     for n in range(USERS):
         store.move(CHANNEL, {f"{who}-{n}": b"%d" % n}, timeout=600)
 
