@@ -14,7 +14,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 
 from presence import signals
-from presence.backends import make_store
+from presence.backends import BACKENDS, make_store
 from presence.backends.base import RosterStore
 from presence.backends.tracker import Tracker
 from presence.centrifugo import Gateway
@@ -91,12 +91,13 @@ def store() -> RosterStore:
 
 
 def tracker() -> Tracker:
-    """The same store, where it keeps cursors as well. Raises ImproperlyConfigured if not."""
+    """The same store, where it keeps members and cursors as well; ImproperlyConfigured if not."""
     found = store()
     if not isinstance(found, Tracker):
         raise ImproperlyConfigured(
-            f"PRESENCE_BACKEND is {conf.PRESENCE_BACKEND!r}, which keeps no cursors: let it be a "
-            "presence.backends.tracker.Tracker too."
+            f"PRESENCE_BACKEND is {conf.PRESENCE_BACKEND!r}, which keeps no cursors, nor members "
+            "without a websocket: let it be a presence.backends.tracker.Tracker too, or use "
+            f"{' or '.join(map(repr, BACKENDS))}."
         )
     return found
 
