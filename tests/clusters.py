@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -91,6 +92,13 @@ class RunningCluster:
             with client(port) as one:
                 wait_until(lambda one=one: is_up(one), "the cluster is up")
 
+    def kill_primary(self) -> None:
+        """One that has a replica, when that has all it wrote."""
+        port, replica = self.pair
+        with client(port) as one, client(replica) as other:
+            wait_until(lambda: offset(one) == offset(other), "the replica has caught up")
+        self.servers[port].stop(signal.SIGKILL)
+
     def move_keys(self, key: str) -> None:
         """Move the keys of the slot of a key to another primary, which does not own the slot."""
         giver, taker = self._ends(key)
@@ -135,6 +143,11 @@ def has(one: redis.Redis, key: str) -> bool:
 
 def name(one: redis.Redis) -> str:
     return str(one.cluster("MYID"))
+
+
+def offset(one: redis.Redis) -> int:
+    """How far a primary has written, or a replica read."""
+    return int(one.info("replication")["master_repl_offset"])
 
 
 def free_ports(count: int) -> list[int]:
@@ -208,7 +221,15 @@ class RunningSentinel:
 
     primary: Server
     port: int
+    replica: int
+    sentinel: int
     url: str
+
+    def kill_primary(self) -> None:
+        """When the replica has all it wrote."""
+        with client(self.port, "sesame") as one, client(self.replica, "sesame") as other:
+            wait_until(lambda: offset(one) == offset(other), "the replica has caught up")
+        self.primary.stop(signal.SIGKILL)
 
 
 @contextmanager
@@ -236,7 +257,7 @@ def redis_sentinel(directory: Path) -> Iterator[RunningSentinel]:
         watch.start()
         at = f"127.0.0.1:9,127.0.0.1:{port}"  # nobody is at the first
         url = f"redis+sentinel://:sesame@{at}/{PRIMARY}/1?sentinel_password=opensesame"
-        yield RunningSentinel(primary, first, url)
+        yield RunningSentinel(primary, first, second, port, url)
 
 
 def watches(port: int) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from typing import Any
 
 from presence.backends.base import RosterStore
 from presence.backends.memory import MemoryStore
@@ -19,23 +20,34 @@ def make_store(backend: str, *, url: str, prefix: str, timeout: float) -> Roster
     """The store that `backend` names: a name of BACKENDS or the dotted path of a class.
 
     A class of one's own is called with `url`, `prefix` and `timeout` (seconds) as keywords. Raises
-    ValueError, listing the known names, when there is no such backend.
+    ValueError, listing the known names, when `backend` leads to no store; and what the class itself
+    raises, a ValueError for a `url` that it cannot use.
     """
-    path = BACKENDS.get(backend, backend)
-    module, _, name = path.rpartition(".")
-    try:
-        store = getattr(import_module(module), name) if module else None
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"PRESENCE_BACKEND {backend!r} cannot be imported: {error}") from error
-    if store is None:
-        known = ", ".join(repr(one) for one in BACKENDS)
-        raise ValueError(f"Unknown PRESENCE_BACKEND {backend!r}: use {known}, or a dotted path")
+    store = _imported(backend, BACKENDS.get(backend, backend))
     if store is MemoryStore:
         return MemoryStore()
+    fits = isinstance(store, type) and issubclass(store, RosterStore)
+    if not fits:
+        raise _wrong(backend, "is no class that is a presence.backends.base.RosterStore")
     try:
-        made = store(url=url, prefix=prefix, timeout=timeout)
+        made: RosterStore = store(url=url, prefix=prefix, timeout=timeout)
     except TypeError as error:
-        raise ValueError(f"PRESENCE_BACKEND {backend!r} cannot be made: {error}") from error
-    if not isinstance(made, RosterStore):
-        raise ValueError(f"PRESENCE_BACKEND {backend!r} is no presence.backends.base.RosterStore")
+        raise _wrong(backend, f"cannot be made ({error})") from error
     return made
+
+
+def _imported(backend: str, path: str) -> Any:
+    module, _, name = path.rpartition(".")
+    if not all(part.isidentifier() for part in path.split(".")) or not module:
+        raise _wrong(backend, "is no name of a backend")
+    try:
+        return getattr(import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise _wrong(backend, f"cannot be imported ({error})") from error
+
+
+def _wrong(backend: str, why: str) -> ValueError:
+    known = ", ".join(repr(one) for one in BACKENDS)
+    return ValueError(
+        f"PRESENCE_BACKEND {backend!r} {why}: use {known}, or the dotted path of a RosterStore"
+    )

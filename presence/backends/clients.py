@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -29,6 +29,7 @@ FORMS: Final = (
     "with the special characters of a password percent-encoded"
 )
 
+PORTS: Final = {"server": 6379, "cluster": 6379, "sentinel": 26379}
 LOGIN: Final = ("username", "password")
 
 _URL = re.compile(
@@ -46,20 +47,29 @@ def make_client(url: str, *, timeout: float) -> Client:
     """
     found = _URL.fullmatch(url)
     if not found:
-        raise ValueError(f"write {FORMS}")
-    kind, tls, hosts, path = found["kind"], bool(found["tls"]), found["hosts"], found["path"] or ""
-    options, sentinels = _options(found, timeout), {}
-    if kind == "sentinel":
-        sentinels = {name: options.pop(f"sentinel_{name}", None) for name in LOGIN}
-    _try_out(options, tls=tls)
-    if found["scheme"] == "unix":
-        return _on_socket(hosts, path, options)
-    if kind == "cluster":
-        return _cluster(_hosts(hosts, 6379), path, options | {"ssl": tls})
-    if kind == "sentinel":
-        return _watched(_hosts(hosts, 26379), path, options | {"ssl": tls}, sentinels)
-    options["connection_class"] = SSLConnection if tls else Connection
-    return _server(_hosts(hosts or "localhost", 6379), path, options)
+        raise ValueError(
+            "it is not like redis://user:password@host:6379/0 (with the special characters of a "
+            "password percent-encoded), nor of another form that docs/redis.md tells"
+        )
+    kind = found["kind"] or ("socket" if found["scheme"] == "unix" else "server")
+    # Before the options: a part of a password that was not encoded could pass for one of them.
+    hosts = _hosts(found["hosts"], kind)
+    options = _options(found, timeout) | {"ssl": bool(found["tls"])}
+    return _MAKERS[kind](hosts, found["path"] or "", options)
+
+
+def _hosts(text: str, kind: str) -> Hosts:
+    if kind == "socket":
+        if text:
+            raise ValueError("three slashes and the path of the socket follow unix:")
+        return []
+    if kind == "server" and not text:
+        text = "localhost"
+    found = [_HOST.fullmatch(host) for host in text.split(",")]
+    hosts = [(one[1] or one[2], int(one[3] or PORTS[kind])) for one in found if one]
+    if len(hosts) < len(found) or not all(0 < port < 65536 for _, port in hosts):
+        raise ValueError("a host is not name:port (IPv6: [address]:port)")
+    return hosts
 
 
 def _options(found: re.Match[str], timeout: float) -> Options:
@@ -72,51 +82,44 @@ def _options(found: re.Match[str], timeout: float) -> Options:
     }
 
 
-def _try_out(options: Options, *, tls: bool) -> None:
-    """Raises ValueError for options that no connection could be made with."""
-    of_one = {name: value for name, value in options.items() if name != "max_connections"}
+def _tried(options: Options) -> Options:
+    """Options of a pool. Raises ValueError if no connection can be made with them."""
+    made = SSLConnection if options["ssl"] else Connection
+    others = {name: value for name, value in options.items() if name != "ssl"}
     try:
-        (SSLConnection if tls else Connection)(**of_one)
+        made(**{name: value for name, value in others.items() if name != "max_connections"})
     except (TypeError, redis.RedisError) as error:
         raise ValueError(f"redis-py cannot use an option of it: {error}") from None
-
-
-def _hosts(text: str, port: int) -> Hosts:
-    found = [_HOST.fullmatch(host) for host in text.split(",")]
-    hosts = [(one[1] or one[2], int(one[3] or port)) for one in found if one]
-    if len(hosts) < len(found) or not all(0 < port < 65536 for _, port in hosts):
-        raise ValueError(f"a host is not name:port (IPv6: [address]:port); write {FORMS}")
-    return hosts
+    return others | {"connection_class": made}
 
 
 def _database(path: str) -> Options:
     """The number that follows a slash, if any."""
     number = path.removeprefix("/")
     if not re.fullmatch("[0-9]*", number):
-        raise ValueError(f"only the number of a database may follow the host; write {FORMS}")
+        raise ValueError("only the number of a database may follow the host")
     return {"db": int(number)} if number else {}
 
 
 def _server(hosts: Hosts, path: str, options: Options) -> redis.Redis:
     if len(hosts) > 1:
-        raise ValueError(f"several hosts are of a cluster, or of sentinels; write {FORMS}")
+        raise ValueError("several hosts are of a cluster, or of sentinels")
     ((host, port),) = hosts
-    pool = redis.ConnectionPool(**(_database(path) | options), host=host, port=port)
+    pool = redis.ConnectionPool(**(_database(path) | _tried(options)), host=host, port=port)
     return redis.Redis.from_pool(pool)
 
 
-def _on_socket(hosts: str, path: str, options: Options) -> redis.Redis:
-    if hosts or not path:
+def _on_socket(_: Hosts, path: str, options: Options) -> redis.Redis:
+    if not path:
         raise ValueError("three slashes and the path of the socket follow unix:")
-    made = UnixDomainSocketConnection
-    return redis.Redis.from_pool(
-        redis.ConnectionPool(**options, connection_class=made, path=unquote(path))
-    )
+    found = {"connection_class": UnixDomainSocketConnection, "path": unquote(path)}
+    return redis.Redis.from_pool(redis.ConnectionPool(**(_tried(options) | found)))
 
 
 def _cluster(hosts: Hosts, path: str, options: Options) -> Cluster:
     if options.pop("db", 0) or _database(path).get("db"):
         raise ValueError("a cluster has no database but 0: leave out what follows the hosts")
+    _tried(options)
 
     def connect(more: Sequence[tuple[str, int]]) -> RedisCluster:
         return RedisCluster(startup_nodes=[ClusterNode(*at) for at in [*hosts, *more]], **options)
@@ -124,16 +127,23 @@ def _cluster(hosts: Hosts, path: str, options: Options) -> Cluster:
     return Cluster(connect)  # type: ignore[abstract]
 
 
-def _watched(hosts: Hosts, path: str, options: Options, login: Options) -> redis.Redis:
+def _watched(hosts: Hosts, path: str, options: Options) -> redis.Redis:
     name, _, number = path.removeprefix("/").partition("/")
     if not name:
-        raise ValueError(
-            "the hosts of the sentinels are to be followed by the name of the primary that they "
-            f"watch; write {FORMS}"
-        )
+        raise ValueError("the name of the primary is to follow the hosts of the sentinels")
+    login = {what: options.pop(f"sentinel_{what}", None) for what in LOGIN}
+    _tried(options)
     shared = {n: value for n, value in options.items() if n.startswith(("socket_", "ssl"))}
     # A sentinel that does not answer is not asked again: the next one is.
     asking = shared | login | {"retry": Retry(NoBackoff(), 0)}
     sentinel = Sentinel(hosts, sentinel_kwargs=asking, **(_database(number) | options))
     client: redis.Redis = sentinel.master_for(unquote(name))
     return client
+
+
+_MAKERS: Final[dict[str, Callable[[Hosts, str, Options], Client]]] = {
+    "server": _server,
+    "socket": _on_socket,
+    "cluster": _cluster,
+    "sentinel": _watched,
+}

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-import redis
 from django.conf import settings
 from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 
 from presence import assembly, queues, schedule
+from presence.backends.clients import FORMS, make_client
 from presence.checks.values import value
 
 __all__ = ["check_centrifugo", "check_store", "check_websocket"]
@@ -77,11 +77,10 @@ def check_websocket() -> Iterator[checks.CheckMessage]:
 def check_store() -> Iterator[checks.CheckMessage]:
     """The backend exists, and is one that all processes see."""
     backend, url = value("PRESENCE_BACKEND"), value("PRESENCE_REDIS_URL")
-    if backend == "redis" and url is not None and not _is_redis_url(url):
+    if backend == "redis" and url is not None and (problem := _of_redis_url(url)):
         yield checks.Error(
-            "PRESENCE_REDIS_URL is no URL of a Redis.",
-            hint="Write redis://127.0.0.1:6379/0 (rediss:// with TLS, unix:// for a socket), with "
-            "the special characters of a password percent-encoded.",
+            f"PRESENCE_REDIS_URL is no URL of a Redis: {problem}.",
+            hint=f"Write {FORMS}.",
             id="presence.E006",
         )
         return
@@ -115,9 +114,10 @@ def _is_url(url: str, *schemes: str) -> bool:
         return False
 
 
-def _is_redis_url(url: str) -> bool:
+def _of_redis_url(url: str) -> str:
+    """What is wrong with it, less any password; "" if nothing is."""
     try:
-        redis.ConnectionPool.from_url(url)
-    except ValueError:
-        return False
-    return True
+        make_client(url, timeout=1.0)
+    except ValueError as error:
+        return str(error)
+    return ""

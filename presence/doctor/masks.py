@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from django.conf import settings
 
@@ -20,11 +20,12 @@ SHORTEST = 4
 """Characters: masking a shorter word would mask half of every sentence."""
 
 _PASSWORD = re.compile(r"(://[^\s/:@]*):[^\s/]*@")
+_OPTION = re.compile(r"([?&][a-z_]*password=)[^\s&#]*", re.IGNORECASE)
 
 
 def masked(text: str) -> str:
     """`text` with the secrets of the settings, and the password of any URL, masked."""
-    text = _PASSWORD.sub(rf"\1:{MASK}@", text)
+    text = _OPTION.sub(rf"\1{MASK}", _PASSWORD.sub(rf"\1:{MASK}@", text))
     for secret in sorted(set(_secrets()), key=len, reverse=True):
         text = text.replace(secret, MASK)
     return text
@@ -35,11 +36,14 @@ def _secrets() -> Iterator[str]:
         yield from _long_enough(getattr(settings, name, ""))
     for name in URLS:
         try:
-            password = urlsplit(getattr(settings, name, "")).password or ""
+            url = urlsplit(getattr(settings, name, ""))
+            passwords = [url.password or ""]
         except (ValueError, TypeError, AttributeError):
             continue
-        yield from _long_enough(password)
-        yield from _long_enough(unquote(password))
+        passwords += [value for name, value in parse_qsl(url.query) if name.endswith("password")]
+        for password in passwords:
+            yield from _long_enough(password)
+            yield from _long_enough(unquote(password))
 
 
 def _long_enough(value: object) -> Iterator[str]:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import msgspec
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from presence import assembly
+from presence.backends.clients import Client, make_client
+from presence.backends.cluster import Cluster
 from presence.backends.redis import RedisStore
 from presence.conf import conf
-from presence.doctor.findings import Findings, ok, problem, skipped, warning
+from presence.doctor.findings import Findings, duration, ok, problem, skipped, warning
 from presence.naming import Keys
 
 __all__ = ["examine"]
@@ -24,42 +26,83 @@ Info = Mapping[str, Any]
 OLDEST = (6, 2)
 """The first Redis whose ZADD knows GT."""
 
+APART = 1.0
+"""Seconds by which the clocks of a cluster may differ: so much is made allowance for."""
+
+MODES = {
+    "cluster": (
+        "This Redis is one of a cluster",
+        "Say so: PRESENCE_REDIS_URL = redis+cluster://host:6379.",
+    ),
+    "sentinel": (
+        "This is a sentinel: it keeps nothing but the address of a primary",
+        "Say so: PRESENCE_REDIS_URL = redis+sentinel://host:26379/name-of-the-primary.",
+    ),
+}
+"""What is said of these where the URL is for a Redis that stands alone."""
+
 PROBE = "doctor probe"
 """Holds a space: no channel has this name, so no roster has this key."""
+
+PROBES = 16
+"""So many that each primary of most clusters gets one."""
 
 
 def examine() -> Findings:
     if not isinstance(assembly.store(), RedisStore):
         yield skipped("redis.reachable", f"PRESENCE_BACKEND is {conf.PRESENCE_BACKEND!r}")
         return
-    url, timeout = conf.PRESENCE_REDIS_URL, conf.CENTRIFUGO_TIMEOUT
-    client = redis.Redis.from_url(
-        url,
-        socket_timeout=timeout,
-        socket_connect_timeout=timeout,
-        retry=Retry(NoBackoff(), 0),
-    )
-    with client:
-        try:
-            info: Any = client.info()
-        except (redis.AuthenticationError, redis.ResponseError) as error:
-            yield problem(
-                "redis.reachable",
-                f"Redis turns us down at {url} ({error})",
-                "Correct the user, the password or the database number in PRESENCE_REDIS_URL: "
-                "redis://user:password@host:port/0.",
-            )
-        except redis.RedisError as error:
-            yield problem(
-                "redis.reachable",
-                f"Redis does not answer at {url} ({error})",
-                "Start it, or correct PRESENCE_REDIS_URL.",
-            )
-        else:
-            yield ok("redis.reachable", f"Redis {info.get('redis_version')} answers at {url}")
-            for check in CHECKS:
-                yield from check(info)
-            yield from writable(client)
+    url = conf.PRESENCE_REDIS_URL
+    client = make_client(url, timeout=conf.CENTRIFUGO_TIMEOUT)
+    try:
+        primaries = client.primaries() if isinstance(client, Cluster) else [client]
+        infos = {address(one): one.info() for one in primaries}
+    except (redis.AuthenticationError, redis.ResponseError) as error:
+        yield problem(
+            "redis.reachable",
+            f"Redis turns us down at {url} ({error})",
+            "Correct the user, the password or the database number in PRESENCE_REDIS_URL: "
+            "redis://user:password@host:port/0.",
+        )
+    except redis.RedisError as error:
+        yield problem(
+            "redis.reachable",
+            f"Redis does not answer at {url} ({error})",
+            "Start it, or correct PRESENCE_REDIS_URL.",
+        )
+    else:
+        first = next(iter(infos.values()))
+        yield ok("redis.reachable", f"{name(first)} answers at {url}")
+        other = MODES.get(str(first.get("redis_mode", first.get("server_mode"))))
+        if other and not isinstance(client, Cluster):
+            yield problem("redis.mode", *other)
+            return
+        for check in CHECKS:
+            yield from of_each(check, infos)
+        yield from clocks(primaries)
+        yield from writable(client)
+
+
+def address(primary: redis.Redis) -> str:
+    """Where a primary of a cluster is. (What is alone needs no telling from others.)"""
+    options = primary.connection_pool.connection_kwargs
+    return f"{options.get('host')}:{options.get('port')}"
+
+
+def name(info: Info) -> str:
+    """What it is, and which version."""
+    if found := info.get("valkey_version"):
+        return f"Valkey {found}"
+    return f"Redis {info.get('redis_version')}"
+
+
+def of_each(check: Callable[[Info], Findings], infos: Mapping[str, Info]) -> Findings:
+    """What a check finds amiss, and in which primary if there are several; else what is well."""
+    found = [(at, finding) for at, info in infos.items() for finding in check(info)]
+    amiss = [(at, finding) for at, finding in found if finding.level != "ok"]
+    for at, finding in amiss or found[:1]:
+        where = f" (at {at})" if amiss and len(infos) > 1 else ""
+        yield msgspec.structs.replace(finding, text=finding.text + where)
 
 
 def version(info: Info) -> Findings:
@@ -108,17 +151,40 @@ def eviction(info: Info) -> Findings:
         yield ok("redis.eviction", f"Redis keeps what has no expiry (maxmemory-policy {policy})")
 
 
-def writable(client: redis.Redis) -> Findings:
+def clocks(primaries: Sequence[redis.Redis], *, clock: Callable[[], float] = time.time) -> Findings:
+    """What one primary notes, the clock of another may judge."""
+    ahead = []
+    for primary in primaries:
+        before = clock()
+        seconds, micros = primary.time()
+        ahead.append(seconds + micros / 1e6 - before)
+    apart = max(ahead) - min(ahead)
+    if apart > APART:
+        yield warning(
+            "redis.clocks",
+            f"The clocks of the cluster's primaries are {duration(apart)} apart",
+            "Let NTP set the clocks of the machines that they run on.",
+        )
+
+
+def writable(client: Client) -> Findings:
     """A script may write: the account may, memory and disk allow it."""
-    key = Keys(conf.PRESENCE_PREFIX).channel(PROBE)
+    keys = [Keys(conf.PRESENCE_PREFIX).channel(f"{PROBE} {number}") for number in range(PROBES)]
     try:
-        client.eval("return redis.call('SET', KEYS[1], '1', 'PX', 1)", 1, key)
+        commands: Any = client.pipeline(transaction=False)
+        with commands as pipe:
+            pipe.time()
+            pipe.execute_command("INFO", "server")
+            for key in keys:
+                pipe.eval("return redis.call('SET', KEYS[1], '1', 'PX', 1)", 1, key)
+            pipe.execute()
     except redis.RedisError as error:
         yield problem(
             "redis.writable",
-            f"Redis does not let a script write the key {key!r} ({error})",
-            f"Allow EVAL, EVALSHA and all commands on {conf.PRESENCE_PREFIX}:* to the account "
-            "(ACL SETUSER), and see that Redis has memory and disk left.",
+            f"Redis does not let a script write keys such as {keys[0]!r} ({error})",
+            "Allow EVAL, EVALSHA, TIME, INFO, in a cluster ROLE, and all commands on "
+            f"{conf.PRESENCE_PREFIX}:* to the account (ACL SETUSER), and see that Redis has memory "
+            "and disk left.",
         )
     else:
         yield ok("redis.writable", "Redis takes writes by script")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
 from presence.backends.redis import RedisStore
+from presence.doctor import redis as doctor
 from presence.exceptions import StoreError
 from presence.naming import Keys
 from presence.plan import Rules
@@ -146,6 +147,16 @@ def test_no_cluster_at_all(redis_url: str, cluster: RunningCluster) -> None:
         assert "sesame" not in str(raised.value)
 
 
+def test_the_doctor(settings: Any, cluster: RunningCluster) -> None:
+    settings.PRESENCE_REDIS_URL = cluster.url
+    found = {finding.id: finding.level for finding in doctor.examine()}
+    assert found == dict.fromkeys(["redis.reachable", "redis.eviction", "redis.writable"], "ok")
+    settings.PRESENCE_REDIS_URL = f"redis://127.0.0.1:{cluster.primaries()[0]}/0"
+    *_, last = doctor.examine()
+    assert (last.id, last.level) == ("redis.mode", "problem")
+    assert "redis+cluster://" in last.remedy
+
+
 def test_primaries_take_turns(cluster: RunningCluster, visits: Visits, store: RedisStore) -> None:
     """A replica takes over, as is planned, and then from one that is killed. Those that stay know
     of it only when it is asked who they are; and the rooms start anew, as writes may be lost."""
@@ -158,8 +169,7 @@ def test_primaries_take_turns(cluster: RunningCluster, visits: Visits, store: Re
     assert visits.tick() == {"presence.diff"}
     assert store.load([]).run == planned == RedisStore(cluster.url).load([]).run
 
-    primary = cluster.pair[0]
-    cluster.servers[primary].stop(signal.SIGKILL)
+    cluster.kill_primary()
     with pytest.raises(StoreError):
         store.load(ROOMS)
     wait_until(lambda: answers(store), "the store finds the new primary")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from presence.backends.redis import RedisStore
+from presence.doctor import redis as doctor
 from presence.exceptions import StoreError
 from presence.plan import Rules
 from presence.sync import Options, Sync
@@ -15,8 +16,10 @@ from tests.clusters import redis_sentinel
 from tests.servers import wait_until
 from tests.unit.fakes import ROOM, FakeCentrifugo
 
+WELL = ["redis.reachable", "redis.eviction", "redis.writable"]
 
-def test_a_replica_takes_over(tmp_path: Path) -> None:
+
+def test_a_replica_takes_over(settings: Any, tmp_path: Path) -> None:
     """The store goes on with it, and the rooms start anew: what was written last may be lost."""
     centrifugo = FakeCentrifugo()
 
@@ -28,11 +31,14 @@ def test_a_replica_takes_over(tmp_path: Path) -> None:
     with redis_sentinel(tmp_path) as running:
         store = RedisStore(running.url)
         sync = Sync(store, centrifugo, Options(rules=Rules(grace=0.0)), announce=None)  # type: ignore[arg-type]
+        assert levels(settings, running.url) == dict.fromkeys(WELL, "ok")
+        alone = f"redis://:opensesame@127.0.0.1:{running.sentinel}"
+        assert levels(settings, alone)["redis.mode"] == "problem"
         tick("u1")
         assert tick("u2") == "presence.diff"
         before = store.load([ROOM])
 
-        running.primary.stop(signal.SIGKILL)
+        running.kill_primary()
         with pytest.raises(StoreError) as raised:
             store.load([ROOM])
         assert "sesame" not in str(raised.value)
@@ -44,6 +50,12 @@ def test_a_replica_takes_over(tmp_path: Path) -> None:
         assert tick("u3") == "presence.reload"
         assert store.load([ROOM]).states[ROOM].epoch != before.states[ROOM].epoch
         assert tick("u4") == "presence.diff"
+
+
+def levels(settings: Any, url: str) -> dict[str, str]:
+    """What the doctor finds."""
+    settings.PRESENCE_REDIS_URL = url
+    return {finding.id: finding.level for finding in doctor.examine()}
 
 
 def answers(store: RedisStore) -> bool:

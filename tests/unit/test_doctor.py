@@ -181,6 +181,45 @@ def test_what_redis_tells_of_itself(info: dict[str, Any], expected: dict[str, st
     assert levels(iter(found)) == {"redis.eviction": "ok", **expected}
 
 
+GOOD_REDIS = {"redis_version": "7.2.1", "run_id": "x", "maxmemory_policy": "noeviction"}
+
+
+def test_of_a_cluster_each_primary_is_looked_at() -> None:
+    infos = {"a:1": GOOD_REDIS, "b:1": {**GOOD_REDIS, "redis_version": "6.0.16"}}
+    (found,) = redis.of_each(redis.version, infos)
+    assert (found.level, found.text) == ("problem", "Redis 6.0.16 is too old (at b:1)")
+    assert levels(redis.of_each(redis.eviction, infos)) == {"redis.eviction": "ok"}
+    (found,) = redis.of_each(redis.version, {"b:1": infos["b:1"]})
+    assert found.text == "Redis 6.0.16 is too old"
+
+
+@pytest.mark.parametrize(
+    ("ahead", "expected"),
+    [([0.0], {}), ([0.0, 0.5], {}), ([0.0, 2.5, 0.1], {"redis.clocks": "warning"})],
+)
+def test_the_clocks_of_a_cluster(ahead: list[float], expected: dict[str, str]) -> None:
+    class Primary:
+        def __init__(self, ahead: float) -> None:
+            self.ahead = ahead
+
+        def time(self) -> tuple[int, int]:
+            return int(NOW + self.ahead), round(self.ahead % 1 * 1e6)
+
+    primaries: Any = [Primary(one) for one in ahead]
+    assert levels(redis.clocks(primaries, clock=lambda: NOW)) == expected
+
+
+@pytest.mark.parametrize(
+    ("info", "name"),
+    [
+        ({"redis_version": "7.0.15"}, "Redis 7.0.15"),
+        ({"redis_version": "7.2.4", "valkey_version": "8.0.1"}, "Valkey 8.0.1"),
+    ],
+)
+def test_what_it_is_called(info: dict[str, Any], name: str) -> None:
+    assert redis.name(info) == name
+
+
 @pytest.mark.parametrize(
     ("policy", "memory", "level"),
     [
@@ -323,6 +362,11 @@ def test_a_part_that_needs_a_wrong_setting_is_skipped(monkeypatch: pytest.Monkey
     [
         ("at redis://host:6379/0", "at redis://host:6379/0"),
         ("at redis://me:sesame@host:6379/0", "at redis://me:***@host:6379/0"),
+        (
+            "at redis+sentinel://me:sesame@a:1,b:2/x?sentinel_password=opensesame&db=1",
+            "at redis+sentinel://me:***@a:1,b:2/x?sentinel_password=***&db=1",
+        ),
+        ("unix:///run/redis.sock?password=sesame)", "unix:///run/redis.sock?password=***"),
         ("at amqp://:ses:am@e@host//", "at amqp://:***@host//"),
         ("the-api-key and the-secret-key", "*** and ***"),
         ("invalid: p@ss/word, p%40ss%2Fword", "invalid: ***, ***"),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
 
 from presence import assembly
 from presence.backends import BACKENDS, make_store
+from presence.backends.base import RosterStore
 from presence.backends.memory import MemoryStore
 from presence.backends.redis import RedisStore
 
@@ -40,20 +43,47 @@ def test_a_store_of_one_s_own() -> None:
     assert store.options == OPTIONS
 
 
+class Unmade(RosterStore):
+    """Lacks every method of a store."""
+
+    def __init__(self, **_: object) -> None: ...
+
+
+class Bare(MemoryStore):
+    """Takes no arguments."""
+
+    def __init__(self) -> None: ...
+
+
+instance = MemoryStore()
+
+
 @pytest.mark.parametrize(
     ("backend", "says"),
     [
-        ("", "use 'redis', 'memory'"),
-        ("Redis", "use 'redis', 'memory'"),
-        ("no.such.module", "cannot be imported"),
-        ("presence.backends.redis.Nothing", "cannot be imported"),
-        (f"{__name__}.Foreign", "RosterStore"),
+        ("", "is no name"),
+        ("Redis", "is no name"),
+        ("postgres", "is no name"),
+        (".redis", "is no name"),
+        ("presence..redis", "is no name"),
+        ("my shop.stores.Store", "is no name"),
+        ("no.such.module.Store", "cannot be imported (No module named 'no')"),
+        ("presence.backends.redis.Nothing", "has no attribute 'Nothing'"),
+        (f"{__name__}.Foreign", "is no class that is a presence.backends.base.RosterStore"),
+        (f"{__name__}.OPTIONS", "is no class"),
+        (f"{__name__}.instance", "is no class"),
+        ("presence.backends.make_store", "is no class"),
+        ("presence.backends.redis", "is no class"),
+        ("presence.backends.tracker.Tracker", "is no class that is"),
+        (f"{__name__}.Unmade", "abstract"),
+        (f"{__name__}.Bare", "unexpected keyword argument 'url'"),
     ],
 )
-def test_what_is_no_store_is_named(backend: str, says: str) -> None:
-    with pytest.raises(ValueError, match=says) as caught:
+def test_what_is_no_store_is_told_with_the_names_that_there_are(backend: str, says: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(says)) as caught:
         make_store(backend, **OPTIONS)
     assert repr(backend) in str(caught.value)
+    assert "'redis', 'memory'" in str(caught.value)
 
 
 def test_only_redis_is_shared_between_processes() -> None:
