@@ -15,7 +15,15 @@ from presence import naming
 from presence.conf import NAMES, conf
 from presence.exceptions import InvalidChannel
 
-__all__ = ["SECRETS", "check_channels", "check_hooks", "check_names", "check_types", "value"]
+__all__ = [
+    "SECRETS",
+    "check_channels",
+    "check_heartbeat",
+    "check_hooks",
+    "check_names",
+    "check_types",
+    "value",
+]
 
 HOOKS = ("PRESENCE_USER_INFO", "PRESENCE_AUTHORIZE", "PRESENCE_VISIBLE", "PRESENCE_FETCH")
 SECRETS = ("CENTRIFUGO_API_KEY", "CENTRIFUGO_TOKEN_SECRET")
@@ -76,6 +84,18 @@ def check_names() -> Iterator[checks.CheckMessage]:
             hint="Rename it CELERY_BEAT_SCHEDULE, and have the Celery application read it with "
             'config_from_object("django.conf:settings", namespace="CELERY").',
             id="presence.W002",
+        )
+
+
+def check_heartbeat() -> Iterator[checks.CheckMessage]:
+    """Two heartbeats fit into the time-out: one may get lost."""
+    every, timeout = value("PRESENCE_HEARTBEAT"), value("PRESENCE_TIMEOUT")
+    if every is not None and timeout is not None and 2 * every > timeout:
+        yield checks.Warning(
+            f"PRESENCE_HEARTBEAT is {every:g} s and PRESENCE_TIMEOUT {timeout:g} s: whose page is a "
+            "little late is shown as leaving and joining again.",
+            hint="Make the heartbeat at most half as long as the time-out.",
+            id="presence.W014",
         )
 
 
