@@ -21,6 +21,7 @@ CHECKS: tuple[Callable[[], Iterator[CheckMessage]], ...] = (
     values.check_hooks,
     values.check_names,
     values.check_channels,
+    values.check_heartbeat,
     connections.check_centrifugo,
     connections.check_websocket,
     connections.check_store,
