@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections import Counter
 from typing import Any
 
+from presence import assembly
 from presence.backends.redis import RedisStore
+from presence.manager import PresenceManager
 from presence.testing.contract import Clock
 from presence.testing.contract.tracking import ROOM
 from presence.tracked import Tracked
 from tests.many import run_many
 
 PROCESSES, STEPS, TIMEOUT = 50, 60, 3600.0
+KEY = ROOM.removeprefix("presence:")
 USERS = [f"user {n}" for n in range(10)]
 EVERYBODY = "everybody"
 LONG_AGO = 1_000_000_000.0
@@ -87,3 +91,49 @@ def test_of_the_store(each_redis_url: str) -> None:
 
 def _told(one: Tracked) -> tuple[str, str, float, bytes]:
     return one.user, one.source, one.joined, one.meta
+
+
+def come_and_go_by_the_manager(url: str, who: int) -> list[str]:
+    """As sites do: the users for whom a source of one's own is left."""
+    chance, here = random.Random(who), set()
+    for _ in range(STEPS // 2):
+        user, act = chance.choice(USERS), chance.choice(("join", "join", "leave", "beat"))
+        if act == "join":
+            record = PresenceManager.join_presence(KEY, user, {"by": who}, source=own(who, 0))
+            assert (record["id"], record["by"]) == (user, who)
+            here.add(user)
+        elif act == "leave":
+            left = PresenceManager.leave_presence(KEY, user, source=own(who, 0))
+            assert (left is not None) is (user in here)
+            here.discard(user)
+        else:
+            beaten = PresenceManager.update_heartbeat(KEY, user, source=own(who, 0))
+            assert beaten is (user in here)
+        listed = [record["id"] for record in PresenceManager.list_presences(KEY)]
+        assert len(listed) == len(set(listed))
+        assert set(listed) >= here
+    for user in sorted(here)[1:]:  # or everybody would be there in the end
+        assert PresenceManager.leave_presence(KEY, user, source=own(who, 0))
+        here.discard(user)
+    return sorted(here)
+
+
+def test_of_presence_manager(settings: Any, each_redis_url: str) -> None:
+    environment = {
+        **os.environ,
+        "DJANGO_SETTINGS_MODULE": "project.settings",
+        "PRESENCE_REDIS_URL": each_redis_url,
+        "PRESENCE_TIMEOUT": str(TIMEOUT),
+        "PRESENCE_NUDGE": "0",
+    }
+    told = run_many(
+        come_and_go_by_the_manager, each_redis_url, processes=PROCESSES, environment=environment
+    )
+    settings.PRESENCE_REDIS_URL = each_redis_url
+    settings.PRESENCE_TIMEOUT = TIMEOUT
+    records = PresenceManager.list_presences(KEY)
+    assert sorted(record["id"] for record in records) == sorted({u for all_ in told for u in all_})
+    assert PresenceManager.presence_count(KEY) == len(records)
+    found = assembly.tracker().members([ROOM], timeout=TIMEOUT)[ROOM]
+    wanted = sorted((user, own(who, 0)) for who, all_ in enumerate(told) for user in all_)
+    assert sorted((one.user, one.source) for one in found) == wanted
