@@ -92,8 +92,8 @@ def check_heartbeat() -> Iterator[checks.CheckMessage]:
     every, timeout = value("PRESENCE_HEARTBEAT"), value("PRESENCE_TIMEOUT")
     if every is not None and timeout is not None and 2 * every > timeout:
         yield checks.Warning(
-            f"PRESENCE_HEARTBEAT is {every:g} s and PRESENCE_TIMEOUT {timeout:g} s: whose page is a "
-            "little late is shown as leaving and joining again.",
+            f"PRESENCE_HEARTBEAT is {every:g} s and PRESENCE_TIMEOUT {timeout:g} s: whose page is "
+            "a little late is shown as leaving and joining again.",
             hint="Make the heartbeat at most half as long as the time-out.",
             id="presence.W014",
         )
