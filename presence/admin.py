@@ -32,6 +32,8 @@ logger = logging.getLogger("presence.admin")
 
 TEMPLATE: Final = "presence/admin/change_form.html"
 UNKNOWN: Final = "?"
+KEPT: Final = "_presence_channel"
+"""The attribute of an object that has its channel."""
 NAMED: Final = 3
 """People whose names fit a column."""
 
@@ -44,7 +46,7 @@ def admin_channel(obj: Model) -> str:
     long even so gives way to its SHA-256.
     """
     model = obj._meta.concrete_model or type(obj)
-    start = f"presence:admin:{model._meta.label_lower}:"
+    start = f"presence:admin:{quote(model._meta.label_lower)}:"
     key = quote(str(obj.pk), safe="")
     if len(start) + len(key) > MAX_LENGTH:
         key = sha256(str(obj.pk).encode()).hexdigest()
@@ -58,6 +60,12 @@ class PresenceAdminMixin(Base):
     the list says it of each object, as of when it was loaded, in one round trip. Whoever may not
     view the object, or whom PRESENCE_AUTHORIZE denies its channel, is told nothing.
     """
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        order = cls.__mro__
+        if admin.ModelAdmin in order[: order.index(PresenceAdminMixin)]:
+            raise TypeError(f"{cls.__name__}: put PresenceAdminMixin before ModelAdmin")
 
     def presence_channel(self, obj: Model) -> str:
         """The channel of those who have `obj` open: by default that of `admin_channel`."""
@@ -99,7 +107,7 @@ class PresenceAdminMixin(Base):
         """The object, which is known by what it was before a form wrote into it."""
         obj = super().get_object(request, object_id, from_field)
         if obj is not None:
-            obj._presence_channel = self.presence_channel(obj)
+            setattr(obj, KEPT, self.presence_channel(obj))
         return obj
 
     def render_change_form(
@@ -113,7 +121,7 @@ class PresenceAdminMixin(Base):
             response.context_data = {
                 **(response.context_data or {}),
                 "presence_page": response.resolve_template(response.template_name),
-                "presence_channel": obj._presence_channel,
+                "presence_channel": vars(obj).get(KEPT) or self.presence_channel(obj),
             }
             response.template_name = TEMPLATE
         return response

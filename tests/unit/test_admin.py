@@ -136,6 +136,11 @@ def test_a_proxy_shares_the_channel_of_its_table():
     assert admin_channel(Document(pk=7)) == "presence:admin:documents.document:7"
 
 
+def test_a_mixin_that_could_do_nothing_is_told():
+    with pytest.raises(TypeError, match="before ModelAdmin"):
+        type("Wrong", (admin.ModelAdmin, PresenceAdminMixin), {})
+
+
 # The banner
 
 

@@ -10,7 +10,17 @@ import pytest
 from django.contrib.auth.models import Group, User
 from django.contrib.sessions.models import Session
 from django.core.paginator import Paginator
-from django.db.models import BigAutoField, CharField, Prefetch, UUIDField, Value
+from django.db.models import (
+    CASCADE,
+    BigAutoField,
+    CharField,
+    Model,
+    OneToOneField,
+    Prefetch,
+    UUIDField,
+    Value,
+)
+from django.test.utils import isolate_apps
 from django.utils import timezone
 
 from presence import assembly
@@ -98,6 +108,18 @@ def test_keys_that_are_texts():
     session = Session.objects.create(session_key="a b", expire_date=timezone.now())
     enter(ROOM, "a b", "x" * 41)
     assert list(online(Session.objects.all(), ROOM)) == [session]
+
+
+@isolate_apps("project.documents")
+def test_a_profile_whose_key_is_its_user():
+    class Profile(Model):  # noqa: DJ008
+        user = OneToOneField(User, CASCADE, primary_key=True, related_name="+")
+
+        class Meta:
+            app_label = "documents"
+
+    enter(ROOM, 7, "bot")
+    assert str(online(Profile.objects.all(), ROOM).query).endswith('"user_id" IN (7)')
 
 
 def test_which_ids_a_field_can_take():
