@@ -220,7 +220,7 @@ def test_w013_a_pattern_of_cursors() -> None:
 
 def test_w014_a_heartbeat_that_must_not_be_late() -> None:
     only("presence.W014", PRESENCE_HEARTBEAT=31)
-    assert found(PRESENCE_HEARTBEAT=10, PRESENCE_TIMEOUT=20) == found()
+    assert found(PRESENCE_HEARTBEAT=10, PRESENCE_TIMEOUT=20) == {}
 
 
 def test_w004_a_short_secret() -> None:
