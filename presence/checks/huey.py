@@ -28,8 +28,9 @@ NO_CONSUMER = "presence.W023"
 INSTALL = "Run `pip install 'django-presence-centrifugo[huey]'`."
 ADD_APP = f"Add {queues.HUEY_APP!r} to INSTALLED_APPS, and run `manage.py run_huey`."
 NOT_IMMEDIATE = (
-    'Add "immediate": False to HUEY: without it, it is what DEBUG is. Or let '
-    "`manage.py presence_sync --every` do the work."
+    'Add "immediate": False to HUEY: without it, it is what DEBUG is. Where `manage.py '
+    "presence_sync --every` does the work instead, add "
+    f"{NO_CONSUMER!r} to SILENCED_SYSTEM_CHECKS."
 )
 
 

@@ -8,10 +8,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from django.apps import apps
+from django.conf import settings
 
 from presence import queues
-from presence.checks.huey import ADD_APP, INSTALL, NOT_IMMEDIATE
-from presence.doctor.findings import Findings, duration, ok, problem
+from presence.checks.huey import ADD_APP, INSTALL, NO_CONSUMER, NOT_IMMEDIATE
+from presence.doctor.findings import Findings, duration, ok, problem, skipped
 
 if TYPE_CHECKING:
     from huey.api import Huey, TaskWrapper
@@ -34,6 +35,11 @@ def examine() -> Findings:
         return
     from huey.contrib.djhuey import HUEY
 
+    if HUEY.immediate and NO_CONSUMER in settings.SILENCED_SYSTEM_CHECKS:
+        yield skipped(
+            "huey.consumer", f"{NO_CONSUMER} is silenced: this site does without a consumer"
+        )
+        return
     if HUEY.immediate:
         yield problem(
             "huey.app", "HUEY is in immediate mode: no consumer can be started", NOT_IMMEDIATE

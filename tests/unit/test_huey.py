@@ -11,7 +11,7 @@ from typing import Any
 import huey.api
 import huey.utils
 import pytest
-from huey import MemoryHuey
+from huey import MemoryHuey, RedisExpireHuey
 
 from presence import assembly, work
 from presence.backends.memory import MemoryStore
@@ -321,4 +321,24 @@ def test_a_nudge_is_a_task_that_expires(cluster: Cluster) -> None:
 def test_only_a_redis_is_hurried(cluster: Cluster) -> None:
     hurried = Hurried(cluster.huey, timeout=1.0)
     assert hurried.huey is cluster.huey
+    hurried.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "address"),
+    [
+        ("redis://me:sesame@shop:6380/3", {"host": "shop", "port": 6380, "db": 3}),
+        ("rediss://shop?ssl_cert_reqs=none", {"host": "shop", "ssl_cert_reqs": "none"}),
+        ("unix:///run/redis.sock?db=2&socket_timeout=90", {"path": "/run/redis.sock", "db": 2}),
+    ],
+)
+def test_the_same_redis_is_asked_with_less_patience(url: str, address: dict[str, Any]) -> None:
+    theirs = RedisExpireHuey("shop", url=url)
+    hurried = Hurried(theirs, timeout=1.5)
+    storage = hurried.huey.storage
+    made = storage.conn.connection_pool.make_connection()
+    assert (made.socket_timeout, made.socket_connect_timeout) == (1.5, 1.5)
+    assert address.items() <= storage.conn.connection_pool.connection_kwargs.items()
+    assert storage.queue_key == theirs.storage.queue_key
+    assert theirs.storage.conn.connection_pool is not storage.conn.connection_pool
     hurried.close()

@@ -184,6 +184,12 @@ def test_immediate_mode(examined: Any, site_s: Huey) -> None:
     assert '"immediate": False' in finding.remedy
 
 
+def test_immediate_mode_on_purpose(examined: Any, site_s: Huey) -> None:
+    site_s.immediate = True
+    examined.SILENCED_SYSTEM_CHECKS = ["presence.W023"]
+    assert levels(huey.examine()) == {"huey.consumer": "skipped"}
+
+
 def test_a_consumer_that_answers(
     examined: Any, queue: Huey, consumer: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
