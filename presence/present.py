@@ -58,9 +58,7 @@ def _records(found: Found) -> list[Record]:
     members = [m for key, m in roster.members.items() if key in tracked or key not in alone]
     roll = Roll()
     for member in members:
-        issued = roster.issued.get(member.id, 0.0)
-        if not _outdated(issued, tracked.get(member.id, ()), connected=member.id not in alone):
-            roll.say(member.id, Signed(member.name, member.info, issued))
+        roll.say(member.id, Signed(member.name, member.info, roster.issued.get(member.id, 0.0)))
     for one in found.members:
         if one.user in tracked:
             roll.say(one.user, signed_of(one))
@@ -74,12 +72,6 @@ def _records(found: Found) -> list[Record]:
         )
         for key in dict.fromkeys([*(member.id for member in members), *tracked])
     ]
-
-
-def _outdated(issued: float, tracked: Sequence[Tracked], *, connected: bool) -> bool:
-    """Whether what the last tick made of somebody gives way to what is tracked now."""
-    newest = max((signed_of(one).iat for one in tracked), default=-1.0)
-    return issued <= newest and not (connected and newest == 0.0)
 
 
 def _told(member: Member, tracked: Sequence[Tracked]) -> dict[str, Any]:

@@ -7,17 +7,21 @@ from collections.abc import Iterator
 from enum import StrEnum
 from typing import Any
 
+import hypothesis
 import msgspec
 import pytest
 from asgiref.sync import async_to_sync
 from django.contrib.auth.models import User
 from django.utils.safestring import mark_safe
+from hypothesis import given
+from hypothesis import strategies as st
 
 from presence import nudge
 from presence.exceptions import InvalidChannel, InvalidMessage, StoreError
 from presence.manager import PresenceManager
 from presence.present import read_present
 from presence.reading import Signed
+from presence.snapshots import read_snapshot
 from presence.testing import FakePresence
 
 KEY = "document:42"
@@ -469,3 +473,56 @@ class TestAsync:
         assert PresenceManager.leave_presence(KEY, "7")
         named = PresenceManager.join_presence(presence_key=KEY, user_id="7", meta=None)
         assert named["id"] == "7"
+
+
+USERS, SOURCES = st.integers(1, 3), st.sampled_from(["", "a"])
+STEPS = st.one_of(
+    st.tuples(st.just("join"), USERS, SOURCES, st.sampled_from([None, "Ada", "Zoë"])),
+    st.tuples(st.just("leave"), USERS, SOURCES),
+    st.tuples(st.just("connect"), USERS),
+    st.tuples(st.just("disconnect"), USERS),
+    st.tuples(st.just("profile"), USERS, st.sampled_from(["Ada K.", "Zuse", ""])),
+    st.tuples(st.just("advance"), st.sampled_from([1, 20, 61])),
+    st.just(("tick",)),
+)
+
+
+class TestTheRule:
+    """What Python is told is what pages are told, as soon as a tick has been."""
+
+    @hypothesis.settings(max_examples=150, deadline=None)
+    @given(st.lists(STEPS, max_size=12))
+    def test_lists_are_rosters(self, steps: list[Any]) -> None:
+        with FakePresence() as site:
+            for name, *arguments in steps:
+                getattr(self, f"_{name}")(site, *arguments)
+            site.tick()
+            shown = {
+                member.id: {"name": member.name} | member.info
+                for member in read_snapshot(CHANNEL).members
+            }
+            listed = {one["id"]: one["meta"] | {"name": one["name"]} for one in people(KEY)}
+            assert listed == shown
+
+    def _join(self, site: FakePresence, user: int, source: str, name: str | None) -> None:
+        join(KEY, str(user), {"name": name, "from": name} if name else {"x": 1}, source=source)
+
+    def _leave(self, site: FakePresence, user: int, source: str) -> None:
+        leave(KEY, str(user), source=source)
+
+    def _connect(self, site: FakePresence, user: int) -> None:
+        site.connect(CHANNEL, account(user))
+
+    def _disconnect(self, site: FakePresence, user: int) -> None:
+        for client in site.centrifugo.clients(CHANNEL):
+            if client.user == str(user):
+                site.centrifugo.quit(CHANNEL, client.id)
+
+    def _profile(self, site: FakePresence, user: int, name: str) -> None:
+        profile(site, str(user), Signed(name, {}, site.clock(), hidden=not name))
+
+    def _advance(self, site: FakePresence, seconds: int) -> None:
+        site.advance(seconds)
+
+    def _tick(self, site: FakePresence) -> None:
+        site.tick()
