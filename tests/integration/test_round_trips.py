@@ -1,4 +1,5 @@
-"""How often Redis is asked: by a tick two round trips a batch, whatever changed; by a move one."""
+"""How often Redis is asked: by a tick two round trips a batch, whatever changed; by a move one,
+by a heartbeat one."""
 
 from __future__ import annotations
 
@@ -12,6 +13,8 @@ from django.test import RequestFactory
 from presence import assembly
 from presence.backends.redis import RedisStore
 from presence.delivery import Announce
+from presence.heartbeat import heartbeat
+from presence.lifeline import Lifeline, make_lifeline
 from presence.plan import Rules
 from presence.proxy import publish
 from presence.roster import Change
@@ -103,3 +106,23 @@ def test_a_move_through_django(
     )
     assert json.loads(response.content) == {"result": {}}
     assert len(round_trips) == trips
+
+
+def test_a_heartbeat(settings: Any, redis_url: str, round_trips: list[object]) -> None:
+    """Who joins again, or leaves, costs a few more."""
+    settings.PRESENCE_REDIS_URL = redis_url
+    settings.PRESENCE_NUDGE = 0
+    lifeline = Lifeline("presence:1", "", 0.0, "bot", "page-1", "{}")
+    token = make_lifeline(lifeline, now=assembly.now())
+
+    def trips(status: int, **said: bool) -> int:
+        body = json.dumps({"tokens": [token], **said})
+        round_trips.clear()
+        response = heartbeat(RequestFactory().post("/", body, content_type="text/plain"))
+        assert response.status_code == status
+        return len(round_trips)
+
+    trips(200)
+    assert [trips(200) for _ in range(3)] == [1, 1, 1]
+    assert trips(204, leave=True) == 2
+    assert trips(200, back=True) == 3
