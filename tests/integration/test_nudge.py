@@ -21,6 +21,7 @@ from kombu.exceptions import OperationalError
 
 from presence import assembly, broker, nudge, wire
 from presence.broker import POLL, CeleryBroker
+from presence.manager import PresenceManager
 from presence.nudge import LINGER, WORTH, Nudger
 from presence.roster import Roster
 from project.parts import free_port
@@ -107,6 +108,24 @@ def test_a_page_is_seen_and_seen_leaving_without_a_tick(
     assert sent.status_code == 204
     wait_until(lambda: names_in(channel) == [], "she is seen leaving", patience=PATIENCE)
     assert assembly.store().load([channel]).states[channel].version == 2
+
+
+def test_a_member_without_a_websocket_is_seen_and_gone_without_a_tick(
+    site: Any,
+    use_broker: Callable[[str], Celery],
+    environment: dict[str, str],
+    worker: Server,
+    swarm: Swarm,
+) -> None:
+    use_broker(environment["CELERY_BROKER_URL"])
+    key = f"nudge:{time.monotonic_ns()}"
+    seen = swarm.subscribe("watcher", PresenceManager.presence_group_name(key))
+    PresenceManager.join_presence(key, "bot-7", {"name": "Bot"})
+    wait_until(lambda: len(seen.publications) == 1, "it is seen", patience=PATIENCE)
+    assert [one["id"] for one in seen.publications[0]["joins"]] == ["bot-7", "watcher"]
+    PresenceManager.leave_presence(key, "bot-7")
+    wait_until(lambda: len(seen.publications) == 2, "it is gone", patience=PATIENCE)
+    assert seen.publications[1]["leaves"] == ["bot-7"]
 
 
 def messages(url: str) -> list[dict[str, Any]]:
