@@ -51,6 +51,11 @@ def enter(request: HttpRequest) -> HttpResponse:
     return HttpResponse(str(user.pk))
 
 
+def visible(user: User) -> bool:
+    """PRESENCE_VISIBLE: who is called hidden is."""
+    return not user.username.startswith("hidden")
+
+
 def leave(request: HttpRequest) -> HttpResponse:
     """Sign out."""
     logout(request)

@@ -1,0 +1,100 @@
+"""Somebody whom others may not see, in browsers, even where Centrifugo pushes joins and leaves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import Page, Response, WebSocket, expect
+
+from project import parts
+from tests.browser.board import board
+from tests.browser.stage import Guest, Stage, expect_ids, include, live, open_stage
+from tests.browser.test_swaps import FETCH, MORPH
+from tests.servers import wait_until
+
+Tick = Callable[..., None]
+Visit = Callable[..., Guest]
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """A stage that the doctor warns of."""
+    directory = tmp_path_factory.mktemp("telling")
+    config = json.loads(parts.CONFIG.read_text())
+    for namespace in config["channel"]["namespaces"]:
+        namespace.update(join_leave=True, force_push_join_leave=True)
+    path = directory / "centrifugo.json"
+    path.write_text(json.dumps(config))
+    with open_stage(directory, path) as stage:
+        yield stage
+
+
+class Wire:
+    """All that comes to a guest over HTTP and over websockets."""
+
+    def __init__(self, guest: Guest) -> None:
+        self.frames: list[str] = []
+        self._answers: list[Response] = []
+        guest.context.on("page", self._watch)
+
+    def _watch(self, page: Page) -> None:
+        page.on("websocket", self._listen)
+        page.on("response", lambda answer: self._answers.append(answer))
+
+    def _listen(self, socket: WebSocket) -> None:
+        socket.on("framereceived", lambda frame: self.frames.append(str(frame)))
+
+    def all(self) -> str:
+        told = [one for one in self._answers if "/static/" not in one.url and one.status == 200]
+        return "".join([*self.frames, *(one.text() for one in told)])
+
+
+def test_nobody_sees_who_is_hidden_come_be_there_and_go(
+    visit: Visit, tick: Tick, channel: str, stage: Stage
+) -> None:
+    grace, hidden = visit("grace"), visit("hidden-zoe", "Zenobia")
+    wire = Wire(grace)
+    body = include(channel) + board(channel.replace("presence:", "cursors:"))
+    page = grace.open(body)
+    seen = live(page, channel)
+    hers = hidden.open(body)
+    own = live(hers, channel)
+    expect(hers.locator("presence-cursors")).to_have_count(0)
+    expect(page.locator("presence-cursors")).to_have_count(1)
+    tick()
+    expect_ids(own, [grace.id])
+    expect(own.locator("[data-presence-self]")).to_have_count(0)
+    for widget in (own, seen):
+        expect(widget).to_have_attribute("data-presence-total", "1")
+        expect(widget).to_have_attribute("data-presence-anonymous", "0")
+    hers.close()
+    wait_until(lambda: stage.clients(channel) == 1, "she has gone")
+    tick()
+    stage.publish(channel, {"type": "mark"})
+    wait_until(lambda: page.wait_for_timeout(20) is None and '"mark"' in wire.frames[-1], "mark")
+    expect_ids(seen, [grace.id])
+    everything = wire.all()
+    assert f'"id":"{grace.id}"' in everything
+    ids = [part + f'"{hidden.id}"' for part in ('"id":', '"user":', "member=")]
+    assert [part for part in ("Zenobia", "hidden-zoe", *ids) if part in everything] == []
+
+
+def test_who_signs_in_without_a_new_page_is_a_stranger_no_more(
+    visit: Visit, tick: Tick, channel: str
+) -> None:
+    """Whom the connection is of cannot be told by the member, who is none."""
+    guest = visit()
+    page = guest.open(include(channel))
+    widget = live(page, channel)
+    tick()
+    expect(widget).to_have_attribute("data-presence-anonymous", "1")
+    guest.enter("hidden-zoe")
+    page.evaluate(FETCH)
+    page.evaluate(MORPH)
+    live(page, channel)
+    tick()
+    expect(widget).to_have_attribute("data-presence-anonymous", "0")
+    expect(widget).to_have_attribute("data-presence-total", "0")
+    expect_ids(widget, [])
