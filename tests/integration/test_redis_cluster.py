@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
+from presence.backends.clients import Client, make_client
 from presence.backends.redis import RedisStore
 from presence.doctor import redis as doctor
 from presence.exceptions import StoreError
 from presence.naming import Keys
 from presence.plan import Rules
 from presence.sync import Options, Sync
+from presence.testing.contract import BackendContract, Clock
 from tests import rooms
 from tests.clusters import RunningCluster, client, redis_cluster
 from tests.servers import wait_until
@@ -155,6 +158,22 @@ def test_the_doctor(settings: Any, cluster: RunningCluster) -> None:
     *_, last = doctor.examine()
     assert (last.id, last.level) == ("redis.mode", "problem")
     assert "redis+cluster://" in last.remedy
+
+
+@pytest.fixture(scope="module")
+def found(running: RunningCluster) -> Client:
+    """A client that has found the cluster, which takes longer than most tests do."""
+    return make_client(running.url, timeout=5.0)
+
+
+class TestContract(BackendContract):
+    """What every backend keeps to."""
+
+    @pytest.fixture
+    def backend(self, found: Client, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> RedisStore:
+        """Under keys of its own, as a cluster takes long to flush."""
+        monkeypatch.setattr("presence.backends.connection.make_client", lambda *_, **__: found)
+        return RedisStore("", prefix=uuid.uuid4().hex, clock=clock)
 
 
 def test_primaries_take_turns(cluster: RunningCluster, visits: Visits, store: RedisStore) -> None:
