@@ -25,13 +25,19 @@ def site(settings: Any, redis_url: str) -> None:
     settings.ROOT_URLCONF = "project.urls"
 
 
+@pytest.fixture(autouse=True)
+def documents() -> list[Document]:
+    Document.objects.all().delete()
+    return [Document.objects.create(title=f"Document {n}") for n in range(7)]
+
+
 @pytest.fixture
 def ada() -> User:
     return User.objects.create_superuser("ada")
 
 
-def test_the_list_page(round_trips: list[object], ada: User):
-    first, second, *_ = Document.objects.all()
+def test_the_list_page(round_trips: list[object], ada: User, documents: list[Document]):
+    first, second, *_ = documents
     fill(assembly.store(), f"presence:document:{first.pk}", Member("7", "Grace"))
     PresenceManager.join_presence(f"document:{first.pk}", str(ada.pk), {"name": "Ada"})
     PresenceManager.join_presence(f"document:{second.pk}", "bot-1", {"name": "Robot"})
@@ -43,20 +49,22 @@ def test_the_list_page(round_trips: list[object], ada: User):
     assert "<bdi>Grace</bdi>, <bdi>Ada</bdi>" in page
 
 
-def test_querysets(round_trips: list[object], ada: User):
+def test_querysets(round_trips: list[object], ada: User, documents: list[Document]):
+    key = f"document:{documents[0].pk}"
     for who in (str(ada.pk), "bot-1", "anon_1"):
-        PresenceManager.join_presence("document:1", who)
+        PresenceManager.join_presence(key, who)
     round_trips.clear()
-    assert list(online(User.objects.all(), "presence:document:1")) == [ada]
+    assert list(online(User.objects.all(), f"presence:{key}")) == [ada]
     assert len(round_trips) == 1
     assert sum(one.presence_count for one in with_presence(Document.objects.all())) == 3
     assert len(round_trips) == 2
 
 
-def test_the_list_of_the_admin(round_trips: list[object], ada: User):
+def test_the_list_of_the_admin(round_trips: list[object], ada: User, documents: list[Document]):
     client = Client()
     client.force_login(ada)
-    PresenceManager.join_presence("admin:documents.document:1", "7", {"name": "Grace"})
+    key = f"admin:documents.document:{documents[0].pk}"
+    PresenceManager.join_presence(key, "7", {"name": "Grace"})
     round_trips.clear()
     page = client.get("/admin/documents/document/").content.decode()
     assert len(round_trips) == 1

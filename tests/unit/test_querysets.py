@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.contrib.auth.models import Group, User
 from django.contrib.sessions.models import Session
 from django.core.paginator import Paginator
@@ -242,16 +243,16 @@ def test_nothing_is_read_for_nothing(reads: list[Sequence[str]]):
     assert reads == []
 
 
-@pytest.mark.django_db(transaction=True)
-@pytest.mark.asyncio
-async def test_async_iteration(reads: list[Sequence[str]]):
-    await Document.objects.all().adelete()
-    for n in range(3):
-        await Document.objects.acreate(title=f"Document {n}")
+def test_async_iteration(reads: list[Sequence[str]]):
+    documents(3)
     found = with_presence(Document.objects.all())
-    assert [each.presence_count async for each in found] == [0, 0, 0]
-    assert len(reads) == 1
-    assert [each.presence_count async for each in found.aiterator(chunk_size=2)] == [0, 0, 0]
-    first = await found.afirst()
-    assert first
-    assert first.presence_count == 0
+
+    async def iterate() -> None:
+        assert [each.presence_count async for each in found] == [0, 0, 0]
+        assert len(reads) == 1
+        assert [each.presence_count async for each in found.aiterator(chunk_size=2)] == [0, 0, 0]
+        first = await found.afirst()
+        assert first
+        assert first.presence_count == 0
+
+    async_to_sync(iterate)()

@@ -1,0 +1,75 @@
+"""The demo's documents: a view of either kind tracks who opens one, and the page keeps them."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+import pytest
+from asgiref.sync import async_to_sync
+from django.apps import apps
+from django.contrib.auth.models import User
+from django.test import AsyncClient, Client
+
+from presence.manager import PresenceManager
+from presence.naming import room
+from project.documents.models import Document
+from project.documents.samples import SAMPLES
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def site(settings: Any) -> None:
+    settings.PRESENCE_BACKEND = "memory"
+    settings.ROOT_URLCONF = "project.urls"
+
+
+@pytest.fixture
+def document() -> Document:
+    Document.objects.all().delete()
+    return Document.objects.create(title="Moth in relay 70")
+
+
+def test_a_class_based_view_tracks_who_opens_it(as_ada: Client, ada: User, document: Document):
+    key = f"document:{document.pk}"
+    page = as_ada.get(document.get_absolute_url()).content.decode()
+    (record,) = PresenceManager.list_presences(key)
+    assert (record["id"], record["name"]) == (str(ada.pk), "Ada Lovelace")
+    assert f'data-presence-channel="{room(key)}"' in page
+    assert "<presence-heartbeat" in page
+    assert "<bdi>Ada Lovelace</bdi>" in page
+    assert as_ada.get("/documents/0/").status_code == 404
+    assert PresenceManager.presence_count("document:0") == 0
+
+
+def test_an_async_view_tracks_who_opens_it(ada: User):
+    client = AsyncClient()
+    client.force_login(ada)
+    page = async_to_sync(client.get)("/reading-room/").content.decode()
+    (record,) = PresenceManager.list_presences("reading-room")
+    assert record["id"] == str(ada.pk)
+    assert "<presence-heartbeat" in page
+    assert 'data-presence-grant="' in page
+
+
+def test_the_admin_has_the_documents(client: Client, document: Document):
+    client.force_login(User.objects.create_superuser("grace"))
+    assert (
+        'class="presence-admin"'
+        in client.get(f"/admin/documents/document/{document.pk}/change/").content.decode()
+    )
+    assert b"field-here_now" in client.get("/admin/documents/document/").content
+
+
+def test_nobody_who_only_looks_at_the_list_is_anywhere(as_ada: Client, document: Document):
+    page = as_ada.get("/documents/").content.decode()
+    assert page.count('data-count="0"') == 1
+    assert "presence-heartbeat" not in page
+
+
+def test_there_are_samples_from_the_beginning():
+    migration = import_module("project.documents.migrations.0001_initial")
+    Document.objects.all().delete()
+    migration.fill(apps, None)
+    assert Document.objects.count() == len(SAMPLES)
