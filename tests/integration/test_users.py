@@ -1,0 +1,76 @@
+"""What is told and made known of users, on a real Redis: how often it is asked, and what comes."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+
+from presence import assembly
+from presence.manager import PresenceManager
+from presence.users import last_seen, refresh
+from tests.servers import Centrifugo
+from tests.swarm import Swarm
+
+ADA = User(pk=42, username="ada", first_name="Ada")
+
+
+@pytest.fixture
+def site(settings: Any, redis_url: str, centrifugo: Centrifugo) -> Any:
+    settings.PRESENCE_REDIS_URL = redis_url
+    settings.PRESENCE_LEAVE_GRACE = 0.0
+    for name, value in centrifugo.environment.items():
+        setattr(settings, name, value)
+    return settings
+
+
+def tick(*channels: str) -> None:
+    report = assembly.sync().tick(list(channels))
+    assert not report.errors, report.failures
+
+
+def names(key: str) -> list[str]:
+    return [record["name"] for record in PresenceManager.list_presences(key)]
+
+
+def test_one_round_trip_each(site: Any, round_trips: list[object]) -> None:
+    assembly.tracker().saw({str(n): 1_700_000_000.0 for n in range(500)})
+    round_trips.clear()
+    found = last_seen(range(1_000))
+    assert len(round_trips) == 1
+    assert [key for key, at in found.items() if at] == list(range(500))
+    refresh(ADA)
+    assert len(round_trips) == 2
+
+
+def test_who_is_refreshed_is_shown_so_in_every_room_at_the_next_tick(
+    site: Any, swarm: Swarm
+) -> None:
+    keys = [f"users:{time.monotonic_ns()}:{n}" for n in range(2)]
+    rooms = [f"presence:{key}" for key in keys]
+    swarm.connect("42", *rooms, name="Old name")
+    PresenceManager.join_presence(keys[1], "42", {"name": "Old name"}, source="a page")
+    tick(*rooms)
+    assert [names(key) for key in keys] == [["Old name"]] * 2
+
+    refresh(ADA)
+    tick(*rooms)
+    assert [names(key) for key in keys] == [["Ada"]] * 2
+
+    site.PRESENCE_VISIBLE = lambda user: False
+    refresh(ADA)
+    tick(*rooms)
+    assert [names(key) for key in keys] == [[], []]
+    found = last_seen([ADA, 43])
+    assert found[43] is None
+    left = found[42]
+    assert left is not None
+    assert abs((datetime.now(UTC) - left).total_seconds()) < 60
+
+    site.PRESENCE_VISIBLE = None
+    refresh(ADA)
+    tick(*rooms)
+    assert [names(key) for key in keys] == [["Ada"]] * 2
