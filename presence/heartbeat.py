@@ -69,7 +69,8 @@ def heartbeat(request: HttpRequest) -> dict[str, Any] | None:
         for index, lifeline in lifelines.items():
             if asked.leave:
                 _leave(lifeline)
-            elif _keep(lifeline, visitor, back=asked.back):
+            # Who is hidden by now is not kept, but may be seen again.
+            elif visitor.hidden or _keep(lifeline, back=asked.back):
                 present.append(make_lifeline(lifeline, now=now))
             else:
                 gone[str(index)] = GONE
@@ -93,11 +94,8 @@ def _admit(
     return lifeline
 
 
-def _keep(lifeline: Lifeline, visitor: Visitor, *, back: bool) -> bool:
-    """Whether the page is to go on with the lifeline. Nobody is kept who is hidden by now, but
-    that may pass."""
-    if visitor.hidden and lifeline.member == visitor.id:
-        return True
+def _keep(lifeline: Lifeline, *, back: bool) -> bool:
+    """Keep the member. Whether the page is to go on with the lifeline."""
     tracker, timeout = assembly.tracker(), conf.PRESENCE_TIMEOUT
     channel, member, source = lifeline.channel, lifeline.member, lifeline.source
     if tracker.beat(channel, member, source=source, timeout=timeout):
