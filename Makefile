@@ -15,8 +15,8 @@ DEMO_DIR ?= .demo
 USERS ?= 50
 SDK := presence/static/presence/js/vendor/centrifuge.js
 
-# A Redis and a Node for machines that have none.
-FALLBACKS := $(if $(shell command -v redis-server 2>&1),,--group redis) \
+# A Redis and a Node for machines that have none; where everything is tested, the oldest Redis, too.
+FALLBACKS := $(if $(shell command -v redis-server 2>&1),$(if $(CI),--group redis),--group redis) \
 	$(if $(shell command -v npm 2>&1),,--group node)
 
 # Last, so that a Node of the system comes before the one a Python package may have brought.

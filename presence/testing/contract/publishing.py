@@ -83,7 +83,7 @@ class AcknowledgingContract(Contract):
             assert len(state(backend).unsignalled) == n + 1
 
     @pytest.mark.parametrize(
-        ("known", "new", "kept"),
+        ("known", "told", "kept"),
         [
             (None, None, None),
             (None, Position(3, "S"), Position(3, "S")),
@@ -97,11 +97,11 @@ class AcknowledgingContract(Contract):
         ],
     )
     def test_a_position_never_moves_back_within_a_stream(
-        self, backend: RosterStore, known: Position | None, new: Position, kept: Position
+        self, backend: RosterStore, known: Position | None, told: Position | None, kept: Position
     ) -> None:
         one = commit(position=known)
         write(backend, [one])
-        acknowledge(backend, [(ROOM, one.pending, new)], 1.0)
+        acknowledge(backend, [(ROOM, one.pending, told)], 1.0)
         assert state(backend).position == kept
         assert backend.snapshots([ROOM])[ROOM].position == kept
 
