@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.core.exceptions import SynchronousOnlyOperation
 from django.http import HttpResponse
 from django.template import RequestContext, Template
 from django.test import Client, RequestFactory
@@ -172,6 +173,17 @@ def test_without_our_urls_there_is_no_heartbeat(
     settings.ROOT_URLCONF = NoUrls
     assert page(ada, (ROOM, "7", "p", b"{}")).strip() == ""
     assert 'include("presence.urls")' in caplog.text
+
+
+class NotLoaded:
+    @property
+    def is_authenticated(self) -> bool:
+        raise SynchronousOnlyOperation
+
+
+def test_without_a_loaded_user_there_is_no_heartbeat(caplog: pytest.LogCaptureFixture):
+    assert page(NotLoaded(), (ROOM, "7", "p", b"{}")).strip() == ""
+    assert "await request.auser()" in caplog.text
 
 
 # The token
