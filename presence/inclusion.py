@@ -47,10 +47,19 @@ def admit(channel: str, request: HttpRequest | None) -> tuple[Visitor | None, bo
     if request is None:
         return None, authorise(None, channel), ""
     try:
-        return visitor_of(request), authorise(request, channel), ""
+        return _visitor(request), authorise(request, channel), ""
     except SynchronousOnlyOperation:
         warn_once(NOT_LOADED)
         return None, authorise(None, channel), NOT_LOADED
+
+
+def _visitor(request: HttpRequest) -> Visitor:
+    """Who asks. Of one page, PRESENCE_VISIBLE is asked once, however much it includes."""
+    known: Visitor | None = getattr(request, "_presence_visitor", None)
+    if known is None or known.user is None or known.user is not getattr(request, "user", None):
+        known = visitor_of(request)
+        request._presence_visitor = known  # type: ignore[attr-defined]
+    return known
 
 
 def links(visitor: Visitor | None) -> Links:

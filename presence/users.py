@@ -47,7 +47,7 @@ def refresh(user: Any) -> None:
     """
     key = _key_of(user)
     if getattr(user, "pk", None) is None:
-        raise ValueError(f"refresh({key!r}): give it the user, not the primary key")
+        raise ValueError(f"{user!r} is a primary key: give the user themselves")
     shown = describe(visitor_as(user), conf.PRESENCE_USER_INFO, now=assembly.now())
     seconds = conf.PRESENCE_TOKEN_LIFETIME + MARGIN
     assembly.tracker().profile(str(key), msgspec.json.encode(shown), seconds=seconds)
@@ -60,7 +60,7 @@ arefresh = sync_to_async(refresh)
 def _key_of(user: Any) -> Hashable:
     key = user.pk if hasattr(user, "pk") else user
     if key in (None, ""):
-        raise ValueError(f"{user!r} has no primary key: give saved users, or their keys")
+        raise ValueError(f"{user!r} has no primary key: only users who were saved have one")
     if not isinstance(key, Hashable):
         raise ValueError(f"{key!r} is no primary key: give users, or their keys")
     return key

@@ -77,6 +77,20 @@ class TestTheHook:
         assert visitor_as(ADA) == Visitor(id="42", user=ADA, hidden=True)
         assert visitor_of(request_of(GRACE)) == Visitor(id="17", user=GRACE)
 
+    def test_is_asked_once_a_page_and_user(self, settings: Any):
+        asked: list[str] = []
+        settings.PRESENCE_VISIBLE = lambda user: asked.append(user.username) is not None
+        request = request_of(ADA)
+        for channel in (ROOM, CHAT):
+            widget_for(channel, request)
+        assert not surface_for(CURSORS, request).live
+        assert asked == ["ada"]
+        request.user = GRACE
+        assert widget_for(ROOM, request).user_id == "17"
+        request.user = AnonymousUser()
+        assert widget_for(ROOM, request).user_id == ""
+        assert asked == ["ada", "grace"]
+
     def test_is_not_asked_about_the_anonymous(self, settings: Any):
         settings.PRESENCE_VISIBLE = broken
         assert not visitor_of(request_of(AnonymousUser())).hidden

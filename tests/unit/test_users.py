@@ -131,7 +131,7 @@ class TestRefresh:
 
     @pytest.mark.parametrize("key", [42, "42"])
     def test_needs_the_user_not_the_key(self, key: object):
-        with pytest.raises(ValueError, match="give it the user"):
+        with pytest.raises(ValueError, match="give the user"):
             refresh(key)
 
     def test_fails_as_the_hooks_do(self, store: Counted, settings: Any):
