@@ -100,27 +100,26 @@ class RunningCluster:
         self.servers[port].stop(signal.SIGKILL)
 
     def move_keys(self, key: str) -> None:
-        """Move the keys of the slot of a key to another primary, which does not own the slot."""
-        giver, taker = self._ends(key)
-        slot = giver.cluster("KEYSLOT", key)
+        """Move the keys of a key's slot to another primary, which is yet to be given the slot."""
+        slot, giver, taker, port = self._ends(key)
         taker.cluster("SETSLOT", slot, "IMPORTING", name(giver))
         giver.cluster("SETSLOT", slot, "MIGRATING", name(taker))
-        port = taker.connection_pool.connection_kwargs["port"]
         for one in giver.cluster("GETKEYSINSLOT", slot, 100):
             giver.execute_command("MIGRATE", "127.0.0.1", port, one, 0, 5000)
 
     def move_slot(self, key: str) -> None:
         """Move a slot whose keys have been moved."""
-        giver, taker = self._ends(key)
-        slot = giver.cluster("KEYSLOT", key)
+        slot, giver, taker, _ = self._ends(key)
         for one in (taker, giver):
             one.cluster("SETSLOT", slot, "NODE", name(taker))
 
-    def _ends(self, key: str) -> tuple[redis.Redis, redis.Redis]:
-        """The primary that has a key's slot, and another."""
-        ends = [client(port) for port in self.primaries()]
-        ends.sort(key=lambda one: not has(one, key))
-        return ends[0], ends[1]
+    def _ends(self, key: str) -> tuple[int, redis.Redis, redis.Redis, int]:
+        """The slot of a key, its first primary, and the next with its port."""
+        ports = [*self.servers][:3]
+        slot = client(ports[0]).cluster("KEYSLOT", key)
+        number = sum(slot >= third * SLOTS // 3 for third in (1, 2))
+        port = ports[(number + 1) % 3]
+        return slot, client(ports[number]), client(port), port
 
 
 def role(port: int) -> str:
@@ -130,15 +129,6 @@ def role(port: int) -> str:
             return str(one.role()[0])
     except redis.RedisError:
         return ""
-
-
-def has(one: redis.Redis, key: str) -> bool:
-    """Whether it is the primary of the key."""
-    try:
-        one.exists(key)
-    except redis.exceptions.AskError as error:  # of which MovedError is one
-        return not isinstance(error, redis.exceptions.MovedError)
-    return True
 
 
 def name(one: redis.Redis) -> str:
@@ -170,7 +160,7 @@ def redis_cluster(directory: Path, *, replicas: Sequence[int] = ()) -> Iterator[
                 redis_process(
                     directory / str(port),
                     port,
-                    *("--cluster-enabled", "yes", "--cluster-node-timeout", "1000"),
+                    *("--cluster-enabled", "yes", "--cluster-node-timeout", "2000"),
                     *("--appendonly", "no", "--repl-diskless-sync-delay", "0"),
                 )
             )

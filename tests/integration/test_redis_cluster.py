@@ -188,10 +188,13 @@ def test_primaries_take_turns(cluster: RunningCluster, visits: Visits, store: Re
     assert visits.tick() == {"presence.diff"}
     assert store.load([]).run == planned == RedisStore(cluster.url).load([]).run
 
+    lone = RedisStore(f"redis+cluster://127.0.0.1:{cluster.pair[0]}")
+    assert lone.load(ROOMS).run == planned
     cluster.kill_primary()
     with pytest.raises(StoreError):
         store.load(ROOMS)
     wait_until(lambda: answers(store), "the store finds the new primary")
+    wait_until(lambda: answers(lone), "so does one whose URL names none that is up")
     assert visits.tick() == {"presence.reload"}
     assert visits.tick() == {"presence.diff"}
 

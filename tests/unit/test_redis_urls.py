@@ -106,6 +106,11 @@ def test_a_cluster(monkeypatch: pytest.MonkeyPatch, scheme: str, tls: bool) -> N
     }
 
 
+def fail(attempts: list[int]) -> None:
+    attempts.append(1)
+    raise redis.ConnectionError
+
+
 @pytest.mark.parametrize("scheme", ["redis+sentinel", "valkeys+sentinel"])
 def test_sentinels(scheme: str) -> None:
     tls = scheme.startswith("valkeys")
@@ -132,7 +137,12 @@ def test_sentinels(scheme: str) -> None:
             "s&s",
         )
         assert one.connection_kwargs["socket_timeout"] == 3.0
-        assert one.connection_kwargs["retry"].get_retries() == 0
+        attempts: list[int] = []
+        with pytest.raises(redis.ConnectionError):
+            one.connection_kwargs["retry"].call_with_retry(
+                lambda a=attempts: fail(a), lambda _: None
+            )
+        assert len(attempts) == 1
 
 
 @pytest.mark.parametrize(
