@@ -89,6 +89,12 @@ def cluster(monkeypatch: pytest.MonkeyPatch, settings: Any) -> Cluster:
     return cluster
 
 
+@pytest.fixture(autouse=True)
+def no_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The connections of this thread are those of other tests."""
+    monkeypatch.setattr("huey.contrib.djhuey.close_old_connections", lambda: None)
+
+
 def gaps(moments: list[float]) -> list[float]:
     return [after - before for before, after in pairwise(moments)]
 
