@@ -66,9 +66,13 @@ def examine() -> Findings:
 def judge(channel: str, codes: Sequence[int], *, joins: bool) -> Findings:
     """What the answers tell to a subscription, a question for presence, and one for its counts;
     and whether `joins` were pushed."""
-    if len(codes) < PER_CHANNEL or codes[0]:
-        code = codes[0] if codes else None
-        yield skipped("websocket.invisible", f"our token does not open {channel} (error {code})")
+    if codes and codes[0]:
+        reason = f"our token does not open {channel} (error {codes[0]})"
+        yield skipped("websocket.invisible", reason)
+        return
+    if len(codes) < PER_CHANNEL:
+        reason = f"Centrifugo hung up while it was asked about {channel}"
+        yield skipped("websocket.invisible", reason, "Look into Centrifugo's log.")
         return
     namespace = channel.partition(":")[0] if ":" in channel else ""
     where = "channel.namespaces" if namespace else "channel.without_namespace"
