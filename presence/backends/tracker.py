@@ -24,8 +24,9 @@ def is_fresh(at: float, *, now: float, timeout: float) -> bool:
 class Standing(msgspec.Struct, frozen=True):
     """What a tick has to know at its beginning, beside the known channels.
 
-    `channels` had a member join or beat within the time-out. `profiles`: the bytes that were noted
-    of a user last, and when.
+    `channels` had a member join or beat within the time-out (one may be named in which all have
+    left since, or in which a beat revived nobody). `profiles`: the bytes that were noted of a user
+    last, and when.
     """
 
     channels: frozenset[str] = frozenset()
@@ -47,8 +48,8 @@ class Tracker(ABC):
     the store's, in seconds since 1970, time-outs are in seconds. A member is here until they leave,
     or until `timeout` seconds have passed since they joined or beat: then they are stale, and as
     good as gone to every method. (A clock that is set back makes nobody stay for more than twice
-    that.) Writers of different users, or of different sources of one user,
-    lose nothing of one another's.
+    that.) Writers of different users, or of different sources of one user, lose nothing of one
+    another's.
     """
 
     @abstractmethod
