@@ -22,9 +22,9 @@ class RedisMembers(Connection, Tracker):
     """The part of Tracker about members.
 
     There is a field for each user and source: both as a JSON array, so that they may hold any
-    text. It has the last sign of life, the time of joining, that at which the metadata was said, and
-    the metadata, with spaces between.
-    A hash in which nobody joins or beats for the time-out is gone whole.
+    text. It has the last sign of life, the time of joining, that at which the metadata was said,
+    and the metadata, with spaces between. A hash in which nobody joins or beats for the time-out
+    is gone whole.
     """
 
     def join(self, channel: str, user: str, *, source: str, meta: bytes, timeout: float) -> Tracked:

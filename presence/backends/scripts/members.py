@@ -1,4 +1,4 @@
-"""Members without a websocket. A field of a hash of members is beat, joined and metadata."""
+"""Members without a websocket. A field of a hash of them is beat, joined, said and metadata."""
 
 from __future__ import annotations
 
@@ -18,10 +18,9 @@ end
 )
 
 # KEYS: hash of the members of a channel. ARGV: the time ("" for Redis's own), milliseconds without
-# a sign after which a member is stale, field, metadata. Returns the time, when they joined,
-# and when the metadata was said.
-# Clears the stale among two fields taken by chance: where nobody reads, they become no more than
-# fresh ones.
+# a sign after which a member is stale, field, metadata. Returns the time, when they joined, and when
+# the metadata was said. Clears the stale among two fields taken by chance: where nobody reads, they
+# become no more than fresh ones.
 JOIN = (
     FRESH
     + """
