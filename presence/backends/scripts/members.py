@@ -18,9 +18,9 @@ end
 )
 
 # KEYS: hash of the members of a channel. ARGV: the time ("" for Redis's own), milliseconds without
-# a sign after which a member is stale, field, metadata. Returns the time, when they joined, and when
-# the metadata was said. Clears the stale among two fields taken by chance: where nobody reads, they
-# become no more than fresh ones.
+# a sign after which a member is stale, field, metadata. Returns the time, when they joined, and
+# when the metadata was said. Clears the stale among two fields taken by chance: where nobody reads,
+# they become no more than fresh ones.
 JOIN = (
     FRESH
     + """
