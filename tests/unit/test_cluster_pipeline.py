@@ -10,7 +10,8 @@ import pytest
 import redis
 from redis.exceptions import AskError, MovedError, SlotNotCoveredError
 
-from presence.backends.cluster import ATTEMPTS, CLOCK, Cluster
+from presence.backends.cluster import Cluster
+from presence.backends.execution import ATTEMPTS, CLOCK
 
 Command = tuple[Any, ...]
 SOURCE = "return 1"
@@ -141,10 +142,16 @@ def test_what_comes_first_is_done_before_what_comes_after_on_another_primary() -
 
 
 def test_what_moves_on_and_on_is_given_up() -> None:
-    client, made = cluster(lambda *_: MovedError("1 n2:7000"), a="n1")
-    with pytest.raises(MovedError):
-        client.get("a")
-    assert len(made.sent) == ATTEMPTS
+    def reply(name: str, command: Command) -> Any:
+        return MovedError("1 n2:7000") if command[1] == "c" else name
+
+    client, made = cluster(reply, a="n1", b="n2", c="n1")
+    with client.pipeline() as pipe:
+        for key in "abc":
+            pipe.get(key)
+        with pytest.raises(MovedError):
+            pipe.execute()
+    assert [name for name, _ in made.sent] == ["n1", "n2"] + ["n1"] * (ATTEMPTS - 1)
 
 
 @pytest.mark.parametrize(("at", "known"), [("n2", True), ("elsewhere", False)])
