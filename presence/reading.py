@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -82,6 +82,7 @@ class Roll:
     def __init__(self) -> None:
         self._shown: dict[str, Member | None] = {}
         self._issued: dict[str, float] = {}
+        self._hides = False
 
     def __contains__(self, key: str) -> bool:
         return key in self._shown
@@ -89,12 +90,18 @@ class Roll:
     @property
     def hidden(self) -> list[str]:
         """Of whom the newest is that they are hidden."""
+        if not self._hides:
+            return []
         return sorted(key for key, member in self._shown.items() if member is None)
 
     def say(self, key: str, signed: Signed) -> None:
         """Take what is said of `key`. A user of whom nothing tells a name goes by their id."""
-        name = signed.name or ("Anonymous" if key.startswith(ANONYMOUS) else key)
-        member = None if signed.hidden else Member(key, name, signed.info)
+        member: Member | None = None
+        if signed.hidden:
+            self._hides = True
+        else:
+            name = signed.name or ("Anonymous" if key.startswith(ANONYMOUS) else key)
+            member = Member(key, name, signed.info)
         at = signed.iat
         if key in self._shown and not _newer(member, at, self._shown[key], self._issued[key]):
             return
@@ -102,8 +109,11 @@ class Roll:
 
     def roster(self, anonymous: int, tracked: Sequence[str]) -> Roster:
         """Those who are not hidden. Of them, `tracked` are here through tracking alone."""
-        members = {key: member for key, member in self._shown.items() if member}
         hidden = self.hidden
+        if not hidden:
+            everybody: dict[str, Any] = self._shown
+            return Roster(everybody, anonymous, self._issued, list(tracked))
+        members = {key: member for key, member in self._shown.items() if member}
         issued = {key: at for key, at in self._issued.items() if key in members}
         return Roster(
             members, anonymous, issued, [key for key in tracked if key in members], hidden
@@ -130,15 +140,16 @@ def read_presence(
 
     Connections of one user are one member. What the token of the subscription says comes before
     what the token of the connection says, unless that is newer and hides them; what is newest
-    counts, see Roll. Only a token or a
-    profile can bring back whoever they hide: what is tracked does not. Raises
-    CentrifugoAnswerError when the reply is not a presence reply.
+    counts, see Roll. Only a token or a profile can bring back whoever they hide: what is tracked
+    does not. Raises CentrifugoAnswerError when the reply is not a presence reply.
     """
     connections = _connections(raw)
     roll = Roll()
     visitors: set[str] = set()
     for client, connection in connections.items():
-        signed = _counts(connection)
+        signed = connection.conn_info or _NOBODY
+        if connection.chan_info is not None:
+            signed = _counts(connection.chan_info, signed)
         if connection.user:
             roll.say(connection.user, signed)
         elif anonymous == "list":
@@ -159,12 +170,11 @@ def read_presence(
     return roll.roster(count, alone), len(connections)
 
 
-def _counts(connection: _Connection) -> Signed:
-    """Of what its two tokens say, that which counts."""
-    signed, other = connection.chan_info or _NOBODY, connection.conn_info or _NOBODY
-    if signed == _NOBODY or (other.hidden and other.iat >= signed.iat):
-        return other
-    return signed
+def _counts(chan_info: Signed, conn_info: Signed) -> Signed:
+    """Of what two tokens of one connection say, that which counts."""
+    if chan_info == _NOBODY or (conn_info.hidden and conn_info.iat >= chan_info.iat):
+        return conn_info
+    return chan_info
 
 
 def _connections(raw: bytes) -> dict[str, _Connection]:
