@@ -44,7 +44,7 @@ class Connection:
     def _evaluate(
         self, calls: Sequence[Call], polled: Mapping[str, float] = MappingProxyType({})
     ) -> list[Any]:
-        """Run scripts in one round trip.
+        """Run scripts in one round trip; in a cluster one for each primary, the first called first.
 
         The first call of each sends its source, by which Redis knows it for the others: nothing
         is ever run twice because Redis, after a restart, did not know a script.
