@@ -22,6 +22,8 @@ from presence.tracked import Tracked, fingerprint
 
 __all__ = ["IN_FLIGHT", "Polled", "Polls", "Seen", "TrackedIn"]
 
+_PLAIN = re.compile(r"[A-Za-z0-9_.@+-]+")
+
 IN_FLIGHT = 2
 """Batches that are read while one is worked on."""
 
@@ -225,7 +227,7 @@ def _pattern(users: Collection[str]) -> re.Pattern[bytes] | None:
     """What a presence reply with one of the users in it matches, whoever wrote it."""
     if not users:
         return None
-    if not all(user.isascii() and user.isalnum() for user in users):
+    if not all(_PLAIN.fullmatch(user) for user in users):
         return re.compile(b"")  # JSON has several ways to write the others
-    ids = "|".join(users)
+    ids = "|".join(map(re.escape, users))
     return re.compile(f'"user":\\s*"(?:{ids})"'.encode())
