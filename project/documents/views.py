@@ -29,7 +29,17 @@ class DocumentList(DocumentListView):
     template_name = "demo/documents.html"
 
 
-class DocumentPage(PresenceMixin, DocumentDetailView):
+class RoomMixin(PresenceMixin):
+    """For pages that track those who open them, and have the widget, too."""
+
+    def mount(self, request: HttpRequest, **kwargs: Any) -> None:
+        """Have a session for who is not signed in: it alone tells that the member who is tracked
+        and the websocket of the widget are one person."""
+        if not request.user.is_authenticated and not request.session.session_key:
+            request.session.create()
+
+
+class DocumentPage(RoomMixin, DocumentDetailView):
     """One document; whoever opens it is in the room `presence:document:<pk>`."""
 
     model = Document
@@ -45,7 +55,7 @@ class DocumentPage(PresenceMixin, DocumentDetailView):
         )
 
 
-class ReadingRoom(PresenceMixin, View):
+class ReadingRoom(RoomMixin, View):
     """The same in an async view."""
 
     presence_key = "reading-room"

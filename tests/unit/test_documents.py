@@ -53,6 +53,20 @@ def test_an_async_view_tracks_who_opens_it(ada: User):
     assert 'data-presence-grant="' in page
 
 
+@pytest.mark.parametrize(
+    ("path", "key"), [("/documents/{}/", "document:{}"), ("/reading-room/",) * 2]
+)
+def test_who_is_not_signed_in_is_one_person_by_page_and_by_websocket(
+    client: Client, document: Document, path: str, key: str
+):
+    key = key.strip("/").format(document.pk)
+    for _ in range(2):
+        page = client.get(path.format(document.pk)).content.decode()
+        (record,) = PresenceManager.list_presences(key)
+        assert record["id"].startswith("anon_")
+        assert f'data-presence-self-id="{record["id"]}"' in page
+
+
 def test_the_admin_has_the_documents(client: Client, document: Document):
     client.force_login(User.objects.create_superuser("grace"))
     assert (
