@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 __all__ = [
@@ -92,10 +92,7 @@ def json_of(name: str, value: object, *, most: int) -> bytes:
         return b""
     if not isinstance(value, dict):
         raise ValueError(f"{name} is {value!r:.80}: it must be a dict, or None")
-    if _is_deeper(value, MAX_DEPTH):
-        raise ValueError(
-            f"{name} is nested more than {MAX_DEPTH} deep: its dicts and lists must not be"
-        )
+    _check_shape(name, value, most)
     try:
         text = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
         encoded = text.encode()
@@ -111,22 +108,38 @@ def json_of(name: str, value: object, *, most: int) -> bytes:
 def _text(name: str, value: object, *, least: int, most: int, example: str) -> str:
     if not isinstance(value, str):
         raise ValueError(f"{name} is {value!r:.80}: it must be a text, such as {example}")
-    if not least <= len(value) <= most:
-        raise ValueError(f"{name} has {len(value)} characters: it must have {least} to {most}")
-    if found := _UNFIT.search(value):
+    text: str = value + ""  # one that is lazy, or that Django marked safe, becomes a plain one
+    if not least <= len(text) <= most:
+        raise ValueError(f"{name} has {len(text)} characters: it must have {least} to {most}")
+    if found := _UNFIT.search(text):
         raise ValueError(
             f"{name} contains {found.group()!r}: it must be a text without control characters"
         )
-    return value + ""  # a text that Django marked safe becomes a plain one
+    return text
 
 
-def _is_deeper(value: object, depth: int) -> bool:
-    """Whether dicts and lists are nested more than `depth` deep in `value`, itself among them."""
-    if isinstance(value, dict):
-        value = value.values()
-    elif not isinstance(value, list | tuple):
-        return False
-    return depth == 0 or any(_is_deeper(one, depth - 1) for one in value)
+def _check_shape(name: str, value: object, most: int) -> None:
+    """Refuse what is nested too deep, what has other keys than texts, which JSON would make alike,
+    and what holds too much to be encoded at all: a list may be in many places at once."""
+    level, held, depth = [value], 0, 0
+    while containers := [one for one in level if isinstance(one, dict | list | tuple)]:
+        depth, held = depth + 1, held + sum(map(len, containers))
+        if depth > MAX_DEPTH:
+            raise ValueError(
+                f"{name} is nested more than {MAX_DEPTH} deep: its dicts and lists must not be"
+            )
+        if held > most:
+            raise ValueError(
+                f"{name} holds more than {most} values: as JSON it must have at most {most} bytes"
+            )
+        dicts = [one for one in containers if isinstance(one, dict)]
+        if others := [key for one in dicts for key in one if not isinstance(key, str)]:
+            raise ValueError(f"{name} is no JSON (the key {others[0]!r:.80}): keys must be texts")
+        level = [part for one in containers for part in _parts(one)]
+
+
+def _parts(container: dict[str, Any] | list[Any] | tuple[Any, ...]) -> Iterable[Any]:
+    return container.values() if isinstance(container, dict) else container
 
 
 def _texts(value: Any, where: str = "") -> Iterator[tuple[str, str, bool]]:

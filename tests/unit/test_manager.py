@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from asgiref.sync import async_to_sync
 from django.contrib.auth.models import User
+from django.utils.functional import SimpleLazyObject
 from django.utils.safestring import mark_safe
 from hypothesis import given
 from hypothesis import strategies as st
@@ -53,6 +54,10 @@ def account(pk: int) -> User:
 
 def profile(site: FakePresence, user: str, signed: Signed) -> None:
     site.store.profile(user, msgspec.json.encode(signed), seconds=3600)
+
+
+def lazily(text: str) -> Any:
+    return SimpleLazyObject(lambda: text)
 
 
 def ids(key: str = KEY) -> list[str]:
@@ -121,6 +126,14 @@ class TestRecords:
         record = join(mark_safe(KEY), mark_safe("7"), {"name": mark_safe("Ada")})
         assert type(record["id"]) is str
         assert ids() == ["7"]
+
+    def test_texts_that_are_lazy(self) -> None:
+        user, source, bad = map(lazily, ("7", "a", "7\n"))
+        record = join(KEY, user, source=source)
+        assert type(record["id"]) is str
+        assert leave(KEY, "7", source="a") == record
+        with pytest.raises(ValueError, match="control"):
+            join(KEY, bad)
 
     def test_a_text_that_is_an_enumeration(self) -> None:
         class Bot(StrEnum):
@@ -357,10 +370,11 @@ BAD_USERS: list[Any] = [None, "", 42, b"7", "7\n", "\x00", "7\x7f", "7\x9f", "x"
 BAD_SOURCES: list[Any] = [None, 42, b"7", "7\n", "x" * 65]
 BAD_META: list[Any] = [
     *(42, "name", [1], [("a", 1)], (), 0, False),
-    {"name": object()},
+    {"name": ...},
     {"name": b"Ada"},
     {"name": {"a", "b"}},
     {(1, 2): 3},
+    *({1: "a"}, {None: "a"}, {"a": [{True: "b"}]}),
     {"x": float("nan")},
     {"x": float("inf")},
     {"name": "\ud800"},
@@ -415,6 +429,13 @@ class TestWhatCannotBe:
     def test_metadata(self, meta: Any) -> None:
         with pytest.raises(ValueError, match=r"meta (.|\n)*(must|use texts)"):
             join(KEY, "7", meta)
+
+    def test_metadata_that_no_machine_could_encode(self) -> None:
+        value: list[Any] = []
+        for _ in range(18):
+            value = [value] * 10
+        with pytest.raises(ValueError, match=r"more than 4096 values.*must"):
+            join(KEY, "7", {"a": value})
 
     def test_what_is_just_allowed(self, site: FakePresence, nudged: list[str]) -> None:
         meta = {"name": "ü" * 200, "about": "two\nlines\tand\r\nmore", "deep": nested(19)}
