@@ -129,7 +129,7 @@ class TestConnecting:
         site.assert_absent(ROOM, ada)
         site.assert_count(ROOM, 1, anonymous=0)
 
-    @pytest.mark.parametrize("nobody", [None, "", AnonymousUser()], ids=repr)
+    @pytest.mark.parametrize("nobody", [None, "", AnonymousUser()], ids=str)
     def test_the_anonymous_are_counted(self, site: FakePresence, nobody: Any) -> None:
         site.connect(ROOM, nobody)
         site.connect(ROOM, nobody)
