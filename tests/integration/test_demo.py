@@ -89,8 +89,13 @@ def test_the_end_of_one_part_is_the_end_of_all(demo):
 
 
 def test_huey_in_place_of_worker_and_beat(demo):
-    process = demo(free_port(), ASYNC_BACKEND="huey")
+    port = free_port()
+    process = demo(port, ASYNC_BACKEND="huey")
     assert process.stdout.readline(), process.stderr.read()
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=PATIENCE) as answer:
+        page = answer.read().decode()
+    assert "one task of Huey" in page
+    assert "Celery" not in page
     parts = family(process.pid)
     commands = " ".join(" ".join(part.cmdline()) for part in parts)
     assert "run_huey" in commands
