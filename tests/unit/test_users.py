@@ -74,7 +74,7 @@ class TestLastSeen:
         assert last_seen([]) == {}
         assert store.asked == []
 
-    @pytest.mark.parametrize("user", [*NAMELESS, [42], {"pk": 42}], ids=repr)
+    @pytest.mark.parametrize("user", [*NAMELESS, [42], {"pk": 42}], ids=str)
     def test_of_whoever_has_no_key_is_an_error(self, user: Any, store: Counted):
         with pytest.raises(ValueError, match="primary key"):
             last_seen([ADA, user])
@@ -123,7 +123,7 @@ class TestRefresh:
         clock.advance(2)
         assert self.profiles(store) == {}
 
-    @pytest.mark.parametrize("user", NAMELESS, ids=repr)
+    @pytest.mark.parametrize("user", NAMELESS, ids=str)
     def test_of_whoever_has_no_key_is_an_error(self, user: Any, store: Counted):
         with pytest.raises(ValueError, match="no primary key"):
             refresh(user)
