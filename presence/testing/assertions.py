@@ -8,6 +8,7 @@ from unittest.mock import ANY
 from django.dispatch import Signal
 
 from presence import assembly, naming
+from presence.access import authorise
 from presence.backends.memory import MemoryStore
 from presence.present import read_present
 from presence.snapshots import read_snapshot
@@ -29,7 +30,7 @@ SENT: Final = 1.0
 class Assertions:
     """The part of FakePresence that asserts. Users are given as to `connect`, or as the Connection
     that it returned; channels by their full name. Every failure says what is there instead, and
-    what is likely to be missing."""
+    what is likely to be missing; a channel in which nobody could ever be raises InvalidChannel."""
 
     store: MemoryStore
     centrifugo: FakeCentrifugo
@@ -38,14 +39,17 @@ class Assertions:
     def present(self, channel: str) -> list[dict[str, Any]]:
         """The records of everybody in `channel`, as PresenceManager.list_presences gives them for
         its key."""
+        _check(channel)
         return read_present([channel])[channel]
 
     def published(self, channel: str) -> list[dict[str, Any]]:
         """What subscribers of the feed of `channel` were sent, oldest first: diffs, reloads,
         events; of a cursor channel, what moved from Python."""
         assembly.outbox.flush(SENT)
-        feed = channel if naming.is_cursor_channel(channel) else naming.feed_of(channel)
-        return self.centrifugo.published(feed)
+        if naming.is_cursor_channel(channel):
+            return self.centrifugo.published(channel)
+        _check(channel)
+        return self.centrifugo.published(naming.feed_of(channel))
 
     def assert_present(self, channel: str, user: Any) -> None:
         """`user` is shown to be in `channel`."""
@@ -101,6 +105,7 @@ class Assertions:
             _fail(f"{what} {was} published in {channel!r}", _listed("Published", told))
 
     def _assert_signal(self, signal: Signal, channel: str, user: Any, *, sent: bool) -> None:
+        _check(channel)
         name, key = name_of(signal), None if user is None else id_of(user)
         about = [one for one in self._ear.caught if (one.name, one.channel) == (name, channel)]
         heard = [one for one in about if key is None or key in one.ids]
@@ -109,6 +114,12 @@ class Assertions:
             was = "was not" if sent else "was"
             told = [f"{one.name} about {one.channel!r} of {one.ids}" for one in self._ear.caught]
             _fail(f"{name}{who} {was} sent about {channel!r}", _listed("Sent", told))
+
+
+def _check(channel: str) -> None:
+    """Server code may have joined members to any room; all else is in channels that are polled."""
+    if naming.feed_of(naming.validate_channel(channel)) != channel:
+        authorise(None, channel)
 
 
 def _ids(there: list[dict[str, Any]]) -> list[str]:

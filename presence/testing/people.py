@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from django.contrib.auth import get_user_model
+from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 
 from presence.conf import conf
@@ -56,7 +57,10 @@ def _loaded(user: Any) -> Any:
     if hasattr(user, "is_authenticated"):
         _key(user)
         return user
-    found = get_user_model()._default_manager.filter(pk=user).first()
+    try:
+        found = get_user_model()._default_manager.filter(pk=user).first()
+    except (TypeError, ValueError, ValidationError):  # no key of that kind
+        found = None
     if found is None:
         raise ValueError(
             f"There is no user {user!r}: create one, or give one that need not be saved, "

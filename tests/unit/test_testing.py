@@ -174,7 +174,31 @@ class TestConnecting:
         with pytest.raises(InvalidChannel, match="PRESENCE_CHANNELS"):
             site.connect("document:42", GRACE)
 
+    @pytest.mark.parametrize("channel", ["document:42", "presence:a b", "cursors:document:42", 42])
+    def test_a_channel_in_which_nobody_can_be_is_refused(
+        self, site: FakePresence, channel: Any
+    ) -> None:
+        for call in (
+            lambda: site.connect(channel, GRACE),
+            lambda: site.present(channel),
+            lambda: site.assert_absent(channel, GRACE),
+            lambda: site.assert_count(channel, 0),
+            lambda: site.assert_no_signal(signals.presence_left, channel),
+        ):
+            with pytest.raises(InvalidChannel):
+                call()
+
+    def test_members_from_python_may_be_in_a_room_that_is_not_polled(
+        self, site: FakePresence, settings: Any
+    ) -> None:
+        settings.PRESENCE_CHANNELS = ["chat:*"]
+        PresenceManager.join_presence("document:42", "bot")
+        site.assert_present(ROOM, "bot")
+
     def test_a_user_who_cannot_be_is_refused(self, site: FakePresence, db: None) -> None:
+        for user in ("grace", object(), 1.5):
+            with pytest.raises(ValueError, match="There is no user"):
+                site.connect(ROOM, user)
         with pytest.raises(ValueError, match=r"no user 4711: create one, or .* User\(pk=4711"):
             site.connect(ROOM, 4711)
         with pytest.raises(ValueError, match="has no primary key"):
