@@ -13,7 +13,7 @@ from presence.naming import is_cursor_channel, matches, room_of, validate_channe
 from presence.tokens import Grant
 from presence.visitors import Visitor
 
-__all__ = ["authorise", "open_grant"]
+__all__ = ["authorise", "open_grant", "polled_channel"]
 
 
 def authorise(request: HttpRequest | None, channel: str) -> bool:
@@ -25,14 +25,7 @@ def authorise(request: HttpRequest | None, channel: str) -> bool:
     InvalidChannel for what cannot be a channel and for a channel that no pattern of
     PRESENCE_CHANNELS matches.
     """
-    cursors = is_cursor_channel(channel)
-    name = room_of(channel) if cursors else validate_channel(channel)
-    if not cursors and not _polled(name):
-        raise InvalidChannel(
-            f"Channel {name!r} matches no pattern of PRESENCE_CHANNELS "
-            f"{list(conf.PRESENCE_CHANNELS)!r}, so nobody would ever be seen in it: add a pattern "
-            f"such as {name.split(':')[0] + ':*' if ':' in name else name!r}"
-        )
+    name = room_of(channel) if is_cursor_channel(channel) else polled_channel(channel)
     allows = conf.PRESENCE_AUTHORIZE
     if allows is None:
         return True
@@ -48,6 +41,19 @@ def authorise(request: HttpRequest | None, channel: str) -> bool:
             "make it a plain one."
         )
     return bool(answer)
+
+
+def polled_channel(name: object) -> str:
+    """`name`, where it is that of a channel which is polled. Raises InvalidChannel for what cannot
+    be a channel and for a channel that no pattern of PRESENCE_CHANNELS matches."""
+    channel = validate_channel(name)
+    if not _polled(channel):
+        raise InvalidChannel(
+            f"Channel {channel!r} matches no pattern of PRESENCE_CHANNELS "
+            f"{list(conf.PRESENCE_CHANNELS)!r}, so nobody would ever be seen in it: add a pattern "
+            f"such as {channel.split(':')[0] + ':*' if ':' in channel else channel!r}"
+        )
+    return channel
 
 
 def open_grant(request: HttpRequest, grant: Grant, visitor: Visitor, *, now: float) -> str:

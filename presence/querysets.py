@@ -13,9 +13,10 @@ from django.core.exceptions import ValidationError
 from django.db.models import Field, Model, QuerySet
 from django.db.models.query import ModelIterable
 
+from presence.access import polled_channel
 from presence.conf import conf
 from presence.keys import fill_in
-from presence.naming import room, validate_channel
+from presence.naming import room
 from presence.present import read_present
 
 __all__ = ["online", "with_presence"]
@@ -28,9 +29,10 @@ def online(queryset: QuerySet[M], channel: str | None = None) -> QuerySet[M]:
 
     `channel` is a whole name such as "presence:document:42", by default PRESENCE_CHANNEL. Reads
     the store at once, in one round trip; the queryset is as lazy as any. Raises InvalidChannel (a
-    ValueError) for what cannot be a channel, StoreError when the store cannot be read.
+    ValueError) for what cannot be a channel or is not polled, StoreError when the store cannot be
+    read.
     """
-    name = validate_channel(conf.PRESENCE_CHANNEL if channel is None else channel)
+    name = polled_channel(conf.PRESENCE_CHANNEL if channel is None else channel)
     ids = (record["id"] for record in read_present([name])[name])
     field = _plain(queryset.model._meta.pk)
     keys = [key for one in ids if (key := _key_of(one, field)) is not None]

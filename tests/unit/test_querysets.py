@@ -139,6 +139,11 @@ def test_online_tells_a_wrong_channel_and_a_store_that_is_down(down: None):
         online(User.objects.all(), ROOM)
 
 
+def test_a_key_is_no_channel(ada: User):
+    with pytest.raises(InvalidChannel, match="PRESENCE_CHANNELS"):
+        online(User.objects.all(), "doc:42")
+
+
 # Who is at each object
 
 
