@@ -20,7 +20,6 @@ __all__ = [
     "AnonymousMode",
     "Profiles",
     "Roll",
-    "Signed",
     "digest",
     "read_presence",
 ]

@@ -17,8 +17,8 @@ from presence.conf import conf
 from presence.exceptions import InvalidGrant, InvalidMessage, StoreError
 from presence.naming import feed_of, is_cursor_channel
 from presence.nudge import page_left
-from presence.reading import Signed
 from presence.registry import touch
+from presence.signed import Signed
 from presence.snapshots import read_snapshot, read_snapshots
 from presence.tokens import Issuer, make_grant, read_grant
 from presence.visitors import Visitor, describe, visitor_of

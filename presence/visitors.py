@@ -13,7 +13,7 @@ from django.http import HttpRequest
 from django.utils.crypto import salted_hmac
 
 from presence.conf import UserInfo, conf
-from presence.reading import Signed
+from presence.signed import Signed
 
 __all__ = ["MAX_NAME", "Visitor", "describe", "is_visible", "visitor_as", "visitor_of"]
 

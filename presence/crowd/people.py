@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import colorsys
 
-from presence.reading import Signed
+from presence.signed import Signed
 
 __all__ = ["MOST", "signed", "user_id"]
 

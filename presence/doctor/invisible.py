@@ -11,7 +11,7 @@ from presence.conf import conf
 from presence.doctor.centrifugo import NOTHING, feeds_of, named, namespaces, probe_of
 from presence.doctor.findings import Findings, ok, problem, skipped
 from presence.exceptions import CentrifugoError
-from presence.reading import Signed
+from presence.signed import Signed
 from presence.tokens import Issuer
 
 if TYPE_CHECKING:

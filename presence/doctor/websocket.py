@@ -13,7 +13,7 @@ from presence.conf import conf
 from presence.doctor import cursors, invisible
 from presence.doctor.centrifugo import feeds_of, namespaces
 from presence.doctor.findings import Findings, ok, problem, skipped
-from presence.reading import Signed
+from presence.signed import Signed
 from presence.tokens import Issuer
 
 __all__ = ["examine"]

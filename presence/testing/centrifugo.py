@@ -12,8 +12,8 @@ import msgspec
 from presence import naming
 from presence.centrifugo import Command, Gateway
 from presence.exceptions import CentrifugoError
-from presence.reading import Signed
 from presence.replies import Reply
+from presence.signed import Signed
 
 __all__ = ["Client", "FakeCentrifugo"]
 

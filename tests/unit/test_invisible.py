@@ -15,8 +15,8 @@ from django.template import RequestContext, Template
 from django.test import Client, RequestFactory
 
 from presence import assembly, inclusion, widget
-from presence.reading import Signed
 from presence.roster import Member
+from presence.signed import Signed
 from presence.surface import Surface, surface_for
 from presence.tokens import make_grant
 from presence.visitors import Visitor, describe, is_visible, visitor_as, visitor_of

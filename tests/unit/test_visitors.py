@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from django.test import RequestFactory
 from django.utils.translation import gettext_lazy
 
-from presence.reading import Signed
+from presence.signed import Signed
 from presence.visitors import MAX_NAME, Visitor, describe, visitor_of
 
 KEY = "a-session-key-of-32-characters--"
