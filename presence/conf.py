@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from math import inf
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, Literal, TypeVar, cast
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
@@ -16,6 +16,7 @@ from django.utils.module_loading import import_string
 
 __all__ = ["NAMES", "Conf", "conf"]
 
+T = TypeVar("T", bound=str)
 Authorize = Callable[[Any, str], bool]
 UserInfo = Callable[[Any], dict[str, Any]]
 Fetch = Callable[[list[str]], Mapping[str, Mapping[str, Any]]]
@@ -91,16 +92,13 @@ class Conf:
 
     @property
     def PRESENCE_NUDGE(self) -> float:
-        """Between two polls of one channel that pages ask for; 0: pages ask for none."""
+        """Between two polls of one channel that are asked for; 0: nobody asks for any."""
         return _seconds("PRESENCE_NUDGE", 2.0)
 
     @property
     def PRESENCE_DISCOVERY(self) -> Literal["channels", "registry"]:
         """Who tells which channels there are: Centrifugo, or pages and tokens that were made."""
-        value = _text("PRESENCE_DISCOVERY", "channels")
-        if value not in ("channels", "registry"):
-            raise _wrong("PRESENCE_DISCOVERY", value, '"channels" or "registry"')
-        return cast(Literal["channels", "registry"], value)
+        return _one_of("PRESENCE_DISCOVERY", "channels", "registry")
 
     @property
     def PRESENCE_SHARD_SIZE(self) -> int:
@@ -115,10 +113,7 @@ class Conf:
     @property
     def PRESENCE_ANONYMOUS(self) -> Literal["count", "list", "ignore"]:
         """What becomes of visitors who are not signed in."""
-        value = _text("PRESENCE_ANONYMOUS", "count")
-        if value not in ("count", "list", "ignore"):
-            raise _wrong("PRESENCE_ANONYMOUS", value, '"count", "list" or "ignore"')
-        return cast(Literal["count", "list", "ignore"], value)
+        return _one_of("PRESENCE_ANONYMOUS", "count", "list", "ignore")
 
     @property
     def PRESENCE_LIST_LIMIT(self) -> int:
@@ -163,10 +158,7 @@ class Conf:
     @property
     def ASYNC_BACKEND(self) -> Literal["celery", "huey"]:
         """What runs the tick."""
-        value = _text("ASYNC_BACKEND", "celery")
-        if value not in ("celery", "huey"):
-            raise _wrong("ASYNC_BACKEND", value, '"celery" or "huey"')
-        return cast(Literal["celery", "huey"], value)
+        return _one_of("ASYNC_BACKEND", "celery", "huey")
 
     @property
     def PRESENCE_CURSOR_TIMEOUT(self) -> float:
@@ -202,13 +194,18 @@ def _text(name: str, default: str) -> str:
     return value
 
 
+def _one_of(name: str, *values: T) -> T:
+    """The first of them by default."""
+    given = _text(name, values[0])
+    for value in values:
+        if value == given:
+            return value
+    allowed = ", ".join(f'"{value}"' for value in values[:-1])
+    raise _wrong(name, given, f'{allowed} or "{values[-1]}"')
+
+
 def _seconds(
-    name: str,
-    default: float,
-    *,
-    above: float | None = None,
-    least: float = 0.0,
-    most: float = inf,
+    name: str, default: float, *, above: float | None = None, least: float = 0.0, most: float = inf
 ) -> float:
     value = getattr(settings, name, default)
     number = isinstance(value, int | float) and not isinstance(value, bool)
