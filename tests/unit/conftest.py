@@ -1,10 +1,15 @@
-"""A person who is signed in."""
+"""Somebody who is signed in, and what is read of rooms."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
+
+from presence.backends.memory import MemoryStore
 
 
 @pytest.fixture
@@ -17,3 +22,17 @@ def as_ada(ada: User) -> Client:
     client = Client(enforce_csrf_checks=True)
     client.force_login(ada)
     return client
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[Sequence[str]]:
+    """The channels of each reading of who is present, while the backend is memory."""
+    found: list[Sequence[str]] = []
+    present = MemoryStore.present
+
+    def counted(self: MemoryStore, channels: Sequence[str], **options: Any) -> Any:
+        found.append(channels)
+        return present(self, channels, **options)
+
+    monkeypatch.setattr(MemoryStore, "present", counted)
+    return found

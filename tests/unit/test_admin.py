@@ -223,19 +223,6 @@ def documents() -> list[Document]:
     return [Document.objects.create(title=f"Document {n}") for n in range(5)]
 
 
-@pytest.fixture
-def reads(monkeypatch: pytest.MonkeyPatch) -> list[Sequence[str]]:
-    found: list[Sequence[str]] = []
-    present = MemoryStore.present
-
-    def counted(self: MemoryStore, channels: Sequence[str], **options: Any) -> Any:
-        found.append(channels)
-        return present(self, channels, **options)
-
-    monkeypatch.setattr(MemoryStore, "present", counted)
-    return found
-
-
 def column(page: str) -> list[str]:
     return [re.sub(r"<[^>]*>", "", cell) for cell in CELLS.findall(page)]
 

@@ -30,20 +30,6 @@ def site(settings: Any) -> None:
     inclusion.warn_once.cache_clear()
 
 
-@pytest.fixture
-def reads(monkeypatch: pytest.MonkeyPatch) -> list[Sequence[str]]:
-    """The channels of each reading."""
-    found: list[Sequence[str]] = []
-    present = MemoryStore.present
-
-    def counted(self: MemoryStore, channels: Sequence[str], **options: Any) -> Any:
-        found.append(channels)
-        return present(self, channels, **options)
-
-    monkeypatch.setattr(MemoryStore, "present", counted)
-    return found
-
-
 def request_of(user: Any = None) -> HttpRequest:
     request = RequestFactory().get("/")
     request.user = user or AnonymousUser()

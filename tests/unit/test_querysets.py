@@ -43,20 +43,6 @@ def site(settings: Any) -> None:
 
 
 @pytest.fixture
-def reads(monkeypatch: pytest.MonkeyPatch) -> list[Sequence[str]]:
-    """The channels of each reading."""
-    found: list[Sequence[str]] = []
-    present = MemoryStore.present
-
-    def counted(self: MemoryStore, channels: Sequence[str], **options: Any) -> Any:
-        found.append(channels)
-        return present(self, channels, **options)
-
-    monkeypatch.setattr(MemoryStore, "present", counted)
-    return found
-
-
-@pytest.fixture
 def down(monkeypatch: pytest.MonkeyPatch) -> None:
     def present(*args: object, **options: object) -> None:
         raise StoreError("no Redis")
