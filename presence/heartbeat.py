@@ -9,14 +9,13 @@ import msgspec
 from django.http import HttpRequest
 from django.views.decorators.csrf import csrf_exempt
 
-from presence import assembly
+from presence import assembly, nudge
 from presence.access import open_grant
 from presence.answers import No, answers, read_json
 from presence.conf import conf
 from presence.exceptions import InvalidGrant, StoreError
 from presence.lifeline import MAX_LIFELINES, Lifeline, make_lifeline, read_lifeline
-from presence.manager import mark_left
-from presence.nudge import member_changed
+from presence.manager import let_go, mark_left
 from presence.visitors import Visitor, visitor_of
 
 __all__ = ["heartbeat"]
@@ -105,16 +104,13 @@ def _keep(lifeline: Lifeline, *, back: bool) -> bool:
     if back or not tracker.remembers(_mark_closed(lifeline)):
         meta = lifeline.meta.encode()
         tracker.join(channel, member, source=source, meta=meta, timeout=timeout)
-        member_changed(channel)
+        nudge.member_changed(channel)
     return True
 
 
 def _leave(lifeline: Lifeline) -> None:
-    tracker = assembly.tracker()
-    tracker.remember(_mark_closed(lifeline), seconds=CLOSING)
-    channel, member, source = lifeline.channel, lifeline.member, lifeline.source
-    if tracker.leave(channel, member, source=source, timeout=conf.PRESENCE_TIMEOUT):
-        member_changed(channel)
+    assembly.tracker().remember(_mark_closed(lifeline), seconds=CLOSING)
+    let_go(lifeline.channel, lifeline.member, lifeline.source)
 
 
 def _mark_closed(lifeline: Lifeline) -> str:

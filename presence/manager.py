@@ -9,9 +9,11 @@ from asgiref.sync import sync_to_async
 from presence import arguments, assembly, nudge
 from presence.conf import conf
 from presence.naming import room
-from presence.present import Record, read_present, record_of
+from presence.present import Record, is_hidden, read_present, record_of
+from presence.reading import ANONYMOUS
+from presence.tracked import Tracked
 
-__all__ = ["PresenceManager", "mark_left"]
+__all__ = ["PresenceManager", "let_go", "mark_left"]
 
 REMEMBERED: Final = 3600.0
 """Seconds for which it is known that a source took back what it said."""
@@ -56,15 +58,11 @@ class PresenceManager:
         """
         channel, user = room(presence_key), arguments.user_of(user_id)
         origin = arguments.source_of(source)
-        tracker = assembly.tracker()
         if origin:
             # Before they leave: a page of theirs may be about to say that they are here.
-            tracker.remember(mark_left(channel, user, origin), seconds=REMEMBERED)
-        found = tracker.leave(channel, user, source=origin, timeout=conf.PRESENCE_TIMEOUT)
-        if found is None:
-            return None
-        nudge.member_changed(channel)
-        return record_of(found)
+            assembly.tracker().remember(mark_left(channel, user, origin), seconds=REMEMBERED)
+        found = let_go(channel, user, origin)
+        return record_of(found) if found else None
 
     @staticmethod
     def list_presences(presence_key: str) -> list[Record]:
@@ -124,6 +122,22 @@ class PresenceManager:
         """As `update_heartbeat`."""
         beat = sync_to_async(PresenceManager.update_heartbeat, thread_sensitive=False)
         return await beat(presence_key, user_id, source=source)
+
+
+def let_go(channel: str, user: str, source: str) -> Tracked | None:
+    """Forget what a source said of a user, note when they were seen, and have a poll asked for.
+
+    Returns the record, None where there was none. Raises StoreError.
+    """
+    tracker, timeout = assembly.tracker(), conf.PRESENCE_TIMEOUT
+    found = tracker.leave(channel, user, source=source, timeout=timeout)
+    if found is None:
+        return None
+    # A tick notes who leaves a roster. Whoever comes and goes between two of them is in none.
+    if not user.startswith(ANONYMOUS) and not is_hidden(channel, user):
+        tracker.saw({user: found.beat})
+    nudge.member_changed(channel)
+    return found
 
 
 def mark_left(channel: str, user: str, source: str) -> str:

@@ -16,7 +16,7 @@ from presence.roster import Member, Roster
 from presence.signed import Signed
 from presence.tracked import Tracked, signed_of
 
-__all__ = ["Record", "read_present", "record_of"]
+__all__ = ["Record", "is_hidden", "read_present", "record_of"]
 
 Record = dict[str, Any]
 """One person in a channel:
@@ -48,8 +48,18 @@ def record_of(tracked: Tracked) -> Record:
     return _records(Found(members=[tracked]))[0]
 
 
+def is_hidden(channel: str, user: str) -> bool:
+    """Whether a user is in `channel`, and hidden, as of the last tick. Raises as `read_present`."""
+    found = assembly.tracker().present([channel], timeout=conf.PRESENCE_TIMEOUT)[channel]
+    return user in _roster_of(found).hidden
+
+
+def _roster_of(found: Found) -> Roster:
+    return wire.decode(found.roster, Roster) if found.roster else Roster()
+
+
 def _records(found: Found) -> list[Record]:
-    roster = wire.decode(found.roster, Roster) if found.roster else Roster()
+    roster = _roster_of(found)
     tracked: dict[str, list[Tracked]] = {}
     for one in found.members:
         if one.user not in roster.hidden:

@@ -16,7 +16,7 @@ from django.http import HttpResponse
 from django.template import RequestContext, Template
 from django.test import Client, RequestFactory
 
-from presence import assembly, heartbeat, inclusion
+from presence import assembly, heartbeat, inclusion, nudge
 from presence.backends.memory import MemoryStore
 from presence.exceptions import InvalidGrant, StoreError
 from presence.executors import threads
@@ -63,7 +63,7 @@ def clock() -> Iterator[Clock]:
 def changed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The channels of which it is said that members came or went."""
     found: list[str] = []
-    monkeypatch.setattr(heartbeat, "member_changed", found.append)
+    monkeypatch.setattr(nudge, "member_changed", found.append)
     return found
 
 
