@@ -1,4 +1,4 @@
-"""A Centrifugo in memory behind the gateway's methods, a clock to turn, and calls that can fail."""
+"""A Centrifugo in memory behind the gateway's methods, and calls that can fail."""
 
 from __future__ import annotations
 
@@ -17,21 +17,9 @@ from presence.report import Report
 from presence.roster import Change, Position
 from presence.sync import Options, Sync
 from presence.testing.clock import Inline
+from presence.testing.contract import Clock
 
 ROOM = "presence:room"
-
-
-class Clock:
-    """Seconds that pass only when a test says so."""
-
-    def __init__(self, now: float = 1_700_000_000.0) -> None:
-        self.now = now
-
-    def __call__(self) -> float:
-        return self.now
-
-    def advance(self, seconds: float) -> None:
-        self.now += seconds
 
 
 def connection(user: str, name: str = "", *, iat: float = 0.0, **info: Any) -> dict[str, Any]:
