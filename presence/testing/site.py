@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from django.test import override_settings
 
-from presence import assembly, naming, registry
-from presence.access import authorise
+from presence import assembly, registry
+from presence.access import polled_channel
 from presence.backends.memory import MemoryStore
 from presence.conf import conf
 from presence.report import Report
@@ -81,7 +81,7 @@ class FakePresence(Assertions):
         PRESENCE_AUTHORIZE, as there is no page. Nobody sees it before `tick`. Raises
         InvalidChannel for what cannot be a channel or is not polled, ValueError for no such user.
         """
-        authorise(None, naming.validate_channel(channel))
+        polled_channel(channel)
         registry.touch([channel])
         who = visitor(user, session_key)
         signed = sign(who, now=self.clock())
