@@ -15,7 +15,15 @@ from presence.access import authorise
 from presence.conf import conf
 from presence.visitors import Visitor, visitor_of
 
-__all__ = ["Links", "admit", "links", "store_is_down", "store_went_down", "warn_once"]
+__all__ = [
+    "Links",
+    "admit",
+    "links",
+    "page_visitor",
+    "store_is_down",
+    "store_went_down",
+    "warn_once",
+]
 
 logger = logging.getLogger("presence.widget")
 
@@ -47,14 +55,15 @@ def admit(channel: str, request: HttpRequest | None) -> tuple[Visitor | None, bo
     if request is None:
         return None, authorise(None, channel), ""
     try:
-        return _visitor(request), authorise(request, channel), ""
+        return page_visitor(request), authorise(request, channel), ""
     except SynchronousOnlyOperation:
         warn_once(NOT_LOADED)
         return None, authorise(None, channel), NOT_LOADED
 
 
-def _visitor(request: HttpRequest) -> Visitor:
-    """Who asks. Of one page, PRESENCE_VISIBLE is asked once, however much it includes."""
+def page_visitor(request: HttpRequest) -> Visitor:
+    """Who asks, as `visitor_of` tells. Of one page, PRESENCE_VISIBLE is asked once, however much it
+    includes."""
     known: Visitor | None = getattr(request, "_presence_visitor", None)
     if known is None or known.user is None or known.user is not getattr(request, "user", None):
         known = visitor_of(request)

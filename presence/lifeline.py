@@ -15,9 +15,8 @@ from django.urls import NoReverseMatch, reverse
 from presence import assembly
 from presence.conf import conf
 from presence.exceptions import InvalidGrant
-from presence.inclusion import NO_URLS, NOT_LOADED, warn_once
+from presence.inclusion import NO_URLS, NOT_LOADED, page_visitor, warn_once
 from presence.tokens import Grant
-from presence.visitors import visitor_of
 
 __all__ = [
     "MAX_LIFELINES",
@@ -85,7 +84,7 @@ def heartbeat_for(request: HttpRequest | None) -> Heartbeat:
         logger.error("heartbeat=cut-off members=%d most=%d", len(tracked), MAX_LIFELINES)
     now = assembly.now()
     try:
-        user_id = visitor_of(request).id
+        user_id = page_visitor(request).id
         url = reverse("presence:heartbeat")
     except (SynchronousOnlyOperation, NoReverseMatch) as error:
         warn_once(NO_URLS if isinstance(error, NoReverseMatch) else NOT_LOADED)

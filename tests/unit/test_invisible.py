@@ -15,6 +15,7 @@ from django.template import RequestContext, Template
 from django.test import Client, RequestFactory
 
 from presence import assembly, inclusion, widget
+from presence.lifeline import heartbeat_for
 from presence.roster import Member
 from presence.signed import Signed
 from presence.surface import Surface, surface_for
@@ -84,6 +85,8 @@ class TestTheHook:
         for channel in (ROOM, CHAT):
             widget_for(channel, request)
         assert not surface_for(CURSORS, request).live
+        request._presence_tracked = [(ROOM, "bot-7", "", b"{}")]
+        assert heartbeat_for(request).lifelines
         assert asked == ["ada"]
         request.user = GRACE
         assert widget_for(ROOM, request).user_id == "17"
