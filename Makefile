@@ -47,7 +47,7 @@ crowd: setup
 
 test: setup
 	@$(BIN)/python -m tools.versions
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 	node --test --test-reporter=spec tests/js/*.test.js
 
 lint: setup

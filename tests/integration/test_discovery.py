@@ -39,4 +39,5 @@ def test_a_wave_of_channels_leaves_nothing_behind(redis_url: str, discovery: str
     assert len(statistics.read(store).history) == TURNS
     with redis.Redis.from_url(redis_url, decode_responses=True) as client:
         keys = Keys("presence")
-        assert set(client.keys()) == {keys.nodes, keys.open, keys.ticks}
+        assert set(client.keys()) == {keys.nodes, keys.open, keys.ticks, keys.seen}
+        assert client.zcard(keys.seen) == 1
