@@ -44,9 +44,8 @@ class Polled:
     A channel with something `pending` was loaded, but not read. Each other one is `unchanged`
     (its state says all there is to know), `different` or `failed`. The roster of a different one
     is in `known`, or in `rosters`, with its `rev` and as it is stored. `tracked` are the members
-    without a websocket, read after the states. `loaded.now` is the time
-    when the reading began, `loaded_at` when the states were there, by this process's clock.
-    Seconds are those spent.
+    without a websocket, read after the states. `loaded.now` is the time when the reading began,
+    `loaded_at` when the states were there, by this process's clock. Seconds are those spent.
     """
 
     def __init__(self, channels: Sequence[str]) -> None:
