@@ -45,6 +45,8 @@ def meta_of(visitor: Visitor, meta: object) -> dict[str, Any]:
     given = cast("dict[str, Any]", meta or {})
     if visitor.user is None:
         return given
+    if not given.get("name", True):  # of a user without a first and last name, say
+        given = {key: value for key, value in given.items() if key != "name"}
     shown = describe(visitor, conf.PRESENCE_USER_INFO, now=0.0)  # nothing is signed here
     least = {"name": arguments.plain(shown.name), "user_id": visitor.id, **given}
     most = {**shown.info, **least}

@@ -238,6 +238,11 @@ class TestMeta:
         assert record["meta"] == {"name": "ada", "user_id": "7", "color": "#6c63ff"}
         assert page(AnonymousUser()).track_presence({"color": "red"})["meta"] == {"color": "red"}
 
+    @pytest.mark.parametrize("name", ["", None])
+    def test_an_empty_name_is_none(self, name: Any) -> None:
+        record = page().track_presence({"name": name, "color": "red"})
+        assert (record["name"], record["meta"]["name"]) == ("Ada Lovelace", "Ada Lovelace")
+
     def test_what_the_site_shows_of_its_users(self, settings: Any) -> None:
         settings.PRESENCE_USER_INFO = lambda user: {"name": "Ada K.", "avatar": "/a.png"}
         assert page().track_presence({"color": "red"})["meta"] == {
