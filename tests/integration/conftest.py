@@ -1,4 +1,5 @@
-"""Every Redis that there is: the oldest that is supported, and the one of this machine."""
+"""Every Redis that there is: the oldest that is supported, and the one of this machine; and what
+tests of stores need besides."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 import pytest
 import redis
 
+from presence.testing.contract import Clock
 from tests import servers
 
 OLDEST, ON_PATH = "6.2", "on PATH"
@@ -66,3 +68,15 @@ def each_redis_url(each_redis: str) -> str:
     with redis.Redis.from_url(each_redis) as client:
         client.flushall()
     return each_redis
+
+
+@pytest.fixture
+def server(redis_url: str) -> Iterator[redis.Redis]:
+    """A client of the Redis that the test is about, to see and change what is in it."""
+    with redis.Redis.from_url(redis_url) as client:
+        yield client
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()

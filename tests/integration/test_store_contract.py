@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -29,11 +29,6 @@ from presence.testing.contract.writing import (
 )
 from tests import servers
 from tests.many import run_many
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture
@@ -66,11 +61,6 @@ class TestInRedis(StoreContract):
 
 class TestOnRedis:
     """What only a server can do to one."""
-
-    @pytest.fixture
-    def server(self, redis_url: str) -> Iterator[redis.Redis]:
-        with redis.Redis.from_url(redis_url) as client:
-            yield client
 
     @pytest.fixture
     def kept(self, redis_url: str, clock: Clock) -> RedisStore:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -18,11 +18,6 @@ from presence.testing.contract.cursors import CHANNEL, TIMEOUT, move, shown
 from tests.many import run_many
 
 PROCESSES, USERS = 8, 100
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture
@@ -89,11 +84,6 @@ class TestInRedis(TrackerContract):
 
 
 class TestWhatEndsByItself:
-    @pytest.fixture
-    def server(self, redis_url: str) -> Iterator[redis.Redis]:
-        with redis.Redis.from_url(redis_url) as client:
-            yield client
-
     def test_a_window(self, redis_url: str, server: redis.Redis) -> None:
         tracker = RedisStore(redis_url)
         tracker.take("c1", most=1, seconds=60)
@@ -127,11 +117,6 @@ class TestWhatEndsByItself:
 
 class TestOnRedis:
     """What only a server can do to one."""
-
-    @pytest.fixture
-    def server(self, redis_url: str) -> Iterator[redis.Redis]:
-        with redis.Redis.from_url(redis_url) as client:
-            yield client
 
     @pytest.fixture
     def kept(self, redis_url: str, clock: Clock) -> RedisStore:
