@@ -15,7 +15,7 @@ from presence.doctor.findings import Findings, explained, ok, problem, skipped
 from presence.exceptions import CentrifugoError, CommandError
 from presence.roster import Position
 
-__all__ = ["examine", "feeds_of", "named", "namespaces", "probe_of"]
+__all__ = ["examine", "feeds_of", "named", "namespaces", "probe_of", "unnamed"]
 
 OLDEST = (6, 2)
 """The first Centrifugo that knows `version` in publish."""
@@ -43,14 +43,19 @@ def examine() -> Findings:
     yield ok("centrifugo.reachable", f"Centrifugo {found} answers and takes the API key")
     yield from version(versions)
     known, unknown = namespaces(conf.PRESENCE_CHANNELS)
-    for pattern in unknown:
+    yield from unnamed("centrifugo.presence", unknown)
+    yield from presence(gateway, known)
+    yield from history(gateway, known)
+
+
+def unnamed(check: str, patterns: Sequence[str]) -> Findings:
+    """That nothing is known of the patterns which `namespaces` could not read."""
+    for pattern in patterns:
         yield skipped(
-            "centrifugo.presence",
+            check,
             f"the pattern {pattern!r} does not name its namespaces",
             "Write them out, as in {presence,chat}:*, to have them checked.",
         )
-    yield from presence(gateway, known)
-    yield from history(gateway, known)
 
 
 def version(versions: Sequence[str]) -> Findings:

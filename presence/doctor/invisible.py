@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from presence import assembly
 from presence.conf import conf
-from presence.doctor.centrifugo import NOTHING, feeds_of, named, namespaces, probe_of
+from presence.doctor.centrifugo import (
+    NOTHING,
+    feeds_of,
+    named,
+    namespaces,
+    probe_of,
+    unnamed,
+)
 from presence.doctor.findings import Findings, ok, problem, skipped
 from presence.exceptions import CentrifugoError
 from presence.signed import Signed
@@ -35,12 +42,7 @@ def examine() -> Findings:
     from presence.doctor.conversation import converse
 
     known, unknown = namespaces(conf.PRESENCE_CHANNELS)
-    for pattern in unknown:
-        yield skipped(
-            "websocket.invisible",
-            f"the pattern {pattern!r} does not name its namespaces",
-            "Write them out, as in {presence,chat}:*, to have them checked.",
-        )
+    yield from unnamed("websocket.invisible", unknown)
     channels = sorted({*map(probe_of, known), *feeds_of(known)})
 
     def publish(heard: Conversation) -> Collection[str]:
