@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from itertools import count
-from types import TracebackType
 from typing import Any, Final
 
 from django.test import override_settings
@@ -64,12 +63,7 @@ class FakePresence(Assertions):
             self._stack = stack.pop_all()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stack.close()
 
     def connect(self, channel: str, user: Any = None, *, session_key: str = "") -> Connection:
