@@ -125,7 +125,7 @@ class PresenceManager:
 
 
 def let_go(channel: str, user: str, source: str) -> Tracked | None:
-    """Forget what a source said of a user, note when they were seen, and have a poll asked for.
+    """Forget what a source said of a user, have a poll asked for, and note when they were seen.
 
     Returns the record, None where there was none. Raises StoreError.
     """
@@ -133,10 +133,10 @@ def let_go(channel: str, user: str, source: str) -> Tracked | None:
     found = tracker.leave(channel, user, source=source, timeout=timeout)
     if found is None:
         return None
+    nudge.member_changed(channel)
     # A tick notes who leaves a roster. Whoever comes and goes between two of them is in none.
     if not user.startswith(ANONYMOUS) and not is_hidden(channel, user):
         tracker.saw({user: found.beat})
-    nudge.member_changed(channel)
     return found
 
 
