@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import redis
@@ -68,6 +69,15 @@ def each_redis_url(each_redis: str) -> str:
     with redis.Redis.from_url(each_redis) as client:
         client.flushall()
     return each_redis
+
+
+@pytest.fixture
+def online(settings: Any, redis_url: str, centrifugo: servers.Centrifugo) -> Any:
+    """The settings of a site on a real Redis and a Centrifugo."""
+    settings.PRESENCE_REDIS_URL = redis_url
+    for name, value in centrifugo.environment.items():
+        setattr(settings, name, value)
+    return settings
 
 
 @pytest.fixture

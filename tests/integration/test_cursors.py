@@ -43,15 +43,6 @@ sys.exit(child and os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 
 @pytest.fixture
-def online(settings: Any, redis_url: str, centrifugo: servers.Centrifugo) -> Any:
-    """The settings of a site on both."""
-    settings.PRESENCE_REDIS_URL = redis_url
-    for name, value in centrifugo.environment.items():
-        setattr(settings, name, value)
-    return settings
-
-
-@pytest.fixture
 def key() -> str:
     return f"doc:{uuid.uuid4().hex}"
 

@@ -28,7 +28,7 @@ from project.parts import free_port
 from tests import rooms
 from tests.integration.test_doctor import Report
 from tests.integration.test_web import attribute, exchange, front, present
-from tests.servers import Centrifugo, Server, manage, wait_until
+from tests.servers import Server, manage, wait_until
 from tests.swarm import Swarm
 
 PATIENCE = 60.0
@@ -187,25 +187,16 @@ def test_the_doctor_misses_huey_s_redis(site: dict[str, str]) -> None:
 
 
 @pytest.fixture
-def pages(
-    settings: Any,
-    redis_url: str,
-    centrifugo: Centrifugo,
-    queue: Huey,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Any:
+def pages(online: Any, queue: Huey, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The demo site with nudges, in this process, asking the Huey of `site`; its settings."""
     tasks = Tasks(queue)
     monkeypatch.setattr(nudge, "_huey_poll", lambda: tasks.sync_channels)
-    settings.ASYNC_BACKEND = "huey"
-    settings.INSTALLED_APPS = [*settings.INSTALLED_APPS, "huey.contrib.djhuey"]
-    settings.PRESENCE_REDIS_URL = redis_url
-    settings.PRESENCE_NUDGE = 0.5
-    settings.PRESENCE_CHANNEL = f"presence:huey:{time.monotonic_ns()}"
-    for name, value in centrifugo.environment.items():
-        setattr(settings, name, value)
+    online.ASYNC_BACKEND = "huey"
+    online.INSTALLED_APPS = [*online.INSTALLED_APPS, "huey.contrib.djhuey"]
+    online.PRESENCE_NUDGE = 0.5
+    online.PRESENCE_CHANNEL = f"presence:huey:{time.monotonic_ns()}"
     nudge._nudger.cache_clear()
-    yield settings
+    yield online
     nudge._nudger.cache_clear()
 
 

@@ -19,7 +19,6 @@ from presence.manager import PresenceManager
 from presence.querysets import online
 from presence.users import last_seen, refresh
 from tests.integration.test_web import attribute, exchange, front, members_in, snapshot_of
-from tests.servers import Centrifugo
 
 pytestmark = pytest.mark.django_db
 
@@ -68,15 +67,12 @@ class Tab:
 
 
 @pytest.fixture
-def channel(settings: Any, redis_url: str, centrifugo: Centrifugo) -> str:
+def channel(online: Any) -> str:
     """The channel of the demo's front page, on real parts."""
-    settings.PRESENCE_REDIS_URL = redis_url
-    settings.PRESENCE_LEAVE_GRACE = 0.0
-    settings.PRESENCE_VISIBLE = but_her
-    for name, value in centrifugo.environment.items():
-        setattr(settings, name, value)
-    settings.PRESENCE_CHANNEL = f"presence:invisible:{time.monotonic_ns()}"
-    return str(settings.PRESENCE_CHANNEL)
+    online.PRESENCE_LEAVE_GRACE = 0.0
+    online.PRESENCE_VISIBLE = but_her
+    online.PRESENCE_CHANNEL = f"presence:invisible:{time.monotonic_ns()}"
+    return str(online.PRESENCE_CHANNEL)
 
 
 @pytest.fixture

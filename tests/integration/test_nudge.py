@@ -27,7 +27,7 @@ from presence.roster import Roster
 from project.parts import free_port
 from tests import rooms
 from tests.integration.test_web import attribute, exchange, front, present
-from tests.servers import Centrifugo, Server, wait_until
+from tests.servers import Server, wait_until
 from tests.swarm import Swarm
 from tests.unit.fakes import Clock
 
@@ -38,14 +38,11 @@ QUEUE = "celery"
 
 
 @pytest.fixture
-def site(settings: Any, redis_url: str, centrifugo: Centrifugo) -> Any:
+def site(online: Any) -> Any:
     """The demo site with nudges, and a channel of its own; returns its settings."""
-    settings.PRESENCE_REDIS_URL = redis_url
-    settings.PRESENCE_NUDGE = 1.0
-    settings.PRESENCE_CHANNEL = f"presence:nudge:{time.monotonic_ns()}"
-    for name, value in centrifugo.environment.items():
-        setattr(settings, name, value)
-    return settings
+    online.PRESENCE_NUDGE = 1.0
+    online.PRESENCE_CHANNEL = f"presence:nudge:{time.monotonic_ns()}"
+    return online
 
 
 @pytest.fixture

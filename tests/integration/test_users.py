@@ -12,19 +12,15 @@ from django.contrib.auth.models import User
 from presence import assembly
 from presence.manager import PresenceManager
 from presence.users import last_seen, refresh
-from tests.servers import Centrifugo
 from tests.swarm import Swarm
 
 ADA = User(pk=42, username="ada", first_name="Ada")
 
 
 @pytest.fixture
-def site(settings: Any, redis_url: str, centrifugo: Centrifugo) -> Any:
-    settings.PRESENCE_REDIS_URL = redis_url
-    settings.PRESENCE_LEAVE_GRACE = 0.0
-    for name, value in centrifugo.environment.items():
-        setattr(settings, name, value)
-    return settings
+def site(online: Any) -> Any:
+    online.PRESENCE_LEAVE_GRACE = 0.0
+    return online
 
 
 def tick(*channels: str) -> None:
