@@ -10,9 +10,8 @@ import jwt
 import pytest
 from django.contrib.auth.models import AnonymousUser, User
 from django.core.exceptions import ImproperlyConfigured, SynchronousOnlyOperation
-from django.http import HttpRequest
 from django.template import RequestContext, Template
-from django.test import Client, RequestFactory
+from django.test import Client
 
 from presence import assembly, inclusion, widget
 from presence.lifeline import heartbeat_for
@@ -23,6 +22,7 @@ from presence.tokens import make_grant
 from presence.visitors import Visitor, describe, is_visible, visitor_as, visitor_of
 from presence.widget import Widget, widget_for
 from tests.rooms import fill
+from tests.unit.asking import request_of
 
 ROOM, CHAT, CURSORS = "presence:doc:42", "chat:7", "cursors:doc:42"
 SECRET = "a-secret-of-thirty-two-bytes-or-more"
@@ -63,12 +63,6 @@ ADA, GRACE = (
     User(pk=42, username="ada", first_name="Ada", last_name="Lovelace"),
     User(pk=17, username="grace"),
 )
-
-
-def request_of(user: Any) -> HttpRequest:
-    request = RequestFactory().get("/")
-    request.user = user
-    return request
 
 
 class TestTheHook:

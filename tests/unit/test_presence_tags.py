@@ -11,13 +11,13 @@ from django.contrib.auth.models import AnonymousUser, User
 from django.core.exceptions import SynchronousOnlyOperation
 from django.http import HttpRequest
 from django.template import Context, Engine, RequestContext
-from django.test import RequestFactory
 
 from presence import assembly, inclusion, lookup
 from presence.backends.memory import MemoryStore
 from presence.exceptions import InvalidChannel, StoreError
 from presence.roster import Member
 from tests.rooms import fill
+from tests.unit.asking import request_of
 
 ROOM = "presence:doc:42"
 SITE = "presence:site"
@@ -28,12 +28,6 @@ LIST = "{% for one in people %}{{ one.name }};{% endfor %}"
 def site(settings: Any) -> None:
     settings.PRESENCE_BACKEND = "memory"
     inclusion.warn_once.cache_clear()
-
-
-def request_of(user: Any = None) -> HttpRequest:
-    request = RequestFactory().get("/")
-    request.user = user or AnonymousUser()
-    return request
 
 
 def html(

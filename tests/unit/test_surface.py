@@ -7,17 +7,17 @@ from html import unescape
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import AnonymousUser, User
+from django.contrib.auth.models import User
 from django.core.exceptions import SynchronousOnlyOperation
 from django.http import HttpRequest
 from django.template import Context, Engine, RequestContext, TemplateSyntaxError
-from django.test import RequestFactory
 from django.utils import translation
 
 from presence import inclusion
 from presence.exceptions import InvalidChannel
 from presence.surface import Surface
 from presence.tokens import read_grant
+from tests.unit.asking import request_of
 
 CHANNEL, ROOM = "cursors:doc:42", "presence:doc:42"
 LOAD = "{% load presence_tags %}"
@@ -34,12 +34,6 @@ def site(settings: Any) -> None:
     settings.PRESENCE_BACKEND = "memory"
     settings.ROOT_URLCONF = "project.urls"
     inclusion.warn_once.cache_clear()
-
-
-def request_of(user: Any = None) -> HttpRequest:
-    request = RequestFactory().get("/")
-    request.user = user or AnonymousUser()
-    return request
 
 
 ADA = User(pk=42)

@@ -8,7 +8,7 @@ from html import unescape
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import AnonymousUser, User
+from django.contrib.auth.models import User
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
 from django.template import Context, Engine, RequestContext, TemplateSyntaxError
@@ -24,6 +24,7 @@ from presence.tokens import read_grant
 from presence.visitors import visitor_of
 from presence.widget import Widget
 from tests.rooms import fill
+from tests.unit.asking import request_of
 
 ROOM = "presence:doc:42"
 LOAD = "{% load presence_tags cache %}"
@@ -44,12 +45,6 @@ def site(settings: Any) -> None:
     settings.PRESENCE_BACKEND = "memory"
     settings.ROOT_URLCONF = "project.urls"
     inclusion.warn_once.cache_clear()
-
-
-def request_of(user: Any = None) -> HttpRequest:
-    request = RequestFactory().get("/")
-    request.user = user or AnonymousUser()
-    return request
 
 
 def context_of(request: HttpRequest | None, /, **values: Any) -> Context:

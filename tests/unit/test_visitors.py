@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import AnonymousUser, User
+from django.contrib.auth.models import User
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
 from django.test import RequestFactory
@@ -14,15 +14,9 @@ from django.utils.translation import gettext_lazy
 
 from presence.signed import Signed
 from presence.visitors import MAX_NAME, Visitor, describe, visitor_of
+from tests.unit.asking import request_of
 
 KEY = "a-session-key-of-32-characters--"
-
-
-def request_of(user: object = None, session_key: str | None = None) -> HttpRequest:
-    request = RequestFactory().get("/")
-    request.user = user or AnonymousUser()  # type: ignore[assignment]
-    request.session = SimpleNamespace(session_key=session_key)  # type: ignore[assignment]
-    return request
 
 
 def described(user: User, user_info: Any = None) -> Signed:
