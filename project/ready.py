@@ -11,6 +11,8 @@ from urllib.error import HTTPError
 import redis
 from django.conf import settings
 
+from presence import queues
+
 PAUSE = 0.1  # seconds between two attempts
 
 
@@ -26,7 +28,8 @@ def wait_until_ready(site: str, *, timeout: float) -> None:
     """
     deadline = time.monotonic() + timeout
     parts = {"web": lambda: web_answers(site), "centrifugo": centrifugo_answers}
-    parts |= {"consumer": consumer_answers} if uses_huey() else {"worker": worker_answers}
+    uses_huey = queues.chosen() == "huey"
+    parts |= {"consumer": consumer_answers} if uses_huey else {"worker": worker_answers}
     for part, answers in parts.items():
         wait_for(part, answers, deadline)
 
@@ -58,10 +61,6 @@ def centrifugo_answers() -> bool:
     request = urllib.request.Request(url, data=b"{}", headers=headers)
     with urllib.request.urlopen(request, timeout=5) as response:
         return "result" in json.load(response)
-
-
-def uses_huey() -> bool:
-    return bool(getattr(settings, "ASYNC_BACKEND", "celery") == "huey")
 
 
 def worker_answers() -> bool:
