@@ -41,12 +41,11 @@ def test_the_tags():
 
 @pytest.mark.parametrize("source", blocks("django"))
 def test_the_templates(source: str):
-    assert engines["django"].from_string(source).render({}, RequestFactory().get("/")) is not None
+    engines["django"].from_string(source).render({}, RequestFactory().get("/"))
 
 
 @pytest.mark.parametrize("source", blocks("python"))
 def test_the_python(source: str):
-    code = compile(source, "docs/django.md", "exec")
+    compile(source, "docs/django.md", "exec")
     imports = "\n".join(line for line in source.splitlines() if line.startswith("from "))
     exec(compile(imports, "docs/django.md", "exec"), {})
-    assert code
