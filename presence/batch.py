@@ -1,4 +1,4 @@
-"""The eight steps of a tick, for one batch of channels."""
+"""From what was polled of a batch of channels to what is committed and published."""
 
 from __future__ import annotations
 

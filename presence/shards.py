@@ -22,7 +22,8 @@ class Shard(msgspec.Struct, frozen=True, kw_only=True):
     """Some channels of a tick, and what its survey found of them.
 
     Number `number` (from 1) of `of` shards of a tick that `opened`. `clients` counts those on the
-    channels and on their feeds, where there are any.
+    channels and on their feeds, where there are any. On the `tracked` channels are members without
+    a websocket. `since` is when the one polled longest ago was, 0 where none ever was.
     """
 
     opened: Opened
