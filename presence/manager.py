@@ -127,7 +127,7 @@ class PresenceManager:
 def let_go(channel: str, user: str, source: str) -> Tracked | None:
     """Forget what a source said of a user, have a poll asked for, and note when they were seen.
 
-    Returns the record, None where there was none. Raises StoreError.
+    Returns the record, None where there was none. Raises as `read_present` does.
     """
     tracker, timeout = assembly.tracker(), conf.PRESENCE_TIMEOUT
     found = tracker.leave(channel, user, source=source, timeout=timeout)

@@ -516,3 +516,12 @@ def test_a_store_that_is_down_is_tried_again(
     assert record.exc_info
     assert ROOM in record.message
     assert changed == []
+
+
+def test_a_roster_that_cannot_be_read_is_logged(
+    as_ada: Client, ada: User, caplog: pytest.LogCaptureFixture
+):
+    (lifeline,) = send(as_ada, token(ada)).json()["present"]
+    assembly.store()._rosters[ROOM] = b"nonsense"
+    assert_says_no(send(as_ada, lifeline, leave=True), 503, "try again")
+    assert any(record.name == "presence.heartbeat" for record in caplog.records)
