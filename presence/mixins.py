@@ -20,7 +20,7 @@ from presence.lifetime import Lifetime
 from presence.manager import PresenceManager
 from presence.naming import room
 from presence.present import Record
-from presence.viewing import key_of, meta_of, visitor_behind
+from presence.viewing import key_of, meta_for, visitor_behind
 from presence.visitors import Visitor
 
 __all__ = ["LiveCursorMixin", "PresenceMixin"]
@@ -79,7 +79,7 @@ class PresenceMixin(Lifetime):
         visitor = visitor_behind(self)
         if visitor.hidden:
             return None
-        here = _Here(self.get_presence_key(), self.get_presence_user_id(), meta_of(visitor, meta))
+        here = _Here(self.get_presence_key(), self.get_presence_user_id(), meta_for(visitor, meta))
         before = self._presence
         if before and before[:2] != here[:2]:
             self.untrack_presence()
@@ -209,7 +209,7 @@ class LiveCursorMixin(PresenceMixin):
         key, user = self.get_presence_key(), self.get_presence_user_id()
         known = [one["meta"] for one in self.list_presences() if one["id"] == user]
         if not known or not is_meta(known[0]):
-            known = [meta_of(visitor, None)]
+            known = [meta_for(visitor, None)]
         return _Here(key, user, known[0])
 
     async def aupdate_cursor_position(self, x: float, y: float) -> None:

@@ -12,7 +12,7 @@ from presence.conf import conf
 from presence.keys import fill_in
 from presence.visitors import Visitor, describe, visitor_of
 
-__all__ = ["key_of", "meta_of", "visitor_behind"]
+__all__ = ["key_of", "meta_for", "visitor_behind"]
 
 
 def visitor_behind(view: object) -> Visitor:
@@ -37,7 +37,7 @@ def key_of(view: object, key: str | None) -> str:
     return fill_in(key, lambda name: _variable(view, name), owner=owner)
 
 
-def meta_of(visitor: Visitor, meta: object) -> dict[str, Any]:
+def meta_for(visitor: Visitor, meta: object) -> dict[str, Any]:
     """`meta`, and beside it what others see of a visitor who is signed in: `name`, `user_id` and
     what PRESENCE_USER_INFO gives, if there is room for that. Raises ValueError as `join_presence`
     does, and as `describe` does."""
