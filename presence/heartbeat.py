@@ -13,7 +13,7 @@ from presence import assembly, nudge
 from presence.access import open_grant
 from presence.answers import No, answers, read_json
 from presence.conf import conf
-from presence.exceptions import InvalidGrant, InvalidMessage, StoreError
+from presence.exceptions import InvalidGrant, StoreError
 from presence.lifeline import MAX_LIFELINES, Lifeline, make_lifeline, read_lifeline
 from presence.manager import let_go, mark_left
 from presence.visitors import Visitor, visitor_of
@@ -73,7 +73,7 @@ def heartbeat(request: HttpRequest) -> dict[str, Any] | None:
                 present.append(make_lifeline(lifeline, now=now))
             else:
                 gone[str(index)] = GONE
-    except (StoreError, InvalidMessage) as error:
+    except StoreError as error:
         logger.exception("heartbeat=unheard channel=%s", lifeline.channel)
         raise No(503, "Nobody can be kept at the moment: try again.") from error
     return None if asked.leave else {"present": present, "gone": gone}

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any, Final
 
 from asgiref.sync import sync_to_async
 
 from presence import arguments, assembly, nudge
 from presence.conf import conf
+from presence.exceptions import InvalidMessage, StoreError
 from presence.naming import room
 from presence.present import Record, is_hidden, read_present, record_of
 from presence.reading import ANONYMOUS
 from presence.tracked import Tracked
 
 __all__ = ["PresenceManager", "let_go", "mark_left"]
+
+logger = logging.getLogger("presence.manager")
 
 REMEMBERED: Final = 3600.0
 """Seconds for which it is known that a source took back what it said."""
@@ -127,7 +131,8 @@ class PresenceManager:
 def let_go(channel: str, user: str, source: str) -> Tracked | None:
     """Forget what a source said of a user, have a poll asked for, and note when they were seen.
 
-    Returns the record, None where there was none. Raises as `read_present` does.
+    Returns the record, None where there was none. Raises StoreError, and then they are still here;
+    a note that cannot be taken is logged, as they have left.
     """
     tracker, timeout = assembly.tracker(), conf.PRESENCE_TIMEOUT
     found = tracker.leave(channel, user, source=source, timeout=timeout)
@@ -135,8 +140,11 @@ def let_go(channel: str, user: str, source: str) -> Tracked | None:
         return None
     nudge.member_changed(channel)
     # A tick notes who leaves a roster. Whoever comes and goes between two of them is in none.
-    if not user.startswith(ANONYMOUS) and not is_hidden(channel, user):
-        tracker.saw({user: found.beat})
+    try:
+        if not user.startswith(ANONYMOUS) and not is_hidden(channel, user):
+            tracker.saw({user: found.beat})
+    except (StoreError, InvalidMessage):
+        logger.exception("last-seen=not-noted channel=%s", channel)
     return found
 
 
