@@ -131,8 +131,8 @@ class PresenceManager:
 def let_go(channel: str, user: str, source: str) -> Tracked | None:
     """Forget what a source said of a user, have a poll asked for, and note when they were seen.
 
-    Returns the record, None where there was none. Raises StoreError, and then they are still here;
-    a note that cannot be taken is logged, as they have left.
+    Returns the record, None where there was none. Raises StoreError: they may be here still. A
+    note that cannot be taken is logged, as they have left.
     """
     tracker, timeout = assembly.tracker(), conf.PRESENCE_TIMEOUT
     found = tracker.leave(channel, user, source=source, timeout=timeout)
