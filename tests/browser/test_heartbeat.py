@@ -87,8 +87,9 @@ def test_a_page_that_sleeps_is_back_at_once(visit: Visit, tick: Tick, channel: s
     page = visit_tracked(ada, channel)
     (first,) = here(channel)
     assembly.tracker().leave(channel, ada.id, source=first.source, timeout=TIMEOUT)
-    page.clock.pause_at(page.evaluate("Date.now() + 3_600_000"))
-    with answered(page, back=False):
+    awake = page.evaluate("Date.now() + 3_600_000")
+    with answered(page, back=False):  # by a timer that is long due, or as it is looked at
+        page.clock.pause_at(awake)
         page.evaluate("() => document.dispatchEvent(new Event('visibilitychange'))")
     (again,) = here(channel)
     assert (again.user, again.source, again.meta) == (first.user, first.source, first.meta)

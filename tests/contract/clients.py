@@ -192,6 +192,8 @@ class Browser:
     async def _read(self) -> None:
         assert self.process.stdout is not None
         async for line in self.process.stdout:
+            if not line.endswith(b"\n"):
+                return  # the process ended in the middle of it
             event = json.loads(line)
             self._of(event.get("channel")).put(event["on"], event)
 
