@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import WebSocket, expect
 
 from tests.browser.board import board, cursor, expect_at, point_at, shared
 from tests.browser.stage import Guest, Stage
@@ -64,13 +64,21 @@ def test_who_leaves_a_surface_says_so_before_leaving_its_channel(
     page = ada.context.new_page()
     ada.listen(page)
     frames: list[str] = []
-    page.on("websocket", lambda socket: socket.on("framesent", lambda text: frames.append(text)))
+    sockets: list[WebSocket] = []
+
+    def heed(socket: WebSocket) -> None:
+        sockets.append(socket)
+        socket.on("framesent", lambda text: frames.append(text))
+
+    page.on("websocket", heed)
     roster = f'{{% include "presence/widget.html" with channel="{room}" %}}'
     page.goto(stage.page(roster + board(channel)))
     hers, his = shared(page, channel), shared(bob.open(board(channel)), channel)
     point_at(hers, 0.5, 0.5)
     expect(cursor(his, ada)).to_be_attached()
-    hers.evaluate("(box) => box.remove()")
+    (socket,) = sockets
+    with socket.expect_event("framesent", lambda text: '"unsubscribe"' in text):
+        hers.evaluate("(box) => box.remove()")
     expect(cursor(his, ada)).to_have_count(0)
     commands = [json.loads(line) for text in frames for line in text.splitlines() if line]
     about = [
