@@ -47,7 +47,8 @@ crowd: setup
 
 test: setup
 	@$(BIN)/python -m tools.versions
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --ignore tests/browser
+	$(BIN)/python -m pytest tests/browser
 	node --test --test-reporter=spec tests/js/*.test.js
 
 lint: setup
