@@ -91,7 +91,7 @@ class Batch:
     def _plan(self, polled: Polled) -> list[Commit]:
         """The commits for all that is different."""
         commits: list[Commit] = []
-        for channel, reading in self._readings.of(polled).items():
+        for channel, reading in self._readings.of(polled):
             with self._readings.failing(channel):
                 commits += self._plan_one(polled, channel, reading)
         return self._with_positions(polled.loaded, commits)

@@ -61,26 +61,33 @@ class Readings:
         self._fingerprint = fingerprint
         self._clock = clock
 
-    def of(self, polled: Polled) -> dict[str, Reading]:
-        """What each channel that is different shows; those that seem to be partial come last."""
-        shown: dict[str, tuple[Seen, Roster]] = {}
+    def of(self, polled: Polled) -> Iterator[tuple[str, Reading]]:
+        """What each channel that is different shows; those that seem to be partial come last.
+
+        One after the other, as they are asked for: while it is at hand, a roster is compared in
+        less time. PRESENCE_FETCH alone needs all of them at once.
+        """
+        readings = self._readings(polled)
+        return iter(self._enriched(dict(readings)).items()) if self._fetch else readings
+
+    def _readings(self, polled: Polled) -> Iterator[tuple[str, Reading]]:
         fewer: list[str] = []
         for channel, seen in polled.different.items():
+            reading = None
             with self.failing(channel):
                 roster, connections = self._read(seen.raw, seen.tracked)
                 if connections < self._survey.clients.get(channel, 0):
                     fewer.append(channel)
                 else:
-                    shown[channel] = seen, roster
-        shown |= self._read_again(fewer, polled)
-        readings: dict[str, Reading] = {}
-        for channel, (seen, roster) in shown.items():
+                    reading = self._beside_old(polled, channel, seen, roster)
+            if reading:
+                yield channel, reading
+        for channel, (seen, roster) in self._read_again(fewer, polled).items():
+            reading = None
             with self.failing(channel):
-                old = self._old(polled, channel)
-                if old is not None:
-                    whole = bool(seen.digest)
-                    readings[channel] = Reading(seen, old, roster, whole, seen.digest)
-        return self._enriched(readings) if self._fetch else readings
+                reading = self._beside_old(polled, channel, seen, roster)
+            if reading:
+                yield channel, reading
 
     @contextmanager
     def failing(self, channel: str) -> Iterator[None]:
@@ -92,6 +99,12 @@ class Readings:
         except Exception as error:
             logger.exception("channel=failed name=%s", channel)
             self._report.fail(f"{channel}: {type(error).__name__}: {error}")
+
+    def _beside_old(
+        self, polled: Polled, channel: str, seen: Seen, roster: Roster
+    ) -> Reading | None:
+        old = self._old(polled, channel)
+        return None if old is None else Reading(seen, old, roster, bool(seen.digest), seen.digest)
 
     def _old(self, polled: Polled, channel: str) -> Roster | None:
         """The roster that was committed last, None where somebody has written since."""
