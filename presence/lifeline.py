@@ -7,16 +7,14 @@ from dataclasses import dataclass
 from typing import Final
 
 import msgspec
-from django.core import signing
 from django.core.exceptions import SynchronousOnlyOperation
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 
 from presence import assembly
 from presence.conf import conf
-from presence.exceptions import InvalidGrant
 from presence.inclusion import NO_URLS, NOT_LOADED, page_visitor, warn_once
-from presence.tokens import Grant
+from presence.tokens import Grant, seal, unseal
 
 __all__ = [
     "MAX_LIFELINES",
@@ -57,7 +55,7 @@ class Heartbeat:
 def make_lifeline(lifeline: Lifeline, *, now: float) -> str:
     """The lifeline as of `now`, signed with SECRET_KEY: printable ASCII without spaces."""
     renewed = msgspec.structs.replace(lifeline, issued=int(now))
-    return _signer().sign_object(msgspec.to_builtins(renewed), compress=True)
+    return seal(renewed, salt=_SALT, compress=True)
 
 
 def read_lifeline(text: str) -> Lifeline:
@@ -65,10 +63,7 @@ def read_lifeline(text: str) -> Lifeline:
 
     Raises InvalidGrant when we never signed it.
     """
-    try:
-        return msgspec.convert(_signer().unsign_object(text), Lifeline)
-    except (signing.BadSignature, ValueError, msgspec.ValidationError) as error:
-        raise InvalidGrant("The token is forged or damaged: reload the page.") from error
+    return unseal(text, Lifeline, salt=_SALT, what="token")
 
 
 def heartbeat_for(request: HttpRequest | None) -> Heartbeat:
@@ -94,8 +89,3 @@ def heartbeat_for(request: HttpRequest | None) -> Heartbeat:
         for channel, member, source, meta in tracked[:MAX_LIFELINES]
     )
     return Heartbeat(lifelines, url, conf.PRESENCE_HEARTBEAT)
-
-
-def _signer() -> signing.Signer:
-    # Made anew, as override_settings may change SECRET_KEY.
-    return signing.Signer(salt=_SALT)

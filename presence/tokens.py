@@ -7,7 +7,7 @@ whoever is not signed in.
 from __future__ import annotations
 
 import math
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import jwt
 import msgspec
@@ -22,6 +22,8 @@ __all__ = [
     "Issuer",
     "make_grant",
     "read_grant",
+    "seal",
+    "unseal",
 ]
 
 GRANT_LIFETIME: Final = 14 * 24 * 3600.0
@@ -53,10 +55,13 @@ class Grant(msgspec.Struct, frozen=True, array_like=True):
             )
 
 
+G = TypeVar("G", bound=Grant)
+
+
 def make_grant(channel: str, user_id: str, *, now: float) -> str:
     """The grant of `channel` to the user, signed with SECRET_KEY: printable ASCII."""
     grant = Grant(channel, user_id, int(now))
-    return _signer().sign_object(msgspec.to_builtins(grant))
+    return seal(grant, salt=_SALT)
 
 
 def read_grant(text: str) -> Grant:
@@ -64,10 +69,21 @@ def read_grant(text: str) -> Grant:
 
     Raises InvalidGrant when we never signed it.
     """
+    return unseal(text, Grant, salt=_SALT, what="grant")
+
+
+def seal(grant: Grant, *, salt: str, compress: bool = False) -> str:
+    """A grant of any kind, signed with SECRET_KEY and the `salt` of its kind."""
+    return _signer(salt).sign_object(msgspec.to_builtins(grant), compress=compress)
+
+
+def unseal(text: str, kind: type[G], *, salt: str, what: str) -> G:
+    """The grant of that kind in `text`; `what` it is called where it is none of ours, which raises
+    InvalidGrant."""
     try:
-        return msgspec.convert(_signer().unsign_object(text), Grant)
+        return msgspec.convert(_signer(salt).unsign_object(text), kind)
     except (signing.BadSignature, ValueError, msgspec.ValidationError) as error:
-        raise InvalidGrant("The grant is forged or damaged: reload the page.") from error
+        raise InvalidGrant(f"The {what} is forged or damaged: reload the page.") from error
 
 
 class Issuer(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,6 +127,6 @@ class Issuer(msgspec.Struct, frozen=True, kw_only=True):
         return jwt.encode(claims, self.secret, algorithm="HS256")
 
 
-def _signer() -> signing.Signer:
+def _signer(salt: str) -> signing.Signer:
     # Made anew, as override_settings may change SECRET_KEY.
-    return signing.Signer(salt=_SALT)
+    return signing.Signer(salt=salt)
