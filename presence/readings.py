@@ -26,15 +26,18 @@ logger = logging.getLogger("presence.sync")
 class Reading(msgspec.Struct, frozen=True, gc=False):
     """What a reply shows, beside the roster `old` that was committed last.
 
-    `whole`: nobody who is missing can have been left out. Without a `digest` it is looked at
-    again by the next tick, whatever the reply.
+    Without a `digest` it is looked at again by the next tick, whatever the reply.
     """
 
     seen: Seen
     old: Roster
     roster: Roster
-    whole: bool
     digest: bytes
+
+    @property
+    def whole(self) -> bool:
+        """Whether nobody who is missing can have been left out."""
+        return bool(self.seen.digest)
 
 
 class Readings:
@@ -104,7 +107,7 @@ class Readings:
         self, polled: Polled, channel: str, seen: Seen, roster: Roster
     ) -> Reading | None:
         old = self._old(polled, channel)
-        return None if old is None else Reading(seen, old, roster, bool(seen.digest), seen.digest)
+        return None if old is None else Reading(seen, old, roster, seen.digest)
 
     def _old(self, polled: Polled, channel: str) -> Roster | None:
         """The roster that was committed last, None where somebody has written since."""
