@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from presence.names import initials
 from presence.roster import Member
 
 __all__ = [
@@ -16,7 +17,6 @@ __all__ = [
     "PALETTE",
     "DrawnMember",
     "draw",
-    "initials",
     "palette_index",
     "safe_colour",
     "safe_url",
@@ -31,8 +31,6 @@ FACES: Final = 5
 ANONYMOUS: Final = "Anonymous"
 """The name, in any language, of members who have none: what `reading.py` gives them."""
 
-# What JavaScript takes for white space.
-_SPACES = re.compile(r"[\t-\r \xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff]+")
 _URL = re.compile(r"https?://|/(?![/\\])", re.IGNORECASE)
 _COLOUR = re.compile(r"#(?:[\da-f]{3}|[\da-f]{6})", re.IGNORECASE | re.ASCII)
 
@@ -82,13 +80,6 @@ def palette_index(id: str) -> int:  # noqa: A002
     for byte in id.encode():
         value = (value ^ byte) * 0x01000193 & 0xFFFFFFFF
     return value % PALETTE
-
-
-def initials(name: str) -> str:
-    """The first character of the first word and of the last; "?" where there is no word."""
-    words = [word for word in _SPACES.split(name) if word]
-    chosen = [words[0], words[-1]] if len(words) > 1 else words
-    return "".join(word[0] for word in chosen).upper() or "?"
 
 
 def safe_url(value: object) -> str:

@@ -1,22 +1,13 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
-import {
-  initials, paletteIndex, pluralForm, safeColour, safeUrl,
-} from "../../presence/static/presence/js/draw.js";
+import { paletteIndex, pluralForm, safeColour, safeUrl } from "../../presence/static/presence/js/draw.js";
 
 describe("what stands for a member", () => {
   it("has a place in the palette by FNV-1a of the id's bytes", () => {
     const expected = { "": 0x811c9dc5, a: 0xe40c292c, foobar: 0xbf9cf968 };
     for (const [id, hash] of Object.entries(expected)) assert.equal(paletteIndex(id), hash % 12);
     assert.equal(paletteIndex("é"), paletteIndex("\u00e9"));
-  });
-
-  it("has the initials of the first word and the last", () => {
-    const expected = {
-      "Ada Lovelace": "AL", "ada": "A", " Jean  Luc Picard ": "JP", "": "?", " ": "?", "élodie ß": "ÉSS", "😀 x": "😀X",
-    };
-    for (const [name, letters] of Object.entries(expected)) assert.equal(initials(name), letters);
   });
 });
 

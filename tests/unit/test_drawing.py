@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from presence.drawing import ANONYMOUS, draw, initials, palette_index, safe_colour, safe_url
+from presence.drawing import ANONYMOUS, draw, palette_index, safe_colour, safe_url
 from presence.reading import read_presence
 from presence.roster import Member
 
@@ -16,25 +16,6 @@ from presence.roster import Member
 )
 def test_the_palette_index_is_fnv_1a(id_: str, index: int):
     assert palette_index(id_) == index
-
-
-@pytest.mark.parametrize(
-    ("name", "letters"),
-    [
-        ("Ada Lovelace", "AL"),
-        ("Ada", "A"),
-        ("Ada King Noel", "AN"),
-        ("ada\u00a0lovelace", "AL"),
-        ("élan vital", "ÉV"),
-        ("🦊 Fox", "🦊F"),
-        ("\u202eAda", "\u202e"),
-        ("ß", "SS"),
-        ("", "?"),
-        (" \t\n", "?"),
-    ],
-)
-def test_initials(name: str, letters: str):
-    assert initials(name) == letters
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,8 @@ import type { Member, State } from "./roster.js";
 /** The place of an id in the palette: FNV-1a (32 bit) of its UTF-8 bytes, as `drawing.py` has it. */
 export function paletteIndex(id: string): number;
 
-/** The first character of the first word and of the last; "?" where there is no word. */
+/** The first grapheme of the first word and of the last, by the rules of `names.py`; "?" where no
+ * word shows anything. */
 export function initials(name: string): string;
 
 /** An absolute http(s) URL or a path of this site; else "". */
@@ -37,6 +38,10 @@ export function pluralForm(
  * the name that the server gives all who have none. */
 export function drawMember(item: HTMLElement, member: Member, anonymous?: string): void;
 
+/** The words for a count, of the forms that Django wrote into the attributes of an element; "" where
+ * it has none. */
+export function words(element: HTMLElement | undefined, count: number, language: string): string;
+
 export class Drawing {
   constructor(root: HTMLElement);
 
@@ -46,7 +51,4 @@ export class Drawing {
 
   /** Draws what a feed shows, changing only what differs. */
   show(feed: Feed): void;
-
-  /** Says how many came and left, politely. */
-  announce(news: { joined: number; left: number }): void;
 }

@@ -7,9 +7,20 @@ export function paletteIndex(id) {
   return (hash >>> 0) % 12;
 }
 
+const SHOWS = /[^\p{M}\p{C}\p{Z}\p{DI}\u2800\ufffc\u{13441}\u{13442}\u{1d159}]/u;
+
+function graphemes(word) {
+  if (!Intl.Segmenter) return [...word];
+  return Array.from(new Intl.Segmenter().segment(word), ({ segment }) => segment);
+}
+
 export function initials(name) {
-  const [first, ...more] = name.match(/\S+/gu) ?? ["?"];
-  return [first, ...more.slice(-1)].map((word) => [...word][0]).join("").toUpperCase();
+  const shown = (word) => graphemes(word).filter((letter) => SHOWS.test(letter));
+  const words = name.split(/[\s\p{Cc}]+/u).map(shown);
+  const letters = words.flatMap((word) => word.find((letter) => /[^\p{P}\p{C}]/u.test(letter)) ?? []);
+  const [first = words.flat()[0] ?? "?", ...more] = letters;
+  // Few fonts have the capitals of Georgian.
+  return (first + (more.at(-1) ?? "")).replace(/[^\u10d0-\u10ff]+/gu, (letter) => letter.toUpperCase());
 }
 
 const safe = (form) => (value) => (typeof value === "string" && form.test(value) ? value : "");
@@ -69,7 +80,7 @@ export function drawMember(item, { id, name, info }, anonymous = name) {
   drawPicture(part(item, "avatar"), safeUrl(info.avatar));
 }
 
-function words(element, count, language) {
+export function words(element, count, language) {
   const forms = Object.entries({ ...element?.dataset })
     .map(([key, text]) => [Number(key.replace("presenceForm", "")), text])
     .filter(([sample]) => sample >= 0);
@@ -179,10 +190,6 @@ export class Drawing {
     setAll(button, { popovertarget: id, "aria-controls": id, "aria-expanded": open });
   }
 
-  #reveal(name, shown) {
-    for (const element of parts(this.root, name)) element.hidden = !shown;
-  }
-
   adopt(understand) {
     const data = this.root.dataset;
     const lists = [new Items(this.root, "member", Infinity), new Items(this.root, "face", FACES)];
@@ -218,17 +225,7 @@ export class Drawing {
     for (const one of parts(this.root, "anonymous-words")) {
       write([one], words(one, view.anonymous, this.root.lang) || one.textContent);
     }
-    this.#reveal("anonymous", view.anonymous);
-    this.#reveal("empty", !(view.total + view.anonymous));
-  }
-
-  announce(news) {
-    const [came, went] = ["joined", "left"].map((name) => (
-      news[name] ? words(part(this.root, `${name}-words`), news[name], this.root.lang) : ""
-    ).replace("{n}", news[name]));
-    for (const line of parts(this.root, "announcement")) {
-      const both = line.dataset.presenceBoth?.replace("{joined}", came).replace("{left}", went);
-      line.textContent = came && went ? both : came || went;
-    }
+    const hidden = { anonymous: !view.anonymous, empty: view.total + view.anonymous };
+    for (const name in hidden) for (const line of parts(this.root, name)) line.hidden = hidden[name];
   }
 }

@@ -1,4 +1,6 @@
 const isText = (value) => typeof value === "string";
+const isName = (value) => isText(value)
+  && /[^\p{M}\p{C}\p{Z}\p{DI}\u2800\ufffc\u{13441}\u{13442}\u{1d159}]/u.test(value);
 const isCount = (value) => Number.isSafeInteger(value) && value >= 0;
 const isObject = (value) => value && typeof value === "object" && !Array.isArray(value);
 const isMember = ({ id, name, info = {} }) => isText(id) && isText(name) && isObject(info);
@@ -37,11 +39,11 @@ export function fromSnapshot(snapshot) {
 }
 
 export function readPush({ user, chanInfo, connInfo }) {
-  const signed = chanInfo?.name || chanInfo?.info ? chanInfo : connInfo;
+  const signed = isName(chanInfo?.name) || chanInfo?.info ? chanInfo : connInfo;
   const { name, info, avatar, color } = signed ?? {};
   if (!isText(user) || !user || chanInfo?.hidden || connInfo?.hidden) return null;
   const shown = isObject(info) ? info : { avatar, color };
-  return { id: user, name: (isText(name) && name) || user, info: shown };
+  return { id: user, name: isName(name) ? name : user, info: shown };
 }
 
 function compare(before, after) {

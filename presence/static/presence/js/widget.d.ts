@@ -11,8 +11,7 @@
  * it followed only after that, so that a subscription to the same channel stays.
  *
  * What is wrong is said here and not by `draw.js`, which may be what could not be loaded. An
- * interruption of less than BRIEF milliseconds is not worth a word. At most one sentence a tick is
- * announced, and never what oneself does.
+ * interruption of less than BRIEF milliseconds is not worth a word.
  */
 
 import type { Modules, Page } from "./connection.js";

@@ -74,9 +74,7 @@ class PresenceRoster extends HTMLElement {
   #drawing;
   #since;
   #timer;
-  #news = { joined: 0, left: 0 };
-  #announcing;
-  #said = -Infinity;
+  #announcer;
   #observer = new MutationObserver(() => this.#renew());
 
   connectedCallback() {
@@ -97,6 +95,8 @@ class PresenceRoster extends HTMLElement {
 
   async #load() {
     const loaded = await modules(this);
+    const { presenceAnnounce: url } = this.dataset;
+    if (url) this.#announcer ??= new (await import(url)).Announcer(this, loaded.draw.words, host);
     if (document.readyState === "loading") await new Promise((go) => addEventListener("DOMContentLoaded", go));
     this.#follow(loaded);
     return loaded;
@@ -157,7 +157,7 @@ class PresenceRoster extends HTMLElement {
     for (const [name, detail] of feed.events(news)) {
       this.dispatchEvent(new CustomEvent(`presence:${name}`, { bubbles: true, detail }));
     }
-    if (this.hasAttribute("data-presence-announce")) this.#note(news);
+    this.#announcer?.note(news);
   }
 
   #show(feed) {
@@ -186,20 +186,6 @@ class PresenceRoster extends HTMLElement {
       const line = part(name);
       if (line && line.textContent !== text) line.textContent = text;
     }
-  }
-
-  #note({ joined, left }) {
-    const others = ({ id }) => id !== this.dataset.presenceSelfId;
-    this.#news.joined += joined.filter(others).length;
-    this.#news.left += left.filter(others).length;
-    if (!this.#news.joined && !this.#news.left) return;
-    const wait = this.#said + 1000 * this.dataset.presenceEvery - host.now();
-    this.#announcing ??= setTimeout(() => {
-      this.#drawing.announce(this.#news);
-      this.#news = { joined: 0, left: 0 };
-      this.#announcing = null;
-      this.#said = host.now();
-    }, Math.max(500, wait));
   }
 }
 

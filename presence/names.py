@@ -1,0 +1,81 @@
+"""Names of people: one cleaner for every source of names, and the initials of a name. Pure.
+
+`cleanName` of roster.js and `initials` of draw.js have the same rules. Both languages are tested
+on tests/fixtures/names.json.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Final
+from unicodedata import category
+
+from wcwidth import iter_graphemes
+
+__all__ = ["MAX_NAME", "clean_name", "initials"]
+
+MAX_NAME: Final = 200
+"""Characters (code points) of a name; the rest is cut off."""
+
+_PLAIN = re.compile("[!-~]+(?: [!-~]+)*")
+# White space in Python and in JavaScript, and control characters.
+_SPACES = re.compile(r"[\0- \x7f-\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff]+")
+# What sets the direction of the text after it, also after the name; and deprecated controls.
+_CONTROLS = re.compile(r"[\u202a-\u202e\u2066-\u206f\ufff9-\ufffb]+")
+_SURROGATES = re.compile(r"[\ud800-\udfff]")
+# Letters and symbols by their category, which show nothing: fillers of Hangul, blanks of braille
+# and of hieroglyphs, the empty head of a note, and what stands for an object in a text.
+_BLANK: Final = frozenset("\u115f\u1160\u2800\u3164\uffa0\ufffc\U00013441\U00013442\U0001d159")
+# Capital letters of Georgian are not used for names, and few fonts have them.
+_CASED = re.compile(r"[^\u10d0-\u10ff]+")
+
+
+def clean_name(name: object) -> str:
+    """Return `name` as it may be shown; "" where it is no string, and where it shows nothing.
+
+    The result is one line of at most MAX_NAME characters, cut between graphemes. It has no control
+    characters, and nothing in it changes the direction of the text around it. What a name needs
+    stays: joiners, combining marks, direction marks, variation selectors.
+    """
+    if not isinstance(name, str):
+        return ""
+    if len(name) <= MAX_NAME and _PLAIN.fullmatch(name):
+        return "".join(("", name))  # A plain string also of one that Django marked safe.
+    line = " ".join(_SPACES.split(_CONTROLS.sub("", name))).strip(" ")
+    cut = _cut(line) if len(line) > MAX_NAME else line
+    return _SURROGATES.sub("?", cut) if _shows(cut) else ""
+
+
+def initials(name: str) -> str:
+    """Return the first grapheme of the first word and of the last, in capitals.
+
+    Words that show nothing do not count. Punctuation counts only in a name that has nothing else.
+    A name without a word has "?".
+    """
+    words = _SPACES.split(name)
+    letters = [letter for word in words if (letter := _first(word, _is_letter))]
+    letters = letters or [mark for word in words if (mark := _first(word, _shows))][:1]
+    chosen = "".join(letters[:1] + letters[1:][-1:]) or "?"
+    return _CASED.sub(lambda cased: cased.group().upper(), chosen)
+
+
+def _first(word: str, counts: Callable[[str], bool]) -> str:
+    """The first grapheme of a word that counts, or ""."""
+    return next(filter(counts, iter_graphemes(word)), "")
+
+
+def _cut(line: str) -> str:
+    """At most MAX_NAME characters of whole graphemes."""
+    # The grapheme that holds the character after the last one goes: it may be a part.
+    graphemes = list(iter_graphemes(line[: MAX_NAME + 1]))
+    return "".join(graphemes[:-1]).rstrip(" ")
+
+
+def _shows(text: str) -> bool:
+    return any(category(character)[0] in "LNPS" and character not in _BLANK for character in text)
+
+
+def _is_letter(grapheme: str) -> bool:
+    """Whether a grapheme shows more than punctuation. A keycap, such as that of "*", is more."""
+    return _shows(grapheme) and any(category(character)[0] not in "PC" for character in grapheme)
