@@ -11,14 +11,14 @@ from presence.backends.base import Loaded
 from presence.backends.tracker import Tracker
 from presence.centrifugo import Gateway, Survey
 from presence.delivery import Delivery, new_epoch
-from presence.exceptions import CommandError, PresenceError
+from presence.exceptions import CommandError, PresenceError, StoreDamaged
 from presence.known import Known
 from presence.plan import Commit, Rules, State, plan
 from presence.polling import Polled, Polls
 from presence.reading import ANONYMOUS
 from presence.readings import Reading, Readings
 from presence.report import Report
-from presence.roster import Position
+from presence.roster import Position, Roster
 
 __all__ = ["Batch"]
 
@@ -97,20 +97,25 @@ class Batch:
         return self._with_positions(polled.loaded, commits)
 
     def _plan_one(self, polled: Polled, channel: str, reading: Reading) -> list[Commit]:
-        state = polled.loaded.states[channel]
+        state = reading.state
         watched = naming.feed_of(channel) in self._survey.clients
         roster = reading.roster
-        if not (state.rev or roster.occupied or roster.hidden or watched):
+        if not (state.rev or state.damage or roster.occupied or roster.hidden or watched):
             return []
+        believe = self._believe and reading.whole and reading.seen.nodes == self._survey.nodes
+        if state.damage:
+            self._report.failed(StoreDamaged(f"damaged: {state.damage.reason}"), channel)
+            if reading.old is None and not believe:
+                return []  # Nobody would know who is only reconnecting.
         commit = plan(
             state,
-            reading.old,
+            reading.old or Roster(),
             roster,
             digest=reading.digest,
             run=polled.loaded.run,
             now=polled.loaded.now,
             rules=self._rules,
-            believe=self._believe and reading.whole and reading.seen.nodes == self._survey.nodes,
+            believe=believe,
             crowd=self._crowd,
             new_epoch=new_epoch,
         )

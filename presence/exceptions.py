@@ -11,6 +11,7 @@ PresenceError
 │   └── CommandError            one command of a batch was answered with an error
 ├── FetchFailed           the site's PRESENCE_FETCH raised, or gave what is no JSON
 ├── StoreError            Redis cannot be reached or answered with an error
+│   └── StoreDamaged            what it keeps of one channel cannot be read: a tick mends it
 └── InvalidGrant          a grant that is forged, expired or somebody else's
 """
 
@@ -30,6 +31,7 @@ __all__ = [
     "InvalidGrant",
     "InvalidMessage",
     "PresenceError",
+    "StoreDamaged",
     "StoreError",
 ]
 
@@ -105,6 +107,11 @@ class FetchFailed(PresenceError):
 
 class StoreError(PresenceError):
     """The store (Redis) could not be read or written. Nothing is lost that was committed."""
+
+
+class StoreDamaged(StoreError):
+    """What the store keeps of one channel cannot be read. The next tick replaces it by what it
+    reads from Centrifugo; other channels are not affected."""
 
 
 class InvalidGrant(PresenceError):

@@ -11,7 +11,7 @@ from django.core.exceptions import SynchronousOnlyOperation
 from django.http import HttpRequest
 
 from presence.access import authorise
-from presence.exceptions import InvalidMessage, StoreError
+from presence.exceptions import StoreError
 from presence.inclusion import store_is_down, store_went_down, warn_once
 from presence.naming import validate_channel
 from presence.present import Record, read_present
@@ -72,7 +72,7 @@ def _read(channels: Sequence[str], request: HttpRequest | None) -> People:
         return {}
     try:
         return read_present(channels)
-    except (StoreError, InvalidMessage):
+    except StoreError:
         logger.exception("present=unread channels=%s", ",".join(channels[:3]))
         store_went_down(request)
         return {}

@@ -9,9 +9,9 @@ from asgiref.sync import sync_to_async
 
 from presence import arguments, assembly, nudge
 from presence.conf import conf
-from presence.exceptions import InvalidMessage, StoreError
+from presence.exceptions import StoreError
 from presence.naming import room
-from presence.present import Record, is_hidden, read_present, record_of
+from presence.present import Record, is_hidden, read_channel, record_of
 from presence.reading import ANONYMOUS
 from presence.tracked import Tracked
 
@@ -73,7 +73,7 @@ class PresenceManager:
         """Everybody who is here, one record each, in one round trip: those who are connected as of
         the last tick, the others as of now. Visitors who are only counted are not among them."""
         channel = room(presence_key)
-        return read_present([channel])[channel]
+        return read_channel(channel)
 
     @staticmethod
     def presence_count(presence_key: str) -> int:
@@ -143,7 +143,7 @@ def let_go(channel: str, user: str, source: str) -> Tracked | None:
     try:
         if not user.startswith(ANONYMOUS) and not is_hidden(channel, user):
             tracker.saw({user: found.beat})
-    except (StoreError, InvalidMessage):
+    except StoreError:
         logger.exception("last-seen=not-noted channel=%s", channel)
     return found
 

@@ -213,6 +213,21 @@ class Keys:
         """The hash of one channel; the braces keep it in one cluster slot."""
         return f"{self._base}:{{{channel}}}"
 
+    def is_channel(self, key: str) -> bool:
+        """Whether `key` is the hash of a channel."""
+        return key.startswith(f"{self._base}:{{") and key.endswith("}")
+
+    def kind(self, key: str) -> str:
+        """The type of the value that this app keeps under `key`, as Redis names it."""
+        if key in (self.channels, self.registry, self.tracked, self.seen):
+            return "zset"
+        if key == self.ticks:
+            return "list"
+        last = key.rpartition(":")[2]
+        named = key.startswith((f"{self._base}:taken:", f"{self._base}:remembered:"))
+        slot = key.startswith(f"{self._base}:{{") and last.isdigit()
+        return "string" if named or slot else "hash"
+
     def slot(self, channel: str, slot: int) -> str:
         """There while the nudge of that slot has been asked for."""
         return f"{self.channel(channel)}:{slot}"

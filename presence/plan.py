@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import msgspec
 
 from presence import wire
+from presence.exceptions import InvalidMessage
 from presence.leaving import Leaving, hold_leaves
 from presence.roster import Change, Diff, Position, Reload, Roster, Snapshot
 from presence.roster import diff as compare
 
-__all__ = ["Commit", "Rules", "State", "plan", "restart"]
+__all__ = [
+    *("Commit", "Damage", "Rules", "State", "damaged", "find_flaw", "plan", "restart", "verify"),
+]
+
+
+class Damage(NamedTuple):
+    """What of a channel cannot be read, in words; and its `rev` and `pending` as they are stored,
+    by which a writer knows that nobody has written since."""
+
+    reason: str
+    rev: bytes
+    pending: bytes
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
-    """One channel as the store has it, without its roster. `rev` 0: never committed."""
+    """One channel as the store has it, without its roster. `rev` 0: never committed.
+
+    With a `damage`, the fields hold what could be read.
+    """
 
     channel: str
     rev: int = 0
@@ -31,11 +47,12 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     listed: bool = True
     total: int = 0
     anonymous: int = 0
+    damage: Damage | None = None
 
     @property
     def occupied(self) -> bool:
         """Whether somebody is here, or is leaving, or something is unfinished."""
-        unfinished = self.leaving or self.pending or self.unsignalled
+        unfinished = self.leaving or self.pending or self.unsignalled or self.damage
         return bool(self.total or self.anonymous or unfinished)
 
 
@@ -43,6 +60,8 @@ class Commit(msgspec.Struct, frozen=True, kw_only=True):
     """What one atomic step writes, if `rev` still stands and nothing is pending.
 
     `roster` and `snapshot` are None, and `pending` is empty, where nothing that is shown changed.
+    With a `replaces` it takes the place of all that is stored of the channel, if that damage is
+    still there as it was found; then the changes of `unsignalled` are kept.
     """
 
     channel: str
@@ -65,6 +84,8 @@ class Commit(msgspec.Struct, frozen=True, kw_only=True):
     """The roster that it leaves, decoded."""
     begins_to_leave: bool = False
     """Whether somebody is missing whom the last poll still showed."""
+    replaces: Damage | None = None
+    unsignalled: tuple[tuple[float, bytes], ...] = ()
 
     def repeats(self, state: State) -> bool:
         """Whether writing this would leave the channel as it is."""
@@ -100,16 +121,19 @@ def plan(
     `believe` False keeps everybody who is missing. `run` names the life of the store: where it
     is not the one that wrote `state`, acknowledged writes may be lost, so a new epoch starts: in
     every room at once, so the readers spread their fetches as if the `crowd` were in this one.
+    A new epoch takes the place of a damaged state, too.
     """
     leaving = wire.decode(state.leaving, Leaving) if state.leaving else Leaving()
     roster, still_leaving = hold_leaves(
         old, seen, leaving, now=now, grace=rules.grace, believe=believe
     )
     change = compare(old, roster)
-    first, reborn = state.rev == 0, state.rev > 0 and state.run != run
+    first = state.rev == 0 and not state.damage
+    reborn = state.rev > 0 and state.run != run
     common = {
         "channel": state.channel,
-        "rev": state.rev,
+        # A rev that cannot be read is followed by one that no commit under way can be upon.
+        "rev": state.rev or (int(now) if state.damage else 0),
         "run": run,
         "digest": digest,
         "leaving": wire.encode(still_leaving) if still_leaving else b"",
@@ -119,10 +143,12 @@ def plan(
         "after": roster,
         "held": len(still_leaving.members),
         "begins_to_leave": still_leaving.began_at(now),
+        **_replacing(state, now),
     }
     listed = _listed(roster.total, was_listed=state.listed, limit=rules.list_limit)
     switched = listed != state.listed and not first
-    if not (change or first or reborn or switched):
+    fresh = first or reborn or bool(state.damage)
+    if not (change or fresh or switched):
         return Commit(
             epoch=state.epoch,
             version=state.version,
@@ -131,11 +157,10 @@ def plan(
             roster=wire.encode(roster) if roster != old else None,
             **common,  # type: ignore[arg-type]
         )
-    fresh = first or reborn
     epoch = new_epoch() if fresh else state.epoch
     version = 1 if fresh else state.version + 1
     publication = _publication(change, epoch, version, listed)
-    if reborn or switched:
+    if reborn or switched or state.damage:
         publication = b""
     if not publication or len(publication) > wire.MAX_PUBLICATION:
         readers = max(roster.total + roster.anonymous, crowd if reborn else 0)
@@ -182,11 +207,74 @@ def _snapshot(roster: Roster, epoch: str, version: int, listed: bool) -> Snapsho
     )
 
 
+def _replacing(state: State, now: float) -> dict[str, object]:
+    """What a commit in the place of a damaged state keeps of it: the signals that are to be sent.
+
+    What was pending may have been published or not: readers reload in either case.
+    """
+    if not state.damage:
+        return {}
+    pending = ((now, state.pending),) if state.pending else ()
+    return {"replaces": state.damage, "unsignalled": (*state.unsignalled, *pending)}
+
+
 def restart(snapshot: bytes, epoch: str) -> bytes:
-    """The stored `snapshot` as version 1 of a new epoch."""
-    return wire.encode(
-        msgspec.structs.replace(wire.decode(snapshot, Snapshot), epoch=epoch, version=1)
-    )
+    """The stored `snapshot` as version 1 of a new epoch; empty, which is to be mended, if it
+    cannot be read."""
+    try:
+        known = wire.decode(snapshot, Snapshot)
+    except InvalidMessage:
+        return b""
+    return wire.encode(msgspec.structs.replace(known, epoch=epoch, version=1))
+
+
+def damaged(state: State, reason: str) -> State:
+    """The state with a damage that was found in something else of the channel."""
+    rev = b"%d" % state.rev if state.rev else b""
+    damage = Damage(reason, rev, state.pending)
+    return msgspec.structs.replace(state, damage=state.damage or damage)
+
+
+def verify(state: State) -> State:
+    """The state as a store gave it; damaged, and without it, where a message in it is none."""
+    kept: dict[str, Any] = {}
+    reasons = []
+    for name, kind in (("leaving", Leaving), ("pending", wire.Pending)):
+        if (raw := getattr(state, name)) and (reason := _why_not(raw, kind)):
+            kept[name] = b""
+            reasons.append(f"{name}: {reason}")
+    lines = [line for line in state.unsignalled if not _why_not(line[1], wire.Pending)]
+    if len(lines) < len(state.unsignalled):
+        kept["unsignalled"] = tuple(lines)
+        reasons.append("unsignalled: not the changes that were published")
+    if not reasons:
+        return state
+    return msgspec.structs.replace(damaged(state, "; ".join(reasons)), **kept)
+
+
+def _why_not(raw: bytes, kind: type[wire.Pending] | type[Leaving]) -> str:
+    try:
+        wire.decode(raw, kind)
+    except InvalidMessage as error:
+        return str(error)
+    return ""
+
+
+def find_flaw(state: State, roster: bytes, snapshot: bytes) -> str:
+    """What is wrong with the roster or the snapshot that is stored beside `state`; "" if nothing.
+
+    Raises nothing: what cannot be decoded is what it looks for.
+    """
+    try:
+        everybody = wire.decode(roster, Roster)
+        shown = wire.decode(snapshot, Snapshot)
+    except InvalidMessage as error:
+        return str(error)
+    if (everybody.total, everybody.anonymous) != (state.total, state.anonymous):
+        return f"the roster has {everybody.total} members, {state.total} were committed"
+    if shown != _snapshot(everybody, state.epoch, state.version, state.listed):
+        return "the snapshot does not show the roster"
+    return ""
 
 
 def reload_within(readers: int) -> float:

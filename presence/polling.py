@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import random
 import re
 from collections import deque
-from collections.abc import Callable, Collection, Generator, Iterable, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ from presence.centrifugo import Gateway
 from presence.exceptions import CentrifugoError, PresenceError, StoreError
 from presence.executors import MakeExecutor
 from presence.known import Known
+from presence.plan import damaged, find_flaw, verify
 from presence.reading import digest
 from presence.roster import Roster
 from presence.tracked import Tracked, fingerprint
@@ -26,6 +28,11 @@ _PLAIN = re.compile(r"[A-Za-z0-9_.@+-]+")
 
 IN_FLIGHT = 2
 """Batches that are read while one is worked on."""
+
+CHECKED_CHANNELS = 10
+"""Channels of a batch whose roster and snapshot are loaded and checked, whatever changed."""
+CHECKED_CLIENTS = 1000
+"""Clients of a channel above which it is checked less often."""
 
 
 class Seen(NamedTuple):
@@ -41,11 +48,12 @@ class Seen(NamedTuple):
 class Polled:
     """What was read of some channels, or the `error` that kept it from being read whole.
 
-    A channel with something `pending` was loaded, but not read. Each other one is `unchanged`
-    (its state says all there is to know), `different` or `failed`. The roster of a different one
-    is in `known`, or in `rosters`, with its `rev` and as it is stored. `tracked` are the members
-    without a websocket, read after the states. `loaded.now` is the time when the reading began,
-    `loaded_at` when the states were there, by this process's clock. Seconds are those spent.
+    A channel with something `pending` was loaded, but not read, unless its state is damaged. Each
+    other one is `unchanged` (its state says all there is to know), `different` or `failed`. The
+    roster of a different one is in `known`, or in `rosters`, with its `rev` and as it is stored.
+    `tracked` are the members without a websocket, read after the states. `loaded.now` is the time
+    when the reading began, `loaded_at` when the states were there, by this process's clock.
+    Seconds are those spent.
     """
 
     def __init__(self, channels: Sequence[str]) -> None:
@@ -64,7 +72,8 @@ class Polled:
 
     @property
     def pending(self) -> list[str]:
-        return [channel for channel, state in self.loaded.states.items() if state.pending]
+        states = self.loaded.states.items()
+        return [channel for channel, state in states if state.pending and not state.damage]
 
 
 class TrackedIn(NamedTuple):
@@ -86,7 +95,8 @@ class Polls:
     Presence is asked for in threads, which write nothing. The store is asked by the caller's
     thread: for the rosters that differ and the states of the batch to be read next in one round
     trip. A channel with one of the `news` in it, ids of users of whom something was made known, is
-    different whatever its digest.
+    different whatever its digest; so is one whose state is damaged. With the states of a batch come
+    the rosters and snapshots of a few channels, chosen by chance and by `clients`, to be checked.
     """
 
     def __init__(
@@ -97,6 +107,7 @@ class Polls:
         *,
         tracked: TrackedIn | None,
         news: Collection[str],
+        clients: Mapping[str, int],
         fingerprint: str,
         clock: Callable[[], float],
         executor: MakeExecutor,
@@ -107,6 +118,7 @@ class Polls:
         self._tracked = tracked
         self._news = frozenset(news)
         self._named = _pattern(news)
+        self._clients = clients
         self._fingerprint = fingerprint
         self._clock = clock
         self._executor = executor
@@ -157,7 +169,8 @@ class Polls:
             return
         started = self._clock()
         try:
-            loaded = self._store.load(following.channels, rosters=unknown)
+            checked = self._choose(following.channels)
+            loaded = self._store.load(following.channels, rosters=unknown, whole=checked)
             if self._tracked:
                 following.tracked = self._tracked.members(following.channels)
         except StoreError as error:
@@ -165,20 +178,30 @@ class Polls:
             if done and unknown:
                 done.error = error
         else:
-            following.loaded, following.loaded_at = loaded, self._clock()
+            following.loaded, following.loaded_at = _verified(loaded), self._clock()
             if done:
                 done.rosters = loaded.rosters
         following.store_s += self._clock() - started
+
+    def _choose(self, channels: Sequence[str]) -> list[str]:
+        """The channels to check: all of them, where there are few people in a few rooms."""
+        rooms = len(channels) / CHECKED_CHANNELS
+        return [
+            channel
+            for channel in channels
+            if random.random() * max(rooms, self._clients.get(channel, 0) / CHECKED_CLIENTS) < 1  # noqa: S311
+        ]
 
     def _find(self, polled: Polled) -> list[str]:
         """Note the rosters that are known; what is different and unknown.
 
         Of a state that another life of the store left nothing is known: writes may have been
-        lost, and a worker that knew nothing of it may have written others in their place.
+        lost, and a worker that knew nothing of it may have written others in their place. Nor is
+        anything known of a damaged one.
         """
         for channel in polled.different:
             state = polled.loaded.states[channel]
-            if state.rev and state.run != polled.loaded.run:
+            if state.damage or (state.rev and state.run != polled.loaded.run):
                 continue
             roster = self._known.roster(state)
             if roster is not None:
@@ -189,7 +212,8 @@ class Polls:
         """Ask who is on the channels, and tell the unchanged ones from the others."""
         if polled.error:
             return polled
-        free = [c for c, state in polled.loaded.states.items() if not state.pending]
+        pending = set(polled.pending)
+        free = [channel for channel in polled.loaded.states if channel not in pending]
         started = self._clock()
         # Loaded states wait for their turn. Nobody is missing from before they were looked for.
         now = polled.loaded.now + started - polled.loaded_at
@@ -209,8 +233,8 @@ class Polls:
             raw, state = bytes(reply), polled.loaded.states[channel]
             tracked = polled.tracked.get(channel, ())
             seen = digest(raw, self._fingerprint, fingerprint(tracked))
-            same = state.digest == seen and state.run == run and not state.leaving
-            if same and not self._is_news(raw, tracked):
+            settled = state.run == run and not (state.leaving or state.damage)
+            if settled and state.digest == seen and not self._is_news(raw, tracked):
                 polled.unchanged.append(channel)
             else:
                 polled.different[channel] = Seen(raw, seen, nodes, tracked)
@@ -220,6 +244,16 @@ class Polls:
         if not self._named:
             return False
         return bool(self._named.search(raw)) or any(one.user in self._news for one in tracked)
+
+
+def _verified(loaded: Loaded) -> Loaded:
+    """What was loaded, with what is wrong in any of it as the damage of a state."""
+    states = {channel: verify(state) for channel, state in loaded.states.items()}
+    for channel, (rev, roster, snapshot) in loaded.whole.items():
+        state = states[channel]
+        if state.rev and rev == state.rev and (flaw := find_flaw(state, roster, snapshot)):
+            states[channel] = damaged(state, flaw)
+    return msgspec.structs.replace(loaded, states=states)
 
 
 def _pattern(users: Collection[str]) -> re.Pattern[bytes] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,12 +12,15 @@ from presence import assembly, wire
 from presence.backends.tracker import Found
 from presence.conf import conf
 from presence.enriching import enrich
+from presence.exceptions import InvalidMessage, StoreDamaged, StoreError
 from presence.reading import Roll
 from presence.roster import Member, Roster
 from presence.signed import Signed
 from presence.tracked import Tracked, signed_of
 
-__all__ = ["Record", "is_hidden", "read_present", "record_of"]
+__all__ = ["Record", "is_hidden", "read_channel", "read_present", "record_of", "suspect"]
+
+logger = logging.getLogger("presence.store")
 
 Record = dict[str, Any]
 """One person in a channel:
@@ -35,31 +39,61 @@ def read_present(channels: Sequence[str]) -> dict[str, list[Record]]:
 
     The rule is that of the tick: of all that is said of somebody the newest counts, and who is
     hidden is in no list. Visitors who are only counted are in none. Raises StoreError when the
-    store cannot be read, InvalidMessage when what it holds is no roster.
+    store cannot be read. A channel that is damaged there is left out, and logged.
     """
     if not channels:
         return {}
     found = assembly.tracker().present(channels, timeout=conf.PRESENCE_TIMEOUT)
-    return {channel: _records(found[channel]) for channel in channels}
+    present = {}
+    for channel in channels:
+        try:
+            present[channel] = _records(found[channel], _roster_of(found[channel], channel))
+        except StoreDamaged as error:
+            logger.error("channel=damaged name=%s error=%r", channel, str(error))
+    return present
+
+
+def read_channel(channel: str) -> list[Record]:
+    """Everybody in one channel, as `read_present` gives them. Raises StoreDamaged when what the
+    store holds is no roster, StoreError when it cannot be read."""
+    found = assembly.tracker().present([channel], timeout=conf.PRESENCE_TIMEOUT)[channel]
+    return _records(found, _roster_of(found, channel))
 
 
 def record_of(tracked: Tracked) -> Record:
     """The record of somebody by what was tracked of them, and nothing else."""
-    return _records(Found(members=[tracked]))[0]
+    return _records(Found(members=[tracked]), Roster())[0]
 
 
 def is_hidden(channel: str, user: str) -> bool:
-    """Whether a user is in `channel`, and hidden, as of the last tick. Raises as `read_present`."""
+    """Whether a user is in `channel`, and hidden, as of the last tick. Raises as `read_channel`."""
     found = assembly.tracker().present([channel], timeout=conf.PRESENCE_TIMEOUT)[channel]
-    return user in _roster_of(found).hidden
+    return user in _roster_of(found, channel).hidden
 
 
-def _roster_of(found: Found) -> Roster:
-    return wire.decode(found.roster, Roster) if found.roster else Roster()
+def suspect(channel: str, field: str, found: bytes, reason: object) -> StoreDamaged:
+    """Have a tick mend the `field` of a channel, "roster" or "snapshot", which was `found` to be
+    unreadable for that reason. Returns the error to raise."""
+    try:
+        assembly.store().suspect(channel, field, found)
+    except StoreError as error:
+        logger.error("channel=not-marked name=%s error=%r", channel, str(error))
+    return StoreDamaged(
+        f"The {field} of {channel} in the store cannot be read ({reason}): the next tick mends it."
+    )
 
 
-def _records(found: Found) -> list[Record]:
-    roster = _roster_of(found)
+def _roster_of(found: Found, channel: str) -> Roster:
+    """Raises StoreDamaged, and has it mended: nobody could tell who of the others is hidden."""
+    try:
+        if found.damage:
+            raise InvalidMessage(found.damage)
+        return wire.decode(found.roster, Roster) if found.roster else Roster()
+    except InvalidMessage as error:
+        raise suspect(channel, "roster", found.roster, error) from error
+
+
+def _records(found: Found, roster: Roster) -> list[Record]:
     tracked: dict[str, list[Tracked]] = {}
     for one in found.members:
         if one.user not in roster.hidden:

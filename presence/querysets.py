@@ -17,7 +17,7 @@ from presence.access import polled_channel
 from presence.conf import conf
 from presence.keys import fill_in
 from presence.naming import room
-from presence.present import read_present
+from presence.present import read_channel, read_present
 
 __all__ = ["online", "with_presence"]
 
@@ -33,7 +33,7 @@ def online(queryset: QuerySet[M], channel: str | None = None) -> QuerySet[M]:
     read.
     """
     name = polled_channel(conf.PRESENCE_CHANNEL if channel is None else channel)
-    ids = (record["id"] for record in read_present([name])[name])
+    ids = (record["id"] for record in read_channel(name))
     field = _plain(queryset.model._meta.pk)
     keys = [key for one in ids if (key := _key_of(one, field)) is not None]
     return queryset.filter(pk__in=keys)
@@ -47,8 +47,9 @@ def with_presence(queryset: QuerySet[M], key: str = "document:{pk}") -> QuerySet
     "desk:{owner.pk}". Whatever is fetched at once, a page for example, takes one round trip;
     filters, slices and paginators may come before and after. Iterating raises
     InvalidChannel (a ValueError) for what cannot be a key, and naming an attribute that is missing,
-    None or empty; StoreError when the store cannot be read. Raises TypeError for a queryset that
-    gives no objects.
+    None or empty; StoreError when the store cannot be read. Of a room that is damaged there, which
+    is logged, nobody is known until the next tick. Raises TypeError for a queryset that gives no
+    objects.
     """
     clone = queryset.all()
     made_by = clone._iterable_class
@@ -73,7 +74,7 @@ def _fill(objects: list[Any], key: str) -> None:
     rooms = [_room_of(one, key) for one in objects]
     present = read_present(list(dict.fromkeys(rooms)))
     for one, name in zip(objects, rooms, strict=True):
-        one.presences = present[name]
+        one.presences = present.get(name, [])
         one.presence_count = len(one.presences)
 
 

@@ -11,7 +11,14 @@ import msgspec
 from presence import enriching, wire
 from presence.centrifugo import Gateway, Survey
 from presence.enriching import Fetch
-from presence.exceptions import CentrifugoAnswerError, CentrifugoError, FetchFailed, PresenceError
+from presence.exceptions import (
+    CentrifugoAnswerError,
+    CentrifugoError,
+    FetchFailed,
+    InvalidMessage,
+    PresenceError,
+)
+from presence.plan import State, damaged
 from presence.polling import Polled, Seen
 from presence.reading import AnonymousMode, Profiles, digest, read_presence
 from presence.report import Report
@@ -24,13 +31,15 @@ logger = logging.getLogger("presence.sync")
 
 
 class Reading(msgspec.Struct, frozen=True, gc=False):
-    """What a reply shows, beside the roster `old` that was committed last.
+    """What a reply shows, beside the `state` and the roster `old` that were committed last; None
+    where that roster cannot be read, which is a damage of the state.
 
     Without a `digest` it is looked at again by the next tick, whatever the reply.
     """
 
     seen: Seen
-    old: Roster
+    state: State
+    old: Roster | None
     roster: Roster
     digest: bytes
 
@@ -106,18 +115,18 @@ class Readings:
     def _beside_old(
         self, polled: Polled, channel: str, seen: Seen, roster: Roster
     ) -> Reading | None:
-        old = self._old(polled, channel)
-        return None if old is None else Reading(seen, old, roster, seen.digest)
-
-    def _old(self, polled: Polled, channel: str) -> Roster | None:
-        """The roster that was committed last, None where somebody has written since."""
-        if (known := polled.known.get(channel)) is not None:
-            return known
-        rev, stored = polled.rosters.get(channel, (0, b""))
-        if rev != polled.loaded.states[channel].rev:
-            self._report.refused += 1
-            return None
-        return wire.decode(stored, Roster)
+        """None where somebody has written since the state was loaded."""
+        state, old = polled.loaded.states[channel], polled.known.get(channel)
+        if old is None:
+            rev, stored = polled.rosters.get(channel, (0, b""))
+            if rev != state.rev and not state.damage:
+                self._report.refused += 1
+                return None
+            try:
+                old = wire.decode(stored, Roster)
+            except InvalidMessage as error:
+                state = damaged(state, str(error))
+        return Reading(seen, state, old, roster, seen.digest)
 
     def _read(self, raw: bytes, tracked: Sequence[Tracked]) -> tuple[Roster, int]:
         return read_presence(
@@ -164,7 +173,7 @@ class Readings:
         """
         assert self._fetch
         unknown = {
-            channel: enriching.unknown(one.old, one.roster, self._profiles)
+            channel: enriching.unknown(one.old or Roster(), one.roster, self._profiles)
             for channel, one in readings.items()
         }
         ids = {key for some in unknown.values() for key in some}
@@ -177,7 +186,7 @@ class Readings:
         return {
             channel: msgspec.structs.replace(
                 one,
-                roster=enriching.enrich(one.old, one.roster, fetched),
+                roster=enriching.enrich(one.old or Roster(), one.roster, fetched),
                 digest=b"" if unknown[channel] and not fetched else one.digest,
             )
             for channel, one in readings.items()

@@ -116,6 +116,7 @@ class Rounds:
             self._known,
             tracked=tracked,
             news=_news(standing, shard.since - 2 * self._options.deadline),
+            clients=shard.clients,
             fingerprint=self._options.fingerprint,
             clock=self._clock,
             executor=self._executor,

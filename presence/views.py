@@ -14,7 +14,7 @@ from presence import assembly
 from presence.access import open_grant
 from presence.answers import No, answers, read_json
 from presence.conf import conf
-from presence.exceptions import InvalidGrant, InvalidMessage, StoreError
+from presence.exceptions import InvalidGrant, StoreError
 from presence.naming import feed_of, is_cursor_channel
 from presence.nudge import page_left
 from presence.registry import touch
@@ -94,7 +94,7 @@ def snapshot(request: HttpRequest) -> dict[str, Any]:
         raise No(400, NO_ROSTER)
     try:
         found = read_snapshot(channel)
-    except (StoreError, InvalidMessage) as error:
+    except StoreError as error:
         logger.exception("snapshot=unread channel=%s", channel)
         raise No(503, "Who is here cannot be read at the moment: try again.") from error
     return {"channel": channel, **msgspec.structs.asdict(found)}
@@ -117,7 +117,7 @@ def beacon(request: HttpRequest) -> None:
     try:
         for channel, shown in read_snapshots(left).items():
             page_left(channel, visitor.id, shown)
-    except (StoreError, InvalidMessage):
+    except StoreError:
         logger.exception("beacon=unheard channels=%s", ",".join(left[:3]))
 
 

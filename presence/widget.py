@@ -17,6 +17,7 @@ from django.utils.translation import gettext
 from presence import assembly
 from presence.conf import conf
 from presence.drawing import FACES, DrawnMember, draw
+from presence.exceptions import StoreDamaged
 from presence.inclusion import admit, links, store_is_down, store_went_down
 from presence.naming import feed_of, validate_channel
 from presence.nudge import page_served
@@ -140,6 +141,9 @@ def _read(channel: str, request: HttpRequest | None) -> Snapshot:
         return read_snapshot(channel)
     except ImproperlyConfigured:
         raise
+    except StoreDamaged as error:
+        logger.error("snapshot=unread channel=%s error=%r", channel, str(error))
+        return nothing
     except Exception:
         logger.exception("snapshot=unread channel=%s", channel)
         store_went_down(request)

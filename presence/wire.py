@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -20,7 +20,10 @@ from presence.roster import (
     Snapshot,
 )
 
-__all__ = ["MAX_PUBLICATION", "Pending", "decode", "decode_publication", "encode", "serve"]
+__all__ = [
+    *("MAX_PUBLICATION", "UNREADABLE", "Pending"),
+    *("decode", "decode_publication", "encode", "serve"),
+]
 
 MAX_PUBLICATION = 8 * 1024
 """Bytes of the largest diff or event that is published; a larger diff becomes a reload.
@@ -42,6 +45,9 @@ class Pending(msgspec.Struct, frozen=True):
 class _Kind(msgspec.Struct):
     type: str
 
+
+UNREADABLE: Final = (msgspec.DecodeError, ValueError, RecursionError)
+"""What decoders raise for bytes that are not what they should be, be they nested too deep."""
 
 Message = Change | Diff | Event | Leaving | Member | Pending | Position | Reload | Roster
 T = TypeVar("T", bound=Message | Snapshot)
@@ -79,7 +85,7 @@ def decode(data: bytes, kind: type[T]) -> T:
         decoder = _decoders[kind] = msgspec.json.Decoder(kind)
     try:
         return decoder.decode(data)  # type: ignore[return-value]
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise InvalidMessage(f"Not a {kind.__name__}: {error}") from error
 
 
@@ -93,7 +99,7 @@ def decode_publication(data: bytes) -> Publication | None:
         if kind.type not in _TYPES:
             return None
         return _publication.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise InvalidMessage(f"Not a publication: {error}") from error
 
 
@@ -104,5 +110,5 @@ def serve(
 
     `age` and `every` are in seconds. Raises InvalidMessage when the stored bytes are not one.
     """
-    base = decode(snapshot, Snapshot) if snapshot else Snapshot()
+    base = Snapshot() if snapshot is None else decode(snapshot, Snapshot)
     return msgspec.structs.replace(base, age=age, every=every, position=position)

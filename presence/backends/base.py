@@ -20,6 +20,7 @@ __all__ = [
     "Parts",
     "RosterStore",
     "Stored",
+    "Whole",
     "Writes",
     "Written",
 ]
@@ -28,17 +29,27 @@ KEPT_TICKS = 100
 """Ticks that stay on record."""
 
 
+class Whole(NamedTuple):
+    """The `rev` of a channel, and the roster and the snapshot that it has; empty where missing."""
+
+    rev: int
+    roster: bytes
+    snapshot: bytes
+
+
 class Loaded(msgspec.Struct, frozen=True, kw_only=True):
     """The states of a batch, the store's clock (seconds since 1970) and its `run`.
 
     `run` names one life of the store: it is another one after a restart or a failover, when
-    writes that were acknowledged may have been lost. `rosters` has `rev` and roster by channel.
+    writes that were acknowledged may have been lost. `rosters` has `rev` and roster by channel, a
+    `rev` that cannot be read being 0. Of a state that cannot be read whole, `damage` says why.
     """
 
     now: float
     run: str
     states: dict[str, State]
     rosters: dict[str, tuple[int, bytes]] = {}
+    whole: dict[str, Whole] = {}
 
 
 class Acknowledgement(NamedTuple):
@@ -77,12 +88,16 @@ class Written(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Stored(msgspec.Struct, frozen=True, kw_only=True):
-    """A snapshot as it is kept. `polled` is the time of the last good poll, None if never."""
+    """A snapshot as it is kept, and the `epoch` and `version` that it has to be of. `polled` is
+    the time of the last good poll, None if never. `damage` says what of it cannot be read."""
 
     snapshot: bytes | None
     position: Position | None
     polled: float | None
     now: float
+    epoch: str = ""
+    version: int = 0
+    damage: str = ""
 
 
 class Begun(msgspec.Struct, frozen=True, kw_only=True):
@@ -165,9 +180,16 @@ class RosterStore(Ledger):
     """Whether other processes see what is written here."""
 
     @abstractmethod
-    def load(self, channels: Sequence[str], *, rosters: Sequence[str] = ()) -> Loaded:
-        """The state of each channel (`rev` 0 where there is none), and the `rev` and the roster
-        of each of the `rosters` that has one, in one round trip."""
+    def load(
+        self,
+        channels: Sequence[str],
+        *,
+        rosters: Sequence[str] = (),
+        whole: Sequence[str] = (),
+    ) -> Loaded:
+        """The state of each channel (`rev` 0 where there is none), the `rev` and the roster of
+        each of the `rosters` that was committed, and the snapshot, too, of those to be had
+        `whole`, in one round trip."""
 
     @abstractmethod
     def snapshots(self, channels: Sequence[str]) -> dict[str, Stored]:
@@ -179,7 +201,9 @@ class RosterStore(Ledger):
 
         A commit is taken if its `rev` still stands and its channel has nothing pending, and,
         too, where the very same pending is in place already: a retry after a lost reply. Else
-        somebody was faster, and nothing was written. An acknowledgement is taken only where that
+        somebody was faster, and nothing was written. A commit that `replaces` a damage is taken if
+        the channel still has it, with that `rev` and that pending. An acknowledgement is taken
+        only where that
         very `pending` is in place: it becomes unsignalled, and the position is taken unless it
         lies before the one known in the same stream.
         """
@@ -188,6 +212,11 @@ class RosterStore(Ledger):
     def drop(self, channel: str, pending: bytes, *, epoch: str, now: float) -> bool:
         """Give `pending` up: it can never be published. The channel goes on as version 1 of
         `epoch`; the change becomes unsignalled. False where another one is pending."""
+
+    @abstractmethod
+    def suspect(self, channel: str, field: str, found: bytes) -> None:
+        """Note that the "roster" or the "snapshot" of a committed channel cannot be read, if it
+        is still what was `found` (empty: it is missing): its state is damaged from then on."""
 
     @abstractmethod
     def known(self) -> Mapping[str, float]:

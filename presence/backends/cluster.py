@@ -86,8 +86,14 @@ class Pipeline(CoreCommands):
         self._commands.append((args, options))
         return self
 
-    def execute(self) -> list[Any]:
-        """The replies, in the order of the commands. Raises the first that is an error."""
+    @property
+    def command_stack(self) -> Sequence[Command]:
+        """The commands that wait, as pipelines of redis-py have them."""
+        return self._commands
+
+    def execute(self, raise_on_error: bool = True) -> list[Any]:
+        """The replies, in the order of the commands. Raises the first that is an error, or, with
+        `raise_on_error` False, leaves an error that concerns its own command alone in its place."""
         commands, self._commands = self._commands, []
         with self._cluster.client() as client:
-            return Execution(client, commands).run()
+            return Execution(client, commands).run(raise_on_error=raise_on_error)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
 import redis
 from redis.sentinel import MasterNotFoundError
@@ -17,8 +18,14 @@ from presence.naming import Keys
 
 __all__ = ["Call", "Connection", "milliseconds"]
 
+logger = logging.getLogger("presence.redis")
+
 Call = tuple[str, str, list[Any]]
 """A script by its name, its one key (or, above this module, its channel) and its arguments."""
+
+
+WRONG_TYPE: Final = "WRONGTYPE"
+"""In an error of Redis, whether of a command or of one in a script."""
 
 
 class Connection:
@@ -61,8 +68,54 @@ class Connection:
                 else:
                     pipe.eval(scripts.ALL[name], 1, key, *arguments)
                     sent.add(name)
-            results: list[Any] = pipe.execute()
+            results = self._execute(pipe)
         return results[1:] if polled else results
+
+    def _execute(self, pipe: Any) -> list[Any]:
+        """Run a pipeline; the replies.
+
+        A key whose value is of another type than ours holds nothing that this app wrote. It is
+        deleted, which is logged, and what was asked of it is asked again. The hash of a channel is
+        left for a tick, which has its roster at hand: the error stands in the place of the reply.
+        """
+        commands = list(pipe.command_stack)
+        replies: list[Any] = pipe.execute(raise_on_error=False)
+        again: dict[int, str] = {}
+        for number, reply in enumerate(replies):
+            if not isinstance(reply, Exception):
+                continue
+            if WRONG_TYPE not in str(reply):
+                raise reply
+            key = _key(commands[number][0])
+            if not self._keys.is_channel(key):
+                again[number] = key
+        if again:
+            self._delete_foreign(dict.fromkeys(again.values()))
+            for number in again:
+                arguments, options = commands[number]
+                pipe.execute_command(*_with_source(arguments), **options)
+            replies_again = pipe.execute()
+            for number, reply in zip(again, replies_again, strict=True):
+                replies[number] = reply
+        return replies
+
+    def _ask(self, add: Callable[[Any], object]) -> Any:
+        """The reply to the one command that `add` adds to a pipeline."""
+        with self._pipeline() as pipe:
+            add(pipe)
+            return self._execute(pipe)[0]
+
+    def _delete_foreign(self, keys: Iterable[str]) -> None:
+        """Delete keys whose values are of a type that this app does not keep there."""
+        for key in keys:
+            with self._client.pipeline(transaction=False) as pipe:
+                pipe.eval(scripts.ALL["delete_foreign"], 1, key, self._keys.kind(key))
+                (found,) = pipe.execute()
+            if found:
+                logger.error(
+                    "key=deleted name=%s type=%s error=%r",
+                    *(key, found.decode(), "this app never writes that type there"),
+                )
 
     def _time(self, moment: tuple[int, int]) -> float:
         return self._clock() if self._clock else moment[0] + moment[1] / 1e6
@@ -93,3 +146,16 @@ class Connection:
 def milliseconds(seconds: float) -> int:
     """As Redis takes how long to keep something: at least one."""
     return max(1, round(1000 * seconds))
+
+
+def _key(arguments: Sequence[Any]) -> str:
+    """The key of a command or of a script."""
+    key = arguments[3] if arguments[0] in ("EVAL", "EVALSHA") else arguments[1]
+    return key.decode() if isinstance(key, bytes) else str(key)
+
+
+def _with_source(arguments: Sequence[Any]) -> Sequence[Any]:
+    """A command that needs no other one before it."""
+    if arguments[0] != "EVALSHA":
+        return arguments
+    return ("EVAL", scripts.SOURCES[arguments[1]], *arguments[2:])

@@ -36,8 +36,9 @@ class Execution:
         self._replies: dict[int, list[Any]] = {}
         self._sources = {_digest(args[1]): args[1] for args, _ in commands if args[0] == "EVAL"}
 
-    def run(self) -> list[Any]:
-        """The replies, in the order of the commands. Raises the first that is an error."""
+    def run(self, *, raise_on_error: bool = True) -> list[Any]:
+        """The replies, in the order of the commands. Raises the first that is an error; with
+        `raise_on_error` False only one that may concern other commands as well."""
         left = self._round(range(len(self._commands)))
         for _ in range(ATTEMPTS - 1):
             if not left:
@@ -45,7 +46,7 @@ class Execution:
             self._client.nodes_manager.initialize()
             left = self._round(left)
         for reply in chain.from_iterable(self._replies.values()):
-            if isinstance(reply, Exception):
+            if isinstance(reply, Exception) and (raise_on_error or _is_for_all(reply)):
                 raise reply
         if left:
             raise redis.ConnectionError("the primaries of the cluster are changing")
@@ -148,6 +149,11 @@ def _has_moved(args: Arguments, reply: Any) -> bool:
     if args[0] == "ROLE" and isinstance(reply, list):
         return bool(reply[0] != b"master")
     return isinstance(reply, MovedError)
+
+
+def _is_for_all(error: Exception) -> bool:
+    """Whether an error is not about one command: anything but a plain answer of Redis to it."""
+    return type(error) is not redis.ResponseError
 
 
 def _digest(text: str) -> str:

@@ -2,56 +2,111 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+import math
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final
 
-from presence.exceptions import StoreError
-from presence.plan import Commit, State
+from presence.backends.base import Stored, Whole
+from presence.backends.tracker import Found
+from presence.plan import Commit, Damage, State
 from presence.roster import Position
+from presence.tracked import Tracked
 
-__all__ = ["NAMES", "commit_fields", "pairs", "position", "state", "text"]
+__all__ = [
+    *(
+        "NAMES",
+        "SHOWN",
+        "SUSPECT",
+        "commit_fields",
+        "found",
+        "is_there",
+        "pairs",
+        "position",
+        "roster",
+    ),
+    *("state", "stored", "text", "unsignalled", "whole"),
+]
 
-NAMES = (
-    *("rev", "epoch", "version", "run", "digest", "leaving", "pending", "unsignalled"),
-    *("position", "listed", "total", "anonymous"),
-)
+MOST: Final = 2**53
+"""Above any number of ours: up to it Lua and JavaScript count one by one."""
+MAX_OFFSET: Final = 2**64
+DIGITS: Final = 20
+"""Of the longest number that is looked at: Python takes long for very long ones, or refuses."""
 
 
-def state(channel: str, row: list[bytes | None]) -> State:
-    raw = dict(zip(NAMES, (value or b"" for value in row), strict=True))
-    if not raw["rev"]:
+Row = list[bytes | None] | Exception
+"""The values of fields, or the error of a hash that is none."""
+
+
+def state(channel: str, row: Row) -> State:
+    """The state in the values of NAMES, or in the error that stands in their place. What cannot be
+    read is left out of it, and told as its damage."""
+    if isinstance(row, Exception):
+        return State(channel=channel, damage=Damage(str(row), b"", b""))
+    raw = dict(zip(NAMES, row, strict=True))
+    if not any(value is not None for value in row):
         return State(channel=channel)
+    found: dict[str, Any] = {}
+    reasons: list[str] = []
+    for name, read in _READERS.items():
+        try:
+            found[name] = read(raw[name])
+        except ValueError as error:
+            reasons.append(f"{name}: {error}")
+    if suspect := raw[SUSPECT]:
+        reasons.append(f"a reader could not read its {suspect.decode(errors='replace')}")
+    damage = Damage("; ".join(reasons), raw["rev"] or b"", raw["pending"] or b"")
+    return State(channel=channel, damage=damage if reasons else None, **found)
+
+
+def is_there(row: Row) -> bool:
+    """Whether what a row is of was ever written."""
+    return isinstance(row, Exception) or any(value is not None for value in row)
+
+
+def roster(row: Row) -> tuple[int, bytes]:
+    """The `rev`, 0 if it cannot be read, and the roster."""
+    found = whole([*row, None] if isinstance(row, list) else row)
+    return found.rev, found.roster
+
+
+def whole(row: Row) -> Whole:
+    if isinstance(row, Exception):
+        return Whole(0, b"", b"")
     try:
-        return _read_state(channel, raw)
+        rev = _positive(row[0])
+    except ValueError:
+        rev = 0
+    return Whole(rev, row[1] or b"", row[2] or b"")
+
+
+def stored(row: Row, *, polled: float | None, now: float) -> Stored:
+    """What the values of SHOWN say, or the error in their place."""
+    if isinstance(row, Exception):
+        return Stored(snapshot=None, position=None, polled=polled, now=now, damage=str(row))
+    if not is_there(row):
+        return Stored(snapshot=None, position=None, polled=polled, now=now)
+    snapshot, at, epoch, version = row
+    try:
+        return Stored(
+            snapshot=snapshot or b"",
+            position=position(at),
+            polled=polled,
+            now=now,
+            epoch=_name(epoch),
+            version=_positive(version),
+        )
     except ValueError as error:
-        raise StoreError(
-            f"Redis: the hash of {channel} holds what this app never wrote ({error}): delete it, "
-            "or give the app a PRESENCE_PREFIX of its own"
-        ) from error
+        return Stored(snapshot=snapshot, position=None, polled=polled, now=now, damage=str(error))
 
 
-def _read_state(channel: str, raw: dict[str, bytes]) -> State:
-    return State(
-        channel=channel,
-        rev=int(raw["rev"]),
-        epoch=raw["epoch"].decode(),
-        version=int(raw["version"]),
-        run=raw["run"].decode(),
-        digest=raw["digest"],
-        leaving=raw["leaving"],
-        pending=raw["pending"],
-        unsignalled=tuple(_unsignalled(raw["unsignalled"])),
-        position=position(raw["position"]),
-        listed=raw["listed"] == b"1",
-        total=int(raw["total"]),
-        anonymous=int(raw["anonymous"]),
-    )
-
-
-def _unsignalled(lines: bytes) -> Iterator[tuple[float, bytes]]:
-    for line in lines.splitlines():
-        moment, _, pending = line.partition(b" ")
-        yield float(moment), pending
+def found(row: Row, members: list[Tracked]) -> Found:
+    """What a row of `rev` and `roster` says, beside the members without a websocket."""
+    if isinstance(row, Exception):
+        return Found(members=members, damage=str(row))
+    rev, everybody = row
+    damage = "it is missing" if rev and not everybody else ""
+    return Found(everybody or b"", members, damage)
 
 
 def commit_fields(commit: Commit) -> dict[str, Any]:
@@ -75,8 +130,81 @@ def text(position: Position | None) -> str:
     return f"{position.offset}:{position.epoch}" if position else ""
 
 
-def position(text: bytes | None) -> Position | None:
-    if not text:
+def unsignalled(changes: tuple[tuple[float, bytes], ...]) -> bytes:
+    return b"\n".join(b"%r %b" % (moment, pending) for moment, pending in changes)
+
+
+def position(raw: bytes | None) -> Position | None:
+    """Raises ValueError for what is none."""
+    if not raw:
         return None
-    offset, _, epoch = text.decode().partition(":")
-    return Position(int(offset), epoch)
+    offset, colon, epoch = raw.partition(b":")
+    if not (colon and epoch):
+        raise ValueError(f"{raw[:40]!r} is no offset and epoch")
+    return Position(_whole(offset, MAX_OFFSET), epoch.decode())
+
+
+def _whole(raw: bytes | None, most: int = MOST) -> int:
+    """A number as this app writes it. Raises ValueError for anything else."""
+    given = raw or b""
+    if not (given.isdigit() and len(given) <= DIGITS and b"%d" % int(given) == given):
+        raise ValueError(f"{given[:40]!r} is no whole number")
+    if int(given) >= most:
+        raise ValueError(f"{given!r} is too large")
+    return int(given)
+
+
+def _positive(raw: bytes | None) -> int:
+    if number := _whole(raw):
+        return number
+    raise ValueError("it is 0")
+
+
+def _name(raw: bytes | None) -> str:
+    if name := (raw or b"").decode():
+        return name
+    raise ValueError("it is missing")
+
+
+def _flag(raw: bytes | None) -> bool:
+    if raw not in (b"0", b"1"):
+        raise ValueError(f"{(raw or b'')[:40]!r} is neither 0 nor 1")
+    return raw == b"1"
+
+
+def _bytes(raw: bytes | None) -> bytes:
+    return raw or b""
+
+
+def _changes(raw: bytes | None) -> tuple[tuple[float, bytes], ...]:
+    return tuple(_lines(raw or b""))
+
+
+def _lines(lines: bytes) -> Iterator[tuple[float, bytes]]:
+    for line in lines.split(b"\n"):
+        moment, _, pending = line.partition(b" ")
+        if not line:
+            continue
+        if not math.isfinite(float(moment)):
+            raise ValueError(f"{moment[:40]!r} is no time")
+        yield float(moment), pending
+
+
+_READERS: Final[dict[str, Callable[[bytes | None], Any]]] = {
+    "rev": _positive,
+    "epoch": _name,
+    "version": _positive,
+    "run": _name,
+    "digest": _bytes,
+    "leaving": _bytes,
+    "pending": _bytes,
+    "unsignalled": _changes,
+    "position": position,
+    "listed": _flag,
+    "total": _whole,
+    "anonymous": _whole,
+}
+SHOWN: Final = ("snapshot", "position", "epoch", "version")
+SUSPECT: Final = "suspect"
+"""Field in which a reader notes what else of the hash it could not read."""
+NAMES: Final = (*_READERS, SUSPECT)

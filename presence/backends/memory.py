@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
@@ -13,12 +14,13 @@ from presence.backends.base import (
     Loaded,
     RosterStore,
     Stored,
+    Whole,
     Writes,
     Written,
 )
 from presence.backends.memory_ledger import MemoryLedger
 from presence.backends.memory_tracker import MemoryTracker
-from presence.plan import Commit, State, restart
+from presence.plan import Commit, State, damaged, restart
 from presence.roster import Position
 
 __all__ = ["MemoryStore"]
@@ -39,22 +41,36 @@ class MemoryStore(MemoryTracker, MemoryLedger, RosterStore):
         self._run = uuid.uuid4().hex
         self._states: dict[str, State] = {}
         self._snapshots: dict[str, bytes] = {}
+        self._suspects: dict[str, str] = {}
         self._polled: dict[str, float] = {}
         self._nodes: tuple[frozenset[str], float | None] | None = None
         self._claims: dict[tuple[str, int], float] = {}
 
-    def load(self, channels: Sequence[str], *, rosters: Sequence[str] = ()) -> Loaded:
+    def load(
+        self,
+        channels: Sequence[str],
+        *,
+        rosters: Sequence[str] = (),
+        whole: Sequence[str] = (),
+    ) -> Loaded:
         with self._lock:
             return Loaded(
                 now=self._clock(),
                 run=self._run,
-                states={c: self._states.get(c, State(channel=c)) for c in channels},
-                rosters={
-                    c: (self._states[c].rev, self._rosters[c])
-                    for c in rosters
-                    if c in self._rosters
-                },
+                states={c: self._state(c) for c in channels},
+                rosters={c: self._whole(c)[:2] for c in rosters if c in self._states},
+                whole={c: self._whole(c) for c in whole},
             )
+
+    def _state(self, channel: str) -> State:
+        state = self._states.get(channel, State(channel=channel))
+        if field := self._suspects.get(channel):
+            return damaged(state, f"a reader could not read its {field}")
+        return state
+
+    def _whole(self, channel: str) -> Whole:
+        rev = self._states[channel].rev if channel in self._states else 0
+        return Whole(rev, self._rosters.get(channel, b""), self._snapshots.get(channel, b""))
 
     def snapshots(self, channels: Sequence[str]) -> dict[str, Stored]:
         with self._lock:
@@ -63,10 +79,12 @@ class MemoryStore(MemoryTracker, MemoryLedger, RosterStore):
     def _stored(self, channel: str) -> Stored:
         state = self._states.get(channel)
         return Stored(
-            snapshot=self._snapshots.get(channel),
+            snapshot=self._snapshots.get(channel, b"") if state else None,
             position=state.position if state else None,
             polled=self._polled.get(channel),
             now=self._clock(),
+            epoch=state.epoch if state else "",
+            version=state.version if state else 0,
         )
 
     def write(self, writes: Writes) -> Written:
@@ -84,13 +102,20 @@ class MemoryStore(MemoryTracker, MemoryLedger, RosterStore):
 
     def _commit(self, commit: Commit) -> bool:
         state = self._states.get(commit.channel, State(channel=commit.channel))
-        if state.pending:
-            return state.pending == commit.pending
-        if state.rev != commit.rev:
+        if state.pending and state.pending == commit.pending:
+            return True
+        if commit.replaces:
+            if _marks(state) != commit.replaces[1:]:
+                return False
+            state = State(channel=commit.channel, unsignalled=commit.unsignalled)
+            kept: dict[str, Any]
+            for kept in (self._rosters, self._snapshots, self._suspects):
+                kept.pop(commit.channel, None)
+        elif state.pending or state.rev != commit.rev:
             return False
         self._states[commit.channel] = msgspec.structs.replace(
             state,
-            rev=state.rev + 1,
+            rev=commit.rev + 1,
             pending=commit.pending,
             **{name: getattr(commit, name) for name in _STATE_FIELDS},
         )
@@ -124,8 +149,15 @@ class MemoryStore(MemoryTracker, MemoryLedger, RosterStore):
                 return False
             state = self._states[channel]
             self._states[channel] = msgspec.structs.replace(state, epoch=epoch, version=1)
-            self._snapshots[channel] = restart(self._snapshots[channel], epoch)
+            self._snapshots[channel] = restart(self._snapshots.get(channel, b""), epoch)
             return True
+
+    def suspect(self, channel: str, field: str, found: bytes) -> None:
+        kept = {"roster": self._rosters, "snapshot": self._snapshots}[field]
+        with self._lock:
+            state = self._states.get(channel)
+            if state and kept.get(channel, b"") == found:
+                self._suspects[channel] = field
 
     def known(self) -> Mapping[str, float]:
         with self._lock:
@@ -139,7 +171,8 @@ class MemoryStore(MemoryTracker, MemoryLedger, RosterStore):
         state = self._states.get(channel, State(channel=channel))
         if state.occupied or self._polled.get(channel) != polled:
             return False
-        for kept in (self._states, self._rosters, self._snapshots, self._polled):
+        kept: dict[str, Any]
+        for kept in (self._states, self._rosters, self._snapshots, self._polled, self._suspects):
             kept.pop(channel, None)
         return True
 
@@ -161,6 +194,11 @@ class MemoryStore(MemoryTracker, MemoryLedger, RosterStore):
                 return False
             self._claims[channel, slot] = now + seconds
             return True
+
+
+def _marks(state: State) -> tuple[bytes, bytes]:
+    """By what a writer knows that nobody has written since."""
+    return (b"%d" % state.rev if state.rev else b""), state.pending
 
 
 def _later(known: Position | None, new: Position | None) -> Position | None:

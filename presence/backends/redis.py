@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from types import MappingProxyType
 from typing import Any
 
@@ -11,7 +12,7 @@ from presence.backends.base import Loaded, RosterStore, Stored, Writes, Written
 from presence.backends.connection import Call
 from presence.backends.redis_ledger import RedisLedger
 from presence.backends.redis_tracker import RedisTracker
-from presence.plan import restart
+from presence.plan import Commit, restart
 
 __all__ = ["RedisStore"]
 
@@ -23,7 +24,13 @@ class RedisStore(RedisTracker, RedisLedger, RosterStore):
     (seconds since 1970) is given. `timeout` is in seconds, for connecting and for each reply.
     """
 
-    def load(self, channels: Sequence[str], *, rosters: Sequence[str] = ()) -> Loaded:
+    def load(
+        self,
+        channels: Sequence[str],
+        *,
+        rosters: Sequence[str] = (),
+        whole: Sequence[str] = (),
+    ) -> Loaded:
         with self._pipeline() as pipe:
             pipe.time()
             pipe.execute_command("INFO", "server")
@@ -31,36 +38,31 @@ class RedisStore(RedisTracker, RedisLedger, RosterStore):
                 pipe.hmget(self._keys.channel(channel), *fields.NAMES)
             for channel in rosters:
                 pipe.hmget(self._keys.channel(channel), "rev", "roster")
-            moment, server, *rows = pipe.execute()
-        states, found = rows[: len(channels)], rows[len(channels) :]
+            for channel in whole:
+                pipe.hmget(self._keys.channel(channel), "rev", "roster", "snapshot")
+            moment, server, *rows = self._execute(pipe)
+        replies = iter(rows)
+        states = dict(zip(channels, islice(replies, len(channels)), strict=True))
+        found = dict(zip(rosters, islice(replies, len(rosters)), strict=True))
         return Loaded(
             now=self._time(moment),
             run=str(server["run_id"]),
-            states={c: fields.state(c, row) for c, row in zip(channels, states, strict=True)},
-            rosters={
-                c: (int(rev), roster)
-                for c, (rev, roster) in zip(rosters, found, strict=True)
-                if roster
-            },
+            states={c: fields.state(c, row) for c, row in states.items()},
+            rosters={c: fields.roster(row) for c, row in found.items() if fields.is_there(row)},
+            whole={c: fields.whole(row) for c, row in zip(whole, replies, strict=True)},
         )
 
     def snapshots(self, channels: Sequence[str]) -> dict[str, Stored]:
         with self._pipeline() as pipe:
             pipe.time()
             for channel in channels:
-                pipe.hmget(self._keys.channel(channel), "snapshot", "position")
+                pipe.hmget(self._keys.channel(channel), *fields.SHOWN)
                 pipe.zscore(self._keys.channels, channel)
-            moment, *rows = pipe.execute()
+            moment, *rows = self._execute(pipe)
+        now = self._time(moment)
         return {
-            channel: Stored(
-                snapshot=snapshot,
-                position=fields.position(position),
-                polled=polled,
-                now=self._time(moment),
-            )
-            for channel, (snapshot, position), polled in zip(
-                channels, rows[::2], rows[1::2], strict=True
-            )
+            channel: fields.stored(row, polled=polled, now=now)
+            for channel, row, polled in zip(channels, rows[::2], rows[1::2], strict=True)
         }
 
     def write(self, writes: Writes) -> Written:
@@ -75,10 +77,7 @@ class RedisStore(RedisTracker, RedisLedger, RosterStore):
             )
             for one in writes.acknowledgements
         ]
-        committed: list[Call] = [
-            ("commit", c.channel, [c.rev, c.pending, *fields.pairs(fields.commit_fields(c))])
-            for c in writes.commits
-        ]
+        committed = [_committing(commit) for commit in writes.commits]
         polled = dict.fromkeys(writes.polled, writes.now)
         taken = self._run([*done, *acknowledged, *committed], polled=polled)[len(done) :]
         return Written(
@@ -86,11 +85,12 @@ class RedisStore(RedisTracker, RedisLedger, RosterStore):
         )
 
     def drop(self, channel: str, pending: bytes, *, epoch: str, now: float) -> bool:
-        stored = self.snapshots([channel])[channel].snapshot
-        if stored is None:
-            return False
+        stored = self.snapshots([channel])[channel].snapshot or b""
         arguments = [pending, "", now, epoch, restart(stored, epoch)]
         return self._run([("acknowledge", channel, arguments)])[0]
+
+    def suspect(self, channel: str, field: str, found: bytes) -> None:
+        self._run([("suspect", channel, [field, found])])
 
     def known(self) -> Mapping[str, float]:
         with self._guarded():
@@ -125,4 +125,14 @@ class RedisStore(RedisTracker, RedisLedger, RosterStore):
     ) -> list[bool]:
         """Run scripts on the hashes of channels: (script, channel, arguments)."""
         keyed = [(name, self._keys.channel(channel), given) for name, channel, given in calls]
-        return [bool(done) for done in self._evaluate(keyed, polled)]
+        return [done == 1 for done in self._evaluate(keyed, polled)]
+
+
+def _committing(commit: Commit) -> Call:
+    written = fields.commit_fields(commit)
+    if (damage := commit.replaces) is None:
+        given = [commit.rev, commit.pending, *fields.pairs(written)]
+        return "commit", commit.channel, given
+    written |= {"rev": commit.rev + 1, "unsignalled": fields.unsignalled(commit.unsignalled)}
+    given = [damage.rev, damage.pending, commit.pending, *fields.pairs(written)]
+    return "replace", commit.channel, given

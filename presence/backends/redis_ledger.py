@@ -34,20 +34,19 @@ class RedisLedger(Connection, Ledger):
         with self._pipeline() as pipe:
             pipe.time()
             pipe.hgetall(self._keys.tick(tick))
-            moment, found = pipe.execute()
+            moment, found = self._execute(pipe)
         of = int(found.pop(b"of", 0))
         parts = [found[number] for number in sorted(found, key=int)]
         return Parts(now=self._time(moment), of=of, parts=parts)
 
     def close(self, tick: str, record: bytes) -> bool:
-        with self._guarded():
-            if not self._client.hdel(self._keys.open, _TICK + tick):
-                return False
+        if not self._ask(lambda pipe: pipe.hdel(self._keys.open, _TICK + tick)):
+            return False
         with self._pipeline() as pipe:
             pipe.lpush(self._keys.ticks, record)
             pipe.ltrim(self._keys.ticks, 0, KEPT_TICKS - 1)
             pipe.unlink(self._keys.tick(tick))
-            pipe.execute()
+            self._execute(pipe)
         return True
 
     def ticks(self) -> Logged:
@@ -55,7 +54,7 @@ class RedisLedger(Connection, Ledger):
             pipe.time()
             pipe.hgetall(self._keys.open)
             pipe.lrange(self._keys.ticks, 0, -1)
-            moment, found, records = pipe.execute()
+            moment, found, records = self._execute(pipe)
         began = found.get(b"began")
         return Logged(
             now=self._time(moment),
@@ -74,7 +73,7 @@ class RedisLedger(Connection, Ledger):
         with self._pipeline() as pipe:
             pipe.zremrangebyscore(self._keys.registry, "-inf", f"({since!r}")
             pipe.zrange(self._keys.registry, 0, -1)
-            _, names = pipe.execute()
+            _, names = self._execute(pipe)
         return [name.decode() for name in names]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from presence.backends import scripts
+from presence.backends import fields, scripts
 from presence.backends.connection import Call, Connection, milliseconds
 from presence.backends.tracker import Found, Standing, Tracker
 from presence.tracked import Tracked
@@ -55,20 +55,20 @@ class RedisMembers(Connection, Tracker):
             for channel in channels:
                 pipe.hgetall(self._keys.members(channel))
             pipe.time()
-            *hashes, moment = pipe.execute()
+            *hashes, moment = self._execute(pipe)
         return self._fresh(channels, hashes, self._time(moment), timeout)
 
     def present(self, channels: Sequence[str], *, timeout: float) -> dict[str, Found]:
         with self._pipeline() as pipe:
             for channel in channels:
-                pipe.hget(self._keys.channel(channel), "roster")
+                pipe.hmget(self._keys.channel(channel), "rev", "roster")
                 pipe.hgetall(self._keys.members(channel))
             pipe.time()
-            *rows, moment = pipe.execute()
+            *rows, moment = self._execute(pipe)
         fresh = self._fresh(channels, rows[1::2], self._time(moment), timeout)
         return {
-            channel: Found(roster or b"", fresh[channel])
-            for channel, roster in zip(channels, rows[::2], strict=True)
+            channel: fields.found(row, fresh[channel])
+            for channel, row in zip(channels, rows[::2], strict=True)
         }
 
     def standing(self, *, timeout: float) -> Standing:
@@ -76,7 +76,7 @@ class RedisMembers(Connection, Tracker):
             asked = (self._moment(), milliseconds(timeout))
             pipe.eval(scripts.ALL["standing"], 1, self._keys.tracked, *asked)
             pipe.hgetall(self._keys.profiles)
-            (now, *channels), noted = pipe.execute()
+            (now, *channels), noted = self._execute(pipe)
         profiles, passed = {}, []
         for user, value in noted.items():
             if profile := _profile(user, value, float(now)):
@@ -117,8 +117,8 @@ class RedisMembers(Connection, Tracker):
         was read: whoever wrote to it meanwhile is back."""
         found: dict[str, list[Tracked]] = {}
         stale: list[Call] = []
-        for channel, fields in zip(channels, hashes, strict=True):
-            records = {field: _record(channel, field, fields[field]) for field in fields}
+        for channel, kept in zip(channels, hashes, strict=True):
+            records = {field: _record(channel, field, kept[field]) for field in kept}
             fresh = {
                 field: record
                 for field, record in records.items()
@@ -126,7 +126,7 @@ class RedisMembers(Connection, Tracker):
                 if record and abs(now - record.beat) <= timeout
             }
             found[channel] = sorted(fresh.values(), key=_arrival)
-            if gone := [part for field in fields.keys() - fresh for part in (field, fields[field])]:
+            if gone := [part for field in kept.keys() - fresh for part in (field, kept[field])]:
                 stale.append(("retire", self._keys.members(channel), gone))
         if stale:
             self._evaluate(stale)

@@ -33,7 +33,7 @@ class RedisTracker(RedisMembers):
             # In this order: or a move that comes between the two would be one of the future.
             pipe.hgetall(key)
             pipe.time()
-            found, moment = pipe.execute()
+            found, moment = self._execute(pipe)
         now = self._time(moment)
         fresh, stale = {}, []
         for user, value in found.items():
@@ -56,8 +56,7 @@ class RedisTracker(RedisMembers):
         key = self._keys.cursors(channel)
         if ending:
             return bool(self._evaluate([("drop", key, [user, ending])])[0])
-        with self._guarded():
-            return bool(self._client.hdel(key, user))
+        return bool(self._ask(lambda pipe: pipe.hdel(key, user)))
 
     def take(self, name: str, *, most: int, seconds: float) -> bool:
         arguments = [milliseconds(seconds), most]
@@ -75,5 +74,5 @@ class RedisTracker(RedisMembers):
         with self._pipeline() as pipe:
             pipe.eval(scripts.ALL["take"], 1, self._keys.taken(name), milliseconds(seconds), most)
             pipe.exists(self._keys.remembered(known))
-            taken, found = pipe.execute()
+            taken, found = self._execute(pipe)
         return bool(taken), bool(found)

@@ -35,10 +35,11 @@ class Standing(msgspec.Struct, frozen=True):
 
 class Found(msgspec.Struct, frozen=True):
     """Who is in a channel: the roster as the sync left it (b"" if there is none), and the members
-    without a websocket, in order of arrival."""
+    without a websocket, in order of arrival. `damage` says why the roster cannot be read."""
 
     roster: bytes = b""
     members: list[Tracked] = []
+    damage: str = ""
 
 
 class Tracker(ABC):

@@ -10,7 +10,7 @@ from django.dispatch import Signal
 from presence import assembly, naming
 from presence.access import polled_channel
 from presence.backends.memory import MemoryStore
-from presence.present import read_present
+from presence.present import read_channel
 from presence.snapshots import read_snapshot
 from presence.testing import reasons
 from presence.testing.centrifugo import FakeCentrifugo
@@ -40,7 +40,7 @@ class Assertions:
         """The records of everybody in `channel`, as PresenceManager.list_presences gives them for
         its key."""
         _check(channel)
-        return read_present([channel])[channel]
+        return read_channel(channel)
 
     def published(self, channel: str) -> list[dict[str, Any]]:
         """What subscribers of the feed of `channel` were sent, oldest first: diffs, reloads,

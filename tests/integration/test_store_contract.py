@@ -132,13 +132,17 @@ class TestOnRedis:
         assert before <= now <= after + 1
         assert before <= store.snapshots([ROOM])[ROOM].now <= after + 2
 
-    def test_a_key_of_another_kind_is_a_store_error(
+    def test_load_channel_of_another_type_is_damaged_and_leaves_the_others(
         self, kept: RedisStore, server: redis.Redis
     ) -> None:
         server.set(Keys("presence").channel(ROOM), "mine")
-        for call in (lambda: kept.load([ROOM]), lambda: write(kept, [commit()])):
-            with pytest.raises(StoreError, match="WRONGTYPE"):
-                call()
+        settled(kept, channel="presence:b")
+        loaded = kept.load([ROOM, "presence:b"], rosters=[ROOM, "presence:b"], whole=[ROOM])
+        assert "WRONGTYPE" in loaded.states[ROOM].damage.reason
+        assert (loaded.states["presence:b"].damage, loaded.rosters[ROOM]) == (None, (0, b""))
+        assert kept.snapshots([ROOM, "presence:b"])["presence:b"].damage == ""
+        assert write(kept, [commit(), commit(2, rev=2, channel="presence:b")]) == [False, True]
+        assert kept.sweep({ROOM: 1.0}) == []
 
     @pytest.mark.parametrize(
         "call",

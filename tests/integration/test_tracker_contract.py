@@ -222,13 +222,14 @@ class TestOnRedis:
         move(kept, "ada")
         assert shown(RedisStore(redis_url, prefix="other")) == {}
 
-    def test_a_key_of_another_kind_is_a_store_error(
+    def test_call_on_a_key_of_another_type_deletes_it_and_goes_on(
         self, kept: RedisStore, server: redis.Redis
     ) -> None:
-        server.set(Keys("presence").cursors(CHANNEL), "mine")
         for call in (shown, lambda one: move(one, "ada"), lambda one: one.remove(CHANNEL, "ada")):
-            with pytest.raises(StoreError, match="WRONGTYPE"):
-                call(kept)
+            server.delete(Keys("presence").cursors(CHANNEL))
+            server.set(Keys("presence").cursors(CHANNEL), "mine")
+            call(kept)
+            assert server.type(Keys("presence").cursors(CHANNEL)) != b"string"
 
     @pytest.mark.parametrize(
         "call",

@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from presence import nudge
-from presence.exceptions import InvalidChannel, InvalidMessage, StoreError
+from presence.exceptions import InvalidChannel, StoreDamaged, StoreError
 from presence.manager import PresenceManager
 from presence.naming import room
 from presence.present import read_present
@@ -365,10 +365,16 @@ class TestWithTheConnected:
         }
         assert read_present([]) == {}
 
-    def test_a_roster_that_cannot_be_read(self, site: FakePresence) -> None:
+    def test_list_presences_of_a_damaged_roster_raises_until_the_next_tick(
+        self, site: FakePresence
+    ) -> None:
+        join(KEY, "7")
+        site.tick()
         site.store._rosters[CHANNEL] = b"nonsense"
-        with pytest.raises(InvalidMessage):
+        with pytest.raises(StoreDamaged, match=CHANNEL):
             people(KEY)
+        site.tick(check=False)
+        assert [one["id"] for one in people(KEY)] == ["7"]
 
 
 class TestNudges:

@@ -20,6 +20,7 @@ from presence.polling import Polled, Polls
 from presence.reading import read_presence
 from presence.roster import Roster
 from presence.sync import Options, Sync
+from presence.testing.contract.writing import commit, write
 from presence.wire import encode
 from tests.rooms import fill
 from tests.unit.fakes import Clock, FakeCentrifugo, Inline
@@ -35,11 +36,11 @@ class Store(MemoryStore):
         self.asked: list[tuple[list[str], list[str]]] = []
         self.failing: str = ""
 
-    def load(self, channels: Any, *, rosters: Any = ()) -> Loaded:
+    def load(self, channels: Any, *, rosters: Any = (), whole: Any = ()) -> Loaded:
         self.asked.append(([*channels], [*rosters]))
         if self.failing in channels:
             raise StoreError("down")
-        return super().load(channels, rosters=rosters)
+        return super().load(channels, rosters=rosters, whole=whole)
 
 
 @pytest.fixture
@@ -71,6 +72,7 @@ def make(
         Known(),
         tracked=None,
         news=(),
+        clients={},
         fingerprint=fingerprint,
         clock=clock,
         executor=executor,
@@ -236,7 +238,6 @@ def test_a_store_that_fails_costs_nothing_where_no_roster_was_asked_for(
 def test_what_a_crash_left_is_not_read(
     polls: Polls, store: Store, centrifugo: FakeCentrifugo
 ) -> None:
-    state = store.load(["presence:0"]).states["presence:0"]
-    store._states["presence:0"] = msgspec.structs.replace(state, rev=1, pending=b"left")
+    write(store, [commit(channel="presence:0")])
     polled = polls.one(["presence:0", "presence:1"])
     assert (polled.pending, list(polled.different)) == (["presence:0"], ["presence:1"])

@@ -44,6 +44,7 @@ class TestATick:
     ) -> None:
         rev = site.store.load([ROOM]).states[ROOM].rev
         monkeypatch.setattr("presence.readings.read_presence", None)
+        monkeypatch.setattr("presence.polling.CHECKED_CHANNELS", 1e-9)  # none are checked
         monkeypatch.setattr(site.store, "_rosters", None)
         report = site.tick(1)
         assert (report.changed, report.published, report.members) == (0, 0, 1)

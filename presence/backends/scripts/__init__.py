@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 
-from presence.backends.scripts import cursors, ledger, members, rosters
+from presence.backends.scripts import cursors, keys, ledger, members, rosters
 
-__all__ = ["ALL", "SHA"]
+__all__ = ["ALL", "SHA", "SOURCES"]
 
 ALL = {
     name.lower(): getattr(module, name)
-    for module in (rosters, ledger, members, cursors)
+    for module in (keys, rosters, ledger, members, cursors)
     for name in module.__all__
 }
 
@@ -19,3 +19,5 @@ SHA = {
     for name, source in ALL.items()
 }
 """The digests by which Redis knows the scripts."""
+
+SOURCES = {SHA[name]: source for name, source in ALL.items()}

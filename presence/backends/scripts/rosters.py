@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["ACKNOWLEDGE", "COMMIT", "FORGET", "NODES", "SIGNALLED", "SWEEP"]
+__all__ = [
+    *("ACKNOWLEDGE", "COMMIT", "FORGET", "NODES", "REPLACE", "SIGNALLED", "SUSPECT", "SWEEP"),
+]
 
 # KEYS: channel hash. ARGV: rev loaded, pending ("" for none), then field, value, ...
 COMMIT = """
@@ -15,12 +17,35 @@ redis.call('HSET', KEYS[1], 'rev', ARGV[1] + 1, 'pending', ARGV[2], unpack(ARGV,
 return 1
 """
 
+# KEYS: what is damaged. ARGV: rev and pending as they were found there ("" for none), the new
+# pending, then field, value, ... Puts these in the place of all that is there.
+REPLACE = """
+local now = {}
+if redis.call('TYPE', KEYS[1]).ok == 'hash' then
+  now = redis.call('HMGET', KEYS[1], 'rev', 'pending')
+end
+if now[2] and now[2] ~= '' and now[2] == ARGV[3] then return 1 end
+if (now[1] or '') ~= ARGV[1] or (now[2] or '') ~= ARGV[2] then return 0 end
+redis.call('DEL', KEYS[1])
+redis.call('HSET', KEYS[1], 'pending', ARGV[3], unpack(ARGV, 4))
+return 1
+"""
+
+# KEYS: channel hash. ARGV: a field, and what it holds ("" if it is missing) that cannot be read.
+SUSPECT = """
+if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
+if (redis.call('HGET', KEYS[1], ARGV[1]) or '') ~= ARGV[2] then return 0 end
+redis.call('HSET', KEYS[1], 'suspect', ARGV[1])
+return 1
+"""
+
 # KEYS: channel hash. ARGV: pending, position "offset:epoch" or "", time ("" where no signals are to
 # be sent); and, for a pending that can never be published, the new epoch and the snapshot as
 # version 1 of it.
 ACKNOWLEDGE = """
-local now = redis.call('HMGET', KEYS[1], 'pending', 'position', 'unsignalled')
+local now = redis.call('HMGET', KEYS[1], 'pending', 'position', 'unsignalled', 'rev')
 if not now[1] or now[1] == '' or now[1] ~= ARGV[1] then return 0 end
+if not (now[4] and #now[4] < 16 and now[4]:match('^%d+$')) then return 0 end
 local position = ARGV[2]
 if position == '' then
   position = now[2] or ''

@@ -14,8 +14,8 @@ pytest.register_assert_rewrite(
     *(
         f"{__name__}.{module}"
         for module in (
-            *("committing", "cursors", "keeping", "ledger", "members", "publishing", "staying"),
-            *("ticking", "tracking", "windows", "writing"),
+            *("committing", "cursors", "keeping", "ledger", "members", "mending", "publishing"),
+            *("staying", "ticking", "tracking", "windows", "writing"),
         )
     )
 )

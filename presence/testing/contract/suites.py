@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from presence.testing.contract import committing, keeping, members, publishing, staying, ticking
+from presence.testing.contract import (
+    committing,
+    keeping,
+    members,
+    mending,
+    publishing,
+    staying,
+    ticking,
+)
 from presence.testing.contract.cursors import CursorsContract
 from presence.testing.contract.ledger import LedgerContract
 from presence.testing.contract.windows import WindowsContract
@@ -20,6 +28,7 @@ class StoreContract(
     keeping.SweepingContract,
     keeping.NodesContract,
     keeping.ClaimingContract,
+    mending.MendingContract,
 ):
     """What a presence.backends.base.RosterStore keeps to, beside what a Ledger does."""
 

@@ -1,0 +1,139 @@
+"""What is damaged in the store concerns one channel, is said with its name, and is mended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+import pytest
+
+from presence import wire
+from presence.plan import State, damaged, find_flaw, verify
+from presence.roster import Member, Roster, Snapshot
+from presence.testing.contract.writing import commit
+from tests.unit.fakes import ROOM, Site
+
+OTHER = "presence:other"
+DEEP = b'{"members":' + b"[" * 200_000 + b"]" * 200_000 + b"}"
+GARBAGE = [b"", b"garbage", b"\xff\xfe\x00", b"null", b"[]", b"{}", b'{"version":1e400}', DEEP]
+
+
+@pytest.fixture
+def site() -> Site:
+    site = Site()
+    for channel in (ROOM, OTHER):
+        site.centrifugo.enter(channel, "c1", "ada", "Ada")
+        site.centrifugo.enter(channel, "c2", "alan", "Alan")
+    assert site.tick().joins == 4
+    return site
+
+
+def set_state(site: Site, **fields: object) -> None:
+    state = site.store._states[ROOM]
+    site.store._states[ROOM] = msgspec.structs.replace(state, **fields)
+
+
+def set_kept(field: str) -> Callable[[Site, bytes], None]:
+    return lambda site, value: getattr(site.store, field).__setitem__(ROOM, value)
+
+
+@pytest.mark.parametrize("value", GARBAGE, ids=range(len(GARBAGE)))
+@pytest.mark.parametrize("field", ["_rosters", "_snapshots"])
+def test_tick_mends_what_cannot_be_read_of_a_quiet_room(
+    site: Site, field: str, value: bytes
+) -> None:
+    set_kept(field)(site, value)
+    before = site.snapshot(OTHER)
+    report = site.tick(60)
+    assert report.errors == 1
+    assert ROOM in report.failures[0]
+    assert site.ids() == ["ada", "alan"]
+    assert site.diffs()[-1]["type"] == "presence.reload"
+    assert site.diffs()[-1]["epoch"] == site.snapshot()["epoch"]
+    assert site.snapshot(OTHER) == before, "the other room is as it was"
+    assert site.tick(60).errors == 0
+
+
+def test_tick_that_mends_a_snapshot_sends_no_signals(site: Site) -> None:
+    """The roster can be read: nobody came, nobody left."""
+    site.announced.clear()
+    set_kept("_snapshots")(site, b"garbage")
+    site.tick(60)
+    site.tick(60)
+    assert not [change for *_, change, _ in site.announced if change]
+
+
+@pytest.mark.parametrize("value", [b"garbage", b"[1]", DEEP], ids=range(3))
+@pytest.mark.parametrize("field", ["leaving", "pending"])
+def test_tick_mends_a_state_with_a_message_that_cannot_be_read(
+    site: Site, field: str, value: bytes
+) -> None:
+    set_state(site, **{field: value})
+    site.centrifugo.enter(OTHER, "c3", "eve", "Eve")
+    report = site.tick(1)
+    assert (report.joins, report.errors) == (1, 1), "the other room goes on"
+    assert (site.ids(), site.ids(OTHER)) == (["ada", "alan"], ["ada", "alan", "eve"])
+    assert site.tick(60).errors == 0
+
+
+def test_tick_keeps_the_signals_that_can_be_read(site: Site) -> None:
+    good = site.store.load([ROOM]).states[ROOM]
+    change = commit().pending
+    set_state(site, unsignalled=((1.0, b"garbage"), (2.0, change)), leaving=b"x")
+    site.tick(1)
+    assert good.epoch != site.store.load([ROOM]).states[ROOM].epoch
+    site.tick(60)
+    site.tick(60)
+    assert site.store.load([ROOM]).states[ROOM].unsignalled == ()
+
+
+def test_tick_with_a_partial_answer_mends_no_roster_that_is_lost(site: Site) -> None:
+    """Nobody could tell who is only reconnecting from who has gone."""
+    set_kept("_rosters")(site, b"garbage")
+    before = site.snapshot()
+    site.centrifugo.counted[ROOM] = 5
+    site.centrifugo.quit(ROOM, "c2")
+    assert site.tick(60).errors > 0
+    assert site.snapshot() == before
+    site.centrifugo.counted.clear()
+    site.centrifugo.enter(ROOM, "c2", "alan", "Alan")
+    site.tick(60)
+    assert site.ids() == ["ada", "alan"]
+
+
+def test_tick_sees_the_last_one_out_of_a_room_that_was_damaged(site: Site) -> None:
+    set_kept("_rosters")(site, b"garbage")
+    for client in ("c1", "c2"):
+        site.centrifugo.quit(ROOM, client)
+    site.tick(60)
+    assert (site.ids(), site.snapshot()["total"]) == ([], 0)
+
+
+def test_damaged_state_with_a_rev_that_cannot_be_read_goes_on_above_any_other(site: Site) -> None:
+    set_state(site, rev=0, damage=damaged(State(channel=ROOM), "rev: lost").damage)
+    site.tick(60)
+    assert site.store.load([ROOM]).states[ROOM].rev > 1_000_000
+    assert (site.ids(), site.tick(60).errors) == (["ada", "alan"], 0)
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        Snapshot("e", 3, [Member("ada", "Ada")], total=1),
+        Snapshot("other", 2, [Member("ada", "Ada")], total=1),
+        Snapshot("e", 2, [], total=1),
+        Snapshot("e", 2, [Member("eve", "Eve")], total=1),
+        Snapshot("e", 2, [Member("ada", "Ada")], total=2),
+    ],
+)
+def test_find_flaw_in_a_snapshot_of_something_else(shown: Snapshot) -> None:
+    state = State(channel=ROOM, rev=4, epoch="e", version=2, total=1)
+    roster = wire.encode(Roster({"ada": Member("ada", "Ada")}))
+    right = Snapshot("e", 2, [Member("ada", "Ada")], total=1)
+    assert find_flaw(state, roster, wire.encode(right)) == ""
+    assert find_flaw(state, roster, wire.encode(shown)) != ""
+
+
+def test_verify_state_with_nothing_wrong_is_that_state() -> None:
+    state = State(channel=ROOM, rev=4, pending=commit().pending)
+    assert verify(state) is state
