@@ -133,7 +133,8 @@ class Delivery:
             (state.channel, pending)
             for state in loaded.states.values()
             for acknowledged, pending in state.unsignalled
-            if loaded.now - acknowledged > SIGNAL_PATIENCE
+            # Either way: what was acknowledged before the clock was set back waits no longer.
+            if abs(loaded.now - acknowledged) > SIGNAL_PATIENCE
         )
 
     def _finish(self) -> None:

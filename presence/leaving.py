@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from presence.roster import Roster
 
-__all__ = ["Leaving", "hold_leaves"]
+__all__ = ["SKEW", "Leaving", "hold_leaves"]
+
+
+SKEW: Final = 60.0
+"""Seconds by which the clock of whoever signs may be ahead of the store's."""
 
 
 class Leaving(msgspec.Struct, frozen=True):
@@ -41,7 +47,9 @@ def hold_leaves(
     id. A clock that was set back makes nobody stay longer than `grace` from then on. Whoever was
     here without a websocket, or is hidden now, goes at once: that is known, not seen.
     """
-    members, issued = dict(old.members), dict(old.issued)
+    # What was signed for a time yet to come, by a clock that was ahead, gives way to anything.
+    members = dict(old.members)
+    issued = {key: at if at <= now + SKEW else 0.0 for key, at in old.issued.items()}
     missing: dict[str, float] = {}
     known_gone = {*old.tracked, *seen.hidden}
     for key in sorted(old.members.keys() - seen.members.keys()):
@@ -52,7 +60,7 @@ def hold_leaves(
         else:
             missing[key] = since
     # Only what differs is looked at closely: in a large room that is little.
-    known, known_at = old.members.get, old.issued.get
+    known, known_at = old.members.get, issued.get
     differs = [key for key, member in seen.members.items() if known(key) != member]
     for key in sorted(differs):
         if seen.issued.get(key, 0.0) >= known_at(key, 0.0):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, Literal
@@ -11,6 +12,7 @@ import msgspec
 
 from presence import wire
 from presence.exceptions import CentrifugoAnswerError
+from presence.leaving import SKEW
 from presence.roster import Member, Roster
 from presence.signed import Signed
 from presence.tracked import Tracked, signed_of
@@ -78,7 +80,8 @@ class Roll:
     comes first would change at every reconnect.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, now: float = math.inf) -> None:
+        self._now = now
         self._shown: dict[str, Member | None] = {}
         self._issued: dict[str, float] = {}
         self._hides = False
@@ -101,7 +104,7 @@ class Roll:
         else:
             name = signed.name or ("Anonymous" if key.startswith(ANONYMOUS) else key)
             member = Member(key, name, signed.info)
-        at = signed.iat
+        at = _when(signed, self._now)
         if key in self._shown and not _newer(member, at, self._shown[key], self._issued[key]):
             return
         self._shown[key], self._issued[key] = member, at
@@ -119,6 +122,17 @@ class Roll:
         )
 
 
+def _when(signed: Signed, now: float) -> float:
+    """When something was signed, as far as that counts at `now`.
+
+    One for later than SKEW from now was signed by a wrong clock, and nobody knows when: anything
+    else counts as newer, except that whoever it hides stays hidden.
+    """
+    if signed.iat <= now + SKEW:
+        return signed.iat
+    return now if signed.hidden else 0.0
+
+
 def _newer(one: Member | None, at: float, other: Member | None, other_at: float) -> bool:
     if at != other_at or one == other:
         return at > other_at
@@ -133,6 +147,7 @@ def read_presence(
     anonymous: AnonymousMode = "count",
     tracked: Sequence[Tracked] = (),
     profiles: Profiles = MappingProxyType({}),
+    now: float = math.inf,
 ) -> tuple[Roster, int]:
     """The roster that a presence reply (`{"presence": {client: info}}`) shows together with the
     `tracked`, by id, and the number of connections in it.
@@ -140,15 +155,16 @@ def read_presence(
     Connections of one user are one member. What the token of the subscription says comes before
     what the token of the connection says, unless that is newer and hides them; what is newest
     counts, see Roll. Only a token or a profile can bring back whoever they hide: what is tracked
-    does not. Raises CentrifugoAnswerError when the reply is not a presence reply.
+    does not. What is signed for more than SKEW after `now` is older than all else. Raises
+    CentrifugoAnswerError when the reply is not a presence reply.
     """
     connections = _connections(raw)
-    roll = Roll()
+    roll = Roll(now)
     visitors: set[str] = set()
     for client, connection in connections.items():
         signed = connection.conn_info or _NOBODY
         if connection.chan_info is not None:
-            signed = _counts(connection.chan_info, signed)
+            signed = _counts(connection.chan_info, signed, now)
         if connection.user:
             roll.say(connection.user, signed)
         elif anonymous == "list":
@@ -169,9 +185,10 @@ def read_presence(
     return roll.roster(count, alone), len(connections)
 
 
-def _counts(chan_info: Signed, conn_info: Signed) -> Signed:
+def _counts(chan_info: Signed, conn_info: Signed, now: float) -> Signed:
     """Of what two tokens of one connection say, that which counts."""
-    if chan_info == _NOBODY or (conn_info.hidden and conn_info.iat >= chan_info.iat):
+    hides = conn_info.hidden and _when(conn_info, now) >= _when(chan_info, now)
+    if chan_info == _NOBODY or hides:
         return conn_info
     return chan_info
 

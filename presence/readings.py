@@ -87,7 +87,7 @@ class Readings:
         for channel, seen in polled.different.items():
             reading = None
             with self.failing(channel):
-                roster, connections = self._read(seen.raw, seen.tracked)
+                roster, connections = self._read(seen.raw, seen.tracked, polled.loaded.now)
                 if connections < self._survey.clients.get(channel, 0):
                     fewer.append(channel)
                 else:
@@ -128,9 +128,9 @@ class Readings:
                 state = damaged(state, str(error))
         return Reading(seen, state, old, roster, seen.digest)
 
-    def _read(self, raw: bytes, tracked: Sequence[Tracked]) -> tuple[Roster, int]:
+    def _read(self, raw: bytes, tracked: Sequence[Tracked], now: float) -> tuple[Roster, int]:
         return read_presence(
-            raw, anonymous=self._anonymous, tracked=tracked, profiles=self._profiles
+            raw, anonymous=self._anonymous, tracked=tracked, profiles=self._profiles, now=now
         )
 
     def _read_again(self, channels: list[str], polled: Polled) -> dict[str, tuple[Seen, Roster]]:
@@ -155,7 +155,7 @@ class Readings:
             raw, counted = bytes(reply), survey.clients.get(channel, 0)
             tracked = polled.different[channel].tracked
             with self.failing(channel):
-                roster, connections = self._read(raw, tracked)
+                roster, connections = self._read(raw, tracked, polled.loaded.now)
                 whole = connections >= counted
                 seen = digest(raw, self._fingerprint, fingerprint(tracked)) if whole else b""
                 again[channel] = Seen(raw, seen, survey.nodes, tracked), roster

@@ -16,6 +16,7 @@ from presence.centrifugo import Gateway
 from presence.delivery import Announce, Delivery
 from presence.executors import MakeExecutor
 from presence.known import Known
+from presence.leaving import SKEW
 from presence.options import Options
 from presence.polling import Polls, TrackedIn
 from presence.reading import Profiles
@@ -23,6 +24,7 @@ from presence.readings import Readings
 from presence.report import Report
 from presence.shards import Shard, batches
 from presence.signed import Signed
+from presence.wire import UNREADABLE
 
 __all__ = ["Progress", "Rounds"]
 
@@ -147,7 +149,10 @@ def _profiles(standing: Standing) -> Profiles:
     profiles = {}
     for user, (noted, shown) in standing.profiles.items():
         try:
-            profiles[user] = _signed.decode(shown)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            signed = _signed.decode(shown)
+            # By the clock of the store, where that of who signed it was far ahead.
+            wrong = signed.iat > noted + SKEW
+            profiles[user] = msgspec.structs.replace(signed, iat=noted) if wrong else signed
+        except UNREADABLE as error:
             logger.error("profile=unreadable user=%s noted=%s error=%s", user, noted, error)
     return profiles

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from presence import assembly, wire
 from presence.backends.base import Stored
+from presence.backends.tracker import AHEAD
 from presence.conf import conf
 from presence.exceptions import InvalidMessage, StoreDamaged
 from presence.present import suspect
@@ -50,7 +51,11 @@ def _read(stored: Stored, channel: str) -> Snapshot:
 
 
 def _serve(stored: Stored) -> Snapshot:
-    age = None if stored.polled is None else round(max(0.0, stored.now - stored.polled), 1)
+    age = None
+    # A time that is yet to come, as it is until the first tick after the clock was set back, tells
+    # no age.
+    if stored.polled is not None and stored.polled <= stored.now + AHEAD:
+        age = round(max(0.0, stored.now - stored.polled), 1)
     # Centrifugo would call anything recovered since an empty epoch.
     position = stored.position if stored.position and stored.position.epoch else None
     found = wire.serve(stored.snapshot, age=age, every=conf.PRESENCE_INTERVAL, position=position)

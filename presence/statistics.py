@@ -10,6 +10,7 @@ import msgspec
 
 from presence.backends.base import Begun, Parts, RosterStore
 from presence.report import Report
+from presence.wire import UNREADABLE
 
 __all__ = ["Opened", "Statistics", "Tick", "add", "begin", "read"]
 
@@ -123,7 +124,7 @@ def add(store: RosterStore, opened: Opened, number: int, report: Report, *, of: 
 def read(store: RosterStore) -> Statistics:
     """What is on record. Raises StoreError."""
     logged = store.ticks()
-    history = [tick for tick in map(_recorded, logged.records) if tick]
+    history = [tick for raw in logged.records if (tick := _recorded(raw, logged.now))]
     since = history[0].started if history else logged.now
     return Statistics(
         now=logged.now,
@@ -136,7 +137,7 @@ def read(store: RosterStore) -> Statistics:
 
 def _end_overdue(store: RosterStore, begun: Begun, deadline: float) -> None:
     for tick, started in begun.open.items():
-        if begun.now - started >= OVERDUE * deadline:
+        if abs(begun.now - started) >= OVERDUE * deadline:  # abs: the clock was set back
             record = _end(store, tick, store.parts(tick), started)
             if record:
                 logger.warning(
@@ -146,9 +147,9 @@ def _end_overdue(store: RosterStore, begun: Begun, deadline: float) -> None:
 
 
 def _end(store: RosterStore, tick: str, found: Parts, started: float) -> Tick | None:
-    parts = [msgspec.json.decode(part, type=_Part) for part in found.parts]
+    parts = [part for part in map(_part, found.parts) if part]
     report = _sum([part.report for part in parts])
-    report.seconds.total = found.now - started
+    report.seconds.total = max(0.0, found.now - started)
     record = Tick(
         id=tick,
         started=started,
@@ -168,12 +169,25 @@ def _sum(reports: Sequence[Report]) -> Report:
     return total
 
 
-def _recorded(raw: bytes) -> Tick | None:
+def _part(raw: bytes) -> _Part | None:
+    """None, and an entry in the log, for what is none: it counts as missing."""
     try:
-        return msgspec.json.decode(raw, type=Tick)
-    except msgspec.DecodeError as error:
+        return msgspec.json.decode(raw, type=_Part)
+    except UNREADABLE as error:
+        logger.warning("part=unreadable error=%r", str(error))
+        return None
+
+
+def _recorded(raw: bytes, now: float) -> Tick | None:
+    """The tick as of `now`: one that was recorded before the clock was set back has just ended."""
+    try:
+        tick = msgspec.json.decode(raw, type=Tick)
+    except UNREADABLE as error:
         logger.warning("tick=unreadable error=%r", str(error))
         return None
+    if tick.finished <= now:
+        return tick
+    return msgspec.structs.replace(tick, started=min(tick.started, now), finished=now)
 
 
 def _behind(store: RosterStore, since: float) -> dict[str, float]:

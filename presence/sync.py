@@ -109,7 +109,8 @@ class Sync:
         """
         report = Report()
         with report.timed("total", self._clock), _caught(report):
-            left = shard.opened.started + self._options.deadline - self._store.load([]).now
+            waited = max(0.0, self._store.load([]).now - shard.opened.started)
+            left = self._options.deadline - waited
             if left < 0:
                 logger.warning("shard=late tick=%s number=%d", shard.opened.id, shard.number)
                 return report

@@ -43,7 +43,7 @@ class Grant(msgspec.Struct, frozen=True, array_like=True):
 
     def check(self, *, user_id: str, now: float) -> None:
         """Raise InvalidGrant unless it is this user's and still valid."""
-        if now - self.issued > GRANT_LIFETIME:
+        if abs(now - self.issued) > GRANT_LIFETIME:
             days = GRANT_LIFETIME / 86400
             raise InvalidGrant(
                 f"The grant has expired, {days:g} days after it was made: reload the page."

@@ -27,6 +27,13 @@ class Tracked(msgspec.Struct, frozen=True):
     meta: bytes = b"{}"
     said: float = 0.0
 
+    def by(self, now: float) -> Tracked:
+        """The record as of `now`: nobody joined, or said anything, in times that are yet to come,
+        as those are that were noted before the clock was set back."""
+        if max(self.joined, self.said) <= now:
+            return self
+        return msgspec.structs.replace(self, joined=min(self.joined, now), said=min(self.said, now))
+
 
 _meta = msgspec.json.Decoder(dict[str, Any])
 

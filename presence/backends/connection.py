@@ -14,7 +14,7 @@ from redis.sentinel import MasterNotFoundError
 from presence.backends import scripts
 from presence.backends.clients import make_client
 from presence.exceptions import StoreError
-from presence.naming import Keys
+from presence.naming import Keys, validate_channel
 
 __all__ = ["Call", "Connection", "milliseconds"]
 
@@ -116,6 +116,18 @@ class Connection:
                     "key=deleted name=%s type=%s error=%r",
                     *(key, found.decode(), "this app never writes that type there"),
                 )
+
+    def _channels(self, key: str, names: Iterable[bytes]) -> Iterator[str]:
+        """The channels among the members of a sorted set; what is none is taken out of it."""
+        strange = []
+        for name in names:
+            try:
+                yield validate_channel(name.decode())
+            except ValueError as error:
+                strange.append(name)
+                logger.error("entry=deleted key=%s name=%r error=%r", key, name[:80], str(error))
+        if strange:
+            self._ask(lambda pipe: pipe.zrem(key, *strange))
 
     def _time(self, moment: tuple[int, int]) -> float:
         return self._clock() if self._clock else moment[0] + moment[1] / 1e6

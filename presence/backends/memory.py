@@ -18,6 +18,7 @@ from presence.backends.base import (
     Writes,
     Written,
 )
+from presence.backends.memory_base import put_right
 from presence.backends.memory_ledger import MemoryLedger
 from presence.backends.memory_tracker import MemoryTracker
 from presence.plan import Commit, State, damaged, restart
@@ -161,6 +162,7 @@ class MemoryStore(MemoryTracker, MemoryLedger, RosterStore):
 
     def known(self) -> Mapping[str, float]:
         with self._lock:
+            put_right(self._polled, self._clock())
             return dict(self._polled)
 
     def sweep(self, channels: Mapping[str, float]) -> list[str]:
@@ -184,6 +186,8 @@ class MemoryStore(MemoryTracker, MemoryLedger, RosterStore):
             elif self._nodes[0] != uids:
                 self._nodes = (uids, now)
             since = self._nodes[1]
+            if since is not None and since > now:  # the clock was set back
+                self._nodes, since = (uids, now), now
             return None if since is None else now - since
 
     def claim(self, channel: str, slot: int, *, seconds: float) -> bool:

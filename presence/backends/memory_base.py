@@ -5,7 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-__all__ = ["InMemory"]
+from presence.backends.tracker import AHEAD
+
+__all__ = ["InMemory", "put_right"]
 
 
 class InMemory:
@@ -14,3 +16,10 @@ class InMemory:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._lock = threading.RLock()
+
+
+def put_right(times: dict[str, float], now: float) -> None:
+    """What is more than a second ahead, as it is after the clock was set back, is of `now`."""
+    for name, at in times.items():
+        if at > now + AHEAD:
+            times[name] = now

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from presence.backends.base import KEPT_TICKS, Begun, Ledger, Logged, Parts
-from presence.backends.memory_base import InMemory
+from presence.backends.memory_base import InMemory, put_right
 
 __all__ = ["MemoryLedger"]
 
@@ -26,7 +26,8 @@ class MemoryLedger(InMemory, Ledger):
         with self._lock:
             now, began, others = self._clock(), self._began, dict(self._open)
             self._began = self._open[tick] = now
-            return Begun(now=now, since=None if began is None else now - began, open=others)
+            since = None if began is None or began > now else now - began
+            return Begun(now=now, since=since, open=others)
 
     def add(self, tick: str, number: int, part: bytes, *, of: int) -> bool:
         with self._lock:
@@ -50,9 +51,10 @@ class MemoryLedger(InMemory, Ledger):
 
     def ticks(self) -> Logged:
         with self._lock:
+            now = self._clock()
             return Logged(
-                now=self._clock(),
-                began=self._began,
+                now=now,
+                began=None if self._began is None else min(self._began, now),
                 open=dict(self._open),
                 records=list(self._records),
             )
@@ -63,6 +65,7 @@ class MemoryLedger(InMemory, Ledger):
 
     def registered(self, *, within: float) -> list[str]:
         with self._lock:
+            put_right(self._registry, self._clock())
             since = self._clock() - within
             self._registry = {c: at for c, at in self._registry.items() if at >= since}
             return list(self._registry)

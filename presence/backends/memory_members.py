@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
-from presence.backends.memory_base import InMemory
+from presence.backends.memory_base import InMemory, put_right
 from presence.backends.tracker import Found, Standing, Tracker
 from presence.tracked import Tracked
 
@@ -31,6 +31,7 @@ class MemoryMembers(InMemory, Tracker):
             now = self._clock()
             kept = self._fresh(channel, timeout)
             before = kept.get((user, source))
+            before = before and before.by(now)
             joined = before.joined if before else now
             said = before.said if before and before.meta == meta else now
             record = Tracked(user, source, joined, now, meta, said)
@@ -50,12 +51,14 @@ class MemoryMembers(InMemory, Tracker):
             kept = self._fresh(channel, timeout)
             if (record := kept.get((user, source))) is None:
                 return False
-            kept[user, source] = msgspec.structs.replace(record, beat=self._clock())
+            now = self._clock()
+            kept[user, source] = msgspec.structs.replace(record.by(now), beat=now)
             return True
 
     def members(self, channels: Sequence[str], *, timeout: float) -> dict[str, list[Tracked]]:
         with self._lock:
-            return {channel: _in_order(self._fresh(channel, timeout)) for channel in channels}
+            now = self._clock()
+            return {c: _in_order(self._fresh(c, timeout), now) for c in channels}
 
     def present(self, channels: Sequence[str], *, timeout: float) -> dict[str, Found]:
         with self._lock:
@@ -68,7 +71,7 @@ class MemoryMembers(InMemory, Tracker):
             channels = frozenset(c for c in list(self._members) if self._fresh(c, timeout))
             kept = {user: one for user, one in self._profiles.items() if one[1] > now}
             self._profiles = kept
-            return Standing(channels, {u: (at, shown) for u, (at, _, shown) in kept.items()})
+            return Standing(channels, {u: (min(at, now), one) for u, (at, _, one) in kept.items()})
 
     def profile(self, user: str, shown: bytes, *, seconds: float) -> float:
         with self._lock:
@@ -78,11 +81,15 @@ class MemoryMembers(InMemory, Tracker):
 
     def saw(self, users: Mapping[str, float]) -> None:
         with self._lock:
+            now = self._clock()
+            put_right(self._seen, now)
             for user, at in users.items():
+                at = min(at, now)
                 self._seen[user] = max(at, self._seen.get(user, at))
 
     def seen(self, users: Sequence[str]) -> dict[str, float]:
         with self._lock:
+            put_right(self._seen, self._clock())
             return {user: self._seen[user] for user in users if user in self._seen}
 
     def _fresh(self, channel: str, timeout: float) -> dict[Source, Tracked]:
@@ -96,5 +103,7 @@ class MemoryMembers(InMemory, Tracker):
         return fresh
 
 
-def _in_order(kept: Mapping[Source, Tracked]) -> list[Tracked]:
-    return sorted(kept.values(), key=lambda one: (one.joined, one.user, one.source))
+def _in_order(kept: Mapping[Source, Tracked], now: float) -> list[Tracked]:
+    return sorted(
+        (one.by(now) for one in kept.values()), key=lambda one: (one.joined, one.user, one.source)
+    )

@@ -18,7 +18,7 @@ class MemoryTracker(MemoryMembers):
         super().__init__(clock)
         self._cursors: dict[str, dict[str, tuple[float, bytes]]] = {}
         self._taken: dict[str, tuple[float, int]] = {}
-        self._remembered: dict[str, float] = {}
+        self._remembered: dict[str, tuple[float, float]] = {}
 
     def move(self, channel: str, cursors: Mapping[str, bytes], *, timeout: float) -> float:
         with self._lock:
@@ -64,12 +64,16 @@ class MemoryTracker(MemoryMembers):
     def remember(self, name: str, *, seconds: float) -> None:
         with self._lock:
             now = self._clock()
-            self._remembered = {n: ends for n, ends in self._remembered.items() if ends > now}
-            self._remembered[name] = now + seconds
+            self._remembered = {n: one for n, one in self._remembered.items() if one[0] > now}
+            self._remembered[name] = (now + seconds, seconds)
 
     def remembers(self, name: str) -> bool:
         with self._lock:
-            return self._remembered.get(name, 0.0) > self._clock()
+            now = self._clock()
+            ends, seconds = self._remembered.get(name, (0.0, 0.0))
+            if ends > now + seconds:  # since the clock was set back
+                self._remembered[name] = (now + seconds, seconds)
+            return ends > now
 
     def _pass_by(self, timeout: float) -> None:
         """Clear two channels that were not looked at for longest: more than a move can add, so

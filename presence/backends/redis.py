@@ -93,9 +93,9 @@ class RedisStore(RedisTracker, RedisLedger, RosterStore):
         self._run([("suspect", channel, [field, found])])
 
     def known(self) -> Mapping[str, float]:
-        with self._guarded():
-            rows: Any = self._client.zrange(self._keys.channels, 0, -1, withscores=True)
-        return {name.decode(): score for name, score in rows}
+        (rows,) = self._evaluate([("known", self._keys.channels, [self._moment()])])
+        times = dict(zip(rows[::2], map(float, rows[1::2]), strict=True))
+        return {c: times[c.encode()] for c in self._channels(self._keys.channels, times)}
 
     def sweep(self, channels: Mapping[str, float]) -> list[str]:
         empty = self._run([("sweep", c, []) for c in channels])

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import logging
+import math
 from collections.abc import Mapping, Sequence
 
 from presence.backends.base import KEPT_TICKS, Begun, Ledger, Logged, Parts
-from presence.backends.connection import Connection
+from presence.backends.connection import Connection, milliseconds
 
 __all__ = ["RedisLedger"]
 
+logger = logging.getLogger("presence.redis")
+
 KEPT_PARTS = 86_400
 """Seconds for which the parts of a tick that nobody ended are kept."""
+
+KEPT_REGISTRY = 30 * 86_400.0
+"""Seconds after which a registry that nothing is added to is gone, should no tick ever read it."""
+
+MOST_DIGITS = 10
+"""Digits of the number of parts of a tick."""
 
 _TICK = "tick:"
 
@@ -20,10 +30,12 @@ class RedisLedger(Connection, Ledger):
 
     def begin(self, tick: str) -> Begun:
         ((moment, *pairs),) = self._evaluate([("begin", self._keys.open, [self._moment(), tick])])
-        before = dict(zip(pairs[::2], pairs[1::2], strict=True))
-        now, began = float(moment), before.get(b"began")
+        now = float(moment)
+        began, times = self._open(dict(zip(pairs[::2], pairs[1::2], strict=True)))
         return Begun(
-            now=now, since=None if began is None else now - float(began), open=_open(before)
+            now=now,
+            since=None if began is None or began > now else now - began,
+            open=times,
         )
 
     def add(self, tick: str, number: int, part: bytes, *, of: int) -> bool:
@@ -35,9 +47,13 @@ class RedisLedger(Connection, Ledger):
             pipe.time()
             pipe.hgetall(self._keys.tick(tick))
             moment, found = self._execute(pipe)
-        of = int(found.pop(b"of", 0))
-        parts = [found[number] for number in sorted(found, key=int)]
-        return Parts(now=self._time(moment), of=of, parts=parts)
+        of = found.pop(b"of", b"0")
+        numbers = sorted((number for number in found if number.isdigit()), key=int)
+        return Parts(
+            now=self._time(moment),
+            of=int(of) if of.isdigit() and len(of) < MOST_DIGITS else 0,
+            parts=[found[number] for number in numbers],
+        )
 
     def close(self, tick: str, record: bytes) -> bool:
         if not self._ask(lambda pipe: pipe.hdel(self._keys.open, _TICK + tick)):
@@ -55,32 +71,43 @@ class RedisLedger(Connection, Ledger):
             pipe.hgetall(self._keys.open)
             pipe.lrange(self._keys.ticks, 0, -1)
             moment, found, records = self._execute(pipe)
-        began = found.get(b"began")
+        began, times = self._open(found)
+        now = self._time(moment)
         return Logged(
-            now=self._time(moment),
-            began=None if began is None else float(began),
-            open=_open(found),
+            now=now,
+            began=None if began is None else min(began, now),
+            open=times,
             records=records,
         )
 
     def register(self, channels: Sequence[str]) -> None:
         if channels:
-            self._evaluate([("register", self._keys.registry, [self._moment(), *channels])])
+            kept = milliseconds(KEPT_REGISTRY)
+            given = [self._moment(), kept, *channels]
+            self._evaluate([("register", self._keys.registry, given)])
 
     def registered(self, *, within: float) -> list[str]:
-        with self._guarded():
-            since = self._time(self._client.time()) - within
-        with self._pipeline() as pipe:
-            pipe.zremrangebyscore(self._keys.registry, "-inf", f"({since!r}")
-            pipe.zrange(self._keys.registry, 0, -1)
-            _, names = self._execute(pipe)
-        return [name.decode() for name in names]
+        given = [self._moment(), repr(within)]
+        (names,) = self._evaluate([("registered", self._keys.registry, given)])
+        return list(self._channels(self._keys.registry, names))
+
+    def _open(self, fields: Mapping[bytes, bytes]) -> tuple[float | None, dict[str, float]]:
+        """When the newest tick began, and each that is open; what cannot be read is forgotten."""
+        times: dict[str, float] = {}
+        strange: list[bytes] = []
+        for name, began in fields.items():
+            try:
+                times[name.decode()] = _finite(began)
+            except ValueError as error:
+                strange += [name, began]
+                logger.error("entry=deleted key=%s name=%r error=%r", self._keys.open, name, error)
+        if strange:
+            self._evaluate([("retire", self._keys.open, strange)])
+        newest = times.pop("began", None)
+        return newest, {name.removeprefix(_TICK): at for name, at in times.items()}
 
 
-def _open(fields: Mapping[bytes, bytes]) -> dict[str, float]:
-    named = {name.decode(): began for name, began in fields.items()}
-    return {
-        name.removeprefix(_TICK): float(began)
-        for name, began in named.items()
-        if name.startswith(_TICK)
-    }
+def _finite(raw: bytes) -> float:
+    if not math.isfinite(at := float(raw)):
+        raise ValueError(f"{raw[:40]!r} is no time")
+    return at

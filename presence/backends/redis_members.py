@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from presence.backends import fields, scripts
 from presence.backends.connection import Call, Connection, milliseconds
 from presence.backends.tracker import Found, Standing, Tracker
 from presence.tracked import Tracked
+from presence.wire import UNREADABLE
 
 __all__ = ["RedisMembers"]
 
@@ -31,7 +33,7 @@ class RedisMembers(Connection, Tracker):
         # The channel first: one that is polled in vain costs less than one that never is.
         _, (now, joined, said) = self._evaluate(
             [
-                ("register", self._keys.tracked, [self._moment(), channel]),
+                self._on_channel(channel, timeout),
                 self._on_member("join", channel, user, source, timeout, meta),
             ]
         )
@@ -44,7 +46,7 @@ class RedisMembers(Connection, Tracker):
     def beat(self, channel: str, user: str, *, source: str, timeout: float) -> bool:
         _, beaten = self._evaluate(
             [
-                ("register", self._keys.tracked, [self._moment(), channel]),
+                self._on_channel(channel, timeout),
                 self._on_member("beat", channel, user, source, timeout),
             ]
         )
@@ -85,7 +87,7 @@ class RedisMembers(Connection, Tracker):
                 passed += [user, value]
         if passed:
             self._evaluate([("retire", self._keys.profiles, passed)])
-        return Standing(frozenset(channel.decode() for channel in channels), profiles)
+        return Standing(frozenset(self._channels(self._keys.tracked, channels)), profiles)
 
     def profile(self, user: str, shown: bytes, *, seconds: float) -> float:
         arguments = [self._moment(), milliseconds(seconds), user, shown]
@@ -94,15 +96,17 @@ class RedisMembers(Connection, Tracker):
 
     def saw(self, users: Mapping[str, float]) -> None:
         if users:
-            with self._guarded():
-                self._client.zadd(self._keys.seen, dict(users), gt=True)
+            pairs = [part for user, at in users.items() for part in (user, repr(at))]
+            self._evaluate([("saw", self._keys.seen, [self._moment(), *pairs])])
 
     def seen(self, users: Sequence[str]) -> dict[str, float]:
         if not users:
             return {}
-        with self._guarded():
-            scores: Any = self._client.zmscore(self._keys.seen, list(users))
-        return {user: at for user, at in zip(users, scores, strict=True) if at is not None}
+        (times,) = self._evaluate([("seen", self._keys.seen, [self._moment(), *users])])
+        return {u: float(at) for u, at in zip(users, times, strict=True) if at is not None}
+
+    def _on_channel(self, channel: str, timeout: float) -> Call:
+        return "register", self._keys.tracked, [self._moment(), milliseconds(timeout), channel]
 
     def _on_member(
         self, script: str, channel: str, user: str, source: str, timeout: float, *more: bytes
@@ -125,7 +129,7 @@ class RedisMembers(Connection, Tracker):
                 # One who beat before the clock was set back stays, but not for ever.
                 if record and abs(now - record.beat) <= timeout
             }
-            found[channel] = sorted(fresh.values(), key=_arrival)
+            found[channel] = sorted((one.by(now) for one in fresh.values()), key=_arrival)
             if gone := [part for field in kept.keys() - fresh for part in (field, kept[field])]:
                 stale.append(("retire", self._keys.members(channel), gone))
         if stale:
@@ -145,8 +149,11 @@ def _record(channel: str, field: bytes, value: bytes) -> Tracked | None:
     try:
         user, source = _pair.decode(field)
         beat, joined, said, meta = value.split(b" ", 3)
-        return Tracked(user, source, float(joined), float(beat), meta, float(said))
-    except (ValueError, msgspec.MsgspecError) as error:
+        times = [float(at) for at in (joined, beat, said)]
+        if not all(map(math.isfinite, times)):
+            raise ValueError(f"{value[:60]!r} holds what is no time")
+        return Tracked(user, source, times[0], times[1], meta, times[2])
+    except UNREADABLE as error:
         logger.error("member=unreadable channel=%s field=%r error=%s", channel, field, error)
         return None
 
@@ -156,7 +163,9 @@ def _profile(user: bytes, value: bytes, now: float) -> tuple[float, bytes] | Non
     try:
         user.decode()
         at, ends, shown = value.split(b" ", 2)
-        return (float(at), shown) if float(ends) > now else None
+        if not math.isfinite(float(at) + float(ends)):
+            raise ValueError(f"{value[:40]!r} holds what is no time")
+        return (min(float(at), now), shown) if float(ends) > now else None
     except ValueError as error:
         logger.error("profile=unreadable user=%r error=%s", user, error)
         return None

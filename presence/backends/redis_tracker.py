@@ -6,7 +6,6 @@ import logging
 from collections.abc import Mapping
 from itertools import chain
 
-from presence.backends import scripts
 from presence.backends.connection import milliseconds
 from presence.backends.redis_members import RedisMembers
 from presence.backends.tracker import is_fresh
@@ -63,16 +62,17 @@ class RedisTracker(RedisMembers):
         return bool(self._evaluate([("take", self._keys.taken(name), arguments)])[0])
 
     def remember(self, name: str, *, seconds: float) -> None:
-        with self._guarded():
-            self._client.set(self._keys.remembered(name), 1, px=milliseconds(seconds))
+        life = milliseconds(seconds)
+        self._ask(lambda pipe: pipe.set(self._keys.remembered(name), life, px=life))
 
     def remembers(self, name: str) -> bool:
-        with self._guarded():
-            return bool(self._client.exists(self._keys.remembered(name)))
+        return bool(self._evaluate([("remembers", self._keys.remembered(name), [])])[0])
 
     def admit(self, name: str, *, most: int, seconds: float, known: str) -> tuple[bool, bool]:
-        with self._pipeline() as pipe:
-            pipe.eval(scripts.ALL["take"], 1, self._keys.taken(name), milliseconds(seconds), most)
-            pipe.exists(self._keys.remembered(known))
-            taken, found = self._execute(pipe)
+        taken, found = self._evaluate(
+            [
+                ("take", self._keys.taken(name), [milliseconds(seconds), most]),
+                ("remembers", self._keys.remembered(known), []),
+            ]
+        )
         return bool(taken), bool(found)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from presence.backends.scripts.clock import NOW
 
-__all__ = ["DROP", "MOVE", "RETIRE", "TAKE"]
+__all__ = ["DROP", "MOVE", "REMEMBERS", "RETIRE", "TAKE"]
 
 # KEYS: hash of the cursors of a channel. ARGV: the time ("" for Redis's own), milliseconds without
 # a sign after which a cursor is stale, then user, position, ... Returns the time. Clears away the
@@ -50,10 +50,26 @@ return redis.call('HDEL', KEYS[1], ARGV[1])
 # KEYS: a count. ARGV: milliseconds that its window lasts, the most that it may be. A window that
 # has longer to go than it lasts began before the clock was set back.
 TAKE = """
-local count, left = redis.call('INCR', KEYS[1]), redis.call('PTTL', KEYS[1])
-if left < 0 or left > tonumber(ARGV[1]) then
+local count, left = redis.call('GET', KEYS[1]), redis.call('PTTL', KEYS[1])
+local counts = count and #count < 16 and count:match('^%d+$')
+if not counts or left < 0 or left > tonumber(ARGV[1]) then
   count = 1
   redis.call('SET', KEYS[1], 1, 'PX', ARGV[1])
+else
+  count = redis.call('INCR', KEYS[1])
 end
 return count <= tonumber(ARGV[2]) and 1 or 0
+"""
+
+# KEYS: what is remembered: the milliseconds for which it is. Returns whether it is. One that has
+# longer to go was remembered before the clock was set back.
+REMEMBERS = """
+local kept, left = redis.call('GET', KEYS[1]), redis.call('PTTL', KEYS[1])
+if not kept then return 0 end
+if not (#kept < 16 and kept:match('^%d+$')) then
+  redis.call('DEL', KEYS[1])
+  return 0
+end
+if left < 0 or left > tonumber(kept) then redis.call('PEXPIRE', KEYS[1], kept) end
+return 1
 """

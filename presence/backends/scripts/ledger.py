@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from presence.backends.scripts.clock import NOW
+from presence.backends.scripts.clock import NOW, PUT_RIGHT
 
-__all__ = ["ADD", "BEGIN", "REGISTER"]
+__all__ = ["ADD", "BEGIN", "REGISTER", "REGISTERED"]
 
 # KEYS: hash of open ticks. ARGV: the time ("" for Redis's own), tick. Returns the time, then the
 # fields and values that were there before.
@@ -26,11 +26,26 @@ redis.call('EXPIRE', KEYS[1], ARGV[4])
 return redis.call('HLEN', KEYS[1]) > tonumber(ARGV[3]) and 1 or 0
 """
 
-# KEYS: sorted set of channels. ARGV: the time ("" for Redis's own), then channels.
+# KEYS: sorted set of channels. ARGV: the time ("" for Redis's own), milliseconds to keep it at
+# least, then channels.
 REGISTER = (
     NOW
     + """
-for i = 2, #ARGV do redis.call('ZADD', KEYS[1], now, ARGV[i]) end
+for i = 3, #ARGV do redis.call('ZADD', KEYS[1], now, ARGV[i]) end
+if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[2]) then
+  redis.call('PEXPIRE', KEYS[1], ARGV[2])
+end
 return 1
+"""
+)
+
+# KEYS: sorted set of channels. ARGV: the time, seconds after which a channel is forgotten. Returns
+# the others.
+REGISTERED = (
+    NOW
+    + PUT_RIGHT
+    + """
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('(%.6f', now - ARGV[2]))
+return redis.call('ZRANGE', KEYS[1], 0, -1)
 """
 )

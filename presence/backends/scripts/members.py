@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from presence.backends.scripts.clock import NOW
 
-__all__ = ["BEAT", "JOIN", "LEAVE", "PROFILE", "STANDING"]
+__all__ = ["BEAT", "JOIN", "LEAVE", "PROFILE", "SAW", "SEEN", "STANDING"]
 
 # Whether a field was beaten within ARGV[2] milliseconds, by whichever way the clock was set.
 FRESH = (
@@ -13,6 +13,11 @@ FRESH = (
 local function fresh(field)
   local beat = tonumber(field:match('^%S+') or '')
   return beat and math.abs(now - beat) <= ARGV[2] / 1000
+end
+-- A time that is yet to come, as it is after the clock was set back, is that of now.
+local function past(at)
+  local time = tonumber(at or '')
+  return time and time <= now + 0 and at or now
 end
 """
 )
@@ -29,8 +34,8 @@ local before = redis.call('HGET', KEYS[1], ARGV[3])
 local joined, said = now, now
 if before and fresh(before) then
   local first, last, meta = before:match('^%S+ (%S+) (%S+) (.*)$')
-  if tonumber(first or '') then joined = first end
-  if tonumber(last or '') and meta == ARGV[4] then said = last end
+  joined = past(first)
+  if meta == ARGV[4] then said = past(last) end
 end
 redis.call('HSET', KEYS[1], ARGV[3], table.concat({now, joined, said, ARGV[4]}, ' '))
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
@@ -58,7 +63,9 @@ BEAT = (
     + """
 local before = redis.call('HGET', KEYS[1], ARGV[3])
 if not (before and fresh(before)) then return 0 end
-redis.call('HSET', KEYS[1], ARGV[3], now .. before:match('^%S+(.*)$'))
+local joined, said, meta = before:match('^%S+ (%S+) (%S+) (.*)$')
+if not meta then return 0 end
+redis.call('HSET', KEYS[1], ARGV[3], table.concat({now, past(joined), past(said), meta}, ' '))
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
 return 1
 """
@@ -76,6 +83,39 @@ redis.call('ZREMRANGEBYSCORE', KEYS[1], string.format('(%.6f', now + timeout), '
 local channels = redis.call('ZRANGE', KEYS[1], 0, -1)
 table.insert(channels, 1, now)
 return channels
+"""
+)
+
+# KEYS: sorted set of users. ARGV: the time, then user, when they were seen, ... Keeps the later of
+# two times, and none that is yet to come.
+SAW = (
+    NOW
+    + """
+for i = 2, #ARGV, 2 do
+  local at, before = ARGV[i + 1], tonumber(redis.call('ZSCORE', KEYS[1], ARGV[i]) or '')
+  if tonumber(at) > now + 0 then at = now end
+  if not before or before > now + 1 or before < tonumber(at) then
+    redis.call('ZADD', KEYS[1], at, ARGV[i])
+  end
+end
+return 1
+"""
+)
+
+# KEYS: sorted set of users. ARGV: the time, then users. Returns when each was seen.
+SEEN = (
+    NOW
+    + """
+local found = {}
+for i = 2, #ARGV do
+  local at = redis.call('ZSCORE', KEYS[1], ARGV[i])
+  if at and tonumber(at) > now + 1 then
+    at = now
+    redis.call('ZADD', KEYS[1], at, ARGV[i])
+  end
+  found[i - 1] = at
+end
+return found
 """
 )
 

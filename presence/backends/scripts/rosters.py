@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
+from presence.backends.scripts.clock import NOW, PUT_RIGHT
+
 __all__ = [
-    *("ACKNOWLEDGE", "COMMIT", "FORGET", "NODES", "REPLACE", "SIGNALLED", "SUSPECT", "SWEEP"),
+    *(
+        "ACKNOWLEDGE",
+        "COMMIT",
+        "FORGET",
+        "KNOWN",
+        "NODES",
+        "REPLACE",
+        "SIGNALLED",
+        "SUSPECT",
+        "SWEEP",
+    ),
 ]
 
 # KEYS: channel hash. ARGV: rev loaded, pending ("" for none), then field, value, ...
@@ -94,6 +106,10 @@ redis.call('DEL', KEYS[1])
 return 1
 """
 
+# KEYS: sorted set of known channels. ARGV: the time ("" for Redis's own). Returns them with their
+# times.
+KNOWN = NOW + PUT_RIGHT + "return redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES')"
+
 # KEYS: sorted set of known channels. ARGV: channel, the score that it must still have.
 FORGET = """
 local score = redis.call('ZSCORE', KEYS[1], ARGV[1])
@@ -101,10 +117,13 @@ if not score or tonumber(score) ~= tonumber(ARGV[2]) then return 0 end
 return redis.call('ZREM', KEYS[1], ARGV[1])
 """
 
-# KEYS: hash of nodes. ARGV: their uids, the time. Returns when they changed, "0" if never.
+# KEYS: hash of nodes. ARGV: their uids, the time. Returns when they changed, "0" if never. A time
+# that is yet to come, or is none, is that of now.
 NODES = """
 local now = redis.call('HMGET', KEYS[1], 'uids', 'changed')
 local changed = now[2] or '0'
+local at = tonumber(changed)
+if not (at and at <= tonumber(ARGV[2])) then changed = ARGV[2] end
 if now[1] and now[1] ~= ARGV[1] then changed = ARGV[2] end
 redis.call('HSET', KEYS[1], 'uids', ARGV[1], 'changed', changed)
 return changed

@@ -15,7 +15,7 @@ pytest.register_assert_rewrite(
         f"{__name__}.{module}"
         for module in (
             *("committing", "cursors", "keeping", "ledger", "members", "mending", "publishing"),
-            *("staying", "ticking", "tracking", "windows", "writing"),
+            *("setback", "staying", "ticking", "tracking", "windows", "writing"),
         )
     )
 )

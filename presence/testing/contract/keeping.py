@@ -40,7 +40,7 @@ class KnownContract(Contract):
 
 
 class SweepingContract(Contract):
-    MOMENT = 1732222222.123457
+    MOMENT = 1699999999.123457
 
     def empty(self, backend: RosterStore, **fields: Any) -> None:
         settled(backend, who=0, **fields)

@@ -8,11 +8,12 @@ from presence.testing.contract import (
     members,
     mending,
     publishing,
+    setback,
     staying,
     ticking,
 )
 from presence.testing.contract.cursors import CursorsContract
-from presence.testing.contract.ledger import LedgerContract
+from presence.testing.contract.ledger import LedgerContract as Books
 from presence.testing.contract.windows import WindowsContract
 
 __all__ = ["BackendContract", "LedgerContract", "StoreContract", "TrackerContract"]
@@ -29,6 +30,7 @@ class StoreContract(
     keeping.NodesContract,
     keeping.ClaimingContract,
     mending.MendingContract,
+    setback.StoreSetBackContract,
 ):
     """What a presence.backends.base.RosterStore keeps to, beside what a Ledger does."""
 
@@ -44,8 +46,13 @@ class TrackerContract(
     ticking.LastSeenContract,
     CursorsContract,
     WindowsContract,
+    setback.TrackerSetBackContract,
 ):
     """What a presence.backends.tracker.Tracker keeps to."""
+
+
+class LedgerContract(Books, setback.LedgerSetBackContract):
+    """What a presence.backends.base.Ledger keeps to."""
 
 
 class BackendContract(StoreContract, LedgerContract, TrackerContract):

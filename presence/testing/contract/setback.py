@@ -1,0 +1,88 @@
+"""What was noted while the clock was ahead, once it is put right: no time is yet to come."""
+
+from __future__ import annotations
+
+from presence.backends.base import RosterStore
+from presence.backends.tracker import Tracker
+from presence.testing.contract.base import Contract
+from presence.testing.contract.clock import Clock
+from presence.testing.contract.tracking import ROOM, TIMEOUT, beat, join, listed
+from presence.testing.contract.writing import write
+
+__all__ = ["LedgerSetBackContract", "StoreSetBackContract", "TrackerSetBackContract"]
+
+HOUR = 3600.0
+
+
+class StoreSetBackContract(Contract):
+    def test_known_polled_ahead_is_of_now_and_can_be_polled_again(
+        self, backend: RosterStore, clock: Clock
+    ) -> None:
+        write(backend, polled=[ROOM], now=clock.now)
+        clock.advance(-HOUR)
+        right = clock.now
+        assert backend.known() == {ROOM: right}
+        clock.advance(10)
+        write(backend, polled=[ROOM], now=clock.now)
+        assert backend.known() == {ROOM: right + 10}
+        assert backend.snapshots([ROOM])[ROOM].polled == right + 10
+
+    def test_nodes_that_changed_ahead_changed_just_now(
+        self, backend: RosterStore, clock: Clock
+    ) -> None:
+        backend.nodes(frozenset("a"))
+        backend.nodes(frozenset("b"))
+        clock.advance(-HOUR)
+        assert backend.nodes(frozenset("b")) == 0.0
+        clock.advance(50)
+        assert backend.nodes(frozenset("b")) == 50.0
+
+
+class LedgerSetBackContract(Contract):
+    def test_ticks_that_began_ahead_began_just_now(
+        self, backend: RosterStore, clock: Clock
+    ) -> None:
+        backend.begin("a")
+        clock.advance(-HOUR)
+        assert backend.ticks().began == clock.now
+        assert backend.begin("b").since is None
+        clock.advance(60)
+        assert backend.begin("c").since == 60.0
+
+    def test_registered_ahead_is_forgotten_in_time(
+        self, backend: RosterStore, clock: Clock
+    ) -> None:
+        backend.register([ROOM])
+        clock.advance(-HOUR)
+        assert backend.registered(within=60) == [ROOM]
+        clock.advance(61)
+        assert backend.registered(within=60) == []
+
+
+class TrackerSetBackContract(Contract):
+    def test_members_who_joined_ahead_joined_just_now(self, backend: Tracker, clock: Clock) -> None:
+        join(backend, "ada")
+        clock.advance(-TIMEOUT / 2)
+        (record,) = listed(backend)
+        assert (record.joined, record.said) == (clock.now, clock.now)
+        right = clock.now
+        assert beat(backend, "ada")
+        clock.advance(10)
+        (record,) = listed(backend)
+        assert (record.joined, record.said) == (right, right), "and that stays"
+
+    def test_seen_ahead_is_of_now_and_is_seen_later(self, backend: Tracker, clock: Clock) -> None:
+        backend.saw({"ada": clock.now, "bob": clock.now, "eve": clock.now + HOUR})
+        assert backend.seen(["eve"]) == {"eve": clock.now}
+        clock.advance(-HOUR)
+        right = clock.now
+        assert backend.seen(["ada"]) == {"ada": right}
+        clock.advance(20)
+        assert backend.seen(["ada"]) == {"ada": right}
+        backend.saw({"bob": clock.now})
+        assert backend.seen(["bob"]) == {"bob": right + 20}
+
+    def test_profiles_noted_ahead_are_of_now(self, backend: Tracker, clock: Clock) -> None:
+        backend.profile("ada", b"1", seconds=60)
+        clock.advance(-HOUR)
+        assert backend.standing(timeout=TIMEOUT).profiles == {"ada": (clock.now, b"1")}

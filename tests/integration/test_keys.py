@@ -1,0 +1,186 @@
+"""Every key in Redis ends by itself, or is bounded; and one of another type is mended."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import redis
+
+from presence.backends.base import KEPT_TICKS
+from presence.backends.redis import RedisStore
+from presence.naming import Keys
+from presence.plan import Rules
+from presence.sync import Options, Sync
+from presence.testing.contract import Clock
+from presence.testing.contract.writing import ROOM
+from tests.unit.fakes import FakeCentrifugo, Inline
+
+KEYS = Keys("presence")
+USERS = 20
+DAY = 86_400
+PAUSE = 600
+TIMEOUT = 60.0
+
+
+@pytest.fixture
+def store(redis_url: str, clock: Clock) -> RedisStore:
+    return RedisStore(redis_url, clock=clock)
+
+
+@pytest.fixture
+def centrifugo(clock: Clock) -> FakeCentrifugo:
+    return FakeCentrifugo(clock)
+
+
+def make_sync(store: RedisStore, centrifugo: FakeCentrifugo, clock: Clock, **more: Any) -> Sync:
+    options = Options(rules=Rules(grace=0.0), timeout=TIMEOUT, **more)
+    return Sync(
+        store,
+        centrifugo,  # type: ignore[arg-type]
+        options,
+        announce=None,
+        clock=clock,
+        executor=Inline,
+    )
+
+
+def live(store: RedisStore, centrifugo: FakeCentrifugo, turn: int) -> None:
+    """What happens between two ticks: each time in rooms that nobody was in before."""
+    for user in map(str, range(USERS)):
+        room = f"presence:{turn}:{user}"
+        store.register([room])
+        store.join(room, user, source="page", meta=b"{}", timeout=TIMEOUT)
+        store.beat(f"presence:beaten:{turn}:{user}", user, source="", timeout=TIMEOUT)
+        store.move(f"cursors:{turn}:{user}", {user: b"{}"}, timeout=10.0)
+        store.profile(user, b"{}", seconds=3600.0)
+        store.claim(room, turn, seconds=30.0)
+        store.take(f"{turn}:{user}", most=3, seconds=60.0)
+        store.remember(f"{turn}:{user}", seconds=60.0)
+        centrifugo.rooms[room] = {}
+        centrifugo.enter(room, f"c{user}", user, user)
+        centrifugo.rooms.pop(f"presence:{turn - 1}:{user}", None)
+
+
+def test_keys_after_a_day_expire_or_are_bounded_by_the_users(
+    store: RedisStore, centrifugo: FakeCentrifugo, clock: Clock, server: redis.Redis
+) -> None:
+    sync = make_sync(store, centrifugo, clock)
+    for turn in range(DAY // PAUSE):
+        live(store, centrifugo, turn)
+        store.begin(f"lost-{turn}")
+        store.add(f"lost-{turn}", 0, b"{}", of=2)
+        assert sync.tick().errors == 0
+        clock.advance(PAUSE)
+    assert sync.tick().errors == 0
+    store.registered(within=3660.0)
+    bounded: dict[str, int] = {}
+    for raw in server.scan_iter("presence:1:*"):
+        key = raw.decode()
+        if server.pttl(key) != -1:
+            continue
+        size = {b"zset": server.zcard, b"hash": server.hlen, b"list": server.llen}
+        bounded[key] = size[server.type(key)](key)
+    rooms = {key for key in bounded if KEYS.is_channel(key)}
+    others = {key: bounded[key] for key in bounded if key not in rooms}
+    assert len(rooms) <= 4 * USERS, "each has somebody in it, or had a while ago"
+    assert others.pop(KEYS.channels) == len(rooms)
+    assert others.pop(KEYS.seen) <= USERS
+    assert others.pop(KEYS.ticks) <= KEPT_TICKS
+    assert others.pop(KEYS.open) <= 4
+    assert others.pop(KEYS.nodes) <= 2
+    assert others == {}
+    for key in (KEYS.tracked, KEYS.profiles, KEYS.registry):
+        assert server.pttl(key) > 0 or not server.exists(key), key
+
+
+@pytest.mark.parametrize("value", ["string", "list", "hash", "zset"])
+def test_key_of_another_type_is_mended_by_a_tick_and_leaves_the_rooms_alone(
+    store: RedisStore,
+    centrifugo: FakeCentrifugo,
+    clock: Clock,
+    server: redis.Redis,
+    value: str,
+) -> None:
+    sync = make_sync(store, centrifugo, clock, discovery="registry")
+    for room in (ROOM, "presence:b"):
+        store.register([room])
+        store.join(room, "bot", source="", meta=b'{"name":"Bot"}', timeout=TIMEOUT)
+        centrifugo.enter(room, "c1", "ada", "Ada")
+    store.profile("ada", b"{}", seconds=3600.0)
+    sync.tick()
+    made = {
+        "string": lambda key: server.set(key, "x"),
+        "list": lambda key: server.rpush(key, "x"),
+        "hash": lambda key: server.hset(key, "x", "y"),
+        "zset": lambda key: server.zadd(key, {"x": 1}),
+    }[value]
+    shared = [
+        *(KEYS.channels, KEYS.nodes, KEYS.open, KEYS.ticks, KEYS.registry, KEYS.tracked),
+        *(KEYS.profiles, KEYS.seen, KEYS.members(ROOM), KEYS.channel(ROOM)),
+    ]
+    for key in shared:
+        server.delete(key)
+        made(key)
+        clock.advance(10)
+        for room in (ROOM, "presence:b"):
+            store.register([room])
+            store.join(room, "bot", source="", meta=b'{"name":"Bot"}', timeout=TIMEOUT)
+        store.seen(["ada"])
+        sync.tick()
+        assert sync.tick().errors == 0, key
+        shown = store.snapshots([ROOM, "presence:b"])
+        assert all(b"Ada" in (stored.snapshot or b"") for stored in shown.values()), key
+        assert all(stored.polled == clock.now for stored in shown.values()), key
+
+
+@pytest.mark.parametrize("name", [b"\xff\xfe", b"", b"a room", b"roster:x", b"x" * 300])
+def test_entry_that_is_no_channel_is_taken_out(
+    store: RedisStore,
+    centrifugo: FakeCentrifugo,
+    clock: Clock,
+    server: redis.Redis,
+    name: bytes,
+) -> None:
+    sync = make_sync(store, centrifugo, clock)
+    centrifugo.enter(ROOM, "c1", "ada", "Ada")
+    sync.tick()
+    for key in (KEYS.channels, KEYS.tracked, KEYS.registry):
+        server.zadd(key, {name: clock.now})
+    assert sync.tick().errors == 0
+    assert store.registered(within=60.0) == []
+    for key in (KEYS.channels, KEYS.tracked, KEYS.registry):
+        assert server.zscore(key, name) is None
+
+
+@pytest.mark.parametrize(
+    "value", [b"garbage", b"\xff", b"", b"nan", b"inf", b"-1e400", b"9" * 5000]
+)
+def test_value_that_cannot_be_read_fails_no_tick_and_is_forgotten(
+    store: RedisStore,
+    centrifugo: FakeCentrifugo,
+    clock: Clock,
+    server: redis.Redis,
+    value: bytes,
+) -> None:
+    sync = make_sync(store, centrifugo, clock)
+    centrifugo.enter(ROOM, "c1", "ada", "Ada")
+    store.join(ROOM, "bot", source="", meta=b"{}", timeout=TIMEOUT)
+    sync.tick()
+    server.hset(KEYS.open, mapping={b"tick:x": value, b"began": value, b"\xff": value})
+    server.hset(KEYS.nodes, "changed", value)
+    server.hset(KEYS.profiles, mapping={b"ada": value, b"\xff": value})
+    server.hset(KEYS.members(ROOM), mapping={b"x": value, b'["a","b"]': value})
+    server.lpush(KEYS.ticks, value)
+    server.hset(KEYS.tick("t"), mapping={b"of": value, b"0": value, b"x": value})
+    server.set(KEYS.taken("me"), value)
+    server.set(KEYS.remembered("me"), value)
+    store.begin("t")
+    clock.advance(300)
+    assert sync.tick().errors == 0
+    assert b"Ada" in (store.snapshots([ROOM])[ROOM].snapshot or b"")
+    assert [store.take("me", most=1, seconds=5), store.take("me", most=1, seconds=5)] == [
+        True,
+        False,
+    ]
+    assert server.hkeys(KEYS.open) == [b"began"]

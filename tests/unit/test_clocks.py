@@ -1,0 +1,121 @@
+"""The clock of the store, of a worker or of a web server is ahead, and put right."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from presence import statistics
+from presence.exceptions import InvalidGrant
+from presence.leaving import SKEW
+from presence.reading import read_presence
+from presence.signed import Signed
+from presence.snapshots import _serve
+from presence.testing.contract.writing import commit
+from presence.tokens import GRANT_LIFETIME, Grant
+from tests.unit.fakes import ROOM, Site
+
+HOUR = 3600.0
+
+
+@pytest.fixture
+def site() -> Site:
+    """A room that was polled while the clock was an hour ahead."""
+    site = Site(grace=0.0)
+    site.clock.advance(HOUR)
+    site.centrifugo.enter(ROOM, "c1", "ada", "Ada", iat=site.clock())
+    assert site.tick().joins == 1
+    site.clock.advance(-HOUR)
+    return site
+
+
+def age(site: Site) -> float | None:
+    return _serve(site.store.snapshots([ROOM])[ROOM]).age
+
+
+def test_age_after_the_clock_was_set_back_is_unknown_until_a_tick_and_right_then(
+    site: Site,
+) -> None:
+    assert age(site) is None
+    site.tick()
+    site.clock.advance(8.5)
+    assert age(site) == 8.5
+
+
+def test_tick_after_the_clock_was_set_back_polls_the_room_in_its_turn(site: Site) -> None:
+    for seconds in range(3):
+        site.tick(60)
+        assert site.store.known()[ROOM] == site.clock(), seconds
+
+
+def test_statistics_after_the_clock_was_set_back_tell_no_time_to_come(site: Site) -> None:
+    found = statistics.read(site.store)
+    assert found.last
+    assert max(found.began or 0.0, found.last.started, found.last.finished) <= found.now
+    assert (found.staleness or 0.0) >= 0.0
+    site.tick()
+    last = statistics.read(site.store).last
+    assert last
+    assert (last.overlapping, last.report.seconds.total >= 0) == (False, True)
+
+
+def test_tick_that_was_open_ahead_is_ended(site: Site) -> None:
+    site.clock.advance(HOUR)
+    site.store.begin("lost")
+    site.clock.advance(-HOUR)
+    site.tick(60)
+    assert "lost" not in site.store.ticks().open
+
+
+def test_change_acknowledged_ahead_is_signalled(site: Site) -> None:
+    state = site.store._states[ROOM]
+    site.announced.clear()
+    left = ((site.clock() + HOUR, commit().pending),)
+    site.store._states[ROOM] = msgspec.structs.replace(state, unsignalled=left)
+    site.tick()
+    assert len(site.announced) == 1
+
+
+def test_name_signed_ahead_gives_way_to_the_next_one(site: Site) -> None:
+    site.tick()
+    site.centrifugo.enter(ROOM, "c2", "ada", "Ada King", iat=site.clock())
+    site.tick(1)
+    assert [member["name"] for member in site.snapshot()["members"]] == ["Ada King"]
+    site.centrifugo.quit(ROOM, "c1")
+    site.tick(1)
+    assert [member["name"] for member in site.snapshot()["members"]] == ["Ada King"]
+
+
+def test_name_signed_by_a_clock_that_is_a_little_ahead_counts(site: Site) -> None:
+    site.centrifugo.enter(ROOM, "c2", "ada", "Ada King", iat=site.clock() + SKEW / 2)
+    site.tick(1)
+    assert site.snapshot()["members"][0]["name"] == "Ada King"
+
+
+def test_read_presence_hidden_ahead_stays_hidden() -> None:
+    def reply(**infos: Signed) -> bytes:
+        found = {c: {"user": "ada", "conn_info": signed} for c, signed in infos.items()}
+        return msgspec.json.encode({"presence": found})
+
+    now = 1_700_000_000.0
+    hidden, shown = Signed(iat=now + HOUR, hidden=True), Signed(name="Ada", iat=now - 60)
+    roster, _ = read_presence(reply(a=hidden, b=shown), now=now)
+    assert (roster.hidden, roster.members) == (["ada"], {})
+    both = msgspec.json.encode(
+        {
+            "presence": {
+                "a": {
+                    "user": "ada",
+                    "conn_info": Signed(iat=now, hidden=True),
+                    "chan_info": Signed(name="Ada", iat=now + HOUR),
+                }
+            }
+        }
+    )
+    assert read_presence(both, now=now)[0].hidden == ["ada"]
+
+
+def test_grant_from_a_time_to_come_counts_for_a_while_and_not_for_ever() -> None:
+    Grant(ROOM, "", HOUR).check(user_id="", now=0.0)
+    with pytest.raises(InvalidGrant):
+        Grant(ROOM, "", 2 * GRANT_LIFETIME).check(user_id="", now=0.0)
