@@ -98,9 +98,10 @@ class Batch:
 
     def _plan_one(self, polled: Polled, channel: str, reading: Reading) -> list[Commit]:
         state = reading.state
-        watched = naming.feed_of(channel) in self._survey.clients
         roster = reading.roster
-        if not (state.rev or state.damage or roster.occupied or roster.hidden or watched):
+        # An empty room that never had anybody in it is not stored: anybody can make up its name.
+        # Whoever watches it learns from the first diff, of another epoch, that there is one.
+        if not (state.rev or state.damage or roster.occupied or roster.hidden):
             return []
         believe = self._believe and reading.whole and reading.seen.nodes == self._survey.nodes
         if state.damage:

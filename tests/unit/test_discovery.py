@@ -72,6 +72,7 @@ def test_of_many_that_are_named_each_is_counted_and_no_other() -> None:
 def test_one_that_is_named_is_polled_for_those_who_watch_its_feed() -> None:
     here = site()
     here.centrifugo.watchers["roster:chat:1"] = 1
+    here.centrifugo.enter("chat:1", "c", "ada", "Ada")
     here.tick(only=["chat:1"])
     assert here.snapshot("chat:1")["version"] == 1
 
@@ -128,11 +129,15 @@ class TestTheRegistry:
         come(here, range(1))
         assert here.tick(60).joins == 1
 
-    def test_a_page_that_was_made_may_be_watching(self) -> None:
+    def test_tick_polls_a_registered_empty_room_and_stores_nothing(self) -> None:
         here = site(discovery="registry", patterns=("chat:*",))
         here.store.register(["chat:lobby"])
-        here.tick()
-        assert here.snapshot("chat:lobby")["total"] == 0
+        assert here.tick().channels == 1
+        assert (here.snapshot("chat:lobby"), here.store.known()) == ({}, {})
+        assert here.centrifugo.streams == {}
+        here.centrifugo.enter("chat:lobby", "c", "ada", "Ada")
+        assert here.tick(60).joins == 1
+        assert here.snapshot("chat:lobby")["total"] == 1
 
     def test_no_count_makes_an_answer_partial(self) -> None:
         here = site(discovery="registry")

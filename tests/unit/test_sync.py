@@ -252,13 +252,17 @@ class TestWhichChannels:
         assert site.diffs(f"roster:{CHAT}")[0]["total"] == 1
         assert site.centrifugo.delivered.keys() == {f"roster:{CHAT}"}
 
-    def test_one_that_is_only_watched(self) -> None:
+    def test_tick_polls_an_empty_watched_room_and_stores_it_once_somebody_comes(self) -> None:
         site = Site(patterns=("chat:*",))
         site.centrifugo.watchers[f"roster:{CHAT}"] = 1
-        assert (site.tick().channels, site.snapshot(CHAT)["total"]) == (1, 0)
+        for _ in range(2):
+            report = site.tick(1)
+            assert (report.channels, report.errors) == (1, 0)
+        assert (site.snapshot(CHAT), site.store.known()) == ({}, {})
+        assert site.centrifugo.streams == {}
         site.centrifugo.enter(CHAT, "c", "ada", "Ada")
         site.tick(1)
-        assert [diff["version"] for diff in site.diffs(f"roster:{CHAT}")] == [1, 2]
+        assert [diff["version"] for diff in site.diffs(f"roster:{CHAT}")] == [1]
 
     def test_one_that_the_last_one_has_left(self, site: Site) -> None:
         site.centrifugo.rooms.clear()
