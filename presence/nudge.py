@@ -12,12 +12,15 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol, TypeAlias
 
 from presence import assembly, queues
+from presence.backends.tracker import Tracker
 from presence.broker import CeleryBroker, project_app
 from presence.conf import conf
+from presence.exceptions import StoreError
 from presence.roster import Snapshot
 
 if TYPE_CHECKING:
@@ -35,6 +38,8 @@ DEPARTURE: Final = 0.5
 """Seconds within which Centrifugo has seen that a page is closed."""
 WORTH: Final = 30.0
 """Seconds that a poll may be late, for a broker or a worker that is busy, before it is dropped."""
+NEW_ROOMS: Final = 300
+HOUR: Final = 3600.0
 WAITING: Final = 1000
 """Nudges of one process that may wait for their time; more are dropped."""
 LINGER: Final = 5.0
@@ -165,7 +170,7 @@ class Nudger:
 
 def page_served(channel: str, user_id: str, shown: Snapshot) -> None:
     """A page showing `shown` was made for a user ("": anonymous): see soon that they came."""
-    if user_id and shown.listed and not _lists(shown, user_id):
+    if user_id and shown.listed and not _lists(shown, user_id) and _affords(shown, user_id):
         _ask(channel, ARRIVAL)
 
 
@@ -178,6 +183,19 @@ def page_left(channel: str, user_id: str, shown: Snapshot) -> None:
 def member_changed(channel: str) -> None:
     """A member without a websocket came or went: see it soon. Never waits, never raises."""
     _ask(channel, 0.0)
+
+
+def _affords(shown: Snapshot, user_id: str) -> bool:
+    """Whether a user may have a room polled early: one that never had anybody in it may be made up,
+    so only NEW_ROOMS of these within an hour."""
+    if shown.version or not (conf.PRESENCE_NUDGE and _queue()):
+        return True
+    store = assembly.store()
+    if not isinstance(store, Tracker):
+        return True
+    with suppress(StoreError):  # without it nothing is asked for either
+        return bool(store.take(f"nudges:{user_id}", most=NEW_ROOMS, seconds=HOUR))
+    return True
 
 
 def _lists(shown: Snapshot, user_id: str) -> bool:

@@ -21,7 +21,7 @@ from presence.registry import touch
 from presence.signed import Signed
 from presence.snapshots import read_snapshot, read_snapshots
 from presence.tokens import Issuer, make_grant, read_grant
-from presence.visitors import Visitor, describe, visitor_of
+from presence.visitors import Visitor, describe, origin_of, visitor_of
 
 __all__ = ["beacon", "snapshot", "tokens"]
 
@@ -56,7 +56,7 @@ def tokens(request: HttpRequest) -> dict[str, Any]:
     """
     visitor, now = visitor_of(request), assembly.now()
     granted, refused = _granted(request, visitor, now)
-    touch(_with_rosters(granted))
+    touch(_with_rosters(granted), by=origin_of(request, visitor))
     info = describe(visitor, conf.PRESENCE_USER_INFO, now=now)
     issuer = Issuer(
         secret=_secret(),

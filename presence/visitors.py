@@ -3,36 +3,55 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from inspect import isawaitable
+from ipaddress import ip_interface
 from typing import Any, Final
 
+from django.conf import settings
+from django.contrib.sessions.backends import signed_cookies
 from django.core.exceptions import ImproperlyConfigured, SynchronousOnlyOperation
 from django.core.serializers.json import DjangoJSONEncoder
 from django.http import HttpRequest
-from django.utils.crypto import salted_hmac
+from django.utils.crypto import get_random_string, salted_hmac
 
 from presence.conf import UserInfo, conf
 from presence.signed import Signed
+from presence.visits import is_visit
 
-__all__ = ["MAX_NAME", "Visitor", "describe", "is_visible", "visitor_as", "visitor_of"]
+__all__ = [
+    "MAX_NAME",
+    "Visitor",
+    "describe",
+    "is_visible",
+    "origin_of",
+    "visitor_as",
+    "visitor_of",
+]
 
 MAX_NAME: Final = 200
 """Characters of a name that are signed; the rest is cut off."""
 
 _SALT: Final = "presence.anonymous"
+_FIELD: Final = "_presence_anonymous"
+"""Where the secret of an anonymous visitor is in a session whose key changes with its content."""
+_LONGEST_KEY: Final = 64
+"""Characters of a session key; longer ones carry the content. Those of Django have 32."""
 
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
     """`id` is the primary key of the signed-in `user`; "" and None for the anonymous, who have
-    an `anonymous` id instead where their session has a key. Of the `hidden` nobody may know that
-    they are here."""
+    an `anonymous` id instead where they have a session. Of the `hidden` nobody may know that
+    they are here. `returning`: the anonymous visitor sent the cookie of that session, so the same
+    browser has been here before; a session that this very request made proves nothing."""
 
     id: str = ""
     user: Any = None
     anonymous: str = ""
     hidden: bool = False
+    returning: bool = False
 
     @property
     def shown_as(self) -> str:
@@ -41,7 +60,8 @@ class Visitor:
 
 
 def visitor_of(request: HttpRequest) -> Visitor:
-    """Who sent `request`; anonymous where there is no authentication. Never makes a session.
+    """Who sent `request`; anonymous where there is no authentication. Never makes a session, but
+    may write to one whose key changes with its content: once, at a visit.
 
     Raises SynchronousOnlyOperation in an async view that has not loaded its user, and as
     `is_visible` does.
@@ -50,12 +70,67 @@ def visitor_of(request: HttpRequest) -> Visitor:
     key = getattr(user, "pk", None)
     if getattr(user, "is_authenticated", False) and key not in (None, ""):
         return visitor_as(user)
-    # After the user was looked up: that replaces a made-up key in the cookie by None.
-    session_key = getattr(getattr(request, "session", None), "session_key", None)
-    if not session_key:
+    return _anonymous(request)
+
+
+def origin_of(request: HttpRequest, visitor: Visitor) -> str:
+    """A name of the visitor for limits: that of the user, else of the session, else of the address.
+
+    The address is REMOTE_ADDR, of IPv6 the network of 64 bits, as a hash: it is stored. Headers in
+    which proxies tell another one are not read, as anybody can send them.
+    """
+    if visitor.id:
+        return f"user:{visitor.id}"
+    if visitor.anonymous:
+        return f"session:{visitor.anonymous}"
+    address = str(request.META.get("REMOTE_ADDR", ""))
+    with suppress(ValueError):
+        if (found := ip_interface(address)).version == 6:
+            address = str(ip_interface((found.ip, 64)).network)
+    return f"address:{_hash(address)}"
+
+
+def _anonymous(request: HttpRequest) -> Visitor:
+    """The anonymous visitor of the session of `request`, if there is one."""
+    session = getattr(request, "session", None)
+    found = _load(session)
+    key = getattr(session, "session_key", None)
+    if not key:
         return Visitor()
-    digest = salted_hmac(_SALT, session_key, algorithm="sha256").hexdigest()
-    return Visitor(anonymous=f"anon_{digest[:16]}")
+    if isinstance(session, signed_cookies.SessionStore) or len(key) > _LONGEST_KEY:
+        return _carried(request, session)
+    cookies = getattr(request, "COOKIES", {})
+    sent = cookies.get(settings.SESSION_COOKIE_NAME) == key
+    # Some sites send the key otherwise; a session that was just made is always modified.
+    returning = found and (sent or not getattr(session, "modified", False))
+    return Visitor(anonymous=f"anon_{_hash(key)}", returning=returning)
+
+
+def _load(session: Any) -> bool:
+    """Load the session, which replaces a made-up key by None. Whether that was possible here."""
+    with suppress(AttributeError):  # no session of Django
+        try:
+            session.keys()
+        except SynchronousOnlyOperation:
+            return False
+    return True
+
+
+def _carried(request: HttpRequest, session: Any) -> Visitor:
+    """The anonymous visitor of a session that its cookie carries: the key changes whenever the
+    session is saved, so the visitor is told by a secret in the session."""
+    secret = session.get(_FIELD)
+    if isinstance(secret, str) and secret:
+        return Visitor(anonymous=f"anon_{_hash(secret)}", returning=True)
+    # Without any content the cookie is made up, or as good as none.
+    if not is_visit(request) or not session.keys():
+        return Visitor()
+    session[_FIELD] = secret = get_random_string(22)
+    return Visitor(anonymous=f"anon_{_hash(secret)}")
+
+
+def _hash(secret: str) -> str:
+    return salted_hmac(_SALT, secret, algorithm="sha256").hexdigest()[:16]
 
 
 def visitor_as(user: Any) -> Visitor:

@@ -21,10 +21,10 @@ from presence.exceptions import StoreDamaged
 from presence.inclusion import admit, links, store_is_down, store_went_down
 from presence.naming import feed_of, validate_channel
 from presence.nudge import page_served
-from presence.registry import touch
 from presence.roster import Position, Snapshot
 from presence.snapshots import read_snapshot
 from presence.tokens import make_grant
+from presence.visits import is_visit
 
 __all__ = ["VARIANTS", "Widget", "widget_for"]
 
@@ -102,8 +102,7 @@ def widget_for(named: object, request: HttpRequest | None) -> Widget:
     urls = links(visitor)
     live = bool(urls.tokens)
     self_id, user_id = (visitor.shown_as, visitor.id) if visitor else ("", "")
-    if live and not store_is_down(request):
-        touch([channel])
+    if live and not store_is_down(request) and is_visit(request):
         page_served(channel, self_id and user_id, found)
     anonymous = gettext("Anonymous")
     return Widget(

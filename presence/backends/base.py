@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from math import inf
 from typing import NamedTuple
 
 import msgspec
@@ -162,7 +163,12 @@ class Ledger(ABC):
 
     @abstractmethod
     def register(self, channels: Sequence[str]) -> None:
-        """Note that a page or a token was made for these channels, in one round trip."""
+        """Note that a token was made for these channels, in one round trip."""
+
+    def unregistered(self, channels: Sequence[str]) -> list[str]:
+        """Return those of the channels that are not registered, in one round trip."""
+        known = set(self.registered(within=inf))
+        return [channel for channel in channels if channel not in known]
 
     @abstractmethod
     def registered(self, *, within: float) -> list[str]:

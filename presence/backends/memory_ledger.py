@@ -63,6 +63,10 @@ class MemoryLedger(InMemory, Ledger):
         with self._lock:
             self._registry |= dict.fromkeys(channels, self._clock())
 
+    def unregistered(self, channels: Sequence[str]) -> list[str]:
+        with self._lock:
+            return [channel for channel in channels if channel not in self._registry]
+
     def registered(self, *, within: float) -> list[str]:
         with self._lock:
             put_right(self._registry, self._clock())

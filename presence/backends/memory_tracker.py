@@ -51,15 +51,15 @@ class MemoryTracker(MemoryMembers):
                 del self._cursors[channel]
             return True
 
-    def take(self, name: str, *, most: int, seconds: float) -> bool:
+    def take(self, name: str, *, most: int, seconds: float, times: int = 1) -> int:
         with self._lock:
             now = self._clock()
             self._taken = {n: one for n, one in self._taken.items() if one[0] > now}
-            ends, times = self._taken.get(name, (0.0, 0))
+            ends, before = self._taken.get(name, (0.0, 0))
             if not now < ends <= now + seconds:  # later where the clock was set back
-                ends, times = now + seconds, 0
-            self._taken[name] = (ends, times + 1)
-            return times < most
+                ends, before = now + seconds, 0
+            self._taken[name] = (ends, before + times)
+            return max(0, min(times, most - before))
 
     def remember(self, name: str, *, seconds: float) -> None:
         with self._lock:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from presence.backends.base import KEPT_TICKS, Begun, Ledger, Logged, Parts
 from presence.backends.connection import Connection, milliseconds
@@ -85,6 +86,12 @@ class RedisLedger(Connection, Ledger):
             kept = milliseconds(KEPT_REGISTRY)
             given = [self._moment(), kept, *channels]
             self._evaluate([("register", self._keys.registry, given)])
+
+    def unregistered(self, channels: Sequence[str]) -> list[str]:
+        if not channels:
+            return []
+        scores: Any = self._ask(lambda pipe: pipe.zmscore(self._keys.registry, list(channels)))
+        return [channel for channel, at in zip(channels, scores, strict=True) if at is None]
 
     def registered(self, *, within: float) -> list[str]:
         given = [self._moment(), repr(within)]

@@ -57,9 +57,9 @@ class RedisTracker(RedisMembers):
             return bool(self._evaluate([("drop", key, [user, ending])])[0])
         return bool(self._ask(lambda pipe: pipe.hdel(key, user)))
 
-    def take(self, name: str, *, most: int, seconds: float) -> bool:
-        arguments = [milliseconds(seconds), most]
-        return bool(self._evaluate([("take", self._keys.taken(name), arguments)])[0])
+    def take(self, name: str, *, most: int, seconds: float, times: int = 1) -> int:
+        arguments = [milliseconds(seconds), most, times]
+        return int(self._evaluate([("take", self._keys.taken(name), arguments)])[0])
 
     def remember(self, name: str, *, seconds: float) -> None:
         life = milliseconds(seconds)
@@ -71,7 +71,7 @@ class RedisTracker(RedisMembers):
     def admit(self, name: str, *, most: int, seconds: float, known: str) -> tuple[bool, bool]:
         taken, found = self._evaluate(
             [
-                ("take", self._keys.taken(name), [milliseconds(seconds), most]),
+                ("take", self._keys.taken(name), [milliseconds(seconds), most, 1]),
                 ("remembers", self._keys.remembered(known), []),
             ]
         )

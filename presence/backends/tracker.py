@@ -115,8 +115,9 @@ class Tracker(ABC):
         which may have been stale."""
 
     @abstractmethod
-    def take(self, name: str, *, most: int, seconds: float) -> bool:
-        """Whether `name` was taken at most `most` times in its window, this time included.
+    def take(self, name: str, *, most: int, seconds: float, times: int = 1) -> int:
+        """Take `name` so many `times`. Returns how many of these are among the first `most` of its
+        window.
 
         A window is `seconds` long and begins with the first time after the one before.
         """
@@ -131,4 +132,4 @@ class Tracker(ABC):
 
     def admit(self, name: str, *, most: int, seconds: float, known: str) -> tuple[bool, bool]:
         """`take` of `name` and `remembers` of `known`; one round trip, where there are any."""
-        return self.take(name, most=most, seconds=seconds), self.remembers(known)
+        return bool(self.take(name, most=most, seconds=seconds)), self.remembers(known)

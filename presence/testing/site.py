@@ -76,8 +76,9 @@ class FakePresence(Assertions):
         InvalidChannel for what cannot be a channel or is not polled, ValueError for no such user.
         """
         polled_channel(channel)
-        registry.touch([channel])
         who = visitor(user, session_key)
+        # As many rooms as the test likes.
+        registry.touch([channel], by=f"test:{channel}")
         signed = sign(who, now=self.clock())
         client = Client(f"client-{next(self._ids):06}", who.id, signed)
         return Connection(self.centrifugo, channel, client)

@@ -47,18 +47,20 @@ if not position or position:sub(-#ARGV[2]) ~= ARGV[2] then return 0 end
 return redis.call('HDEL', KEYS[1], ARGV[1])
 """
 
-# KEYS: a count. ARGV: milliseconds that its window lasts, the most that it may be. A window that
-# has longer to go than it lasts began before the clock was set back.
+# KEYS: a count. ARGV: milliseconds that its window lasts, the most that it may be, how much is
+# added. Returns how much of that is within the most. A window that has longer to go than it lasts
+# began before the clock was set back.
 TAKE = """
+local times = tonumber(ARGV[3])
 local count, left = redis.call('GET', KEYS[1]), redis.call('PTTL', KEYS[1])
 local counts = count and #count < 16 and count:match('^%d+$')
 if not counts or left < 0 or left > tonumber(ARGV[1]) then
-  count = 1
-  redis.call('SET', KEYS[1], 1, 'PX', ARGV[1])
+  count = times
+  redis.call('SET', KEYS[1], times, 'PX', ARGV[1])
 else
-  count = redis.call('INCR', KEYS[1])
+  count = redis.call('INCRBY', KEYS[1], times)
 end
-return count <= tonumber(ARGV[2]) and 1 or 0
+return math.max(0, math.min(times, ARGV[2] - count + times))
 """
 
 # KEYS: what is remembered: the milliseconds for which it is. Returns whether it is. One that has

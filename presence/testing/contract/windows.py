@@ -21,7 +21,7 @@ class TakingContract(Contract):
         taken: list[bool] = []
 
         def take(by: Tracker) -> None:
-            taken.append(by.take("c1", most=3, seconds=60))
+            taken.append(bool(by.take("c1", most=3, seconds=60)))
 
         run_all([partial(take, by) for by in (backend, peer) * 4])
         assert sorted(taken) == [False] * 5 + [True] * 3

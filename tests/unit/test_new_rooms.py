@@ -1,0 +1,160 @@
+"""Rooms with made-up names: what one visitor can make the site keep and poll."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client, RequestFactory
+
+from presence import assembly, nudge, registry
+from presence.registry import HOUR, NEW_ROOMS
+from presence.roster import Snapshot
+from presence.testing import FakePresence
+from presence.tokens import make_grant
+from presence.visitors import Visitor, origin_of
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def site(settings: Any) -> Iterator[FakePresence]:
+    settings.PRESENCE_DISCOVERY = "registry"
+    registry._warn.cache_clear()
+    with FakePresence() as site:
+        yield site
+
+
+def registered(site: FakePresence) -> list[str]:
+    return site.store.registered(within=1e9)
+
+
+def exchange(client: Client, rooms: Sequence[str], owner: str = "", **extra: Any) -> Any:
+    now = assembly.now()
+    grants = [make_grant(room, owner, now=now) for room in rooms]
+    answer = client.post("/presence/tokens/", {"grants": grants}, "application/json", **extra)
+    assert answer.status_code == 200
+    return answer.json()["channels"]
+
+
+def rooms(count: int, prefix: str = "made-up") -> list[list[str]]:
+    """So many names, as many in a list as a page may have."""
+    names = [f"presence:{prefix}-{n}" for n in range(count)]
+    return [names[start : start + 100] for start in range(0, count, 100)]
+
+
+def test_page_that_is_only_asked_for_registers_and_stores_nothing(
+    site: FakePresence, client: Client, as_ada: Client
+) -> None:
+    for visitor in (client, as_ada):
+        for n in range(20):
+            assert visitor.get(f"/rooms/made-up-{n}/").status_code == 200
+    assert registered(site) == []
+    site.tick()
+    assert site.store.known() == {}
+
+
+def test_registry_one_visitor_beyond_the_limit_adds_no_room_and_gets_tokens(
+    site: FakePresence, client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING, "presence.registry"):
+        for page in rooms(NEW_ROOMS + 250):
+            answer = exchange(client, page, HTTP_X_FORWARDED_FOR=page[0])
+            assert all(entry["token"] for entry in answer.values())
+    assert len(registered(site)) == NEW_ROOMS
+    assert caplog.text.count("registry=full by=address") == 1
+    assert "REMOTE_ADDR" in caplog.text
+    site.advance(HOUR + 1)
+    exchange(client, ["presence:later"])
+    assert "presence:later" in registered(site)
+
+
+def test_registry_room_of_another_visitor_is_renewed_by_one_beyond_the_limit(
+    site: FakePresence, client: Client, as_ada: Client, ada: User
+) -> None:
+    exchange(as_ada, ["presence:known"], str(ada.pk))
+    for page in rooms(NEW_ROOMS):
+        exchange(client, page)
+    site.advance(600)
+    exchange(client, ["presence:known", "presence:new"])
+    assert site.store.registered(within=1) == ["presence:known"]
+
+
+def test_registry_each_visitor_has_a_limit_of_their_own(
+    site: FakePresence, client: Client, as_ada: Client, ada: User
+) -> None:
+    for page in rooms(NEW_ROOMS):
+        exchange(client, page)
+    exchange(as_ada, ["presence:of-ada"], str(ada.pk))
+    exchange(client, ["presence:of-a-neighbour"], REMOTE_ADDR="198.51.100.7")
+    assert {"presence:of-ada", "presence:of-a-neighbour"} <= set(registered(site))
+
+
+def test_registry_renewals_count_for_nothing(site: FakePresence, client: Client) -> None:
+    for _ in range(NEW_ROOMS + 1):
+        exchange(client, ["presence:mine"])
+    exchange(client, ["presence:another"])
+    assert set(registered(site)) == {"presence:mine", "presence:another"}
+
+
+def test_tick_registered_rooms_without_anybody_are_not_stored(
+    site: FakePresence, client: Client
+) -> None:
+    for page in rooms(200):
+        exchange(client, page)
+    site.tick()
+    assert site.store.known() == {}
+    site.connect("presence:made-up-7")
+    site.tick()
+    assert list(site.store.known()) == ["presence:made-up-7"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("203.0.113.7", "203.0.113.8", False),
+        ("2001:db8:1:2::7", "2001:db8:1:2:ffff::8", True),
+        ("2001:db8:1:2::7", "2001:db8:1:3::7", False),
+        ("", "", True),
+        ("unix:", "unix:", True),
+    ],
+)
+def test_origin_without_a_session_is_the_network_of_the_address(
+    one: str, other: str, same: bool
+) -> None:
+    found = []
+    for address in (one, other):
+        request = RequestFactory().get("/", REMOTE_ADDR=address)
+        origin = origin_of(request, Visitor())
+        assert origin.startswith("address:")
+        assert address == "" or address not in origin
+        found.append(origin)
+    assert (found[0] == found[1]) is same
+
+
+def test_origin_is_the_user_else_the_session() -> None:
+    request = RequestFactory().get("/")
+    assert origin_of(request, Visitor(id="7")) == "user:7"
+    assert origin_of(request, Visitor(anonymous="anon_1")) == "session:anon_1"
+
+
+def test_nudge_for_rooms_that_never_had_anybody_is_limited(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(nudge, "_ask", lambda channel, after: asked.append(channel))
+    monkeypatch.setattr(nudge, "_queue", lambda: "huey")
+    with FakePresence() as site:
+        settings.PRESENCE_NUDGE = 2.0
+        for n in range(nudge.NEW_ROOMS + 50):
+            nudge.page_served(f"presence:{n}", "7", Snapshot())
+        assert len(asked) == nudge.NEW_ROOMS
+        nudge.page_served("presence:lobby", "7", Snapshot("e", 1, [], total=0))
+        nudge.page_served("presence:new", "8", Snapshot())
+        assert asked[-2:] == ["presence:lobby", "presence:new"]
+        site.advance(nudge.HOUR + 1)
+        nudge.page_served("presence:later", "7", Snapshot())
+        assert asked[-1] == "presence:later"
