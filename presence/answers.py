@@ -14,6 +14,8 @@ import msgspec
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse
 
+from presence.idle import leave_session_alone
+
 __all__ = ["No", "answers", "read_json"]
 
 View = Callable[[HttpRequest], HttpResponse]
@@ -37,6 +39,7 @@ def answers(method: str) -> Callable[[Answer], View]:
     def decorate(answer: Answer) -> View:
         @wraps(answer)
         def view(request: HttpRequest) -> HttpResponse:
+            leave_session_alone(request)
             if request.method != method:
                 why = f"{request.method} is not allowed here: use {method}."
                 return _json({"error": why}, status=405, headers={"Allow": method})
@@ -44,7 +47,9 @@ def answers(method: str) -> Callable[[Answer], View]:
                 body = answer(request)
             except No as no:
                 return _json(no.body, status=no.status)
-            return HttpResponse(status=204) if body is None else _json(body)
+            if body is None:
+                return HttpResponse(status=204, headers={"Vary": "Cookie"})
+            return _json(body)
 
         return login_not_required(view)
 
@@ -72,5 +77,5 @@ def _json(
         msgspec.json.encode(body),
         content_type="application/json",
         status=status,
-        headers={"Cache-Control": "no-store", **(headers or {})},
+        headers={"Cache-Control": "no-store", "Vary": "Cookie", **(headers or {})},
     )
