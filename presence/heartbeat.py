@@ -16,6 +16,7 @@ from presence.conf import conf
 from presence.exceptions import InvalidGrant, StoreError
 from presence.lifeline import MAX_LIFELINES, Lifeline, make_lifeline, read_lifeline
 from presence.manager import let_go, mark_left
+from presence.tracked import is_passing
 from presence.visitors import Visitor, visitor_of
 
 __all__ = ["heartbeat"]
@@ -69,8 +70,8 @@ def heartbeat(request: HttpRequest) -> dict[str, Any] | None:
             if asked.leave:
                 _leave(lifeline)
             # Who is hidden by now is not kept, but may be seen again.
-            elif visitor.hidden or _keep(lifeline, back=asked.back):
-                present.append(make_lifeline(lifeline, now=now))
+            elif kept := lifeline if visitor.hidden else _keep(lifeline, visitor, back=asked.back):
+                present.append(make_lifeline(kept, now=now))
             else:
                 gone[str(index)] = GONE
     except StoreError as error:
@@ -93,19 +94,23 @@ def _admit(
     return lifeline
 
 
-def _keep(lifeline: Lifeline, *, back: bool) -> bool:
-    """Keep the member. Whether the page is to go on with the lifeline."""
+def _keep(lifeline: Lifeline, visitor: Visitor, *, back: bool) -> Lifeline | None:
+    """Keep the member. Returns the lifeline that the page is to go on with, None for none."""
     tracker, timeout = assembly.tracker(), conf.PRESENCE_TIMEOUT
     channel, member, source = lifeline.channel, lifeline.member, lifeline.source
     if tracker.beat(channel, member, source=source, timeout=timeout):
-        return True
+        return lifeline
     if tracker.remembers(mark_left(channel, member, source)):
-        return False
-    if back or not tracker.remembers(_mark_closed(lifeline)):
-        meta = lifeline.meta.encode()
-        tracker.join(channel, member, source=source, meta=meta, timeout=timeout)
-        nudge.member_changed(channel)
-    return True
+        return None
+    if not back and tracker.remembers(_mark_closed(lifeline)):
+        return lifeline
+    if is_passing(member) and visitor.returning:
+        # They have a session by now, by which their websocket is known as well.
+        member = visitor.anonymous
+    meta = lifeline.meta.encode()
+    tracker.join(channel, member, source=source, meta=meta, timeout=timeout)
+    nudge.member_changed(channel)
+    return msgspec.structs.replace(lifeline, member=member)
 
 
 def _leave(lifeline: Lifeline) -> None:

@@ -45,11 +45,13 @@ class Lifeline(Grant, frozen=True, array_like=True):
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
     """What `{% presence_heartbeat_state as heartbeat %}` gives: signed `lifelines`, the `url` that
-    takes them, `every` how many seconds. Without lifelines there is no heartbeat."""
+    takes them, `every` how many seconds. Without lifelines there is no heartbeat. `joins`: the
+    first heartbeat is due at once, as it makes members join."""
 
     lifelines: tuple[str, ...] = ()
     url: str = ""
     every: float = 0.0
+    joins: bool = False
 
 
 def make_lifeline(lifeline: Lifeline, *, now: float) -> str:
@@ -88,4 +90,5 @@ def heartbeat_for(request: HttpRequest | None) -> Heartbeat:
         make_lifeline(Lifeline(channel, user_id, now, member, source, meta.decode()), now=now)
         for channel, member, source, meta in tracked[:MAX_LIFELINES]
     )
-    return Heartbeat(lifelines, url, conf.PRESENCE_HEARTBEAT)
+    joins = getattr(request, "_presence_joins", False)
+    return Heartbeat(lifelines, url, conf.PRESENCE_HEARTBEAT, joins)

@@ -53,13 +53,15 @@ class Lifetime:
         ours = bool(owners) and all(issubclass(kind, Lifetime) for kind in owners)
         return ours and method not in ("", "options") and hasattr(self, method)
 
-    def _keep(self, said: Said | None) -> None:
+    def _keep(self, said: Said | None, *, joins: bool = False) -> None:
         """Let the page of this request keep by its heartbeat what the view said last, and nothing
-        that it said before."""
+        that it said before. `joins`: it is the heartbeat that says so first."""
         if (request := getattr(self, "request", None)) is not None:
             kept = getattr(request, "_presence_tracked", ())
             others = [one for one in kept if one[2] != self._presence_source]
             request._presence_tracked = [*others, said] if said else others
+            if joins:
+                request._presence_joins = True
 
     def websocket_disconnect(self, message: Any) -> Any:
         """As of a consumer of Channels, sync or async."""

@@ -20,8 +20,9 @@ from presence.lifetime import Lifetime
 from presence.manager import PresenceManager
 from presence.naming import room
 from presence.present import Record
-from presence.viewing import key_of, meta_for, visitor_behind
+from presence.viewing import has_come, key_of, meta_for, passing_id, visitor_behind
 from presence.visitors import Visitor
+from presence.visits import is_visit
 
 __all__ = ["LiveCursorMixin", "PresenceMixin"]
 
@@ -59,12 +60,15 @@ class PresenceMixin(Lifetime):
         return key_of(self, self.presence_key)
 
     def get_presence_user_id(self) -> str:
-        """The primary key of the user as a text; of a visitor who is not signed in an id `anon_…`
-        that is the same as long as their session, or this instance where they have none."""
+        """Return the primary key of the user as a string; of a visitor who is not signed in an id
+        `anon_…` that lasts as long as their session, or this instance where they have none."""
         visitor = visitor_behind(self)
         if known := visitor.id or visitor.anonymous:
             return known
-        self._presence_anonymous = self._presence_anonymous or f"anon_{token_hex(8)}"
+        return self._passing_id()
+
+    def _passing_id(self) -> str:
+        self._presence_anonymous = self._presence_anonymous or passing_id()
         return self._presence_anonymous
 
     def track_presence(self, meta: dict[str, Any] | None = None) -> Record | None:
@@ -74,20 +78,27 @@ class PresenceMixin(Lifetime):
         `meta` is a dict of JSON, at most 4096 bytes; of a user who is signed in it has a `name`,
         a `user_id` and what PRESENCE_USER_INFO gives as well. Again, it replaces what was said.
         Returns the record (see PresenceManager); None, and nothing is said, for a user whom
-        PRESENCE_VISIBLE hides. Raises ValueError, and stores nothing, for another `meta`.
+        PRESENCE_VISIBLE hides. None as well where the request does not show that somebody came: it
+        fetched the page ahead, or brought neither a user nor a session. Then it is the page's
+        heartbeat that says so, once the page is open, and `handle_presence_join` is not called.
+        Raises ValueError, and stores nothing, for another `meta`.
         """
         visitor = visitor_behind(self)
         if visitor.hidden:
             return None
-        here = _Here(self.get_presence_key(), self.get_presence_user_id(), meta_for(visitor, meta))
+        user, come = self._whom(visitor)
+        here = _Here(self.get_presence_key(), user, meta_for(visitor, meta))
         before = self._presence
         if before and before[:2] != here[:2]:
             self.untrack_presence()
             before = None
         self._presence_source = self._presence_source or token_hex(8)
+        said = (room(here.key), here.user, self._presence_source, member_meta(here.meta))
+        if not come:
+            self._keep(said, joins=True)
+            return None
         record = PresenceManager.join_presence(*here, source=self._presence_source)
         self._presence = here
-        said = (room(here.key), here.user, self._presence_source, member_meta(here.meta))
         self._keep(said)
         if before is None:
             _call(self.handle_presence_join, record)
@@ -97,13 +108,25 @@ class PresenceMixin(Lifetime):
         """Take back what this instance said. Returns the record; None where it said nothing, or
         the time had passed. Consumers do it themselves when they are disconnected."""
         here, self._presence = self._presence, None
+        if self._presence_source:
+            self._keep(None)
         if here is None:
             return None
-        self._keep(None)
         record = PresenceManager.leave_presence(here.key, here.user, source=self._presence_source)
         if record is not None:
             _call(self.handle_presence_leave, record)
         return record
+
+    def _whom(self, visitor: Visitor) -> tuple[str, bool]:
+        """Return the id of the member who is the visitor, and whether the request shows that they
+        came."""
+        user, request = self.get_presence_user_id(), getattr(self, "request", None)
+        if user not in (visitor.id, visitor.anonymous, self._presence_anonymous):
+            return user, is_visit(request)  # an id of the site's own
+        if has_come(self, visitor):
+            return user, True
+        # A session that this request made tells nothing: the heartbeat brings it along, or not.
+        return (user if visitor.id or visitor.returning else self._passing_id()), False
 
     def list_presences(self) -> list[Record]:
         """Everybody who is here, as PresenceManager.list_presences gives them."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import ceil
 from typing import Any, NamedTuple
 
 import msgspec
@@ -14,8 +15,14 @@ from presence.roster import Change, Diff, Position, Reload, Roster, Snapshot
 from presence.roster import diff as compare
 
 __all__ = [
-    *("Commit", "Damage", "Rules", "State", "damaged", "find_flaw", "plan", "restart", "verify"),
+    *("Commit", "Damage", "Rules", "State", "damaged", "find_flaw", "plan", "restart", "seats"),
+    "verify",
 ]
+
+RELISTED = 0.9
+"""Part of the limit below which a counted room is listed again."""
+SEATS = 50
+"""Visitors without a session that a room lists; more are counted."""
 
 
 class Damage(NamedTuple):
@@ -178,7 +185,13 @@ def plan(
 
 
 def _listed(total: int, *, was_listed: bool, limit: int) -> bool:
-    return total <= limit if was_listed else total < 0.9 * limit
+    return total <= limit if was_listed else total < RELISTED * limit
+
+
+def seats(members: int, *, limit: int) -> int:
+    """How many visitors without a session a room lists beside its `members`: never so many that
+    they make a listed room a counted one, or keep a counted one from being listed."""
+    return max(0, min(SEATS, ceil(RELISTED * limit) - 1 - members))
 
 
 def _publication(change: Change, epoch: str, version: int, listed: bool) -> bytes:

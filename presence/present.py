@@ -13,10 +13,11 @@ from presence.backends.tracker import Found
 from presence.conf import conf
 from presence.enriching import enrich
 from presence.exceptions import InvalidMessage, StoreDamaged, StoreError
+from presence.plan import seats
 from presence.reading import Roll
 from presence.roster import Member, Roster
 from presence.signed import Signed
-from presence.tracked import Tracked, signed_of
+from presence.tracked import Tracked, is_passing, signed_of
 
 __all__ = ["Record", "is_hidden", "read_channel", "read_present", "record_of", "suspect"]
 
@@ -47,7 +48,7 @@ def read_present(channels: Sequence[str]) -> dict[str, list[Record]]:
     present = {}
     for channel in channels:
         try:
-            present[channel] = _records(found[channel], _roster_of(found[channel], channel))
+            present[channel] = _listed(found[channel], _roster_of(found[channel], channel))
         except StoreDamaged as error:
             logger.error("channel=damaged name=%s error=%r", channel, str(error))
     return present
@@ -57,7 +58,7 @@ def read_channel(channel: str) -> list[Record]:
     """Everybody in one channel, as `read_present` gives them. Raises StoreDamaged when what the
     store holds is no roster, StoreError when it cannot be read."""
     found = assembly.tracker().present([channel], timeout=conf.PRESENCE_TIMEOUT)[channel]
-    return _records(found, _roster_of(found, channel))
+    return _listed(found, _roster_of(found, channel))
 
 
 def record_of(tracked: Tracked) -> Record:
@@ -91,6 +92,18 @@ def _roster_of(found: Found, channel: str) -> Roster:
         return wire.decode(found.roster, Roster) if found.roster else Roster()
     except InvalidMessage as error:
         raise suspect(channel, "roster", found.roster, error) from error
+
+
+def _listed(found: Found, roster: Roster) -> list[Record]:
+    """The records, less those of visitors without a session who have no seat: they are counted."""
+    passing = list(dict.fromkeys(one.user for one in found.members if is_passing(one.user)))
+    if passing:
+        members = {*roster.members, *(one.user for one in found.members)}
+        others = sum(not is_passing(key) for key in members)
+        counted = set(passing[seats(others, limit=conf.PRESENCE_LIST_LIMIT) :])
+        kept = [one for one in found.members if one.user not in counted]
+        found = msgspec.structs.replace(found, members=kept)
+    return _records(found, roster)
 
 
 def _records(found: Found, roster: Roster) -> list[Record]:

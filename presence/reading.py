@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from types import MappingProxyType
 from typing import Any, Final, Literal
 
@@ -13,9 +14,10 @@ import msgspec
 from presence import wire
 from presence.exceptions import CentrifugoAnswerError
 from presence.leaving import SKEW
+from presence.plan import seats
 from presence.roster import Member, Roster
 from presence.signed import Signed
-from presence.tracked import Tracked, signed_of
+from presence.tracked import Tracked, is_passing, signed_of
 
 __all__ = [
     "ANONYMOUS",
@@ -54,6 +56,9 @@ class _LooseReply(msgspec.Struct, frozen=True):
     presence: dict[str, _LooseConnection]
 
 
+_Passing = tuple[float, str, Signed]
+"""A visitor without a session: when they came, their id, and what is said of them."""
+
 _reply = msgspec.json.Decoder(_Reply)
 _loose_reply = msgspec.json.Decoder(_LooseReply)
 _anything: msgspec.json.Decoder[object] = msgspec.json.Decoder()
@@ -88,6 +93,9 @@ class Roll:
 
     def __contains__(self, key: str) -> bool:
         return key in self._shown
+
+    def __len__(self) -> int:
+        return len(self._shown) - len(self.hidden)
 
     @property
     def hidden(self) -> list[str]:
@@ -148,6 +156,7 @@ def read_presence(
     tracked: Sequence[Tracked] = (),
     profiles: Profiles = MappingProxyType({}),
     now: float = math.inf,
+    list_limit: int = 200,
 ) -> tuple[Roster, int]:
     """The roster that a presence reply (`{"presence": {client: info}}`) shows together with the
     `tracked`, by id, and the number of connections in it.
@@ -155,12 +164,14 @@ def read_presence(
     Connections of one user are one member. What the token of the subscription says comes before
     what the token of the connection says, unless that is newer and hides them; what is newest
     counts, see Roll. Only a token or a profile can bring back whoever they hide: what is tracked
-    does not. What is signed for more than SKEW after `now` is older than all else. Raises
-    CentrifugoAnswerError when the reply is not a presence reply.
+    does not. What is signed for more than SKEW after `now` is older than all else. Visitors without
+    a session have the `seats` of a room of that `list_limit`, those who came first; the others are
+    counted. Raises CentrifugoAnswerError when the reply is not a presence reply.
     """
     connections = _connections(raw)
     roll = Roll(now)
     visitors: set[str] = set()
+    passing: list[_Passing] = []
     for client, connection in connections.items():
         signed = connection.conn_info or _NOBODY
         if connection.chan_info is not None:
@@ -169,9 +180,27 @@ def read_presence(
             roll.say(connection.user, signed)
         elif anonymous == "list":
             named = msgspec.structs.replace(signed, name=signed.name or "Anonymous")
-            roll.say(signed.anonymous or client, named)
+            if signed.anonymous:
+                roll.say(signed.anonymous, named)
+            else:
+                passing.append((signed.iat, client, named))
         else:
             visitors.add(signed.anonymous or client)
+    passing += [(one.joined, one.user, signed_of(one)) for one in tracked if is_passing(one.user)]
+    tracked = [one for one in tracked if not is_passing(one.user)]
+    alone = _say_tracked(tracked, roll, profiles)
+    visitors.difference_update(alone)
+    if passing:
+        listed, counted = _seat(passing, roll, list_limit)
+        visitors |= counted
+        alone = sorted([*alone, *filter(is_passing, listed)])
+    count = 0 if anonymous == "ignore" else len(visitors)
+    return roll.roster(count, alone), len(connections)
+
+
+def _say_tracked(tracked: Sequence[Tracked], roll: Roll, profiles: Profiles) -> list[str]:
+    """Take the tracked, and the profiles of everybody, into the roll; the ids of those who are here
+    through tracking alone."""
     alone = sorted({one.user for one in tracked if one.user not in roll})
     for key, profile in profiles.items():
         if key in roll or key in alone:
@@ -180,9 +209,19 @@ def read_presence(
     for one in tracked:
         if one.user not in hidden:
             roll.say(one.user, signed_of(one))
-    visitors.difference_update(alone)
-    count = len(visitors) if anonymous == "count" else 0
-    return roll.roster(count, alone), len(connections)
+    return alone
+
+
+def _seat(passing: list[_Passing], roll: Roll, limit: int) -> tuple[set[str], set[str]]:
+    """Take those who came first into the roll, as many as have a seat; the ids of these, and of the
+    others."""
+    ids = list(dict.fromkeys(key for _, key, _ in sorted(passing, key=itemgetter(0, 1))))
+    free = seats(len(roll), limit=limit)
+    listed = set(ids[:free])
+    for _, key, signed in passing:
+        if key in listed:
+            roll.say(key, signed)
+    return listed, set(ids[free:])
 
 
 def _counts(chan_info: Signed, conn_info: Signed, now: float) -> Signed:

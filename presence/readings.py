@@ -60,6 +60,7 @@ class Readings:
         survey: Survey,
         anonymous: AnonymousMode,
         profiles: Profiles,
+        list_limit: int,
         fetch: Fetch | None,
         fingerprint: str,
         clock: Callable[[], float],
@@ -69,6 +70,7 @@ class Readings:
         self._survey = survey
         self._anonymous = anonymous
         self._profiles = profiles
+        self._list_limit = list_limit
         self._fetch = fetch
         self._fingerprint = fingerprint
         self._clock = clock
@@ -130,7 +132,12 @@ class Readings:
 
     def _read(self, raw: bytes, tracked: Sequence[Tracked], now: float) -> tuple[Roster, int]:
         return read_presence(
-            raw, anonymous=self._anonymous, tracked=tracked, profiles=self._profiles, now=now
+            raw,
+            anonymous=self._anonymous,
+            tracked=tracked,
+            profiles=self._profiles,
+            list_limit=self._list_limit,
+            now=now,
         )
 
     def _read_again(self, channels: list[str], polled: Polled) -> dict[str, tuple[Seen, Roster]]:

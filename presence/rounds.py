@@ -131,6 +131,7 @@ class Rounds:
             survey=shard.survey,
             anonymous=self._options.anonymous,
             profiles=_profiles(standing),
+            list_limit=self._options.rules.list_limit,
             fetch=self._options.fetch,
             fingerprint=self._options.fingerprint,
             clock=self._clock,

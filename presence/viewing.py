@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from secrets import token_hex
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -10,9 +11,28 @@ from django.http import HttpRequest
 from presence import arguments
 from presence.conf import conf
 from presence.keys import fill_in
+from presence.tracked import PASSING
 from presence.visitors import Visitor, describe, visitor_of
+from presence.visits import is_visit
 
-__all__ = ["key_of", "meta_for", "visitor_behind"]
+__all__ = ["has_come", "key_of", "meta_for", "passing_id", "visitor_behind"]
+
+
+def passing_id() -> str:
+    """A new id for a visitor without a session."""
+    return f"{PASSING}{token_hex(8)}"
+
+
+def has_come(view: object, visitor: Visitor) -> bool:
+    """Whether `visitor` is here because `view` was asked for.
+
+    A request that fetches a page ahead, or one that brings neither a user nor a session, is only
+    believed once the page itself says that it is open. A websocket is open.
+    """
+    request = getattr(view, "request", None)
+    if request is None:
+        return True
+    return is_visit(request) and bool(visitor.id or visitor.returning)
 
 
 def visitor_behind(view: object) -> Visitor:

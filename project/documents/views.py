@@ -12,6 +12,7 @@ from django.views.generic import DetailView, ListView, View
 from presence.manager import PresenceManager
 from presence.mixins import PresenceMixin
 from presence.querysets import with_presence
+from presence.visits import is_visit
 from project.documents.models import Document
 
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ class RoomMixin(PresenceMixin):
     def mount(self, request: HttpRequest, **kwargs: Any) -> None:
         """Have a session for who is not signed in: it alone tells that the member who is tracked
         and the websocket of the widget are one person."""
-        if not request.user.is_authenticated and not request.session.session_key:
+        known = request.user.is_authenticated or request.session.session_key
+        if not known and is_visit(request):
             request.session.create()
 
 

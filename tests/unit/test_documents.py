@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib import import_module
 from typing import Any
 
@@ -60,11 +61,25 @@ def test_who_is_not_signed_in_is_one_person_by_page_and_by_websocket(
     client: Client, document: Document, path: str, key: str
 ):
     key = key.strip("/").format(document.pk)
+    page = client.get(path.format(document.pk)).content.decode()
+    assert PresenceManager.list_presences(key) == [], "a session that was just made proves nothing"
+    tokens = re.findall(r'data-presence-lifelines="([^"]+)"', page)
+    client.post("/presence/heartbeat/", {"tokens": tokens}, "application/json")
     for _ in range(2):
-        page = client.get(path.format(document.pk)).content.decode()
         (record,) = PresenceManager.list_presences(key)
-        assert record["id"].startswith("anon_")
+        assert re.fullmatch(r"anon_\w+", record["id"])
         assert f'data-presence-self-id="{record["id"]}"' in page
+        page = client.get(path.format(document.pk)).content.decode()
+
+
+@pytest.mark.parametrize("headers", [{}, {"Sec-Purpose": "prefetch"}])
+def test_demo_page_asked_for_without_a_visit_makes_no_session(
+    client: Client, document: Document, headers: dict[str, str]
+):
+    ask = client.get if headers else client.head
+    assert ask(f"/documents/{document.pk}/", headers=headers).status_code == 200
+    assert "sessionid" not in client.cookies
+    assert PresenceManager.list_presences(f"document:{document.pk}") == []
 
 
 def test_the_admin_has_the_documents(client: Client, document: Document):

@@ -29,6 +29,7 @@ from presence.visitors import visitor_of
 
 KEY = "document:42"
 CHANNEL = "presence:document:42"
+SESSION = "a-session-key-of-32-characters--"
 ADA = User(pk=7, username="ada", first_name="Ada", last_name="Lovelace")
 GRACE = User(pk=8, username="grace")
 
@@ -230,13 +231,14 @@ class TestMeta:
         assert page(User(pk=7, username=username)).track_presence()["name"] == name
 
     def test_of_a_visitor_there_is_none(self) -> None:
-        record = page(AnonymousUser()).track_presence()
+        record = page(AnonymousUser(), session_key=SESSION).track_presence()
         assert (record["name"], record["meta"]) == ("Anonymous", {})
 
     def test_what_is_given_comes_first(self) -> None:
         record = page().track_presence({"name": "ada", "color": "#6c63ff"})
         assert record["meta"] == {"name": "ada", "user_id": "7", "color": "#6c63ff"}
-        assert page(AnonymousUser()).track_presence({"color": "red"})["meta"] == {"color": "red"}
+        visitor = page(AnonymousUser(), session_key=SESSION)
+        assert visitor.track_presence({"color": "red"})["meta"] == {"color": "red"}
 
     @pytest.mark.parametrize("name", ["", None])
     def test_an_empty_name_is_none(self, name: Any) -> None:

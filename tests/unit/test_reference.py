@@ -11,12 +11,13 @@ import pytest
 from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
 from django.test import Client
-from django.urls import path
+from django.urls import include, path
 from django.views import View
 from django.views.generic import TemplateView
 
 from presence import cursors, manager, mixins
 from presence.cursors import CURSOR_TIMEOUT, CursorTracker
+from presence.lifeline import heartbeat_for
 from presence.manager import PresenceManager
 from presence.mixins import LiveCursorMixin, PresenceMixin
 from presence.testing import FakePresence
@@ -163,6 +164,7 @@ class Urls:
         path("chat/<slug:room_id>/", ChatView.as_view()),
         path("board/<int:board_id>/", WhiteboardView.as_view()),
         path("board/<int:board_id>/cursor/", CursorMoveView.as_view()),
+        path("presence/", include("presence.urls")),
     )
 
 
@@ -225,8 +227,14 @@ class TestExamples:
         assert "2 users online" in page
         assert "> Z </span>" in page
 
-    def test_visitors_who_are_not_signed_in(self, db: None) -> None:
-        assert "> A </span>" in text(Client(), "/doc/42/")
+    def test_visitor_who_is_not_signed_in_is_listed_once_their_page_beats(self, db: None) -> None:
+        client = Client()
+        assert "> A </span>" not in text(client, "/doc/42/")
+        # Of the request, as the template of the example has no heartbeat.
+        request = client.get("/doc/42/").wsgi_request
+        tokens = heartbeat_for(request).lifelines
+        assert client.post("/presence/heartbeat/", {"tokens": tokens}, "application/json").json()
+        assert "> A </span>" in text(client, "/doc/42/")
 
     def test_join_and_leave_events(
         self, as_ada: Client, ada: User, site: FakePresence, rf: Any

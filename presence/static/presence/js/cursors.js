@@ -53,6 +53,8 @@ class PresenceCursors extends HTMLElement {
     if (document.readyState === "loading") {
       await new Promise((go) => addEventListener("DOMContentLoaded", go));
     }
+    // A prerendered page may never be shown.
+    if (document.prerendering) await new Promise((go) => addEventListener("prerenderingchange", go, true));
     return parts;
   }
 

@@ -103,12 +103,15 @@ class PresenceHeartbeat extends HTMLElement {
   }
 
   #begin() {
-    const { presenceUrl: url, presenceEvery, presenceLifelines } = this.dataset;
+    const { presenceUrl: url, presenceEvery, presenceLifelines, presenceJoins } = this.dataset;
     const lifelines = (presenceLifelines ?? "").split(" ").filter(Boolean);
     this.#heart = new Heart({ url, every: 1000 * presenceEvery, lifelines }, host);
     const [visit] = performance.getEntriesByType("navigation");
-    // What the browser or a library kept may have left meanwhile.
-    this.#heart.begin(document.readyState === "complete" || visit?.type === "back_forward");
+    const again = document.readyState === "complete" || visit?.type === "back_forward";
+    const begin = () => this.#heart.begin(again || presenceJoins === "");
+    // One kept by the browser may have left, one that is prerendered may never be shown.
+    if (document.prerendering) document.addEventListener("prerenderingchange", begin);
+    else begin();
   }
 }
 

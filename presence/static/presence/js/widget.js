@@ -12,7 +12,7 @@ const host = {
   setTimeout: setTimeout.bind(null),
   clearTimeout: clearTimeout.bind(null),
   random: Math.random,
-  // One stops in sleep, the other may be set.
+  // One stops in sleep, one may be set.
   now: () => Math.max(performance.timeOrigin + performance.now(), Date.now()),
   beacon: (url, body) => navigator.sendBeacon?.(url, body),
   warn(why) {
@@ -21,7 +21,7 @@ const host = {
   },
 };
 
-// One a page, even if this file has two URLs.
+// One a page, even of two URLs.
 const shared = (globalThis[Symbol.for("presence")] ??= {});
 
 export const presence = (shared.presence ??= {
@@ -82,7 +82,7 @@ class PresenceRoster extends HTMLElement {
     if (!this.isConnected || !this.dataset.presenceGrant) return;
     this.#asOf ??= host.now() - 1000 * (this.dataset.presenceAge || Infinity);
     this.#report();
-    // At once: a widget that is only moved stays subscribed.
+    // At once: if moved, it stays subscribed.
     if (this.#shown) this.#follow();
     else this.#load().catch(({ message }) => host.warn(message));
   }
@@ -98,6 +98,7 @@ class PresenceRoster extends HTMLElement {
     const { presenceAnnounce: url } = this.dataset;
     if (url) this.#announcer ??= new (await import(url)).Announcer(this, loaded.draw.words, host);
     if (document.readyState === "loading") await new Promise((go) => addEventListener("DOMContentLoaded", go));
+    if (document.prerendering) await new Promise((go) => addEventListener("prerenderingchange", go, true));
     this.#follow(loaded);
     return loaded;
   }
@@ -108,7 +109,7 @@ class PresenceRoster extends HTMLElement {
   }
 
   #follow(loaded) {
-    // It may have gone, or come back.
+    // It may be gone, or back.
     if (!this.isConnected || this.#end) return;
     this.#shown ??= this.#begin(loaded);
     const { page } = shared;
@@ -129,7 +130,7 @@ class PresenceRoster extends HTMLElement {
     throw new Error("the widget's HTML was changed");
   }
 
-  // Somebody else has written it.
+  // Somebody else wrote it.
   #renew() {
     const end = this.#end;
     this.#end = this.#shown = this.#asOf = null;
