@@ -23,6 +23,7 @@ from presence.executors import MakeExecutor, threads
 from presence.known import Known
 from presence.outbox import Outbox
 from presence.plan import Rules
+from presence.redaction import Redactor, shown
 from presence.sync import Options, Sync
 
 __all__ = ["gateway", "now", "options", "outbox", "replaced", "store", "sync", "tracker"]
@@ -76,6 +77,7 @@ def store() -> RosterStore:
     """The store that PRESENCE_BACKEND names. Raises ImproperlyConfigured if there is none."""
     if _instead:
         return _instead.store
+    redactor = Redactor(conf.PRESENCE_REDIS_URL)
     try:
         return make_store(
             conf.PRESENCE_BACKEND,
@@ -84,10 +86,10 @@ def store() -> RosterStore:
             timeout=conf.CENTRIFUGO_TIMEOUT,
         )
     except ValueError as error:
-        what = str(error)
+        what = redactor.text(error)
         if "PRESENCE_" not in what:
             what = f"PRESENCE_REDIS_URL cannot be used: {what}"
-        raise ImproperlyConfigured(what) from error
+        raise ImproperlyConfigured(what) from redactor.cause(error)
 
 
 def tracker() -> Tracker:
@@ -95,9 +97,9 @@ def tracker() -> Tracker:
     found = store()
     if not isinstance(found, Tracker):
         raise ImproperlyConfigured(
-            f"PRESENCE_BACKEND is {conf.PRESENCE_BACKEND!r}, which keeps no cursors, nor members "
-            "without a websocket: let it be a presence.backends.tracker.Tracker too, or use "
-            f"{' or '.join(map(repr, BACKENDS))}."
+            f"PRESENCE_BACKEND is {shown(conf.PRESENCE_BACKEND)}, which keeps no cursors, nor "
+            "members without a websocket: let it be a presence.backends.tracker.Tracker too, or "
+            f"use {' or '.join(map(repr, BACKENDS))}."
         )
     return found
 

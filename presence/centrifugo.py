@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, cast
-from urllib.parse import urlsplit
 
 import cent
 import msgspec
@@ -33,6 +32,7 @@ from presence.exceptions import (
     CentrifugoRefused,
     CentrifugoUnreachable,
 )
+from presence.redaction import Redactor, address
 from presence.replies import Reply
 from presence.roster import Position
 
@@ -113,8 +113,8 @@ class Gateway:
         self._client = cent.Client(
             url, key, timeout=timeout, session=DeadlineSession(timeout, clock)
         )
-        parts = urlsplit(url)
-        self._url = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()  # no password
+        self._url = address(url)
+        self._redactor = Redactor(url, words=[key])
 
     def survey(self, patterns: Sequence[str]) -> Survey:
         """The nodes, and the active channels that match any of the `patterns`."""
@@ -197,29 +197,33 @@ class Gateway:
         batch = _RawBatch(requests=list(asked), parallel=parallel)
         try:
             return cast(list[Reply], self._client.batch(batch))
-        except CentUnauthorizedError as error:
-            raise CentrifugoRefused(
-                f"Centrifugo at {self._url} refused the API key: CENTRIFUGO_API_KEY must equal "
-                "its http_api.key"
-            ) from error
-        except CentTransportError as error:
-            raise _status_error(self._url, error.status_code) from error
-        except (CentTimeoutError, CentNetworkError) as error:
-            raise CentrifugoUnreachable(
-                f"Centrifugo at {self._url} did not answer ({_reason(error)}): check that it runs "
-                "and that CENTRIFUGO_API_URL is right"
-            ) from error
-        except _NO_URL as error:
-            raise CentrifugoRefused(
-                f"CENTRIFUGO_API_URL is {self._url!r}, which is no URL: set it to the API of "
-                "Centrifugo, such as http://127.0.0.1:8001/api"
-            ) from error
         except CentrifugoError:
             raise
         except _BROKEN_OFF as error:
-            raise CentrifugoAnswerError(
-                f"Centrifugo at {self._url} broke off its answer ({type(error).__name__}: {error})"
-            ) from error
+            raise self._explained(error) from self._redactor.cause(error)
+
+    def _explained(self, error: BaseException) -> CentrifugoError:
+        """Which of our errors it is that cent let through."""
+        if isinstance(error, CentUnauthorizedError):
+            return CentrifugoRefused(
+                f"Centrifugo at {self._url} refused the API key: CENTRIFUGO_API_KEY must equal "
+                "its http_api.key"
+            )
+        if isinstance(error, CentTransportError):
+            return _status_error(self._url, error.status_code)
+        if isinstance(error, CentTimeoutError | CentNetworkError):
+            reason = self._redactor.text(_reason(error))
+            return CentrifugoUnreachable(
+                f"Centrifugo at {self._url} did not answer ({reason}): check that it runs "
+                "and that CENTRIFUGO_API_URL is right"
+            )
+        if isinstance(error, _NO_URL):
+            return CentrifugoRefused(
+                f"CENTRIFUGO_API_URL ({self._url}) is no URL that can be asked: set it to the API "
+                "of Centrifugo, such as http://127.0.0.1:8001/api"
+            )
+        reason = self._redactor.text(f"{type(error).__name__}: {error}")
+        return CentrifugoAnswerError(f"Centrifugo at {self._url} broke off its answer ({reason})")
 
 
 def _reason(error: CentError) -> str:
@@ -237,7 +241,7 @@ def _reason(error: CentError) -> str:
 def _status_error(url: str, status: int) -> CentrifugoError:
     if status in (403, 404, 405) or 300 <= status < 400:
         return CentrifugoRefused(
-            f"{url} answered HTTP {status}: CENTRIFUGO_API_URL must be the API of Centrifugo, "
-            "such as http://127.0.0.1:8001/api"
+            f"The server at {url} answered HTTP {status}: CENTRIFUGO_API_URL must be the API of "
+            "Centrifugo, such as http://127.0.0.1:8001/api"
         )
     return CentrifugoUnreachable(f"Centrifugo at {url} answered HTTP {status}: see its log")

@@ -1,26 +1,72 @@
 """The settings, one typed property each; the only reader of django.conf.settings.
 
-Read at every access, so that override_settings works. A value of the wrong type raises
-ImproperlyConfigured that names the setting; `presence.checks` reports all of them at once.
+Read at every access, so that override_settings works. A value of the wrong type, or out of its
+range, raises ImproperlyConfigured that names the setting; `presence.checks` reports all at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from math import inf
-from typing import Any, Final, Literal, TypeVar, cast
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Final, Literal, NamedTuple, TypeVar, cast
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
-__all__ = ["NAMES", "Conf", "conf"]
+from presence.redaction import Redactor, secrets_in, shown
+
+__all__ = ["NAMES", "RANGES", "Conf", "Range", "conf", "masked", "traceable"]
 
 T = TypeVar("T", bound=str)
 Authorize = Callable[[Any, str], bool]
 UserInfo = Callable[[Any], dict[str, Any]]
 Fetch = Callable[[list[str]], Mapping[str, Mapping[str, Any]]]
 Visible = Callable[[Any], bool]
+
+HOUR: Final = 3600
+DAY: Final = 24 * HOUR
+
+
+class Range(NamedTuple):
+    """The numbers that are allowed, both ends included; `off`: 0, too, which switches it off."""
+
+    least: float
+    most: float
+    off: bool = False
+
+    def __contains__(self, number: object) -> bool:
+        if not isinstance(number, int | float):
+            return False
+        return self.least <= number <= self.most or (self.off and number == 0)
+
+    def __str__(self) -> str:
+        return f"{'0, or ' if self.off else ''}from {self.least:.16g} to {self.most:.16g}"
+
+
+# Beyond these a number passes here and breaks what it reaches: PEXPIRE takes no fraction of a
+# millisecond, a browser's timer at most 2^31 ms (24.8 days), and a token may not outlive a grant.
+RANGES: Final[Mapping[str, Range]] = {
+    "CENTRIFUGO_TIMEOUT": Range(0.05, 300),
+    "PRESENCE_BATCH_SIZE": Range(1, 10_000),
+    "PRESENCE_CURSOR_INTERVAL": Range(0.016, 1),
+    "PRESENCE_CURSOR_LIMIT": Range(1, 1000),
+    "PRESENCE_CURSOR_TIMEOUT": Range(1, HOUR),
+    "PRESENCE_HEARTBEAT": Range(1, DAY),
+    "PRESENCE_INTERVAL": Range(0.05, DAY),
+    "PRESENCE_LEAVE_GRACE": Range(0.01, HOUR, off=True),
+    "PRESENCE_LIST_LIMIT": Range(1, 10_000),
+    "PRESENCE_NUDGE": Range(0.05, HOUR, off=True),
+    "PRESENCE_SHARD_SIZE": Range(1, 100_000),
+    "PRESENCE_TIMEOUT": Range(1, DAY),
+    "PRESENCE_TOKEN_LIFETIME": Range(1, 14 * DAY),
+}
+"""The range of every setting that is a number: of seconds, or of things."""
+
+PREFIX: Final = re.compile(r"[!-z|~]{1,100}")
+"""Printable ASCII without braces, which would choose the slot of a key in a Redis Cluster."""
+HEADER: Final = re.compile(r"[!-~]*")
+"""Goes into an HTTP header."""
 
 
 class Conf:
@@ -34,7 +80,8 @@ class Conf:
     @property
     def CENTRIFUGO_API_KEY(self) -> str:
         """Centrifugo's `http_api.key`."""
-        return _text("CENTRIFUGO_API_KEY", "")
+        wanted = "a string of printable ASCII without spaces, as it is sent in an HTTP header"
+        return _text("CENTRIFUGO_API_KEY", "", form=HEADER, wanted=wanted)
 
     @property
     def CENTRIFUGO_TOKEN_SECRET(self) -> str:
@@ -49,7 +96,7 @@ class Conf:
     @property
     def CENTRIFUGO_TIMEOUT(self) -> float:
         """Within which Centrifugo has to answer a request whole."""
-        return _seconds("CENTRIFUGO_TIMEOUT", 5.0, above=0.0)
+        return _seconds("CENTRIFUGO_TIMEOUT", 5.0)
 
     @property
     def PRESENCE_REDIS_URL(self) -> str:
@@ -59,7 +106,8 @@ class Conf:
     @property
     def PRESENCE_PREFIX(self) -> str:
         """What every key in Redis begins with."""
-        return _text("PRESENCE_PREFIX", "presence")
+        wanted = "a string of 1 to 100 printable ASCII characters without spaces and braces"
+        return _text("PRESENCE_PREFIX", "presence", form=PREFIX, wanted=wanted)
 
     @property
     def PRESENCE_BACKEND(self) -> str:
@@ -76,14 +124,15 @@ class Conf:
         """Patterns of the channels that are polled."""
         value = getattr(settings, "PRESENCE_CHANNELS", ["presence:*"])
         listed = isinstance(value, Iterable) and not isinstance(value, str)
-        if not listed or not all(isinstance(pattern, str) and pattern for pattern in value):
+        patterns: list[Any] = list(value) if listed else [None]
+        if not all(isinstance(p, str) and p and _encodable(p) for p in patterns):
             raise _wrong("PRESENCE_CHANNELS", value, 'a list of patterns such as ["presence:*"]')
-        return tuple(value)
+        return tuple(patterns)
 
     @property
     def PRESENCE_INTERVAL(self) -> float:
         """Between two ticks."""
-        return _seconds("PRESENCE_INTERVAL", 60.0, above=0.0)
+        return _seconds("PRESENCE_INTERVAL", 60.0)
 
     @property
     def PRESENCE_LEAVE_GRACE(self) -> float:
@@ -143,17 +192,17 @@ class Conf:
     @property
     def PRESENCE_TIMEOUT(self) -> float:
         """Without a heartbeat, after which a member without a websocket is gone."""
-        return _seconds("PRESENCE_TIMEOUT", 60.0, least=1.0)
+        return _seconds("PRESENCE_TIMEOUT", 60.0)
 
     @property
     def PRESENCE_HEARTBEAT(self) -> float:
         """Between two heartbeats of a page."""
-        return _seconds("PRESENCE_HEARTBEAT", 30.0, least=1.0)
+        return _seconds("PRESENCE_HEARTBEAT", 30.0)
 
     @property
     def PRESENCE_TOKEN_LIFETIME(self) -> float:
         """For which a token of Centrifugo is valid."""
-        return _seconds("PRESENCE_TOKEN_LIFETIME", 3600.0, above=0.0)
+        return _seconds("PRESENCE_TOKEN_LIFETIME", 3600.0)
 
     @property
     def ASYNC_BACKEND(self) -> Literal["celery", "huey"]:
@@ -163,12 +212,12 @@ class Conf:
     @property
     def PRESENCE_CURSOR_TIMEOUT(self) -> float:
         """After which a cursor without a sign is gone."""
-        return _seconds("PRESENCE_CURSOR_TIMEOUT", 10.0, least=1.0)
+        return _seconds("PRESENCE_CURSOR_TIMEOUT", 10.0)
 
     @property
     def PRESENCE_CURSOR_INTERVAL(self) -> float:
         """Between two positions that a browser sends."""
-        return _seconds("PRESENCE_CURSOR_INTERVAL", 0.05, least=0.016, most=1.0)
+        return _seconds("PRESENCE_CURSOR_INTERVAL", 0.05)
 
     @property
     def PRESENCE_CURSOR_LIMIT(self) -> int:
@@ -187,11 +236,43 @@ NAMES: Final = frozenset(name for name in vars(Conf) if name.isupper())
 conf = Conf()
 
 
-def _text(name: str, default: str) -> str:
+def masked(text: object) -> str:
+    """`text` as a string in which the secrets of the settings, and logins in URLs, are masked."""
+    return Redactor(words=_secrets()).text(text)
+
+
+def traceable(error: BaseException) -> BaseException | None:
+    """`error` for `exc_info`, or None where its traceback would show a secret of the settings."""
+    return Redactor(words=_secrets()).cause(error)
+
+
+def _secrets() -> Iterator[str]:
+    """The secrets of every setting: the site's database or broker may answer with its own."""
+    for name in dir(settings):
+        if name.isupper():
+            yield from secrets_in(getattr(settings, name, None), name=name)
+    pool = getattr(getattr(getattr(settings, "HUEY", None), "storage", None), "pool", None)
+    yield from secrets_in(getattr(pool, "connection_kwargs", None))
+
+
+def _text(
+    name: str, default: str, *, form: re.Pattern[str] | None = None, wanted: str = "a string"
+) -> str:
     value = getattr(settings, name, default)
     if not isinstance(value, str):
-        raise _wrong(name, value, "a text")
+        raise _wrong(name, value, wanted)
+    if not _encodable(value) or (form and not form.fullmatch(value)):
+        raise ImproperlyConfigured(f"{name} has a form that cannot be used: it must be {wanted}.")
     return value
+
+
+def _encodable(text: str) -> bool:
+    """Whether it can be sent: os.environ gives bytes that are no UTF-8 as lone surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _one_of(name: str, *values: T) -> T:
@@ -204,25 +285,17 @@ def _one_of(name: str, *values: T) -> T:
     raise _wrong(name, given, f'{allowed} or "{values[-1]}"')
 
 
-def _seconds(
-    name: str, default: float, *, above: float | None = None, least: float = 0.0, most: float = inf
-) -> float:
+def _seconds(name: str, default: float) -> float:
     value = getattr(settings, name, default)
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    # An infinite time is none: `most` may be reached only where it is finite.
-    fits = number and least <= value <= most and value != inf
-    if not fits or (above is not None and value <= above):
-        wanted = f"at least {least:g}" if above is None else f"above {above:g}"
-        if most < inf:
-            wanted = f"from {least:g} to {most:g}"
-        raise _wrong(name, value, f"a number of seconds {wanted}")
+    if isinstance(value, bool) or value not in RANGES[name]:
+        raise _wrong(name, value, f"a number of seconds, {RANGES[name]}")
     return float(value)
 
 
 def _count(name: str, default: int) -> int:
     value = getattr(settings, name, default)
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise _wrong(name, value, "a whole number of at least 1")
+    if not isinstance(value, int) or isinstance(value, bool) or value not in RANGES[name]:
+        raise _wrong(name, value, f"a whole number, {RANGES[name]}")
     return value
 
 
@@ -238,12 +311,14 @@ def _callable(name: str) -> Any:
     if isinstance(value, str):
         try:
             value = import_string(value)
-        except ImportError as error:
-            raise _wrong(name, value, f"a callable or its dotted path ({error})") from error
+        except (ImportError, ValueError) as error:
+            redactor = Redactor(words=[] if shown(value) == repr(value) else [value])
+            wanted = f"a callable or its dotted path ({redactor.text(error)})"
+            raise _wrong(name, value, wanted) from redactor.cause(error)
     if value is not None and not callable(value):
         raise _wrong(name, value, "a callable, its dotted path, or None")
     return value
 
 
 def _wrong(name: str, value: object, wanted: str) -> ImproperlyConfigured:
-    return ImproperlyConfigured(f"{name} is {value!r}: it must be {wanted}.")
+    return ImproperlyConfigured(f"{name} is {shown(value)}: it must be {wanted}.")

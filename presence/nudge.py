@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol, Typ
 from presence import assembly, queues
 from presence.backends.tracker import Tracker
 from presence.broker import CeleryBroker, project_app
-from presence.conf import conf
+from presence.conf import conf, masked, traceable
 from presence.exceptions import StoreError
 from presence.roster import Snapshot
 
@@ -112,9 +112,9 @@ class Nudger:
             return
         try:
             self._start(self._run)
-        except Exception:
+        except Exception as error:
             self._working = False
-            self._failed(channel)
+            self._failed(channel, error)
 
     def _run(self) -> None:
         while (wait := self.step()) is not None:
@@ -149,8 +149,8 @@ class Nudger:
             if self._claim(nudge):
                 self._rests_at = self._clock() + LINGER
                 self._broker.send(nudge.channel, worth=WORTH)
-        except Exception:
-            self._failed(nudge.channel)
+        except Exception as error:
+            self._failed(nudge.channel, error)
             self._close()
         else:
             self._failing = False
@@ -158,13 +158,17 @@ class Nudger:
     def _close(self) -> None:
         try:
             self._broker.close()
-        except Exception:
-            self._failed("")
+        except Exception as error:
+            self._failed("", error)
 
-    def _failed(self, channel: str) -> None:
+    def _failed(self, channel: str, error: Exception) -> None:
         # Once an outage, not for every page of it.
         if not self._failing:
-            logger.exception("nudge=not-asked channel=%s", channel)
+            logger.error(
+                "nudge=not-asked channel=%s error=%r",
+                *(channel, masked(error)),
+                exc_info=traceable(error),
+            )
         self._failing = True
 
 

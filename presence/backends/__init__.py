@@ -7,6 +7,7 @@ from typing import Any
 
 from presence.backends.base import RosterStore
 from presence.backends.memory import MemoryStore
+from presence.redaction import Redactor, shown
 
 __all__ = ["BACKENDS", "make_store"]
 
@@ -47,7 +48,8 @@ def _imported(backend: str, path: str) -> Any:
 
 
 def _wrong(backend: str, why: str) -> ValueError:
-    known = ", ".join(repr(one) for one in BACKENDS)
+    known = ", ".join(map(repr, BACKENDS))
     return ValueError(
-        f"PRESENCE_BACKEND {backend!r} {why}: use {known}, or the dotted path of a RosterStore"
+        f"PRESENCE_BACKEND, {shown(backend)}, {Redactor(backend).text(why)}: use {known}, or "
+        "the dotted path of a RosterStore"
     )

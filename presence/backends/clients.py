@@ -15,6 +15,7 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from presence.backends.cluster import Cluster
+from presence.redaction import Redactor
 
 __all__ = ["FORMS", "Client", "make_client"]
 
@@ -31,6 +32,9 @@ FORMS: Final = (
 
 PORTS: Final = {"server": 6379, "cluster": 6379, "sentinel": 26379}
 LOGIN: Final = ("username", "password")
+SHORTEST: Final = 0.001
+LONGEST: Final = 3600
+"""Seconds of a time-out: a socket takes none below 0, nor any that a C integer cannot hold."""
 
 _URL = re.compile(
     r"(?P<scheme>unix|(?:redis|valkey)(?P<tls>s?)(?:\+(?P<kind>cluster|sentinel))?)://"
@@ -54,8 +58,11 @@ def make_client(url: str, *, timeout: float) -> Client:
     kind = found["kind"] or ("socket" if found["scheme"] == "unix" else "server")
     # Before the options: a part of a password that was not encoded could pass for one of them.
     hosts = _hosts(found["hosts"], kind)
-    options = _options(found, timeout) | {"ssl": bool(found["tls"])}
-    return _MAKERS[kind](hosts, found["path"] or "", options)
+    try:
+        options = _options(found, timeout) | {"ssl": bool(found["tls"])}
+        return _MAKERS[kind](hosts, found["path"] or "", options)
+    except ValueError as error:
+        raise ValueError(Redactor(url).text(error)) from None
 
 
 def _hosts(text: str, kind: str) -> Hosts:
@@ -67,19 +74,32 @@ def _hosts(text: str, kind: str) -> Hosts:
         text = "localhost"
     found = [_HOST.fullmatch(host) for host in text.split(",")]
     hosts = [(one[1] or one[2], int(one[3] or PORTS[kind])) for one in found if one]
-    if len(hosts) < len(found) or not all(0 < port < 65536 for _, port in hosts):
+    fit = all(0 < port < 65536 and _can_be_looked_up(host) for host, port in hosts)
+    if len(hosts) < len(found) or not fit:
         raise ValueError("a host is not name:port (IPv6: [address]:port)")
     return hosts
 
 
+def _can_be_looked_up(host: str) -> bool:
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        return False
+    return True
+
+
 def _options(found: re.Match[str], timeout: float) -> Options:
     login = zip(LOGIN, (found["login"] or "").split(":", 1), strict=False)
-    return {
+    options = {
         "socket_timeout": timeout,
         "socket_connect_timeout": timeout,
         **parse_url(f"redis://?{found['query'] or ''}"),
         **{name: unquote(value) for name, value in login if value},
     }
+    for name in ("socket_timeout", "socket_connect_timeout"):
+        if not SHORTEST <= options[name] <= LONGEST:
+            raise ValueError(f"{name} must be from {SHORTEST} to {LONGEST} seconds")
+    return options
 
 
 def _tried(options: Options) -> Options:

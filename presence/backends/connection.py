@@ -15,8 +15,9 @@ from presence.backends import scripts
 from presence.backends.clients import make_client
 from presence.exceptions import StoreError
 from presence.naming import Keys, validate_channel
+from presence.redaction import Redactor
 
-__all__ = ["Call", "Connection", "milliseconds"]
+__all__ = ["Call", "Connection", "milliseconds", "reason"]
 
 logger = logging.getLogger("presence.redis")
 
@@ -45,6 +46,7 @@ class Connection:
         clock: Callable[[], float] | None = None,
     ) -> None:
         self._client: Any = make_client(url, timeout=timeout)
+        self._redactor = Redactor(url)
         self._keys = Keys(prefix)
         self._clock = clock
 
@@ -146,13 +148,20 @@ class Connection:
         try:
             yield
         except redis.RedisError as error:
-            # Of sentinels that do not answer, redis-py shows all options: passwords, too.
-            hidden = isinstance(error, MasterNotFoundError)
-            what = "no sentinel names a primary that is up" if hidden else error
+            # What redis-py and the server say may hold the login: an old server repeats the
+            # arguments of a command that it does not know.
             raise StoreError(
-                f"Redis: {type(error).__name__}: {what} (check PRESENCE_REDIS_URL and that Redis "
+                f"Redis: {reason(error, self._redactor)} (check PRESENCE_REDIS_URL and that Redis "
                 "is running)"
-            ) from (None if hidden else error)
+            ) from self._redactor.cause(error)
+
+
+def reason(error: redis.RedisError, redactor: Redactor) -> str:
+    """What went wrong, without secrets."""
+    # Of sentinels that do not answer, redis-py shows all options, and of passwords the repr.
+    hidden = isinstance(error, MasterNotFoundError)
+    what = "no sentinel names a primary that is up" if hidden else redactor.text(error)
+    return f"{type(error).__name__}: {what}"
 
 
 def milliseconds(seconds: float) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 from django.core.checks import CheckMessage, register
 
 from presence.checks import connections, huey, site, values
+from presence.conf import masked
 
 __all__ = ["TAG", "register_all"]
 
@@ -22,6 +23,7 @@ CHECKS: tuple[Callable[[], Iterator[CheckMessage]], ...] = (
     values.check_names,
     values.check_channels,
     values.check_heartbeat,
+    values.check_sizes,
     connections.check_centrifugo,
     connections.check_websocket,
     connections.check_store,
@@ -37,4 +39,8 @@ def register_all() -> None:
 
 
 def _check(**_: Any) -> list[CheckMessage]:
-    return [message for check in CHECKS for message in check()]
+    messages = [message for check in CHECKS for message in check()]
+    for message in messages:
+        message.msg = masked(message.msg)
+        message.hint = masked(message.hint) if message.hint else message.hint
+    return messages

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
+import jwt
 from django.conf import settings
 from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
@@ -12,6 +13,9 @@ from django.core.exceptions import ImproperlyConfigured
 from presence import assembly, queues, schedule
 from presence.backends.clients import FORMS, make_client
 from presence.checks.values import value
+from presence.redaction import shown
+from presence.signed import Signed
+from presence.tokens import Issuer
 
 __all__ = ["check_centrifugo", "check_store", "check_websocket"]
 
@@ -43,6 +47,12 @@ def check_centrifugo() -> Iterator[checks.CheckMessage]:
             hint="`openssl rand -hex 32` makes a better one; Centrifugo's "
             "client.token.hmac_secret_key has to be the same.",
             id="presence.W004",
+        )
+    elif secret is not None and not _signs(secret):
+        yield checks.Error(
+            "CENTRIFUGO_TOKEN_SECRET cannot sign tokens: it looks like a key of a key pair.",
+            hint="Set it to the client.token.hmac_secret_key of Centrifugo's configuration.",
+            id="presence.E012",
         )
     url = value("CENTRIFUGO_API_URL")
     if url is not None and not _is_url(url, "http", "https"):
@@ -91,7 +101,7 @@ def check_store() -> Iterator[checks.CheckMessage]:
         store = assembly.store()
     except (ImproperlyConfigured, TypeError) as error:  # a class that takes other arguments
         yield checks.Error(
-            f"PRESENCE_BACKEND is {backend!r}, which cannot be used: {error}.",
+            f"PRESENCE_BACKEND is {shown(backend)}, which cannot be used: {error}.",
             hint='Set PRESENCE_BACKEND to "redis", to "memory", or to the dotted path of a '
             "presence.backends.base.RosterStore.",
             id="presence.E007",
@@ -99,16 +109,25 @@ def check_store() -> Iterator[checks.CheckMessage]:
         return
     if not store.shared and (schedule.project_app() or queues.huey_ready()):
         yield checks.Warning(
-            f"PRESENCE_BACKEND is {backend!r}, which every process has for itself: pages do not "
-            "see what the worker finds.",
+            f"PRESENCE_BACKEND is {shown(backend)}, which every process has for itself: pages do "
+            "not see what the worker finds.",
             hint='Set PRESENCE_BACKEND = "redis".',
             id=NOT_SHARED,
         )
 
 
+def _signs(secret: str) -> bool:
+    try:
+        Issuer(secret=secret, user_id="", info=Signed(), now=0.0, lifetime=1.0).connection()
+    except jwt.PyJWTError:
+        return False
+    return True
+
+
 def _is_url(url: str, *schemes: str) -> bool:
     try:
         parts = urlsplit(url)
+        (parts.hostname or "").encode("idna")  # as looking it up does
         return parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
     except ValueError:
         return False

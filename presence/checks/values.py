@@ -16,17 +16,16 @@ from presence.conf import NAMES, conf
 from presence.exceptions import InvalidChannel
 
 __all__ = [
-    "SECRETS",
     "check_channels",
     "check_heartbeat",
     "check_hooks",
     "check_names",
+    "check_sizes",
     "check_types",
     "value",
 ]
 
 HOOKS = ("PRESENCE_USER_INFO", "PRESENCE_AUTHORIZE", "PRESENCE_VISIBLE", "PRESENCE_FETCH")
-SECRETS = ("CENTRIFUGO_API_KEY", "CENTRIFUGO_TOKEN_SECRET")
 
 
 def value(name: str) -> Any:
@@ -44,8 +43,6 @@ def check_types() -> Iterator[checks.CheckMessage]:
             getattr(conf, name)
         except ImproperlyConfigured as error:
             what, _, wanted = str(error).partition(": it must be ")
-            if name in SECRETS:  # conf repeats the value
-                what = f"{name} is of the wrong type"
             yield checks.Error(
                 what.rstrip(".") + ".",
                 hint=f"Set {name} to {wanted or 'a value of its type.'}",
@@ -96,6 +93,18 @@ def check_heartbeat() -> Iterator[checks.CheckMessage]:
             "a little late is shown as leaving and joining again.",
             hint="Make the heartbeat at most half as long as the time-out.",
             id="presence.W014",
+        )
+
+
+def check_sizes() -> Iterator[checks.CheckMessage]:
+    """A shard holds at least one whole batch."""
+    batch, shard = value("PRESENCE_BATCH_SIZE"), value("PRESENCE_SHARD_SIZE")
+    if batch is not None and shard is not None and batch > shard:
+        yield checks.Warning(
+            f"PRESENCE_BATCH_SIZE is {batch} and PRESENCE_SHARD_SIZE {shard}: no request holds "
+            "more channels than a shard has.",
+            hint="Make the batch at most as large as the shard.",
+            id="presence.W015",
         )
 
 

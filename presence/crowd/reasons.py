@@ -5,6 +5,8 @@ from __future__ import annotations
 from centrifuge import ReplyError
 from websockets.exceptions import InvalidStatus, InvalidURI
 
+from presence.conf import masked
+
 __all__ = ["ended", "refused", "said"]
 
 INVALID_TOKEN = 3500  # a code of disconnects
@@ -26,9 +28,9 @@ def said(error: Exception) -> str:
     if isinstance(error, InvalidURI):
         return "no URL of a websocket: look at CENTRIFUGO_WS_URL"
     if isinstance(error, OSError):
-        text = error.strerror or str(error) or type(error).__name__
+        text = error.strerror or masked(error) or type(error).__name__
         return f"cannot reach Centrifugo ({text}): is it running, and is CENTRIFUGO_WS_URL right?"
-    return str(error) or type(error).__name__
+    return masked(error) or type(error).__name__
 
 
 def ended(code: int, reason: str) -> str:

@@ -12,6 +12,7 @@ from presence import queues, schedule
 from presence.checks.site import ADD_ENTRY, NO_APP, import_celery
 from presence.conf import conf
 from presence.doctor.findings import Findings, duration, ok, problem, skipped, warning
+from presence.redaction import address
 from presence.schedule import TICK, Entry
 
 if TYPE_CHECKING:
@@ -161,4 +162,4 @@ def _tasks(app: Celery, limit: int | None = None) -> set[str] | None:
 
 
 def _broker(app: Celery) -> str:
-    return str(app.conf.broker_write_url or app.conf.broker_url or "amqp://localhost")
+    return address(app.conf.broker_write_url or app.conf.broker_url or "amqp://localhost")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from traceback import format_exception
 
 import msgspec
 from django.core import checks
@@ -13,9 +14,9 @@ from presence.checks import TAG
 from presence.checks.connections import NOT_SHARED
 from presence.checks.huey import NO_COMMAND, NO_CONSUMER, NO_HUEY
 from presence.checks.site import NO_APP, NO_ENTRY, NO_URLS
+from presence.conf import masked
 from presence.doctor import celery, centrifugo, cursors, huey, redis, ticks, websocket
 from presence.doctor.findings import Finding, Findings, Level, ok, problem, skipped
-from presence.doctor.masks import masked
 
 __all__ = ["PARTS", "examine"]
 
@@ -70,7 +71,7 @@ def _guarded(name: str, part: Callable[[], Findings]) -> Findings:
     except ImproperlyConfigured as error:
         yield skipped(name, f"of the settings: {str(error).partition(' is ')[0]} is wrong")
     except Exception as error:  # a set-up can be broken in ways that nobody foresaw
-        logger.debug("part=%s failed", name, exc_info=True)
+        logger.debug("part=%s failed\n%s", name, masked("".join(format_exception(error))))
         yield problem(
             name,
             f"This part could not be checked: {type(error).__name__}: {error}",

@@ -18,6 +18,7 @@ from presence.doctor.centrifugo import (
 )
 from presence.doctor.findings import Findings, ok, problem, skipped
 from presence.exceptions import CentrifugoError
+from presence.redaction import address
 from presence.signed import Signed
 from presence.tokens import Issuer
 
@@ -59,7 +60,7 @@ def examine() -> Findings:
         yield skipped("websocket.invisible", "Centrifugo's server API does not answer")
         return
     except TimeoutError:
-        yield skipped("websocket.invisible", f"nothing that is published comes over {url}")
+        yield skipped("websocket.invisible", f"nothing that is published comes over {address(url)}")
         return
     for channel, codes in _by_channel(channels, heard):
         yield from judge(channel, codes, joins=channel in heard.pushed("join"))

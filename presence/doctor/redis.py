@@ -13,10 +13,12 @@ import redis
 from presence import assembly
 from presence.backends.clients import Client, make_client
 from presence.backends.cluster import Cluster
+from presence.backends.connection import reason
 from presence.backends.redis import RedisStore
 from presence.conf import conf
 from presence.doctor.findings import Findings, duration, ok, problem, skipped, warning
 from presence.naming import Keys
+from presence.redaction import Redactor, address, shown
 
 __all__ = ["examine"]
 
@@ -50,29 +52,29 @@ PROBES = 16
 
 def examine() -> Findings:
     if not isinstance(assembly.store(), RedisStore):
-        yield skipped("redis.reachable", f"PRESENCE_BACKEND is {conf.PRESENCE_BACKEND!r}")
+        yield skipped("redis.reachable", f"PRESENCE_BACKEND is {shown(conf.PRESENCE_BACKEND)}")
         return
-    url = conf.PRESENCE_REDIS_URL
-    client = make_client(url, timeout=conf.CENTRIFUGO_TIMEOUT)
+    client = make_client(conf.PRESENCE_REDIS_URL, timeout=conf.CENTRIFUGO_TIMEOUT)
+    place = address(conf.PRESENCE_REDIS_URL)
     try:
         primaries = client.primaries() if isinstance(client, Cluster) else [client]
-        infos = {address(one): one.info() for one in primaries}
+        infos = {location(primary): primary.info() for primary in primaries}
     except (redis.AuthenticationError, redis.ResponseError) as error:
         yield problem(
             "redis.reachable",
-            f"Redis turns us down at {url} ({error})",
+            f"Redis turns us down at {place} ({why(error)})",
             "Correct the user, the password or the database number in PRESENCE_REDIS_URL: "
             "redis://user:password@host:port/0.",
         )
     except redis.RedisError as error:
         yield problem(
             "redis.reachable",
-            f"Redis does not answer at {url} ({error})",
+            f"Redis does not answer at {place} ({why(error)})",
             "Start it, or correct PRESENCE_REDIS_URL.",
         )
     else:
         first = next(iter(infos.values()))
-        yield ok("redis.reachable", f"{name(first)} answers at {url}")
+        yield ok("redis.reachable", f"{name(first)} answers at {place}")
         other = MODES.get(str(first.get("redis_mode", first.get("server_mode"))))
         if other and not isinstance(client, Cluster):
             yield problem("redis.mode", *other)
@@ -83,7 +85,12 @@ def examine() -> Findings:
         yield from writable(client)
 
 
-def address(primary: redis.Redis) -> str:
+def why(error: redis.RedisError) -> str:
+    """What Redis or redis-py says, without secrets."""
+    return reason(error, Redactor(conf.PRESENCE_REDIS_URL))
+
+
+def location(primary: redis.Redis) -> str:
     """Where a primary of a cluster is. (What is alone needs no telling from others.)"""
     options = primary.connection_pool.connection_kwargs
     return f"{options.get('host')}:{options.get('port')}"
@@ -181,7 +188,7 @@ def writable(client: Client) -> Findings:
     except redis.RedisError as error:
         yield problem(
             "redis.writable",
-            f"Redis does not let a script write keys such as {keys[0]!r} ({error})",
+            f"Redis does not let a script write keys such as {keys[0]!r} ({why(error)})",
             "Allow EVAL, EVALSHA, TIME, INFO, in a cluster ROLE, and all commands on "
             f"{conf.PRESENCE_PREFIX}:* to the account (ACL SETUSER), and see that Redis has memory "
             "and disk left.",

@@ -6,6 +6,7 @@ from presence import assembly, queues, statistics
 from presence.conf import conf
 from presence.doctor.findings import Findings, duration, ok, problem, skipped, warning
 from presence.exceptions import StoreError
+from presence.redaction import shown
 from presence.statistics import Statistics, Tick
 
 __all__ = ["examine", "judge"]
@@ -29,7 +30,9 @@ OFTEN = 3
 def examine() -> Findings:
     store = assembly.store()
     if not store.shared:
-        yield skipped("ticks.fresh", f"{conf.PRESENCE_BACKEND!r} shows nothing to other processes")
+        yield skipped(
+            "ticks.fresh", f"{shown(conf.PRESENCE_BACKEND)} shows nothing to other processes"
+        )
         return
     try:
         found = statistics.read(store)

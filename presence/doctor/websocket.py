@@ -13,6 +13,7 @@ from presence.conf import conf
 from presence.doctor import cursors, invisible
 from presence.doctor.centrifugo import feeds_of, namespaces
 from presence.doctor.findings import Findings, ok, problem, skipped
+from presence.redaction import address
 from presence.signed import Signed
 from presence.tokens import Issuer
 
@@ -45,14 +46,14 @@ def examine() -> Findings:
     except (OSError, aiohttp.ClientError, ValueError) as error:
         yield skipped(
             "websocket.token",
-            f"this machine cannot reach {url} ({type(error).__name__}: {error})",
+            f"this machine cannot reach {address(url)} ({type(error).__name__}: {error})",
             "If browsers cannot reach it either, correct CENTRIFUGO_WS_URL.",
         )
         return
     if heard.status is not None:
         yield problem(
             "websocket.token",
-            f"{url} is no websocket: it answers HTTP {heard.status}",
+            f"{address(url)} is no websocket: it answers HTTP {heard.status}",
             "Set CENTRIFUGO_WS_URL to Centrifugo's endpoint, by default /connection/websocket, and "
             "let a proxy in between pass the headers Upgrade and Connection.",
         )

@@ -11,7 +11,7 @@ from kombu.exceptions import OperationalError
 
 from presence import work
 from presence.broker import POLL
-from presence.conf import conf
+from presence.conf import conf, masked
 
 __all__ = ["sync_channels", "sync_shard", "update_presence"]
 
@@ -39,7 +39,9 @@ class CeleryQueue:
         try:
             sync_shard.apply_async((shard,), retry=False)
         except OperationalError as error:
-            logger.warning("shard=not-handed-out number=%d error=%r", shard["number"], str(error))
+            logger.warning(
+                "shard=not-handed-out number=%d error=%r", shard["number"], masked(error)
+            )
             return False
         return True
 
@@ -62,7 +64,7 @@ def _ask_for_poll(app: Celery, channels: list[str], worth: float) -> None:
             POLL, (channels,), expires=worth, ignore_result=True, retry_policy={"max_retries": 3}
         )
     except OperationalError as error:
-        logger.warning("poll=not-asked channels=%d error=%r", len(channels), str(error))
+        logger.warning("poll=not-asked channels=%d error=%r", len(channels), masked(error))
 
 
 QUEUE = CeleryQueue()

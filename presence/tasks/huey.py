@@ -20,7 +20,7 @@ from huey.api import Huey, Task
 from huey.contrib.djhuey import close_db
 
 from presence import assembly, work
-from presence.conf import conf
+from presence.conf import conf, masked, traceable
 from presence.exceptions import StoreError
 
 __all__ = ["Tasks", "slots"]
@@ -73,8 +73,9 @@ class Tasks:
     def _enqueue(self, task: Task, failed: str, *about: object) -> bool:
         try:
             self._huey.enqueue(task)
-        except Exception:  # whatever Huey's storage raises: which one that is, the site says
-            logger.exception(failed, *about)
+        except Exception as error:  # of Huey's storage, which the site chooses
+            arguments = (*about, masked(error))
+            logger.error(f"{failed} error=%r", *arguments, exc_info=traceable(error))
             return False
         return True
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -16,7 +18,7 @@ from django.urls import path
 from presence import schedule
 from presence.backends.memory import MemoryStore
 from presence.checks import TAG, values
-from presence.conf import NAMES
+from presence.conf import NAMES, RANGES
 
 GOOD = {
     "CENTRIFUGO_API_KEY": "key",
@@ -91,8 +93,8 @@ def test_e001_a_value_of_the_wrong_type_or_range(name: str) -> None:
     [
         ("PRESENCE_CURSOR_INTERVAL", 1.01, "from 0.016 to 1"),
         ("PRESENCE_CURSOR_INTERVAL", float("nan"), "from 0.016 to 1"),
-        ("PRESENCE_CURSOR_TIMEOUT", 0.99, "at least 1"),
-        ("PRESENCE_CURSOR_TIMEOUT", float("inf"), "at least 1"),
+        ("PRESENCE_CURSOR_TIMEOUT", 0.99, "from 1 to 3600"),
+        ("PRESENCE_CURSOR_TIMEOUT", float("inf"), "from 1 to 3600"),
         ("PRESENCE_CURSOR_TRACK", "yes", "True or False"),
     ],
 )
@@ -109,6 +111,80 @@ def test_e001_says_what_fits(name: str, value: object, wanted: str) -> None:
 )
 def test_e001_is_not_for_the_ends_of_a_range(name: str, value: object) -> None:
     assert found(**{name: value}) == {}
+
+
+NUMBERS = [
+    *(0.0, -1, 1e-9, 1e10, 1e300, 10**400, float("nan"), float("inf"), -float("inf")),
+    *(True, "5", b"5", None, Decimal(5), timedelta(seconds=5), [5], 5j),
+]
+
+
+def fits(name: str, number: object) -> bool:
+    return number == 0 and not isinstance(number, bool) and RANGES[name].off
+
+
+@pytest.mark.parametrize("number", NUMBERS, ids=[repr(number)[:20] for number in NUMBERS])
+@pytest.mark.parametrize("name", sorted(RANGES))
+def test_e001_for_a_number_that_would_break_later(name: str, number: object) -> None:
+    expected = [] if fits(name, number) else ["presence.E001"]
+    assert [i for i in found(**{name: number}) if i.startswith("presence.E")] == expected
+
+
+@pytest.mark.parametrize("name", sorted(RANGES))
+def test_range_of_a_setting_ends_where_what_it_reaches_still_works(name: str) -> None:
+    allowed = RANGES[name]
+    whole = name.endswith(("SIZE", "LIMIT"))
+    for number in (allowed.least, allowed.most):
+        messages = found(**{name: int(number) if whole else number})
+        assert not [i for i in messages if i.startswith("presence.E")]
+    # Timers of browsers have 32 bits, and Redis takes whole milliseconds.
+    assert whole or (1000 * allowed.most < 2**31 and round(1000 * allowed.least) >= 1)
+
+
+@pytest.mark.parametrize("name", sorted(NAMES - set(RANGES) - {"PRESENCE_CURSOR_TRACK"}))
+def test_e001_for_a_string_that_cannot_be_sent(name: str) -> None:
+    value: object = "lone \ud800 surrogate"
+    messages = found(**{name: [value] if name == "PRESENCE_CHANNELS" else value})
+    assert "presence.E001" in messages
+
+
+@pytest.mark.parametrize("prefix", ["", "two words", "{tag}", "x" * 101, "naïve", "line\n"])
+def test_e001_for_a_prefix_that_keys_cannot_begin_with(prefix: str) -> None:
+    only("presence.E001", PRESENCE_PREFIX=prefix)
+
+
+@pytest.mark.parametrize("key", [" key", "key\n", "ké"])
+def test_e001_for_an_api_key_that_no_header_takes(key: str) -> None:
+    assert key not in str(only("presence.E001", CENTRIFUGO_API_KEY=key))
+
+
+def test_e012_for_a_token_secret_that_cannot_sign() -> None:
+    pem = "-----BEGIN PUBLIC KEY-----\nMIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8A\n-----END PUBLIC KEY-----"
+    assert pem not in str(only("presence.E012", CENTRIFUGO_TOKEN_SECRET=pem))
+
+
+def test_w015_for_a_batch_that_no_shard_fills() -> None:
+    only("presence.W015", PRESENCE_BATCH_SIZE=100, PRESENCE_SHARD_SIZE=10)
+    assert found(PRESENCE_BATCH_SIZE=10, PRESENCE_SHARD_SIZE=10) == {}
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"redis://{'x' * 64}.example.com",
+        "redis://a..b",
+        "redis://host/0?socket_timeout=1e300",
+        "redis://host/0?socket_timeout=-1",
+        "redis+sentinel://host/primary?socket_connect_timeout=0",
+        "redis+cluster://host?socket_timeout=nan",
+    ],
+)
+def test_e006_for_a_url_that_would_break_when_it_is_used(url: str) -> None:
+    only("presence.E006", PRESENCE_REDIS_URL=url)
+
+
+def test_e004_for_a_host_that_cannot_be_looked_up() -> None:
+    only("presence.E004", CENTRIFUGO_API_URL=f"http://{'x' * 64}.example.com/api")
 
 
 class LateObject:

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from django.test import override_settings
 
+from presence.conf import masked
 from presence.doctor import (
     celery,
     centrifugo,
@@ -22,7 +23,6 @@ from presence.doctor import (
     websocket,
 )
 from presence.doctor.findings import Finding, Findings, duration, explained, ok
-from presence.doctor.masks import masked
 from presence.exceptions import CentrifugoAnswerError, CentrifugoRefused, CommandError
 from presence.replies import Reply
 from presence.report import Report

@@ -67,7 +67,10 @@ def test_without_anybody_leaving_there_are_only_ticks(monkeypatch: pytest.Monkey
         (["--channel", "two words"], "without spaces"),
         (["--channel", "x" * 300], "at most 248"),
         (["--channel", "presence:a\nb"], "printable ASCII"),
-        (["--every", "0"], "above 0"),
+        (["--every", "0"], "from 0.05 to 86400"),
+        (["--every", "1e300"], "from 0.05 to 86400"),
+        (["--every", "1e-9"], "from 0.05 to 86400"),
+        (["--every", "nan"], "from 0.05 to 86400"),
         (["--every", "often"], "number of seconds"),
     ],
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import shutil
 import sys
 import time
@@ -12,11 +11,12 @@ from random import Random
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
-from presence.conf import conf
+from presence.conf import Range, conf
 from presence.crowd.plan import Plan
 from presence.exceptions import InvalidChannel
+from presence.management import command
 from presence.naming import cursor_channel, validate_channel
 
 __all__ = ["Command"]
@@ -41,7 +41,7 @@ LIVELY, QUIET = 0.5, 5.0
 """Seconds between two lines: on a terminal, where there is only ever one, and elsewhere."""
 
 
-class Command(BaseCommand):
+class Command(command.Command):
     """Runs until Ctrl-C, or for as long as it is told to; then everybody leaves."""
 
     help = (
@@ -79,9 +79,12 @@ class Command(BaseCommand):
                 "presence_crowd needs centrifuge-python: "
                 "pip install 'django-presence-centrifugo[crowd]'"
             ) from error
-        users = int(_number("--users", options["users"], 1, MOST, whole=True))
+        users = int(command.number("--users", options["users"], Range(1, MOST), whole=True))
         plan = _plan(users, options)
-        seconds = options["seconds"] and _number("--seconds", options["seconds"], 1, LONGEST)
+        given = options["seconds"]
+        seconds = given and command.number(
+            "--seconds", given, Range(1, LONGEST), kind="number of seconds"
+        )
         terminal = self.stdout.isatty()
         come = partial(
             gather,
@@ -125,7 +128,8 @@ def _plan(users: int, options: dict[str, Any]) -> Plan:
                 "CENTRIFUGO_TOKEN_SECRET is empty: "
                 "set it to Centrifugo's client.token.hmac_secret_key."
             )
-        rate = options["rate"] and _number("--rate", options["rate"], SLOWEST, 1 / interval)
+        rate = options["rate"]
+        rate = rate and command.number("--rate", rate, Range(SLOWEST, 1 / interval))
         return Plan(
             url=conf.CENTRIFUGO_WS_URL,
             secret=secret,
@@ -155,14 +159,3 @@ def _cursors(channel: str) -> str:
             f"name one with --channel, such as {SURFACE}"
         )
     return cursor_channel(key)
-
-
-def _number(name: str, given: object, least: float, most: float, *, whole: bool = False) -> float:
-    try:
-        value = (int if whole else float)(str(given))
-    except ValueError:
-        value = math.nan
-    if not least <= value <= most:
-        kind = "a whole number" if whole else "a number"
-        raise CommandError(f"{name} {given!r} is not {kind} from {least:g} to {most:g}")
-    return value

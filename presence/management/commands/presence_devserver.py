@@ -8,12 +8,13 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from presence.devserver.config import ConfigError, load
+from presence.management import command
 
 
-class Command(BaseCommand):
+class Command(command.Command):
     help = "Runs a Centrifugo-compatible server in one process: for development and tests only."
     # It must start whatever state the site is in, and it uses nothing of it.
     requires_system_checks = ()
@@ -44,8 +45,9 @@ class Command(BaseCommand):
             self._say(f"warning: {warning}")
         try:
             asyncio.run(serve(settings, self._say))
-        except OSError as error:
-            raise CommandError(f"cannot listen: {error.strerror or error}") from error
+        except (OSError, OverflowError) as error:  # of a port beyond 65535
+            reason = getattr(error, "strerror", None) or error
+            raise CommandError(f"cannot listen: {reason}") from error
 
     def _say(self, line: str) -> None:
         self.stderr.write(f"presence_devserver: {line}")

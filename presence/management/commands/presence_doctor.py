@@ -7,14 +7,15 @@ from collections import Counter
 from typing import Any
 
 import msgspec
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from presence.doctor import Finding, examine
+from presence.management import command
 
 __all__ = ["Command"]
 
 
-class Command(BaseCommand):
+class Command(command.Command):
     """Prints a line for each thing it looked at. Exits with 1 if there is any problem."""
 
     help = "Look at the settings, Redis, Centrifugo, beat and worker; say what is wrong and why."

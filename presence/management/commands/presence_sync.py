@@ -12,18 +12,19 @@ from contextlib import contextmanager
 from typing import Any, NoReturn
 
 from django.core.exceptions import ImproperlyConfigured
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from presence import assembly
-from presence.conf import conf
+from presence.conf import RANGES, conf
 from presence.exceptions import InvalidChannel
+from presence.management import command
 from presence.naming import validate_channel
 from presence.report import Report
 
 __all__ = ["Command"]
 
 
-class Command(BaseCommand):
+class Command(command.Command):
     """Asks Centrifugo who is here, commits and publishes what changed."""
 
     help = (
@@ -132,13 +133,7 @@ def _one_line(text: str) -> str:
 
 
 def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 < value < float("inf"):
-        raise CommandError(f"--every {text!r} is not a number of seconds above 0")
-    return value
+    return command.number("--every", text, RANGES["PRESENCE_INTERVAL"], kind="number of seconds")
 
 
 def _channels(names: list[str] | None) -> list[str] | None:
