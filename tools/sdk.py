@@ -1,9 +1,9 @@
 """Put the JavaScript SDK of Centrifugo where the app serves it from: `python tools/sdk.py`.
 
 The npm package `centrifuge` is installed as package-lock.json says, and its browser build is
-copied without its `sourceMappingURL` line: the map is not shipped, and Django's manifest storage
-refuses a file that names one that is not there. The build hook of the wheel runs this too, so
-nothing but the standard library is imported.
+copied, with its licence beside it, without its `sourceMappingURL` line: the map is not shipped, and
+Django's manifest storage refuses a file that names one that is not there. The build hook of the
+wheel runs this too, so nothing but the standard library is imported.
 """
 
 from __future__ import annotations
@@ -16,10 +16,17 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "node_modules" / "centrifuge" / "dist" / "centrifuge.js"
+LICENSE = ROOT / "node_modules" / "centrifuge" / "LICENSE"
 TARGET = ROOT / "presence" / "static" / "presence" / "js" / "vendor" / "centrifuge.js"
+TARGET_LICENSE = TARGET.with_name("LICENSE.centrifuge.txt")
 LOCK = ROOT / "package-lock.json"
 # npm writes it last, so it is newer than the lock file once all is installed.
 INSTALLED = ROOT / "node_modules" / ".package-lock.json"
+
+
+def complete() -> bool:
+    """Whether the SDK and its licence are in place."""
+    return TARGET.exists() and TARGET_LICENSE.exists()
 
 
 def npm() -> tuple[str, str]:
@@ -37,8 +44,9 @@ def npm() -> tuple[str, str]:
 
 
 def install() -> None:
-    """Make TARGET from the npm package. Raises FileNotFoundError without npm, and
-    subprocess.CalledProcessError when npm fails.
+    """Make TARGET and TARGET_LICENSE from the npm package.
+
+    Raises FileNotFoundError without npm, and subprocess.CalledProcessError when npm fails.
     """
     if not INSTALLED.exists() or INSTALLED.stat().st_mtime < LOCK.stat().st_mtime:
         program, path = npm()
@@ -48,9 +56,15 @@ def install() -> None:
     lines = SOURCE.read_text(encoding="utf-8").splitlines(keepends=True)
     text = "".join(line for line in lines if not line.startswith("//# sourceMappingURL="))
     TARGET.parent.mkdir(parents=True, exist_ok=True)
-    partial = TARGET.with_suffix(f".{os.getpid()}.tmp")
+    # The licence first: `make` looks at TARGET.
+    _write(TARGET_LICENSE, LICENSE.read_text(encoding="utf-8"))
+    _write(TARGET, text)
+
+
+def _write(path: Path, text: str) -> None:
+    partial = path.with_suffix(f".{os.getpid()}.tmp")
     partial.write_text(text, encoding="utf-8")
-    partial.replace(TARGET)
+    partial.replace(path)
 
 
 if __name__ == "__main__":
