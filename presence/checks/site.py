@@ -18,6 +18,7 @@ __all__ = [
     "NO_APP",
     "NO_ENTRY",
     "NO_URLS",
+    "READ_SETTINGS",
     "check_celery",
     "check_project",
     "import_celery",
@@ -32,6 +33,13 @@ NO_URLS = "presence.W011"
 ADD_ENTRY = (
     f'Add "update-presence": {{"task": "{schedule.TICK}", "schedule": '
     "timedelta(seconds=PRESENCE_INTERVAL)} to CELERY_BEAT_SCHEDULE."
+)
+
+
+READ_SETTINGS = (
+    f"Beat does not send {schedule.TICK}. "
+    'Give the application its namespace: app.config_from_object("django.conf:settings", '
+    'namespace="CELERY"). Without it, no CELERY_ setting is read, the broker\'s URL included.'
 )
 
 
@@ -72,8 +80,17 @@ def check_celery() -> Iterator[checks.CheckMessage]:
             hint=import_celery(),
             id=NO_APP,
         )
-    # What is in the tables takes a query: that is the doctor's.
-    elif not schedule.database_installed() and not schedule.in_settings(app):
+    # What is in the tables takes a query, and they may hold the entry: that is the doctor's.
+    elif schedule.database_installed() or schedule.in_settings(app):
+        return
+    elif schedule.unread():
+        yield checks.Warning(
+            "CELERY_BEAT_SCHEDULE has the entry for the tick, but the Celery application does not "
+            "read it: no channel is ever polled.",
+            hint=READ_SETTINGS,
+            id=NO_ENTRY,
+        )
+    else:
         yield checks.Warning(
             "CELERY_BEAT_SCHEDULE has no entry for the tick: no channel is ever polled.",
             hint=ADD_ENTRY,

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from inspect import iscoroutinefunction
 from typing import Any
 
-from django.conf import settings
+from django.conf import global_settings, settings
 from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 
@@ -24,6 +24,19 @@ __all__ = [
     "check_types",
     "value",
 ]
+
+MISTAKES = {
+    "CENTRIFUGO_URL": "CENTRIFUGO_API_URL",
+    "CENTRIFUGO_API_ENDPOINT": "CENTRIFUGO_API_URL",
+    "CENTRIFUGO_HTTP_API_KEY": "CENTRIFUGO_API_KEY",
+    "CENTRIFUGO_SECRET": "CENTRIFUGO_TOKEN_SECRET",
+    "CENTRIFUGO_HMAC_SECRET": "CENTRIFUGO_TOKEN_SECRET",
+    "CENTRIFUGO_TOKEN_HMAC_SECRET_KEY": "CENTRIFUGO_TOKEN_SECRET",
+    "CENTRIFUGO_CLIENT_TOKEN_HMAC_SECRET_KEY": "CENTRIFUGO_TOKEN_SECRET",
+    "CENTRIFUGO_WEBSOCKET_URL": "CENTRIFUGO_WS_URL",
+    "REDIS_URL_PRESENCE": "PRESENCE_REDIS_URL",
+}
+"""Names that other software has for the same thing, and ours."""
 
 HOOKS = ("PRESENCE_USER_INFO", "PRESENCE_AUTHORIZE", "PRESENCE_VISIBLE", "PRESENCE_FETCH")
 
@@ -65,11 +78,16 @@ def check_hooks() -> Iterator[checks.CheckMessage]:
 
 def check_names() -> Iterator[checks.CheckMessage]:
     """No setting is misspelt, or goes by a name that Celery no longer reads."""
-    given = sorted(name for name in dir(settings) if name.startswith("PRESENCE_"))
-    for name in given:
-        if name in NAMES:
+    missing = [name for name in NAMES if not hasattr(settings, name)]
+    for name in sorted(name for name in dir(settings) if name.isupper() and name not in NAMES):
+        ours = name.startswith("PRESENCE_")
+        # Names of the site's own are its affair, unless they look like one that it does not set.
+        among, cutoff = (NAMES, 0.7) if ours else (missing, 0.82)
+        near = [MISTAKES[name]] if MISTAKES.get(name) in among else []
+        if not near and not hasattr(global_settings, name):
+            near = get_close_matches(name, among, n=1, cutoff=cutoff)
+        if not ours and not near:
             continue
-        near = get_close_matches(name, NAMES, n=1, cutoff=0.7)
         yield checks.Warning(
             f"{name} is no setting of presence: it changes nothing.",
             hint=f"Did you mean {near[0]}?" if near else "Remove it, or correct its name.",

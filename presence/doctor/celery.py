@@ -9,7 +9,7 @@ from django.conf import settings
 from django.db import DatabaseError
 
 from presence import queues, schedule
-from presence.checks.site import ADD_ENTRY, NO_APP, import_celery
+from presence.checks.site import ADD_ENTRY, NO_APP, READ_SETTINGS, import_celery
 from presence.conf import conf
 from presence.doctor.findings import Findings, duration, ok, problem, skipped, warning
 from presence.redaction import address
@@ -65,7 +65,10 @@ def beat(app: Celery) -> Findings:
             )
             return
         if not schedule.uses_database(app):
-            entries = [*entries, *stored]
+            # Beat may have been started with --scheduler, which nothing here tells. What it copied
+            # from the settings into the tables goes by the same name.
+            names = {entry.name for entry in entries}
+            entries = [*entries, *(row for row in stored if row.name not in names)]
         elif entries and not stored:
             yield warning(
                 "beat.entry",
@@ -76,6 +79,14 @@ def beat(app: Celery) -> Findings:
             return
         else:
             entries = stored
+    if not entries and schedule.unread():
+        yield problem(
+            "beat.entry",
+            "CELERY_BEAT_SCHEDULE has the entry for the tick, but the Celery application does not "
+            "read it",
+            READ_SETTINGS,
+        )
+        return
     yield from entry(entries)
 
 
@@ -90,11 +101,21 @@ def entry(entries: Sequence[Entry]) -> Findings:
             f"The entry {entries[0].name!r} of beat is disabled",
             "Enable it in the admin, under Periodic tasks.",
         )
-    else:
-        yield ok("beat.entry", f"The entry {enabled[0].name!r} of beat sends the tick")
-        yield from interval(enabled[0])
-    if len(enabled) > 1:
-        names = ", ".join(repr(entry.name) for entry in enabled)
+    due = [entry for entry in enabled if not entry.never and not entry.amiss]
+    for idle in enabled if not due else ():
+        yield problem(
+            "beat.entry",
+            f"The entry {idle.name!r} of beat is enabled, but never sends a tick that runs: "
+            f"{idle.never or idle.amiss}",
+            "Correct it in the admin, under Periodic tasks (disabling it, saving, and enabling it "
+            "again resets its last run), or in CELERY_BEAT_SCHEDULE; or delete it and start beat, "
+            "which makes it anew from the settings.",
+        )
+    if due:
+        yield ok("beat.entry", f"The entry {due[0].name!r} of beat is enabled, and comes round")
+        yield from interval(due[0])
+    if len(due) > 1:
+        names = ", ".join(repr(entry.name) for entry in due)
         yield warning(
             "beat.twice",
             f"Several entries of beat send the tick: {names}",

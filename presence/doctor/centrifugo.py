@@ -20,6 +20,9 @@ __all__ = ["examine", "feeds_of", "named", "namespaces", "probe_of", "unnamed"]
 OLDEST = (6, 2)
 """The first Centrifugo that knows `version` in publish."""
 
+UNVERSIONED = (0, 0)
+"""What a Centrifugo that was built from source calls itself."""
+
 UNKNOWN = 102
 SWITCHED_OFF = 108
 """Centrifugo's error codes."""
@@ -38,6 +41,8 @@ def examine() -> Findings:
         versions = gateway.versions()
     except CentrifugoError as error:
         yield problem("centrifugo.reachable", *explained(error))
+        for check in ("presence", "history", "publish"):
+            yield skipped(f"centrifugo.{check}", "Centrifugo's server API does not answer us")
         return
     found = ", ".join(sorted(set(versions)))
     yield ok("centrifugo.reachable", f"Centrifugo {found} answers and takes the API key")
@@ -62,7 +67,14 @@ def version(versions: Sequence[str]) -> Findings:
     """Every node knows all that the sync asks for."""
     for text in sorted(set(versions)):
         numbers = re.match(r"v?(\d+)\.(\d+)", text)
-        if numbers and tuple(map(int, numbers.groups())) < OLDEST:
+        known = tuple(map(int, numbers.groups())) if numbers else UNVERSIONED
+        if known == UNVERSIONED:
+            yield skipped(
+                "centrifugo.version",
+                f"Centrifugo calls itself {text!r}, as one that was built from source does; what "
+                "it can do is tried below (centrifugo.history, centrifugo.publish)",
+            )
+        elif known < OLDEST:
             yield problem(
                 "centrifugo.version",
                 f"Centrifugo {text} is too old",

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from traceback import format_exception
 
 import msgspec
+from django.conf import settings as django_settings
 from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 
@@ -15,7 +16,17 @@ from presence.checks.connections import NOT_SHARED
 from presence.checks.huey import NO_COMMAND, NO_CONSUMER, NO_HUEY
 from presence.checks.site import NO_APP, NO_ENTRY, NO_URLS
 from presence.conf import masked
-from presence.doctor import celery, centrifugo, cursors, huey, redis, ticks, websocket
+from presence.doctor import (
+    celery,
+    centrifugo,
+    clocks,
+    cursors,
+    huey,
+    redis,
+    templates,
+    ticks,
+    websocket,
+)
 from presence.doctor.findings import Finding, Findings, Level, ok, problem, skipped
 
 __all__ = ["PARTS", "examine"]
@@ -41,11 +52,15 @@ def settings() -> Findings:
         level: Level = "problem" if grave else "warning"
         yield Finding(str(message.id), level, str(message.msg), str(message.hint or ""))
     if not found:
-        yield ok("settings", "The settings are well formed")
+        silenced = len(django_settings.SILENCED_SYSTEM_CHECKS)
+        but = f", but for {silenced} silenced checks" if silenced else ""
+        yield ok("settings", f"The settings are well formed{but}")
 
 
 PARTS: dict[str, Callable[[], Findings]] = {
+    "clocks": clocks.examine,
     "settings": settings,
+    "templates": templates.examine,
     "redis": redis.examine,
     "centrifugo": centrifugo.examine,
     "cursors": cursors.examine,

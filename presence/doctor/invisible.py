@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from presence import assembly
 from presence.conf import conf
+from presence.doctor import clocks
 from presence.doctor.centrifugo import (
     NOTHING,
     feeds_of,
@@ -102,12 +103,13 @@ def judge(channel: str, codes: Sequence[int], *, joins: bool) -> Findings:
 
 def commands(channels: Sequence[str]) -> list[dict[str, Any]]:
     """What is asked: who we are, then PER_CHANNEL commands for each channel."""
+    now = time.time() + (clocks.centrifugo_ahead() or 0.0)
     # Hidden, for the doctor is nobody: but not quiet, or nothing would be pushed in any case.
     issuer = Issuer(
         secret=conf.CENTRIFUGO_TOKEN_SECRET,
         user_id=USER,
-        info=Signed(hidden=True, iat=time.time()),
-        now=time.time(),
+        info=Signed(hidden=True, iat=now),
+        now=now,
         lifetime=LIFETIME,
     )
     commands: list[dict[str, Any]] = [{"connect": {"token": issuer.connection(), "name": USER}}]

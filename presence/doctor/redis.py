@@ -72,6 +72,8 @@ def examine() -> Findings:
             f"Redis does not answer at {place} ({why(error)})",
             "Start it, or correct PRESENCE_REDIS_URL.",
         )
+        for unseen in ("redis.eviction", "redis.writable"):
+            yield skipped(unseen, "Redis does not answer")
     else:
         first = next(iter(infos.values()))
         yield ok("redis.reachable", f"{name(first)} answers at {place}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from presence import assembly, queues, statistics
 from presence.conf import conf
+from presence.doctor.clocks import APART
 from presence.doctor.findings import Findings, duration, ok, problem, skipped, warning
 from presence.exceptions import StoreError
 from presence.redaction import shown
@@ -53,7 +54,12 @@ def judge(found: Statistics, *, interval: float, queue: str = "celery") -> Findi
             f"Wait for so long and ask again. {START[queue]}.",
         )
         return
-    age = max(0.0, found.now - found.began)
+    age = found.now - found.began
+    if age < -APART:
+        reason = f"the last tick is dated {duration(-age)} in the future (see clocks.agree)"
+        yield skipped("ticks.fresh", reason)
+        return
+    age = max(0.0, age)
     if age > limit:
         yield problem(
             "ticks.fresh",
@@ -100,7 +106,9 @@ def _recent(ticks: list[Tick]) -> Findings:
     if sum(tick.overlapping for tick in ticks) >= OFTEN:
         yield warning(
             "ticks.twice",
-            "Ticks come closer together than PRESENCE_INTERVAL",
-            "Stop all but one beat, and all but one `presence_sync --every`: the others cost work, "
-            "and find nothing new.",
+            f"{sum(tick.overlapping for tick in ticks)} of the last {len(ticks)} ticks came closer "
+            "together than PRESENCE_INTERVAL",
+            "If beat's entry and PRESENCE_INTERVAL are equal (beat.interval) and nobody runs ticks "
+            "by hand, look for a second beat or `presence_sync --every`: its ticks cost work, and "
+            "find nothing new.",
         )

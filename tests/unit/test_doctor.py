@@ -159,7 +159,8 @@ def test_what_became_of_a_move_of_a_stranger(
         (["6.9.1 OSS"], {}),
         (["v6.2.0", "6.1.0"], {"centrifugo.version": "problem"}),
         (["5.4.9"], {"centrifugo.version": "problem"}),
-        (["devel"], {}),
+        (["devel"], {"centrifugo.version": "skipped"}),
+        (["v0.0.0"], {"centrifugo.version": "skipped"}),
     ],
 )
 def test_the_version_of_centrifugo(versions: list[str], expected: dict[str, str]) -> None:
@@ -298,6 +299,9 @@ def test_what_a_subscriber_finds_out(
         ([Entry("a", 60.0), Entry("b", 60.0)], {"beat.entry": "ok", "beat.twice": "warning"}),
         ([Entry("a", 5.0)], {"beat.entry": "ok", "beat.interval": "warning"}),
         ([Entry("a", None)], {"beat.entry": "ok", "beat.interval": "warning"}),
+        ([Entry("a", 60.0, never="it expired")], {"beat.entry": "problem"}),
+        ([Entry("a", 60.0, amiss="it has arguments")], {"beat.entry": "problem"}),
+        ([Entry("a", 60.0, never="it expired"), Entry("b", 60.0)], {"beat.entry": "ok"}),
     ],
 )
 @override_settings(PRESENCE_INTERVAL=60.0)
@@ -404,7 +408,7 @@ def test_durations(seconds: float, text: str) -> None:
 
 ROOT = Path(__file__).parents[2]
 LIVE_ID = re.compile(
-    r"\"((?:redis|centrifugo|cursors|websocket|celery|beat|worker|huey|ticks)\.[a-z]+)\""
+    r"\"((?:clocks|templates|redis|centrifugo|cursors|websocket|celery|beat|worker|huey|ticks)\.[a-z]+)\""
 )
 STATIC_ID = re.compile(r"\"(presence\.[EW]\d{3})\"")
 

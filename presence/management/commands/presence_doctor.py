@@ -61,4 +61,5 @@ class Command(command.Command):
 
 def _count(findings: list[Finding]) -> str:
     counts = Counter(finding.level for finding in findings)
-    return f"{counts['problem']} problems, {counts['warning']} warnings, {counts['ok']} ok"
+    found = f"{counts['problem']} problems, {counts['warning']} warnings, {counts['ok']} ok"
+    return f"{found}, {counts['skipped']} not checked" if counts["skipped"] else found

@@ -1,0 +1,129 @@
+"""Whether the clocks of the machines agree: the first question, as much else follows from it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from email.utils import parsedate_to_datetime
+
+import msgspec
+import redis
+import requests
+
+from presence import assembly, statistics
+from presence.backends.clients import make_client
+from presence.backends.cluster import Cluster
+from presence.backends.redis import RedisStore
+from presence.conf import conf
+from presence.doctor.findings import Findings, duration, ok, problem, skipped
+from presence.exceptions import StoreError
+
+__all__ = ["APART", "Clocks", "centrifugo_ahead", "examine", "judge", "measure"]
+
+APART = 5.0
+"""Seconds by which two clocks may differ: Centrifugo tells whole seconds, and NTP keeps to less."""
+
+
+class Clocks(msgspec.Struct, frozen=True):
+    """Seconds by which each clock is ahead of this machine's; None where it did not tell.
+
+    `tick` is that of the newest tick, as it is on record: from the future only where Redis's clock
+    was set back since.
+    """
+
+    ahead: Mapping[str, float | None]
+    tick: float | None = None
+
+
+def examine() -> Findings:
+    yield from judge(measure())
+
+
+def judge(found: Clocks) -> Findings:
+    """What the clocks tell. One finding: whatever follows from it is said in it."""
+    known = {name: ahead for name, ahead in found.ahead.items() if ahead is not None}
+    wrong = {name: ahead for name, ahead in known.items() if abs(ahead) > APART}
+    if wrong:
+        names = ", ".join(
+            f"{name} is {duration(abs(ahead))} {'ahead of' if ahead > 0 else 'behind'} this machine"
+            for name, ahead in wrong.items()
+        )
+        yield problem(
+            "clocks.agree",
+            f"The clocks differ: {names}. So Centrifugo may refuse new tokens as expired, or take "
+            "old ones for longer than they live, and ages and leaves are wrong by as much",
+            "Set the clocks of all machines by NTP, then ask the doctor again.",
+        )
+    if found.tick is not None and found.tick > APART:
+        yield problem(
+            "clocks.agree",
+            f"The newest tick is dated {duration(found.tick)} in the future: the clock of Redis "
+            "was ahead then, and was set back since",
+            "Let NTP keep the clock of Redis. The record is right again after that time.",
+        )
+    elif known and not wrong:
+        most = max(map(abs, known.values()))
+        names = " and ".join(known)
+        yield ok(
+            "clocks.agree", f"The clocks of this machine, {names} agree within {duration(most)}"
+        )
+    for name, ahead in found.ahead.items():
+        if ahead is None:
+            yield skipped("clocks.agree", f"{name} does not tell the time")
+
+
+def measure(*, clock: Callable[[], float] = time.time) -> Clocks:
+    """Ask every machine what time it is."""
+    ahead: dict[str, float | None] = {}
+    store = assembly.store()
+    if isinstance(store, RedisStore):
+        ahead["Redis"] = _redis_ahead(clock)
+    ahead["Centrifugo"] = centrifugo_ahead(clock=clock)
+    return Clocks(ahead, _tick_ahead() if store.shared else None)
+
+
+def centrifugo_ahead(*, clock: Callable[[], float] = time.time) -> float | None:
+    """Seconds by which the server at CENTRIFUGO_API_URL is ahead, by the date of its answer, which
+    is a whole second; 0.0 within its precision. None where it does not answer."""
+    before = clock()
+    try:
+        with requests.get(
+            conf.CENTRIFUGO_API_URL,
+            timeout=conf.CENTRIFUGO_TIMEOUT,
+            allow_redirects=False,
+            stream=True,
+        ) as response:
+            told = parsedate_to_datetime(response.headers["Date"]).timestamp()
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return _beyond(told, told + 1.0, before, clock())
+
+
+def _redis_ahead(clock: Callable[[], float]) -> float | None:
+    """That of the primary whose clock differs most."""
+    found: list[float] = []
+    try:
+        client = make_client(conf.PRESENCE_REDIS_URL, timeout=conf.CENTRIFUGO_TIMEOUT)
+        for primary in client.primaries() if isinstance(client, Cluster) else [client]:
+            before = clock()
+            seconds, micros = primary.time()
+            told = seconds + micros / 1e6
+            found.append(_beyond(told, told, before, clock()))
+    except (redis.RedisError, OSError):
+        return None
+    return max(found, key=abs)
+
+
+def _beyond(earliest: float, latest: float, before: float, after: float) -> float:
+    """How far the moment that was told lies outside the time in which it was asked for."""
+    if earliest > after:
+        return earliest - after
+    return min(0.0, latest - before)
+
+
+def _tick_ahead() -> float | None:
+    try:
+        found = statistics.read(assembly.store())
+    except StoreError:
+        return None
+    return None if found.began is None else found.began - found.now

@@ -1,0 +1,208 @@
+"""What the doctor says of clocks, origins, templates and beat's entries."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from celery import Celery
+from celery.schedules import crontab
+from django.test import override_settings
+
+from presence import schedule
+from presence.checks import site
+from presence.checks.values import check_names
+from presence.doctor import celery, clocks, origins, templates, ticks
+from presence.doctor.clocks import Clocks
+from presence.doctor.findings import Findings
+from presence.schedule import TICK, Entry
+from presence.statistics import Statistics
+
+HOUR = 3600.0
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+
+def levels(findings: Findings) -> list[tuple[str, str]]:
+    return [(finding.id, finding.level) for finding in findings]
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        (Clocks({"Redis": 0.2, "Centrifugo": 0.0}), ["ok"]),
+        (Clocks({"Redis": 4.0, "Centrifugo": -4.0}), ["ok"]),
+        (Clocks({"Redis": HOUR, "Centrifugo": 0.0}), ["problem"]),
+        (Clocks({"Redis": 0.0, "Centrifugo": -HOUR}), ["problem"]),
+        (Clocks({"Redis": HOUR, "Centrifugo": HOUR}), ["problem"]),
+        (Clocks({"Redis": None, "Centrifugo": 0.0}), ["ok", "skipped"]),
+        (Clocks({"Redis": None, "Centrifugo": None}), ["skipped", "skipped"]),
+        (Clocks({"Redis": 0.0, "Centrifugo": 0.0}, tick=-30.0), ["ok"]),
+        (Clocks({"Redis": 0.0, "Centrifugo": 0.0}, tick=HOUR), ["problem"]),
+    ],
+)
+def test_clocks_that_differ_are_one_finding(found: Clocks, expected: list[str]) -> None:
+    assert [level for _, level in levels(clocks.judge(found))] == expected
+
+
+def test_clocks_finding_names_the_machine_and_the_direction() -> None:
+    (found,) = clocks.judge(Clocks({"Redis": 0.0, "Centrifugo": -HOUR}))
+    assert "Centrifugo is 60 minutes behind this machine" in found.text
+    assert "expired" in found.text
+
+
+def test_ticks_dated_in_the_future_are_not_called_fresh() -> None:
+    began = Statistics(now=1000.0, began=1000.0 + HOUR, running=0, history=[], behind={})
+    assert levels(ticks.judge(began, interval=60.0)) == [("ticks.fresh", "skipped")]
+
+
+@override_settings(CSRF_TRUSTED_ORIGINS=["https://a.example.com", "https://*.example.org"])
+def test_origins_that_the_settings_name_are_each_tried() -> None:
+    tried: list[str] = []
+    found = origins.examine(lambda origin: bool(tried.append(origin)))
+    assert levels(found) == [("websocket.origin", "problem")]
+    assert tried == ["https://a.example.com"]
+
+
+@pytest.mark.parametrize(
+    ("given", "allowed", "level"),
+    [
+        ({"ALLOWED_HOSTS": ["example.com"]}, "https://example.com", "ok"),
+        ({"ALLOWED_HOSTS": [".example.com"]}, "https://www.example.com", "ok"),
+        ({"ALLOWED_HOSTS": ["example.com"]}, "https://other.example.com", "problem"),
+        ({"ALLOWED_HOSTS": ["localhost"]}, "http://localhost:8000", "ok"),
+        ({"ALLOWED_HOSTS": [], "DEBUG": True}, "http://127.0.0.1:8000", "ok"),
+        ({"ALLOWED_HOSTS": [], "DEBUG": True}, "", "problem"),
+        ({"ALLOWED_HOSTS": ["*"]}, "http://localhost:8000", "skipped"),
+        ({"ALLOWED_HOSTS": ["*"]}, "", "problem"),
+        ({"CSRF_TRUSTED_ORIGINS": ["https://*.example.com"]}, "", "problem"),
+    ],
+)
+def test_origins_are_guessed_where_the_settings_name_none(
+    given: dict[str, Any], allowed: str, level: str
+) -> None:
+    with override_settings(**{"CSRF_TRUSTED_ORIGINS": [], **given}):
+        found = list(origins.examine(lambda origin: origin == allowed))
+    assert [(finding.id, finding.level) for finding in found] == [("websocket.origin", level)]
+    assert level == "problem" or allowed in found[0].text
+
+
+ENGINE = "django.template.backends.django.DjangoTemplates"
+
+
+def test_templates_that_no_engine_finds_are_a_problem() -> None:
+    with override_settings(TEMPLATES=[{"BACKEND": ENGINE, "APP_DIRS": False}]):
+        (found,) = templates.examine()
+    assert found.level == "problem"
+    assert "APP_DIRS" in found.remedy
+
+
+def test_template_of_the_site_with_a_mistake_is_a_problem(tmp_path: Any) -> None:
+    own = tmp_path / "presence" / "_member.html"
+    own.parent.mkdir()
+    own.write_text("{% if %}")
+    engine = {"BACKEND": ENGINE, "APP_DIRS": True, "DIRS": [tmp_path]}
+    with override_settings(TEMPLATES=[engine]):
+        (found,) = templates.examine()
+    assert found.level == "problem"
+    assert "presence/_member.html" in found.text
+    assert levels(templates.examine()) == [("templates.load", "ok")]
+
+
+def row(**fields: Any) -> Any:
+    given = {
+        **{"last_run_at": NOW - timedelta(seconds=30), "start_time": None, "expires": None},
+        **{"one_off": False, "total_run_count": 7, "crontab": None, "solar": None, "clocked": None},
+        "interval": object(),
+        **fields,
+    }
+    return SimpleNamespace(**given, schedule=given["crontab"])
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({}, ""),
+        ({"last_run_at": None}, ""),
+        ({"start_time": NOW - DAY, "expires": NOW + DAY}, ""),
+        ({"interval": None, "crontab": crontab()}, ""),
+        ({"expires": NOW - DAY}, "expired at 2025-12-31"),
+        ({"expires": (NOW - DAY).replace(tzinfo=None)}, "expired"),
+        ({"start_time": NOW + DAY}, "starts at 2026-01-02"),
+        ({"one_off": True, "total_run_count": 1}, "has run"),
+        ({"one_off": True, "total_run_count": 0}, "will run once"),
+        ({"last_run_at": NOW + DAY}, "in the future"),
+        ({"interval": None}, "no schedule"),
+        ({"interval": None, "clocked": object(), "one_off": True}, "clocked"),
+        ({"interval": None, "clocked": object()}, "clocked"),
+    ],
+)
+def test_row_of_beat_that_is_never_due_says_why(fields: dict[str, Any], why: str) -> None:
+    found = schedule._never(row(**{"total_run_count": 0} | fields), NOW)
+    assert (why in found) if why else found == ""
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs", "amiss"),
+    [("[]", "{}", False), (None, None, False), ([], {}, False), ("[1]", "{}", True)],
+)
+def test_entry_with_arguments_is_amiss(args: Any, kwargs: Any, amiss: bool) -> None:
+    assert bool(schedule._amiss(args, kwargs)) is amiss
+
+
+ENTRY = {"update-presence": {"task": TICK, "schedule": 60.0}}
+
+
+def app(**conf: Any) -> Celery:
+    made = Celery("shop", set_as_current=False, fixups=[])
+    made.conf.update(conf)
+    return made
+
+
+@override_settings(CELERY_BEAT_SCHEDULE=ENTRY)
+@pytest.mark.parametrize("tables", [True, False])
+def test_schedule_that_the_application_does_not_read_names_the_namespace(
+    monkeypatch: pytest.MonkeyPatch, tables: bool
+) -> None:
+    monkeypatch.setattr(schedule, "database_installed", lambda: tables)
+    monkeypatch.setattr(schedule, "in_database", lambda: [])
+    monkeypatch.setattr("celery.current_app", app())
+    (found,) = celery.beat(app())
+    assert found.level == "problem"
+    assert 'namespace="CELERY"' in found.remedy
+    messages = list(site.check_celery())
+    # Where there are tables, they may hold the entry.
+    assert [message.id for message in messages] == ([] if tables else ["presence.W010"])
+    assert all('namespace="CELERY"' in str(message.hint) for message in messages)
+
+
+@override_settings(PRESENCE_INTERVAL=60)
+def test_entry_that_beat_copied_into_its_table_is_one_entry(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(schedule, "database_installed", lambda: True)
+    monkeypatch.setattr(schedule, "in_database", lambda: [Entry("update-presence", 60.0)])
+    assert levels(celery.beat(app(beat_schedule=ENTRY))) == [("beat.entry", "ok")]
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("PRESENCE_INTERVALL", "PRESENCE_INTERVAL"),
+        ("PRESENSE_TIMEOUT", "PRESENCE_TIMEOUT"),
+        ("CENTRIFUGO_TIMEOUTS", "CENTRIFUGO_TIMEOUT"),
+        ("CENTRIFUGE_TIMEOUT", "CENTRIFUGO_TIMEOUT"),
+    ],
+)
+def test_name_near_to_one_of_ours_is_suggested(name: str, near: str) -> None:
+    with override_settings(**{name: 60}):
+        (found,) = check_names()
+    assert found.hint == f"Did you mean {near}?"
+
+
+@pytest.mark.parametrize("name", ["CENTRIFUGO_REGION", "CENTRIFUGO_API_KEY_OLD", "REDIS_URL"])
+def test_name_of_the_sites_own_is_left_alone(name: str) -> None:
+    with override_settings(**{name: "x"}):
+        assert list(check_names()) == []
