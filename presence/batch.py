@@ -15,10 +15,10 @@ from presence.exceptions import CommandError, PresenceError, StoreDamaged
 from presence.known import Known
 from presence.plan import Commit, Rules, State, plan
 from presence.polling import Polled, Polls
-from presence.reading import ANONYMOUS
 from presence.readings import Reading, Readings
 from presence.report import Report
 from presence.roster import Position, Roster
+from presence.signed import is_anonymous
 
 __all__ = ["Batch"]
 
@@ -163,7 +163,7 @@ class Batch:
     def _note_seen(self, commits: list[Commit], now: float) -> None:
         """Note when those who leave were here: before they do, or a crash would forget it."""
         gone = {member.id: now for commit in commits for member in commit.change.leaves}
-        users = {user: at for user, at in gone.items() if not user.startswith(ANONYMOUS)}
+        users = {user: at for user, at in gone.items() if not is_anonymous(user)}
         if self._tracker and users:
             with self._report.timed("store", self._clock):
                 self._tracker.saw(users)

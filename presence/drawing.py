@@ -17,6 +17,7 @@ __all__ = [
     "PALETTE",
     "DrawnMember",
     "draw",
+    "initials",
     "palette_index",
     "safe_colour",
     "safe_url",

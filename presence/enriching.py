@@ -8,8 +8,10 @@ from typing import Any
 import msgspec
 
 from presence.exceptions import FetchFailed
-from presence.reading import ANONYMOUS, Profiles
+from presence.names import clean_name
+from presence.reading import Profiles
 from presence.roster import Member, Roster
+from presence.signed import is_anonymous
 
 __all__ = ["Fetch", "Fetched", "ask", "enrich", "unknown"]
 
@@ -26,7 +28,7 @@ def unknown(old: Roster, seen: Roster, profiles: Profiles) -> list[str]:
     return [
         key
         for key in seen.members
-        if not key.startswith(ANONYMOUS)
+        if not is_anonymous(key)
         and (key not in old.fetched or _is_news(profiles, key, old.issued.get(key, 0.0)))
     ]
 
@@ -68,5 +70,5 @@ def enrich(old: Roster, seen: Roster, fetched: Fetched) -> Roster:
 
 def _with(member: Member, more: dict[str, Any]) -> Member:
     info = {**member.info, **more}
-    name = info.pop("name", None)
-    return Member(member.id, name if isinstance(name, str) and name else member.name, info)
+    name = clean_name(info.pop("name", None))
+    return Member(member.id, name or member.name, info)

@@ -12,7 +12,7 @@ from presence.conf import conf
 from presence.exceptions import StoreError
 from presence.naming import room
 from presence.present import Record, is_hidden, read_channel, record_of
-from presence.reading import ANONYMOUS
+from presence.signed import is_anonymous
 from presence.tracked import Tracked
 
 __all__ = ["PresenceManager", "let_go", "mark_left"]
@@ -141,7 +141,7 @@ def let_go(channel: str, user: str, source: str) -> Tracked | None:
     nudge.member_changed(channel)
     # A tick notes who leaves a roster. Whoever comes and goes between two of them is in none.
     try:
-        if not user.startswith(ANONYMOUS) and not is_hidden(channel, user):
+        if not is_anonymous(user) and not is_hidden(channel, user):
             tracker.saw({user: found.beat})
     except StoreError:
         logger.exception("last-seen=not-noted channel=%s", channel)

@@ -13,6 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from presence.arguments import meta_of, user_of
+from presence.names import clean_name
 
 __all__ = [
     "Move",
@@ -48,7 +49,16 @@ _kept = msgspec.json.Decoder(_Kept)
 
 def make_move(user: object, x: object, y: object, meta: object = None) -> Move:
     """The move, checked. Raises ValueError that says what is wrong and what is allowed."""
-    return Move(user_of(user), _coordinate("x", x), _coordinate("y", y), meta_of(meta))
+    return Move(user_of(user), _coordinate("x", x), _coordinate("y", y), meta_of(_named(meta)))
+
+
+def _named(meta: object) -> object:
+    """`meta` with a name that may be shown; without, where that shows nothing: the id does."""
+    if not isinstance(meta, dict) or not isinstance(meta.get("name"), str):
+        return meta
+    name = clean_name(meta["name"])
+    more = {key: value for key, value in meta.items() if key != "name"}
+    return {"name": name, **more} if name else more
 
 
 def kept(move: Move, client: str = "") -> bytes:

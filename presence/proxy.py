@@ -20,8 +20,8 @@ from django.views.decorators.csrf import csrf_exempt
 from presence import arguments, assembly, moves, replies
 from presence.conf import conf
 from presence.exceptions import CentrifugoError, InvalidChannel, StoreError
+from presence.names import clean_name
 from presence.naming import room_of
-from presence.visitors import MAX_NAME
 
 __all__ = ["publish"]
 
@@ -216,7 +216,8 @@ def _read_meta(raw: msgspec.Raw) -> _Shown:
 
 def _meta(shown: _Shown) -> dict[str, Any]:
     """What others see of a user, the name alone where that is too much."""
-    name = {"name": shown.name[:MAX_NAME]} if shown.name else {}
+    cleaned = clean_name(shown.name)
+    name = {"name": cleaned} if cleaned else {}
     meta = shown.info | name
     return meta if arguments.is_meta(meta) else name
 

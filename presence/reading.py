@@ -7,20 +7,20 @@ import math
 from collections.abc import Mapping, Sequence
 from operator import itemgetter
 from types import MappingProxyType
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import msgspec
 
 from presence import wire
 from presence.exceptions import CentrifugoAnswerError
 from presence.leaving import SKEW
+from presence.names import clean_name
 from presence.plan import seats
 from presence.roster import Member, Roster
-from presence.signed import Signed
+from presence.signed import Signed, anonymous_id, is_anonymous
 from presence.tracked import Tracked, is_passing, signed_of
 
 __all__ = [
-    "ANONYMOUS",
     "AnonymousMode",
     "Profiles",
     "Roll",
@@ -31,9 +31,6 @@ __all__ = [
 AnonymousMode = Literal["count", "list", "ignore"]
 Profiles = Mapping[str, Signed]
 """What was made known of users since their tokens were signed, by id."""
-
-ANONYMOUS: Final = "anon_"
-"""How the ids of visitors begin who are not signed in."""
 
 
 class _Connection(msgspec.Struct, frozen=True, gc=False):
@@ -110,7 +107,7 @@ class Roll:
         if signed.hidden:
             self._hides = True
         else:
-            name = signed.name or ("Anonymous" if key.startswith(ANONYMOUS) else key)
+            name = signed.name or ("Anonymous" if is_anonymous(key) else key)
             member = Member(key, name, signed.info)
         at = _when(signed, self._now)
         if key in self._shown and not _newer(member, at, self._shown[key], self._issued[key]):
@@ -163,27 +160,29 @@ def read_presence(
 
     Connections of one user are one member. What the token of the subscription says comes before
     what the token of the connection says, unless that is newer and hides them; what is newest
-    counts, see Roll. Only a token or a profile can bring back whoever they hide: what is tracked
-    does not. What is signed for more than SKEW after `now` is older than all else. Visitors without
-    a session have the `seats` of a room of that `list_limit`, those who came first; the others are
-    counted. Raises CentrifugoAnswerError when the reply is not a presence reply.
+    counts, see Roll. Only a token or a profile can bring back a user whom they hide: what is
+    tracked does not. A session that is hidden alone shows nobody and hides nobody. What is signed
+    for more than SKEW after `now` is older than all else. Visitors without a session have the
+    `seats` of a room of that `list_limit`, those who came first; the others are counted. Raises
+    CentrifugoAnswerError when the reply is not a presence reply.
     """
     connections = _connections(raw)
     roll = Roll(now)
     visitors: set[str] = set()
     passing: list[_Passing] = []
     for client, connection in connections.items():
-        signed = connection.conn_info or _NOBODY
+        signed = _named(connection.conn_info)
         if connection.chan_info is not None:
-            signed = _counts(connection.chan_info, signed, now)
+            signed = _counts(_named(connection.chan_info), signed, now)
         if connection.user:
-            roll.say(connection.user, signed)
+            if not (signed.hidden and signed.session):
+                roll.say(connection.user, signed)
         elif anonymous == "list":
             named = msgspec.structs.replace(signed, name=signed.name or "Anonymous")
             if signed.anonymous:
                 roll.say(signed.anonymous, named)
             else:
-                passing.append((signed.iat, client, named))
+                passing.append((signed.iat, anonymous_id(client), named))
         else:
             visitors.add(signed.anonymous or client)
     passing += [(one.joined, one.user, signed_of(one)) for one in tracked if is_passing(one.user)]
@@ -222,6 +221,14 @@ def _seat(passing: list[_Passing], roll: Roll, limit: int) -> tuple[set[str], se
         if key in listed:
             roll.say(key, signed)
     return listed, set(ids[free:])
+
+
+def _named(info: Signed | None) -> Signed:
+    """What a token says, with a name that may be shown."""
+    if info is None:
+        return _NOBODY
+    name = clean_name(info.name)
+    return info if name == info.name else msgspec.structs.replace(info, name=name)
 
 
 def _counts(chan_info: Signed, conn_info: Signed, now: float) -> Signed:
@@ -269,4 +276,5 @@ def _signed_info(raw: msgspec.Raw) -> Signed | None:
         iat=float(issued) if isinstance(issued, int | float) else 0.0,
         anonymous=anonymous if isinstance(anonymous, str) else "",
         hidden=bool(given.get("hidden")),
+        session=bool(given.get("session")),
     )

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
+from presence.names import clean_name
 from presence.signed import Signed
 
 __all__ = ["PASSING", "Tracked", "fingerprint", "is_passing", "signed_of"]
@@ -48,8 +49,7 @@ def signed_of(tracked: Tracked) -> Signed:
     One that tells no name gives way to any other.
     """
     info = _meta.decode(tracked.meta)
-    given = info.pop("name", None)
-    name = given if isinstance(given, str) else ""
+    name = clean_name(info.pop("name", None))
     if info.get("user_id") == tracked.user:
         del info["user_id"]
     return Signed(name=name, info=info, iat=tracked.said if name else 0.0)

@@ -14,7 +14,7 @@ from asgiref.sync import sync_to_async
 
 from presence import assembly
 from presence.conf import conf
-from presence.visitors import describe, visitor_as
+from presence.visitors import describe, person_as
 
 __all__ = ["alast_seen", "arefresh", "last_seen", "refresh"]
 
@@ -40,7 +40,8 @@ def refresh(user: Any) -> None:
     """Have a change of what others see of a user shown at the next tick: of the name, of the info,
     or of whether they are visible at all.
 
-    Asks PRESENCE_VISIBLE and PRESENCE_USER_INFO as a page of theirs would. To be called once the
+    Asks PRESENCE_VISIBLE and PRESENCE_USER_INFO as a page of theirs would. Of a user whom staff act
+    as, the answer is that of the user's own page. To be called once the
     change is in the database; without it, the change is seen as their tokens are renewed, which is
     after PRESENCE_TOKEN_LIFETIME at the latest. Raises ValueError for a user without a primary
     key, ImproperlyConfigured as those hooks do, StoreError when it cannot be noted.
@@ -48,7 +49,7 @@ def refresh(user: Any) -> None:
     key = _key_of(user)
     if getattr(user, "pk", None) is None:
         raise ValueError(f"{user!r} is a primary key: give the user themselves")
-    shown = describe(visitor_as(user), conf.PRESENCE_USER_INFO, now=assembly.now())
+    shown = describe(person_as(user), conf.PRESENCE_USER_INFO, now=assembly.now())
     seconds = conf.PRESENCE_TOKEN_LIFETIME + MARGIN
     assembly.tracker().profile(str(key), msgspec.json.encode(shown), seconds=seconds)
 

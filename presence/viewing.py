@@ -11,6 +11,7 @@ from django.http import HttpRequest
 from presence import arguments
 from presence.conf import conf
 from presence.keys import fill_in
+from presence.names import clean_name
 from presence.tracked import PASSING
 from presence.visitors import Visitor, describe, visitor_of
 from presence.visits import is_visit
@@ -65,7 +66,8 @@ def meta_for(visitor: Visitor, meta: object) -> dict[str, Any]:
     given = cast("dict[str, Any]", meta or {})
     if visitor.user is None:
         return given
-    if not given.get("name", True):  # of a user without a first and last name, say
+    # Of a user without a first and last name, say; a name of another type is none of ours.
+    if "name" in given and not _shows_something(given["name"]):
         given = {key: value for key, value in given.items() if key != "name"}
     shown = describe(visitor, conf.PRESENCE_USER_INFO, now=0.0)  # nothing is signed here
     least = {"name": arguments.plain(shown.name), "user_id": visitor.id, **given}
@@ -75,6 +77,10 @@ def meta_for(visitor: Visitor, meta: object) -> dict[str, Any]:
     except ValueError:
         return least
     return most
+
+
+def _shows_something(name: object) -> bool:
+    return bool(clean_name(name) if isinstance(name, str) else name)
 
 
 def _variable(view: object, name: str) -> object:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from contextlib import suppress
 from dataclasses import dataclass
 from inspect import isawaitable
@@ -13,11 +14,13 @@ from django.conf import settings
 from django.contrib.sessions.backends import signed_cookies
 from django.core.exceptions import ImproperlyConfigured, SynchronousOnlyOperation
 from django.core.serializers.json import DjangoJSONEncoder
+from django.db.models import Model
 from django.http import HttpRequest
 from django.utils.crypto import get_random_string, salted_hmac
 
 from presence.conf import UserInfo, conf
-from presence.signed import Signed
+from presence.names import MAX_NAME, clean_name
+from presence.signed import Signed, anonymous_id
 from presence.visits import is_visit
 
 __all__ = [
@@ -26,12 +29,15 @@ __all__ = [
     "describe",
     "is_visible",
     "origin_of",
+    "person_as",
     "visitor_as",
     "visitor_of",
 ]
 
-MAX_NAME: Final = 200
-"""Characters of a name that are signed; the rest is cut off."""
+logger = logging.getLogger("presence.visitors")
+
+MAX_ID: Final = 8
+"""Characters of a primary key up to which it stands in the place of a name."""
 
 _SALT: Final = "presence.anonymous"
 _FIELD: Final = "_presence_anonymous"
@@ -103,7 +109,7 @@ def _anonymous(request: HttpRequest) -> Visitor:
     sent = cookies.get(settings.SESSION_COOKIE_NAME) == key
     # Some sites send the key otherwise; a session that was just made is always modified.
     returning = found and (sent or not getattr(session, "modified", False))
-    return Visitor(anonymous=f"anon_{_hash(key)}", returning=returning)
+    return Visitor(anonymous=anonymous_id(_hash(key)), returning=returning)
 
 
 def _load(session: Any) -> bool:
@@ -121,12 +127,12 @@ def _carried(request: HttpRequest, session: Any) -> Visitor:
     session is saved, so the visitor is told by a secret in the session."""
     secret = session.get(_FIELD)
     if isinstance(secret, str) and secret:
-        return Visitor(anonymous=f"anon_{_hash(secret)}", returning=True)
+        return Visitor(anonymous=anonymous_id(_hash(secret)), returning=True)
     # Without any content the cookie is made up, or as good as none.
     if not is_visit(request) or not session.keys():
         return Visitor()
     session[_FIELD] = secret = get_random_string(22)
-    return Visitor(anonymous=f"anon_{_hash(secret)}")
+    return Visitor(anonymous=anonymous_id(_hash(secret)))
 
 
 def _hash(secret: str) -> str:
@@ -136,6 +142,15 @@ def _hash(secret: str) -> str:
 def visitor_as(user: Any) -> Visitor:
     """The visitor that the signed-in `user` is. Raises as `is_visible` does."""
     return Visitor(id=str(user.pk), user=user, hidden=not is_visible(user))
+
+
+def person_as(user: Any) -> Visitor:
+    """The visitor that the person is, in whatever session: `hidden` where none of theirs is seen.
+
+    Tools with which staff act as a user mark the user of that request. What PRESENCE_VISIBLE says
+    of such a mark is true of one session. Raises as `is_visible` does.
+    """
+    return Visitor(id=str(user.pk), user=user, hidden=not is_visible(user) and _is_hidden(user))
 
 
 def is_visible(user: Any) -> bool:
@@ -173,6 +188,22 @@ def _user_of(request: HttpRequest) -> Any:
     return user
 
 
+def _is_hidden(user: Any) -> bool:
+    """Whether PRESENCE_VISIBLE says no of a user without the attributes that are no fields."""
+    if not isinstance(user, Model):
+        return True
+    deferred = user.get_deferred_fields()
+    loaded = [field for field in user._meta.concrete_fields if field.attname not in deferred]
+    names = [field.attname for field in loaded]
+    # Of a lazy user, the class of the user.
+    person = user.__class__.from_db(user._state.db, names, [getattr(user, name) for name in names])
+    try:
+        return not is_visible(person)
+    except Exception:  # The hook may need an annotation that the manager of users adds.
+        logger.debug("visible=unknown user=%s", user.pk, exc_info=True)
+        return True
+
+
 def describe(visitor: Visitor, user_info: UserInfo | None, *, now: float) -> Signed:
     """What is signed into the visitor's tokens at `now`, seconds since 1970; of the hidden, that
     they are.
@@ -182,26 +213,44 @@ def describe(visitor: Visitor, user_info: UserInfo | None, *, now: float) -> Sig
     ImproperlyConfigured when it gives something else than a dict of JSON.
     """
     if visitor.hidden:
-        return Signed(iat=now, hidden=True)
+        return Signed(iat=now, hidden=True, session=not _is_hidden(visitor.user))
     if visitor.user is None:
         return Signed(iat=now, anonymous=visitor.anonymous)
-    info = _json_of(user_info(visitor.user)) if user_info else {}
-    name = _clean(str(info.pop("name", None) or "")) or _default_name(visitor)
-    return Signed(name=name, info=info, iat=now)
+    given = user_info(visitor.user) if user_info else {}
+    info = _json_of(given)
+    # The name as it was given: in JSON, half a character is a "?", which shows something.
+    name = clean_name(str(given["name"])) if info.pop("name", None) else ""
+    return Signed(name=name or _default_name(visitor), info=info, iat=now)
 
 
 def _default_name(visitor: Visitor) -> str:
-    for source in ("get_full_name", "get_username"):
-        read = getattr(visitor.user, source, None)
-        name = _clean(str(read())) if callable(read) else ""
+    for source in (_full_name, _field_name, _username):
+        name = clean_name(source(visitor.user))
         if name:
-            return f"User {visitor.id}" if "@" in name else name
-    return f"User {visitor.id}"
+            return _nameless(visitor.id) if "@" in name else name
+    return _nameless(visitor.id)
 
 
-def _clean(name: str) -> str:
-    """The name on one line, cut to MAX_NAME."""
-    return " ".join(name.split())[:MAX_NAME]
+def _full_name(user: Any) -> object:
+    parts = (getattr(user, "first_name", ""), getattr(user, "last_name", ""))
+    read = getattr(user, "get_full_name", None)
+    # Where a model has set both fields to None, Django's method gives "None None".
+    return str(read()) if callable(read) and parts != (None, None) else ""
+
+
+def _field_name(user: Any) -> object:
+    """The `name` that many models of users have in the place of a first and a last name."""
+    return getattr(user, "name", "")
+
+
+def _username(user: Any) -> object:
+    read = getattr(user, "get_username", None)
+    return str(read() or "") if callable(read) else ""
+
+
+def _nameless(key: str) -> str:
+    """What stands for a user without a name. Of a long key, such as a UUID, the end will do."""
+    return f"User {key if len(key) <= MAX_ID else key[-4:]}"
 
 
 def _json_of(info: object) -> dict[str, Any]:

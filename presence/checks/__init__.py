@@ -28,6 +28,7 @@ CHECKS: tuple[Callable[[], Iterator[CheckMessage]], ...] = (
     connections.check_websocket,
     connections.check_store,
     site.check_project,
+    site.check_user_names,
     site.check_celery,
     huey.check_huey,
 )

@@ -8,7 +8,10 @@ from typing import Any
 
 from django.apps import apps
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.core import checks
+from django.core.exceptions import ImproperlyConfigured
+from django.db.models import EmailField
 from django.urls import NoReverseMatch, reverse
 
 from presence import queues, schedule
@@ -21,6 +24,7 @@ __all__ = [
     "READ_SETTINGS",
     "check_celery",
     "check_project",
+    "check_user_names",
     "import_celery",
 ]
 
@@ -66,6 +70,26 @@ def check_project() -> Iterator[checks.CheckMessage]:
             "are rendered for, and stay static.",
             hint=f"Add {REQUEST!r} to the context_processors in TEMPLATES.",
             id="presence.W008",
+        )
+
+
+def check_user_names() -> Iterator[checks.CheckMessage]:
+    """Users have a name that is no e-mail address."""
+    if getattr(settings, "PRESENCE_USER_INFO", None) is not None:
+        return
+    try:
+        model: Any = get_user_model()
+    except ImproperlyConfigured:  # Django's own checks say so.
+        return
+    field = model._meta.get_field(model.USERNAME_FIELD)
+    if isinstance(field, EmailField) or field.name == getattr(model, "EMAIL_FIELD", None):
+        yield checks.Warning(
+            f"{settings.AUTH_USER_MODEL} signs in by e-mail, and PRESENCE_USER_INFO is not set: "
+            'a user without a full name is shown as "User 3f2a".',
+            hint="Set PRESENCE_USER_INFO to a function that gives the name: def user_info(user): "
+            'return {"name": user.nickname}. Where all users have a full name, add '
+            '"presence.W016" to SILENCED_SYSTEM_CHECKS.',
+            id="presence.W016",
         )
 
 

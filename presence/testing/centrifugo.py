@@ -13,7 +13,7 @@ from presence import naming
 from presence.centrifugo import Command, Gateway
 from presence.exceptions import CentrifugoError
 from presence.replies import Reply
-from presence.signed import Signed
+from presence.signed import Signed, anonymous_id
 
 __all__ = ["Client", "FakeCentrifugo"]
 
@@ -29,7 +29,7 @@ class Client(msgspec.Struct, frozen=True):
     @property
     def member_id(self) -> str:
         """The id that a room lists them under."""
-        return self.user or self.signed.anonymous or self.id
+        return self.user or self.signed.anonymous or anonymous_id(self.id)
 
 
 class FakeCentrifugo(Gateway):

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from celery import Celery
 from celery.schedules import crontab
+from django.contrib.auth.models import User
 from django.core import checks
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
@@ -19,6 +20,7 @@ from presence import schedule
 from presence.backends.memory import MemoryStore
 from presence.checks import TAG, values
 from presence.conf import NAMES, RANGES
+from presence.doctor import examination
 
 GOOD = {
     "CENTRIFUGO_API_KEY": "key",
@@ -370,3 +372,35 @@ def test_w010_is_not_where_the_tables_may_hold_the_entry(monkeypatch: pytest.Mon
 def test_the_entries_of_the_settings(when: object, seconds: float | None) -> None:
     app = site_app(beat_schedule={"tick": {"task": schedule.TICK, "schedule": when}})
     assert schedule.in_settings(app) == [schedule.Entry("tick", seconds)]
+
+
+class TestUserNames:
+    @pytest.fixture(autouse=True)
+    def by_email(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(User, "USERNAME_FIELD", "email")
+
+    def test_check_of_users_who_sign_in_by_email_names_the_setting(self) -> None:
+        message = only("presence.W016", PRESENCE_USER_INFO=None)
+        assert "auth.User signs in by e-mail" in message.msg
+        assert "Set PRESENCE_USER_INFO" in str(message.hint)
+
+    def test_check_of_field_that_is_email_by_name_alone_warns(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(User, "USERNAME_FIELD", "username")
+        assert found(PRESENCE_USER_INFO=None) == {}
+        monkeypatch.setattr(User, "EMAIL_FIELD", "username")
+        only("presence.W016", PRESENCE_USER_INFO=None)
+
+    def test_check_with_user_info_is_content(self) -> None:
+        assert found(PRESENCE_USER_INFO=lambda user: {"name": user.first_name}) == {}
+
+    def test_check_without_model_of_users_leaves_it_to_django(self) -> None:
+        assert "presence.W016" not in found(AUTH_USER_MODEL="nowhere.User", PRESENCE_USER_INFO=None)
+
+    @pytest.mark.django_db
+    def test_doctor_says_what_to_set(self) -> None:
+        with override_settings(**GOOD, PRESENCE_USER_INFO=None):
+            told = {finding.id: finding for finding in examination.settings()}
+        assert told["presence.W016"].level == "warning"
+        assert "PRESENCE_USER_INFO" in told["presence.W016"].remedy

@@ -117,6 +117,21 @@ class TestOne:
         CursorTracker.remove_cursor(KEY, mark_safe("8"))
         assert [data["user"] for data in site.published] == ["7", "8"]
 
+    @pytest.mark.parametrize(
+        ("meta", "shown"),
+        [
+            ({"name": "\u202eAda\nKing", "color": "#fff"}, {"name": "Ada King", "color": "#fff"}),
+            ({"name": "\u3164", "color": "#fff"}, {"color": "#fff"}),
+            ({"name": "\u200b"}, {}),
+            ({"name": 7}, {"name": 7}),
+        ],
+    )
+    def test_update_cursor_cleans_the_name_in_meta(
+        self, site: Site, meta: dict[str, Any], shown: dict[str, Any]
+    ) -> None:
+        CursorTracker.update_cursor(KEY, "42", 0.5, 0.5, meta)
+        assert CursorTracker.get_cursors(KEY)["42"]["meta"] == shown
+
     def test_the_last_position_alone_is_published(self, site: Site) -> None:
         for x in range(5):
             CursorTracker.update_cursor(KEY, "7", x, 0)

@@ -55,6 +55,26 @@ def test_joins_are_enriched_and_so_are_the_diffs(site: Site) -> None:
     assert diff["joins"][0]["info"] == {"color": "#111", "team": "Blue"}
 
 
+def test_enriching_with_name_that_shows_nothing_keeps_name(site: Site, hook: Hook) -> None:
+    hook.answer["42"] = {"name": "\u200b\u3164", "team": "Blue"}
+    site.tick()
+    assert members(site) == {"42": ("Ada", {"color": "#111", "team": "Blue"})}
+
+
+def test_enriching_in_list_mode_asks_for_no_visitor_without_session(hook: Hook) -> None:
+    """Each page view of theirs is another client: what is kept by such ids would only grow."""
+    site = Site(fetch=hook, anonymous="list")
+    site.centrifugo.enter(ROOM, "c1", "")
+    site.tick()
+    assert [key for key, _ in members(site).items()] == ["anon_c1"]
+    assert hook.asked == []
+    site.centrifugo.quit(ROOM, "c1")
+    site.tick(30)
+    site.tick(30)
+    assert members(site) == {}
+    assert site.store.seen(["c1", "anon_c1"]) == {}
+
+
 def test_it_may_give_another_name(site: Site) -> None:
     site.centrifugo.enter(ROOM, "c2", "43", "Grace")
     site.tick()

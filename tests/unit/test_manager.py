@@ -100,7 +100,11 @@ class TestRecords:
             ("7", None, "7"),
             ("7", {}, "7"),
             ("7", {"name": ""}, "7"),
+            ("7", {"name": "\u200b\u3164"}, "7"),
+            ("7", {"name": "\u202eAda\u2067"}, "Ada"),
+            ("7", {"name": "x" * 199 + "e\u0301"}, "x" * 199),
             ("anon_1", None, "Anonymous"),
+            ("anon_1", {"name": "\u2800"}, "Anonymous"),
             ("anon_1", {"name": "Guest"}, "Guest"),
         ],
     )

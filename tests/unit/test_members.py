@@ -248,6 +248,44 @@ class TestHidden:
         assert room.members == [("grace", "Grace")]
 
 
+class TestHiddenSession:
+    def enter(self, room: Room, client: str, *, iat: float) -> None:
+        room.connect(client, "ada")
+        entry = room.site.centrifugo.rooms[ROOM][client]
+        entry["conn_info"] = msgspec.to_builtins(Signed(hidden=True, session=True, iat=iat))
+
+    def test_tick_with_hidden_session_of_user_keeps_their_visible_one(self, room: Room) -> None:
+        self.enter(room, "staff", iat=5.0)
+        room.tick()
+        assert room.members == []
+        assert "ada" not in str(room.diffs)
+        room.connect("c1", "ada", "Ada", iat=1.0)
+        room.tick(1)
+        assert room.members == [("ada", "Ada")]
+        room.site.centrifugo.quit(ROOM, "staff")
+        assert room.tick(1).changed == 0
+
+    def test_tick_with_hidden_session_of_user_keeps_grace(self, room: Room) -> None:
+        room.connect("c1", "ada", "Ada", iat=1.0)
+        self.enter(room, "staff", iat=5.0)
+        room.tick()
+        room.site.centrifugo.quit(ROOM, "c1")
+        assert room.tick(1).held == 1, "it may be a reload"
+        assert room.members == [("ada", "Ada")]
+        room.tick(30)
+        assert room.members == []
+        assert room.site.store.seen(["ada"]) != {}
+
+    def test_tick_with_hidden_session_of_user_keeps_what_is_tracked(self, room: Room) -> None:
+        room.join("ada", name="Ada")
+        self.enter(room, "staff", iat=5.0)
+        room.tick()
+        assert room.members == [("ada", "Ada")]
+        room.leave("ada")
+        room.tick(1)
+        assert room.members == []
+
+
 class TestProfiles:
     def know(self, room: Room, user: str, **shown: Any) -> None:
         signed = Signed(iat=room.site.clock(), **shown)

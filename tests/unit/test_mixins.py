@@ -240,7 +240,7 @@ class TestMeta:
         visitor = page(AnonymousUser(), session_key=SESSION)
         assert visitor.track_presence({"color": "red"})["meta"] == {"color": "red"}
 
-    @pytest.mark.parametrize("name", ["", None])
+    @pytest.mark.parametrize("name", ["", None, "\u3164", "\u200b \u2800"])
     def test_an_empty_name_is_none(self, name: Any) -> None:
         record = page().track_presence({"name": name, "color": "red"})
         assert (record["name"], record["meta"]["name"]) == ("Ada Lovelace", "Ada Lovelace")

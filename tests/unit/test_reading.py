@@ -11,6 +11,7 @@ import pytest
 from presence.exceptions import CentrifugoAnswerError
 from presence.reading import AnonymousMode, digest, read_presence
 from presence.roster import Member, Roster
+from presence.signed import Signed
 
 
 def entry(user: str = "", conn: Any = None, chan: Any = None) -> dict[str, Any]:
@@ -19,9 +20,12 @@ def entry(user: str = "", conn: Any = None, chan: Any = None) -> dict[str, Any]:
     return shown | ({"chan_info": chan} if chan is not None else {})
 
 
+def presence(*entries: dict[str, Any]) -> bytes:
+    return json.dumps({"presence": {f"c{n}": one for n, one in enumerate(entries)}}).encode()
+
+
 def read(*entries: dict[str, Any], anonymous: AnonymousMode = "count") -> Roster:
-    raw = json.dumps({"presence": {f"c{n}": one for n, one in enumerate(entries)}})
-    roster, connections = read_presence(raw.encode(), anonymous=anonymous)
+    roster, connections = read_presence(presence(*entries), anonymous=anonymous)
     assert connections == len(entries)
     return roster
 
@@ -85,9 +89,64 @@ def test_info_that_cannot_be_decoded_costs_one_name_and_not_the_room(info: str) 
     assert [member.name for member in roster.members.values()] == ["42", "7"]
 
 
-@pytest.mark.parametrize("name", ["<script>alert(1)</script>", "\U0001f600\u202e", "x" * 10_000])
-def test_names_are_taken_as_they_are(name: str) -> None:
-    assert read(entry("42", {"name": name})).members["42"].name == name
+BLANK = "\u200b\u3164\u2800\u00ad\u034f"
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("<script>alert(1)</script>", "<script>alert(1)</script>"),
+        ("\U0001f600\u202e", "\U0001f600"),
+        ("x" * 10_000, "x" * 200),
+        ("\u0645\u06cc\u200c\u062a\u0631\u0627", "\u0645\u06cc\u200c\u062a\u0631\u0627"),
+        ("Ada\nKing", "Ada King"),
+        (BLANK, "42"),
+        ("\x00\x07", "42"),
+    ],
+)
+@pytest.mark.parametrize("more", [{"iat": 1.0}, {"role": "admin"}], ids=["ours", "the site's"])
+@pytest.mark.parametrize("token", ["conn", "chan"])
+def test_reading_of_token_cleans_its_name(
+    name: str, shown: str, more: dict[str, Any], token: str
+) -> None:
+    info = {"name": name, **more}
+    given = entry("42", info) if token == "conn" else entry("42", None, info)
+    assert read(given).members["42"].name == shown
+
+
+def test_reading_of_blank_subscription_name_falls_back_as_of_an_empty_one() -> None:
+    for name in ("", BLANK):
+        assert read(entry("42", {"name": "Ada"}, {"name": name})).members["42"].name == "Ada"
+
+
+def test_reading_of_session_hidden_alone_hides_nobody_else() -> None:
+    """Staff who act as a user: the newer token, on another connection, says so."""
+    session = {"iat": 9.0, "hidden": True, "session": True}
+    seen, staff = entry("42", {"name": "Ada", "iat": 1.0}), entry("42", session)
+    for entries in ([seen, staff], [staff, seen]):
+        roster = read(*entries)
+        assert (roster.members, roster.hidden) == ({"42": Member("42", "Ada")}, [])
+    roster, clients = read_presence(presence(staff))
+    assert (roster.members, roster.hidden, clients) == ({}, [], 1)
+
+
+def test_reading_of_session_hidden_alone_is_not_shown_by_profile() -> None:
+    staff = entry("42", {"iat": 1.0, "hidden": True, "session": True})
+    profiles = {"42": Signed(name="Ada", iat=5.0)}
+    roster, _ = read_presence(presence(staff), profiles=profiles)
+    assert roster.members == {}
+    own = entry("42", {"iat": 1.0, "hidden": True})
+    roster, _ = read_presence(presence(staff, own), profiles=profiles)
+    assert roster.members == {"42": Member("42", "Ada")}
+
+
+@pytest.mark.parametrize("odd", [False, True], ids=["ours alone", "beside a token of the site"])
+def test_reading_of_hidden_profile_hides_every_session(odd: bool) -> None:
+    others = [entry("17", {"name": "Grace", "role": "admin"})] if odd else []
+    tabs = [entry("42", {"name": "Ada", "iat": 1.0}), entry("42", {"name": "Ada", "iat": 2.0})]
+    profiles = {"42": Signed(hidden=True, iat=5.0)}
+    roster, _ = read_presence(presence(*tabs, *others), profiles=profiles)
+    assert ("42" in roster.members, roster.hidden) == (False, ["42"])
 
 
 def test_unknown_fields_are_ignored() -> None:
@@ -116,7 +175,7 @@ class TestAnonymous:
         assert {m.id: m.name for m in roster.members.values()} == {
             "v1": "Guest",
             "v2": "Anonymous",
-            "c3": "Anonymous",
+            "anon_c3": "Anonymous",
             "42": "Ada",
         }
         assert roster.anonymous == 0

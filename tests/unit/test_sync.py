@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from presence.exceptions import CommandError
+from presence.names import MAX_NAME
 from presence.roster import Position
 from presence.sync import NODES_SETTLE, Options
 from tests.unit.fakes import ROOM, Site
@@ -110,9 +111,14 @@ class TestATick:
     def test_names_are_text_of_any_kind(self, site: Site, name: str) -> None:
         site.centrifugo.enter(ROOM, "c2", "eve", name)
         assert site.tick(1).errors == 0
-        assert site.snapshot()["members"][1]["name"] == name
-        kind = "presence.reload" if len(name) > 8192 else "presence.diff"
-        assert site.diffs()[-1]["type"] == kind
+        assert site.snapshot()["members"][1]["name"] == name[:MAX_NAME]
+        assert site.diffs()[-1]["type"] == "presence.diff"
+
+    def test_tick_with_member_larger_than_a_publication_publishes_reload(self, site: Site) -> None:
+        site.centrifugo.enter(ROOM, "c2", "eve", "Eve", about="x" * 10_000)
+        assert site.tick(1).errors == 0
+        assert site.snapshot()["members"][1]["info"]["about"] == "x" * 10_000
+        assert site.diffs()[-1]["type"] == "presence.reload"
 
 
 class TestLeaving:
@@ -342,7 +348,7 @@ class TestOtherSettings:
         site.tick(1)
         site.configure(anonymous="list")
         site.tick(1)
-        assert site.ids() == ["ada", "v1"]
+        assert site.ids() == ["ada", "anon_v1"]
 
     def test_options_have_sensible_limits(self) -> None:
         assert Options(interval=0.2).deadline == 30.0

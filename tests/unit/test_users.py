@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from copy import copy
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
@@ -115,6 +116,15 @@ class TestRefresh:
         noted = self.profiles(store)
         assert noted["42"] == Signed(iat=noted["42"].iat, hidden=True)
         assert noted["17"].name == "Grace"
+
+    def test_of_user_whom_staff_act_as_is_what_their_own_page_says(
+        self, store: Counted, settings: Any
+    ):
+        settings.PRESENCE_VISIBLE = lambda user: not getattr(user, "is_hijacked", False)
+        acted_as: Any = copy(ADA)
+        acted_as.is_hijacked = True
+        refresh(acted_as)
+        assert self.profiles(store)["42"].name == "Ada"
 
     def test_lasts_as_long_as_any_token_that_says_otherwise(self, store: Counted, clock: Clock):
         refresh(ADA)

@@ -10,10 +10,11 @@ from django.contrib.auth.models import User
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
 from django.test import RequestFactory
+from django.utils.functional import SimpleLazyObject
 from django.utils.translation import gettext_lazy
 
 from presence.signed import Signed
-from presence.visitors import MAX_NAME, Visitor, describe, visitor_of
+from presence.visitors import MAX_NAME, Visitor, describe, person_as, visitor_as, visitor_of
 from tests.unit.asking import request_of
 
 KEY = "a-session-key-of-32-characters--"
@@ -64,6 +65,14 @@ def test_what_is_signed_about_the_anonymous_is_their_id_alone():
         ({"first_name": "Ada", "last_name": "Lovelace"}, "Ada Lovelace"),
         ({}, "ada"),
         ({"username": "ada@example.org"}, "User 42"),
+        ({"username": "a" * 8 + "\u200b@example.org"}, "User 42"),
+        ({"first_name": "\u3164", "last_name": "\u200b"}, "ada"),
+        ({"first_name": "\u202eAda"}, "Ada"),
+        ({"username": "\u2800"}, "User 42"),
+        (
+            {"first_name": "x" * 149 + " ", "last_name": "y" * 49 + "e\u0301"},
+            "x" * 149 + " " + "y" * 49,
+        ),
         ({"first_name": "ada@example.org"}, "User 42"),
         ({"username": ""}, "User 42"),
         ({"first_name": " Ada\n", "last_name": "\tKing  Noel"}, "Ada King Noel"),
@@ -88,7 +97,28 @@ def test_user_info_gives_the_name_and_the_rest():
     assert "name" in info, "what the site gave is left alone"
 
 
-@pytest.mark.parametrize("name", [None, "", "  "])
+@pytest.mark.parametrize(
+    ("fields", "name"),
+    [
+        ({"pk": "0e9e8cf8-1a2b-4c3d-8e4f-5a6b7c8d3f2a"}, "User 3f2a"),
+        ({"pk": 12345678}, "User 12345678"),
+        ({"first_name": None, "last_name": None, "name": "Ada"}, "Ada"),
+        ({"first_name": None, "last_name": None}, "ada"),
+        ({"first_name": None, "last_name": None, "name": "ada@example.org"}, "User 42"),
+        ({"name": None}, "ada"),
+        ({"name": lambda: "Ada"}, "ada"),
+    ],
+)
+def test_default_name_of_other_models_of_users(fields: dict[str, Any], name: str):
+    """Django's get_full_name says "None None" of a model that has set both its fields to None."""
+    user = User(username="ada")
+    vars(user).update({"id": 42} | fields)
+    if "pk" in fields:
+        user = SimpleNamespace(pk=fields["pk"], get_username=lambda: "ada@example.org")
+    assert described(user).name == name
+
+
+@pytest.mark.parametrize("name", [None, "", "  ", "\u200b", "\x07", "\ud800", "\ue000"])
 def test_user_info_without_a_name_leaves_the_default(name: str | None):
     signed = described(User(pk=42, username="ada"), lambda user: {"name": name, "color": "#fff"})
     assert (signed.name, signed.info) == ("ada", {"color": "#fff"})
@@ -101,6 +131,51 @@ def test_an_absurd_name_is_cut():
 def test_half_a_character_does_not_reach_the_token():
     signed = described(User(pk=42), lambda user: {"name": "A\ud800da", "is": ["\udfff"]})
     assert signed == Signed(name="A?da", info={"is": ["?"]}, iat=5.0)
+
+
+class TestASession:
+    """Tools with which staff act as a user mark the user of the request."""
+
+    @pytest.fixture(autouse=True)
+    def site(self, settings: Any) -> None:
+        settings.PRESENCE_VISIBLE = lambda user: (
+            user.username != "ghost" and not getattr(user, "is_hijacked", False)
+        )
+
+    def hijacked(self, **fields: Any) -> User:
+        user = User(**{"pk": 42, "username": "ada", **fields})
+        user.is_hijacked = True  # type: ignore[attr-defined]
+        return user
+
+    @pytest.mark.parametrize("lazy", [False, True])
+    def test_describe_of_marked_user_hides_the_session_alone(self, lazy: bool):
+        user: Any = self.hijacked()
+        user = SimpleLazyObject(lambda made=user: made) if lazy else user
+        visitor = visitor_as(user)
+        assert visitor.hidden
+        assert describe(visitor, None, now=5.0) == Signed(iat=5.0, hidden=True, session=True)
+        assert not person_as(user).hidden
+
+    def test_describe_of_marked_user_who_is_hidden_hides_the_person(self):
+        user = self.hijacked(username="ghost")
+        assert describe(visitor_as(user), None, now=5.0) == Signed(iat=5.0, hidden=True)
+        assert person_as(user).hidden
+
+    def test_describe_asks_nothing_of_the_database(self):
+        """Of deferred fields, neither."""
+        user = User.from_db(None, ["id", "username"], [42, "ada"])
+        user.is_hijacked = True
+        assert describe(visitor_as(user), None, now=5.0).session
+
+    def test_describe_with_hook_that_needs_more_than_fields_hides_the_person(self, settings: Any):
+        settings.PRESENCE_VISIBLE = lambda user: not user.is_incognito
+        user: Any = User(pk=42)
+        user.is_incognito = True  # as an annotation of the manager of users
+        assert describe(visitor_as(user), None, now=5.0) == Signed(iat=5.0, hidden=True)
+
+    def test_describe_of_user_that_is_no_model_hides_the_person(self):
+        user = SimpleNamespace(pk=42, username="ada", is_hijacked=True)
+        assert describe(visitor_as(user), None, now=5.0) == Signed(iat=5.0, hidden=True)
 
 
 @pytest.mark.parametrize(
