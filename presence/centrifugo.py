@@ -25,6 +25,7 @@ from cent.exceptions import (
 )
 
 from presence import naming, replies
+from presence.calls import Call, TooLarge
 from presence.deadline import DeadlineSession
 from presence.exceptions import (
     CentrifugoAnswerError,
@@ -71,6 +72,15 @@ _BROKEN_OFF = (
 )
 """What else cent lets through: an answer that stops half way or cannot be decompressed."""
 
+_CONNECTION_FAILED = (
+    CentTimeoutError,
+    CentNetworkError,
+    requests.ConnectionError,
+    requests.exceptions.ChunkedEncodingError,
+    requests.Timeout,
+    urllib3.exceptions.ProtocolError,
+)
+"""What the connection was no good for, and another may be."""
 
 Command = tuple[str, dict[str, Any]]
 """A method of the server API and its parameters; raw JSON in them is sent as it is."""
@@ -100,6 +110,9 @@ class Gateway:
 
     `timeout` is in seconds, for a whole answer. Every method may raise a CentrifugoError; where a
     list is returned, an error of a single command stands in its place.
+
+    Where a connection was no good, which may only show when it is used again, everything is asked
+    once more on a new one in the time that is left: but for `send`, which would deliver twice.
     """
 
     def __init__(
@@ -110,9 +123,10 @@ class Gateway:
         timeout: float = 5.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._client = cent.Client(
-            url, key, timeout=timeout, session=DeadlineSession(timeout, clock)
-        )
+        self._session = DeadlineSession(clock)
+        self._client = cent.Client(url, key, timeout=timeout, session=self._session)
+        self._timeout = timeout
+        self._clock = clock
         self._url = address(url)
         self._redactor = Redactor(url, words=[key])
 
@@ -187,16 +201,24 @@ class Gateway:
         asked: list[Command] = [
             ("publish", {"channel": c, "data": data, "skip_history": True}) for c, data in messages
         ]
-        answers = self._replies(asked)
+        answers = self._replies(asked, once=True)
         return [answer if isinstance(answer, CentrifugoError) else None for answer in answers]
 
-    def _replies(self, asked: Sequence[Command], *, parallel: bool = False) -> list[Reply]:
+    def _replies(
+        self, asked: Sequence[Command], *, parallel: bool = False, once: bool = False
+    ) -> list[Reply]:
         """The reply to each command; where presence.testing answers in Centrifugo's place."""
         if not asked:
             return []
         batch = _RawBatch(requests=list(asked), parallel=parallel)
+        call = Call(self._timeout, once=once, clock=self._clock)
         try:
-            return cast(list[Reply], self._client.batch(batch))
+            return self._batch(batch, call)
+        except TooLarge as error:
+            raise CentrifugoAnswerError(
+                f"the answer of Centrifugo at {self._url} to {_summary(asked)} {error}: check that "
+                "CENTRIFUGO_API_URL is right"
+            ) from error
         except CentrifugoError:
             raise
         except _BROKEN_OFF as error:
@@ -224,6 +246,24 @@ class Gateway:
             )
         reason = self._redactor.text(f"{type(error).__name__}: {error}")
         return CentrifugoAnswerError(f"Centrifugo at {self._url} broke off its answer ({reason})")
+
+    def _batch(self, batch: _RawBatch, call: Call) -> list[Reply]:
+        try:
+            return cast(list[Reply], self._client.batch(batch))
+        except _CONNECTION_FAILED:
+            if call.once or call.is_over():
+                raise
+        self._session.close()  # of its connections, what one is the others may be, too
+        call.renew()
+        return cast(list[Reply], self._client.batch(batch))
+
+
+def _summary(asked: Sequence[Command]) -> str:
+    """What was asked, for errors."""
+    methods = ", ".join(dict.fromkeys(method for method, _ in asked))
+    names = [str(what.get("channel") or what.get("pattern") or "") for _, what in asked]
+    named = [name for name in names if name]
+    return f"{len(asked)} commands ({methods}: {', '.join(named[:3])}{', …' * (len(named) > 3)})"
 
 
 def _reason(error: CentError) -> str:

@@ -1,91 +1,159 @@
-"""HTTP requests that end in time."""
+"""HTTP requests that end: in time, and after so many bytes."""
 
 from __future__ import annotations
 
-import contextlib
-import socket
-import threading
-from collections.abc import Callable, Iterator
-from typing import Any
+import queue
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final
 
 import msgspec
 import requests
+import urllib3
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.response import HTTPResponse
+
+from presence.calls import RESTED, Call, TooLarge, Wire, current_call, within
 
 __all__ = ["DeadlineSession"]
 
 _JSON = "application/json"
 
+_PLAIN: Final = 1 << 18
+_PACKED: Final = 1 << 14
+"""Bytes that are read at a time. A packed body may unpack to a thousand times as many at once."""
+
+_CODINGS: Final = ("", "identity", "gzip", "deflate")
+
 
 class DeadlineSession(requests.Session):
-    """Ends a request that has not been answered whole after `deadline` seconds.
+    """Posts within the current `Call`: as a whole, from connecting to the last byte of the answer.
 
-    The timeout of requests is per read: a server that drips its answer would pass it for ever.
-    The head of an answer has the same time once more, from when the request was sent. JSON goes
-    out as UTF-8: requests would escape all beyond ASCII, to three times the size, and Centrifugo
-    keeps and delivers what it is given.
+    The timeout of requests is per read: a server that drips its answer would pass it for ever. JSON
+    goes out as UTF-8: requests would escape all beyond ASCII, to three times the size, and
+    Centrifugo keeps and delivers what it is given.
     """
 
-    def __init__(self, deadline: float, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
-        self._deadline = deadline
         self._clock = clock
+        self.headers["Accept-Encoding"] = "gzip, deflate"
         for scheme in ("http://", "https://"):
             self.mount(scheme, _Adapter())
 
     def post(self, *args: Any, json: Any = None, **kwargs: Any) -> requests.Response:
-        ends = self._clock() + self._deadline
-        kwargs |= {"data": msgspec.json.encode(json), "headers": {"Content-Type": _JSON}}
+        """Post `json`, and read the answer. Raises TooLarge, and what requests does."""
+        timeout = kwargs.pop("timeout")
+        call = current_call() or Call(timeout, clock=self._clock)
+        kwargs |= {
+            "data": msgspec.json.encode(json),
+            "headers": {"Content-Type": _JSON},
+            "timeout": within(timeout),
+        }
         response = super().post(*args, **kwargs, stream=True, allow_redirects=False)
         with response:
-            parts = []
-            while part := response.raw.read1(1 << 18, decode_content=True):
-                parts.append(part)
-                if self._clock() > ends:
-                    raise requests.exceptions.ReadTimeout(f"no whole answer in {self._deadline} s")
-        response._content = b"".join(parts)  # as requests does when it reads the body itself
+            response._content = _body(response, call)  # as requests does when it reads it itself
         response.encoding = "utf-8"
         return response
 
 
-@contextlib.contextmanager
-def _cut_off(sock: socket.socket) -> Iterator[None]:
-    """Hang up if the block takes longer than one read of `sock` may."""
-    timer = threading.Timer(sock.gettimeout() or 0.0, _hang_up, [sock])
-    timer.daemon = True
-    timer.start()
+def _body(response: requests.Response, call: Call) -> bytes:
+    coding = response.headers.get("Content-Encoding", "").strip().lower()
+    if coding not in _CODINGS:
+        raise requests.exceptions.ContentDecodingError(f"its Content-Encoding is {coding!r}")
+    size = _PLAIN if coding in ("", "identity") else _PACKED
+    parts: list[bytes] = []
+    left = call.limit
     try:
-        yield
-    finally:
-        timer.cancel()
+        while part := response.raw.read1(size, decode_content=True):
+            parts.append(part)
+            left -= len(part)
+            if left < 0:
+                raise TooLarge(call.limit)
+            call.seconds()
+    except (urllib3.exceptions.ReadTimeoutError, TimeoutError) as error:
+        raise requests.exceptions.ReadTimeout(str(error)) from error
+    return b"".join(parts)
 
 
-def _hang_up(sock: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        sock.shutdown(socket.SHUT_RDWR)
+class _Stack:
+    """The connections of a pool, the last one first, in place of a queue with locks.
+
+    An exception out of a signal handler could leave a lock of a queue taken for ever.
+    """
+
+    def __init__(self, maxsize: int) -> None:
+        self._items: deque[Any] = deque()
+        self._maxsize = maxsize
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:
+        try:
+            return self._items.pop()
+        except IndexError:
+            raise queue.Empty from None
+
+    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
+        if len(self._items) >= self._maxsize:
+            raise queue.Full
+        self._items.append(item)
+
+    def qsize(self) -> int:
+        return len(self._items)
 
 
-class _Connection(HTTPConnection):
-    def getresponse(self) -> HTTPResponse:  # type: ignore[override]
-        with _cut_off(self.sock):
-            return super().getresponse()
+class _OnWire:
+    """A connection on which each step ends with the current call.
+
+    One that has rested may have been forgotten by a balancer: see `Call`.
+    """
+
+    sock: Any
+    timeout: Any
+    _used_at = 0.0
+
+    def connect(self) -> None:
+        if call := current_call():
+            call.renew()
+        super().connect()  # type: ignore[misc]
+        self.sock = Wire(self.sock)
+
+    def _new_conn(self) -> Any:
+        self.timeout = within(self.timeout)
+        return super()._new_conn()  # type: ignore[misc]
+
+    def request(self, *args: Any, **options: Any) -> None:
+        call = current_call()
+        if self.sock is not None and call and time.monotonic() - self._used_at > RESTED:
+            if call.once:
+                self.close()  # type: ignore[attr-defined]
+            else:
+                call.doubt()
+        super().request(*args, **options)  # type: ignore[misc]
+
+    def getresponse(self) -> Any:
+        response = super().getresponse()  # type: ignore[misc]
+        self._used_at = time.monotonic()
+        return response
 
 
-class _SecureConnection(HTTPSConnection):
-    def getresponse(self) -> HTTPResponse:  # type: ignore[override]
-        with _cut_off(self.sock):
-            return super().getresponse()
+class _Connection(_OnWire, HTTPConnection):
+    pass
+
+
+class _SecureConnection(_OnWire, HTTPSConnection):
+    pass
 
 
 class _Pool(HTTPConnectionPool):
     ConnectionCls = _Connection
+    QueueCls = _Stack  # type: ignore[assignment]
 
 
 class _SecurePool(HTTPSConnectionPool):
     ConnectionCls = _SecureConnection
+    QueueCls = _Stack  # type: ignore[assignment]
 
 
 class _Adapter(HTTPAdapter):

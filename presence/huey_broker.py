@@ -11,6 +11,8 @@ from huey.api import Huey, TaskWrapper
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from presence.redis_options import QUIET
+
 __all__ = ["HueyBroker", "Hurried"]
 
 ADDRESS: Final = frozenset(
@@ -50,6 +52,7 @@ def _pool(pool: redis.ConnectionPool, timeout: float) -> redis.ConnectionPool:
         socket_timeout=timeout,
         socket_connect_timeout=timeout,
         retry=Retry(NoBackoff(), 0),
+        **QUIET,
         **address,
     )
 

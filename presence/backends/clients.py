@@ -9,17 +9,28 @@ from urllib.parse import unquote
 
 import redis
 from redis.backoff import NoBackoff
-from redis.cluster import ClusterNode, RedisCluster
-from redis.connection import Connection, SSLConnection, UnixDomainSocketConnection, parse_url
+from redis.cluster import ClusterNode
+from redis.connection import parse_url
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
-from presence.backends.cluster import Cluster
+from presence.backends.cluster import Cluster, Topology
+from presence.backends.server import (
+    Pool,
+    SafeConnection,
+    SafeSentinelConnection,
+    SafeSentinelSSLConnection,
+    SafeSocketConnection,
+    SafeSSLConnection,
+    SentinelPool,
+    Server,
+)
 from presence.redaction import Redactor
+from presence.redis_options import QUIET
 
 __all__ = ["FORMS", "Client", "make_client"]
 
-Client = redis.Redis | Cluster
+Client = Server | Cluster
 Hosts = list[tuple[str, int]]
 Options = dict[str, Any]
 """What redis-py makes connections with."""
@@ -44,7 +55,7 @@ _HOST = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([^\s:\[\]]+))(?::([0-9]{1,5}))?")
 
 
 def make_client(url: str, *, timeout: float) -> Client:
-    """A client of the Redis at `url`; `timeout` is in seconds, for connecting and for each reply.
+    """A client of the Redis at `url`; `timeout` is in seconds, for a call as a whole.
 
     Does not connect. The forms of a URL are in docs/redis.md. Raises ValueError, which shows
     nothing that might be a password, for anything else.
@@ -104,13 +115,13 @@ def _options(found: re.Match[str], timeout: float) -> Options:
 
 def _tried(options: Options) -> Options:
     """Options of a pool. Raises ValueError if no connection can be made with them."""
-    made = SSLConnection if options["ssl"] else Connection
+    made = SafeSSLConnection if options["ssl"] else SafeConnection
     others = {name: value for name, value in options.items() if name != "ssl"}
     try:
         made(**{name: value for name, value in others.items() if name != "max_connections"})
     except (TypeError, redis.RedisError) as error:
         raise ValueError(f"redis-py cannot use an option of it: {error}") from None
-    return others | {"connection_class": made}
+    return others | QUIET | {"connection_class": made}
 
 
 def _database(path: str) -> Options:
@@ -121,44 +132,59 @@ def _database(path: str) -> Options:
     return {"db": int(number)} if number else {}
 
 
-def _server(hosts: Hosts, path: str, options: Options) -> redis.Redis:
+def _server(hosts: Hosts, path: str, options: Options) -> Server:
     if len(hosts) > 1:
         raise ValueError("several hosts are of a cluster, or of sentinels")
     ((host, port),) = hosts
-    pool = redis.ConnectionPool(**(_database(path) | _tried(options)), host=host, port=port)
-    return redis.Redis.from_pool(pool)
+    pool = Pool(**(_database(path) | _tried(options)), host=host, port=port)
+    return Server(connection_pool=pool)
 
 
-def _on_socket(_: Hosts, path: str, options: Options) -> redis.Redis:
+def _on_socket(_: Hosts, path: str, options: Options) -> Server:
     if not path:
         raise ValueError("three slashes and the path of the socket follow unix:")
-    found = {"connection_class": UnixDomainSocketConnection, "path": unquote(path)}
-    return redis.Redis.from_pool(redis.ConnectionPool(**(_tried(options) | found)))
+    found = {"connection_class": SafeSocketConnection, "path": unquote(path)}
+    return Server(connection_pool=Pool(**(_tried(options) | found)))
 
 
 def _cluster(hosts: Hosts, path: str, options: Options) -> Cluster:
     if options.pop("db", 0) or _database(path).get("db"):
         raise ValueError("a cluster has no database but 0: leave out what follows the hosts")
-    _tried(options)
+    made = _tried(options) | {"connection_pool_class": Pool}
+    (host, port), *others = hosts
 
-    def connect(more: Sequence[tuple[str, int]]) -> RedisCluster:
-        return RedisCluster(startup_nodes=[ClusterNode(*at) for at in [*hosts, *more]], **options)
+    def connect(more: Sequence[tuple[str, int]]) -> Topology:
+        # By the URL of one host redis-py is told to use our pools.
+        known = [ClusterNode(*at) for at in [*others, *more]]
+        return Topology(url=f"redis://{host}:{port}", startup_nodes=known, **made)
 
-    return Cluster(connect)  # type: ignore[abstract]
+    return Cluster(connect, timeout=options["socket_timeout"])  # type: ignore[abstract]
 
 
-def _watched(hosts: Hosts, path: str, options: Options) -> redis.Redis:
+def _watched(hosts: Hosts, path: str, options: Options) -> Server:
     name, _, number = path.removeprefix("/").partition("/")
     if not name:
         raise ValueError("the name of the primary is to follow the hosts of the sentinels")
     login = {what: options.pop(f"sentinel_{what}", None) for what in LOGIN}
-    _tried(options)
-    shared = {n: value for n, value in options.items() if n.startswith(("socket_", "ssl"))}
-    # A sentinel that does not answer is not asked again: the next one is.
-    asking = shared | login | {"retry": Retry(NoBackoff(), 0)}
-    sentinel = Sentinel(hosts, sentinel_kwargs=asking, **(_database(number) | options))
-    client: redis.Redis = sentinel.master_for(unquote(name))
-    return client
+    made = _tried(options)
+    tls = options.pop("ssl")
+    shared = {n: value for n, value in made.items() if n.startswith(("socket_", "ssl"))}
+    # A sentinel that does not answer is not asked again: the next one is, and then Redis.
+    timeout = options["socket_timeout"] / (1 + len(hosts))
+    asking = shared | login | QUIET | {"retry": Retry(NoBackoff(), 0)}
+    asking |= {"socket_timeout": timeout, "socket_connect_timeout": timeout}
+    sentinel = Sentinel([])
+    sentinel.sentinels = [
+        redis.Redis(
+            connection_pool=Pool(
+                **asking, connection_class=made["connection_class"], host=host, port=port
+            )
+        )
+        for host, port in hosts
+    ]
+    found = {"connection_class": SafeSentinelSSLConnection if tls else SafeSentinelConnection}
+    pool = SentinelPool(unquote(name), sentinel, **(_database(number) | made | found))
+    return Server(connection_pool=pool)
 
 
 _MAKERS: Final[dict[str, Callable[[Hosts, str, Options], Client]]] = {

@@ -33,8 +33,12 @@ class Connection:
     """The Redis at `url` (docs/redis.md), with keys under `prefix`.
 
     Nothing connects before the first call. Times are those of Redis's own clock unless `clock`
-    (seconds since 1970) is given. `timeout` is in seconds, for connecting and for each reply.
-    Every method may raise StoreError.
+    (seconds since 1970) is given. `timeout` is in seconds, for a call as a whole. Every method may
+    raise StoreError.
+
+    A call whose connection was no good is made once more, on a new one. Where that would tell
+    another story, as the reply says what this very call did, it is made `once`: on a connection
+    that has just been used or made.
     """
 
     def __init__(
@@ -51,7 +55,11 @@ class Connection:
         self._clock = clock
 
     def _evaluate(
-        self, calls: Sequence[Call], polled: Mapping[str, float] = MappingProxyType({})
+        self,
+        calls: Sequence[Call],
+        polled: Mapping[str, float] = MappingProxyType({}),
+        *,
+        once: bool = False,
     ) -> list[Any]:
         """Run scripts in one round trip; in a cluster one for each primary, the first called first.
 
@@ -70,18 +78,19 @@ class Connection:
                 else:
                     pipe.eval(scripts.ALL[name], 1, key, *arguments)
                     sent.add(name)
-            results = self._execute(pipe)
+            results = self._execute(pipe, once=once)
         return results[1:] if polled else results
 
-    def _execute(self, pipe: Any) -> list[Any]:
-        """Run a pipeline; the replies.
+    def _execute(self, pipe: Any, *, once: bool = False) -> list[Any]:
+        """Run a pipeline; the replies. See above for `once`.
 
         A key whose value is of another type than ours holds nothing that this app wrote. It is
         deleted, which is logged, and what was asked of it is asked again. The hash of a channel is
         left for a tick, which has its roster at hand: the error stands in the place of the reply.
         """
+        how = {"once": True} if once else {}
         commands = list(pipe.command_stack)
-        replies: list[Any] = pipe.execute(raise_on_error=False)
+        replies: list[Any] = pipe.execute(raise_on_error=False, **how)
         again: dict[int, str] = {}
         for number, reply in enumerate(replies):
             if not isinstance(reply, Exception):
@@ -96,16 +105,16 @@ class Connection:
             for number in again:
                 arguments, options = commands[number]
                 pipe.execute_command(*_with_source(arguments), **options)
-            replies_again = pipe.execute()
+            replies_again = pipe.execute(**how)
             for number, reply in zip(again, replies_again, strict=True):
                 replies[number] = reply
         return replies
 
-    def _ask(self, add: Callable[[Any], object]) -> Any:
+    def _ask(self, add: Callable[[Any], object], *, once: bool = False) -> Any:
         """The reply to the one command that `add` adds to a pipeline."""
         with self._pipeline() as pipe:
             add(pipe)
-            return self._execute(pipe)[0]
+            return self._execute(pipe, once=once)[0]
 
     def _delete_foreign(self, keys: Iterable[str]) -> None:
         """Delete keys whose values are of a type that this app does not keep there."""

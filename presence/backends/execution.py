@@ -12,11 +12,12 @@ import redis
 from redis.cluster import ClusterNode, RedisCluster
 from redis.exceptions import AskError, MovedError
 
-__all__ = ["ATTEMPTS", "CLOCK", "Command", "Execution"]
+from presence.backends.server import Command
+
+__all__ = ["ATTEMPTS", "CLOCK", "Execution"]
 
 Arguments = tuple[Any, ...]
 Options = dict[str, Any]
-Command = tuple[Arguments, Options]
 Line = tuple[int, Arguments, Options]
 """What is sent to a primary, and the number of the command that it is for."""
 
@@ -36,20 +37,19 @@ class Execution:
         self._replies: dict[int, list[Any]] = {}
         self._sources = {_digest(args[1]): args[1] for args, _ in commands if args[0] == "EVAL"}
 
-    def run(self, *, raise_on_error: bool = True) -> list[Any]:
-        """The replies, in the order of the commands. Raises the first that is an error; with
-        `raise_on_error` False only one that may concern other commands as well."""
+    def run(self) -> list[Any]:
+        """The replies, in the order of the commands; errors are among them."""
         left = self._round(range(len(self._commands)))
         for _ in range(ATTEMPTS - 1):
             if not left:
                 break
             self._client.nodes_manager.initialize()
             left = self._round(left)
-        for reply in chain.from_iterable(self._replies.values()):
-            if isinstance(reply, Exception) and (raise_on_error or _is_for_all(reply)):
-                raise reply
         if left:
-            raise redis.ConnectionError("the primaries of the cluster are changing")
+            raise next(
+                filter(_is_error, chain.from_iterable(self._replies.values())),
+                redis.ConnectionError("the primaries of the cluster are changing"),
+            )
         return [self._reply(number) for number in range(len(self._commands))]
 
     def _round(self, numbers: Sequence[int]) -> list[int]:
@@ -133,6 +133,8 @@ class Execution:
         replies = self._replies[number]
         if not self._is_for_all(number):
             return replies[0]
+        if error := next(filter(_is_error, replies), None):
+            return error
         lives = sorted(str(info["run_id"]) for info in replies[::2])
         return {"run_id": _digest(" ".join(lives))}
 
@@ -151,9 +153,8 @@ def _has_moved(args: Arguments, reply: Any) -> bool:
     return isinstance(reply, MovedError)
 
 
-def _is_for_all(error: Exception) -> bool:
-    """Whether an error is not about one command: anything but a plain answer of Redis to it."""
-    return type(error) is not redis.ResponseError
+def _is_error(reply: Any) -> bool:
+    return isinstance(reply, Exception)
 
 
 def _digest(text: str) -> str:

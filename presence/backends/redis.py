@@ -21,7 +21,7 @@ class RedisStore(RedisTracker, RedisLedger, RosterStore):
     """The contracts of RosterStore and Tracker on the Redis at `url`, with keys under `prefix`.
 
     Nothing connects before the first call. Times are those of Redis's own clock unless `clock`
-    (seconds since 1970) is given. `timeout` is in seconds, for connecting and for each reply.
+    (seconds since 1970) is given. `timeout` is in seconds, for a call as a whole.
     """
 
     def load(
@@ -113,9 +113,8 @@ class RedisStore(RedisTracker, RedisLedger, RosterStore):
         return now - changed if changed else None
 
     def claim(self, channel: str, slot: int, *, seconds: float) -> bool:
-        with self._guarded():
-            key, life = self._keys.slot(channel, slot), round(1000 * seconds)
-            return bool(self._client.set(key, 1, nx=True, px=life))
+        key, life = self._keys.slot(channel, slot), round(1000 * seconds)
+        return bool(self._ask(lambda pipe: pipe.set(key, 1, nx=True, px=life), once=True))
 
     def _run(
         self,

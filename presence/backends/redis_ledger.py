@@ -57,13 +57,13 @@ class RedisLedger(Connection, Ledger):
         )
 
     def close(self, tick: str, record: bytes) -> bool:
-        if not self._ask(lambda pipe: pipe.hdel(self._keys.open, _TICK + tick)):
+        if not self._ask(lambda pipe: pipe.hdel(self._keys.open, _TICK + tick), once=True):
             return False
         with self._pipeline() as pipe:
             pipe.lpush(self._keys.ticks, record)
             pipe.ltrim(self._keys.ticks, 0, KEPT_TICKS - 1)
             pipe.unlink(self._keys.tick(tick))
-            self._execute(pipe)
+            self._execute(pipe, once=True)
         return True
 
     def ticks(self) -> Logged:

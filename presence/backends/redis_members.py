@@ -40,7 +40,8 @@ class RedisMembers(Connection, Tracker):
         return Tracked(user, source, float(joined), float(now), meta, float(said))
 
     def leave(self, channel: str, user: str, *, source: str, timeout: float) -> Tracked | None:
-        (value,) = self._evaluate([self._on_member("leave", channel, user, source, timeout)])
+        call = self._on_member("leave", channel, user, source, timeout)
+        (value,) = self._evaluate([call], once=True)
         return None if value is None else _record(channel, _field(user, source), value)
 
     def beat(self, channel: str, user: str, *, source: str, timeout: float) -> bool:

@@ -54,12 +54,12 @@ class RedisTracker(RedisMembers):
     def remove(self, channel: str, user: str, *, ending: bytes = b"") -> bool:
         key = self._keys.cursors(channel)
         if ending:
-            return bool(self._evaluate([("drop", key, [user, ending])])[0])
-        return bool(self._ask(lambda pipe: pipe.hdel(key, user)))
+            return bool(self._evaluate([("drop", key, [user, ending])], once=True)[0])
+        return bool(self._ask(lambda pipe: pipe.hdel(key, user), once=True))
 
     def take(self, name: str, *, most: int, seconds: float, times: int = 1) -> int:
         arguments = [milliseconds(seconds), most, times]
-        return int(self._evaluate([("take", self._keys.taken(name), arguments)])[0])
+        return int(self._evaluate([("take", self._keys.taken(name), arguments)], once=True)[0])
 
     def remember(self, name: str, *, seconds: float) -> None:
         life = milliseconds(seconds)
@@ -73,6 +73,7 @@ class RedisTracker(RedisMembers):
             [
                 ("take", self._keys.taken(name), [milliseconds(seconds), most, 1]),
                 ("remembers", self._keys.remembered(known), []),
-            ]
+            ],
+            once=True,
         )
         return bool(taken), bool(found)

@@ -78,7 +78,9 @@ class FakeCentrifugo(Gateway):
         with self._lock:
             self._published.clear()
 
-    def _replies(self, asked: Sequence[Command], *, parallel: bool = False) -> list[Reply]:
+    def _replies(
+        self, asked: Sequence[Command], *, parallel: bool = False, once: bool = False
+    ) -> list[Reply]:
         if asked and self.error:
             raise self.error
         with self._lock:

@@ -190,7 +190,7 @@ def test_the_life_of_a_cluster_is_that_of_all_its_primaries() -> None:
     roles["n1"] = [b"slave"]
     with pytest.raises(redis.ConnectionError):
         run()
-    assert made.learnt == ATTEMPTS - 1
+    assert made.learnt == 2 * (ATTEMPTS - 1), "the call is made once more"
 
 
 @pytest.mark.parametrize(
@@ -208,9 +208,8 @@ def test_primaries_that_cannot_be_reached_are_looked_for_anew(error: Exception) 
         return made
 
     client = Cluster(connect)  # type: ignore
-    for _ in range(2):
-        with pytest.raises((redis.ConnectionError, redis.TimeoutError), match="x"):
-            client.get("a")
+    with pytest.raises((redis.ConnectionError, redis.TimeoutError), match="x"):
+        client.get("a")
     assert found == [[], [("n1", 7000), ("n2", 7000)]]
 
 

@@ -17,6 +17,8 @@ from redis.sentinel import (
 from presence.backends import clients
 from presence.backends.clients import make_client
 from presence.backends.cluster import Cluster
+from presence.backends.server import Pool, SafeConnection, SafeSSLConnection
+from presence.redis_options import QUIET
 
 
 def pool(url: str) -> redis.ConnectionPool:
@@ -42,14 +44,14 @@ def test_one_redis(url: str, host: str, port: int, db: int | None) -> None:
     made = pool(url)
     options = made.connection_kwargs
     assert (options["host"], options["port"], options.get("db")) == (host, port, db)
-    assert made.connection_class is Connection
+    assert issubclass(made.connection_class, Connection)
     assert (options["socket_timeout"], options["socket_connect_timeout"]) == (3.0, 3.0)
 
 
 @pytest.mark.parametrize("scheme", ["rediss", "valkeys"])
 def test_tls(scheme: str) -> None:
     made = pool(f"{scheme}://me:p%40ss@host/0?ssl_cert_reqs=none&socket_timeout=1.5")
-    assert made.connection_class is SSLConnection
+    assert issubclass(made.connection_class, SSLConnection)
     options = made.connection_kwargs
     assert (options["username"], options["password"]) == ("me", "p@ss")
     assert (options["ssl_cert_reqs"], options["socket_timeout"]) == ("none", 1.5)
@@ -61,7 +63,7 @@ def test_a_password_alone() -> None:
 
 def test_a_socket() -> None:
     made = pool("unix:///run/redis.sock?db=2&password=sesame")
-    assert made.connection_class is UnixDomainSocketConnection
+    assert issubclass(made.connection_class, UnixDomainSocketConnection)
     options = made.connection_kwargs
     assert (options["path"], options["db"], options["password"]) == ("/run/redis.sock", 2, "sesame")
 
@@ -89,20 +91,23 @@ def test_a_cluster(monkeypatch: pytest.MonkeyPatch, scheme: str, tls: bool) -> N
 
         def __del__(self) -> None: ...
 
-    monkeypatch.setattr(clients, "RedisCluster", Recorder)
+    monkeypatch.setattr(clients, "Topology", Recorder)
     client = make_client(f"{scheme}://me:sesame@a,b:7001,[::1]:7002/0", timeout=3.0)
     assert (isinstance(client, Cluster), asked) == (True, [])
     assert isinstance(client, Cluster)
     assert client.primaries() == []
     (options,) = asked
     nodes = [(node.host, node.port) for node in options.pop("startup_nodes")]  # type: ignore[attr-defined]
-    assert nodes == [("a", 6379), ("b", 7001), ("::1", 7002)]
+    assert nodes == [("b", 7001), ("::1", 7002)]
     assert options == {
+        "url": "redis://a:6379",
         "username": "me",
         "password": "sesame",
-        "ssl": tls,
+        "connection_class": SafeSSLConnection if tls else SafeConnection,
+        "connection_pool_class": Pool,
         "socket_timeout": 3.0,
         "socket_connect_timeout": 3.0,
+        **QUIET,
     }
 
 
@@ -121,7 +126,7 @@ def test_sentinels(scheme: str) -> None:
     assert isinstance(made, SentinelConnectionPool)
     assert made.service_name == "my/master"
     wanted = SentinelManagedSSLConnection if tls else SentinelManagedConnection
-    assert made.connection_class is wanted
+    assert issubclass(made.connection_class, wanted)
     options = made.connection_kwargs
     assert (options["username"], options["password"], options["db"]) == ("me", "sesame", 2)
     assert options["health_check_interval"] == 7
@@ -131,12 +136,13 @@ def test_sentinels(scheme: str) -> None:
         ("b", 26380),
     ]
     for one in asked:
-        assert one.connection_class is (SSLConnection if tls else Connection)
+        assert issubclass(one.connection_class, SSLConnection if tls else Connection)
         assert (one.connection_kwargs["username"], one.connection_kwargs["password"]) == (
             "it",
             "s&s",
         )
-        assert one.connection_kwargs["socket_timeout"] == 3.0
+        # Each of the two gets a third of the time, so that one is left for Redis itself.
+        assert one.connection_kwargs["socket_timeout"] == 1.0
         attempts: list[int] = []
         with pytest.raises(redis.ConnectionError):
             one.connection_kwargs["retry"].call_with_retry(

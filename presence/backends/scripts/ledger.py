@@ -7,10 +7,12 @@ from presence.backends.scripts.clock import NOW, PUT_RIGHT
 __all__ = ["ADD", "BEGIN", "REGISTER", "REGISTERED"]
 
 # KEYS: hash of open ticks. ARGV: the time ("" for Redis's own), tick. Returns the time, then the
-# fields and values that were there before.
+# fields and values that were there before; none where the tick has begun already: the call was made
+# again, and what was there before is not known any more.
 BEGIN = (
     NOW
     + """
+if redis.call('HEXISTS', KEYS[1], 'tick:' .. ARGV[2]) == 1 then return {now} end
 local before = redis.call('HGETALL', KEYS[1])
 redis.call('HSET', KEYS[1], 'began', now, 'tick:' .. ARGV[2], now)
 table.insert(before, 1, now)

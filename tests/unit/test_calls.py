@@ -1,0 +1,117 @@
+"""What is left of a call: seconds and bytes, on any socket, without a thread."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from presence.calls import DOUBT, Call, TooLarge, Wire, within
+from tests.unit.fakes import Clock
+
+
+@pytest.fixture
+def ends() -> Iterator[tuple[Wire, socket.socket]]:
+    """A wire, and the other end of it."""
+    ours, theirs = socket.socketpair()
+    ours.settimeout(5.0)
+    with ours, theirs:
+        yield Wire(ours), theirs
+
+
+def read_all(wire: Wire) -> None:
+    while wire.recv(10):
+        pass
+
+
+def read_into(wire: Wire) -> None:
+    while wire.recv_into(bytearray(10)):
+        pass
+
+
+def read_file(wire: Wire) -> None:
+    wire.makefile("rb").read()
+
+
+READS = [read_all, read_into, read_file]
+
+
+@pytest.mark.parametrize("read", READS)
+def test_wire_when_bytes_drip_in_ends_with_the_call(
+    ends: tuple[Wire, socket.socket], read: Callable[[Wire], None]
+) -> None:
+    wire, theirs = ends
+    done = threading.Event()
+
+    def drip() -> None:
+        while not done.wait(0.02):
+            theirs.sendall(b"x")
+
+    thread = threading.Thread(target=drip)
+    thread.start()
+    try:
+        began = time.monotonic()
+        Call(0.3)
+        with pytest.raises(TimeoutError):
+            read(wire)
+        assert 0.25 < time.monotonic() - began < 3.0
+    finally:
+        done.set()
+        thread.join()
+
+
+@pytest.mark.parametrize("read", READS)
+def test_wire_when_answer_is_endless_is_cut_by_size(
+    ends: tuple[Wire, socket.socket], read: Callable[[Wire], None]
+) -> None:
+    wire, theirs = ends
+    theirs.sendall(b"x" * 1001)
+    Call(5.0, limit=1000)
+    with pytest.raises(TooLarge, match="cut off"):
+        read(wire)
+
+
+def test_wire_when_nobody_reads_what_is_sent_ends_with_the_call(
+    ends: tuple[Wire, socket.socket],
+) -> None:
+    wire, _ = ends
+    Call(0.2)
+    with pytest.raises(TimeoutError):
+        wire.sendall(b"x" * (64 << 20))
+
+
+def test_wire_with_timeout_zero_only_looks(ends: tuple[Wire, socket.socket]) -> None:
+    """So redis-py finds out whether anything waits."""
+    wire, _ = ends
+    Call(5.0)
+    wire.settimeout(0)
+    with pytest.raises(BlockingIOError):
+        wire.recv(1)
+
+
+def test_call_on_a_rested_connection_waits_less_for_the_first_byte() -> None:
+    clock = Clock()
+    call = Call(5.0, clock=clock)
+    call.doubt()
+    assert call.seconds() == pytest.approx(5.0 * DOUBT)
+    call.received(1)
+    assert call.seconds() == 5.0
+    call.doubt()
+    clock.advance(5.0 * DOUBT + 0.1)
+    with pytest.raises(TimeoutError):
+        call.seconds()
+    assert not call.is_over()
+    call.renew()
+    assert call.seconds() == pytest.approx(5.0 - 5.0 * DOUBT - 0.1)
+
+
+def test_call_that_is_over_leaves_the_next_one_its_whole_time() -> None:
+    clock = Clock()
+    Call(1.0, clock=clock)
+    clock.advance(2.0)
+    assert within(9.0) == 0.001
+    Call(3.0, clock=clock)
+    assert (within(9.0), within(2.0), within(None)) == (3.0, 2.0, 3.0)
