@@ -1,0 +1,129 @@
+"""What stands between a client and its server: a balancer, and an exception at any line."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import struct
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any
+
+__all__ = ["Balancer", "balancer", "interrupted_at", "lines_of"]
+
+
+class Balancer:
+    """An address whose connections lead to `target`; new ones, once that is changed, elsewhere.
+
+    `forget` has every connection that is open by then answer what is sent on it with a "reset", the
+    "end" or "nothing". With `swallow` the next reply is lost together with its connection.
+    """
+
+    def __init__(self, target: int) -> None:
+        self.target = target
+        self.swallow = False
+        self.opened = 0
+        self._forgotten: tuple[int, str] = (0, "")
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._server.getsockname()[1]
+        self._done = threading.Event()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def forget(self, how: str) -> None:
+        self._forgotten = (self.opened, how)
+
+    def close(self) -> None:
+        self._done.set()
+        self._server.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._server.accept()
+                self.opened += 1
+                thread = threading.Thread(
+                    target=self._serve, args=(client, self.opened), daemon=True
+                )
+                thread.start()
+
+    def _serve(self, client: socket.socket, number: int) -> None:
+        with (
+            contextlib.suppress(OSError),
+            client,
+            socket.create_connection(("127.0.0.1", self.target)) as server,
+        ):
+            while not self._done.is_set():
+                for ready in select.select([client, server], [], [], 0.1)[0]:
+                    data = ready.recv(1 << 16)
+                    if not data or not self._pass(client, server, ready, data, number):
+                        return
+
+    def _pass(
+        self,
+        client: socket.socket,
+        server: socket.socket,
+        ready: socket.socket,
+        data: bytes,
+        number: int,
+    ) -> bool:
+        before, how = self._forgotten
+        if ready is server:
+            if self.swallow:
+                self.swallow = False
+                return False
+            client.sendall(data)
+        elif number > before:
+            server.sendall(data)
+        elif how == "reset":
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            return False
+        else:
+            return how == "nothing"
+        return True
+
+
+@contextlib.contextmanager
+def balancer(target: int) -> Iterator[Balancer]:
+    made = Balancer(target)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def lines_of(run: Callable[[], object], *paths: str) -> int:
+    """The number of lines that `run` passes in files of the paths."""
+    return _traced(run, paths, 0, None)
+
+
+def interrupted_at(line: int, run: Callable[[], object], error: BaseException, *paths: str) -> None:
+    """Raise an error at a line of `run`, the first being 1, as a signal handler would."""
+    _traced(run, paths, line, error)
+
+
+def _traced(
+    run: Callable[[], object], paths: tuple[str, ...], line: int, error: BaseException | None
+) -> int:
+    passed = 0
+
+    def trace(frame: FrameType, event: str, _: Any) -> Any:
+        nonlocal passed
+        if not any(path in frame.f_code.co_filename for path in paths):
+            return None
+        if event == "line":
+            passed += 1
+            if passed == line and error is not None:
+                sys.settrace(None)
+                raise error
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        run()
+    finally:
+        sys.settrace(before)
+    return passed
