@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from django.http import HttpRequest
 from django.template import Context, Engine, Library, TemplateSyntaxError
+from django.utils.html import format_html
 
 from presence.conf import conf
 from presence.exceptions import InvalidChannel
@@ -148,6 +149,32 @@ def presence_heartbeat(context: Context) -> dict[str, Any]:
 def presence_heartbeat_state(context: Context) -> Heartbeat:
     """What the heartbeat of the page needs: see presence.lifeline.Heartbeat. Asks no server."""
     return heartbeat_for(_request(context))
+
+
+@register.simple_tag(takes_context=True)
+def presence_nonce(context: Context) -> str:
+    """The attribute ` nonce="…"` for each script, stylesheet and preload of ours; "" where the
+    page's Content-Security-Policy has no nonce."""
+    nonce = _nonce(context)
+    return format_html(' nonce="{}"', nonce) if nonce else ""
+
+
+def _nonce(context: Context) -> str:
+    """The nonce of the page: that of a context processor (Django 6.0), else that which a middleware
+    left in the request (django-csp, Django 6.0)."""
+    request = _request(context)
+    known = (
+        context.get("csp_nonce"),
+        getattr(request, "csp_nonce", None),
+        getattr(request, "_csp_nonce", None),
+    )
+    try:
+        # A lazy one is false until it was written: only its text says whether there is one.
+        return next((text for nonce in known if nonce is not None and (text := str(nonce))), "")
+    except Exception:
+        # As django-csp's does where the page is rendered after the header was sent.
+        logger.exception("nonce=unread")
+        return ""
 
 
 def _told(error: InvalidChannel, hint: str, engine: Engine) -> str:
