@@ -37,6 +37,7 @@ class Surface:
     snapshot_url: str = ""
     beacon_url: str = ""
     live: bool = False
+    user_id: str = ""
     denied: bool = False
     error: str = ""
     show_error: bool = False
@@ -66,5 +67,6 @@ def surface_for(named: object, request: HttpRequest | None) -> Surface:
         snapshot_url=urls.snapshot,
         beacon_url=urls.beacon,
         live=live,
+        user_id=visitor.id if visitor else "",
         error=error or urls.error,
     )

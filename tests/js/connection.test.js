@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 
 import { Feed } from "../../presence/static/presence/js/feed.js";
 import {
-  Centrifuge, configOf, diff, follow, grantOf, makePage, member, open, readGrant, settle, snapshot,
+  Centrifuge, FINAL, MODULES, PASSING, configOf, diff, follow, grantOf, makePage, member, open, readGrant, settle, snapshot,
 } from "./stub.js";
 
 const POSITION = { offset: 12, epoch: "StBPPVJn" };
@@ -158,7 +158,7 @@ describe("a grant that comes later", () => {
       }
       return Object.keys(answer.channels).length ? [status, { ...answer, id: now?.id ?? "", user: now }] : [403, {}];
     });
-    const follower = follow(page, "presence:a", snapshot(12), { grant, position: POSITION });
+    const follower = follow(page, "presence:a", snapshot(12), { grant, owner: who?.id ?? "", position: POSITION });
     await world.tick();
     Centrifuge.made[0].connect();
     Centrifuge.made[0].getSubscription("presence:a").trigger("subscribed", recovered);
@@ -170,7 +170,7 @@ describe("a grant that comes later", () => {
     const { world, page, follower } = await visited(user, ofAda);
     Centrifuge.made[0].end(3500, "invalid token");
     assert.equal(follower.feed.phase, "static");
-    const second = follow(page, "presence:a", snapshot(14), { grant: ofAda });
+    const second = follow(page, "presence:a", snapshot(14), { grant: ofAda, owner: "7" });
     assert.equal(second.feed.refusal, "");
     follower.end();
     await world.tick();
@@ -183,7 +183,7 @@ describe("a grant that comes later", () => {
   it("of whoever has signed in since is used, over a connection of theirs", async () => {
     const { world, page, session, follower } = await visited(null, ofNobody);
     session.user = user;
-    const second = follow(page, "presence:a", snapshot(12), { grant: ofAda });
+    const second = follow(page, "presence:a", snapshot(12), { grant: ofAda, owner: "7" });
     follower.end();
     await world.tick();
     assert.equal(world.asked("/tokens").at(-1).body, JSON.stringify({ grants: [ofAda] }));
@@ -200,7 +200,7 @@ describe("a grant that comes later", () => {
       const [status, body] = answer(request);
       return [status, { ...body, user: null }];
     });
-    const second = follow(page, "presence:a", snapshot(12), { grant: ofAda });
+    const second = follow(page, "presence:a", snapshot(12), { grant: ofAda, owner: "7" });
     follower.end();
     await world.tick();
     const [first, theirs, ...others] = Centrifuge.made;
@@ -210,15 +210,15 @@ describe("a grant that comes later", () => {
 
   it("has the other channels of the page ask again who they are for", async () => {
     const { world, page, session } = await visited(null, ofNobody);
-    const other = follow(page, "presence:b", snapshot(1), { grant: grantOf("presence:b", "") });
+    const other = follow(page, "presence:b", snapshot(1), { grant: grantOf("presence:b", ""), owner: "" });
     await world.tick();
     session.user = user;
-    follow(page, "presence:a", snapshot(12), { grant: ofAda });
+    follow(page, "presence:a", snapshot(12), { grant: ofAda, owner: "7" });
     await world.tick();
     await world.tick();
     assert.notEqual(other.feed.refusal, "");
     assert.equal(page.feeds.get("presence:a").refusal, "");
-    follow(page, "presence:b", snapshot(1), { grant: grantOf("presence:b", user.id) });
+    follow(page, "presence:b", snapshot(1), { grant: grantOf("presence:b", user.id), owner: user.id });
     await world.tick();
     assert.equal(Centrifuge.made.length, 2);
     assert.equal(other.feed.client, Centrifuge.made[1]);
@@ -229,14 +229,16 @@ describe("a grant that comes later", () => {
     for (const id of users) {
       const who = id ? member(id) : null;
       const { world, page } = await visited(who, grantOf("presence:a", id));
-      follow(page, "presence:a", snapshot(12), { grant: grantOf("presence:a", id, 9_999_999_999) });
-      follow(page, "presence:a", snapshot(12), { grant: grantOf("presence:a", id, 1_000_000_000) });
+      // Signed otherwise than today: what is in a grant is nothing that a browser reads.
+      for (const grant of [grantOf("presence:a", id, 9_999_999_999), "compressed", ""]) {
+        follow(page, "presence:a", snapshot(12), { grant, owner: id });
+      }
       await world.tick();
       assert.equal(world.asked("/tokens").length, 1, id);
       for (const other of users.filter((one) => one !== id)) {
         page.feeds.get("presence:a").refusal = "";
         const asked = world.asked("/tokens").length;
-        follow(page, "presence:a", snapshot(12), { grant: grantOf("presence:a", other) });
+        follow(page, "presence:a", snapshot(12), { grant: grantOf("presence:a", other), owner: other });
         await world.tick();
         assert.equal(world.asked("/tokens").length, asked + 1, `${id} ${other}`);
       }
@@ -271,7 +273,7 @@ describe("a grant that comes later", () => {
     world.routes.set("/tokens", () => new Promise((resolve) => { answers.push(resolve); }));
     const first = follow(page, "presence:a", snapshot(12), { grant: ofNobody });
     await world.tick();
-    follow(page, "presence:a", snapshot(12), { grant: ofAda });
+    follow(page, "presence:a", snapshot(12), { grant: ofAda, owner: "7" });
     await world.tick();
     answers[0]([403, {}]);
     await settle();
@@ -318,6 +320,82 @@ describe("the id of a connection", () => {
     page.useConnection(site);
     site.trigger("connected", { client: "theirs" });
     assert.equal(page.clientIds.get(site), "theirs");
+  });
+});
+
+describe("a failure that will not pass", () => {
+  /** A page of three channels that wait for an hour; the phases and refusals of their feeds. */
+  async function opened({ world, page }) {
+    const followers = ["presence:a", "presence:b", "presence:c"].map((channel) => follow(page, channel, snapshot(1)));
+    await world.pass(3_600_000);
+    return followers.map(({ feed }) => [feed.phase, feed.refusal !== ""]);
+  }
+  const allStatic = Array(3).fill(["static", true]);
+
+  it("of the tokens endpoint leaves every widget static after one request, in one line", async () => {
+    for (const answer of FINAL) {
+      const made = makePage();
+      made.world.routes.set("/tokens", () => answer);
+      assert.deepEqual(await opened(made), allStatic, `${answer}`);
+      assert.equal(made.world.requests.length, 1, `${answer}`);
+      assert.equal(new Set(made.world.warnings).size, 1, `${answer}`);
+    }
+  });
+
+  it("is told from one that passes, which is asked about again and not mentioned", async () => {
+    for (const answer of PASSING) {
+      const made = makePage();
+      made.world.routes.set("/tokens", () => answer);
+      await opened(made);
+      assert.ok(made.world.requests.length > 100, `${answer}`);
+      assert.deepEqual(made.world.warnings, []);
+    }
+  });
+
+  it("of the SDK leaves every widget static, in one line", async () => {
+    const broken = [
+      async () => { throw new Error("no such file"); },
+      async () => class { constructor() { throw new TypeError("a broken SDK"); } },
+      async () => class { on() {} connect() {} getSubscription() { throw new TypeError("a foreign SDK"); } },
+      async () => 7,
+    ];
+    for (const sdk of broken) {
+      const made = makePage({ modules: { ...MODULES, sdk } });
+      assert.deepEqual(await opened(made), allStatic);
+      assert.equal(made.world.requests.length, 1);
+      assert.equal(new Set(made.world.warnings).size, 1);
+    }
+  });
+
+  it("of a renewal leaves every widget static, in one line that says why", async () => {
+    const { world, page, follower, client, sub } = await open();
+    const other = follow(page, "presence:b", snapshot(1));
+    await world.tick();
+    world.routes.set("/tokens", () => [0, undefined]);
+    const asked = [client.options.getToken, sub.options.getToken].map((getToken) =>
+      assert.rejects(getToken(), Centrifuge.UnauthorizedError));
+    await world.tick();
+    await Promise.all(asked);
+    client.end(1, "unauthorized");
+    assert.deepEqual([follower.feed.phase, other.feed.phase], ["static", "static"]);
+    assert.equal(new Set(world.warnings).size, 1);
+    assert.match(world.warnings[0], /a redirect: sign in/u);
+  });
+
+  it("of one channel's renewal leaves the others live", async () => {
+    const { world, page, follower, sub } = await open();
+    const other = follow(page, "presence:b", snapshot(1));
+    await world.tick();
+    const usual = world.routes.get("/tokens");
+    world.routes.set("/tokens", (request) => {
+      const [status, answer] = usual(request);
+      delete answer.channels["presence:a"];
+      return [status, { ...answer, refused: { "presence:a": "not any more" } }];
+    });
+    const asked = assert.rejects(sub.options.getToken(), Centrifuge.UnauthorizedError);
+    await world.tick();
+    await asked;
+    assert.deepEqual([follower.feed.refusal, other.feed.refusal], ["presence:a: not any more", ""]);
   });
 });
 

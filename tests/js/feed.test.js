@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
-import { configOf, diff, follow, member, open, settle, snapshot } from "./stub.js";
+import { FINAL, PASSING, configOf, diff, follow, member, open, settle, snapshot } from "./stub.js";
 
 const POSITION = { offset: 12, epoch: "StBPPVJn" };
 const shownIds = ({ feed }) => feed.view.members.map(({ id }) => id);
@@ -148,8 +148,7 @@ describe("a snapshot that is awaited", () => {
 
   it("is retried after errors, and for ever", async () => {
     const { world, answer, follower } = await gapped();
-    const bad = [[500, {}], [200, undefined], [200, null], [200, { epoch: 1 }], new TypeError("offline")];
-    for (const one of bad) {
+    for (const one of PASSING) {
       await answer(one);
       assert.equal(follower.feed.phase, "stale");
       await world.tick();
@@ -157,6 +156,24 @@ describe("a snapshot that is awaited", () => {
     await answer([200, snapshot(15)]);
     assert.equal(follower.feed.phase, "live");
     assert.equal(world.asked("/snapshot").length, 6);
+  });
+
+  it("leaves the widget static for whatever else it is answered, and asks no more", async () => {
+    for (const one of [...FINAL, [200, { members: [], epoch: 1 }]]) {
+      const { world, answer, follower } = await gapped();
+      await answer(one);
+      await world.pass(3_600_000);
+      assert.deepEqual([follower.feed.phase, world.warnings.length], ["static", 1], `${one}`);
+      assert.equal(world.asked("/snapshot").length, 1);
+    }
+  });
+
+  it("leaves the widget static when our own code fails", async () => {
+    const { world, answer, follower, page } = await gapped();
+    follower.feed.roster = { ...page.tools.roster, splice: () => { throw new TypeError("a mistake"); } };
+    await answer([200, snapshot(15)]);
+    await world.pass(3_600_000);
+    assert.deepEqual([follower.feed.phase, world.warnings], ["static", ["a mistake"]]);
   });
 
   it("does not keep diffs from being shown that fit", async () => {
@@ -597,6 +614,19 @@ describe("how old what is shown is", () => {
     assert.equal(follower.feed.age(), 1);
   });
 
+  it("takes no time of the future, from a page or from a snapshot", async () => {
+    const { sub, world, follower } = await live();
+    sub.trigger("subscribing", {});
+    world.time += 10_000;
+    serve(world, [200, snapshot(20, [], { age: -3600 })]);
+    sub.trigger("subscribed", { recovered: false });
+    sub.trigger("subscribing", {});
+    await world.tick();
+    assert.equal(follower.feed.age(), 0);
+    world.time += 5000;
+    assert.equal(follower.feed.age(), 5);
+  });
+
   it("does not grow by a snapshot of unknown or greater age", async () => {
     const { sub, world, follower } = await live();
     sub.trigger("subscribing", {});
@@ -747,7 +777,7 @@ describe("whatever happens in whatever order", () => {
     world.host.random = chance;
     let lag = 1;
     world.routes.set("/snapshot", () => {
-      const odd = [new TypeError("offline"), [500, {}], [200, { epoch: 1 }], [429, {}]];
+      const odd = PASSING;
       if (lag && chance() < 0.3) return server.some(odd);
       return [200, server.snapshot(Math.floor(chance() * 4) * lag)];
     });

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
-import { World, settle } from "./stub.js";
+import { FINAL, PASSING, World, settle } from "./stub.js";
 
 // Of the browser, only what the module needs to be loaded.
 Object.assign(globalThis, {
@@ -85,12 +85,23 @@ describe("a heart", () => {
     });
   }
 
+  it("stops for good, leaves and says so once, after any answer that is not ours", async () => {
+    for (const answer of FINAL) {
+      const { world, heart } = make("a");
+      world.routes.set("/heartbeat", () => answer);
+      heart.begin(false);
+      await world.pass(3_600_000);
+      assert.deepEqual([world.requests.length, world.beacons, world.warnings.length], [1, [left], 1], `${answer}`);
+      assert.match(world.warnings[0], /\/heartbeat answered (a redirect|\d+): sign in/u);
+      assert.equal(world.requests[0].redirect, "manual");
+    }
+  });
+
   it("tries again sooner after a failure, and for ever", async () => {
     const { world, heart, said } = make("a");
     heart.begin(false);
     const usual = world.routes.get("/heartbeat");
-    const failures = [new TypeError("offline"), [503, {}], [429, {}], [408, {}], [200, undefined], [200, {}]];
-    for (const failure of failures) {
+    for (const failure of PASSING) {
       world.routes.set("/heartbeat", () => failure);
       await world.tick();
       assert.deepEqual(world.timers.map(({ ms }) => ms), [0.3 * EVERY]);

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
-import { Room } from "../../presence/static/presence/js/feed.js";
+import { Room } from "../../presence/static/presence/js/room.js";
 import * as roster from "../../presence/static/presence/js/roster.js";
 import { configOf, diff, makePage, member, settle, snapshot, Centrifuge } from "./stub.js";
 

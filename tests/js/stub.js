@@ -4,6 +4,11 @@ import * as connection from "../../presence/static/presence/js/connection.js";
 import * as feed from "../../presence/static/presence/js/feed.js";
 import * as roster from "../../presence/static/presence/js/roster.js";
 
+// Of the browser, only what widget.js needs to be loaded.
+globalThis.HTMLElement ??= class {};
+globalThis.customElements ??= { get: () => undefined, define: () => {} };
+const { ask } = await import("../../presence/static/presence/js/widget.js");
+
 // Node has none: what listeners throw is as uncaught as with an EventTarget.
 globalThis.reportError = (error) => queueMicrotask(() => { throw error; });
 
@@ -135,6 +140,7 @@ export class World {
       const text = async () => JSON.stringify(body) ?? "";
       return { ok: status < 300, status, json, text };
     },
+    ask: (url, init) => ask(url, init, this.host.fetch),
     setTimeout: (run, ms) => {
       const timer = { run, ms, due: this.time + ms };
       this.timers.push(timer);
@@ -191,6 +197,15 @@ export function readGrant(grant) {
     ? JSON.parse(Buffer.from(written, "base64url").toString())
     : [grant.split(" ").at(-1)];
 }
+
+/** Answers after which asking again may help. */
+export const PASSING = [[500, {}], [503, undefined], [408, {}], [429, {}], new TypeError("offline")];
+
+/** Answers after which it does not: of a login wall, of another site, of another version. */
+export const FINAL = [
+  [0, undefined], [200, undefined], [200, null], [200, []], [200, "<!doctype html>"], [200, { other: 1 }],
+  [204, undefined], [401, undefined], [403, { error: "why" }], [404, undefined], [405, {}], [413, {}],
+];
 
 /** A page whose token endpoint grants whatever is asked. */
 export function makePage({ user = null, ahead = false, beacon = "/beacon", modules = MODULES } = {}) {

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
-import { Refused, Tokens, backoff, parts } from "../../presence/static/presence/js/connection.js";
-import { makePage } from "./stub.js";
+import { Tokens, backoff, parts } from "../../presence/static/presence/js/connection.js";
+import { FINAL, PASSING, makePage } from "./stub.js";
 
 function make(...channels) {
   const { world } = makePage();
@@ -61,10 +61,10 @@ describe("swapping grants for tokens", () => {
 
   it("is refused by a status that says no, in the server's words", async () => {
     const { world, tokens } = make("a");
-    for (const [status, body] of [[403, { error: "the grant is for another user" }], [403, { refused: { a: "why" } }], [400, {}], [404, undefined]]) {
+    for (const [status, body] of [[403, { error: "the grant is for another user" }], [403, { refused: { a: "why" } }], [400, {}], ...FINAL.filter(([code]) => code > 200)]) {
       world.routes.set("/tokens", () => [status, body]);
       const asked = assert.rejects(tokens.ask(), (error) =>
-        error instanceof Refused && error.message.includes(body?.error ?? String(status)));
+        !error.passing && error.message.includes(body?.error ?? String(status)));
       await world.tick();
       await asked;
     }
@@ -72,12 +72,31 @@ describe("swapping grants for tokens", () => {
 
   it("is not refused by what may pass", async () => {
     const { world, tokens } = make("a");
-    for (const answer of [[500, {}], [503, undefined], [429, {}], [200, undefined], [200, {}], new TypeError("offline")]) {
+    for (const answer of PASSING) {
       world.routes.set("/tokens", () => answer);
-      const asked = assert.rejects(tokens.ask(), (error) => !(error instanceof Refused));
+      const asked = assert.rejects(tokens.ask(), (error) => error.passing);
       await world.tick();
       await asked;
     }
+  });
+
+  it("is refused by whatever is not our answer, in words that say what to do", async () => {
+    const { world, tokens } = make("a");
+    for (const answer of [[0, undefined], [200, undefined], [302, undefined], [403, undefined]]) {
+      world.routes.set("/tokens", () => answer);
+      const asked = assert.rejects(tokens.ask(), ({ passing, message }) =>
+        !passing && /^\/tokens answered (a redirect|\d+): sign in and reload, or exempt/u.test(message));
+      await world.tick();
+      await asked;
+    }
+  });
+
+  it("does not follow a redirect", async () => {
+    const { world, tokens } = make("a");
+    const asked = tokens.ask();
+    await world.tick();
+    await asked;
+    assert.equal(world.requests[0].redirect, "manual");
   });
 
   it("refuses the one channel that was refused", async () => {
@@ -91,7 +110,7 @@ describe("swapping grants for tokens", () => {
     const asked = [
       tokens.entry("a"),
       assert.rejects(tokens.entry("b"), /b: not yours/u),
-      assert.rejects(tokens.entry("__proto__"), Refused),
+      assert.rejects(tokens.entry("__proto__"), ({ passing }) => !passing),
     ];
     await world.tick();
     await Promise.all(asked);
@@ -134,8 +153,8 @@ describe("more grants than the server takes at once", () => {
       return grantsOf(request).includes("grant c100") ? [503, {}] : usual(request);
     });
     const asked = [
-      assert.rejects(tokens.entry("c0"), (error) => error instanceof Refused && /not yours/u.test(error.message)),
-      assert.rejects(tokens.entry("c199"), (error) => !(error instanceof Refused)),
+      assert.rejects(tokens.entry("c0"), (error) => !error.passing && /not yours/u.test(error.message)),
+      assert.rejects(tokens.entry("c199"), (error) => error.passing),
       tokens.entry("c249"),
     ];
     await world.tick();

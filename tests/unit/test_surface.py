@@ -68,6 +68,13 @@ def attributes(page: str) -> dict[str, str]:
 # What is given
 
 
+@pytest.mark.parametrize(("user", "owner"), [(ADA, "42"), (None, "")])
+def test_surface_owner_of_the_grant_is_beside_it(user: Any, owner: str):
+    found = attributes(html(TAG, user))
+    assert found["data-presence-owner"] == owner
+    assert read_grant(found["data-presence-grant"]).user_id == owner
+
+
 def test_what_the_template_is_given():
     given = state(request_of(ADA))
     assert (given.channel, given.unit) == (CHANNEL, "fraction")

@@ -142,6 +142,14 @@ def test_what_the_template_is_given():
     assert json.loads(ada.info_json) == info
 
 
+@pytest.mark.parametrize(("user", "owner"), [(User(pk=42), "42"), (None, "")])
+def test_widget_owner_of_the_grant_is_beside_it(user: Any, owner: str):
+    page = html(INCLUDE, request_of(user))
+    (shown,) = re.findall(r'data-presence-owner="([^"]*)"', page)
+    (grant,) = re.findall(r'data-presence-grant="([^"]*)"', page)
+    assert shown == read_grant(grant).user_id == owner
+
+
 def test_a_room_of_another_namespace_has_a_feed_of_its_own(settings: Any):
     settings.PRESENCE_CHANNELS = ["chat:*"]
     given = state("'chat:7'", request_of())

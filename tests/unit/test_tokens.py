@@ -64,17 +64,6 @@ def test_a_grant_opens_its_channel_to_its_user_for_its_lifetime():
     grant.check(user_id="42", now=NOW + GRANT_LIFETIME - 1)
 
 
-def test_the_grants_of_one_user_differ_only_where_connection_js_does_not_look():
-    """It opens a channel again with a grant of another user, but not for every widget of a page."""
-
-    def owner(user_id: str, now: float) -> str:
-        return make_grant("presence:doc:42", user_id, now=now).split(":")[0][:-15]
-
-    for user_id in ("", "42", "1", "11", "111", "é"):
-        assert owner(user_id, NOW) == owner(user_id, 1_000_000_000) == owner(user_id, 9_999_999_999)
-    assert len({owner(user_id, NOW) for user_id in ("", "42", "43", "1", "11", "111")}) == 6
-
-
 def test_an_expired_grant():
     grant = read_grant(make_grant("presence:doc:42", "42", now=NOW))
     with pytest.raises(InvalidGrant, match="expired, 14 days"):

@@ -22,6 +22,8 @@ BUDGET_HEARTBEAT_JS = 1_664
 """Of the one file that a page needs which tracks members without a widget."""
 BUDGET_ANNOUNCE_JS = 1_024
 """Of the one file that a widget needs which has screen readers say who comes and goes."""
+BUDGET_ROOM_JS = 512
+"""Of the one file that scripts need which draw a room themselves."""
 BUDGET_CSS = 4_096
 READABLE = 4.5  # WCAG 2.2, 1.4.3
 
@@ -36,6 +38,7 @@ def test_the_scripts_are_light():
     cursors = {name: weights.pop(name) for name in CURSORS_JS}
     assert weights.pop("heartbeat.js") <= BUDGET_HEARTBEAT_JS
     assert weights.pop("announce.js") <= BUDGET_ANNOUNCE_JS
+    assert weights.pop("room.js") <= BUDGET_ROOM_JS
     assert sum(weights.values()) <= BUDGET_JS, weights
     assert sum(cursors.values()) <= BUDGET_CURSORS_JS, cursors
 

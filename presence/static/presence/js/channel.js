@@ -65,7 +65,7 @@ export class Channel {
 
   refuse(why) {
     this.#rest();
-    this.refusal = why;
+    this.refusal = `${why}`;
     this.host.warn(why);
     this.#enter("static");
   }

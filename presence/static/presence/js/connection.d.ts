@@ -7,15 +7,19 @@ import type { Member, State } from "./roster.js";
 
 /** What the browser gives, and tests replace. Times in milliseconds. */
 export interface Host {
-  fetch(url: string, init?: RequestInit): Promise<Response>;
+  /** The status and the text of an answer, which is not redirected: status 0 is a redirect. Throws
+   * an error with `passing` where asking again may help: no network, 408, 429, 500 and above. All
+   * that is not `passing`, be it an answer or an error of our own, is final. */
+  ask(url: string, init?: RequestInit): Promise<{ status: number; text: string }>;
   setTimeout(run: () => void, ms: number): unknown;
   clearTimeout(timer: any): void;
-  /** Time since the page was opened, as `performance.now` has it: it never goes back. */
+  /** Time that passes, sleep included, from an arbitrary start: it never goes back, even if the
+   * clock of the computer does. */
   now(): number;
   /** From 0 to 1. */
   random(): number;
   beacon(url: string, body: string): void;
-  /** Says why a widget is not live; the same reason once a page. */
+  /** Says on the console why something is not live; the same reason once a page. */
   warn(why: string): void;
 }
 
@@ -42,18 +46,12 @@ export interface Answer {
   refused: Record<string, string>;
 }
 
-/** Asking again will not help. */
-export class Refused extends Error {}
-
 /** The items in parts of as many as the server takes at once. */
 export function parts<Item>(items: Item[]): Item[][];
 
-/**
- * The JSON of an answer that nobody may store.
- *
- * Throws Refused on a status that says no; any other error is worth another try.
- */
-export function getJson(host: Host, url: string, init?: RequestInit): Promise<any>;
+/** The JSON of an answer, an object that has `key`. Throws as `Host.ask`, and where the answer is
+ * anything else, as that of a login wall. */
+export function getJson(host: Host, key: string, url: string, init?: RequestInit): Promise<any>;
 
 /** Milliseconds before the next try: doubling from half a second to half a minute, less up to half
  * of it at random. `attempt` is 0 after the first failure. */
@@ -78,7 +76,7 @@ export class Tokens {
    * was asked with an older one neither answers for it nor renews it. Throws as `getJson` does. */
   ask(channels?: Iterable<string>): Promise<Answer | undefined>;
 
-  /** What an answer holds for one channel. Throws Refused if that is nothing, else as `getJson`. */
+  /** What an answer holds for one channel. Throws if that is nothing, and as `getJson`. */
   entry(channel: string): Promise<{ answer: Answer; entry: Entry }>;
 }
 
@@ -121,13 +119,12 @@ export class Page {
    * Widgets of one channel share a feed, and every listener is told at once what is true of it.
    * `shown` belongs to the feed from now on. A subscription goes with the last listener of its
    * channel, our own connection with the last of all; a widget that is only moved is back before
-   * that. A refused renewal stops the SDK, which tries again after any other error.
+   * that. A renewal that fails stops the SDK and refuses what it was for, unless it may pass.
    *
    * Where the channel is followed, its grant is kept, as each is another one: but for that of
-   * another user, and where it was refused. Then it is opened again with the new grant. A grant
-   * begins with channel, user and time, base64 of a JSON array, whose last 15 characters are the
-   * time and what ends it. Once the tokens are another user's, so is our own connection: all that
-   * was on the old one, or refused, is opened again.
+   * another user, as `config.owner` tells, and where it was refused. Then it is opened again with
+   * the new grant. Once the tokens are another user's, so is our own connection: all that was on the
+   * old one, or refused, is opened again. What is in a grant is for the server alone.
    *
    * `Kind` is made for a channel that is not followed yet.
    */

@@ -1,18 +1,19 @@
 const MOST = 100;
-
-export class Refused extends Error {}
+const HINT = "sign in and reload, or exempt it from logins";
 
 export function parts(items) {
   return items.length ? [items.slice(0, MOST), ...parts(items.slice(MOST))] : [];
 }
 
-export async function getJson(host, url, init) {
-  const answer = await host.fetch(url, { cache: "no-store", ...init });
-  const { ok, status } = answer;
-  if (ok) return answer.json();
-  const passing = status >= 500 || status === 408 || status === 429;
-  const why = (await answer.text()).slice(0, 500);
-  throw new (passing ? Error : Refused)(`${url.split("?")[0]} answered ${status} ${why}`);
+export async function getJson(host, key, url, init) {
+  const { status, text } = await host.ask(url, init);
+  let why = HINT;
+  try {
+    const answer = JSON.parse(text);
+    if (status === 200 && answer[key]) return answer;
+    why = text.slice(0, 500);
+  } catch {}
+  throw Error(`${url.split("?")[0]} answered ${status || "a redirect"}: ${why}`);
 }
 
 export function backoff(attempt, random) {
@@ -53,7 +54,7 @@ export class Tokens {
     const answer = await this.ask([channel]);
     const entry = answer?.channels[channel];
     if (entry?.token) return { answer, entry };
-    throw new Refused(`${channel}: ${answer?.refused[channel] ?? "not granted"}`);
+    throw Error(`${channel}: ${answer?.refused[channel] ?? "not granted"}`);
   }
 
   #send() {
@@ -71,7 +72,7 @@ export class Tokens {
   async #post(part) {
     const headers = { "Content-Type": "application/json" };
     const body = JSON.stringify({ grants: part.map(([, grant]) => grant) });
-    const answer = await getJson(this.host, this.url, { method: "POST", headers, body });
+    const answer = await getJson(this.host, "channels", this.url, { method: "POST", headers, body });
     for (const [channel, sent] of part) {
       const renewed = answer.channels[channel]?.grant;
       if (renewed && this.grants.get(channel) === sent) this.grants.set(channel, renewed);
@@ -79,9 +80,6 @@ export class Tokens {
     return answer;
   }
 }
-
-// Less the time.
-const ownerOf = (grant) => grant.split(":")[0].slice(0, -15);
 
 export class Page {
   feeds = new Map();
@@ -94,7 +92,7 @@ export class Page {
   constructor(urls, modules, host) {
     const tokens = new Tokens(urls.tokens, host);
     this.beacon = urls.beacon;
-    this.tools = { ...modules, tokens, host, getJson, backoff, hold, Refused };
+    this.tools = { ...modules, tokens, host, getJson, backoff, hold };
   }
 
   useConnection(centrifuge) {
@@ -104,13 +102,14 @@ export class Page {
   }
 
   follow({ grant, ...config }, shown, listener, Kind = this.tools.feed.Feed) {
-    const { channel } = config;
+    const { channel, owner } = config;
     const { grants } = this.tools.tokens;
     const known = this.feeds.get(channel);
     const feed = known ?? new Kind(config, shown, this.tools);
     feed.listeners.add(listener);
     known?.offer(shown);
-    if (!known || known.refusal || ownerOf(grant) !== ownerOf(grants.get(channel))) {
+    if (!known || known.refusal || owner !== feed.config.owner) {
+      feed.config.owner = owner;
       this.feeds.set(channel, feed);
       grants.set(channel, grant);
       this.#reopen(feed);
@@ -164,12 +163,13 @@ export class Page {
       if (over()) return;
       const client = this.#client(Centrifuge, answer);
       const ask = async () => (await tokens.entry(channel)).entry.token;
-      feed.attach(client, entry, answer.user, this.#renewal(client.constructor, ask));
+      const renewal = this.#renewal(client.constructor, ask, () => [feed]);
+      feed.attach(client, entry, answer.user, renewal);
     } catch (error) {
       if (over()) return;
       const again = () => over() || this.#open(feed, attempt + 1);
-      if (error instanceof Refused) feed.refuse(error.message);
-      else host.setTimeout(again, backoff(attempt, host.random));
+      if (error.passing) host.setTimeout(again, backoff(attempt, host.random));
+      else feed.refuse(error.message);
     }
   }
 
@@ -180,7 +180,7 @@ export class Page {
     if (own) this.#part();
     this.#owner = id;
     const ask = async () => (await this.tools.tokens.ask()).connection;
-    const getToken = this.#renewal(Centrifuge, ask);
+    const getToken = this.#renewal(Centrifuge, ask, () => this.feeds.values());
     const delays = { minReconnectDelay: 200, maxReconnectDelay: 5000 };
     const client = new Centrifuge(url, { token, getToken, ...delays });
     this.#own = this.#watch(client);
@@ -198,9 +198,11 @@ export class Page {
     return client;
   }
 
-  #renewal({ UnauthorizedError }, ask) {
+  #renewal({ UnauthorizedError }, ask, feeds) {
     return () => ask().catch((error) => {
-      throw error instanceof Refused ? new UnauthorizedError(error.message) : error;
+      if (error.passing) throw error;
+      for (const feed of feeds()) feed.refuse(error.message);
+      throw new UnauthorizedError(error.message);
     });
   }
 }

@@ -15,15 +15,24 @@ function settling(cursors, surface) {
   return { begin: () => (timer ??= wait()), end: () => clearTimeout(timer) };
 }
 
+// Errors of import() are alike, whether there is no network or no such file.
+const load = (url) => import(url).catch(async (error) => {
+  const answer = fetch(url, { cache: "no-store", mode: "no-cors" });
+  const passing = await answer.then(({ status }) => status >= 500, () => true);
+  throw Object.assign(error, { passing });
+});
+
 class PresenceCursors extends HTMLElement {
-  static observedAttributes = ["data-presence-channel", "data-presence-grant"];
+  static observedAttributes = ["data-presence-channel", "data-presence-grant", "data-presence-owner"];
   #end;
   #follow;
 
   connectedCallback() {
     if (!this.dataset.presenceGrant) return;
-    this.#load().then((parts) => this.#begin(...parts)).catch(({ message }) => {
-      console.warn(`presence: ${message}; the cursors are not live`);
+    this.#load().then((parts) => this.#begin(...parts)).catch((error) => {
+      const { host = console } = globalThis[Symbol.for("presence")] ?? {};
+      host.warn(error.message);
+      if (!error.passing) return;
       setTimeout(() => this.isConnected && !this.#end && this.connectedCallback(), RETRY);
     });
   }
@@ -36,8 +45,8 @@ class PresenceCursors extends HTMLElement {
   // By libraries that morph one page into the next.
   attributeChangedCallback(name) {
     if (!this.#end) return;
-    if (name === "data-presence-grant") this.#follow();
-    else this.#beginAgain();
+    if (name === "data-presence-channel") this.#beginAgain();
+    else this.#follow();
   }
 
   #beginAgain() {
@@ -46,7 +55,7 @@ class PresenceCursors extends HTMLElement {
   }
 
   async #load() {
-    const part = (name) => import(this.getAttribute(`data-presence-${name}-js`));
+    const part = (name) => load(this.getAttribute(`data-presence-${name}-js`));
     const page = part("widget").then(({ modules }) => modules(this));
     const parts = await Promise.all([page, ...["motion", "surface", "channel"].map(part)]);
     // What is in this element, and around it, may not have been read yet.
@@ -99,7 +108,8 @@ class PresenceCursors extends HTMLElement {
     let leave;
     this.#follow = () => {
       const before = leave;
-      const given = { ...config, grant: this.dataset.presenceGrant };
+      const { presenceGrant: grant, presenceOwner: owner } = this.dataset;
+      const given = { ...config, grant, owner };
       leave = page.follow(given, null, (...news) => take(...news), Channel);
       before?.();
     };

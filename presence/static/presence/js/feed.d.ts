@@ -9,14 +9,16 @@
  * them, or should have had them (the interval and 5 seconds), or the same client leaves.
  */
 
-import type { Entry, Host, Page, Refused, Tokens, backoff, getJson, hold } from "./connection.js";
-import type { EventMap, Room as PublicRoom } from "./presence.js";
+import type { Entry, Host, Tokens, backoff, getJson, hold } from "./connection.js";
+import type { EventMap } from "./presence.js";
 import type { Changes, Member, Said, State, View } from "./roster.js";
 import type * as roster from "./roster.js";
 
 /** What a page says of a channel. */
 export interface Config {
   channel: string;
+  /** The id of the user whom its grant was made for; "" for the anonymous. */
+  owner?: string;
   /** Where diffs are published: the channel itself, or `roster:` and its name. */
   feed: string;
   /** The URL of the snapshot endpoint, without a query. */
@@ -53,7 +55,6 @@ export interface Tools {
   getJson: typeof getJson;
   backoff: typeof backoff;
   hold: typeof hold;
-  Refused: typeof Refused;
   host: Host;
 }
 
@@ -113,11 +114,4 @@ export class Feed {
   /** It is refused for good: what is shown stays, oneself as well, but for hints, which nothing
    * will confirm. It lets go of the client, so that others do not go on seeing us here. */
   refuse(why: string): void;
-}
-
-export interface Room extends PublicRoom {}
-
-export class Room {
-  /** Follows a channel through the page's connection, as a widget does. */
-  constructor(page: Page, config: Config & { grant: string }, shown: State);
 }

@@ -83,7 +83,7 @@ export class Feed {
 
   refuse(why) {
     this.#rest();
-    this.refusal = why;
+    this.refusal = `${why}`;
     this.host.warn(why);
     this.#show();
     this.#enter("static");
@@ -166,18 +166,29 @@ export class Feed {
     const grant = encodeURIComponent(this.tokens.grants.get(channel));
     const turn = ++this.#fetches;
     this.#timer = null;
-    const answer = await this.getJson(this.host, `${snapshot}?grant=${grant}`).catch((error) => error);
-    if (turn !== this.#fetches) return;
-    if (answer instanceof this.Refused) return this.refuse(`${channel}: ${answer.message}`);
+    try {
+      const answer = await this.getJson(this.host, "members", `${snapshot}?grant=${grant}`);
+      if (turn === this.#fetches) this.#take(answer);
+    } catch (error) {
+      if (turn !== this.#fetches) return;
+      if (error.passing) this.#retry();
+      else this.refuse(error.message);
+    }
+  }
+
+  #take(answer) {
     const next = this.roster.splice(this.state, answer, this.#kept);
-    const again = !next || (next.open.length && !this.#attempt);
     if (next) {
       this.#kept = next.open;
       this.config.every = answer.every;
-      this.#show(next.state, next.changes, this.host.now() - answer.age * 1000);
+      this.#show(next.state, next.changes, this.host.now() - Math.max(0, answer.age) * 1000);
     }
-    if (again) this.#need(this.backoff(this.#attempt++, this.host.random));
+    if (!next || (next.open.length && !this.#attempt)) this.#retry();
     else if (!this.#timer) this.#settle();
+  }
+
+  #retry() {
+    this.#need(this.backoff(this.#attempt++, this.host.random));
   }
 
   #rest() {
@@ -214,32 +225,5 @@ export class Feed {
     if (this.phase === "live") this.#asOf = this.host.now();
     this.phase = phase;
     this.tell({ synced: phase === "live", stale });
-  }
-}
-
-export class Room {
-  #events = new EventTarget();
-  #closed;
-
-  constructor(page, config, shown) {
-    const end = page.follow(config, shown, (feed, news) => this.#take(feed, feed.events(news)));
-    this.channel = config.channel;
-    this.close = () => {
-      this.#closed = true;
-      end();
-    };
-  }
-
-  on(name, run) {
-    const listen = ({ detail }) => this.#closed || run(detail);
-    this.#events.addEventListener(name, listen);
-    return () => this.#events.removeEventListener(name, listen);
-  }
-
-  #take({ view, phase }, events) {
-    Object.assign(this, view, { state: phase });
-    for (const [name, detail] of events) {
-      this.#events.dispatchEvent(new CustomEvent(name, { detail }));
-    }
   }
 }

@@ -16,6 +16,8 @@ export interface Host {
   /** From 0 to 1. */
   random(): number;
   beacon(url: string, body: string): void;
+  /** Says on the console why the members are no longer kept. */
+  warn(why: string): void;
 }
 
 export class Heart {
@@ -30,8 +32,9 @@ export class Heart {
 
   /**
    * Beats now, and from then on `every` milliseconds after each answer; sooner, at random, where
-   * there was none. Lifelines that the server says are gone are dropped. Where it refuses them all,
-   * as after signing out, it leaves and stops.
+   * there was none that counts (no network, 408, 429, 500 and above). Lifelines that the server says
+   * are gone are dropped. After any other answer, as after signing out or that of a login wall, it
+   * leaves, says so once and stops.
    */
   beat(): Promise<void>;
 

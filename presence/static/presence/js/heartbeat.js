@@ -1,4 +1,4 @@
-// <presence-heartbeat>: keeps the members whom the page's view tracked while the page is open.
+// <presence-heartbeat>.
 
 const BRIEF = 5000;
 const REFUSED = [];
@@ -10,13 +10,20 @@ const host = {
   random: Math.random,
   now: Date.now,
   beacon: (url, body) => navigator.sendBeacon?.(url, body),
+  warn: console.warn,
 };
 
-async function post({ host: { fetch }, url }, body) {
-  const answer = await fetch(url, { method: "POST", body: JSON.stringify(body), cache: "no-store" });
-  const { ok, status } = answer;
-  if (ok) return (await answer.json()).present;
-  return status >= 500 || status === 408 || status === 429 ? null : REFUSED;
+async function post({ host, url }, body) {
+  const init = { method: "POST", body: JSON.stringify(body), cache: "no-store", redirect: "manual" };
+  const read = async (answer) => [answer.status, await answer.text()];
+  const [status, text] = await host.fetch(url, init).then(read).catch(() => [503]);
+  if (status >= 500 || status === 408 || status === 429) return null;
+  try {
+    const { present } = JSON.parse(text);
+    if (Array.isArray(present)) return present;
+  } catch {}
+  host.warn(`presence: ${url} answered ${status || "a redirect"}: sign in and reload, or exempt it from logins`);
+  return REFUSED;
 }
 
 export class Heart {
@@ -41,7 +48,7 @@ export class Heart {
     const body = { tokens: this.lifelines, back: this.#left };
     this.#left = false;
     this.#asked = this.host.now();
-    const present = await post(this, body).catch(() => null);
+    const present = await post(this, body);
     if (turn !== this.#turn) return;
     // After signing out, for example: nobody has to wait until it has timed out.
     if (present === REFUSED) this.leave();
@@ -95,7 +102,6 @@ class PresenceHeartbeat extends HTMLElement {
     setTimeout(() => this.isConnected || this.#heart.leave());
   }
 
-  // By libraries that morph one page into the next.
   attributeChangedCallback(name, before, now) {
     if (!this.#heart || !this.isConnected || now === before) return;
     this.#heart.leave();

@@ -113,7 +113,8 @@ export function reduce(
 
 /**
  * The state of a fetched snapshot, with the publications kept while it was awaited; null when it is
- * malformed, or older than what is shown even with these. Changes none of its arguments.
+ * older than what is shown even with these. Throws when it is malformed. Changes none of its
+ * arguments.
  *
  * `changes` as `since` gives them. `open`: those kept that do not fit.
  */

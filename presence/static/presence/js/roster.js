@@ -83,8 +83,9 @@ export function since(before, after) {
 
 export function splice(state, snapshot, kept) {
   const next = fromSnapshot(snapshot);
-  const open = next && kept.filter((one) => reduce(next, one).fetch);
-  if (!next || (next.epoch === state.epoch && next.version < state.version)) return null;
+  if (!next) throw Error("no snapshot");
+  const open = kept.filter((one) => reduce(next, one).fetch);
+  if (next.epoch === state.epoch && next.version < state.version) return null;
   return { state: next, changes: since(state, next), open };
 }
 

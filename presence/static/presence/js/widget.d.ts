@@ -1,8 +1,10 @@
 /**
  * <presence-roster>.
  *
- * A widget begins once the parser is done with it, and once the modules are there: until then it is
- * tried every ten seconds, by the element itself, and one success is a success for all. A page that
+ * A widget begins once the parser is done with it, and once the modules are there: while the network
+ * keeps them away it is tried every ten seconds, by the element itself, and one success is a success
+ * for all. What an import() throws does not say whether it was the network, so the file is fetched
+ * once more to know; any other failure is final: said in the widget and, once, on the console. A page that
  * the browser keeps (`persisted`) may come back, and does not leave.
  *
  * Somebody else may write the widget, as libraries do that morph one page into the next. They reset
@@ -14,7 +16,7 @@
  * interruption of less than BRIEF milliseconds is not worth a word.
  */
 
-import type { Modules, Page } from "./connection.js";
+import type { Host, Modules, Page } from "./connection.js";
 import type * as connection from "./connection.js";
 import type * as draw from "./draw.js";
 import type * as handlers from "./handlers.js";
@@ -31,6 +33,11 @@ export interface Loaded extends Modules {
   handlers: typeof handlers;
   page: Page;
 }
+
+/** `Host.ask` of connection.d.ts, by `get`. */
+export function ask(
+  url: string, init?: RequestInit, get?: typeof fetch,
+): ReturnType<Host["ask"]>;
 
 /** How long ago something was, in words; `age` in seconds. */
 export function ago(age: number, language: string): string;

@@ -1,35 +1,56 @@
-// <presence-roster>.
-
 const MODULES = ["roster", "feed", "connection", "draw", "handlers"];
 const BRIEF = 2500;
 const REFRESH = 10_000;
 const OURS = ["data-presence-grant", "data-presence-state", "data-presence-version"];
 const UNITS = { day: 86400, hour: 3600, minute: 60, second: 1 };
 
+export async function ask(url, init, get = fetch) {
+  const pass = (why) => {
+    throw Object.assign(Error(`${url}: ${why}`), { passing: true });
+  };
+  const signal = AbortSignal.timeout(15_000);
+  const answer = await get(url, { cache: "no-store", redirect: "manual", signal, ...init }).catch(pass);
+  const { status } = answer;
+  if (status >= 500 || status === 408 || status === 429) pass(status);
+  return { status, text: await answer.text().catch(pass) };
+}
+
+const load = (url) => import(url).catch(async (error) => {
+  await ask(url, { mode: "no-cors", redirect: "follow" });
+  throw error;
+});
+
+let start = performance.timeOrigin;
+let ahead = Date.now() - performance.now();
+function now() {
+  const time = performance.now();
+  const jump = Date.now() - time - ahead;
+  ahead += jump;
+  if (jump > 1000) start += jump;
+  return start + time;
+}
+
 const said = new Set();
-const host = {
-  fetch: (url, init) => fetch(url, { signal: AbortSignal.timeout(15_000), ...init }),
+const shared = (globalThis[Symbol.for("presence")] ??= {});
+const host = (shared.host ??= {
+  ask,
+  now,
   setTimeout: setTimeout.bind(null),
   clearTimeout: clearTimeout.bind(null),
   random: Math.random,
-  // One stops in sleep, one may be set.
-  now: () => Math.max(performance.timeOrigin + performance.now(), Date.now()),
   beacon: (url, body) => navigator.sendBeacon?.(url, body),
   warn(why) {
     if (!said.has(why)) console.warn(`presence: ${why}; the widget is not live`);
     said.add(why);
   },
-};
-
-// One a page, even of two URLs.
-const shared = (globalThis[Symbol.for("presence")] ??= {});
+});
 
 export const presence = (shared.presence ??= {
   async subscribe(channel) {
     const selector = `presence-roster[data-presence-channel="${CSS.escape(channel)}"][data-presence-grant]`;
     const widget = document.querySelector(selector);
     if (widget) return widget.room();
-    throw new Error(`include presence/widget.html with channel="${channel}" variant="none"`);
+    throw Error(`include presence/widget.html with channel="${channel}" variant="none"`);
   },
   useConnection(centrifuge) {
     shared.given = centrifuge;
@@ -43,15 +64,16 @@ export function ago(age, language) {
   return format.format(-Math.floor(age / UNITS[unit]), unit);
 }
 
-async function load(root) {
+async function begin(root) {
   const loaded = {};
   await Promise.all(MODULES.map(async (name) => {
-    loaded[name] = await import(root.getAttribute(`data-presence-${name}-js`));
+    loaded[name] = await load(root.getAttribute(`data-presence-${name}-js`));
   }));
   const { presenceTokens: tokens, presenceBeacon: beacon, presenceSdk } = root.dataset;
   loaded.sdk = async () => {
-    if (!globalThis.Centrifuge) await import(presenceSdk);
-    return globalThis.Centrifuge;
+    if (!globalThis.Centrifuge) await load(presenceSdk);
+    if (Centrifuge.UnauthorizedError) return Centrifuge;
+    throw Error("globalThis.Centrifuge is not centrifuge-js");
   };
   const page = new loaded.connection.Page({ tokens, beacon }, loaded, host);
   shared.page = loaded.page = page;
@@ -61,7 +83,7 @@ async function load(root) {
 }
 
 export function modules(root) {
-  return (shared.modules ??= load(root).catch((error) => {
+  return (shared.modules ??= begin(root).catch((error) => {
     shared.modules = null;
     throw error;
   }));
@@ -80,11 +102,14 @@ class PresenceRoster extends HTMLElement {
   connectedCallback() {
     this.#observer.observe(this, { attributeFilter: OURS });
     if (!this.isConnected || !this.dataset.presenceGrant) return;
-    this.#asOf ??= host.now() - 1000 * (this.dataset.presenceAge || Infinity);
+    this.#asOf ??= now() - 1000 * Math.max(0, this.dataset.presenceAge || Infinity);
     this.#report();
-    // At once: if moved, it stays subscribed.
+    // One that is only moved stays subscribed.
     if (this.#shown) this.#follow();
-    else this.#load().catch(({ message }) => host.warn(message));
+    else this.#load().catch((error) => {
+      host.warn(error.message);
+      if (!error.passing) this.#report({ refusal: error });
+    });
   }
 
   disconnectedCallback() {
@@ -96,7 +121,7 @@ class PresenceRoster extends HTMLElement {
   async #load() {
     const loaded = await modules(this);
     const { presenceAnnounce: url } = this.dataset;
-    if (url) this.#announcer ??= new (await import(url)).Announcer(this, loaded.draw.words, host);
+    if (url) this.#announcer ??= new (await load(url)).Announcer(this, loaded.draw.words, host);
     if (document.readyState === "loading") await new Promise((go) => addEventListener("DOMContentLoaded", go));
     if (document.prerendering) await new Promise((go) => addEventListener("prerenderingchange", go, true));
     this.#follow(loaded);
@@ -104,12 +129,12 @@ class PresenceRoster extends HTMLElement {
   }
 
   async room() {
-    const { feed, page } = await this.#load();
-    return new feed.Room(page, this.#config(), this.#shown);
+    const { page } = await this.#load();
+    const { Room } = await load(this.dataset.presenceRoomJs);
+    return new Room(page, this.#config(), this.#shown);
   }
 
   #follow(loaded) {
-    // It may be gone, or back.
     if (!this.isConnected || this.#end) return;
     this.#shown ??= this.#begin(loaded);
     const { page } = shared;
@@ -127,10 +152,9 @@ class PresenceRoster extends HTMLElement {
     }
     const shown = this.#drawing.adopt(roster.fromSnapshot);
     if (shown) return shown;
-    throw new Error("the widget's HTML was changed");
+    throw Error("the widget's HTML was changed");
   }
 
-  // Somebody else wrote it.
   #renew() {
     const end = this.#end;
     this.#end = this.#shown = this.#asOf = null;
@@ -145,6 +169,7 @@ class PresenceRoster extends HTMLElement {
       feed: data.presenceFeed,
       snapshot: data.presenceSnapshot,
       grant: data.presenceGrant,
+      owner: data.presenceOwner,
       every: Number(data.presenceEvery),
       asOf: this.#asOf,
       position: epoch ? { offset: Number(presenceOffset), epoch } : null,
@@ -169,11 +194,11 @@ class PresenceRoster extends HTMLElement {
 
   #report(feed) {
     clearTimeout(this.#timer);
-    const now = host.now();
-    this.#since = feed?.phase === "live" ? null : this.#since ?? now;
+    const time = now();
+    this.#since = feed?.phase === "live" ? null : this.#since ?? time;
     const trouble = feed?.refusal ? "presenceRefused" : this.#since && "presenceStale";
-    const brief = !feed?.refusal && now < this.#since + BRIEF;
-    this.#tell(brief ? "" : trouble, (now - this.#asOf) / 1000);
+    const brief = !feed?.refusal && time < this.#since + BRIEF;
+    this.#tell(brief ? "" : trouble, (time - this.#asOf) / 1000);
     const again = () => (feed ? this.#report(feed) : this.connectedCallback());
     if (trouble) this.#timer = setTimeout(again, brief ? BRIEF : REFRESH);
   }
