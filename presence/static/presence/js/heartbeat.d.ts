@@ -31,7 +31,8 @@ export class Heart {
   begin(again: boolean): void;
 
   /**
-   * Beats now, and from then on `every` milliseconds after each answer; sooner, at random, where
+   * Beats now, and from then on `every` milliseconds after each answer (in a hidden page timers that
+   * timers set go off once a minute, those that answers set do not); sooner, at random, where
    * there was none that counts (no network, 408, 429, 500 and above). Lifelines that the server says
    * are gone are dropped. After any other answer, as after signing out or that of a login wall, it
    * leaves, says so once and stops.

@@ -75,7 +75,6 @@ export class Heart {
   }
 
   #wait(milliseconds) {
-    // Called when an answer came: timers that timers set go off once a minute in a hidden page.
     if (this.lifelines.length) this.#timer = this.host.setTimeout(() => this.beat(), milliseconds);
   }
 }
@@ -115,7 +114,7 @@ class PresenceHeartbeat extends HTMLElement {
     const [visit] = performance.getEntriesByType("navigation");
     const again = document.readyState === "complete" || visit?.type === "back_forward";
     const begin = () => this.#heart.begin(again || presenceJoins === "");
-    // One kept by the browser may have left, one that is prerendered may never be shown.
+    // One that is prerendered may never be shown.
     if (document.prerendering) document.addEventListener("prerenderingchange", begin);
     else begin();
   }

@@ -104,7 +104,6 @@ class PresenceRoster extends HTMLElement {
     if (!this.isConnected || !this.dataset.presenceGrant) return;
     this.#asOf ??= now() - 1000 * Math.max(0, this.dataset.presenceAge || Infinity);
     this.#report();
-    // One that is only moved stays subscribed.
     if (this.#shown) this.#follow();
     else this.#load().catch((error) => {
       host.warn(error.message);
