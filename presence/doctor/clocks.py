@@ -44,14 +44,10 @@ def judge(found: Clocks) -> Findings:
     known = {name: ahead for name, ahead in found.ahead.items() if ahead is not None}
     wrong = {name: ahead for name, ahead in known.items() if abs(ahead) > APART}
     if wrong:
-        names = ", ".join(
-            f"{name} is {duration(abs(ahead))} {'ahead of' if ahead > 0 else 'behind'} this machine"
-            for name, ahead in wrong.items()
-        )
         yield problem(
             "clocks.agree",
-            f"The clocks differ: {names}. So Centrifugo may refuse new tokens as expired, or take "
-            "old ones for longer than they live, and ages and leaves are wrong by as much",
+            f"The clocks differ: {_differences(known, wrong)}. So Centrifugo may refuse new "
+            "tokens as expired, or take old ones for longer than they live, and ages and leaves are wrong by as much",
             "Set the clocks of all machines by NTP, then ask the doctor again.",
         )
     if found.tick is not None and found.tick > APART:
@@ -70,6 +66,22 @@ def judge(found: Clocks) -> Findings:
     for name, ahead in found.ahead.items():
         if ahead is None:
             yield skipped("clocks.agree", f"{name} does not tell the time")
+
+
+def _differences(known: Mapping[str, float], wrong: Mapping[str, float]) -> str:
+    """Which clock is ahead or behind, as a clause."""
+    lowest, highest = min(known.values()), max(known.values())
+    if len(wrong) == len(known) > 1 and highest - lowest <= APART:  # ours is the odd one out
+        names = " and ".join(known)
+        return f"this machine is {duration(abs(highest))} {_side(-highest)} {names}"
+    return ", ".join(
+        f"{name} is {duration(abs(ahead))} {_side(ahead)} this machine"
+        for name, ahead in wrong.items()
+    )
+
+
+def _side(ahead: float) -> str:
+    return "ahead of" if ahead > 0 else "behind"
 
 
 def measure(*, clock: Callable[[], float] = time.time) -> Clocks:

@@ -59,7 +59,7 @@ def examine() -> Findings:
         )
         return
     connected, answered = next(iter(heard.codes), None), heard.codes[1:]
-    yield from token(connected, heard.closed, heard.reason)
+    yield from token(connected, heard.closed, heard.reason, ahead=ahead)
     if connected != SUBSCRIBED:
         for check in ("websocket.subscription", "websocket.origin", "cursors.publish"):
             yield skipped(check, "Centrifugo did not take the connection")
@@ -86,9 +86,18 @@ def _concluded(feeds: Sequence[str], answered: Sequence[int]) -> Findings:
             yield from cursors.publishing(code, tracked=conf.PRESENCE_CURSOR_TRACK)
 
 
-def token(code: int | None, closed: int | None, reason: str) -> Findings:
-    """Centrifugo takes the connection tokens that we sign. `code` None: it hung up instead."""
-    if code == SUBSCRIBED:
+def token(code: int | None, closed: int | None, reason: str, *, ahead: float = 0.0) -> Findings:
+    """Centrifugo takes the connection tokens that we sign. `code` None: it hung up instead.
+
+    `ahead`: seconds that were added to this machine's time.
+    """
+    if code == SUBSCRIBED and abs(ahead) > clocks.APART:
+        yield skipped(
+            "websocket.token",
+            "the clocks differ (clocks.agree); the secret is right, as Centrifugo takes a token "
+            "that is signed for its own time",
+        )
+    elif code == SUBSCRIBED:
         yield ok("websocket.token", "Centrifugo takes the tokens that Django signs")
     elif closed == INVALID_TOKEN:
         yield problem(

@@ -106,6 +106,7 @@ def test_everything_right(site: dict[str, str], swarm: Swarm) -> None:
         wait_until(polled, "the channel has been polled")
     report = Report(site, CSRF_TRUSTED_ORIGINS="http://localhost:8000")
     assert report.of("ok") == {
+        *("clocks.agree", "templates.load"),
         *("settings", "redis.reachable", "redis.eviction", "redis.writable"),
         *("centrifugo.reachable", "centrifugo.presence"),
         *("centrifugo.history", "centrifugo.publish"),
@@ -113,7 +114,34 @@ def test_everything_right(site: dict[str, str], swarm: Swarm) -> None:
         *("websocket.token", "websocket.subscription", "websocket.origin"),
         *("celery.app", "beat.entry", "worker.answers", "ticks.fresh"),
     }
-    assert {check["level"] for check in report.checks} == {"ok"}
+    # A Centrifugo that was built from source tells no version.
+    assert report.of("skipped") <= {"centrifugo.version"}
+    assert {check["level"] for check in report.checks} <= {"ok", "skipped"}
+
+
+@pytest.mark.parametrize("seconds", [3600, -3600])
+def test_doctor_reports_a_wrong_clock_once_and_first(
+    site: dict[str, str], tmp_path: Path, seconds: int
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        f"import time\nright = time.time\ntime.time = lambda: right() + {seconds}\n"
+    )
+    report = Report(site, PYTHONPATH=f"{tmp_path}{os.pathsep}{servers.ROOT}")
+    assert report.of("problem") == {"clocks.agree"}
+    assert report.checks[0]["id"] == "clocks.agree"
+    assert "this machine" in report.words("clocks.agree")
+    assert "websocket.token" not in report.of("ok")
+
+
+def test_doctor_fails_where_no_page_may_connect(site: dict[str, str], tmp_path: Path) -> None:
+    config = json.loads(parts.CONFIG.read_text())
+    config["client"]["allowed_origins"] = ["https://other.example"]
+    path = tmp_path / "closed.json"
+    path.write_text(json.dumps(config))
+    with servers.centrifugo_server(tmp_path, path) as other:
+        report = Report(site, **other.environment)
+    assert "client.allowed_origins" in report.words("websocket.origin")
+    assert report.of("problem") == {"websocket.origin"}
 
 
 def test_nobody_sees_the_doctor(site: dict[str, str], swarm: Swarm) -> None:
@@ -243,7 +271,9 @@ def test_redis_down(site: dict[str, str]) -> None:
     url = f"redis://me:sesame@127.0.0.1:{parts.free_port()}/0"
     report = Report(site, PRESENCE_REDIS_URL=url)
     assert "PRESENCE_REDIS_URL" in report.words("redis.reachable")
-    assert report.of("skipped") == {"ticks.fresh"}
+    assert report.of("skipped") - {"centrifugo.version"} == {
+        *("clocks.agree", "redis.eviction", "redis.writable", "ticks.fresh")
+    }
     assert report.of("problem") == {"redis.reachable"}
     assert "sesame" not in report.said
 
@@ -312,6 +342,13 @@ def rows(database: sqlite3.Connection) -> int:
     ("change", "level", "says"),
     [
         ("UPDATE django_celery_beat_periodictask SET enabled = 0", "problem", "disabled"),
+        ("UPDATE django_celery_beat_periodictask SET expires = '2020-01-01'", "problem", "expired"),
+        (
+            "UPDATE django_celery_beat_periodictask SET last_run_at = '2100-01-01'",
+            "problem",
+            "in the future",
+        ),
+        ("UPDATE django_celery_beat_periodictask SET args = '[1]'", "problem", "no"),
         ("DELETE FROM django_celery_beat_periodictask", "warning", "Start `celery beat`"),
         ("DROP TABLE django_celery_beat_periodictask", "problem", "manage.py migrate"),
     ],

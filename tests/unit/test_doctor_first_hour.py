@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from celery import Celery
@@ -14,7 +14,7 @@ from django.test import override_settings
 from presence import schedule
 from presence.checks import site
 from presence.checks.values import check_names
-from presence.doctor import celery, clocks, origins, templates, ticks
+from presence.doctor import celery, clocks, origins, templates, ticks, websocket
 from presence.doctor.clocks import Clocks
 from presence.doctor.findings import Findings
 from presence.schedule import TICK, Entry
@@ -51,6 +51,37 @@ def test_clocks_finding_names_the_machine_and_the_direction() -> None:
     (found,) = clocks.judge(Clocks({"Redis": 0.0, "Centrifugo": -HOUR}))
     assert "Centrifugo is 60 minutes behind this machine" in found.text
     assert "expired" in found.text
+
+
+def test_clocks_finding_blames_this_machine_where_the_others_agree() -> None:
+    (found,) = clocks.judge(Clocks({"Redis": -HOUR, "Centrifugo": -HOUR + 1}))
+    assert "this machine is 60 minutes ahead of Redis and Centrifugo" in found.text
+
+
+def test_token_is_not_called_ok_where_the_clocks_differ() -> None:
+    assert levels(websocket.token(0, None, "", ahead=-HOUR)) == [("websocket.token", "skipped")]
+    assert levels(websocket.token(0, None, "", ahead=1.0)) == [("websocket.token", "ok")]
+
+
+def test_centrifugo_clock_is_read_from_the_date_of_its_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    date = "Thu, 01 Jan 2026 12:00:00 GMT"
+
+    class Response:
+        headers: ClassVar = {"Date": date}
+
+        def __enter__(self) -> Response:
+            return self
+
+        def __exit__(self, *_: object) -> None: ...
+
+    monkeypatch.setattr("requests.get", lambda *_, **__: Response())
+    assert clocks.centrifugo_ahead(clock=lambda: NOW.timestamp() + 0.9) == 0.0
+    assert clocks.centrifugo_ahead(clock=lambda: NOW.timestamp() - HOUR) == HOUR
+    assert clocks.centrifugo_ahead(clock=lambda: NOW.timestamp() + HOUR + 1) == -HOUR
+    Response.headers = {}
+    assert clocks.centrifugo_ahead() is None
 
 
 def test_ticks_dated_in_the_future_are_not_called_fresh() -> None:
