@@ -47,7 +47,8 @@ def judge(found: Clocks) -> Findings:
         yield problem(
             "clocks.agree",
             f"The clocks differ: {_differences(known, wrong)}. So Centrifugo may refuse new "
-            "tokens as expired, or take old ones for longer than they live, and ages and leaves are wrong by as much",
+            "tokens as expired, or take old ones for longer than they live, and ages and leaves "
+            "are wrong by as much",
             "Set the clocks of all machines by NTP, then ask the doctor again.",
         )
     if found.tick is not None and found.tick > APART:
