@@ -158,7 +158,8 @@ def _never_by_calendar(row: Any, last: datetime) -> str:
         return ""
     try:
         wait = row.schedule.remaining_estimate(last)
-    except Exception as error:  # of Celery, for a day that no calendar has
+    except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        # Of Celery, for a day that no calendar has.
         return f"its schedule never comes round ({type(error).__name__})"
     return "its schedule comes round in over a day" if wait > LONGEST_WAIT else ""
 
