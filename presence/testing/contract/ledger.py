@@ -75,6 +75,15 @@ class RegistryContract(Contract):
         assert sorted(backend.registered(within=60)) == ["presence:b", "presence:c"]
         assert sorted(backend.registered(within=600)) == ["presence:b", "presence:c"], "forgotten"
 
+    def test_unregistered_channels_are_those_that_were_never_registered(
+        self, backend: Ledger
+    ) -> None:
+        backend.register(["presence:a", "presence:b"])
+        asked = ["presence:c", "presence:b", "presence:d"]
+        assert backend.unregistered(asked) == ["presence:c", "presence:d"]
+        assert Ledger.unregistered(backend, asked) == ["presence:c", "presence:d"], "by default"
+        assert backend.unregistered([]) == []
+
     def test_nothing_registered(self, backend: Ledger) -> None:
         backend.register([])
         assert backend.registered(within=60) == []

@@ -17,6 +17,13 @@ class TakingContract(Contract):
         assert taken == [True, True, True, False, False]
         assert backend.take("c2", most=3, seconds=60), "another's are another's"
 
+    def test_take_several_times_at_once_returns_how_many_are_within_the_most(
+        self, backend: Tracker
+    ) -> None:
+        assert [backend.take("c1", most=10, seconds=60, times=4) for _ in range(4)] == [4, 4, 2, 0]
+        assert backend.take("c2", most=1, seconds=60, times=5) == 1
+        assert backend.take("c2", most=1, seconds=60) == 0
+
     def test_of_many_who_take_at_once_no_more_may(self, backend: Tracker, peer: Tracker) -> None:
         taken: list[bool] = []
 

@@ -29,4 +29,5 @@ STAGE = {**TEMPLATES[0], "DIRS": [HERE / "templates"], "OPTIONS": OPTIONS}
 TEMPLATES = [STAGE, {**STAGE, "NAME": "own", "DIRS": [HERE / "own", HERE / "templates"]}]
 # The first has a handlers.js that stands in for the app's.
 STATICFILES_DIRS = [HERE / "static", BASE_DIR / "static"]
+PRESENCE_CHANNELS = ["presence:*", "chat:*"]
 PRESENCE_VISIBLE = "tests.browser.pages.views.visible"
