@@ -35,6 +35,7 @@ class Known:
         self._size = 0
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
         self._lock = threading.Lock()
+        self._changing = False
 
     def roster(self, state: State) -> Roster | None:
         """The roster of that state, None where it is not known."""
@@ -57,13 +58,18 @@ class Known:
         """
         rev = commit.rev + (2 if commit.pending else 1)
         with self._lock:
+            if self._changing:  # an exception ended the last change: the size may be wrong
+                self._entries.clear()
+                self._size = 0
+            self._changing = True
             self._drop(commit.channel)
-            if not commit.digest:
-                return
-            self._entries[commit.channel] = _Entry(commit.epoch, rev, commit.digest, commit.after)
-            self._size += _size(commit.after)
+            if commit.digest:
+                entry = _Entry(commit.epoch, rev, commit.digest, commit.after)
+                self._entries[commit.channel] = entry
+                self._size += _size(commit.after)
             while self._size > self._limit:
                 self._drop(next(iter(self._entries)))
+            self._changing = False
 
     def _drop(self, channel: str) -> None:
         if entry := self._entries.pop(channel, None):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -98,8 +99,27 @@ class MemoryStore(MemoryTracker, MemoryLedger, RosterStore):
             ]
             for channel in writes.polled:
                 self._polled[channel] = max(writes.now, self._polled.get(channel, 0.0))
-            committed = [self._commit(commit) for commit in writes.commits]
+            committed = []
+            for commit in writes.commits:
+                with self._whole_or_not_at_all(commit.channel):
+                    committed.append(self._commit(commit))
             return Written(acknowledged=acknowledged, committed=committed)
+
+    @contextmanager
+    def _whole_or_not_at_all(self, channel: str) -> Iterator[None]:
+        """Undo what the block wrote of a channel if an exception, of a signal, too, ends it."""
+        kept: list[dict[str, Any]] = [self._states, self._rosters, self._snapshots]
+        kept += [self._polled, self._suspects]
+        before = [values.get(channel) for values in kept]
+        try:
+            yield
+        except BaseException:
+            for values, value in zip(kept, before, strict=True):
+                if value is None:
+                    values.pop(channel, None)
+                else:
+                    values[channel] = value
+            raise
 
     def _commit(self, commit: Commit) -> bool:
         state = self._states.get(commit.channel, State(channel=commit.channel))
@@ -145,7 +165,7 @@ class MemoryStore(MemoryTracker, MemoryLedger, RosterStore):
             self._states[channel] = msgspec.structs.replace(state, unsignalled=left)
 
     def drop(self, channel: str, pending: bytes, *, epoch: str, now: float) -> bool:
-        with self._lock:
+        with self._lock, self._whole_or_not_at_all(channel):
             if not self._acknowledge(Acknowledgement(channel, pending, None, now), to_signal=True):
                 return False
             state = self._states[channel]
@@ -167,7 +187,12 @@ class MemoryStore(MemoryTracker, MemoryLedger, RosterStore):
 
     def sweep(self, channels: Mapping[str, float]) -> list[str]:
         with self._lock:
-            return [c for c, polled in channels.items() if self._sweep(c, polled)]
+            swept = []
+            for channel, polled in channels.items():
+                with self._whole_or_not_at_all(channel):
+                    if self._sweep(channel, polled):
+                        swept.append(channel)
+            return swept
 
     def _sweep(self, channel: str, polled: float) -> bool:
         state = self._states.get(channel, State(channel=channel))

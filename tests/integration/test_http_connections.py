@@ -1,0 +1,184 @@
+"""Connections to Centrifugo that are up but no good: none is used again, and calls find another."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import time
+import zlib
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import msgspec
+import pytest
+
+from presence import calls, deadline
+from presence.centrifugo import Gateway
+from presence.exceptions import CentrifugoAnswerError, CentrifugoError, CentrifugoUnreachable
+from tests.between import Balancer, balancer, interrupted_at, lines_of
+from tests.integration.test_bad_answers import Handler, Stub, instead, stub
+
+__all__ = ["stub"]
+
+ROOMS = ["presence:a", "presence:b"]
+
+
+@pytest.fixture
+def through(stub: Stub) -> Iterator[Balancer]:
+    for number, room in enumerate(ROOMS):
+        stub.centrifugo.enter(room, f"c{number}", f"user-{number}", "Ada", iat=1.0)
+    with balancer(stub.server_port) as made:
+        yield made
+
+
+@pytest.fixture
+def gateway(through: Balancer) -> Gateway:
+    return Gateway(f"http://127.0.0.1:{through.port}/api", "key", timeout=2.0)
+
+
+@pytest.fixture
+def rested(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every connection counts as one that has rested."""
+    monkeypatch.setattr(deadline, "RESTED", -1.0)
+
+
+def users(gateway: Gateway, room: str) -> list[str]:
+    (reply,) = gateway.presence([room])
+    assert not isinstance(reply, CentrifugoError)
+    return [entry["user"] for entry in json.loads(bytes(reply))["presence"].values()]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ZeroDivisionError])
+def test_gateway_interrupted_at_any_line_reads_its_own_answers_after_it(
+    gateway: Gateway, error: type[BaseException]
+) -> None:
+    paths = ("/urllib3/", "/requests/", "http/client.py", "/presence/", "/cent/")
+
+    def run() -> None:
+        users(gateway, ROOMS[0])
+
+    run()
+    lines = lines_of(run, *paths)
+    assert lines > 200
+    for line in range(1, lines + 1, 7):
+        with suppress(error, CentrifugoError):
+            interrupted_at(line, run, error(), *paths)
+        assert users(gateway, ROOMS[1]) == ["user-1"], line
+        assert users(gateway, ROOMS[0]) == ["user-0"], line
+
+
+@pytest.mark.parametrize("how", ["reset", "end"])
+def test_gateway_on_a_connection_that_was_forgotten_asks_on_a_new_one(
+    gateway: Gateway, through: Balancer, how: str
+) -> None:
+    for room, user in zip(ROOMS, ["user-0", "user-1"], strict=True):
+        gateway.versions()
+        through.forget(how)
+        assert users(gateway, room) == [user]
+
+
+@pytest.mark.usefixtures("rested")
+@pytest.mark.parametrize("how", ["reset", "end", "nothing"])
+def test_gateway_on_a_rested_connection_that_was_forgotten_always_succeeds(
+    gateway: Gateway, through: Balancer, sent: list[Any], how: str
+) -> None:
+    gateway.versions()
+    through.forget(how)
+    began = time.monotonic()
+    assert users(gateway, ROOMS[0]) == ["user-0"]
+    assert time.monotonic() - began < 2.0
+    through.forget(how)
+    gateway.send([("cursors:a", msgspec.Raw(b"{}"))])
+    assert len(sent) == 1
+
+
+def test_gateway_whose_answer_was_lost_asks_again_but_sends_once(
+    gateway: Gateway, through: Balancer, sent: list[Any]
+) -> None:
+    gateway.versions()
+    through.swallow = True
+    assert users(gateway, ROOMS[0]) == ["user-0"]
+    through.swallow = True
+    with pytest.raises(CentrifugoUnreachable):
+        gateway.send([("cursors:a", msgspec.Raw(b"{}"))])
+    assert len(sent) == 1
+
+
+def test_gateway_is_done_in_its_time_however_often_it_asks(
+    gateway: Gateway, through: Balancer
+) -> None:
+    gateway = Gateway(f"http://127.0.0.1:{through.port}/api", "key", timeout=0.5)
+    gateway.versions()
+    through.forget("nothing")
+    began = time.monotonic()
+    with suppress(CentrifugoError):
+        gateway.versions()
+    assert time.monotonic() - began < 2.0
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What was asked to be published, as often as it was."""
+    asked: list[Any] = []
+    reply = Handler._reply
+
+    def replied(self: Handler, method: str, what: dict[str, Any]) -> dict[str, Any]:
+        if method != "publish":
+            return reply(self, method, what)
+        asked.append(what)
+        return {"publish": {}}
+
+    monkeypatch.setattr(Handler, "_reply", replied)
+    return asked
+
+
+def endless(handler: Handler, _: bytes) -> None:
+    handler.send_response(200)
+    handler.send_header("Transfer-Encoding", "chunked")
+    handler.end_headers()
+    part = b"%x\r\n%s\r\n" % (1 << 16, b" " * (1 << 16))
+    with suppress(OSError):
+        while True:
+            handler.wfile.write(part)
+
+
+def endless_head(handler: Handler, _: bytes) -> None:
+    with suppress(OSError):
+        while True:
+            handler.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n" * 1000)
+
+
+BOMB = b" " * (64 << 20)
+CUT: dict[str, Any] = {
+    "endless": endless,
+    "endless head": endless_head,
+    "plain": instead(b" " * (3 << 20)),
+    "gzip": instead(gzip.compress(BOMB), Content_Encoding="gzip"),
+    "deflate": instead(zlib.compress(BOMB), Content_Encoding="deflate"),
+}
+
+
+@pytest.mark.parametrize("name", CUT)
+def test_gateway_cuts_an_answer_that_is_too_large_and_names_it(
+    gateway: Gateway, stub: Stub, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(calls, "MAX_BYTES", 2 << 20)
+    stub.mode = CUT[name]
+    with pytest.raises(CentrifugoAnswerError, match="cut off after 2 MiB") as raised:
+        gateway.presence(ROOMS)
+    assert ROOMS[0] in str(raised.value)
+
+
+@pytest.mark.parametrize("coding", ["gzip, gzip", "br", "zstd", "x-odd"])
+def test_gateway_refuses_a_coding_that_it_did_not_ask_for(
+    gateway: Gateway, stub: Stub, coding: str
+) -> None:
+    stub.mode = instead(gzip.compress(gzip.compress(BOMB)), Content_Encoding=coding)
+    with pytest.raises(CentrifugoAnswerError, match="broke off"):
+        gateway.presence(ROOMS)
+
+
+def test_gateway_reads_what_a_proxy_compressed(gateway: Gateway, stub: Stub) -> None:
+    stub.mode = lambda handler, body: handler.answer(gzip.compress(body), Content_Encoding="gzip")
+    assert users(gateway, ROOMS[0]) == ["user-0"]
