@@ -66,9 +66,13 @@ class MemoryStore(MemoryTracker, MemoryLedger, RosterStore):
 
     def _state(self, channel: str) -> State:
         state = self._states.get(channel, State(channel=channel))
+        reason = state.damage.reason if state.damage else ""
         if field := self._suspects.get(channel):
-            return damaged(state, f"a reader could not read its {field}")
-        return state
+            reason = reason or f"a reader could not read its {field}"
+        if not reason:
+            return state
+        # Anew: it may have been acknowledged since.
+        return damaged(msgspec.structs.replace(state, damage=None), reason)
 
     def _whole(self, channel: str) -> Whole:
         rev = self._states[channel].rev if channel in self._states else 0
@@ -87,6 +91,7 @@ class MemoryStore(MemoryTracker, MemoryLedger, RosterStore):
             now=self._clock(),
             epoch=state.epoch if state else "",
             version=state.version if state else 0,
+            damage=state.damage.reason if state and state.damage else "",
         )
 
     def write(self, writes: Writes) -> Written:
@@ -138,6 +143,7 @@ class MemoryStore(MemoryTracker, MemoryLedger, RosterStore):
             state,
             rev=commit.rev + 1,
             pending=commit.pending,
+            damage=None,
             **{name: getattr(commit, name) for name in _STATE_FIELDS},
         )
         if commit.roster is not None:

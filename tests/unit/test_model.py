@@ -21,9 +21,16 @@ from presence import wire
 from presence.backends.base import Acknowledgement
 from presence.backends.memory import MemoryStore
 from presence.backends.tracker import Tracker
-from presence.exceptions import CentrifugoUnreachable, Gap, PresenceError, StoreError
-from presence.plan import Commit, Rules
+from presence.exceptions import (
+    CentrifugoUnreachable,
+    Gap,
+    InvalidMessage,
+    PresenceError,
+    StoreError,
+)
+from presence.plan import Commit, Rules, State, damaged, find_flaw, verify
 from presence.roster import Change, Diff, Position, Publication, Snapshot, apply
+from presence.snapshots import _serve
 from presence.sync import NODES_SETTLE, Options, Sync
 from tests.unit.fakes import ROOM, Clock, FakeCentrifugo, Inline
 
@@ -57,6 +64,21 @@ class LossyStore(MemoryStore):
         self.lives += 1
         vars(self).update({k: dict(v) if isinstance(v, dict) else v for k, v in saved.items()})
         self._run = f"life-{self.lives}"
+
+    def damage(self, channel: str, field: str, value: bytes) -> None:
+        """Have something of a channel hold what no tick ever wrote."""
+        with self._lock:
+            if channel not in self._states:
+                return
+            state = self._states[channel]
+            if field in ("roster", "snapshot"):
+                {"roster": self._rosters, "snapshot": self._snapshots}[field][channel] = value
+            else:
+                if field == "state":  # nothing of it can be read but what tells it from another
+                    state = State(channel=channel, rev=state.rev, pending=state.pending)
+                else:
+                    state = msgspec.structs.replace(state, damage=None, **{field: value})
+                self._states[channel] = damaged(state, field)
 
     def _commit(self, commit: Commit) -> bool:
         taken = super()._commit(commit)
@@ -156,7 +178,14 @@ class Reader:
 
     def fetch(self) -> Position | None:
         stored = self._world.store.snapshots([self._channel])[self._channel]
-        new = wire.serve(stored.snapshot, age=None, every=60.0, position=None)
+        try:
+            if stored.damage:
+                raise InvalidMessage(stored.damage)
+            new = _serve(stored)
+        except InvalidMessage:  # answered with 503: the page tries again
+            self._world.store.suspect(self._channel, "snapshot", stored.snapshot or b"")
+            self._stale = True
+            return None
         self._stale = False
         for publication in self._kept:
             with contextlib.suppress(Gap):
@@ -209,7 +238,7 @@ def _version(publication: Publication) -> int:
 class World:
     """Everything of one history, and the actions that move it."""
 
-    def __init__(self, seed: int, *, rollbacks: bool) -> None:
+    def __init__(self, seed: int, *, rollbacks: bool = False, damage: bool = False) -> None:
         self.random = random.Random(seed)
         self.clock = Clock()
         self.centrifugo = FakeCentrifugo(self.clock)
@@ -237,6 +266,7 @@ class World:
             *[self.break_down] * 2,
             self.restart_centrifugo,
             *([self.save, self.roll_back] if rollbacks else []),
+            *([self.damage] * 2 if damage else []),
         ]
 
     def run(self, actions: int) -> None:
@@ -331,6 +361,12 @@ class World:
     def roll_back(self) -> None:
         self.store.roll_back(self.saved)
 
+    def damage(self) -> None:
+        """Somebody writes garbage into the store."""
+        field = self.random.choice(["roster", "snapshot", "leaving", "pending", "state"])
+        value = self.random.choice([b"garbage", b"{}", b"\xff", b"[]"])
+        self.store.damage(self.random.choice(ROOMS), field, value)
+
     def keep_logs(self) -> None:
         self.logs += [(feed, stream.log) for feed, stream in self.centrifugo.streams.items()]
 
@@ -341,6 +377,8 @@ class World:
             assert worker.failure is None, worker.failure
         self.clock.advance(6)
         self.return_home()
+        for reader in self.readers:
+            reader.fetch()
         for pause in (0.0, NODES_SETTLE + 1, GRACE + 1, GRACE + 1, 40.0):
             self.clock.advance(pause)
             Worker(self).finish()
@@ -446,6 +484,24 @@ def test_a_store_that_loses_acknowledged_writes_still_converges(block: int) -> N
         try:
             assert_converged(world)
             assert_nobody_left_on_errors(world)
+        except AssertionError as error:
+            raise AssertionError(f"seed {seed}: {error}") from error
+
+
+@pytest.mark.parametrize("block", range(4))
+def test_a_store_that_is_damaged_at_any_moment_is_mended_and_converges(block: int) -> None:
+    for seed in range(20_000 + block * 15, 20_000 + block * 15 + 15):
+        world = World(seed, damage=True)
+        world.run(150)
+        world.settle()
+        try:
+            assert_converged(world)
+            assert_nobody_left_on_errors(world)
+            for channel in ROOMS:
+                loaded = world.store.load([channel], whole=[channel])
+                state, whole = loaded.states[channel], loaded.whole[channel]
+                assert verify(state).damage is None
+                assert not state.rev or not find_flaw(state, whole.roster, whole.snapshot)
         except AssertionError as error:
             raise AssertionError(f"seed {seed}: {error}") from error
 
