@@ -29,8 +29,9 @@ _PLAIN = re.compile(r"[A-Za-z0-9_.@+-]+")
 IN_FLIGHT = 2
 """Batches that are read while one is worked on."""
 
-CHECKED_CHANNELS = 10
-"""Channels of a batch whose roster and snapshot are loaded and checked, whatever changed."""
+CHECKED_CHANNELS = 20
+"""Channels of a shard whose roster and snapshot are loaded and checked, whatever changed: all of
+a small site. Of 1,000 rooms with 100 members each, 100 took 20 ms of a tick of 130 ms."""
 CHECKED_CLIENTS = 1000
 """Clients of a channel above which it is checked less often."""
 
@@ -96,7 +97,8 @@ class Polls:
     thread: for the rosters that differ and the states of the batch to be read next in one round
     trip. A channel with one of the `news` in it, ids of users of whom something was made known, is
     different whatever its digest; so is one whose state is damaged. With the states of a batch come
-    the rosters and snapshots of a few channels, chosen by chance and by `clients`, to be checked.
+    the rosters and snapshots of a few of all the `channels`, chosen by chance and by `clients`, to
+    be checked.
     """
 
     def __init__(
@@ -108,6 +110,7 @@ class Polls:
         tracked: TrackedIn | None,
         news: Collection[str],
         clients: Mapping[str, int],
+        channels: int,
         fingerprint: str,
         clock: Callable[[], float],
         executor: MakeExecutor,
@@ -119,6 +122,7 @@ class Polls:
         self._news = frozenset(news)
         self._named = _pattern(news)
         self._clients = clients
+        self._rarely = channels / CHECKED_CHANNELS
         self._fingerprint = fingerprint
         self._clock = clock
         self._executor = executor
@@ -184,13 +188,13 @@ class Polls:
         following.store_s += self._clock() - started
 
     def _choose(self, channels: Sequence[str]) -> list[str]:
-        """The channels to check: all of them, where there are few people in a few rooms."""
-        rooms = len(channels) / CHECKED_CHANNELS
-        return [
-            channel
-            for channel in channels
-            if random.random() * max(rooms, self._clients.get(channel, 0) / CHECKED_CLIENTS) < 1  # noqa: S311
-        ]
+        """The channels to check: all of them, where there are few people in few rooms."""
+
+        def once_in(channel: str) -> float:
+            return max(self._rarely, self._clients.get(channel, 0) / CHECKED_CLIENTS)
+
+        # Chance has no secret to keep.
+        return [c for c in channels if random.random() * once_in(c) < 1]  # noqa: S311
 
     def _find(self, polled: Polled) -> list[str]:
         """Note the rosters that are known; what is different and unknown.

@@ -119,6 +119,7 @@ class Rounds:
             tracked=tracked,
             news=_news(standing, shard.since - 2 * self._options.deadline),
             clients=shard.clients,
+            channels=len(shard.channels),
             fingerprint=self._options.fingerprint,
             clock=self._clock,
             executor=self._executor,

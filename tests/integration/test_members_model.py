@@ -62,12 +62,15 @@ class Members(RuleBasedStateMachine):
         return record
 
     def here(self, channel: str) -> list[Tracked]:
-        found = [one for key in list(self.kept) if key[0] == channel and (one := self.fresh(key))]
+        """No time of theirs is yet to come, whatever the clock was when they were noted."""
+        records = [self.fresh(key) for key in list(self.kept) if key[0] == channel]
+        found = [record.by(self.clock.now) for record in records if record]
         return sorted(found, key=lambda one: (one.joined, one.user, one.source))
 
     @rule(channel=channels, user=users, source=sources, meta=metas)
     def join(self, channel: str, user: str, source: str, meta: bytes) -> None:
         now, before = self.clock.now, self.fresh((channel, user, source))
+        before = before.by(now) if before else None
         said = before.said if before and before.meta == meta else now
         record = Tracked(user, source, before.joined if before else now, now, meta, said)
         self.kept[channel, user, source] = record
@@ -85,7 +88,7 @@ class Members(RuleBasedStateMachine):
     def beat(self, channel: str, user: str, source: str) -> None:
         now, record = self.clock.now, self.fresh((channel, user, source))
         if record:
-            self.kept[channel, user, source] = msgspec.structs.replace(record, beat=now)
+            self.kept[channel, user, source] = msgspec.structs.replace(record.by(now), beat=now)
         self.signs[channel] = now
         told = self.tracker.beat(channel, user, source=source, timeout=TIMEOUT)
         assert told is (record is not None)
@@ -125,7 +128,8 @@ class Members(RuleBasedStateMachine):
         lately = self.signs.keys()
         assert occupied & lately <= standing.channels <= occupied | lately
         self.profiles = {u: one for u, one in self.profiles.items() if one[1] > now}
-        assert standing.profiles == {u: (at, w) for u, (at, _, w) in self.profiles.items()}
+        noted = {u: (min(at, now), shown) for u, (at, _, shown) in self.profiles.items()}
+        assert standing.profiles == noted
 
     def look(self) -> None:
         self.listing(CHANNELS)

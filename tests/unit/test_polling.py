@@ -73,6 +73,7 @@ def make(
         tracked=None,
         news=(),
         clients={},
+        channels=1,
         fingerprint=fingerprint,
         clock=clock,
         executor=executor,
