@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict
+from contextlib import suppress
 from typing import NamedTuple
 
 from presence.plan import Commit, State
@@ -27,27 +27,29 @@ class Known:
 
     A roster is given out for the very state that it belongs to: an epoch is the name of one life
     of a channel, chosen at random, and its `rev` rises with every write. Two who commit the same
-    pending are both told that theirs was taken: the `digest` tells whose it was. Safe in threads.
+    pending are both told that theirs was taken: the `digest` tells whose it was.
+
+    Safe in threads, without a lock, which an exception out of a signal handler could leave taken:
+    each step is one operation of the dict. The size may be off after such an exception, so it is
+    counted anew before anything is dropped.
     """
 
     def __init__(self, limit: int = KNOWN_MEMBERS) -> None:
         self._limit = limit
         self._size = 0
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
-        self._lock = threading.Lock()
-        self._changing = False
 
     def roster(self, state: State) -> Roster | None:
         """The roster of that state, None where it is not known."""
         if not state.rev:
             return Roster()
-        with self._lock:
-            entry = self._entries.get(state.channel)
-            found = (state.epoch, state.rev, state.digest)
-            if entry is None or (entry.epoch, entry.rev, entry.digest) != found:
-                return None
+        entry = self._entries.get(state.channel)
+        found = (state.epoch, state.rev, state.digest)
+        if entry is None or (entry.epoch, entry.rev, entry.digest) != found:
+            return None
+        with suppress(KeyError):  # another thread dropped it
             self._entries.move_to_end(state.channel)
-            return entry.roster
+        return entry.roster
 
     def keep(self, commit: Commit) -> None:
         """Keep the roster that a commit leaves, once it was taken.
@@ -57,19 +59,20 @@ class Known:
         has no digest that would tell it from another.
         """
         rev = commit.rev + (2 if commit.pending else 1)
-        with self._lock:
-            if self._changing:  # an exception ended the last change: the size may be wrong
-                self._entries.clear()
-                self._size = 0
-            self._changing = True
-            self._drop(commit.channel)
-            if commit.digest:
-                entry = _Entry(commit.epoch, rev, commit.digest, commit.after)
-                self._entries[commit.channel] = entry
-                self._size += _size(commit.after)
-            while self._size > self._limit:
-                self._drop(next(iter(self._entries)))
-            self._changing = False
+        self._drop(commit.channel)
+        if not commit.digest:
+            return
+        self._entries[commit.channel] = _Entry(commit.epoch, rev, commit.digest, commit.after)
+        self._size += _size(commit.after)
+        if self._size > self._limit:
+            self._shrink()
+
+    def _shrink(self) -> None:
+        self._size = sum(_size(entry.roster) for entry in list(self._entries.values()))
+        for channel in list(self._entries):
+            if self._size <= self._limit:
+                break
+            self._drop(channel)
 
     def _drop(self, channel: str) -> None:
         if entry := self._entries.pop(channel, None):
