@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from inspect import isawaitable
+from collections.abc import Callable
+from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured, PermissionDenied
 from django.http import HttpRequest
 
+from presence import hooks
 from presence.conf import conf
 from presence.exceptions import InvalidChannel, InvalidGrant
 from presence.naming import is_cursor_channel, matches, room_of, validate_channel
@@ -21,26 +23,37 @@ def authorise(request: HttpRequest | None, channel: str) -> bool:
 
     Asked at include, exchange, renewal, snapshot and beacon. Whoever may see a room may see its
     cursors: of a cursor channel PRESENCE_AUTHORIZE is asked about the room, which need not be
-    polled. With PRESENCE_AUTHORIZE set, nobody may where there is no request to ask about. Raises
-    InvalidChannel for what cannot be a channel and for a channel that no pattern of
-    PRESENCE_CHANNELS matches.
+    polled. With PRESENCE_AUTHORIZE set, nobody may where there is no request to ask about, nor
+    where it fails, which is logged. Raises InvalidChannel for what cannot be a channel and for a
+    channel that no pattern of PRESENCE_CHANNELS matches.
     """
     name = room_of(channel) if is_cursor_channel(channel) else polled_channel(channel)
-    allows = conf.PRESENCE_AUTHORIZE
+    allows = hooks.hook("PRESENCE_AUTHORIZE")
     if allows is None:
         return True
     if request is None:
         return False
-    try:
-        answer = allows(request, name)
-    except PermissionDenied:
-        return False
-    if isawaitable(answer):
-        raise ImproperlyConfigured(
-            "PRESENCE_AUTHORIZE is an async function, whose answer would always count as yes: "
-            "make it a plain one."
-        )
-    return bool(answer)
+    return hooks.call(
+        "PRESENCE_AUTHORIZE",
+        _denying(allows),
+        request,
+        name,
+        read=bool,
+        fallback=False,
+        about=f"channel={name}",
+    )
+
+
+def _denying(allows: Callable[..., Any]) -> Callable[..., Any]:
+    """`allows`, where PermissionDenied is a plain no: nothing that the log has to tell."""
+
+    def answer(*arguments: Any) -> Any:
+        try:
+            return allows(*arguments)
+        except PermissionDenied:
+            return False
+
+    return answer
 
 
 def polled_channel(name: object) -> str:

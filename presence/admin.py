@@ -15,6 +15,8 @@ from django.template import Engine
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext_lazy as _
 
+from presence import hooks
+from presence.access import polled_channel
 from presence.exceptions import InvalidChannel
 from presence.lookup import look_up
 from presence.naming import MAX_LENGTH
@@ -53,6 +55,10 @@ def admin_channel(obj: Model) -> str:
     return start + key
 
 
+def _as_given(channel: Any) -> str:
+    return "" if channel is None else channel  # "" can be no channel, and is told as such
+
+
 class PresenceAdminMixin(Base):
     """For a ModelAdmin, to stand before it: `class DocumentAdmin(PresenceAdminMixin, ModelAdmin)`.
 
@@ -89,25 +95,36 @@ class PresenceAdminMixin(Base):
 
     def _find_people(self, request: HttpRequest, objects: Iterable[Model]) -> None:
         known: list[tuple[Any, str]] = []
+        wrong: list[InvalidChannel] = []
         for obj in objects:
             obj._presence_people = []  # type: ignore[attr-defined]
             if self.has_view_or_change_permission(request, obj):
-                known.append((obj, self.presence_channel(obj)))
-        try:
-            found = look_up([channel for obj, channel in known], request)
-        except InvalidChannel as error:
-            if Engine.get_default().debug:
-                raise
-            logger.error("%s", error)
-            found = {}
+                obj._presence_people = None  # type: ignore[attr-defined]
+                try:
+                    if (channel := self._channel(obj)) is not None:
+                        known.append((obj, polled_channel(channel)))
+                except InvalidChannel as error:
+                    wrong.append(error)
+        if wrong and Engine.get_default().debug:
+            raise wrong[0]
+        if wrong:
+            logger.error("%s", wrong[0])
+        found = look_up([channel for obj, channel in known], request)
         for obj, channel in known:
             obj._presence_people = found.get(channel)
+
+    def _channel(self, obj: Model) -> str | None:
+        """The channel of an object; None where the method of the site fails, which is logged."""
+        name, about = f"{type(self).__qualname__}.presence_channel", f"object={obj.pk}"
+        return hooks.call(
+            name, self.presence_channel, obj, read=_as_given, fallback=None, about=about
+        )
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: Any = None) -> Any:
         """The object, which is known by what it was before a form wrote into it."""
         obj = super().get_object(request, object_id, from_field)
         if obj is not None:
-            setattr(obj, KEPT, self.presence_channel(obj))
+            setattr(obj, KEPT, self._channel(obj))
         return obj
 
     def render_change_form(
@@ -117,11 +134,12 @@ class PresenceAdminMixin(Base):
         response = super().render_change_form(request, context, *args, **options)
         obj: Any = context.get("original")
         shown = obj is not None and self.has_view_or_change_permission(request, obj)
-        if shown and isinstance(response, TemplateResponse):
+        channel = (vars(obj).get(KEPT) or self._channel(obj)) if shown else None
+        if channel is not None and isinstance(response, TemplateResponse):
             response.context_data = {
                 **(response.context_data or {}),
                 "presence_page": response.resolve_template(response.template_name),
-                "presence_channel": vars(obj).get(KEPT) or self.presence_channel(obj),
+                "presence_channel": channel,
             }
             response.template_name = TEMPLATE
         return response

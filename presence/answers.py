@@ -6,14 +6,20 @@ Nothing redirects to a login page, which a script could only take for a failure 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 from django.contrib.auth.decorators import login_not_required
-from django.http import HttpRequest, HttpResponse
+from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOperation
+from django.core.signals import got_request_exception
+from django.db import DatabaseError, InterfaceError, OperationalError, connections, transaction
+from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
+from django.utils.log import log_response
+from django.views.decorators.csrf import csrf_exempt
 
+from presence.exceptions import PresenceError
 from presence.idle import leave_session_alone
 
 __all__ = ["No", "answers", "read_json"]
@@ -21,6 +27,20 @@ __all__ = ["No", "answers", "read_json"]
 View = Callable[[HttpRequest], HttpResponse]
 Answer = Callable[[HttpRequest], dict[str, Any] | None]
 T = TypeVar("T")
+
+
+REASONS: Final[Sequence[tuple[tuple[type[Exception], ...], int, str]]] = (
+    ((UnreadablePostError, SuspiciousOperation, BadRequest), 400, "The request cannot be read."),
+    ((PermissionDenied,), 403, "The site does not allow this."),
+    ((Http404,), 404, "The site has nothing here."),
+    (
+        (PresenceError, OperationalError, InterfaceError, ConnectionError, TimeoutError),
+        503,
+        "This cannot be answered at the moment: try again.",
+    ),
+    ((Exception,), 500, "This went wrong: the log of the site says why."),
+)
+"""What is answered to an exception: the first that it is one of."""
 
 
 class No(Exception):
@@ -34,7 +54,12 @@ class No(Exception):
 
 def answers(method: str) -> Callable[[Answer], View]:
     """Make a view of a function that returns what is answered to `method` (None: nothing, 204),
-    or raises No. It needs no login, whatever the site's middleware asks of its own views."""
+    or raises No. Whatever goes wrong in it is answered as JSON as well.
+
+    The view needs no login, no token against forgery and no transaction, whatever the site asks
+    of its own views: what refuses there answers HTML. Nothing here changes what an account may do,
+    and another origin cannot read the answers.
+    """
 
     def decorate(answer: Answer) -> View:
         @wraps(answer)
@@ -44,16 +69,34 @@ def answers(method: str) -> Callable[[Answer], View]:
                 why = f"{request.method} is not allowed here: use {method}."
                 return _json({"error": why}, status=405, headers={"Allow": method})
             try:
-                body = answer(request)
+                return _json(answer(request))
             except No as no:
                 return _json(no.body, status=no.status)
-            if body is None:
-                return HttpResponse(status=204, headers={"Vary": "Cookie"})
-            return _json(body)
+            except Exception as error:  # logged as Django logs what a view raises
+                return _failed(request, error)
 
-        return login_not_required(view)
+        for alias in connections:
+            transaction.non_atomic_requests(alias)(view)
+        return csrf_exempt(login_not_required(view))
 
     return decorate
+
+
+def _failed(request: HttpRequest, error: Exception) -> HttpResponse:
+    """The answer to a request that raised: 4xx for what the caller sent, 503 for what passes."""
+    status, why = next((status, why) for kinds, status, why in REASONS if isinstance(error, kinds))
+    response = _json({"error": why}, status=status)
+    if status == 500 or isinstance(error, DatabaseError):
+        got_request_exception.send(sender=None, request=request)
+    log_response(
+        "%s: %s",
+        response.reason_phrase,
+        request.path,
+        response=response,
+        request=request,
+        exception=error,
+    )
+    return response
 
 
 def read_json(
@@ -71,11 +114,11 @@ def read_json(
 
 
 def _json(
-    body: dict[str, Any], *, status: int = 200, headers: dict[str, str] | None = None
+    body: dict[str, Any] | None, *, status: int = 200, headers: dict[str, str] | None = None
 ) -> HttpResponse:
+    headers = {"Cache-Control": "no-store", "Vary": "Cookie", **(headers or {})}
+    if body is None:
+        return HttpResponse(status=204, headers=headers)
     return HttpResponse(
-        msgspec.json.encode(body),
-        content_type="application/json",
-        status=status,
-        headers={"Cache-Control": "no-store", "Vary": "Cookie", **(headers or {})},
+        msgspec.json.encode(body), content_type="application/json", status=status, headers=headers
     )

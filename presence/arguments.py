@@ -11,6 +11,10 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 __all__ = [
+    "MAX_META",
+    "TooLarge",
+    "check_shape",
+    "dict_of",
     "event_of",
     "is_meta",
     "json_of",
@@ -18,6 +22,7 @@ __all__ = [
     "meta_of",
     "plain",
     "source_of",
+    "unfit",
     "user_of",
 ]
 
@@ -28,12 +33,20 @@ MAX_SOURCE: Final = 64
 MAX_EVENT: Final = 100
 """Characters in the name of an event."""
 MAX_META: Final = 4096
-"""Bytes of `meta` as JSON: it goes to every browser with every move, and with every join."""
+"""Bytes of what others see of a member, as JSON, whether server code says it or a hook.
+
+It goes to every browser with every move, and with every join. A diff that has one join of this size
+fits wire.MAX_PUBLICATION. Two tokens that carry it fit a frame of 64 KiB, which is what Centrifugo
+takes from a browser by default."""
 MAX_DEPTH: Final = 20
 """Dicts and lists within one another, the outermost among them: far below what any reader takes."""
 
 _UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _UNFIT_IN_LINES = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+class TooLarge(ValueError):
+    """JSON that has more bytes than it may have."""
 
 
 def user_of(user: object) -> str:
@@ -76,23 +89,37 @@ def member_meta(meta: object) -> bytes:
     Names (and all that is no text of several lines) are without control characters.
     """
     encoded = meta_of(meta)
+    if wrong := unfit(meta):
+        raise ValueError(wrong)
+    return encoded or b"{}"
+
+
+def unfit(meta: object) -> str:
+    """What is wrong with the texts of a `meta` that is JSON; "" where nothing is."""
     for where, text, allowed in _texts(meta):
         if found := (_UNFIT_IN_LINES if allowed else _UNFIT).search(text):
-            raise ValueError(
+            return (
                 f"meta contains {found.group()!r} in {where:.80}: its texts must be without "
                 "control characters (line breaks and tabs may be in all but the name)"
             )
-    return encoded or b"{}"
+    return ""
+
+
+def dict_of(name: str, value: object) -> dict[str, Any]:
+    """`value`, the argument `name`, if it is a dict; {} for None."""
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise ValueError(f"{name} is {value!r:.80}: it must be a dict, or None")
+    return value
 
 
 def json_of(name: str, value: object, *, most: int) -> bytes:
     """The dict `value`, the argument `name`, as at most so many bytes of JSON; b"" for an empty one
     and for None."""
-    if not value and (value is None or isinstance(value, dict)):
+    if not dict_of(name, value):
         return b""
-    if not isinstance(value, dict):
-        raise ValueError(f"{name} is {value!r:.80}: it must be a dict, or None")
-    _check_shape(name, value, most)
+    check_shape(name, value, most)
     try:
         text = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
         encoded = text.encode()
@@ -101,7 +128,7 @@ def json_of(name: str, value: object, *, most: int) -> bytes:
             f"{name} is no JSON ({error}): use texts, numbers, lists, dicts"
         ) from error
     if len(encoded) > most:
-        raise ValueError(f"{name} has {len(encoded)} bytes as JSON: it must have at most {most}")
+        raise TooLarge(f"{name} has {len(encoded)} bytes as JSON: it must have at most {most}")
     return encoded
 
 
@@ -118,9 +145,9 @@ def _text(name: str, value: object, *, least: int, most: int, example: str) -> s
     return text
 
 
-def _check_shape(name: str, value: object, most: int) -> None:
-    """Refuse what is nested too deep, what has other keys than texts, which JSON would make alike,
-    and what holds too much to be encoded at all: a list may be in many places at once."""
+def check_shape(name: str, value: object, most: int, *, texts: bool = True) -> None:
+    """Refuse what is nested too deep, what has other keys than `texts`, which JSON would make
+    alike, and what holds too much to be encoded at all: a list may be in many places at once."""
     level, held, depth = [value], 0, 0
     while containers := [one for one in level if isinstance(one, dict | list | tuple)]:
         depth, held = depth + 1, held + sum(map(len, containers))
@@ -129,11 +156,12 @@ def _check_shape(name: str, value: object, most: int) -> None:
                 f"{name} is nested more than {MAX_DEPTH} deep: its dicts and lists must not be"
             )
         if held > most:
-            raise ValueError(
+            raise TooLarge(
                 f"{name} holds more than {most} values: as JSON it must have at most {most} bytes"
             )
         dicts = [one for one in containers if isinstance(one, dict)]
-        if others := [key for one in dicts for key in one if not isinstance(key, str)]:
+        others = [key for one in dicts for key in one if not isinstance(key, str)]
+        if texts and others:
             raise ValueError(f"{name} is no JSON (the key {others[0]!r:.80}): keys must be texts")
         level = [part for one in containers for part in _parts(one)]
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 
-from presence import signals
+from presence import hooks, signals
 from presence.backends import BACKENDS, make_store
 from presence.backends.base import RosterStore
 from presence.backends.tracker import Tracker
@@ -136,7 +136,7 @@ def options() -> Options:
         anonymous=conf.PRESENCE_ANONYMOUS,
         rules=Rules(grace=conf.PRESENCE_LEAVE_GRACE, list_limit=conf.PRESENCE_LIST_LIMIT),
         timeout=conf.PRESENCE_TIMEOUT,
-        fetch=conf.PRESENCE_FETCH,
+        fetch=hooks.fetch(),
     )
 
 

@@ -311,7 +311,7 @@ def _callable(name: str) -> Any:
     if isinstance(value, str):
         try:
             value = import_string(value)
-        except (ImportError, ValueError) as error:
+        except Exception as error:  # the module is the site's, and may raise anything
             redactor = Redactor(words=[] if shown(value) == repr(value) else [value])
             wanted = f"a callable or its dotted path ({redactor.text(error)})"
             raise _wrong(name, value, wanted) from redactor.cause(error)

@@ -7,7 +7,6 @@ from typing import Annotated, Any, Final
 
 import msgspec
 from django.http import HttpRequest
-from django.views.decorators.csrf import csrf_exempt
 
 from presence import assembly, nudge
 from presence.access import open_grant
@@ -40,7 +39,6 @@ _asked = msgspec.json.Decoder(_Asked)
 
 
 # Another site's page has none of the tokens, which are as good as one against forgery.
-@csrf_exempt
 @answers("POST")
 def heartbeat(request: HttpRequest) -> dict[str, Any] | None:
     """Keep the members of a page.

@@ -7,9 +7,10 @@ from collections.abc import Awaitable, Callable
 from inspect import isawaitable
 from typing import Any
 
-from asgiref.sync import iscoroutinefunction, sync_to_async
+from asgiref.sync import iscoroutinefunction
 
 from presence.exceptions import StoreError
+from presence.upkeep import in_thread
 
 __all__ = ["Lifetime"]
 
@@ -42,7 +43,7 @@ class Lifetime:
 
     async def _amount(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         mount = self.mount  # type: ignore[attr-defined]
-        await (mount if iscoroutinefunction(mount) else sync_to_async(mount))(request, **kwargs)
+        await (mount if iscoroutinefunction(mount) else in_thread(mount))(request, **kwargs)
         response = super().dispatch(request, *args, **kwargs)  # type: ignore[misc]
         return await response if isawaitable(response) else response
 
@@ -83,7 +84,7 @@ class Lifetime:
         try:
             return await ends(*args)
         finally:
-            await sync_to_async(self._end)()
+            await in_thread(self._end)()
 
     def _end(self) -> None:
         """Whoever cannot be taken back is gone after PRESENCE_TIMEOUT."""

@@ -5,15 +5,14 @@ from __future__ import annotations
 import logging
 from typing import Any, Final
 
-from asgiref.sync import sync_to_async
-
-from presence import arguments, assembly, nudge
+from presence import arguments, assembly, hooks, nudge
 from presence.conf import conf
 from presence.exceptions import StoreError
 from presence.naming import room
 from presence.present import Record, is_hidden, read_channel, record_of
 from presence.signed import is_anonymous
 from presence.tracked import Tracked
+from presence.upkeep import in_thread
 
 __all__ = ["PresenceManager", "let_go", "mark_left"]
 
@@ -32,8 +31,9 @@ class PresenceManager:
     are here; each source takes back what it said, and nothing else.
 
     Every method raises ValueError, and stores nothing, where an argument is not what it must be: a
-    `user_id` is a text of 1 to 200 characters, a `source` one of at most 64, `meta` a dict of at
-    most 4096 bytes of JSON; none has control characters. Every method that reads or writes the
+    `user_id` is a text of 1 to 200 characters, a `source` one of at most 64, `meta` a dict of JSON;
+    none has control characters. Of a `meta` of more than 4096 bytes the largest parts are left out,
+    which is logged. Every method that reads or writes the
     store raises StoreError where it cannot. Those that begin with an `a` are for async code.
     """
 
@@ -47,7 +47,8 @@ class PresenceManager:
         it at the next tick, which is asked for at once.
         """
         channel, user = room(presence_key), arguments.user_of(user_id)
-        origin, given = arguments.source_of(source), arguments.member_meta(meta)
+        origin = arguments.source_of(source)
+        given = arguments.member_meta(hooks.fitted_meta("join_presence", user, meta))
         found = assembly.tracker().join(
             channel, user, source=origin, meta=given, timeout=conf.PRESENCE_TIMEOUT
         )
@@ -99,7 +100,7 @@ class PresenceManager:
         presence_key: str, user_id: str, meta: dict[str, Any] | None = None, *, source: str = ""
     ) -> Record:
         """As `join_presence`."""
-        join = sync_to_async(PresenceManager.join_presence, thread_sensitive=False)
+        join = in_thread(PresenceManager.join_presence, thread_sensitive=False)
         return await join(presence_key, user_id, meta, source=source)
 
     @staticmethod
@@ -107,13 +108,13 @@ class PresenceManager:
         presence_key: str, user_id: str, *, source: str = ""
     ) -> Record | None:
         """As `leave_presence`."""
-        leave = sync_to_async(PresenceManager.leave_presence, thread_sensitive=False)
+        leave = in_thread(PresenceManager.leave_presence, thread_sensitive=False)
         return await leave(presence_key, user_id, source=source)
 
     @staticmethod
     async def alist_presences(presence_key: str) -> list[Record]:
         """As `list_presences`."""
-        read = sync_to_async(PresenceManager.list_presences, thread_sensitive=False)
+        read = in_thread(PresenceManager.list_presences, thread_sensitive=False)
         return await read(presence_key)
 
     @staticmethod
@@ -124,7 +125,7 @@ class PresenceManager:
     @staticmethod
     async def aupdate_heartbeat(presence_key: str, user_id: str, *, source: str = "") -> bool:
         """As `update_heartbeat`."""
-        beat = sync_to_async(PresenceManager.update_heartbeat, thread_sensitive=False)
+        beat = in_thread(PresenceManager.update_heartbeat, thread_sensitive=False)
         return await beat(presence_key, user_id, source=source)
 
 

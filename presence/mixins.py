@@ -10,8 +10,9 @@ import logging
 from secrets import token_hex
 from typing import Any, NamedTuple
 
-from asgiref.sync import async_to_sync, iscoroutinefunction, sync_to_async
+from asgiref.sync import async_to_sync, iscoroutinefunction
 
+from presence import hooks
 from presence.arguments import is_meta, member_meta
 from presence.cursors import CursorTracker
 from presence.events import broadcast
@@ -20,6 +21,7 @@ from presence.lifetime import Lifetime
 from presence.manager import PresenceManager
 from presence.naming import room
 from presence.present import Record
+from presence.upkeep import in_thread
 from presence.viewing import has_come, key_of, meta_for, passing_id, visitor_behind
 from presence.visitors import Visitor
 from presence.visits import is_visit
@@ -75,8 +77,9 @@ class PresenceMixin(Lifetime):
         """Say that whom the view is for is here, until `untrack_presence`, or until
         PRESENCE_TIMEOUT passes without a heartbeat.
 
-        `meta` is a dict of JSON, at most 4096 bytes; of a user who is signed in it has a `name`,
-        a `user_id` and what PRESENCE_USER_INFO gives as well. Again, it replaces what was said.
+        `meta` is a dict of JSON; of a user who is signed in it has a `name`, a `user_id` and what
+        PRESENCE_USER_INFO gives as well. Beyond 4096 bytes, the largest parts of what that gives,
+        then of `meta`, are left out, which is logged. Again, it replaces what was said.
         Returns the record (see PresenceManager); None, and nothing is said, for a user whom
         PRESENCE_VISIBLE hides. None as well where the request does not show that somebody came: it
         fetched the page ahead, or brought neither a user nor a session. Then it is the page's
@@ -101,7 +104,7 @@ class PresenceMixin(Lifetime):
         self._presence = here
         self._keep(said)
         if before is None:
-            _call(self.handle_presence_join, record)
+            self._tell("handle_presence_join", record)
         return record
 
     def untrack_presence(self) -> Record | None:
@@ -114,7 +117,7 @@ class PresenceMixin(Lifetime):
             return None
         record = PresenceManager.leave_presence(here.key, here.user, source=self._presence_source)
         if record is not None:
-            _call(self.handle_presence_leave, record)
+            self._tell("handle_presence_leave", record)
         return record
 
     def _whom(self, visitor: Visitor) -> tuple[str, bool]:
@@ -168,31 +171,39 @@ class PresenceMixin(Lifetime):
     def handle_presence_leave(self, presence: Record) -> Any:
         """Called with the record by `untrack_presence`, in this view alone."""
 
+    def _tell(self, name: str, record: Record) -> None:
+        """Call a handler of the view. One that fails is logged, and nothing else fails."""
+        handler = getattr(self, name)
+        if iscoroutinefunction(handler):
+            handler = async_to_sync(handler)
+        about = f"view={type(self).__qualname__} user={record['id']}"
+        hooks.call(name, handler, record, read=lambda _: None, fallback=None, about=about)
+
     async def atrack_presence(self, meta: dict[str, Any] | None = None) -> Record | None:
         """As `track_presence`."""
-        return await sync_to_async(self.track_presence)(meta)
+        return await in_thread(self.track_presence)(meta)
 
     async def auntrack_presence(self) -> Record | None:
         """As `untrack_presence`."""
-        return await sync_to_async(self.untrack_presence)()
+        return await in_thread(self.untrack_presence)()
 
     async def alist_presences(self) -> list[Record]:
         """As `list_presences`."""
-        return await sync_to_async(self.list_presences)()
+        return await in_thread(self.list_presences)()
 
     async def apresence_count(self) -> int:
         """As `presence_count`."""
-        return await sync_to_async(self.presence_count)()
+        return await in_thread(self.presence_count)()
 
     async def aupdate_presence_heartbeat(self) -> bool:
         """As `update_presence_heartbeat`."""
-        return await sync_to_async(self.update_presence_heartbeat)()
+        return await in_thread(self.update_presence_heartbeat)()
 
     async def abroadcast_to_presence(
         self, event: str, payload: dict[str, Any] | None = None
     ) -> None:
         """As `broadcast_to_presence`."""
-        await sync_to_async(self.broadcast_to_presence)(event, payload)
+        await in_thread(self.broadcast_to_presence)(event, payload)
 
 
 class LiveCursorMixin(PresenceMixin):
@@ -237,14 +248,8 @@ class LiveCursorMixin(PresenceMixin):
 
     async def aupdate_cursor_position(self, x: float, y: float) -> None:
         """As `update_cursor_position`."""
-        await sync_to_async(self.update_cursor_position)(x, y)
+        await in_thread(self.update_cursor_position)(x, y)
 
     async def aget_cursors(self) -> dict[str, dict[str, Any]]:
         """As `get_cursors`."""
-        return await sync_to_async(self.get_cursors)()
-
-
-def _call(handler: Any, record: Record) -> None:
-    if iscoroutinefunction(handler):
-        handler = async_to_sync(handler)
-    handler(record)
+        return await in_thread(self.get_cursors)()

@@ -22,6 +22,7 @@ from presence.broker import CeleryBroker, project_app
 from presence.conf import conf, masked, traceable
 from presence.exceptions import StoreError
 from presence.roster import Snapshot
+from presence.upkeep import like_a_request
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -247,4 +248,5 @@ def _in_thread(run: Callable[[], None]) -> None:
 
 
 def _claim(nudge: Nudge) -> bool:
-    return assembly.store().claim(nudge.channel, nudge.slot, seconds=nudge.every + WORTH)
+    with like_a_request():  # the store may be the site's own, on its database
+        return assembly.store().claim(nudge.channel, nudge.slot, seconds=nudge.every + WORTH)

@@ -12,12 +12,11 @@ from math import ceil
 from typing import Annotated, Any, Final
 
 import msgspec
-from django.contrib.auth.decorators import login_not_required
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.utils.crypto import constant_time_compare
-from django.views.decorators.csrf import csrf_exempt
 
 from presence import arguments, assembly, moves, replies
+from presence.answers import No, answers
 from presence.conf import conf
 from presence.exceptions import CentrifugoError, InvalidChannel, StoreError
 from presence.names import clean_name
@@ -103,25 +102,21 @@ class _Refused(Exception):
 
 
 # Who calls is told by the key, and Centrifugo has no cookies.
-@csrf_exempt
-@login_not_required
-def publish(request: HttpRequest) -> HttpResponse:
+@answers("POST")
+def publish(request: HttpRequest) -> dict[str, Any]:
     """Whether Centrifugo may publish what a browser sent: its publish proxy.
 
     200 with `{"result": {}}` (with `data` where something else than what was sent is to be
     published) or `{"error": {"code", "message", "temporary"?}}`. 403 unless X-API-Key is
     CENTRIFUGO_API_KEY, 405 for another method than POST.
     """
-    if request.method != "POST":
-        return _json({"error": "Use POST."}, status=405, headers={"Allow": "POST"})
     key = conf.CENTRIFUGO_API_KEY
     if not key or not constant_time_compare(request.headers.get("X-API-Key", ""), key):
-        why = "The header X-API-Key has to be CENTRIFUGO_API_KEY (http.static_headers)."
-        return _json({"error": why}, status=403)
+        raise No(403, "The header X-API-Key has to be CENTRIFUGO_API_KEY (http.static_headers).")
     try:
-        return _json({"result": _judge(request.read(MAX_BODY + 1))})
+        return {"result": _judge(request.read(MAX_BODY + 1))}
     except _Refused as refused:
-        return _json({"error": refused.error})
+        return {"error": refused.error}
 
 
 def _judge(body: bytes) -> dict[str, Any]:
@@ -226,11 +221,3 @@ def _subscribed(channel: str) -> Collection[str]:
     """The clients that are subscribed to `channel`. Raises CentrifugoError."""
     (reply,) = assembly.gateway().presence([channel])
     return replies.decode(replies.result(reply), _Presence).presence
-
-
-def _json(
-    body: dict[str, Any], *, status: int = 200, headers: dict[str, str] | None = None
-) -> HttpResponse:
-    return HttpResponse(
-        msgspec.json.encode(body), content_type="application/json", status=status, headers=headers
-    )

@@ -90,7 +90,8 @@ class Issuer(msgspec.Struct, frozen=True, kw_only=True):
     """Makes tokens for one user, all of the same moment: JWTs, signed with Centrifugo's secret.
 
     With `tracked`, Centrifugo can tell the publish proxy what others see of whoever connects; of
-    the hidden it can always tell that they are.
+    the hidden it can always tell that they are. With `lean`, the token of the connection alone has
+    the `info`: a page sends all tokens of its subscriptions in one frame.
     """
 
     secret: str
@@ -99,6 +100,7 @@ class Issuer(msgspec.Struct, frozen=True, kw_only=True):
     now: float
     lifetime: float
     tracked: bool = False
+    lean: bool = False
 
     def connection(self) -> str:
         """With which a client connects as the user."""
@@ -114,14 +116,15 @@ class Issuer(msgspec.Struct, frozen=True, kw_only=True):
         """With which a connection of the user subscribes to `feed`; `quietly`: so that no
         subscriber is pushed their joining and leaving."""
         quiet = {"override": {"join_leave": {"value": False}}}
-        return self._sign({"channel": feed, **(quiet if quietly else {})})
+        more = {"channel": feed, **(quiet if quietly else {})}
+        return self._sign(more, lean=self.lean)
 
-    def _sign(self, more: dict[str, Any]) -> str:
+    def _sign(self, more: dict[str, Any], *, lean: bool = False) -> str:
         claims = {
             "sub": self.user_id,
             "iat": int(self.now),
             "exp": math.ceil(self.now + self.lifetime),
-            "info": msgspec.to_builtins(self.info),
+            **({} if lean else {"info": msgspec.to_builtins(self.info)}),
             **more,
         }
         return jwt.encode(claims, self.secret, algorithm="HS256")

@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
-from asgiref.sync import sync_to_async
 
-from presence import assembly
+from presence import assembly, hooks
 from presence.conf import conf
+from presence.upkeep import in_thread
 from presence.visitors import describe, person_as
 
 __all__ = ["alast_seen", "arefresh", "last_seen", "refresh"]
@@ -44,18 +44,20 @@ def refresh(user: Any) -> None:
     as, the answer is that of the user's own page. To be called once the
     change is in the database; without it, the change is seen as their tokens are renewed, which is
     after PRESENCE_TOKEN_LIFETIME at the latest. Raises ValueError for a user without a primary
-    key, ImproperlyConfigured as those hooks do, StoreError when it cannot be noted.
+    key, HookFailed (an ImproperlyConfigured) where a hook fails, StoreError when it cannot be
+    noted: then the last thing that was known stays.
     """
     key = _key_of(user)
     if getattr(user, "pk", None) is None:
         raise ValueError(f"{user!r} is a primary key: give the user themselves")
-    shown = describe(person_as(user), conf.PRESENCE_USER_INFO, now=assembly.now())
+    visitor, user_info = person_as(user, strict=True), hooks.hook("PRESENCE_USER_INFO")
+    shown = describe(visitor, user_info, now=assembly.now(), strict=True)
     seconds = conf.PRESENCE_TOKEN_LIFETIME + MARGIN
     assembly.tracker().profile(str(key), msgspec.json.encode(shown), seconds=seconds)
 
 
-alast_seen = sync_to_async(last_seen)
-arefresh = sync_to_async(refresh)
+alast_seen = in_thread(last_seen)
+arefresh = in_thread(refresh)
 
 
 def _key_of(user: Any) -> Hashable:

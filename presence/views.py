@@ -8,9 +8,8 @@ from typing import Annotated, Any, Final
 import msgspec
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
-from django.views.decorators.csrf import csrf_exempt
 
-from presence import assembly
+from presence import assembly, hooks
 from presence.access import open_grant
 from presence.answers import No, answers, read_json
 from presence.conf import conf
@@ -31,6 +30,9 @@ MAX_GRANTS: Final = 100
 """Widgets of one page."""
 MAX_BODY: Final = 64 * 1024
 """Bytes: room for MAX_GRANTS grants of the longest channel names."""
+MAX_INFOS: Final = 16 * 1024
+"""Bytes of info that the tokens of a page's subscriptions may carry together. The page sends them
+in one frame, which Centrifugo cuts off at 64 KiB by default, and with them the connection."""
 NO_ROSTER: Final = "The channel carries cursors and has no roster."
 
 
@@ -42,7 +44,6 @@ _asked = msgspec.json.Decoder(_Asked)
 
 
 # It changes nothing, and another origin cannot read what it answers.
-@csrf_exempt
 @answers("POST")
 def tokens(request: HttpRequest) -> dict[str, Any]:
     """Swap the grants of a page for tokens.
@@ -57,7 +58,7 @@ def tokens(request: HttpRequest) -> dict[str, Any]:
     visitor, now = visitor_of(request), assembly.now()
     granted, refused = _granted(request, visitor, now)
     touch(_with_rosters(granted), by=origin_of(request, visitor))
-    info = describe(visitor, conf.PRESENCE_USER_INFO, now=now)
+    info = describe(visitor, hooks.hook("PRESENCE_USER_INFO"), now=now)
     issuer = Issuer(
         secret=_secret(),
         user_id=visitor.id,
@@ -65,6 +66,7 @@ def tokens(request: HttpRequest) -> dict[str, Any]:
         now=now,
         lifetime=conf.PRESENCE_TOKEN_LIFETIME,
         tracked=conf.PRESENCE_CURSOR_TRACK,
+        lean=not info.hidden and len(granted) * len(msgspec.json.encode(info)) > MAX_INFOS,
     )
     return {
         "url": conf.CENTRIFUGO_WS_URL,
@@ -101,7 +103,6 @@ def snapshot(request: HttpRequest) -> dict[str, Any]:
 
 
 # A beacon cannot carry a token against forgery; and all it can do is have a channel polled early.
-@csrf_exempt
 @answers("POST")
 def beacon(request: HttpRequest) -> None:
     """Have it seen soon that a page of a user was closed; says nothing (204).

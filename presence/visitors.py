@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import logging
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from inspect import isawaitable
 from ipaddress import ip_interface
 from typing import Any, Final
 
 from django.conf import settings
 from django.contrib.sessions.backends import signed_cookies
-from django.core.exceptions import ImproperlyConfigured, SynchronousOnlyOperation
-from django.core.serializers.json import DjangoJSONEncoder
+from django.core.exceptions import SynchronousOnlyOperation
 from django.db.models import Model
 from django.http import HttpRequest
 from django.utils.crypto import get_random_string, salted_hmac
 
-from presence.conf import UserInfo, conf
+from presence import hooks
+from presence.conf import UserInfo
 from presence.names import MAX_NAME, clean_name
 from presence.signed import Signed, anonymous_id
 from presence.visits import is_visit
@@ -139,38 +138,44 @@ def _hash(secret: str) -> str:
     return salted_hmac(_SALT, secret, algorithm="sha256").hexdigest()[:16]
 
 
-def visitor_as(user: Any) -> Visitor:
+def visitor_as(user: Any, *, strict: bool = False) -> Visitor:
     """The visitor that the signed-in `user` is. Raises as `is_visible` does."""
-    return Visitor(id=str(user.pk), user=user, hidden=not is_visible(user))
+    return Visitor(id=str(user.pk), user=user, hidden=not is_visible(user, strict=strict))
 
 
-def person_as(user: Any) -> Visitor:
+def person_as(user: Any, *, strict: bool = False) -> Visitor:
     """The visitor that the person is, in whatever session: `hidden` where none of theirs is seen.
 
     Tools with which staff act as a user mark the user of that request. What PRESENCE_VISIBLE says
     of such a mark is true of one session. Raises as `is_visible` does.
     """
-    return Visitor(id=str(user.pk), user=user, hidden=not is_visible(user) and _is_hidden(user))
+    hidden = not is_visible(user, strict=strict) and _is_hidden(user)
+    return Visitor(id=str(user.pk), user=user, hidden=hidden)
 
 
-def is_visible(user: Any) -> bool:
+def is_visible(user: Any, *, strict: bool = False) -> bool:
     """Whether others may know that a signed-in `user` is here, as PRESENCE_VISIBLE has it.
 
-    What that raises passes through; raises ImproperlyConfigured when it answers nothing.
+    Where that fails they may not, which is logged; with `strict` it raises HookFailed.
     """
-    visible = conf.PRESENCE_VISIBLE
+    visible = hooks.hook("PRESENCE_VISIBLE")
     if visible is None:
         return True
-    answer = visible(user)
-    if isawaitable(answer):
-        raise ImproperlyConfigured(
-            "PRESENCE_VISIBLE is an async function, whose answer would always count as yes: "
-            "make it a plain one."
-        )
+    return hooks.call(
+        "PRESENCE_VISIBLE",
+        visible,
+        user,
+        read=_yes_or_no,
+        fallback=False,
+        about=f"user={user.pk}",
+        strict=strict,
+    )
+
+
+def _yes_or_no(answer: object) -> bool:
     if answer is None:
-        raise ImproperlyConfigured(
-            "PRESENCE_VISIBLE gave None: let it return True for a user whom others may see, "
-            "False for any other."
+        raise TypeError(
+            "it gave None: let it return True for a user whom others may see, False for any other"
         )
     return bool(answer)
 
@@ -198,34 +203,59 @@ def _is_hidden(user: Any) -> bool:
     # Of a lazy user, the class of the user.
     person = user.__class__.from_db(user._state.db, names, [getattr(user, name) for name in names])
     try:
-        return not is_visible(person)
+        return not is_visible(person, strict=True)
     except Exception:  # The hook may need an annotation that the manager of users adds.
         logger.debug("visible=unknown user=%s", user.pk, exc_info=True)
         return True
 
 
-def describe(visitor: Visitor, user_info: UserInfo | None, *, now: float) -> Signed:
+def describe(
+    visitor: Visitor, user_info: UserInfo | None, *, now: float, strict: bool = False
+) -> Signed:
     """What is signed into the visitor's tokens at `now`, seconds since 1970; of the hidden, that
     they are.
 
     `user_info` is PRESENCE_USER_INFO: the `name` it gives (default: the full name, else the
-    username, never an e-mail address) and all the rest, which becomes `info`. Raises
-    ImproperlyConfigured when it gives something else than a dict of JSON.
+    username, never an e-mail address) and all the rest, which becomes `info`, less the parts that
+    do not fit the wire. Where it fails, nothing is known but the default name, which is logged;
+    with `strict` it raises HookFailed.
     """
     if visitor.hidden:
         return Signed(iat=now, hidden=True, session=not _is_hidden(visitor.user))
     if visitor.user is None:
         return Signed(iat=now, anonymous=visitor.anonymous)
-    given = user_info(visitor.user) if user_info else {}
-    info = _json_of(given)
+    given: Mapping[Any, Any] = {}
+    if user_info:
+        given = hooks.call(
+            "PRESENCE_USER_INFO",
+            user_info,
+            visitor.user,
+            read=_as_dict,
+            fallback={},
+            about=f"user={visitor.id}",
+            strict=strict,
+        )
+    info = hooks.fitted("PRESENCE_USER_INFO", visitor.id, given)
     # The name as it was given: in JSON, half a character is a "?", which shows something.
     name = clean_name(str(given["name"])) if info.pop("name", None) else ""
     return Signed(name=name or _default_name(visitor), info=info, iat=now)
 
 
+def _as_dict(info: object) -> dict[Any, Any]:
+    if not isinstance(info, Mapping):
+        raise TypeError(
+            f"it gave a {type(info).__name__}: let it return a dict such as "
+            '{"name": "Ada", "avatar": "/a/42.png"}'
+        )
+    return dict(info)
+
+
 def _default_name(visitor: Visitor) -> str:
     for source in (_full_name, _field_name, _username):
-        name = clean_name(source(visitor.user))
+        about = f"user={visitor.id}"
+        name = hooks.call(
+            "get_name", source, visitor.user, read=clean_name, fallback="", about=about
+        )
         if name:
             return _nameless(visitor.id) if "@" in name else name
     return _nameless(visitor.id)
@@ -251,21 +281,3 @@ def _username(user: Any) -> object:
 def _nameless(key: str) -> str:
     """What stands for a user without a name. Of a long key, such as a UUID, the end will do."""
     return f"User {key if len(key) <= MAX_ID else key[-4:]}"
-
-
-def _json_of(info: object) -> dict[str, Any]:
-    try:
-        text = json.dumps(info, cls=DjangoJSONEncoder, allow_nan=False, ensure_ascii=False)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise ImproperlyConfigured(
-            f"PRESENCE_USER_INFO gave something that is not JSON ({error}): let it return a dict "
-            "of texts, numbers, lists and dicts."
-        ) from error
-    # Half a surrogate pair, which Python can hold and nobody else can read, becomes "?".
-    value = json.loads(text.encode("utf-8", "replace"))
-    if not isinstance(value, dict):
-        raise ImproperlyConfigured(
-            f"PRESENCE_USER_INFO gave a {type(info).__name__}: let it return a dict such as "
-            '{"name": "Ada", "avatar": "/a/42.png"}.'
-        )
-    return value

@@ -9,6 +9,7 @@ import msgspec
 from presence import assembly
 from presence.report import Report
 from presence.shards import Shard
+from presence.upkeep import like_a_request
 
 __all__ = ["Queue", "sync_channels", "sync_shard", "update_presence"]
 
@@ -26,6 +27,7 @@ class Queue(Protocol):
         """Have any worker run `sync_channels` in PRESENCE_LEAVE_GRACE seconds."""
 
 
+@like_a_request()
 def update_presence(queue: Queue) -> Report:
     """Run one tick over every channel, alone or with other workers; what was done here."""
     report = assembly.sync().tick(hand_out=lambda shard: queue.hand_out(msgspec.to_builtins(shard)))
@@ -33,6 +35,7 @@ def update_presence(queue: Queue) -> Report:
     return report
 
 
+@like_a_request()
 def sync_shard(shard: dict[str, Any], queue: Queue) -> Report:
     """Run a shard of a tick; `shard` is a presence.shards.Shard as JSON has it."""
     report = assembly.sync().shard(msgspec.convert(shard, Shard))
@@ -40,6 +43,7 @@ def sync_shard(shard: dict[str, Any], queue: Queue) -> Report:
     return report
 
 
+@like_a_request()
 def sync_channels(channels: list[str], queue: Queue) -> Report:
     """Poll some channels, between two ticks; again where somebody else was faster.
 

@@ -17,7 +17,6 @@ from typing import Any, Final
 
 from huey import crontab
 from huey.api import Huey, Task
-from huey.contrib.djhuey import close_db
 
 from presence import assembly, work
 from presence.conf import conf, masked, traceable
@@ -54,9 +53,9 @@ class Tasks:
         self._clock = clock
         task = huey.task
         self.plan_ticks = huey.periodic_task(crontab(), name="plan_ticks", expires=60)(self._plan)
-        self.update_presence = task(name="update_presence")(close_db(self._update_presence))
-        self.sync_shard = task(name="sync_shard")(close_db(self._sync_shard))
-        self.sync_channels = task(name="sync_channels")(close_db(self._sync_channels))
+        self.update_presence = task(name="update_presence")(self._update_presence)
+        self.sync_shard = task(name="sync_shard")(self._sync_shard)
+        self.sync_channels = task(name="sync_channels")(self._sync_channels)
         self.answer = task(name="answer")(self._answer)
 
     def hand_out(self, shard: dict[str, Any], /) -> bool:

@@ -9,7 +9,7 @@ from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 
-from presence.conf import conf
+from presence import hooks
 from presence.signed import Signed
 from presence.testing.connection import Connection
 from presence.visitors import Visitor, describe, visitor_of
@@ -28,7 +28,7 @@ def visitor(user: Any, session_key: str) -> Visitor:
 
 def sign(who: Visitor, *, now: float) -> Signed:
     """What is signed into the tokens of a visitor at `now`, in seconds since 1970."""
-    return describe(who, conf.PRESENCE_USER_INFO, now=now)
+    return describe(who, hooks.hook("PRESENCE_USER_INFO"), now=now)
 
 
 def id_of(user: Any) -> str:

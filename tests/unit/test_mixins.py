@@ -259,7 +259,7 @@ class TestMeta:
         record = page().track_presence({"more": "y" * 100})
         assert record["meta"] == {"name": "Ada K.", "user_id": "7", "more": "y" * 100}
 
-    @pytest.mark.parametrize("meta", [42, "name", [1], {"a": object()}, {"a": "x" * 5000}])
+    @pytest.mark.parametrize("meta", [42, "name", [1], {"a": object()}])
     def test_what_cannot_be(self, meta: Any) -> None:
         view = page()
         with pytest.raises(ValueError, match="meta"):

@@ -9,13 +9,16 @@ from typing import Any
 import jwt
 import pytest
 from django.contrib.auth.models import User
-from django.core.exceptions import ImproperlyConfigured
-from django.http import HttpRequest, HttpResponse
+from django.core.exceptions import ImproperlyConfigured, PermissionDenied, SuspiciousOperation
+from django.core.signals import got_request_exception
+from django.db import OperationalError
+from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
 from django.test import Client
+from django.urls import resolve, reverse
 
 from presence import assembly
 from presence.backends.memory import MemoryStore
-from presence.exceptions import StoreError
+from presence.exceptions import InvalidMessage, StoreError
 from presence.roster import Member
 from presence.tokens import GRANT_LIFETIME, make_grant, read_grant
 from tests.rooms import fill
@@ -384,3 +387,91 @@ def test_an_empty_token_secret_names_the_setting(settings: Any):
     settings.CENTRIFUGO_TOKEN_SECRET = ""
     with pytest.raises(ImproperlyConfigured, match="CENTRIFUGO_TOKEN_SECRET is empty"):
         exchange(Client(), grant())
+
+
+# Whatever goes wrong
+
+
+class Bug(Exception):
+    """Of nobody's making."""
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (Bug(), 500),
+        (ImproperlyConfigured(), 500),
+        (OperationalError(), 503),
+        (InvalidMessage(), 503),
+        (StoreError(), 503),
+        (SuspiciousOperation(), 400),
+        (UnreadablePostError(), 400),
+        (PermissionDenied(), 403),
+        (Http404(), 404),
+    ],
+    ids=lambda given: str(given) or type(given).__name__,
+)
+@pytest.mark.parametrize("debug", [False, True])
+class TestEveryPath:
+    def test_is_answered_as_json(
+        self,
+        settings: Any,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+        error: Exception,
+        status: int,
+        debug: bool,
+    ):
+        def fails(*_: object, **__: object) -> None:
+            raise error
+
+        settings.DEBUG, settings.CENTRIFUGO_API_KEY = debug, "key"
+        monkeypatch.setattr("presence.views.visitor_of", fails)
+        monkeypatch.setattr("presence.heartbeat.visitor_of", fails)
+        monkeypatch.setattr("presence.proxy._judge", fails)
+        told: list[object] = []
+
+        def tell(request: object, **_: object) -> None:
+            told.append(request)
+
+        got_request_exception.connect(tell)
+        client = Client(enforce_csrf_checks=True, raise_request_exception=False)
+        try:
+            answers = [
+                exchange(client, grant()),
+                client.get(SNAPSHOT, {"grant": grant()}),
+                client.post(BEACON, {"grants": [grant()]}, content_type="application/json"),
+                client.post("/presence/heartbeat/", b'{"tokens": ["x"]}', content_type="x/y"),
+                client.post("/presence/publish/", b"{}", "x/y", headers={"X-API-Key": "key"}),
+            ]
+        finally:
+            got_request_exception.disconnect(tell)
+        for answer in answers:
+            assert_says_no(answer, status)
+        logged = [one for one in caplog.records if one.name == "django.request"]
+        assert len(logged) == 5
+        assert all(one.exc_info for one in logged)
+        assert bool(told) == (status == 500 or isinstance(error, OperationalError))
+
+
+@pytest.mark.parametrize("path", [TOKENS, SNAPSHOT, BEACON])
+def test_another_method_is_refused_before_forgery_is(path: str):
+    client = Client(enforce_csrf_checks=True)
+    send = client.post if path == SNAPSHOT else client.put
+    assert_says_no(send(path), 405, "use ")
+
+
+def test_endpoints_open_no_transaction(settings: Any):
+    for name in ("tokens", "snapshot", "beacon", "heartbeat", "publish"):
+        view = resolve(reverse(f"presence:{name}")).func
+        assert view._non_atomic_requests == {"default"}  # type: ignore[attr-defined]
+
+
+def test_tokens_of_many_widgets_and_much_info_fit_a_frame(as_ada: Client, ada: User, settings: Any):
+    settings.PRESENCE_USER_INFO = lambda user: {"name": "Ada", "about": "x" * 4000}
+    rooms = [f"presence:doc:{number}" for number in range(40)]
+    answer = exchange(as_ada, *(grant(room, ada) for room in rooms)).json()
+    tokens = [each["token"] for each in answer["channels"].values()]
+    assert sum(map(len, tokens)) < 32 * 1024
+    assert "info" not in claims(tokens[0])
+    assert claims(answer["connection"])["info"]["info"] == {"about": "x" * 4000}

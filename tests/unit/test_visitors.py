@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
 from django.test import RequestFactory
 from django.utils.functional import SimpleLazyObject
 from django.utils.translation import gettext_lazy
 
+from presence import hooks
 from presence.signed import Signed
 from presence.visitors import MAX_NAME, Visitor, describe, person_as, visitor_as, visitor_of
 from tests.unit.asking import request_of
@@ -178,18 +178,20 @@ class TestASession:
         assert describe(visitor_as(user), None, now=5.0) == Signed(iat=5.0, hidden=True)
 
 
-@pytest.mark.parametrize(
-    "info",
-    [
-        object(),
-        {"when": object()},
-        {"ratio": float("nan")},
-        {("a", "b"): 1},
-        ["name"],
-        None,
-        "Ada",
-    ],
-)
-def test_user_info_that_is_no_dict_of_json_names_the_setting(info: object):
-    with pytest.raises(ImproperlyConfigured, match="PRESENCE_USER_INFO gave"):
-        described(User(pk=42), lambda user: info)
+@pytest.mark.parametrize("info", [object(), ["name"], None, "Ada"])
+def test_user_info_that_is_no_dict_leaves_the_default(
+    info: object, caplog: pytest.LogCaptureFixture
+):
+    signed = described(User(pk=42, username="ada"), lambda user: info)
+    assert (signed.name, signed.info) == ("ada", {})
+    assert "PRESENCE_USER_INFO failed" in caplog.text
+
+
+@pytest.mark.parametrize("bad", [{"when": object()}, {"ratio": float("nan")}, {("a", "b"): 1}])
+def test_parts_of_user_info_that_are_no_json_are_left_out(
+    bad: Any, caplog: pytest.LogCaptureFixture
+):
+    hooks._told.clear()
+    signed = described(User(pk=42), lambda user: {**bad, "name": "Ada", "color": "#fff"})
+    assert (signed.name, signed.info) == ("Ada", {"color": "#fff"})
+    assert "source=PRESENCE_USER_INFO user=42" in caplog.text

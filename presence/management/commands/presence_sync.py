@@ -20,6 +20,7 @@ from presence.exceptions import InvalidChannel
 from presence.management import command
 from presence.naming import validate_channel
 from presence.report import Report
+from presence.upkeep import like_a_request
 
 __all__ = ["Command"]
 
@@ -50,8 +51,8 @@ class Command(command.Command):
     def handle(self, *args: Any, **options: Any) -> None:
         """Run the ticks. Exits with 1 when anything failed, with 130 when interrupted."""
         show = self._print_json if options["json"] else self._print_line
-        # The output of the command says it all; the log would say it twice.
-        with _silenced(logging.getLogger("presence"), when=options["verbosity"] < 2):
+        # The output of the command says what a tick does; its log would say it twice.
+        with _silenced(logging.getLogger("presence.sync"), when=options["verbosity"] < 2):
             try:
                 only = _channels(options["channel"])
                 if options["every"] is None:
@@ -71,7 +72,8 @@ class Command(command.Command):
     ) -> Report:
         terminal = sys.stderr.isatty()
         progress = _progress if terminal else None
-        report = assembly.sync().tick(only, every=every, progress=progress)
+        with like_a_request(alone=True):
+            report = assembly.sync().tick(only, every=every, progress=progress)
         if terminal:
             _show("\r\033[K")
         show(report)
