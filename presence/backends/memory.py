@@ -104,10 +104,7 @@ class MemoryStore(MemoryTracker, MemoryLedger, RosterStore):
             ]
             for channel in writes.polled:
                 self._polled[channel] = max(writes.now, self._polled.get(channel, 0.0))
-            committed = []
-            for commit in writes.commits:
-                with self._whole_or_not_at_all(commit.channel):
-                    committed.append(self._commit(commit))
+            committed = [self._commit(commit) for commit in writes.commits]
             return Written(acknowledged=acknowledged, committed=committed)
 
     @contextmanager
@@ -127,6 +124,10 @@ class MemoryStore(MemoryTracker, MemoryLedger, RosterStore):
             raise
 
     def _commit(self, commit: Commit) -> bool:
+        with self._whole_or_not_at_all(commit.channel):
+            return self._commit_whole(commit)
+
+    def _commit_whole(self, commit: Commit) -> bool:
         state = self._states.get(commit.channel, State(channel=commit.channel))
         if state.pending and state.pending == commit.pending:
             return True
