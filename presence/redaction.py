@@ -18,7 +18,7 @@ SHORTEST: Final = 4
 """Characters: masking a shorter word would mask half of every sentence."""
 LONGEST_NUMBER: Final = 10**15
 
-_NAME = re.compile(r"[A-Za-z_][\w.]{0,100}")
+_NAME = re.compile(r"[\w. -]{1,60}")
 _NUMBER = re.compile(r"[+-]?[\d.]{1,15}(e[+-]?\d{1,3})?|[+-]?(nan|inf)", re.IGNORECASE)
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,30})://([^/?#]*)(.*)", re.DOTALL)
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[\w.-]+)?(:[0-9]{1,5})?")
@@ -35,7 +35,7 @@ _SECRET_NAME = re.compile(
 def shown(value: object) -> str:
     """`value` for "NAME is …": itself where it cannot be a secret, else its type.
 
-    Numbers, names and dotted paths are shown; any other string, and every object, may hold one.
+    Numbers and short strings of words, such as names and dotted paths, are shown; any other string, and every object, may hold one.
     """
     if value is None or isinstance(value, bool | float):
         return repr(value)

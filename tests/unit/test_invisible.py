@@ -169,6 +169,7 @@ class TestTheirPage:
             interval_ms=50,
             timeout_ms=10_000,
             limit=30,
+            user_id="42",  # as the pages of everybody know for whom they were made
             **{name: f"/presence/{name[:-4]}/" for name in ("tokens_url", "snapshot_url")},
         )
 

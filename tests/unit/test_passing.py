@@ -233,7 +233,7 @@ def test_reading_listed_connections_without_a_session_share_the_seats_with_the_t
     roster = read("list", *connections, *named, passing=10)
     assert (roster.total, roster.anonymous) == (60 + SEATS, 100 + 10 - SEATS)
     assert {f"anon_~{n:03}" for n in range(10)} <= roster.members.keys()
-    assert "c099" in roster.members, "who came before"
+    assert "anon_c099" in roster.members, "who came before"
     assert "c000" not in roster.members
 
 

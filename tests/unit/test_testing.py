@@ -597,7 +597,7 @@ SITE = {
         SECRET_KEY = "of a test"
         ROOT_URLCONF = "site_urls"
         USE_TZ = True
-        CENTRIFUGO_API_KEY = CENTRIFUGO_TOKEN_SECRET = "no server knows this, which is no secret"
+        CENTRIFUGO_API_KEY = CENTRIFUGO_TOKEN_SECRET = "no-server-knows-this-which-is-no-secret"
         STATIC_URL = "static/"
         DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
         DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}

@@ -23,8 +23,8 @@ from presence.users import MARGIN, alast_seen, arefresh, last_seen, refresh
 from tests.unit.fakes import Clock
 
 ADA, GRACE = User(pk=42, username="ada"), User(pk=17, username="grace")
-AT, LATER = 1_700_000_000.5, 1_700_000_100.0
-THEN = datetime(2023, 11, 14, 22, 13, 20, 500_000, UTC)
+AT, LATER = 1_699_999_999.5, 1_700_000_100.0
+THEN = datetime(2023, 11, 14, 22, 13, 19, 500_000, UTC)
 
 
 class Counted(MemoryStore):
