@@ -35,7 +35,8 @@ _SECRET_NAME = re.compile(
 def shown(value: object) -> str:
     """`value` for "NAME is …": itself where it cannot be a secret, else its type.
 
-    Numbers and short strings of words, such as names and dotted paths, are shown; any other string, and every object, may hold one.
+    Numbers and short strings of words, such as names and dotted paths, are shown; any other
+    string, and every object, may hold one.
     """
     if value is None or isinstance(value, bool | float):
         return repr(value)
