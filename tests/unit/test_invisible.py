@@ -164,13 +164,16 @@ class TestTheirPage:
 
     def test_has_no_cursors(self):
         assert surface_for(CURSORS, request_of(GRACE)).live
-        assert surface_for(CURSORS, request_of(ADA)) == Surface(
-            channel=CURSORS,
-            interval_ms=50,
-            timeout_ms=10_000,
-            limit=30,
-            user_id="42",  # as the pages of everybody know for whom they were made
-            **{name: f"/presence/{name[:-4]}/" for name in ("tokens_url", "snapshot_url")},
+        assert (
+            surface_for(CURSORS, request_of(ADA))
+            == Surface(
+                channel=CURSORS,
+                interval_ms=50,
+                timeout_ms=10_000,
+                limit=30,
+                user_id="42",  # as the pages of everybody know for whom they were made
+                **{name: f"/presence/{name[:-4]}/" for name in ("tokens_url", "snapshot_url")},
+            )
         )
 
 
