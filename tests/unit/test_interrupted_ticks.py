@@ -1,0 +1,102 @@
+"""A tick that an exception interrupts, at any line of ours: the next tick is right."""
+
+from __future__ import annotations
+
+import json
+import threading
+from contextlib import suppress
+from typing import Any
+
+from presence.backends.memory import MemoryStore
+from presence.known import Known
+from presence.plan import Rules
+from presence.sync import Options, Sync
+from presence.testing.clock import Inline
+from tests.between import interrupted_at, lines_of
+from tests.unit.fakes import Clock, FakeCentrifugo
+
+ROOMS = ["presence:a", "presence:b", "presence:c"]
+OURS = ("/presence/",)
+
+
+class Interrupted(BaseException):
+    """As a signal handler raises it."""
+
+
+class Site:
+    """Rooms that change between ticks, on one store and one process."""
+
+    def __init__(self, *, inline: bool) -> None:
+        self.clock = Clock()
+        self.centrifugo = FakeCentrifugo(self.clock)
+        self.store = MemoryStore(clock=self.clock)
+        self.announced: list[tuple[str, int]] = []
+        self.known = Known()
+        more: Any = {"executor": Inline} if inline else {}
+        self.sync = Sync(
+            self.store,
+            self.centrifugo,  # type: ignore[arg-type]
+            Options(rules=Rules(grace=0.0), batch_size=1),
+            announce=lambda channel, version, *_: self.announced.append((channel, version)),
+            known=self.known,
+            **more,
+        )
+        for room in ROOMS:
+            self.centrifugo.enter(room, "c-ada", "ada", "Ada", iat=1.0)
+        assert self.tick() == 0
+
+    def tick(self) -> int:
+        self.clock.advance(60.0)
+        return self.sync.tick().errors
+
+    def move(self) -> None:
+        self.centrifugo.enter(ROOMS[0], "c-zoe", "zoe", "Zoe", iat=1.0)
+        self.centrifugo.quit(ROOMS[1], "c-ada")
+        self.centrifugo.enter(ROOMS[1], "c-mia", "mia", "Mia", iat=1.0)
+
+    def assert_right(self, line: int) -> None:
+        """Two more ticks, the second of which changes the rooms again."""
+        assert self.tick() == 0, line
+        self.assert_rosters([["ada", "zoe"], ["mia"], ["ada"]], line)
+        self.centrifugo.enter(ROOMS[0], "c-bo", "bo", "Bo", iat=1.0)
+        assert self.tick() == 0, line
+        self.assert_rosters([["ada", "zoe", "bo"], ["mia"], ["ada"]], line)
+        for room in ROOMS:
+            chain = self.centrifugo.delivered[room]
+            versions = [(one.get("base"), one["version"]) for one in chain]
+            assert versions == [(n, n + 1) for n in range(len(versions))], line
+
+    def assert_rosters(self, wanted: list[list[str]], line: int) -> None:
+        stored = self.store.snapshots(ROOMS)
+        for room, ids in zip(ROOMS, wanted, strict=True):
+            members = json.loads(stored[room].snapshot or b"{}")["members"]
+            assert sorted(one["id"] for one in members) == sorted(ids), (line, room)
+
+
+def test_tick_interrupted_at_any_line_leaves_the_next_one_right() -> None:
+    site = Site(inline=True)
+    site.move()
+    lines = lines_of(site.tick, *OURS)
+    assert lines > 500
+    for line in range(1, lines + 1, 5):
+        site = Site(inline=True)
+        site.move()
+        with suppress(Interrupted):
+            interrupted_at(line, site.tick, Interrupted(), *OURS)
+        site.assert_right(line)
+
+
+def test_tick_interrupted_leaves_no_thread() -> None:
+    site = Site(inline=False)
+    site.move()
+    lines = lines_of(site.tick, *OURS)
+    before = set(threading.enumerate())
+    for line in range(1, lines + 1, 23):
+        site = Site(inline=False)
+        site.move()
+        with suppress(Interrupted):
+            interrupted_at(line, site.tick, Interrupted(), *OURS)
+        site.assert_right(line)
+    for thread in set(threading.enumerate()) - before:
+        thread.join(5.0)
+        assert not thread.is_alive()
