@@ -121,7 +121,7 @@ def test_heartbeat_rests_when_a_wall_answers(watched: Watched, stage: Stage, wal
     page = watched.page
     page.route("**/presence/heartbeat/", lambda route: route.fulfill(**WALLS[wall]))
     page.goto(f"{stage.url}/tracked/wall/?body={{% include 'presence/heartbeat.html' %}}")
-    page.wait_for_function("customElements.get('presence-heartbeat')")
+    expect(page.locator("presence-heartbeat:defined")).to_have_count(1)
     with page.expect_console_message(lambda m: m.text.startswith("presence")):
         page.clock.fast_forward(31_000)
     page.clock.run_for(1000)

@@ -4,7 +4,7 @@
  * A widget begins once the parser is done with it, and once the modules are there: while the network
  * keeps them away it is tried every ten seconds, by the element itself, and one success is a success
  * for all. What an import() throws does not say whether it was the network, so the file is fetched
- * once more to know; any other failure is final: said in the widget and, once, on the console. A page that
+ * to know, and imported once more if it was not; any other failure is final: said in the widget and, once, on the console. A page that
  * the browser keeps (`persisted`) may come back, and does not leave.
  *
  * Somebody else may write the widget, as libraries do that morph one page into the next. They reset
