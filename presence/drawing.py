@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,9 +14,10 @@ from presence.roster import Member
 
 __all__ = [
     "ANONYMOUS",
-    "FACES",
     "PALETTE",
     "DrawnMember",
+    "arrange",
+    "choose",
     "draw",
     "initials",
     "palette_index",
@@ -25,9 +27,6 @@ __all__ = [
 
 PALETTE: Final = 12
 """Colours that the stylesheet has for those who bring none of their own."""
-
-FACES: Final = 5
-"""Members that a stack shows before its "+N"."""
 
 ANONYMOUS: Final = "Anonymous"
 """The name, in any language, of members who have none: what `reading.py` gives them."""
@@ -40,7 +39,8 @@ _COLOUR = re.compile(r"#(?:[\da-f]{3}|[\da-f]{6})", re.IGNORECASE | re.ASCII)
 class DrawnMember:
     """A member as the template shows them. Only plain text: the template escapes it.
 
-    `shown_name` is what people read, `name` what scripts are told.
+    `shown_name` is what people read, `name` what scripts are told. `folded` members of a list are
+    out of sight until "and N more" is opened.
     """
 
     id: str
@@ -53,6 +53,7 @@ class DrawnMember:
     avatar: str  # a safe URL, or ""
     own_colour: str  # "#rrggbb" or "#rgb", or ""
     is_self: bool
+    folded: bool = False
 
 
 def draw(member: Member, *, self_id: str, anonymous: str = ANONYMOUS) -> DrawnMember:
@@ -73,6 +74,18 @@ def draw(member: Member, *, self_id: str, anonymous: str = ANONYMOUS) -> DrawnMe
         own_colour=safe_colour(member.info.get("color")),
         is_self=bool(self_id) and member.id == self_id,
     )
+
+
+def arrange(members: Sequence[DrawnMember]) -> list[DrawnMember]:
+    """Return the members in the order of every list: oneself, then the others by arrival."""
+    return sorted(members, key=lambda member: not member.is_self)
+
+
+def choose(members: Sequence[DrawnMember], limit: int) -> list[DrawnMember]:
+    """Return the arranged members that are in sight at once: oneself and the newest, at most
+    `limit` of them, in their order."""
+    own = sum(member.is_self for member in members)
+    return [*members[:own], *members[max(own, len(members) - limit + own) :]][:limit]
 
 
 def palette_index(id: str) -> int:  # noqa: A002

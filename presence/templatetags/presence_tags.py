@@ -16,7 +16,7 @@ from presence.lifeline import Heartbeat, heartbeat_for
 from presence.lookup import look_up
 from presence.present import Record
 from presence.surface import UNITS, Surface, surface_for
-from presence.widget import VARIANTS, Widget, widget_for
+from presence.widget import FACES, LIMITS, VARIANTS, Widget, widget_for
 
 register = Library()
 logger = logging.getLogger("presence.widget")
@@ -38,17 +38,20 @@ def presence_widget(
     *,
     variant: str = VARIANTS[0],
     announce: bool = False,
+    limit: int | None = None,
 ) -> dict[str, Any]:
     """The widget of `channel`, by default of PRESENCE_CHANNEL, whatever variables the page has.
 
     `variant` is "stack", "list", "count" or "none"; `announce` reads out who comes and goes.
+    `limit` is how many people are in sight before a button opens the rest: by default 5 faces of
+    a stack, 20 names of a list.
 
     A fragment that is cached with it ({% cache %}) must vary on the user: it holds a grant made
     for one user, and with another's the widget shows what was cached and never goes live.
     """
     chosen = conf.PRESENCE_CHANNEL if channel is NOT_GIVEN else channel
     page = cast("dict[str, Any]", context.flatten())
-    return {**page, "channel": chosen, "variant": variant, "announce": announce}
+    return {**page, "channel": chosen, "variant": variant, "announce": announce, "limit": limit}
 
 
 @register.simple_tag(takes_context=True)
@@ -57,8 +60,8 @@ def presence_state(context: Context, channel: object) -> Widget:
 
     A `channel` that the page does not have stands for PRESENCE_CHANNEL. A wrong one raises
     InvalidChannel where the template engine is in debug mode; elsewhere it is logged, and the
-    widget is empty. `variant` and `announce` are taken from the context; a wrong variant raises
-    TemplateSyntaxError, or is logged and stands for the default.
+    widget is empty. `variant`, `announce` and `limit` are taken from the context; a wrong variant
+    or limit raises TemplateSyntaxError, or is logged and stands for the default.
 
     Reads Redis: an async view keeps its event loop free with `sync_to_async(render)`.
     """
@@ -67,11 +70,13 @@ def presence_state(context: Context, channel: object) -> Widget:
         found = widget_for(_chosen(context, channel, engine), _request(context))
     except InvalidChannel as error:
         return Widget(channel="", feed="", error=_told(error, WIDGET_HINT, engine))
+    variant = _one_of(VARIANTS, "variant", context, engine)
     return replace(
         found,
         show_error=engine.debug,
-        variant=_one_of(VARIANTS, "variant", context, engine),
+        variant=variant,
         announce=context.get("announce") is True,
+        limit=_limit(variant, context, engine),
     )
 
 
@@ -199,6 +204,22 @@ def _one_of(known: tuple[str, ...], name: str, context: Context, engine: Engine)
         raise TemplateSyntaxError(message)
     logger.error("%s", message)
     return known[0]
+
+
+def _limit(variant: str, context: Context, engine: Engine) -> int:
+    """Return the `limit` that the page has, if that is a number above 0; else that of `variant`."""
+    given = context.get("limit")
+    default = LIMITS.get(variant, FACES)
+    # A page may well have something else of that name.
+    if not isinstance(given, int) or isinstance(given, bool):
+        return default
+    if given > 0:
+        return given
+    message = f"limit={given} is no number of people to show: it must be 1 or more"
+    if engine.debug:
+        raise TemplateSyntaxError(message)
+    logger.error("%s", message)
+    return default
 
 
 def _chosen(context: Context, channel: object, engine: Engine) -> object:

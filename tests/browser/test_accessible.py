@@ -55,7 +55,8 @@ def test_axe_finds_nothing(
     live(page, channel, "none")
     assert violations(page) == []
     widget.get_by_role("button").click()
-    expect(widget.get_by_text("u8", exact=True)).to_be_visible()
+    panel = widget.get_by_role("group", name="Everybody here")
+    expect(panel.get_by_text("u8", exact=True)).to_be_visible()
     assert violations(page) == []
 
 

@@ -62,16 +62,16 @@ def test_a_morph_to_what_was_true_a_tick_ago_changes_nothing(
     page = ada.open(include(channel, variant))
     widget = live(page, channel)
     tick()
-    expect_ids(widget, ["u1", "u2", ada.id])
+    expect_ids(widget, [ada.id, "u1", "u2"])
     page.evaluate(FETCH)
     crowd.leave("u1")
     crowd.fill(channel, ["u3"])
     tick()
-    expect_shown(widget, ["u2", ada.id, "u3"])
+    expect_shown(widget, [ada.id, "u2", "u3"])
     page.evaluate(MORPH)
     assert page.evaluate("document.querySelector('presence-roster') === globalThis.widget")
     live(page, channel)
-    expect_shown(widget, ["u2", ada.id, "u3"])
+    expect_shown(widget, [ada.id, "u2", "u3"])
     expect(widget).to_have_attribute("data-presence-total", "3")
     own = widget.locator(f'[data-presence-member="{ada.id}"]')
     expect(own).to_have_attribute("data-presence-self", "")
@@ -79,7 +79,7 @@ def test_a_morph_to_what_was_true_a_tick_ago_changes_nothing(
     expect(own.locator("[data-presence-part=you]")).not_to_have_attribute("hidden", "")
     crowd.fill(channel, ["u4"])
     tick()
-    expect_shown(widget, ["u2", ada.id, "u3", "u4"])
+    expect_shown(widget, [ada.id, "u2", "u3", "u4"])
     assert stage.clients(channel) == 4
 
 
@@ -189,7 +189,7 @@ def test_a_module_that_fails_is_asked_for_again(
     page.clock.run_for(2600)
     expect(listed.get_by_role("status")).to_have_text("Not live.")
     age = listed.locator("[data-presence-part=status-age]")
-    expect(age).to_have_text(re.compile(r"As of \d+ seconds ago\."))
+    expect(age).to_have_text("As of less than a minute ago.")
     pass_time(page, 60)
     for variant in ("list", "stack"):
         widget = live(page, channel, variant)
@@ -276,10 +276,10 @@ def test_the_words_for_strangers_are_left_as_the_site_has_them(
     widget = live(page, channel)
     strangers = widget.locator(".presence-anonymous").last
     tick()
-    expect(strangers).to_have_text(re.compile(re.escape(one).replace(r"\ ", r"\s+") + r"\s*$"))
+    expect(strangers).to_contain_text(re.compile(re.escape(one).replace(r"\ ", r"\s+")))
     live(visit().open(include(channel)), channel)
     tick()
-    expect(strangers).to_have_text(re.compile(re.escape(two).replace(r"\ ", r"\s+") + r"\s*$"))
+    expect(strangers).to_contain_text(re.compile(re.escape(two).replace(r"\ ", r"\s+")))
 
 
 def test_who_is_listed_without_a_name_is_told_at_once_that_it_is_them(
@@ -313,7 +313,7 @@ def test_the_age_counts_the_time_that_a_computer_slept(
     page.goto(stage.page(include(channel)))
     page.clock.run_for(3000)
     age = roster(page, channel).locator("[data-presence-part=status-age]")
-    expect(age).to_have_text(re.compile("seconds ago"))
+    expect(age).to_have_text("As of less than a minute ago.")
     # One clock goes on, the other has stood still.
     page.evaluate(
         """() => {

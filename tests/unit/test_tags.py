@@ -244,23 +244,79 @@ def test_the_variant_is_chosen(source: str, variant: str):
     assert (' hidden\n  data-presence-variant="none"' in page) is (variant == "none")
 
 
-def test_a_stack_shows_five_faces_and_has_everybody_in_a_popover():
+def test_stack_is_one_button_of_the_newest_faces_and_opens_a_popover_with_everybody():
     fill(assembly.store(), ROOM, *FULL, anonymous=2)
     page = html("{% presence_widget room %}", request_of(), room=ROOM)
-    assert shown(page, "data-presence-face") == ["0", "1", "2", "3", "4"]
+    assert shown(page, "data-presence-face") == ["3", "4", "5", "6", "7"]
     assert shown(page, "data-presence-member") == [member.id for member in FULL]
     assert "<span data-presence-more>3</span>" in page
     (key,) = re.findall(r'id="([^"]+)" popover', page)
     assert f'popovertarget="{key}" aria-controls="{key}"' in page
+    button = page[page.index("<button") : page.index("</button>")]
+    assert shown(button + "<template", "data-presence-face") == ["3", "4", "5", "6", "7"]
+    assert page.count("<button") == 1
     # Each has words of its own: a site may leave out either.
-    assert page.count("data-presence-form0") == 2
+    assert page.count('data-presence-part="anonymous-words"') == 2
     assert page.count('<p class="presence-anonymous"') == 2
 
 
-def test_five_need_no_button():
-    fill(assembly.store(), ROOM, *FULL[:5])
+@pytest.mark.parametrize("people", [1, 5])
+def test_stack_with_room_for_all_faces_is_a_button_with_no_more(people: int):
+    fill(assembly.store(), ROOM, *FULL[:people])
     page = html("{% presence_widget room %}", request_of(), room=ROOM)
     assert 'data-presence-more="0"' in page
+    assert len(shown(page, "data-presence-face")) == people
+    assert page.count("<button") == 1
+
+
+@pytest.mark.parametrize("own", [0, 3, 7])
+@pytest.mark.parametrize(
+    ("variant", "limit", "others"),
+    [("stack", None, 4), ("stack", 2, 1), ("stack", 1, 0), ("list", 4, 3)],
+)
+def test_widget_with_more_people_than_its_limit_shows_oneself_first_and_the_newest(
+    own: int, variant: str, limit: int | None, others: int
+):
+    fill(assembly.store(), ROOM, *FULL)
+    source = "{% presence_widget room variant=variant limit=limit %}"
+    request = request_of(User(pk=own))
+    page = html(source, request, room=ROOM, variant=variant, limit=limit)
+    rest = [member.id for member in FULL if member.id != str(own)]
+    assert shown(page, "data-presence-member") == [str(own), *rest]
+    expected = [str(own), *rest[len(rest) - others :]]
+    if variant == "stack":
+        assert shown(page, "data-presence-face") == expected
+        assert "data-presence-folded" not in page
+    else:
+        items = re.findall(r'<li class="[^"]*" data-presence-member="(\d)"([^>]*)>', page)
+        assert [id_ for id_, rest in items if "data-presence-folded" not in rest] == expected
+    assert f'data-presence-more="{len(FULL) - len(expected)}"' in page
+
+
+@pytest.mark.parametrize(("people", "more"), [(20, 0), (21, 1), (181, 161)])
+def test_list_folds_everybody_beyond_twenty(people: int, more: int):
+    fill(assembly.store(), ROOM, *(Member(f"{n:03}", f"User {n}") for n in range(people)))
+    page = html('{% presence_widget room variant="list" %}', request_of(), room=ROOM)
+    assert page.count(" data-presence-folded") == more
+    assert f">and {more} more<" in page
+    assert ('data-presence-part="rest" hidden' in page) is not more
+
+
+@pytest.mark.parametrize("other", ["7", None, True, 2.5, ["a"]])
+def test_limit_of_the_page_that_is_something_else_is_the_default(other: object):
+    page = html('{% include "presence/widget.html" %}', request_of(), limit=other)
+    assert 'data-presence-limit="5"' in page
+
+
+@pytest.mark.parametrize("limit", [0, -1])
+def test_limit_below_one_raises_in_debug_and_is_logged_elsewhere(
+    caplog: pytest.LogCaptureFixture, limit: int
+):
+    source = "{% presence_widget limit=limit %}"
+    assert 'data-presence-limit="5"' in html(source, request_of(), limit=limit)
+    assert f"limit={limit}" in caplog.text
+    with pytest.raises(TemplateSyntaxError, match="1 or more"):
+        engine(debug=True).from_string(LOAD + source).render(context_of(request_of(), limit=limit))
 
 
 @pytest.mark.parametrize(("variant", "folded"), [("list", False), ("count", True), ("none", True)])
@@ -272,6 +328,63 @@ def test_every_variant_has_the_members_for_scripts(variant: str, folded: bool):
     assert ('data-presence-part="members" hidden' in page) is folded
     assert "data-presence-face" not in page
     assert ("presence-summary" in page) is (variant != "none")
+
+
+@pytest.mark.parametrize("variant", ["stack", "list"])
+def test_counted_room_shows_oneself_and_says_why_there_are_no_names(variant: str):
+    fill(assembly.store(), ROOM, *FULL, list_limit=5)
+    request = request_of(User(pk=77, first_name="Ada", username="ada"))
+    page = html("{% presence_widget room variant=variant %}", request, room=ROOM, variant=variant)
+    assert shown(page, "data-presence-member") == ["77"]
+    assert shown(page, "data-presence-name") == ["Ada"]
+    assert page.count('data-presence-part="counted">Too many people') == (variant == "stack") + 1
+    assert 'data-presence-total="8"' in page
+
+
+@pytest.mark.parametrize("channel", [ROOM, "chat:lobby"])
+def test_counted_room_shows_nobody_to_a_stranger_or_one_who_only_watches(
+    settings: Any, channel: str
+):
+    settings.PRESENCE_CHANNELS = ["presence:*", "chat:*"]
+    fill(assembly.store(), channel, *FULL, list_limit=5)
+    watching = request_of(User(pk=77)) if channel == "chat:lobby" else request_of()
+    page = html("{% presence_widget room %}", watching, room=channel)
+    assert shown(page, "data-presence-member") == []
+    assert "Too many people" in page
+
+
+def test_listed_room_says_nothing_of_names_that_are_missing():
+    fill(assembly.store(), ROOM, *FULL)
+    page = html("{% presence_widget room %}", request_of(), room=ROOM)
+    assert page.count('data-presence-part="counted" hidden>') == 2
+
+
+@pytest.mark.parametrize(("total", "words"), [(1, "person"), (7, "people")])
+def test_total_and_heading_have_words_that_fit_the_number(total: int, words: str):
+    fill(assembly.store(), ROOM, *FULL[:total])
+    page = html("{% presence_widget room %}", request_of(), room=ROOM)
+    assert f">{words}</span>" in page
+    assert f">{total} {words} here</p>" in page
+
+
+def test_long_name_is_whole_in_a_title():
+    name = "Wolfeschlegelsteinhausen " * 8
+    fill(assembly.store(), ROOM, Member("1", name))
+    page = html('{% presence_widget room variant="list" %}', request_of(), room=ROOM)
+    assert f'title="{name}"' in page
+
+
+@pytest.mark.parametrize(
+    ("setting", "user", "stranger"),
+    [("count", None, True), ("list", None, False), ("ignore", None, False), ("count", 1, False)],
+)
+def test_only_a_counted_visitor_is_told_that_the_number_includes_them(
+    settings: Any, setting: str, user: int | None, stranger: bool
+):
+    settings.PRESENCE_ANONYMOUS = setting
+    request = request_of(User(pk=user)) if user else request_of()
+    page = html("{% presence_widget room %}", request, room=ROOM)
+    assert ("data-presence-stranger" in page) is stranger
 
 
 def test_a_counted_room_is_a_number_in_a_stack_too():

@@ -14,7 +14,10 @@ from presence.drawing import PALETTE
 
 STATIC = Path(presence.__file__).parent / "static" / "presence"
 CSS = (STATIC / "css" / "presence.css").read_text()
-BUDGET_JS = 12_288
+BUDGET_JS = 14_336
+"""Room for what a stack of faces does: choose them, name them, open, count in words."""
+BUDGET_SEARCH_JS = 1_024
+"""Of the one file that is loaded once somebody opens a long list."""
 BUDGET_CURSORS_JS = 8_704
 CURSORS_JS = {"cursors.js", "channel.js", "motion.js", "surface.js"}
 """What only a page with cursors loads, on top of the others."""
@@ -24,7 +27,7 @@ BUDGET_ANNOUNCE_JS = 1_024
 """Of the one file that a widget needs which has screen readers say who comes and goes."""
 BUDGET_ROOM_JS = 512
 """Of the one file that scripts need which draw a room themselves."""
-BUDGET_CSS = 4_096
+BUDGET_CSS = 5_120
 READABLE = 4.5  # WCAG 2.2, 1.4.3
 
 
@@ -37,6 +40,7 @@ def test_the_scripts_are_light():
     weights = weight((STATIC / "js").glob("*.js"))
     cursors = {name: weights.pop(name) for name in CURSORS_JS}
     assert weights.pop("heartbeat.js") <= BUDGET_HEARTBEAT_JS
+    assert weights.pop("search.js") <= BUDGET_SEARCH_JS
     assert weights.pop("announce.js") <= BUDGET_ANNOUNCE_JS
     assert weights.pop("room.js") <= BUDGET_ROOM_JS
     assert sum(weights.values()) <= BUDGET_JS, weights

@@ -1,8 +1,10 @@
 /** Draws a feed into the HTML that Django rendered, the twin of `presence/drawing.py`: who is drawn
  * by scripts looks like the rest.
  *
- * Data becomes text, validated URLs and validated colours; never HTML, never a style attribute,
- * which may be forbidden. Whoever joins is a copy of the <template>, marked `data-presence-joining`
+ * Data becomes text, validated URLs and validated colours; never HTML. A member's own colour is a
+ * property of the element itself (CSSOM, which a policy against style attributes allows), in browsers
+ * whose stylesheets cannot read it from the attribute: no sheet grows, and shadow roots have it, too.
+ * Whoever joins is a copy of the <template>, marked `data-presence-joining`
  * while they ease in. Who is leaving is no member any more, but inert, and may come back: the timer
  * that removes them is theirs, and is cleared then. Every part but the list of members may be
  * missing, and words that have no forms for numbers stay as they are.
@@ -34,6 +36,12 @@ export function pluralForm(
   language: string,
 ): string;
 
+/** The members in the order of every list: oneself, then the others by arrival. */
+export function arrange(members: Member[], self: string | undefined): Member[];
+
+/** Of arranged members those in sight at once: oneself and the newest, at most `limit` of them. */
+export function choose(members: Member[], self: string | undefined, limit: number): Member[];
+
 /** Draws a member into a copy of the <template> `member` or `face`. `anonymous` is what stands for
  * the name that the server gives all who have none. */
 export function drawMember(item: HTMLElement, member: Member, anonymous?: string): void;
@@ -49,6 +57,7 @@ export class Drawing {
    * the snapshot that the HTML shows. Null where it shows none. */
   adopt(understand: (snapshot: unknown) => State | null): State | null;
 
-  /** Draws what a feed shows, changing only what differs. */
-  show(feed: Feed): void;
+  /** Draws what a feed shows, changing only what differs. `isCounted`: the number of anonymous
+   * visitors includes this one. */
+  show(feed: Feed, isCounted?: boolean): void;
 }

@@ -1,5 +1,5 @@
-const FACES = 5;
 const MOTION = 400;
+const MANY = 20;
 
 export function paletteIndex(id) {
   let hash = 0x811c9dc5;
@@ -34,6 +34,17 @@ export function pluralForm(forms, count, language) {
   return (forms.find(([sample]) => rules.select(sample) === wanted) ?? forms.at(-1))?.[1] ?? "";
 }
 
+// Oneself, then the others by arrival.
+export function arrange(members, self) {
+  return [true, false].flatMap((mine) => members.filter(({ id }) => (id === self) === mine));
+}
+
+export function choose(members, self, limit) {
+  const own = members[0]?.id === self ? 1 : 0;
+  const newest = members.slice(Math.max(own, members.length - limit + own));
+  return [...members.slice(0, own), ...newest].slice(0, limit);
+}
+
 const parts = (within, name) => within.querySelectorAll(`[data-presence-part=${name}]`);
 const part = (within, name) => parts(within, name)[0];
 
@@ -45,14 +56,12 @@ function setAll(element, attributes) {
   for (const name in attributes) element.setAttribute(name, attributes[name]);
 }
 
-const painted = new Set([""]);
-let sheet;
-
-function paint(colour) {
-  if (painted.has(colour)) return;
-  if (!sheet) document.adoptedStyleSheets.push((sheet = new CSSStyleSheet()));
-  sheet.insertRule(`.presence [data-presence-colour="${colour}"] { --presence-colour: ${colour} }`);
-  painted.add(colour);
+// The stylesheet takes the colour from the attribute, in browsers that can.
+function paint({ style, dataset }) {
+  if (CSS.supports("color", "attr(x type(<color>))")) return;
+  const colour = safeColour(dataset.presenceColour);
+  if (colour) style.setProperty("--presence-colour", colour);
+  else style.removeProperty("--presence-colour");
 }
 
 function drawPicture(avatar, src) {
@@ -74,8 +83,9 @@ export function drawMember(item, { id, name, info }, anonymous = name) {
   item.classList.add(`presence-colour-${paletteIndex(id)}`);
   item.removeAttribute("data-presence-colour");
   if (colour) setAll(item, { "data-presence-colour": colour });
-  paint(colour);
+  paint(item);
   write(parts(item, "name"), shown);
+  for (const line of parts(item, "name")) if (line.title !== shown && line.hasAttribute("title")) line.title = shown;
   write(parts(item, "initials"), initials(shown));
   drawPicture(part(item, "avatar"), safeUrl(info.avatar));
 }
@@ -92,9 +102,8 @@ class Items {
   #drawn = new WeakMap();
   #timers = new WeakMap();
 
-  constructor(root, kind, most) {
+  constructor(root, kind) {
     this.list = part(root, `${kind}s`);
-    this.most = most;
     this.data = root.dataset;
     this.attribute = `data-presence-${kind}`;
     this.template = root.querySelector(`template[data-presence-template=${kind}]`);
@@ -109,14 +118,13 @@ class Items {
   adopt(members) {
     for (const [id, item] of this.items) {
       this.#drawn.set(item, members?.get(id));
-      paint(safeColour(item.dataset.presenceColour));
+      paint(item);
       const picture = item.querySelector("img");
       if (picture?.complete && !picture.naturalWidth) picture.remove();
     }
   }
 
-  show(all, provisional) {
-    const members = all.slice(0, this.most);
+  show(members, provisional, folded) {
     const staying = new Set(members.map(({ id }) => id));
     for (const [id, item] of this.items) {
       if (!staying.has(id) && !item.inert) this.#leave(id, item);
@@ -128,6 +136,7 @@ class Items {
       if (item.inert) this.#turn(id, item, false);
       if (this.#drawn.get(item) !== member) this.#draw(item, member);
       item.toggleAttribute("data-presence-provisional", provisional.has(id));
+      item.toggleAttribute("data-presence-folded", folded(member));
       while (next?.inert) next = next.nextElementSibling;
       if (item === next) next = next.nextElementSibling;
       else this.list.insertBefore(item, next);
@@ -169,13 +178,58 @@ class Items {
 
 export class Drawing {
   #lists;
+  #members = [];
+  #own = [];
+  #search;
 
   constructor(root) {
     this.root = root;
     root.addEventListener("error", ({ target }) => {
       if (target.matches(".presence-picture")) target.remove();
     }, true);
-    root.addEventListener("toggle", () => this.#bind(), true);
+    root.addEventListener("toggle", () => {
+      this.#bind();
+      this.#find();
+    }, true);
+    root.addEventListener("click", (event) => this.#open(event));
+    this.#hush();
+  }
+
+  // Escape takes a name away that is shown of a face, for as long as somebody points there.
+  #hush() {
+    const { root } = this;
+    const hush = ({ key }) => key === "Escape" && root.setAttribute("data-presence-quiet", "");
+    const begin = () => document.addEventListener("keydown", hush);
+    const end = ({ relatedTarget }) => {
+      if (root.contains(relatedTarget)) return;
+      document.removeEventListener("keydown", hush);
+      root.removeAttribute("data-presence-quiet");
+    };
+    for (const name of ["pointerenter", "focusin"]) root.addEventListener(name, begin);
+    for (const name of ["pointerleave", "focusout"]) root.addEventListener(name, end);
+  }
+
+  #open(event) {
+    const { presenceMember, presenceFace = presenceMember } = event.target
+      .closest("[data-presence-member], [data-presence-face]")?.dataset ?? {};
+    const member = this.#members.find(({ id }) => id === presenceFace);
+    if (!member) return;
+    const { presenceChannel: channel, presenceVersion } = this.root.dataset;
+    const detail = { channel, version: Number(presenceVersion), member };
+    const about = { bubbles: true, cancelable: true, detail };
+    if (!this.root.dispatchEvent(new CustomEvent("presence:open", about))) event.preventDefault();
+  }
+
+  // Loaded once a long list is opened.
+  async #find() {
+    const [panel, rest] = ["panel", "rest"].map((name) => part(this.root, name));
+    const isOpen = panel ? panel.matches(":is(:popover-open)") : rest?.open;
+    const isLong = this.#lists?.[0].items.size >= MANY;
+    const url = this.root.dataset.presenceSearchJs;
+    if (isOpen && isLong && url) {
+      this.#search ??= import(url).then(({ Search }) => new Search(this.root), () => null);
+    }
+    (await this.#search)?.show(isOpen, isLong);
   }
 
   #bind() {
@@ -192,19 +246,22 @@ export class Drawing {
 
   adopt(understand) {
     const data = this.root.dataset;
-    const lists = [new Items(this.root, "member", Infinity), new Items(this.root, "face", FACES)];
+    const lists = [new Items(this.root, "member"), new Items(this.root, "face")];
     this.#lists = lists.filter(({ list, template }) => list && template);
     if (this.#lists[0] !== lists[0]) return null;
     this.#bind();
     const all = [...lists[0].items.values()].map(({ dataset }) => dataset);
     // Who is ahead of the roster is not in it.
     const known = all.filter(({ presenceProvisional }) => presenceProvisional === undefined);
+    const members = known.map(({ presenceMember: id, presenceName: name, presenceInfo }) => (
+      { id, name, info: JSON.parse(presenceInfo) }));
+    const listed = data.presenceListed === "true";
+    if (!listed) this.#own = members;
     const shown = understand({
       epoch: data.presenceEpoch,
       version: Number(data.presenceVersion),
-      members: known.map(({ presenceMember: id, presenceName: name, presenceInfo }) => (
-        { id, name, info: JSON.parse(presenceInfo) })),
-      listed: data.presenceListed === "true",
+      members,
+      listed,
       total: data.presenceTotal - all.length + known.length,
       anonymous: Number(data.presenceAnonymous),
     });
@@ -212,20 +269,57 @@ export class Drawing {
     return shown;
   }
 
-  show({ view, phase: state }) {
-    const { members, provisional, ...rest } = view;
-    const more = Math.max(0, members.length - FACES);
-    for (const list of this.#lists) list.show(members, provisional);
-    const data = { ...rest, state, more };
+  show({ view, phase: state, self }, isCounted) {
+    const { members: all, provisional, ...rest } = view;
+    const { presenceSelfId: own, presenceVariant } = this.root.dataset;
+    const limit = Number(this.root.dataset.presenceLimit);
+    if (self.length) this.#own = self;
+    const members = arrange(view.listed ? all : this.#own, own);
+    const chosen = choose(members, own, limit);
+    this.#members = members;
+    const isFolded = this.#folding(presenceVariant === "list" ? chosen : members);
+    for (const list of this.#lists) {
+      list.show(list === this.#lists[0] ? members : chosen, provisional, isFolded);
+    }
+    const data = { ...rest, state, more: Math.max(0, members.length - limit) };
     for (const name in data) {
       const attribute = `data-presence-${name}`;
       this.root.setAttribute(attribute, data[name]);
       write(this.root.querySelectorAll(`[${attribute}]`), String(data[name]));
     }
-    for (const one of parts(this.root, "anonymous-words")) {
-      write([one], words(one, view.anonymous, this.root.lang) || one.textContent);
+    this.#write(data, chosen);
+    const seen = {
+      anonymous: view.anonymous,
+      stranger: isCounted,
+      counted: !view.listed,
+      rest: data.more || part(this.root, "rest")?.matches(":focus-within"),
+      empty: !(view.total + view.anonymous),
+    };
+    for (const name in seen) for (const line of parts(this.root, name)) line.hidden = !seen[name];
+    this.#find();
+  }
+
+  #folding(members) {
+    const inSight = new Set(members);
+    return (member) => !inSight.has(member);
+  }
+
+  // Words that go with a number, and the names of the faces.
+  #write(data, faces) {
+    const { lang, dataset: { presenceSelfId, presenceAnonymousName } } = this.root;
+    for (const line of this.root.querySelectorAll("[data-presence-words]")) {
+      const count = data[line.dataset.presenceWords];
+      write([line], words(line, count, lang).replace("{n}", count) || line.textContent);
     }
-    const hidden = { anonymous: !view.anonymous, empty: view.total + view.anonymous };
-    for (const name in hidden) for (const line of parts(this.root, name)) line.hidden = hidden[name];
+    const you = part(this.#lists[0].template.content, "you")?.textContent ?? "";
+    const nodes = faces.flatMap(({ id, name }, at) => {
+      const element = document.createElement("bdi");
+      element.textContent = name === "Anonymous" ? presenceAnonymousName : name;
+      return [at ? ", " : "", element, id === presenceSelfId ? ` ${you}` : ""].filter(Boolean);
+    });
+    const text = nodes.map((node) => node.textContent ?? node).join("");
+    for (const line of parts(this.root, "names")) {
+      if (line.textContent !== text) line.replaceChildren(...nodes);
+    }
   }
 }

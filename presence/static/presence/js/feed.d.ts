@@ -68,6 +68,8 @@ export class Feed {
   /** What is shown; made when it is asked for, and kept until something changes. */
   readonly view: View;
   readonly phase: Phase;
+  /** Oneself, once the subscription stands; nobody where one is not shown. */
+  readonly self: Member[];
   /** Why it is refused for good; "" while it is not. */
   readonly refusal: string;
   /** Whom this page's connection belongs to; null for the anonymous, and before there is one. */

@@ -7,6 +7,7 @@ export class Feed {
   refusal = "";
   user = null;
   client = null;
+  self = [];
   #sub;
   #met;
   #awaiting;
@@ -17,7 +18,6 @@ export class Feed {
   #attempt = 0;
   #fetches = 0;
   #kept = [];
-  #self = [];
   #ahead = new Map();
   #hints = new Map();
 
@@ -113,7 +113,7 @@ export class Feed {
   #subscribed(recovered, self) {
     const wait = this.#met ? this.#spread() : 0;
     this.#met = true;
-    this.#self = self;
+    this.self = self;
     this.#show();
     if (recovered === true && this.state.version && !this.#awaiting) this.#settle();
     else this.#need(wait);
@@ -213,7 +213,7 @@ export class Feed {
     this.#view = null;
     if (asOf > this.#asOf) this.#asOf = asOf;
     const hinted = [...this.#hints.values()].map(({ member }) => member);
-    this.#ahead = this.roster.ahead(state, [...this.#self, ...hinted]);
+    this.#ahead = this.roster.ahead(state, [...this.self, ...hinted]);
     for (const [client, { member }] of this.#hints) {
       if (!this.#ahead.has(member.id)) this.#forget(client);
     }

@@ -81,14 +81,26 @@ export interface Presence {
   useConnection(centrifuge: object): void;
 }
 
+/** Somebody clicks on a face or a name. `preventDefault()` keeps a stack from opening its list. */
+export interface OpenDetail extends MemberDetail {}
+
+/** Events of the widget alone: those of the channel, and what people do with the widget. */
+export interface WidgetEventMap extends EventMap {
+  open: OpenDetail;
+}
+
 /** What a site's own `presence/js/handlers.js` exports as `handlers`. */
 export type Handlers = {
-  [Name in keyof EventMap]?: (detail: EventMap[Name], widget: HTMLElement) => void;
+  [Name in keyof WidgetEventMap]?: (
+    detail: WidgetEventMap[Name],
+    widget: HTMLElement,
+    event: CustomEvent<WidgetEventMap[Name]>,
+  ) => void;
 };
 
 /** DOM events by name: they bubble from `<presence-roster>`. */
 export type PresenceEventMap = {
-  [Name in keyof EventMap as `presence:${Name}`]: CustomEvent<EventMap[Name]>;
+  [Name in keyof WidgetEventMap as `presence:${Name}`]: CustomEvent<WidgetEventMap[Name]>;
 };
 
 declare global {

@@ -39,7 +39,7 @@ export function ask(
   url: string, init?: RequestInit, get?: typeof fetch,
 ): ReturnType<Host["ask"]>;
 
-/** How long ago something was, in words; `age` in seconds. */
+/** How long ago something was, in words; `age` in seconds, a minute or more. */
 export function ago(age: number, language: string): string;
 
 /**

@@ -2,7 +2,7 @@ const MODULES = ["roster", "feed", "connection", "draw", "handlers"];
 const BRIEF = 2500;
 const REFRESH = 10_000;
 const OURS = ["data-presence-grant", "data-presence-state", "data-presence-version"];
-const UNITS = { day: 86400, hour: 3600, minute: 60, second: 1 };
+const UNITS = { day: 86400, hour: 3600, minute: 60 };
 
 export async function ask(url, init, get = fetch) {
   const pass = (why) => {
@@ -59,7 +59,7 @@ export const presence = (shared.presence ??= {
 });
 
 export function ago(age, language) {
-  const unit = Object.keys(UNITS).find((name) => age >= UNITS[name]) ?? "second";
+  const unit = Object.keys(UNITS).find((name) => age >= UNITS[name]) ?? "minute";
   const format = new Intl.RelativeTimeFormat([language.split("_")[0], "en"], { numeric: "auto" });
   return format.format(-Math.floor(age / UNITS[unit]), unit);
 }
@@ -97,6 +97,7 @@ class PresenceRoster extends HTMLElement {
   #since;
   #timer;
   #announcer;
+  #entered;
   #observer = new MutationObserver(() => this.#renew());
 
   connectedCallback() {
@@ -145,7 +146,8 @@ class PresenceRoster extends HTMLElement {
   #begin({ roster, draw, handlers: { handlers } }) {
     if (!this.#drawing) {
       for (const name in handlers) {
-        this.addEventListener(`presence:${name}`, ({ detail }) => handlers[name](detail, this));
+        const run = (event) => handlers[name](event.detail, this, event);
+        this.addEventListener(`presence:${name}`, run);
       }
       this.#drawing = new draw.Drawing(this);
     }
@@ -186,9 +188,27 @@ class PresenceRoster extends HTMLElement {
   }
 
   #show(feed) {
-    this.#drawing.show(feed);
+    this.#drawing.show(feed, this.#isCounted(feed));
     this.#observer.takeRecords();
     this.#report(feed);
+  }
+
+  // An anonymous visitor is one of those who are counted after a change, or a tick.
+  #isCounted(feed) {
+    const { presenceStranger, presenceEvery } = this.dataset;
+    if (presenceStranger === undefined || feed.phase !== "live") {
+      this.#entered = null;
+      return false;
+    }
+    const { state: { version, anonymous } } = feed;
+    const now = host.now();
+    const wait = 1000 * presenceEvery;
+    if (!this.#entered) {
+      this.#entered = { version, now };
+      setTimeout(() => this.#entered && this.#show(feed), wait);
+    }
+    const isLate = now - this.#entered.now >= wait;
+    return anonymous > 0 && (isLate || version !== this.#entered.version);
   }
 
   #report(feed) {
@@ -206,7 +226,8 @@ class PresenceRoster extends HTMLElement {
     const part = (name) => this.querySelector(`[data-presence-part=status${name}]`);
     const words = part("")?.dataset ?? {};
     const dated = trouble && age < Infinity;
-    const when = dated ? words.presenceAsOf?.replace("{age}", ago(age, this.lang)) : "";
+    const form = age < UNITS.minute ? words.presenceRecent : words.presenceAsOf;
+    const when = dated ? form?.replace("{age}", ago(age, this.lang)) : "";
     for (const [name, text = ""] of [["-text", words[trouble]], ["-age", when]]) {
       const line = part(name);
       if (line && line.textContent !== text) line.textContent = text;
