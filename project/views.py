@@ -10,15 +10,16 @@ from django.shortcuts import redirect, render
 from django.templatetags.static import static
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST, require_safe
 
 from project.people import PEOPLE, user_of
 
 # The rooms that the pages link to; any other slug is a room as well.
 ROOMS = {
-    "design-review": "Design review",
-    "launch-plan": "Launch plan",
-    "quiet-corner": "Quiet corner",
+    "design-review": _("Design review"),
+    "launch-plan": _("Launch plan"),
+    "quiet-corner": _("Quiet corner"),
 }
 BACKEND = "django.contrib.auth.backends.ModelBackend"
 

@@ -196,16 +196,13 @@ class PresenceRoster extends HTMLElement {
   // An anonymous visitor is one of those who are counted after a change, or a tick.
   #isCounted(feed) {
     const { presenceStranger, presenceEvery } = this.dataset;
-    if (presenceStranger === undefined || feed.phase !== "live") {
-      this.#entered = null;
-      return false;
-    }
+    if (presenceStranger === undefined || !(this.#entered || feed.phase === "live")) return false;
     const { state: { version, anonymous } } = feed;
     const now = host.now();
     const wait = 1000 * presenceEvery;
     if (!this.#entered) {
       this.#entered = { version, now };
-      setTimeout(() => this.#entered && this.#show(feed), wait);
+      setTimeout(() => this.#end && this.#show(feed), wait);
     }
     const isLate = now - this.#entered.now >= wait;
     return anonymous > 0 && (isLate || version !== this.#entered.version);
