@@ -126,7 +126,7 @@ def test_every_module_has_its_url():
         f"data-presence-{name}-js"
         for name in [
             *("roster", "feed", "connection", "draw", "handlers"),
-            *("widget", "motion", "surface", "channel"),
+            *("widget", "motion", "surface", "channel", "cover"),
         ]
     }
 

@@ -27,6 +27,8 @@ BUDGET_ANNOUNCE_JS = 1_024
 """Of the one file that a widget needs which has screen readers say who comes and goes."""
 BUDGET_ROOM_JS = 512
 """Of the one file that scripts need which draw a room themselves."""
+BUDGET_COVER_JS = 1_024
+"""Of the one file that only a surface needs which cannot hold its layer."""
 BUDGET_CSS = 5_120
 READABLE = 4.5  # WCAG 2.2, 1.4.3
 
@@ -43,6 +45,7 @@ def test_the_scripts_are_light():
     assert weights.pop("search.js") <= BUDGET_SEARCH_JS
     assert weights.pop("announce.js") <= BUDGET_ANNOUNCE_JS
     assert weights.pop("room.js") <= BUDGET_ROOM_JS
+    assert weights.pop("cover.js") <= BUDGET_COVER_JS
     assert sum(weights.values()) <= BUDGET_JS, weights
     assert sum(cursors.values()) <= BUDGET_CURSORS_JS, cursors
 

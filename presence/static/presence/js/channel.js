@@ -1,5 +1,3 @@
-// A cursor channel, live: what the page follows in place of a feed.
-
 const AGAIN = 4500;
 const SELDOM = 60_000;
 const BRIEF = 250;

@@ -1,5 +1,3 @@
-// <presence-cursors>: makes an element a shared surface, over the page's one connection.
-
 const SETTLE = 250;
 const RETRY = 10_000;
 const NEAR = { fraction: 0.0005, px: 0.5 };
@@ -59,17 +57,16 @@ class PresenceCursors extends HTMLElement {
     const part = (name) => load(this.getAttribute(`data-presence-${name}-js`));
     const page = part("widget").then(({ modules }) => modules(this));
     const parts = await Promise.all([page, ...["motion", "surface", "channel"].map(part)]);
-    // What is in this element, and around it, may not have been read yet.
-    if (document.readyState === "loading") {
-      await new Promise((go) => addEventListener("DOMContentLoaded", go));
-    }
-    // A prerendered page may never be shown.
-    if (document.prerendering) await new Promise((go) => addEventListener("prerenderingchange", go, true));
+    // This may not be read yet; a prerendered page may never be shown.
+    const heard = (name) => new Promise((go) => addEventListener(name, go, true));
+    if (document.readyState === "loading") await heard("DOMContentLoaded");
+    if (document.prerendering) await heard("prerenderingchange");
+    if (this.isConnected && parts[2].isFlat(this.#surface())) parts.push(await part("cover"));
     return parts;
   }
 
-  // It may have gone, or come back, in the meantime.
-  #begin({ page, draw, roster }, motion, { Surface }, { Channel }) {
+  // It may have gone, or come back.
+  #begin({ page, draw, roster }, motion, { Surface }, { Channel }, cover) {
     if (!this.isConnected || this.#end) return;
     const { presenceChannel: channel, presenceUnit: unit, ...data } = this.dataset;
     const numbers = { interval: Number(data.presenceInterval), timeout: Number(data.presenceTimeout) };
@@ -85,6 +82,7 @@ class PresenceCursors extends HTMLElement {
       drawMember: draw.drawMember,
       unit,
       cursors,
+      cover,
       moved(point) {
         sender.move(point && motion.encode(unit, point));
         followed()?.wonder();
@@ -135,8 +133,9 @@ class PresenceCursors extends HTMLElement {
     const { presenceChannel } = this.dataset;
     const named = `[data-presence-cursors="${CSS.escape(presenceChannel)}"]`;
     const unnamed = "[data-presence-cursors='']";
-    return this.closest(named) ?? document.querySelector(named) ?? this.closest(unnamed)
-      ?? document.querySelector(unnamed) ?? this.parentElement;
+    const root = this.getRootNode();
+    const find = (selector) => this.closest(selector) ?? root.querySelector(selector);
+    return find(named) ?? find(unnamed) ?? this.parentElement ?? root.host;
   }
 }
 

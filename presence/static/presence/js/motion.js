@@ -1,5 +1,3 @@
-// Cursors without a page: what is sent when, who is drawn where. Clocks are given.
-
 const FARTHEST = { fraction: 1, px: 100_000 };
 const PLACES = { fraction: 10_000, px: 10 };
 const LONGEST = 64;

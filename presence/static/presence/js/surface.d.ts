@@ -1,5 +1,6 @@
 /** An element that is shared: where the pointer is on it, and the cursors of the others over it. */
 
+import type * as cover from "./cover.js";
 import type { Cursors, Point, Unit } from "./motion.js";
 import type { Member } from "./roster.js";
 
@@ -29,6 +30,9 @@ export function locate(
   at: { clientX: number; clientY: number },
 ): Point;
 
+/** Whether `cover.js` is needed: a layer in the element would not be seen, or not where that is. */
+export function isFlat(element: Element): boolean;
+
 export class Surface {
   /**
    * Lays a layer over `element`, which takes no clicks and is hidden from screen readers, and copies
@@ -37,13 +41,15 @@ export class Surface {
    * lifted; of several only the first counts.
    *
    * A box that scrolls is as large as its content; positions are kept right while it, or the page,
-   * scrolls or is resized. The layer is put back where others take it away.
+   * scrolls or is resized. The layer is put back where others take it away. While something is
+   * dragged, the cursor follows the events of that: browsers send none of the pointer.
    */
   constructor(given: {
     element: HTMLElement;
     template: HTMLTemplateElement;
     unit: Unit;
     cursors: Cursors;
+    cover?: typeof cover;
     drawMember(item: Element, member: Member): void;
     moved(point: Point | null): void;
   });

@@ -1,5 +1,3 @@
-// An element that is shared: where the pointer is on it, and where the others' are.
-
 const FARTHEST = 100_000;
 const LINGER = 1000;
 const ARROW = { x: 24, y: 32 };
@@ -26,6 +24,13 @@ export function locate(box, { width, height, scrolls, start }, unit, { clientX, 
 }
 
 const LAYER = "presence-cursors-layer";
+export function isFlat(element) {
+  const probe = element.appendChild(document.createElement("i"));
+  const flat = !probe.getClientRects()[0] && element.getClientRects()[0];
+  probe.remove();
+  return flat || /^(inline|contents)$/u.test(getComputedStyle(element).display);
+}
+
 const live = new WeakSet();
 
 // One loop for all surfaces of the page, which ends when nothing moves.
@@ -61,21 +66,24 @@ export class Surface {
   #ended = new AbortController();
   #pointer = null;
   #lingering;
+  #dragged = false;
   #resized = new ResizeObserver(() => this.#measure());
   #changed = new MutationObserver(() => this.#adopt());
 
-  constructor({ element, template, unit, cursors, drawMember, moved }) {
-    Object.assign(this, { element, template, unit, cursors, drawMember, moved });
+  constructor(given) {
+    Object.assign(this, given);
+    const { element, cover } = given;
+    this.host = cover?.hostOf(element) ?? element;
     this.layer = document.createElement("div");
     this.layer.className = `presence ${LAYER}`;
     this.layer.ariaHidden = true;
     live.add(this.layer);
     // In a copy of a surface.
     for (const layer of this.#layers()) if (!live.has(layer)) layer.remove();
-    element.append(this.layer);
+    this.host.append(this.layer);
     this.#measure();
     this.#adopt();
-    this.#changed.observe(element, { childList: true });
+    for (const watched of [element, this.host]) this.#changed.observe(watched, { childList: true });
     this.#listen();
   }
 
@@ -96,6 +104,7 @@ export class Surface {
       this.#drawn.delete(key);
     }
     for (const cursor of shown.values()) this.#show(cursor);
+    if (this.cover) this.#measure();
     wake(this);
   }
 
@@ -107,10 +116,12 @@ export class Surface {
     const { key, member } = cursor;
     const known = this.#drawn.get(key);
     const item = known?.item ?? this.template.content.firstElementChild.cloneNode(true);
-    if (known?.member === member) return;
+    // A picture that failed is asked for once.
+    const drawn = JSON.stringify(member);
+    if (known?.drawn === drawn) return;
     this.drawMember(item, member);
     item.setAttribute("data-presence-cursor", member.id);
-    this.#drawn.set(key, { item, member });
+    this.#drawn.set(key, { item, drawn });
     if (!known) this.layer.append(item);
     this.#place(cursor);
   }
@@ -128,19 +139,21 @@ export class Surface {
   }
 
   #layers() {
-    return [...this.element.children].filter(({ classList }) => classList.contains(LAYER));
+    return [...this.host.children].filter(({ classList }) => classList.contains(LAYER));
   }
 
   // Without the layers, or content that shrank would stay as large as they are.
   #measure() {
-    const { element, layer: { style } } = this;
-    for (const layer of this.#layers()) layer.hidden = true;
-    this.size = extent(element, getComputedStyle(element));
-    for (const layer of this.#layers()) layer.hidden = false;
+    const { element, cover, layer, layer: { style } } = this;
+    for (const other of this.#layers()) other.hidden = !cover;
+    this.size = cover?.lay(element, layer) ?? extent(element, getComputedStyle(element));
+    for (const other of this.#layers()) other.hidden = false;
     const { width, height, scrolls, start } = this.size;
-    style.width = scrolls ? `${width}px` : "100%";
-    style.height = scrolls ? `${height}px` : "100%";
-    style.left = `${-start}px`;
+    if (!cover) {
+      style.width = scrolls ? `${width}px` : "100%";
+      style.height = scrolls ? `${height}px` : "100%";
+      style.left = `${-start}px`;
+    }
     for (const drawn of this.#drawn.values()) drawn.room = null;
     for (const cursor of this.cursors.shown()) this.#place(cursor);
     this.#again();
@@ -148,9 +161,9 @@ export class Surface {
 
   // Others may change what is in the element, and take the layer away with the rest.
   #adopt() {
-    const { element, layer } = this;
-    if (layer.parentNode !== element) element.append(layer);
-    const boxes = this.size.scrolls ? element.children : [];
+    const { element, host, layer } = this;
+    if (layer.parentNode !== host) host.append(layer);
+    const boxes = this.size.scrolls || this.cover ? element.children : [];
     for (const box of [element, ...boxes]) {
       if (!box.classList.contains(LAYER)) this.#resized.observe(box);
     }
@@ -164,10 +177,13 @@ export class Surface {
       }
     };
     on(this.element, "pointerenter", () => this.#measure());
-    on(this.element, "pointerdown pointermove", (event) => this.#follow(event));
+    on(this.element, "pointerdown pointermove", (event) => this.#follow(event), true);
     on(this.element, "pointerleave", (event) => this.#leave(event));
-    on(this.element, "pointercancel", ({ isPrimary }) => isPrimary && this.#lose());
-    on(document, "scroll", () => this.#again(), true);
+    on(this.element, "pointercancel", ({ isPrimary }) => isPrimary && !this.#dragged && this.#lose());
+    on(this.element, "dragstart dragover", (event) => this.#follow(event, true), true);
+    on(this.element, "dragleave", () => this.#linger(), true);
+    on(this.layer, "error", ({ target }) => target.matches("img") && target.remove(), true);
+    on(document, "scroll", () => (this.cover ? this.#measure() : this.#again()), true);
     on(window, "blur pagehide", () => this.#lose());
     on(document, "visibilitychange", () => {
       if (document.hidden) return this.#lose();
@@ -177,8 +193,9 @@ export class Surface {
     });
   }
 
-  #follow({ isPrimary, clientX, clientY }) {
-    if (!isPrimary) return;
+  #follow({ isPrimary, clientX, clientY }, dragged = false) {
+    if (!isPrimary && !dragged) return;
+    this.#dragged = dragged;
     clearTimeout(this.#lingering);
     this.#pointer = { clientX, clientY };
     this.#again();
@@ -187,12 +204,17 @@ export class Surface {
   // A finger that was lifted was there a moment ago.
   #leave({ isPrimary, pointerType }) {
     if (!isPrimary) return;
-    clearTimeout(this.#lingering);
     if (pointerType === "mouse") this.#lose();
-    else this.#lingering = setTimeout(() => this.#lose(), LINGER);
+    else this.#linger();
+  }
+
+  #linger() {
+    clearTimeout(this.#lingering);
+    this.#lingering = setTimeout(() => this.#lose(), LINGER);
   }
 
   #lose() {
+    clearTimeout(this.#lingering);
     if (!this.#pointer) return;
     this.#pointer = null;
     this.moved(null);
@@ -200,7 +222,7 @@ export class Surface {
 
   // What lies under a pointer that stands still may have moved.
   #again() {
-    const { element, size, unit } = this;
-    if (this.#pointer) this.moved(locate(element, size, unit, this.#pointer));
+    const { element, layer, size, unit } = this;
+    if (this.#pointer) this.moved(locate(this.cover ? layer : element, size, unit, this.#pointer));
   }
 }
