@@ -159,18 +159,24 @@ class Connection:
         except redis.RedisError as error:
             # What redis-py and the server say may hold the login: an old server repeats the
             # arguments of a command that it does not know.
+            cause = None if _shows_options(error) else self._redactor.cause(error)
             raise StoreError(
                 f"Redis: {reason(error, self._redactor)} (check PRESENCE_REDIS_URL and that Redis "
                 "is running)"
-            ) from self._redactor.cause(error)
+            ) from cause
 
 
 def reason(error: redis.RedisError, redactor: Redactor) -> str:
     """What went wrong, without secrets."""
-    # Of sentinels that do not answer, redis-py shows all options, and of passwords the repr.
-    hidden = isinstance(error, MasterNotFoundError)
+    hidden = _shows_options(error)
     what = "no sentinel names a primary that is up" if hidden else redactor.text(error)
     return f"{type(error).__name__}: {what}"
+
+
+def _shows_options(error: redis.RedisError) -> bool:
+    """Whether redis-py shows all options of a client: it does of sentinels that do not answer, and
+    of passwords it shows the repr."""
+    return isinstance(error, MasterNotFoundError)
 
 
 def milliseconds(seconds: float) -> int:

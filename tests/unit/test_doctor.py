@@ -408,7 +408,7 @@ def test_durations(seconds: float, text: str) -> None:
 
 ROOT = Path(__file__).parents[2]
 LIVE_ID = re.compile(
-    r"\"((?:clocks|templates|redis|centrifugo|cursors|websocket|celery|beat|worker|huey|ticks)\.[a-z]+)\""
+    r"\"((?:clocks|templates|hooks|redis|centrifugo|cursors|websocket|celery|beat|worker|huey|ticks)\.[a-z]+)\""
 )
 STATIC_ID = re.compile(r"\"(presence\.[EW]\d{3})\"")
 

@@ -1,0 +1,98 @@
+"""Whether the site's hooks answer for real users, with what fits the wire."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from django.contrib.auth import get_user_model
+from django.core.exceptions import ImproperlyConfigured
+from django.db import DatabaseError
+
+from presence import hooks
+from presence.arguments import MAX_META
+from presence.conf import conf
+from presence.doctor.findings import Findings, ok, problem, skipped, warning
+from presence.fitting import fit
+
+__all__ = ["examine", "judge"]
+
+USERS: Final = 20
+"""Users that the hooks are asked about: those with the highest primary keys."""
+
+
+def examine() -> Findings:
+    """PRESENCE_USER_INFO, PRESENCE_VISIBLE and PRESENCE_FETCH for the newest users.
+
+    PRESENCE_AUTHORIZE is not called: it needs the request of a page.
+    """
+    asked = {name: _hook(name) for name in ("USER_INFO", "VISIBLE", "FETCH")}
+    called = {f"PRESENCE_{name}": found for name, found in asked.items() if found}
+    if not called:
+        return
+    try:
+        users = list(get_user_model()._default_manager.order_by("-pk")[:USERS])
+    except (DatabaseError, ImproperlyConfigured) as error:
+        yield skipped("hooks.answers", f"users cannot be read ({type(error).__name__})")
+        return
+    if not users:
+        yield skipped("hooks.answers", "there are no users yet")
+        return
+    for name, function in called.items():
+        yield from judge(name, function, users)
+
+
+def _hook(name: str) -> Callable[..., Any] | None:
+    found: Callable[..., Any] | None = getattr(conf, f"PRESENCE_{name}")
+    return found
+
+
+def judge(name: str, function: Callable[..., Any], users: list[Any]) -> Findings:
+    """Call one hook about `users`: whether it fails, and what of its answers is left out."""
+    try:
+        answers = _ask(name, function, users)
+    except hooks.HookFailed as error:
+        yield problem(
+            "hooks.answers",
+            str(error),
+            "Correct the function. Until then nothing that it gives is shown, and nobody whom "
+            "PRESENCE_VISIBLE should decide about is seen.",
+        )
+        return
+    left_out = {user: fit(info).left_out for user, info in answers.items() if info is not None}
+    if found := next(((user, parts) for user, parts in left_out.items() if parts), None):
+        user, parts = found
+        part, reason = next(iter(parts.items()))
+        yield warning(
+            "hooks.answers",
+            f"{name} gives more than is shown: of user {user}, {part!r} is left out, as {reason}",
+            f"What others see of a user has at most {MAX_META} bytes of JSON: give the URL of a "
+            "picture, not the picture.",
+        )
+        return
+    yield ok("hooks.answers", f"{name} answers for the newest {len(users)} users")
+
+
+def _ask(name: str, function: Callable[..., Any], users: list[Any]) -> dict[str, Any]:
+    """What the hook gives of each user that others see; nothing for PRESENCE_VISIBLE."""
+    if name == "PRESENCE_FETCH":
+        ids = [str(user.pk) for user in users]
+        by_id: dict[Any, Any] = hooks.call(
+            name, function, ids, read=_as_dict, fallback={}, strict=True
+        )
+        return {str(user): info for user, info in by_id.items()}
+    read = _as_dict if name == "PRESENCE_USER_INFO" else bool
+    return {
+        str(user.pk): answer
+        for user in users
+        if isinstance(
+            answer := hooks.call(name, function, user, read=read, fallback=None, strict=True),
+            Mapping,
+        )
+    }
+
+
+def _as_dict(answer: object) -> dict[Any, Any]:
+    if not isinstance(answer, Mapping):
+        raise TypeError(f"it gave a {type(answer).__name__}: let it return a dict")
+    return dict(answer)
