@@ -184,3 +184,23 @@ def test_value_that_cannot_be_read_fails_no_tick_and_is_forgotten(
         False,
     ]
     assert server.hkeys(KEYS.open) == [b"began"]
+
+
+@pytest.mark.parametrize("meta", [b"", b"garbage", b"null", b"[]", b"1e400", b'{"a":' * 5000])
+def test_member_with_meta_that_is_no_object_is_cleared_away_and_fails_no_tick(
+    store: RedisStore,
+    centrifugo: FakeCentrifugo,
+    clock: Clock,
+    server: redis.Redis,
+    meta: bytes,
+) -> None:
+    sync = make_sync(store, centrifugo, clock)
+    centrifugo.enter(ROOM, "c1", "ada", "Ada")
+    store.join(ROOM, "bot", source="", meta=b"{}", timeout=TIMEOUT)
+    store.join(ROOM, "cat", source="", meta=b"{}", timeout=TIMEOUT)
+    server.hset(KEYS.members(ROOM), b'["bot",""]', b"%r %r %r %b" % (*3 * (clock.now,), meta))
+    assert sync.tick().errors == 0
+    assert set(server.hkeys(KEYS.members(ROOM))) == {b'["cat",""]'}
+    snapshot = store.snapshots([ROOM])[ROOM].snapshot or b""
+    assert (b"Ada" in snapshot, b"cat" in snapshot, b"bot" in snapshot) == (True, True, False)
+    assert not store.beat(ROOM, "bot", source="", timeout=TIMEOUT), "their page joins again"
