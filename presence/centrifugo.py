@@ -82,6 +82,9 @@ _CONNECTION_FAILED = (
 )
 """What the connection was no good for, and another may be."""
 
+_PASSING = (408, 421, 502, 503, 504)
+"""Statuses with which a balancer answers for a server that it cannot reach at this moment."""
+
 Command = tuple[str, dict[str, Any]]
 """A method of the server API and its parameters; raw JSON in them is sent as it is."""
 
@@ -250,8 +253,9 @@ class Gateway:
     def _batch(self, batch: _RawBatch, call: Call) -> list[Reply]:
         try:
             return cast(list[Reply], self._client.batch(batch))
-        except _CONNECTION_FAILED:
-            if call.once or call.is_over():
+        except (CentTransportError, CentrifugoAnswerError, *_CONNECTION_FAILED) as error:
+            final = isinstance(error, CentTransportError) and error.status_code not in _PASSING
+            if final or call.once or call.is_over():
                 raise
         self._session.close()  # of its connections, what one is the others may be, too
         call.renew()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import http.client
+import os
 import queue
 import time
 from collections import deque
@@ -54,7 +56,9 @@ class DeadlineSession(requests.Session):
         }
         response = super().post(*args, **kwargs, stream=True, allow_redirects=False)
         with response:
-            response._content = _body(response, call)  # as requests does when it reads it itself
+            # As requests does when it reads the body itself. That of an error says nothing, and the
+            # connection, of which more may be to come, is closed with an answer that is not read.
+            response._content = _body(response, call) if response.status_code == 200 else b""
         response.encoding = "utf-8"
         return response
 
@@ -103,21 +107,37 @@ class _Stack:
         return len(self._items)
 
 
+class _Response(http.client.HTTPResponse):
+    """An answer: what announces it (103 Early Hints, 102 Processing) is read past, as 100 is.
+
+    http.client takes it for the answer, and the answer for the one to the next request.
+    """
+
+    def _read_status(self) -> tuple[str, int, str]:
+        version, status, reason = super()._read_status()  # type: ignore[misc]
+        passing = status < 200 and status != http.HTTPStatus.SWITCHING_PROTOCOLS
+        return version, http.HTTPStatus.CONTINUE if passing else status, reason
+
+
 class _OnWire:
     """A connection on which each step ends with the current call.
 
     One that has rested may have been forgotten by a balancer: see `Call`.
     """
 
+    response_class: Any = _Response
     sock: Any
     timeout: Any
     _used_at = 0.0
+    _made_by = 0
+    """Process: of a forked one, the parent would read the answers."""
 
     def connect(self) -> None:
         if call := current_call():
             call.renew()
         super().connect()  # type: ignore[misc]
         self.sock = Wire(self.sock)
+        self._made_by = os.getpid()
 
     def _new_conn(self) -> Any:
         self.timeout = within(self.timeout)
@@ -125,6 +145,8 @@ class _OnWire:
 
     def request(self, *args: Any, **options: Any) -> None:
         call = current_call()
+        if self.sock is not None and self._made_by != os.getpid():
+            self.close()  # type: ignore[attr-defined]
         if self.sock is not None and call and time.monotonic() - self._used_at > RESTED:
             if call.once:
                 self.close()  # type: ignore[attr-defined]

@@ -17,7 +17,7 @@ from presence import calls, deadline
 from presence.centrifugo import Gateway
 from presence.exceptions import CentrifugoAnswerError, CentrifugoError, CentrifugoUnreachable
 from tests.between import Balancer, balancer, interrupted_at, lines_of
-from tests.integration.test_bad_answers import Handler, Stub, instead, stub
+from tests.integration.test_bad_answers import Handler, Mode, Stub, instead, stub
 
 __all__ = ["stub"]
 
@@ -115,6 +115,90 @@ def test_gateway_is_done_in_its_time_however_often_it_asks(
     with suppress(CentrifugoError):
         gateway.versions()
     assert time.monotonic() - began < 2.0
+
+
+def late(head: bytes) -> Mode:
+    """Answer one request with `head` alone; what was due comes when the connection is next used."""
+    due: dict[Handler, bytes] = {}
+
+    def answer(handler: Handler, body: bytes) -> None:
+        if not due:
+            due[handler] = body
+            handler.wfile.write(head)
+        else:
+            handler.answer(due.get(handler, body))
+
+    return answer
+
+
+@pytest.mark.parametrize("status", ["204 None", "304 Same", "400 Bad", "408 Late", "503 Down"])
+def test_gateway_after_an_answer_that_is_an_error_reads_its_own_answers(
+    gateway: Gateway, stub: Stub, status: str
+) -> None:
+    stub.mode = late(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n".encode())
+    with suppress(CentrifugoError):
+        assert users(gateway, ROOMS[0]) == ["user-0"]
+    assert users(gateway, ROOMS[1]) == ["user-1"]
+
+
+@pytest.mark.parametrize("status", ["100 Continue", "102 Processing", "103 Early Hints"])
+def test_gateway_reads_the_answer_that_is_announced(
+    gateway: Gateway, stub: Stub, status: str
+) -> None:
+    def announce(handler: Handler, body: bytes) -> None:
+        handler.wfile.write(f"HTTP/1.1 {status}\r\nLink: </a.css>\r\n\r\n".encode())
+        handler.wfile.flush()
+        handler.answer(body)
+
+    stub.mode = announce
+    assert [users(gateway, room) for room in ROOMS] == [["user-0"], ["user-1"]]
+
+
+@pytest.mark.parametrize("status", [408, 421, 502, 503, 504])
+def test_gateway_refused_by_a_balancer_asks_again_but_sends_once(
+    gateway: Gateway, stub: Stub, sent: list[Any], status: int
+) -> None:
+    left = [status, status]
+
+    def refuse(handler: Handler, body: bytes) -> None:
+        handler.answer(body, status=left.pop() if left else 200)
+
+    stub.mode = refuse
+    left.pop()
+    assert users(gateway, ROOMS[0]) == ["user-0"]
+    left.append(status)
+    with pytest.raises(CentrifugoUnreachable, match=str(status)):
+        gateway.send([("cursors:a", msgspec.Raw(b"{}"))])
+    assert len(sent) == 1
+
+
+@pytest.mark.parametrize("length", range(1, 100, 7))
+def test_gateway_whose_answer_ends_at_any_byte_asks_again(
+    gateway: Gateway, stub: Stub, length: int
+) -> None:
+    cut = [length]
+
+    def end(handler: Handler, body: bytes) -> None:
+        if cut:
+            whole = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n" + body
+            handler.wfile.write(whole[: cut.pop()])
+            handler.hang_up()
+        else:
+            handler.answer(body)
+
+    stub.mode = end
+    assert users(gateway, ROOMS[0]) == ["user-0"]
+
+
+def test_gateway_in_a_forked_process_makes_connections_of_its_own(
+    gateway: Gateway, through: Balancer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway.versions()
+    assert through.opened == 1
+    monkeypatch.setattr(deadline.os, "getpid", lambda: -1)
+    gateway.versions()
+    gateway.versions()
+    assert through.opened == 2
 
 
 @pytest.fixture
