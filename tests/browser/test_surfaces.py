@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from playwright.sync_api import Locator, Route, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from tests.browser.board import NEAR, board, cursor, expect_at, point_at, shared
 from tests.browser.stage import PATIENCE, Guest, Stage
@@ -306,3 +306,139 @@ def test_a_site_may_draw_cursors_of_its_own(visit: Visit, stage: Stage, channel:
     expect(item).to_have_text("AL")
     expect(item.locator("img")).to_have_attribute("src", "/static/demo/logo.svg")
     assert item.evaluate("(item) => item.style.transform").startswith("translate(")
+
+
+BOX = '<div class="target" style="width: 400px; height: 300px">x</div>'
+SIZED = 'class="target" width="400" height="300"'
+MARKED = 'data-presence-cursors="{channel}"'
+INCLUDE = '{{% include "presence/cursors.html" with channel="{channel}" %}}'
+FLAT = {
+    "inline": f"<my-board>{BOX}{INCLUDE}</my-board>",
+    "contents": f'<div style="display: contents">{BOX}{INCLUDE}</div>',
+    "within-contents": '<p>up</p><my-a style="display: contents">'
+    f"<canvas {SIZED} {MARKED}></canvas></my-a>{INCLUDE}",
+    "canvas": f"<p>left <canvas {SIZED} {MARKED}></canvas></p>{INCLUDE}",
+    "block-canvas": f'<canvas {SIZED} style="display: block; margin: 30px" {MARKED}></canvas>'
+    f"{INCLUDE}",
+    "svg": f"<svg {SIZED} {MARKED}></svg>{INCLUDE}",
+    "cell": f"<table><tr><td>{BOX}{INCLUDE}</td></tr></table>",
+    "table": f"<table {MARKED}><tr><td>{BOX}</td></tr></table>{INCLUDE}",
+}
+POINTED = """([x, y]) => {
+    const { left, top } = document.querySelector(".target").getBoundingClientRect();
+    return [left + x, top + y];
+}"""
+IS_NEAR = """([user, x, y]) => {
+    const item = document.querySelector(`[data-presence-cursor="${user}"]`);
+    if (!item?.getClientRects().length) return false;
+    const [at, box] = [item, document.querySelector(".target")].map((one) => (
+        one.getBoundingClientRect()));
+    return Math.hypot(at.x - box.x - x, at.y - box.y - y) < 4;
+}"""
+
+
+def pair(visit: Visit, channel: str, body: str) -> tuple[Guest, tuple[Page, Page]]:
+    """The guest who points, and the pages of both, live."""
+    ada, bob = (visit(name, bypass_csp=True) for name in ("ada", "bob"))
+    pages = ada.open(body.format(channel=channel)), bob.open(body.format(channel=channel))
+    for page in pages:
+        live = page.locator("presence-cursors[data-presence-state=live]")
+        expect(live).to_be_attached()
+    return ada, pages
+
+
+def expect_seen(page: Page, who: Guest, x: float, y: float) -> None:
+    """Wait until somebody's cursor is seen so many pixels from the target's corner."""
+    page.wait_for_function(IS_NEAR, arg=[who.id, x, y], timeout=PATIENCE)
+
+
+@pytest.mark.parametrize("kind", FLAT)
+def test_surface_of_any_element_shows_cursor_where_it_points(
+    visit: Visit, channel: str, kind: str
+) -> None:
+    ada, (hers, his) = pair(visit, channel, FLAT[kind])
+    for x, y in [(100, 80), (300, 200)]:
+        hers.mouse.move(*hers.evaluate(POINTED, [x, y]))
+        expect_seen(his, ada, x, y)
+    his.evaluate(
+        "document.body.prepend(Object.assign(document.createElement('h1'), "
+        "{ textContent: 'late', style: 'margin: 40px' }))"
+    )
+    hers.mouse.move(*hers.evaluate(POINTED, [200, 100]))
+    expect_seen(his, ada, 200, 100)
+
+
+def test_surface_in_shadow_root_shows_cursor_where_it_points(visit: Visit, channel: str) -> None:
+    body = f'<template shadowrootmode="open">{BOX}{INCLUDE}</template>'
+    ada, bob = (visit(name, bypass_csp=True) for name in ("ada", "bob"))
+    pages = [one.open(f"<my-host>{body}</my-host>".format(channel=channel)) for one in (ada, bob)]
+    root = "document.querySelector('my-host').shadowRoot"
+    for page in pages:
+        expect(page.locator("presence-cursors[data-presence-state=live]")).to_be_attached()
+    hers, his = pages
+    at = hers.locator(".target").bounding_box()
+    assert at
+    hers.mouse.move(at["x"] + 100, at["y"] + 80)
+    item = his.locator(f'[data-presence-cursor="{ada.id}"]')
+    expect(item).to_be_visible()
+    expect(his.locator(".presence-cursors-layer")).to_have_css("position", "absolute")
+    assert his.evaluate(f"{root}.querySelector('.presence-cursors-layer') !== null")
+
+
+CARD = (
+    '<div class="target" style="width: 500px; height: 300px"><div id="card" draggable="true" '
+    'style="width: 80px; height: 40px">card</div>' + INCLUDE + "</div>"
+)
+
+
+def test_cursor_of_drag_goes_with_it_and_stays_after_the_drop(visit: Visit, channel: str) -> None:
+    ada, (hers, his) = pair(visit, channel, CARD)
+    hers.evaluate(
+        "document.querySelector('.target').addEventListener('dragover', (event) => {"
+        "event.preventDefault(); event.stopPropagation(); })"
+    )
+
+    def move(x: float, y: float) -> None:
+        hers.mouse.move(*hers.evaluate(POINTED, [x, y]))
+
+    move(20, 20)
+    expect_seen(his, ada, 20, 20)
+    hers.mouse.down()
+    for step in range(1, 12):
+        move(20 + 25 * step, 20 + 15 * step)
+    expect_seen(his, ada, 295, 185)
+    hers.mouse.up()
+    move(310, 200)
+    expect_seen(his, ada, 310, 200)
+
+
+def test_cursor_follows_pointer_whose_events_the_site_stops(visit: Visit, channel: str) -> None:
+    ada, (hers, his) = pair(visit, channel, CARD)
+    hers.evaluate(
+        "document.querySelector('#card').addEventListener('pointermove', "
+        "(event) => event.stopPropagation())"
+    )
+    hers.mouse.move(*hers.evaluate(POINTED, [30, 20]))
+    expect_seen(his, ada, 30, 20)
+
+
+def test_cursor_picture_that_fails_gives_way_to_initials_and_is_asked_for_once(
+    visit: Visit, stage: Stage, channel: str
+) -> None:
+    guest = visit("bob")
+    page = guest.context.new_page()
+    asked: list[str] = []
+
+    def missing(route: Route) -> None:
+        asked.append(route.request.url)
+        route.fulfill(status=404)
+
+    page.route("**/missing.png", missing)
+    page.goto(stage.page(board(channel)) + "&engine=own")
+    his = shared(page, channel)
+    for step in range(5):
+        at = {"x": step / 10, "y": 0.5, "user": "bot"}
+        stage.publish(channel, at | {"meta": {"name": "Ada King", "avatar": "/missing.png"}})
+        expect(his.locator(".own-cursor")).to_have_text("AK")
+        expect(his.locator(".own-cursor img")).to_have_count(0)
+    assert len(asked) == 1
