@@ -302,8 +302,11 @@ def repeated(run: Callable[[], list[Any]], renew: Callable[[], None], call: Call
         return run()
     except redis.AuthenticationError:
         raise
-    except (redis.ConnectionError, redis.TimeoutError) as error:
-        if call.is_over() or (call.once and not isinstance(error, Demoted)):
+    except (redis.ConnectionError, redis.TimeoutError, ResponseError) as error:
+        # A server that is no primary may say so as soon as a connection to it is made.
+        demoted = isinstance(error, Demoted) or _is_demoted(error)
+        broken = not isinstance(error, ResponseError) and not call.once
+        if call.is_over() or not (demoted or broken):
             raise
     renew()
     return run()

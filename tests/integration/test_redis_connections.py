@@ -32,6 +32,10 @@ READS: dict[str, Callable[[RedisStore], object]] = {
 }
 
 
+GREETING = {"db": 1, "redis_connect_func": None, "driver_info": None}
+"""Options of a connection that begins with SELECT alone."""
+
+
 class SoftTimeLimitExceeded(Exception):
     """As Celery raises it, out of a signal handler."""
 
@@ -187,6 +191,13 @@ def test_store_refused_by_what_is_no_primary_drops_the_connection(reply: bytes) 
         assert bare(port).execute_command("DBSIZE") == 3
     with answering(lambda _: reply) as port, pytest.raises(redis.ConnectionError):
         bare(port).execute_command("DBSIZE")
+
+
+@pytest.mark.parametrize("says", ["MASTERDOWN Link is down", "CLUSTERDOWN", "READONLY You can't"])
+def test_store_refused_while_it_connects_tries_another_connection(says: str) -> None:
+    with answering(lambda number: f"-{says}\r\n".encode() if number == 1 else b"+OK\r\n") as port:
+        pool = server.Pool(**bare(port).connection_pool.connection_kwargs | GREETING)
+        assert Server(connection_pool=pool).execute_command("ECHO", "x") == b"OK"
 
 
 def test_store_ends_a_call_whose_reply_drips_in() -> None:
