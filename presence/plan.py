@@ -16,7 +16,7 @@ from presence.roster import diff as compare
 
 __all__ = [
     *("Commit", "Damage", "Rules", "State", "damaged", "find_flaw", "plan", "restart", "seats"),
-    "verify",
+    *("unlisted", "verify"),
 ]
 
 RELISTED = 0.9
@@ -191,7 +191,12 @@ def _listed(total: int, *, was_listed: bool, limit: int) -> bool:
 def seats(members: int, *, limit: int) -> int:
     """How many visitors without a session a room lists beside its `members`: never so many that
     they make a listed room a counted one, or keep a counted one from being listed."""
-    return max(0, min(SEATS, ceil(RELISTED * limit) - 1 - members))
+    return max(0, min(SEATS, unlisted(limit) - 1 - members))
+
+
+def unlisted(limit: int) -> int:
+    """The fewest members with which a counted room is not listed again."""
+    return ceil(RELISTED * limit)
 
 
 def _publication(change: Change, epoch: str, version: int, listed: bool) -> bytes:

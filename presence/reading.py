@@ -15,7 +15,7 @@ from presence import wire
 from presence.exceptions import CentrifugoAnswerError
 from presence.leaving import SKEW
 from presence.names import clean_name
-from presence.plan import seats
+from presence.plan import seats, unlisted
 from presence.roster import Member, Roster
 from presence.signed import Signed, anonymous_id, is_anonymous
 from presence.tracked import Tracked, is_passing, signed_of
@@ -114,6 +114,22 @@ class Roll:
             return
         self._shown[key], self._issued[key] = member, at
 
+    def unseat(self, limit: int) -> set[str]:
+        """Take out visitors who are not signed in, those of whom we have known for the shortest
+        time, so that they make no listed room of that `limit` a counted one; their ids."""
+        if len(self) < unlisted(limit):
+            return set()
+        here = [key for key, member in self._shown.items() if member]
+        visitors = [key for key in here if is_anonymous(key)]
+        users = len(here) - len(visitors)
+        if users > limit:
+            return set()
+        visitors.sort(key=lambda key: (self._issued[key], key))
+        last = set(visitors[max(0, unlisted(limit) - 1 - users) :])
+        for key in last:
+            del self._shown[key], self._issued[key]
+        return last
+
     def roster(self, anonymous: int, tracked: Sequence[str]) -> Roster:
         """Those who are not hidden. Of them, `tracked` are here through tracking alone."""
         hidden = self.hidden
@@ -163,7 +179,8 @@ def read_presence(
     counts, see Roll. Only a token or a profile can bring back a user whom they hide: what is
     tracked does not. A session that is hidden alone shows nobody and hides nobody. What is signed
     for more than SKEW after `now` is older than all else. Visitors without a session have the
-    `seats` of a room of that `list_limit`, those who came first; the others are counted. Raises
+    `seats` of a room of that `list_limit`, those who came first; the others are counted. So are
+    visitors with a session whom the room could not list together with its users. Raises
     CentrifugoAnswerError when the reply is not a presence reply.
     """
     connections = _connections(raw)
@@ -189,6 +206,9 @@ def read_presence(
     tracked = [one for one in tracked if not is_passing(one.user)]
     alone = _say_tracked(tracked, roll, profiles)
     visitors.difference_update(alone)
+    if counted := roll.unseat(list_limit):
+        visitors |= counted
+        alone = [key for key in alone if key not in counted]
     if passing:
         listed, counted = _seat(passing, roll, list_limit)
         visitors |= counted

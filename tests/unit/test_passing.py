@@ -243,3 +243,16 @@ def test_seats_keep_a_room_below_where_it_is_listed_again(limit: int) -> None:
         taken = seats(members, limit=limit)
         assert 0 <= taken <= SEATS
         assert taken == 0 or members + taken < 0.9 * limit
+
+
+@pytest.mark.parametrize(("users", "listed"), [(1, 178), (100, 79), (179, 0), (200, 0), (201, 300)])
+@pytest.mark.parametrize("mode", ["count", "list", "ignore"])
+def test_reading_visitors_with_sessions_turn_no_listed_room_into_a_counted_one(
+    mode: AnonymousMode, users: int, listed: int
+) -> None:
+    visitors = [Tracked(f"anon_{n:03}", "s", 1.0, 2.0, b'{"name":"Me"}', n) for n in range(300)]
+    raw = msgspec.json.encode({"presence": {f"c{n}": {"user": f"u{n}"} for n in range(users)}})
+    roster, _ = read_presence(raw, anonymous=mode, tracked=visitors[::-1], list_limit=200)
+    assert roster.total == users + listed
+    assert roster.anonymous == (0 if mode == "ignore" else 300 - listed)
+    assert sorted(roster.tracked) == [f"anon_{n:03}" for n in range(listed)], "who came first"
