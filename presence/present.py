@@ -14,7 +14,7 @@ from presence.conf import conf
 from presence.enriching import enrich
 from presence.exceptions import InvalidMessage, StoreDamaged, StoreError
 from presence.plan import seats
-from presence.reading import Roll
+from presence.reading import Roll, fallback_name
 from presence.roster import Member, Roster
 from presence.signed import Signed
 from presence.tracked import Tracked, is_passing, signed_of
@@ -135,8 +135,8 @@ def _told(member: Member, tracked: Sequence[Tracked]) -> dict[str, Any]:
     """The meta that was given where `member` was made of it, else one like that."""
     for one in tracked:
         signed = signed_of(one)
-        names = (signed.name,) if signed.name else (member.id, "Anonymous")
-        if signed.info == member.info and member.name in names:
+        name = signed.name or fallback_name(member.id)
+        if (signed.info, name) == (member.info, member.name):
             return _meta.decode(one.meta)
     return {**member.info, "name": member.name}
 

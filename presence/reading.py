@@ -25,6 +25,7 @@ __all__ = [
     "Profiles",
     "Roll",
     "digest",
+    "fallback_name",
     "read_presence",
 ]
 
@@ -107,8 +108,7 @@ class Roll:
         if signed.hidden:
             self._hides = True
         else:
-            name = signed.name or ("Anonymous" if is_anonymous(key) else key)
-            member = Member(key, name, signed.info)
+            member = Member(key, signed.name or fallback_name(key), signed.info)
         at = _when(signed, self._now)
         if key in self._shown and not _newer(member, at, self._shown[key], self._issued[key]):
             return
@@ -141,6 +141,13 @@ class Roll:
         return Roster(
             members, anonymous, issued, [key for key in tracked if key in members], hidden
         )
+
+
+def fallback_name(member_id: str) -> str:
+    """The name of a member of whom nothing tells one: the id, as far as it may be shown."""
+    if is_anonymous(member_id):
+        return "Anonymous"
+    return clean_name(member_id) or "User"
 
 
 def _when(signed: Signed, now: float) -> float:

@@ -280,4 +280,4 @@ def _username(user: Any) -> object:
 
 def _nameless(key: str) -> str:
     """What stands for a user without a name. Of a long key, such as a UUID, the end will do."""
-    return f"User {key if len(key) <= MAX_ID else key[-4:]}"
+    return clean_name(f"User {key if len(key) <= MAX_ID else key[-4:]}")

@@ -6,10 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from django.utils.safestring import SafeString, mark_safe
 
 from presence.names import MAX_NAME, clean_name, initials
+from presence.reading import fallback_name, read_presence
 
 CASES = json.loads((Path(__file__).parent.parent / "fixtures" / "names.json").read_text())
 FAMILY = "\U0001f468\u200d\U0001f469\u200d\U0001f467\u200d\U0001f466"
@@ -62,3 +64,16 @@ def test_clean_name_of_markup_that_django_trusts_is_a_plain_string(name: str):
     found: Any = clean_name(mark_safe(name))
     assert type(found) is str
     assert not isinstance(found, SafeString)
+
+
+@pytest.mark.parametrize(
+    ("member_id", "name"),
+    [
+        *(("42", "42"), ("\0", "User"), ("\u200b", "User"), ("\u202eadmin", "admin")),
+        *(("anon_abc", "Anonymous"), ("a" * 999, "a" * 200)),
+    ],
+)
+def test_fallback_name_of_id_is_fit_to_be_shown(member_id: str, name: str):
+    assert fallback_name(member_id) == name
+    raw = msgspec.json.encode({"presence": {"c": {"user": member_id}}})
+    assert [member.name for member in read_presence(raw)[0].members.values()] == [name]
