@@ -18,6 +18,7 @@ from presence import queues, schedule
 
 __all__ = [
     "ADD_ENTRY",
+    "NAMESPACE",
     "NO_APP",
     "NO_ENTRY",
     "NO_URLS",
@@ -40,11 +41,11 @@ ADD_ENTRY = (
 )
 
 
-READ_SETTINGS = (
-    f"Beat does not send {schedule.TICK}. "
+NAMESPACE = (
     'Give the application its namespace: app.config_from_object("django.conf:settings", '
     'namespace="CELERY"). Without it, no CELERY_ setting is read, the broker\'s URL included.'
 )
+READ_SETTINGS = f"Beat does not send {schedule.TICK}. {NAMESPACE}"
 
 
 def check_project() -> Iterator[checks.CheckMessage]:

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.db import DatabaseError
 
 from presence import queues, schedule
-from presence.checks.site import ADD_ENTRY, NO_APP, READ_SETTINGS, import_celery
+from presence.checks.site import ADD_ENTRY, NAMESPACE, NO_APP, READ_SETTINGS, import_celery
 from presence.conf import conf
 from presence.doctor.findings import Findings, duration, ok, problem, skipped, warning
 from presence.redaction import address
@@ -63,6 +63,8 @@ def beat(app: Celery) -> Findings:
                 f"The tables of django-celery-beat cannot be read ({error})",
                 "Run `manage.py migrate`.",
             )
+            if not entries:
+                yield from _unread()
             return
         if not schedule.uses_database(app):
             # Beat may have been started with --scheduler, which nothing here tells. What it copied
@@ -80,14 +82,19 @@ def beat(app: Celery) -> Findings:
         else:
             entries = stored
     if not entries and schedule.unread():
+        yield from _unread()
+        return
+    yield from entry(entries)
+
+
+def _unread() -> Findings:
+    if schedule.unread():
         yield problem(
             "beat.entry",
             "CELERY_BEAT_SCHEDULE has the entry for the tick, but the Celery application does not "
             "read it",
             READ_SETTINGS,
         )
-        return
-    yield from entry(entries)
 
 
 def entry(entries: Sequence[Entry]) -> Findings:
@@ -148,14 +155,15 @@ def worker(app: Celery) -> Findings:
         yield problem(
             "worker.broker",
             f"The broker does not answer at {_broker(app)} ({error})",
-            "Start it, or correct CELERY_BROKER_URL.",
+            _unread_broker(app) or "Start it, or correct CELERY_BROKER_URL.",
         )
         return
     if known is None:
         yield problem(
             "worker.answers",
             f"No worker answered in {duration(PATIENCE)} on {_broker(app)}",
-            f"Start `celery -A {app.main} worker`, with the same CELERY_BROKER_URL.",
+            _unread_broker(app)
+            or f"Start `celery -A {app.main} worker`, with the same CELERY_BROKER_URL.",
         )
     elif TICK not in known:
         yield problem(
@@ -180,6 +188,12 @@ def _tasks(app: Celery, limit: int | None = None) -> set[str] | None:
     if not replies:
         return None
     return {line.partition(" ")[0] for lines in replies.values() for line in lines}
+
+
+def _unread_broker(app: Celery) -> str:
+    """What to do where the application does not read the URL that the settings have; else ""."""
+    read = app.conf.broker_write_url or app.conf.broker_url
+    return NAMESPACE if getattr(settings, "CELERY_BROKER_URL", None) and not read else ""
 
 
 def _broker(app: Celery) -> str:

@@ -42,7 +42,7 @@ def judge(reply: Reply, *, tracked: bool) -> Findings:
     if code == UNKNOWN and tracked:
         yield problem("cursors.namespace", "Centrifugo has no namespace 'cursors'", ADD)
     elif code == UNKNOWN:
-        reason = "Centrifugo has no namespace 'cursors', without which pages show none"
+        reason = "Centrifugo has no namespace 'cursors'; a site without live cursors needs none"
         yield skipped("cursors.namespace", reason, ADD)
     elif code == SWITCHED_OFF:
         yield warning(

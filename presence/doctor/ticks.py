@@ -13,8 +13,8 @@ from presence.statistics import Statistics, Tick
 __all__ = ["examine", "judge"]
 
 START = {
-    "celery": "Start `celery beat` and `celery worker`; if they run, the worker's log says why the "
-    "ticks fail",
+    "celery": "Start `celery beat` (if worker.answers is ok, only beat is missing) and `celery "
+    "worker`; if both run, the worker's log says why the ticks fail",
     "huey": "Start `manage.py run_huey`, one of them without --no-periodic; if it runs, its log "
     "says why the ticks fail",
 }
@@ -51,7 +51,8 @@ def judge(found: Statistics, *, interval: float, queue: str = "celery") -> Findi
         yield problem(
             "ticks.fresh",
             f"There has been no tick yet: {every}",
-            f"Wait for so long and ask again. {START[queue]}.",
+            f"{START[queue]}. The first tick comes {duration(interval)} after the start: wait, "
+            "and run the doctor again.",
         )
         return
     age = found.now - found.began

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import pytest
 from celery import Celery
 from celery.schedules import crontab
+from django.db import OperationalError
 from django.test import override_settings
 
 from presence import schedule
@@ -16,7 +17,8 @@ from presence.checks import site
 from presence.checks.values import check_names
 from presence.doctor import celery, clocks, origins, templates, ticks, websocket
 from presence.doctor.clocks import Clocks
-from presence.doctor.findings import Findings
+from presence.doctor.findings import Findings, problem, warning
+from presence.management.commands import presence_doctor
 from presence.schedule import TICK, Entry
 from presence.statistics import Statistics
 
@@ -207,6 +209,51 @@ def test_schedule_that_the_application_does_not_read_names_the_namespace(
     # Where there are tables, they may hold the entry.
     assert [message.id for message in messages] == ([] if tables else ["presence.W010"])
     assert all('namespace="CELERY"' in str(message.hint) for message in messages)
+
+
+@override_settings(CELERY_BEAT_SCHEDULE=ENTRY)
+def test_beat_entry_without_tables_names_the_namespace_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent() -> list[Entry]:
+        raise OperationalError("no such table")
+
+    monkeypatch.setattr(schedule, "database_installed", lambda: True)
+    monkeypatch.setattr(schedule, "in_database", absent)
+    unmigrated, unread = celery.beat(app())
+    assert "migrate" in unmigrated.remedy
+    assert 'namespace="CELERY"' in unread.remedy
+    (unmigrated,) = celery.beat(app(beat_schedule=ENTRY))
+    assert "migrate" in unmigrated.remedy
+
+
+@override_settings(CELERY_BROKER_URL="redis://127.0.0.1:6379/1")
+@pytest.mark.parametrize("answers", [None, OSError("Connection refused")])
+@pytest.mark.parametrize(
+    ("conf", "remedy"),
+    [({}, 'namespace="CELERY"'), ({"broker_url": "redis://127.0.0.1:6379/1"}, "CELERY_BROKER_URL")],
+)
+def test_worker_with_a_broker_url_that_is_not_read_names_the_namespace(
+    monkeypatch: pytest.MonkeyPatch, answers: OSError | None, conf: dict[str, str], remedy: str
+) -> None:
+    def ask(*_: Any, **__: Any) -> None:
+        if answers:
+            raise answers
+
+    monkeypatch.setattr(celery, "_tasks", ask)
+    (found,) = celery.worker(app(**conf))
+    assert found.level == "problem"
+    assert remedy in found.remedy
+
+
+def test_ticks_that_never_ran_tell_whether_beat_or_worker_is_missing() -> None:
+    never = Statistics(now=1000.0, began=None, running=0, history=[], behind={})
+    (found,) = ticks.judge(never, interval=90.0)
+    assert "worker.answers" in found.remedy
+    assert "90 s after the start" in found.remedy
+
+
+def test_doctor_count_of_one_is_singular() -> None:
+    findings = [problem("a", "", ""), warning("b", "", ""), warning("c", "", "")]
+    assert presence_doctor._count(findings) == "1 problem, 2 warnings, 0 ok"
 
 
 @override_settings(PRESENCE_INTERVAL=60)

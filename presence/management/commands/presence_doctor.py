@@ -61,5 +61,10 @@ class Command(command.Command):
 
 def _count(findings: list[Finding]) -> str:
     counts = Counter(finding.level for finding in findings)
-    found = f"{counts['problem']} problems, {counts['warning']} warnings, {counts['ok']} ok"
+    problems, warnings = (_numbered(counts[level], level) for level in ("problem", "warning"))
+    found = f"{problems}, {warnings}, {counts['ok']} ok"
     return f"{found}, {counts['skipped']} not checked" if counts["skipped"] else found
+
+
+def _numbered(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
