@@ -37,9 +37,6 @@ FENCE = re.compile(
 )
 SITES = {"members.md": "test_members_page", "testing.md": "test_testing"}
 """Pages whose Python blocks are the files of one site, and the test that runs it."""
-EXTRACTS_OF_THE_README = ["from presence.manager import PresenceManager"]
-"""First lines of blocks that need the reader's own models: a mark in the README would be shown by
-package indexes."""
 MAX_EXTRACTS = 4
 
 BROWSER = """
@@ -73,10 +70,7 @@ def blocks_of(path: Path) -> list[Block]:
     for match in FENCE.finditer(text):
         code = re.sub(rf"^{match['indent']}", "", match["code"], flags=re.M)
         line = text.count("\n", 0, match.start("language")) + 1
-        extract = bool(match["mark"]) or (
-            path.name == "README.md" and code.splitlines()[0] in EXTRACTS_OF_THE_README
-        )
-        found.append(Block(path.name, line, match["language"], code, extract))
+        found.append(Block(path.name, line, match["language"], code, bool(match["mark"])))
     return found
 
 

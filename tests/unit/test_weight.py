@@ -13,6 +13,7 @@ import presence
 from presence.drawing import PALETTE
 
 STATIC = Path(presence.__file__).parent / "static" / "presence"
+README = (Path(__file__).parents[2] / "README.md").read_text()
 CSS = (STATIC / "css" / "presence.css").read_text()
 BUDGET_JS = 14_336
 """Room for what a stack of faces does: choose them, name them, open, count in words."""
@@ -29,6 +30,8 @@ BUDGET_ROOM_JS = 512
 """Of the one file that scripts need which draw a room themselves."""
 BUDGET_COVER_JS = 1_024
 """Of the one file that only a surface needs which cannot hold its layer."""
+ON_DEMAND_JS = {"heartbeat.js", "search.js", "announce.js", "room.js", "cover.js"}
+"""What a page with a widget loads only when it needs it."""
 BUDGET_CSS = 5_120
 READABLE = 4.5  # WCAG 2.2, 1.4.3
 
@@ -53,6 +56,21 @@ def test_the_scripts_are_light():
 def test_the_stylesheet_is_light():
     weights = weight((STATIC / "css").glob("*.css"))
     assert sum(weights.values()) <= BUDGET_CSS, weights
+
+
+def test_readme_weights_in_kilobytes_are_those_of_the_files():
+    scripts, styles = weight((STATIC / "js").glob("*.js")), weight((STATIC / "css").glob("*.css"))
+    (sdk,) = weight([STATIC / "js" / "vendor" / "centrifuge.js"]).values()
+    cursors = sum(scripts.pop(name) for name in CURSORS_JS)
+    widget = sum(size for name, size in scripts.items() if name not in ON_DEMAND_JS)
+    told = re.search(
+        r"scripts weigh (\d+) KB \(cursors: (\d+) KB more\), the stylesheet (\d+) KB\s+"
+        r"and Centrifugo's SDK (\d+) KB",
+        README,
+    )
+    assert told is not None
+    weights = [widget, cursors, styles["presence.css"], sdk]
+    assert [int(size) for size in told.groups()] == [round(size / 1000) for size in weights]
 
 
 def luminance(colour: str) -> float:
