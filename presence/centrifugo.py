@@ -131,7 +131,9 @@ class Gateway:
         self._timeout = timeout
         self._clock = clock
         self._url = address(url)
-        self._redactor = Redactor(url, words=[key])
+        # A path or query of the site's own may be a password to its proxy.
+        rest = url.partition("://")[2].partition("/")[2] if "://" in url else url
+        self._redactor = Redactor(url, words=[key, rest] if rest != "api" else [key])
 
     def survey(self, patterns: Sequence[str]) -> Survey:
         """The nodes, and the active channels that match any of the `patterns`."""

@@ -228,6 +228,22 @@ def test_gateway_error_hides_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
     assert raised.value.__cause__ is None
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("http://127.0.0.1:1/Hidden4you/api", "http://127.0.0.1:1/api?k=Hidden4you"),
+        *("http://127.0.0.1:1/api#Hidden4you", "Hidden4you in ; a wrong place"),
+    ],
+)
+def test_gateway_error_hides_all_of_the_url_but_scheme_host_and_port(url: str) -> None:
+    with pytest.raises(CentrifugoError) as raised:
+        Gateway(url, "key", timeout=1.0).versions()
+    link: BaseException | None = raised.value
+    while link is not None:
+        assert "Hidden4you" not in str(link)
+        link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
+
+
 @override_settings(CENTRIFUGO_API_KEY=SECRET)
 def test_doctor_logs_a_part_that_fails_without_secrets(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
