@@ -223,14 +223,12 @@ class Keys:
             return "zset"
         if key == self.ticks:
             return "list"
-        last = key.rpartition(":")[2]
         named = key.startswith((f"{self._base}:taken:", f"{self._base}:remembered:"))
-        slot = key.startswith(f"{self._base}:{{") and last.isdigit()
-        return "string" if named or slot else "hash"
+        return "string" if named else "hash"
 
-    def slot(self, channel: str, slot: int) -> str:
-        """There while the nudge of that slot has been asked for."""
-        return f"{self.channel(channel)}:{slot}"
+    def slots(self, channel: str) -> str:
+        """Hash of the claimed slots of one channel: slot -> when, and for how long."""
+        return f"{self.channel(channel)}:slots"
 
     def cursors(self, channel: str) -> str:
         """The hash of the cursors of one channel: user -> time and position."""

@@ -241,4 +241,5 @@ class RosterStore(Ledger):
     @abstractmethod
     def claim(self, channel: str, slot: int, *, seconds: float) -> bool:
         """True for the first who claims the slot of the channel, and for nobody else in the
-        `seconds` after that."""
+        `seconds` after that. Slots that were claimed before the clock was set back are free again
+        from the next claim of the channel on."""

@@ -22,6 +22,7 @@ from presence.backends.base import (
 from presence.backends.memory_base import put_right
 from presence.backends.memory_ledger import MemoryLedger
 from presence.backends.memory_tracker import MemoryTracker
+from presence.backends.tracker import AHEAD
 from presence.plan import Commit, State, damaged, restart
 from presence.roster import Position
 
@@ -46,7 +47,7 @@ class MemoryStore(MemoryTracker, MemoryLedger, RosterStore):
         self._suspects: dict[str, str] = {}
         self._polled: dict[str, float] = {}
         self._nodes: tuple[frozenset[str], float | None] | None = None
-        self._claims: dict[tuple[str, int], float] = {}
+        self._claims: dict[tuple[str, int], tuple[float, float]] = {}
 
     def load(
         self,
@@ -225,10 +226,14 @@ class MemoryStore(MemoryTracker, MemoryLedger, RosterStore):
     def claim(self, channel: str, slot: int, *, seconds: float) -> bool:
         with self._lock:
             now = self._clock()
-            self._claims = {claim: ends for claim, ends in self._claims.items() if ends > now}
+            self._claims = {
+                claim: (at, ends)
+                for claim, (at, ends) in self._claims.items()
+                if ends > now and at <= now + AHEAD
+            }
             if (channel, slot) in self._claims:
                 return False
-            self._claims[channel, slot] = now + seconds
+            self._claims[channel, slot] = (now, now + seconds)
             return True
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from presence.backends import fields
 from presence.backends.base import Loaded, RosterStore, Stored, Writes, Written
-from presence.backends.connection import Call
+from presence.backends.connection import Call, milliseconds
 from presence.backends.redis_ledger import RedisLedger
 from presence.backends.redis_tracker import RedisTracker
 from presence.plan import Commit, restart
@@ -113,8 +113,9 @@ class RedisStore(RedisTracker, RedisLedger, RosterStore):
         return now - changed if changed else None
 
     def claim(self, channel: str, slot: int, *, seconds: float) -> bool:
-        key, life = self._keys.slot(channel, slot), round(1000 * seconds)
-        return bool(self._ask(lambda pipe: pipe.set(key, 1, nx=True, px=life), once=True))
+        given = [self._moment(), slot, milliseconds(seconds)]
+        (done,) = self._evaluate([("claim", self._keys.slots(channel), given)], once=True)
+        return bool(done)
 
     def _run(
         self,

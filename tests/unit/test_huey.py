@@ -169,6 +169,18 @@ def test_ticks_that_waited_for_an_interval_are_dropped(cluster: Cluster, setting
     assert len(cluster.ran) == 4
 
 
+def test_ticks_go_on_when_the_clock_that_was_ahead_is_set_back(
+    cluster: Cluster, settings: Any
+) -> None:
+    settings.PRESENCE_INTERVAL = 30.0
+    cluster.live(120.0)
+    cluster.clock.advance(-3600.0)
+    cluster.ran.clear()
+    cluster.live(7200.0)
+    assert len(cluster.ran) == 240
+    assert set(gaps(cluster.ran)) == {30.0}
+
+
 def test_a_worker_that_was_busy_runs_the_last_tick_alone(cluster: Cluster, settings: Any) -> None:
     settings.PRESENCE_INTERVAL = 5.0
     cluster.plan()

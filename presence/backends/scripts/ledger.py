@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from presence.backends.scripts.clock import NOW, PUT_RIGHT
 
-__all__ = ["ADD", "BEGIN", "REGISTER", "REGISTERED"]
+__all__ = ["ADD", "BEGIN", "CLAIM", "REGISTER", "REGISTERED"]
 
 # KEYS: hash of open ticks. ARGV: the time ("" for Redis's own), tick. Returns the time, then the
 # fields and values that were there before; none where the tick has begun already: the call was made
@@ -17,6 +17,27 @@ local before = redis.call('HGETALL', KEYS[1])
 redis.call('HSET', KEYS[1], 'began', now, 'tick:' .. ARGV[2], now)
 table.insert(before, 1, now)
 return before
+"""
+)
+
+# KEYS: hash of the claimed slots of a channel. ARGV: the time ("" for Redis's own), slot,
+# milliseconds for which nobody else may claim it. Returns whether it is claimed now. Slots whose
+# claim has ended, or is more than a second ahead (the clock was set back), are free: an expiry for
+# each slot would leave one claimed until the very hour in which it comes again.
+CLAIM = (
+    NOW
+    + """
+local claims = redis.call('HGETALL', KEYS[1])
+for i = 1, #claims, 2 do
+  local at, life = claims[i + 1]:match('^(%S+) (%d+)$')
+  local age = tonumber(at or '') and now - at
+  if not (age and age >= -1 and age < life / 1000) then redis.call('HDEL', KEYS[1], claims[i]) end
+end
+if redis.call('HSETNX', KEYS[1], ARGV[2], now .. ' ' .. ARGV[3]) == 0 then return 0 end
+if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[3]) then
+  redis.call('PEXPIRE', KEYS[1], ARGV[3])
+end
+return 1
 """
 )
 

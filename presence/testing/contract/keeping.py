@@ -131,6 +131,16 @@ class ClaimingContract(Contract):
         assert backend.claim(ROOM, 8, seconds=60)
         assert backend.claim("presence:b", 7, seconds=60)
 
+    def test_claim_outlasts_shorter_ones_of_other_slots(
+        self, backend: RosterStore, clock: Clock
+    ) -> None:
+        assert backend.claim(ROOM, 7, seconds=60)
+        assert backend.claim(ROOM, 8, seconds=4)
+        clock.advance(30)
+        assert [backend.claim(ROOM, slot, seconds=4) for slot in (7, 8)] == [False, True]
+        clock.advance(31)
+        assert backend.claim(ROOM, 7, seconds=4)
+
     def test_of_many_exactly_one_has_the_slot(
         self, backend: RosterStore, peer: RosterStore
     ) -> None:

@@ -37,6 +37,16 @@ class StoreSetBackContract(Contract):
         clock.advance(50)
         assert backend.nodes(frozenset("b")) == 50.0
 
+    def test_claim_made_ahead_is_gone_when_its_slot_comes_again(
+        self, backend: RosterStore, clock: Clock
+    ) -> None:
+        assert backend.claim(ROOM, 3607, seconds=60)
+        clock.advance(-HOUR)
+        assert backend.claim(ROOM, 7, seconds=60)
+        assert not backend.claim(ROOM, 7, seconds=60)
+        clock.advance(HOUR)
+        assert backend.claim(ROOM, 3607, seconds=60)
+
 
 class LedgerSetBackContract(Contract):
     def test_ticks_that_began_ahead_began_just_now(
