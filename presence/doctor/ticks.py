@@ -14,7 +14,8 @@ __all__ = ["examine", "judge"]
 
 START = {
     "celery": "Start `celery beat` (if worker.answers is ok, only beat is missing) and `celery "
-    "worker`; if both run, the worker's log says why the ticks fail",
+    "worker`; if both run, the worker's log says why the ticks fail. `task=expired` in it, while "
+    "the worker is idle, means that its clock is ahead of beat's: set both by NTP",
     "huey": "Start `manage.py run_huey`, one of them without --no-periodic; if it runs, its log "
     "says why the ticks fail",
 }

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
+from datetime import UTC, datetime
 from typing import Any
 
 from celery import Celery, Task, shared_task
+from celery.signals import task_revoked
 from kombu.exceptions import OperationalError
 
 from presence import work
@@ -30,6 +33,34 @@ class TickTask(Task):  # type: ignore[type-arg]
     def expires(self) -> float:  # type: ignore[override]
         """Seconds a message may wait: an interval."""
         return conf.PRESENCE_INTERVAL
+
+
+class _Expired:
+    """Logs that tasks expire, once an interval: Celery drops them without a warning."""
+
+    def __init__(self) -> None:
+        self._quiet_until = 0.0
+
+    def __call__(self, sender: Any, request: Any, expired: bool = False, **_: Any) -> None:
+        if not (expired and isinstance(sender, TickTask)) or time.monotonic() < self._quiet_until:
+            return
+        self._quiet_until = time.monotonic() + conf.PRESENCE_INTERVAL
+        logger.warning(
+            "task=expired name=%s late_s=%s (it waited longer than PRESENCE_INTERVAL, or the clock "
+            "of this worker is ahead of the sender's)",
+            *(sender.name, _seconds_after(request.expires)),
+        )
+
+
+def _seconds_after(moment: str | datetime | None) -> str:
+    try:
+        expires = datetime.fromisoformat(moment) if isinstance(moment, str) else moment
+        return f"{(datetime.now(UTC) - expires).total_seconds():.0f}" if expires else "?"
+    except (TypeError, ValueError):  # without a time zone, or in another form
+        return "?"
+
+
+task_revoked.connect(_Expired(), weak=False)
 
 
 class CeleryQueue:
