@@ -45,7 +45,10 @@ def round_trips(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """
     trips: list[object] = []
     greeting: set[Connection] = set()
-    send, greet = Connection.send_packed_command, Connection.on_connect_check_health
+    # The older versions of redis-py greet in `on_connect`.
+    newer = hasattr(Connection, "on_connect_check_health")
+    greets = "on_connect_check_health" if newer else "on_connect"
+    send, greet = Connection.send_packed_command, getattr(Connection, greets)
     here = threading.get_ident()
 
     def counted(self: Connection, command: object, *more: Any, **options: Any) -> None:
@@ -64,7 +67,7 @@ def round_trips(monkeypatch: pytest.MonkeyPatch) -> list[object]:
             greeting.discard(self)
 
     monkeypatch.setattr(Connection, "send_packed_command", counted)
-    monkeypatch.setattr(Connection, "on_connect_check_health", greeted)
+    monkeypatch.setattr(Connection, greets, greeted)
     return trips
 
 

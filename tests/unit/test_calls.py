@@ -8,6 +8,9 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
+import redis.connection
+import requests
+import urllib3.connection
 
 from presence.calls import DOUBT, Call, TooLarge, Wire, within
 from tests.unit.fakes import Clock
@@ -115,3 +118,24 @@ def test_call_that_is_over_leaves_the_next_one_its_whole_time() -> None:
     assert within(9.0) == 0.001
     Call(3.0, clock=clock)
     assert (within(9.0), within(2.0), within(None)) == (3.0, 2.0, 3.0)
+
+
+@pytest.mark.parametrize(
+    ("owner", "name"),
+    [
+        (urllib3.HTTPResponse, "read1"),
+        (urllib3.HTTPConnectionPool, "QueueCls"),
+        (urllib3.HTTPConnectionPool, "ConnectionCls"),
+        (urllib3.PoolManager(), "pool_classes_by_scheme"),
+        (urllib3.connection.HTTPConnection, "_new_conn"),
+        (requests.Response(), "_content"),
+        (redis.ConnectionPool, "make_connection"),
+        (redis.connection.Connection, "_connect"),
+        (redis.connection.Connection(), "_sock"),
+        (redis.connection.Connection(), "pack_commands"),
+        (redis.connection.Connection(), "send_packed_command"),
+    ],
+)
+def test_library_has_what_connections_here_override_or_read(owner: object, name: str) -> None:
+    """Names that the libraries do not promise: another version may be without one."""
+    assert hasattr(owner, name)
