@@ -15,14 +15,14 @@ from presence.drawing import PALETTE
 STATIC = Path(presence.__file__).parent / "static" / "presence"
 README = (Path(__file__).parents[2] / "README.md").read_text()
 CSS = (STATIC / "css" / "presence.css").read_text()
-BUDGET_JS = 14_336
+BUDGET_JS = 13_952
 """Room for what a stack of faces does: choose them, name them, open, count in words."""
 BUDGET_SEARCH_JS = 1_024
 """Of the one file that is loaded once somebody opens a long list."""
-BUDGET_CURSORS_JS = 8_704
+BUDGET_CURSORS_JS = 7_616
 CURSORS_JS = {"cursors.js", "channel.js", "motion.js", "surface.js"}
 """What only a page with cursors loads, on top of the others."""
-BUDGET_HEARTBEAT_JS = 1_664
+BUDGET_HEARTBEAT_JS = 1_536
 """Of the one file that a page needs which tracks members without a widget."""
 BUDGET_ANNOUNCE_JS = 1_024
 """Of the one file that a widget needs which has screen readers say who comes and goes."""
@@ -41,8 +41,17 @@ def weight(paths: Iterable[Path]) -> dict[str, int]:
     return {path.name: len(gzip.compress(path.read_bytes(), 9)) for path in paths}
 
 
+def weight_of_code(paths: Iterable[Path]) -> dict[str, int]:
+    """Bytes of each script, gzipped, without the lines of comments.
+
+    A budget must not be met by taking the reasons out of the code.
+    """
+    code = {path.name: re.sub(rb"^\s*//.*\n", b"", path.read_bytes(), flags=re.M) for path in paths}
+    return {name: len(gzip.compress(text, 9)) for name, text in code.items()}
+
+
 def test_the_scripts_are_light():
-    weights = weight((STATIC / "js").glob("*.js"))
+    weights = weight_of_code((STATIC / "js").glob("*.js"))
     cursors = {name: weights.pop(name) for name in CURSORS_JS}
     assert weights.pop("heartbeat.js") <= BUDGET_HEARTBEAT_JS
     assert weights.pop("search.js") <= BUDGET_SEARCH_JS

@@ -1,3 +1,5 @@
+// A cursor channel, live: the page follows it in place of a feed.
+
 const AGAIN = 4500;
 const SELDOM = 60_000;
 const BRIEF = 250;

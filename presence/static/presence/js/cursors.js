@@ -1,3 +1,5 @@
+// <presence-cursors>: makes an element a shared surface, over the page's one connection.
+
 const SETTLE = 250;
 const RETRY = 10_000;
 const NEAR = { fraction: 0.0005, px: 0.5 };

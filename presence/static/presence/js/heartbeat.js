@@ -1,4 +1,4 @@
-// <presence-heartbeat>.
+// <presence-heartbeat>: keeps the members that the page's view tracked while the page is open.
 
 const BRIEF = 5000;
 const REFUSED = [];
@@ -75,6 +75,7 @@ export class Heart {
   }
 
   #wait(milliseconds) {
+    // Called when an answer came: timers that timers set go off once a minute in a hidden page.
     if (this.lifelines.length) this.#timer = this.host.setTimeout(() => this.beat(), milliseconds);
   }
 }
@@ -101,6 +102,7 @@ class PresenceHeartbeat extends HTMLElement {
     setTimeout(() => this.isConnected || this.#heart.leave());
   }
 
+  // Called by libraries that morph one page into the next.
   attributeChangedCallback(name, before, now) {
     if (!this.#heart || !this.isConnected || now === before) return;
     this.#heart.leave();
@@ -112,6 +114,7 @@ class PresenceHeartbeat extends HTMLElement {
     const lifelines = (presenceLifelines ?? "").split(" ").filter(Boolean);
     this.#heart = new Heart({ url, every: 1000 * presenceEvery, lifelines }, host);
     const [visit] = performance.getEntriesByType("navigation");
+    // The page may have left while the browser or a library kept it.
     const again = document.readyState === "complete" || visit?.type === "back_forward";
     const begin = () => this.#heart.begin(again || presenceJoins === "");
     // One that is prerendered may never be shown.

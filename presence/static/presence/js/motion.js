@@ -1,3 +1,5 @@
+// Cursors without a page: when something is sent, and where each cursor is drawn. Clocks are given.
+
 const FARTHEST = { fraction: 1, px: 100_000 };
 const PLACES = { fraction: 10_000, px: 10 };
 const LONGEST = 64;

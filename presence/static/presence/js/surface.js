@@ -1,3 +1,5 @@
+// A shared element: where the pointer is on it, and where the pointers of the others are.
+
 const FARTHEST = 100_000;
 const LINGER = 1000;
 const ARROW = { x: 24, y: 32 };

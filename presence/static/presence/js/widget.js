@@ -1,3 +1,5 @@
+// <presence-roster>: draws a channel of the page's connection into the HTML that the server wrote.
+
 const MODULES = ["roster", "feed", "connection", "draw", "handlers"];
 const BRIEF = 2500;
 const REFRESH = 10_000;
@@ -156,6 +158,7 @@ class PresenceRoster extends HTMLElement {
     throw Error("the widget's HTML was changed");
   }
 
+  // Something else on the page has written the HTML of the widget.
   #renew() {
     const end = this.#end;
     this.#end = this.#shown = this.#asOf = null;
