@@ -13,7 +13,7 @@ from unicodedata import category
 
 from wcwidth import iter_graphemes
 
-__all__ = ["MAX_NAME", "clean_name", "initials"]
+__all__ = ["MAX_NAME", "clean_name", "initials", "is_plain"]
 
 MAX_NAME: Final = 200
 """Characters (code points) of a name; the rest is cut off."""
@@ -40,11 +40,16 @@ def clean_name(name: object) -> str:
     """
     if not isinstance(name, str):
         return ""
-    if len(name) <= MAX_NAME and _PLAIN.fullmatch(name):
+    if is_plain(name):
         return "".join(("", name))  # A plain string also of one that Django marked safe.
     line = " ".join(_SPACES.split(_CONTROLS.sub("", name))).strip(" ")
     cut = _cut(line) if len(line) > MAX_NAME else line
     return _SURROGATES.sub("?", cut) if _shows(cut) else ""
+
+
+def is_plain(name: str) -> bool:
+    """Return whether `name` is ASCII and clean, as most names are: a look, without a copy."""
+    return len(name) <= MAX_NAME and _PLAIN.fullmatch(name) is not None
 
 
 def initials(name: str) -> str:

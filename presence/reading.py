@@ -14,7 +14,7 @@ import msgspec
 from presence import wire
 from presence.exceptions import CentrifugoAnswerError
 from presence.leaving import SKEW
-from presence.names import clean_name
+from presence.names import clean_name, is_plain
 from presence.plan import seats, unlisted
 from presence.roster import Member, Roster
 from presence.signed import Signed, anonymous_id, is_anonymous
@@ -254,6 +254,8 @@ def _named(info: Signed | None) -> Signed:
     """What a token says, with a name that may be shown."""
     if info is None:
         return _NOBODY
+    if is_plain(info.name):
+        return info
     name = clean_name(info.name)
     return info if name == info.name else msgspec.structs.replace(info, name=name)
 
