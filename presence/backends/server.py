@@ -12,7 +12,12 @@ from weakref import WeakSet
 
 import redis
 from redis.commands import CoreCommands
-from redis.connection import Connection, SSLConnection, UnixDomainSocketConnection
+from redis.connection import (
+    Connection,
+    PythonRespSerializer,
+    SSLConnection,
+    UnixDomainSocketConnection,
+)
 from redis.exceptions import ClusterDownError, ReadOnlyError, ResponseError
 from redis.sentinel import (
     Sentinel,
@@ -61,9 +66,16 @@ class _Safe:
     """A connection of redis-py on which each step ends with the current call."""
 
     _sock: Any
+    _buffer_cutoff: int
+    encoder: Any
     _socket_timeout: float | None
     _socket_connect_timeout: float | None
     connected_at = 0.0
+
+    def _construct_command_packer(self, _: object) -> PythonRespSerializer:
+        # That of hiredis (3.5) crashes the process where a signal handler raises while it packs a
+        # number, as Celery's does for a soft time limit.
+        return PythonRespSerializer(self._buffer_cutoff, self.encoder.encode)
 
     def _connect(self) -> Wire:
         sock = super()._connect()  # type: ignore[misc]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import redis
+from redis.connection import PythonRespSerializer
 
 from presence import calls
 from presence.backends import server
@@ -280,3 +281,13 @@ def answering(
             yield listening.getsockname()[1]
         finally:
             done.set()
+
+
+def test_connections_pack_commands_without_hiredis() -> None:
+    """Its packer crashes the process where a signal handler raises an exception."""
+    for made in (
+        server.SafeConnection(),
+        server.SafeSSLConnection(),
+        server.SafeSocketConnection(),
+    ):
+        assert isinstance(made._command_packer, PythonRespSerializer)

@@ -131,6 +131,7 @@ def test_call_that_is_over_leaves_the_next_one_its_whole_time() -> None:
         (requests.Response(), "_content"),
         (redis.ConnectionPool, "make_connection"),
         (redis.connection.Connection, "_connect"),
+        (redis.connection.Connection, "_construct_command_packer"),
         (redis.connection.Connection(), "_sock"),
         (redis.connection.Connection(), "pack_commands"),
         (redis.connection.Connection(), "send_packed_command"),
