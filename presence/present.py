@@ -17,7 +17,7 @@ from presence.plan import seats
 from presence.reading import Roll, fallback_name
 from presence.roster import Member, Roster
 from presence.signed import Signed
-from presence.tracked import Tracked, is_passing, signed_of
+from presence.tracked import Tracked, is_passing, meta_of, signed_of
 
 __all__ = ["Record", "is_hidden", "read_channel", "read_present", "record_of", "suspect"]
 
@@ -31,8 +31,6 @@ Record = dict[str, Any]
 and everything of `meta` flat beside these, which win. `joined_at` is in seconds since 1970 by the
 store's clock, None for who is there by websocket alone. `name` falls back to the id, and to
 "Anonymous" for visitors who are not signed in."""
-
-_meta = msgspec.json.Decoder(dict[str, Any])
 
 
 def read_present(channels: Sequence[str]) -> dict[str, list[Record]]:
@@ -137,7 +135,7 @@ def _told(member: Member, tracked: Sequence[Tracked]) -> dict[str, Any]:
         signed = signed_of(one)
         name = signed.name or fallback_name(member.id)
         if (signed.info, name) == (member.info, member.name):
-            return _meta.decode(one.meta)
+            return meta_of(one)
     return {**member.info, "name": member.name}
 
 

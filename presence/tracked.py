@@ -1,7 +1,8 @@
-"""Members without a websocket: as the store keeps them, as the roster takes them. Pure."""
+"""Members without a websocket: as the store keeps them, as the roster takes them."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
@@ -10,7 +11,9 @@ import msgspec
 from presence.names import clean_name
 from presence.signed import Signed
 
-__all__ = ["PASSING", "Tracked", "fingerprint", "is_passing", "signed_of"]
+__all__ = ["PASSING", "Tracked", "fingerprint", "is_passing", "meta_of", "signed_of"]
+
+logger = logging.getLogger("presence.sync")
 
 PASSING: Final = "anon_~"
 """How the ids of members begin who are not signed in and have no session: anybody can have as many
@@ -43,12 +46,23 @@ class Tracked(msgspec.Struct, frozen=True):
 _meta = msgspec.json.Decoder(dict[str, Any])
 
 
+def meta_of(tracked: Tracked) -> dict[str, Any]:
+    """Return the metadata; none, which is logged, where they cannot be read: stores keep bytes."""
+    try:
+        return _meta.decode(tracked.meta)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        logger.error(
+            "member=unreadable user=%r source=%r error=%s", tracked.user, tracked.source, error
+        )
+        return {}
+
+
 def signed_of(tracked: Tracked) -> Signed:
     """What others are to see of them: as if it had been signed when it was said.
 
     One that tells no name gives way to any other.
     """
-    info = _meta.decode(tracked.meta)
+    info = meta_of(tracked)
     name = clean_name(info.pop("name", None))
     if info.get("user_id") == tracked.user:
         del info["user_id"]

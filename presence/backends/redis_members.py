@@ -139,7 +139,6 @@ class RedisMembers(Connection, Tracker):
 
 
 _pair = msgspec.json.Decoder(tuple[str, str])
-_object = msgspec.json.Decoder(dict[str, Any])
 
 
 def _field(user: str, source: str) -> bytes:
@@ -154,7 +153,6 @@ def _record(channel: str, field: bytes, value: bytes) -> Tracked | None:
         times = [float(at) for at in (joined, beat, said)]
         if not all(map(math.isfinite, times)):
             raise ValueError(f"{value[:60]!r} holds what is no time")
-        _object.decode(meta)  # whoever reads a roster takes it for one
         return Tracked(user, source, times[0], times[1], meta, times[2])
     except UNREADABLE as error:
         logger.error("member=unreadable channel=%s field=%r error=%s", channel, field, error)
