@@ -19,12 +19,14 @@ class Balancer:
     """An address whose connections lead to `target`; new ones, once that is changed, elsewhere.
 
     `forget` has every connection that is open by then answer what is sent on it with a "reset", the
-    "end" or "nothing". With `swallow` the next reply is lost together with its connection.
+    "end" or "nothing". With `swallow` the next reply is lost together with its connection. With
+    `drip` each byte of a reply comes so many seconds after the one before.
     """
 
     def __init__(self, target: int) -> None:
         self.target = target
         self.swallow = False
+        self.drip = 0.0
         self.opened = 0
         self._forgotten: tuple[int, str] = (0, "")
         self._server = socket.create_server(("127.0.0.1", 0))
@@ -74,6 +76,10 @@ class Balancer:
             if self.swallow:
                 self.swallow = False
                 return False
+            while self.drip and data:
+                client.sendall(data[:1])
+                data = data[1:]
+                self._done.wait(self.drip)
             client.sendall(data)
         elif number > before:
             server.sendall(data)
