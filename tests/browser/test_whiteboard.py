@@ -23,6 +23,11 @@ from tests.browser.test_accessible import violations
 CHANNEL = "cursors:whiteboard"
 PHONE = {"width": 390, "height": 844}
 CLIP: Any = {"x": 0, "y": 80, "width": 1040, "height": 560}
+WIDER_THAN_ITS_BOX = """[...document.querySelectorAll("h1, .notes li")].filter((element) => {
+  const text = document.createRange();
+  text.selectNodeContents(element);
+  return text.getBoundingClientRect().width > element.getBoundingClientRect().width + 1;
+}).map((element) => element.textContent.trim())"""
 PLACES = [(0.17, 0.52), (0.37, 0.14), (0.56, 0.6), (0.9, 0.12), (0.8, 0.7), (0.3, 0.75)]
 
 
@@ -55,6 +60,20 @@ def test_two_people_see_each_other_point(visitor: Callable[..., Visitor], site: 
     theirs.page.close()
     expect(cursor(hers, grace)).to_have_count(0)
     assert [text for one in people.values() for text in one.complaints] == []
+
+
+@pytest.mark.parametrize("path", ["/whiteboard/", "/rooms/design-review/"])
+@pytest.mark.parametrize("locale", ["de", "fr", "es"])
+def test_demo_on_a_narrow_phone_keeps_long_words_in_their_boxes(
+    chromium: Browser, site: Site, locale: str, path: str
+) -> None:
+    page = chromium.new_page(locale=locale, viewport={"width": 320, "height": 640})
+    try:
+        page.goto(f"{site.url}{path}")
+        assert page.evaluate(WIDER_THAN_ITS_BOX) == []
+        assert page.evaluate("document.documentElement.scrollWidth") <= 320
+    finally:
+        page.close()
 
 
 def test_the_page_fits_a_phone_whatever_points_at_its_edges(
