@@ -40,7 +40,7 @@ REASONS: Final[Sequence[tuple[tuple[type[Exception], ...], int, str]]] = (
     ),
     ((Exception,), 500, "This went wrong: the log of the site says why."),
 )
-"""What is answered to an exception: the first that it is one of."""
+"""Answers to exceptions: the first entry that the exception is an instance of counts."""
 
 
 class No(Exception):

@@ -95,7 +95,7 @@ def member_meta(meta: object) -> bytes:
 
 
 def unfit(meta: object) -> str:
-    """What is wrong with the texts of a `meta` that is JSON; "" where nothing is."""
+    """Return what is wrong with the strings of a `meta` that is JSON; "" if nothing is."""
     for where, text, allowed in _texts(meta):
         if found := (_UNFIT_IN_LINES if allowed else _UNFIT).search(text):
             return (

@@ -100,7 +100,7 @@ class Batch:
         state = reading.state
         roster = reading.roster
         # An empty room that never had anybody in it is not stored: anybody can make up its name.
-        # Whoever watches it learns from the first diff, of another epoch, that there is one.
+        # Pages that watch it learn from the first diff that there is an epoch.
         if not (state.rev or state.damage or roster.occupied or roster.hidden):
             return []
         believe = self._believe and reading.whole and reading.seen.nodes == self._survey.nodes

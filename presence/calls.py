@@ -38,7 +38,7 @@ class TooLarge(Exception):
 
 
 class Call:
-    """What is left for one call: seconds, and bytes of the answer. It is the thread's current one.
+    """Seconds and bytes of the answer that are left for one call, the current one of its thread.
 
     The next call replaces it. Nothing ever has to put an earlier one back, so that no exception
     can leave a call behind that is over. With `once` it must not be made twice, so it is never made
@@ -81,7 +81,7 @@ class Call:
         self._first = self._clock() + DOUBT * self._seconds
 
     def renew(self) -> None:
-        """Begin anew on another connection, in the time that is left."""
+        """Begin again on another connection, in the time that is left."""
         self._first = None
         self._left = self.limit
 

@@ -80,7 +80,7 @@ _CONNECTION_FAILED = (
     requests.Timeout,
     urllib3.exceptions.ProtocolError,
 )
-"""What the connection was no good for, and another may be."""
+"""Errors of a connection after which another connection may work."""
 
 _PASSING = (408, 421, 502, 503, 504)
 """Statuses with which a balancer answers for a server that it cannot reach at this moment."""
@@ -265,7 +265,7 @@ class Gateway:
 
 
 def _summary(asked: Sequence[Command]) -> str:
-    """What was asked, for errors."""
+    """Return the name of the request, for errors."""
     methods = ", ".join(dict.fromkeys(method for method, _ in asked))
     names = [str(what.get("channel") or what.get("pattern") or "") for _, what in asked]
     named = [name for name in names if name]

@@ -110,7 +110,7 @@ class StoreError(PresenceError):
 
 
 class StoreDamaged(StoreError):
-    """What the store keeps of one channel cannot be read. The next tick replaces it by what it
+    """The state of one channel in the store cannot be read. The next tick replaces it by what it
     reads from Centrifugo; other channels are not affected."""
 
 

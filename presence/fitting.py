@@ -1,4 +1,4 @@
-"""What others see of a member, cut to what the wire takes."""
+"""Limit of what others see of a member: parts that do not fit the wire are left out."""
 
 from __future__ import annotations
 

@@ -118,7 +118,7 @@ def tell_left_out(source: str, user: str, left_out: Mapping[str, str]) -> None:
 def fetch() -> Callable[[list[str]], dict[str, dict[str, Any]]] | None:
     """The hook PRESENCE_FETCH, with an answer that fits the wire; None where it is not set.
 
-    It raises HookFailed. A member of whom it answers something else than a dict goes without.
+    It raises HookFailed. A member for whom it returns something other than a dict gets nothing.
     """
     asked = hook("PRESENCE_FETCH")
     return None if asked is None else partial(_fetch, asked)

@@ -12,7 +12,7 @@ __all__ = ["SKEW", "Leaving", "hold_leaves"]
 
 
 SKEW: Final = 60.0
-"""Seconds by which the clock of whoever signs may be ahead of the store's."""
+"""Seconds by which the clock of a signing process may be ahead of the store's."""
 
 
 class Leaving(msgspec.Struct, frozen=True):

@@ -26,7 +26,7 @@ SEATS = 50
 
 
 class Damage(NamedTuple):
-    """What of a channel cannot be read, in words; and its `rev` and `pending` as they are stored,
+    """Damage of a channel: the reason, in words, and its `rev` and `pending` as they are stored,
     by which a writer knows that nobody has written since."""
 
     reason: str
@@ -226,7 +226,7 @@ def _snapshot(roster: Roster, epoch: str, version: int, listed: bool) -> Snapsho
 
 
 def _replacing(state: State, now: float) -> dict[str, object]:
-    """What a commit in the place of a damaged state keeps of it: the signals that are to be sent.
+    """Return the fields that a commit keeps of the damaged state that it replaces: unsent signals.
 
     What was pending may have been published or not: readers reload in either case.
     """
@@ -279,7 +279,7 @@ def _why_not(raw: bytes, kind: type[wire.Pending] | type[Leaving]) -> str:
 
 
 def find_flaw(state: State, roster: bytes, snapshot: bytes) -> str:
-    """What is wrong with the roster or the snapshot that is stored beside `state`; "" if nothing.
+    """Return what is wrong with the stored roster or snapshot of `state`; "" if nothing is.
 
     Raises nothing: what cannot be decoded is what it looks for.
     """

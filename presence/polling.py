@@ -251,7 +251,7 @@ class Polls:
 
 
 def _verified(loaded: Loaded) -> Loaded:
-    """What was loaded, with what is wrong in any of it as the damage of a state."""
+    """Return `loaded` with the damage of each state that cannot be used."""
     states = {channel: verify(state) for channel, state in loaded.states.items()}
     for channel, (rev, roster, snapshot) in loaded.whole.items():
         state = states[channel]

@@ -144,7 +144,7 @@ class Roll:
 
 
 def fallback_name(member_id: str) -> str:
-    """The name of a member of whom nothing tells one: the id, as far as it may be shown."""
+    """Return the name of a member who has none: the id, as far as it may be shown."""
     if is_anonymous(member_id):
         return "Anonymous"
     return clean_name(member_id) or "User"
@@ -251,7 +251,7 @@ def _seat(passing: list[_Passing], roll: Roll, limit: int) -> tuple[set[str], se
 
 
 def _named(info: Signed | None) -> Signed:
-    """What a token says, with a name that may be shown."""
+    """Return the claims of a token with a name that may be shown."""
     if info is None:
         return _NOBODY
     if is_plain(info.name):

@@ -31,7 +31,7 @@ logger = logging.getLogger("presence.sync")
 
 
 class Reading(msgspec.Struct, frozen=True, gc=False):
-    """What a reply shows, beside the `state` and the roster `old` that were committed last; None
+    """Reading of a reply, with the `state` and the roster `old` that were committed last; None
     where that roster cannot be read, which is a damage of the state.
 
     Without a `digest` it is looked at again by the next tick, whatever the reply.

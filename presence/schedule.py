@@ -165,7 +165,7 @@ def _never_by_calendar(row: Any, last: datetime) -> str:
 
 
 def _amiss(args: Any, kwargs: Any) -> str:
-    """What keeps the task from running: it takes no arguments."""
+    """Return what keeps the task from running: it takes no arguments."""
     given = [part for part in (args, kwargs) if str(part or "").strip() not in EMPTY]
     return "it has arguments, and the task takes none" if given else ""
 

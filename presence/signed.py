@@ -1,4 +1,4 @@
-"""What Django signs into tokens about their bearers; the ids of visitors. Pure."""
+"""Claims that Django signs into tokens about their bearers; the ids of visitors. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _ANONYMOUS: Final = "anon_"
 
 
 def anonymous_id(key: str) -> str:
-    """Return the id of the visitor who is not signed in and whom `key` tells from others."""
+    """Return the id of an anonymous visitor; `key` tells the visitor from others."""
     return f"{_ANONYMOUS}{key}"
 
 

@@ -1,4 +1,4 @@
-"""What a request has around it, for code of the site that runs outside one."""
+"""Run the site's code outside a request with what Django does around one."""
 
 from __future__ import annotations
 

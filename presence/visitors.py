@@ -40,7 +40,7 @@ MAX_ID: Final = 8
 
 _SALT: Final = "presence.anonymous"
 _FIELD: Final = "_presence_anonymous"
-"""Where the secret of an anonymous visitor is in a session whose key changes with its content."""
+"""Session key of an anonymous visitor's secret, where the session's own key changes."""
 _LONGEST_KEY: Final = 64
 """Characters of a session key; longer ones carry the content. Those of Django have 32."""
 
@@ -279,5 +279,5 @@ def _username(user: Any) -> object:
 
 
 def _nameless(key: str) -> str:
-    """What stands for a user without a name. Of a long key, such as a UUID, the end will do."""
+    """Return the name of a user who has none: the end of the key, where it is long."""
     return clean_name(f"User {key if len(key) <= MAX_ID else key[-4:]}")

@@ -109,7 +109,7 @@ class Widget:
 
     @property
     def more_words(self) -> str:
-        """What opens the rest of a list."""
+        """Text of the control that opens the rest of a list."""
         return ngettext("and {n} more", "and {n} more", self.more).replace("{n}", str(self.more))
 
     @property

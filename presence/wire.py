@@ -47,7 +47,7 @@ class _Kind(msgspec.Struct):
 
 
 UNREADABLE: Final = (msgspec.DecodeError, ValueError, RecursionError)
-"""What decoders raise for bytes that are not what they should be, be they nested too deep."""
+"""Errors of decoders for bytes that they cannot read, too deep nesting included."""
 
 Message = Change | Diff | Event | Leaving | Member | Pending | Position | Reload | Roster
 T = TypeVar("T", bound=Message | Snapshot)

@@ -167,7 +167,7 @@ class Connection:
 
 
 def reason(error: redis.RedisError, redactor: Redactor) -> str:
-    """What went wrong, without secrets."""
+    """Return what went wrong, without secrets."""
     hidden = _shows_options(error)
     what = "no sentinel names a primary that is up" if hidden else redactor.text(error)
     return f"{type(error).__name__}: {what}"

@@ -31,7 +31,7 @@ MOST: Final = 2**53
 """Above any number of ours: up to it Lua and JavaScript count one by one."""
 MAX_OFFSET: Final = 2**64
 DIGITS: Final = 20
-"""Of the longest number that is looked at: Python takes long for very long ones, or refuses."""
+"""Maximum length of a number: Python is slow with very long ones, or refuses them."""
 
 
 Row = list[bytes | None] | Exception
@@ -81,7 +81,7 @@ def whole(row: Row) -> Whole:
 
 
 def stored(row: Row, *, polled: float | None, now: float) -> Stored:
-    """What the values of SHOWN say, or the error in their place."""
+    """Return the snapshot in the values of SHOWN, or in the error in their place."""
     if isinstance(row, Exception):
         return Stored(snapshot=None, position=None, polled=polled, now=now, damage=str(row))
     if not is_there(row):
@@ -101,7 +101,7 @@ def stored(row: Row, *, polled: float | None, now: float) -> Stored:
 
 
 def found(row: Row, members: list[Tracked]) -> Found:
-    """What a row of `rev` and `roster` says, beside the members without a websocket."""
+    """Return the roster of a row of `rev` and `roster`, with the members without a websocket."""
     if isinstance(row, Exception):
         return Found(members=members, damage=str(row))
     rev, everybody = row

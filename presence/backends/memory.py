@@ -72,7 +72,7 @@ class MemoryStore(MemoryTracker, MemoryLedger, RosterStore):
             reason = reason or f"a reader could not read its {field}"
         if not reason:
             return state
-        # Anew: it may have been acknowledged since.
+        # Loaded again: it may have been acknowledged since.
         return damaged(msgspec.structs.replace(state, damage=None), reason)
 
     def _whole(self, channel: str) -> Whole:

@@ -19,7 +19,7 @@ class InMemory:
 
 
 def put_right(times: dict[str, float], now: float) -> None:
-    """What is more than a second ahead, as it is after the clock was set back, is of `now`."""
+    """Set times that are more than a second ahead to `now`: the clock was set back."""
     for name, at in times.items():
         if at > now + AHEAD:
             times[name] = now

@@ -210,7 +210,7 @@ def _is_silent(connection: Any) -> bool:
 
 
 class Runs(Protocol):
-    """What runs the commands of a pipeline: an error may stand in the place of a reply."""
+    """Client that runs the commands of a pipeline. A reply may be an error."""
 
     def run(self, commands: Sequence[Command], *, once: bool = False) -> list[Any]: ...
 

@@ -191,7 +191,7 @@ def _tasks(app: Celery, limit: int | None = None) -> set[str] | None:
 
 
 def _unread_broker(app: Celery) -> str:
-    """What to do where the application does not read the URL that the settings have; else ""."""
+    """Return the remedy if the application does not read the URL of the settings; else ""."""
     read = app.conf.broker_write_url or app.conf.broker_url
     return NAMESPACE if getattr(settings, "CELERY_BROKER_URL", None) and not read else ""
 

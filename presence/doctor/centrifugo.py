@@ -21,7 +21,7 @@ OLDEST = (6, 2)
 """The first Centrifugo that knows `version` in publish."""
 
 UNVERSIONED = (0, 0)
-"""What a Centrifugo that was built from source calls itself."""
+"""Version that a Centrifugo reports that was built from source."""
 
 UNKNOWN = 102
 SWITCHED_OFF = 108

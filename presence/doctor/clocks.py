@@ -40,7 +40,7 @@ def examine() -> Findings:
 
 
 def judge(found: Clocks) -> Findings:
-    """What the clocks tell. One finding: whatever follows from it is said in it."""
+    """Report the clocks in one finding, with all that follows from it."""
     known = {name: ahead for name, ahead in found.ahead.items() if ahead is not None}
     wrong = {name: ahead for name, ahead in known.items() if abs(ahead) > APART}
     if wrong:

@@ -74,7 +74,7 @@ def judge(name: str, function: Callable[..., Any], users: list[Any]) -> Findings
 
 
 def _ask(name: str, function: Callable[..., Any], users: list[Any]) -> dict[str, Any]:
-    """What the hook gives of each user that others see; nothing for PRESENCE_VISIBLE."""
+    """Return what the hook gives for each user; nothing for PRESENCE_VISIBLE."""
     if name == "PRESENCE_FETCH":
         ids = [str(user.pk) for user in users]
         by_id: dict[Any, Any] = hooks.call(

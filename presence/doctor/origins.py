@@ -48,7 +48,7 @@ def examine(allows: Allows) -> Findings:
 
 
 def judge(origin: str, allowed: bool) -> Findings:
-    """What the answer to a handshake for pages of `origin` tells."""
+    """Judge the answer to a handshake for pages of `origin`."""
     if allowed:
         yield ok("websocket.origin", f"Centrifugo lets pages of {origin} connect")
     else:

@@ -88,7 +88,7 @@ def examine() -> Findings:
 
 
 def why(error: redis.RedisError) -> str:
-    """What Redis or redis-py says, without secrets."""
+    """Return what Redis or redis-py says, without secrets."""
     return reason(error, Redactor(conf.PRESENCE_REDIS_URL))
 
 

@@ -1,4 +1,4 @@
-"""What the commands of this app have in common."""
+"""Base class of the commands of this app."""
 
 from __future__ import annotations
 

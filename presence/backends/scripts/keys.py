@@ -1,4 +1,4 @@
-"""What may be done to a key of any type."""
+"""Scripts for keys of any type."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is damaged in the store, and what takes its place."""
+"""Contract: damage in the store, and its replacement."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was noted while the clock was ahead, once it is put right: no time is yet to come."""
+"""Contract: times that were stored while the clock was ahead are not in the future later."""
 
 from __future__ import annotations
 

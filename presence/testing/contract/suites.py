@@ -52,7 +52,7 @@ class TrackerContract(
 
 
 class LedgerContract(Books, setback.LedgerSetBackContract):
-    """What a presence.backends.base.Ledger keeps to."""
+    """Contract of a presence.backends.base.Ledger."""
 
 
 class BackendContract(StoreContract, LedgerContract, TrackerContract):

@@ -9,7 +9,7 @@ import type { Member, State } from "./roster.js";
 export interface Host {
   /** The status and the text of an answer, which is not redirected: status 0 is a redirect. Throws
    * an error with `passing` where asking again may help: no network, 408, 429, 500 and above. All
-   * that is not `passing`, be it an answer or an error of our own, is final. */
+   * that is not `passing`, an answer or an error of our own, is final. */
   ask(url: string, init?: RequestInit): Promise<{ status: number; text: string }>;
   setTimeout(run: () => void, ms: number): unknown;
   clearTimeout(timer: any): void;
