@@ -97,13 +97,20 @@ def test_a_new_grant_is_taken_in_place(visit: Visit, stage: Stage, channel: str)
     grant = page.evaluate("""() => {
         const { dataset } = document.querySelector("presence-cursors");
         const kept = dataset.presenceGrant;
+        // A grant is exchanged again where it was made for somebody else.
         dataset.presenceGrant = "forged";
+        dataset.presenceOwner = "0";
         return kept;
     }""")
     element = page.locator("presence-cursors")
     expect(element).to_have_attribute("data-presence-state", "static")
     page.evaluate(
-        "(grant) => document.querySelector('presence-cursors').dataset.presenceGrant = grant", grant
+        """([grant, owner]) => {
+            const { dataset } = document.querySelector("presence-cursors");
+            dataset.presenceGrant = grant;
+            dataset.presenceOwner = owner;
+        }""",
+        [grant, bob.id],
     )
     expect(element).to_have_attribute("data-presence-state", "live")
     stage.publish(channel, {"x": 0.5, "y": 0.5, "user": "bot"})

@@ -42,7 +42,8 @@ def test_events_bubble_with_the_member(
     crowd.join("u2", channel, name="Robert")
     crowd.leave("u1")
     tick()
-    expect(widget.get_by_text("Robert")).to_have_count(2)
+    # In the panel, on the face, and in the words for the faces.
+    expect(widget.get_by_text("Robert")).to_have_count(3)
 
     joined = events(page, "join")
     assert [event["detail"]["member"]["id"] for event in joined] == ["u3", "u4"]

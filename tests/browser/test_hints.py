@@ -141,7 +141,7 @@ def test_one_is_there_once(visit: Visit, crowd: Crowd, tick: Tick, channel: str)
     for widget in (hers, his):
         expect(widget.locator("[data-presence-provisional]")).to_have_count(0)
         expect(widget).to_have_attribute("data-presence-total", "2")
-    expect_ids(his, [ada.id, bob.id])
+    expect_ids(his, [bob.id, ada.id])  # Oneself comes first.
     # Each event once a widget, of which this page has two.
     assert page.evaluate("globalThis.told").count(["join", bob.id]) == 2
     assert not any(name == "leave" for name, _ in page.evaluate("globalThis.told"))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, WebSocket, expect
 
 from tests.browser.board import board
-from tests.browser.stage import Guest, Stage, include, live, roster
+from tests.browser.stage import PATIENCE, Guest, Stage, include, live, roster
 
 Visit = Callable[..., Guest]
 
@@ -46,6 +47,8 @@ class Watched:
         page.clock.install()
         self.asked: list[str] = []
         self.said: list[str] = []
+        self.sockets: list[WebSocket] = []
+        page.on("websocket", lambda socket: self.sockets.append(socket))
         page.on("request", lambda request: self.asked.append(request.url))
         page.on(
             "console", lambda m: self.said.append(m.text) if m.text.startswith("presence") else None
@@ -53,6 +56,7 @@ class Watched:
 
     def expect_rest(self, line: str = "") -> None:
         """Let two hours pass, in which nothing is asked for, after one line with this text."""
+        self.settle()
         before = len(self.asked)
         for _ in range(4):
             self.page.clock.fast_forward("30:00")
@@ -60,6 +64,16 @@ class Watched:
         assert [url for url in self.asked[before:] if "done" not in url] == []
         (said,) = self.said
         assert line in said
+
+    def settle(self) -> None:
+        """Let what began before the page was refused come to its end."""
+        ends = time.monotonic() + PATIENCE / 1000
+        before = -1
+        while len(self.asked) > before + 1 or not all(s.is_closed() for s in self.sockets):
+            assert time.monotonic() < ends, "the page goes on asking, or keeps its connection"
+            before = len(self.asked)
+            self.page.clock.run_for(100)
+            self.page.evaluate("fetch('/favicon.ico?settling')")
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ def test_two_people_see_each_other_come_and_go(site: Site, visitor: MakeVisitor)
     expect(his).to_have_attribute("data-presence-total", "2")
     (second,) = set(ids(hers)) - {first}
     expect_ids(hers, [first, second])
-    expect_ids(his, [first, second])
+    expect_ids(his, [second, first])  # Oneself comes first.
 
     page.close()
     expect_ids(hers, [first])

@@ -382,6 +382,15 @@ describe("a failure that will not pass", () => {
     assert.match(world.warnings[0], /a redirect: sign in/u);
   });
 
+  it("of the last channel ends the connection, which would renew its token for ever", async () => {
+    const { page, follower, client } = await open();
+    const other = follow(page, "presence:b", snapshot(1));
+    follower.feed.refuse("a wall");
+    assert.notEqual(client.state, "disconnected");
+    other.feed.refuse("a wall");
+    assert.equal(client.state, "disconnected");
+  });
+
   it("of one channel's renewal leaves the others live", async () => {
     const { world, page, follower, sub } = await open();
     const other = follow(page, "presence:b", snapshot(1));

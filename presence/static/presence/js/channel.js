@@ -22,8 +22,8 @@ export class Channel {
   #seen = false;
   #left = new Set();
 
-  constructor(config, shown, { host, hold }) {
-    Object.assign(this, { config, host, hold });
+  constructor(config, shown, { host, hold, quit }) {
+    Object.assign(this, { config, host, hold, quit });
   }
 
   get open() {
@@ -68,6 +68,7 @@ export class Channel {
     this.refusal = `${why}`;
     this.host.warn(why);
     this.#enter("static");
+    this.quit?.();
   }
 
   tell(news, listeners = this.listeners) {

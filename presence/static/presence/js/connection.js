@@ -92,7 +92,8 @@ export class Page {
   constructor(urls, modules, host) {
     const tokens = new Tokens(urls.tokens, host);
     this.beacon = urls.beacon;
-    this.tools = { ...modules, tokens, host, getJson, backoff, hold };
+    const quit = () => this.#quit();
+    this.tools = { ...modules, tokens, host, getJson, backoff, hold, quit };
   }
 
   useConnection(centrifuge) {
@@ -144,6 +145,13 @@ export class Page {
   #part() {
     for (const feed of this.feeds.values()) if (feed.client || feed.refusal) this.#reopen(feed);
     this.#own?.disconnect();
+    this.#own = null;
+  }
+
+  // A connection that nothing follows would renew its token for ever.
+  #quit() {
+    for (const feed of this.feeds.values()) if (!feed.refusal) return;
+    this.#own?.disconnect?.();
     this.#own = null;
   }
 

@@ -87,6 +87,7 @@ export class Feed {
     this.host.warn(why);
     this.#show();
     this.#enter("static");
+    this.quit?.();
   }
 
   *events({ joined, left, updated, synced, stale, said }) {
