@@ -20,7 +20,7 @@ from presence import arguments
 from presence.conf import conf
 from presence.fitting import described, fit
 
-__all__ = ["HookFailed", "call", "fetch", "fitted", "fitted_meta", "hook", "tell_left_out"]
+__all__ = ["HookFailed", "by_id", "call", "fetch", "fitted", "fitted_meta", "hook", "tell_left_out"]
 
 logger = logging.getLogger("presence.hooks")
 
@@ -125,14 +125,15 @@ def fetch() -> Callable[[list[str]], dict[str, dict[str, Any]]] | None:
 
 
 def _fetch(asked: Callable[..., Any], ids: list[str]) -> dict[str, dict[str, Any]]:
-    by_id: dict[str, Any] = call(
-        "PRESENCE_FETCH", asked, ids, read=_by_id, fallback={}, strict=True, spare=False
+    infos: dict[str, Any] = call(
+        "PRESENCE_FETCH", asked, ids, read=by_id, fallback={}, strict=True, spare=False
     )
-    given = {key: by_id[key] for key in ids if by_id.get(key) is not None}
+    given = {key: infos[key] for key in ids if infos.get(key) is not None}
     return {key: fitted("PRESENCE_FETCH", key, info) for key, info in given.items()}
 
 
-def _by_id(found: object) -> dict[str, Any]:
+def by_id(found: object) -> dict[str, Any]:
+    """Return the answer of PRESENCE_FETCH by user id. Raises TypeError for anything but a dict."""
     if not isinstance(found, Mapping):
         raise TypeError(f"it gave a {type(found).__name__}: let it return a dict by user id")
     return {str(key): info for key, info in found.items()}

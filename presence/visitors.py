@@ -25,6 +25,7 @@ from presence.visits import is_visit
 __all__ = [
     "MAX_NAME",
     "Visitor",
+    "as_dict",
     "describe",
     "is_visible",
     "origin_of",
@@ -230,7 +231,7 @@ def describe(
             "PRESENCE_USER_INFO",
             user_info,
             visitor.user,
-            read=_as_dict,
+            read=as_dict,
             fallback={},
             about=f"user={visitor.id}",
             strict=strict,
@@ -241,7 +242,8 @@ def describe(
     return Signed(name=name or _default_name(visitor), info=info, iat=now)
 
 
-def _as_dict(info: object) -> dict[Any, Any]:
+def as_dict(info: object) -> dict[Any, Any]:
+    """Return the answer of PRESENCE_USER_INFO. Raises TypeError for anything but a dict."""
     if not isinstance(info, Mapping):
         raise TypeError(
             f"it gave a {type(info).__name__}: let it return a dict such as "

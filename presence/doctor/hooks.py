@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Final
 
 from django.contrib.auth import get_user_model
@@ -14,6 +14,7 @@ from presence.arguments import MAX_META
 from presence.conf import conf
 from presence.doctor.findings import Findings, ok, problem, skipped, warning
 from presence.fitting import fit
+from presence.visitors import as_dict, is_visible
 
 __all__ = ["examine", "judge"]
 
@@ -74,25 +75,18 @@ def judge(name: str, function: Callable[..., Any], users: list[Any]) -> Findings
 
 
 def _ask(name: str, function: Callable[..., Any], users: list[Any]) -> dict[str, Any]:
-    """Return what the hook gives for each user; nothing for PRESENCE_VISIBLE."""
+    """Return what the hook gives for each user, read as pages read it; nothing for VISIBLE."""
+    if name == "PRESENCE_VISIBLE":
+        for user in users:
+            is_visible(user, strict=True)
+        return {}
     if name == "PRESENCE_FETCH":
         ids = [str(user.pk) for user in users]
-        by_id: dict[Any, Any] = hooks.call(
-            name, function, ids, read=_as_dict, fallback={}, strict=True
+        by_id: dict[str, Any] = hooks.call(
+            name, function, ids, read=hooks.by_id, fallback={}, strict=True
         )
-        return {str(user): info for user, info in by_id.items()}
-    read = _as_dict if name == "PRESENCE_USER_INFO" else bool
+        return by_id
     return {
-        str(user.pk): answer
+        str(user.pk): hooks.call(name, function, user, read=as_dict, fallback={}, strict=True)
         for user in users
-        if isinstance(
-            answer := hooks.call(name, function, user, read=read, fallback=None, strict=True),
-            Mapping,
-        )
     }
-
-
-def _as_dict(answer: object) -> dict[Any, Any]:
-    if not isinstance(answer, Mapping):
-        raise TypeError(f"it gave a {type(answer).__name__}: let it return a dict")
-    return dict(answer)

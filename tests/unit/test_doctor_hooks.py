@@ -72,3 +72,10 @@ def test_hook_that_gives_too_much_warning_says_limit(
     for word in (name, f"user {ada.pk}", "avatar", "100"):
         assert word in finding.text
     assert "4096 bytes" in finding.remedy
+
+
+def test_hook_visible_that_gives_none_problem_as_on_a_page(settings: Any, ada: User) -> None:
+    settings.PRESENCE_VISIBLE = lambda user: None
+    (finding,) = examine()
+    assert finding.level == "problem"
+    assert "PRESENCE_VISIBLE" in finding.text
