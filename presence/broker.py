@@ -48,8 +48,8 @@ class CeleryBroker:
         self._timeout = timeout
         self._connection: Any = None
 
-    def send(self, channel: str, *, worth: float) -> None:
-        """Have the channel polled now, or up to `worth` seconds later.
+    def send(self, *channels: str, worth: float, after: float = 0.0) -> None:
+        """Have the channels polled in `after` seconds, or up to `worth` seconds from now.
 
         Raises what the client library does, kombu.exceptions.OperationalError as a rule.
         """
@@ -64,7 +64,8 @@ class CeleryBroker:
             )
         self._app.send_task(
             POLL,
-            ([channel],),
+            (list(channels),),
+            countdown=after or None,
             expires=worth,
             ignore_result=True,
             retry=False,

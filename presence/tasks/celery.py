@@ -6,19 +6,23 @@ import logging
 import threading
 import time
 from datetime import UTC, datetime
-from typing import Any
+from itertools import count
+from typing import Any, Final, NamedTuple
 
 from celery import Celery, Task, shared_task
-from celery.signals import task_revoked
+from celery.signals import task_revoked, worker_process_shutdown, worker_shutdown
 from kombu.exceptions import OperationalError
 
 from presence import work
-from presence.broker import POLL
+from presence.broker import POLL, CeleryBroker
 from presence.conf import conf, masked
 
 __all__ = ["sync_channels", "sync_shard", "update_presence"]
 
 logger = logging.getLogger("presence.tasks")
+
+BROKER_TIMEOUT: Final = 2.0
+"""Seconds to connect to the broker, and for each of its replies, while a process ends."""
 
 
 class TickTask(Task):  # type: ignore[type-arg]
@@ -77,27 +81,71 @@ class CeleryQueue:
         return True
 
     def poll_after_grace(self, channels: list[str], /) -> None:
-        """A worker or a broker that is gone by then costs an interval.
+        FOLLOW_UPS.add(channels)
 
-        The wait is in a thread here: a worker that holds a task with a countdown does not outlive
-        a restart of its Redis (kombu 5.7).
-        """
-        arguments = (sync_channels.app, channels, conf.PRESENCE_INTERVAL)
-        timer = threading.Timer(conf.PRESENCE_LEAVE_GRACE, _ask_for_poll, arguments)
+
+class FollowUp(NamedTuple):
+    """A poll of the channels at the end of a grace; `at` by the monotonic clock."""
+
+    channels: list[str]
+    at: float
+    worth: float
+
+
+class FollowUps:
+    """Polls that this process asks for when a grace ends.
+
+    Each waits in a thread: a worker that holds a task with a countdown ends when its Redis broker
+    restarts (kombu 5.7). The threads end with the process, which may be soon (a child of
+    --max-tasks-per-child, a restart): only then is the broker left with a countdown.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: dict[int, FollowUp] = {}
+        self._numbers = count()
+
+    def add(self, channels: list[str]) -> None:
+        grace, number = conf.PRESENCE_LEAVE_GRACE, next(self._numbers)
+        poll = FollowUp(channels, time.monotonic() + grace, conf.PRESENCE_INTERVAL)
+        # Through the application itself: which one is current, Celery knows by thread.
+        timer = threading.Timer(grace, self._ask, (sync_channels.app, number))
         timer.daemon = True
+        self._waiting[number] = poll
         timer.start()
 
+    def _ask(self, app: Celery, number: int) -> None:
+        if (poll := self._waiting.get(number)) is None:
+            return
+        options: dict[str, Any] = {"retry_policy": {"max_retries": 3}, "ignore_result": True}
+        try:
+            app.send_task(POLL, (poll.channels,), expires=poll.worth, **options)
+        except OperationalError as error:
+            _not_asked(len(poll.channels), error)
+        finally:
+            # Not before: a process that ends meanwhile asks, too. Two polls do no harm.
+            self._waiting.pop(number, None)
 
-def _ask_for_poll(app: Celery, channels: list[str], worth: float) -> None:
-    # Through the application itself: which one is current, Celery knows by thread.
-    try:
-        app.send_task(
-            POLL, (channels,), expires=worth, ignore_result=True, retry_policy={"max_retries": 3}
-        )
-    except OperationalError as error:
-        logger.warning("poll=not-asked channels=%d error=%r", len(channels), masked(error))
+    def hand_over(self, **_: Any) -> None:
+        """Leave the polls that wait with the broker, as the process ends. Never waits long."""
+        waiting, self._waiting = list(self._waiting.values()), {}
+        broker = CeleryBroker(sync_channels.app, timeout=BROKER_TIMEOUT)
+        try:
+            for poll in waiting:
+                after = max(0.0, poll.at - time.monotonic())
+                broker.send(*poll.channels, worth=after + poll.worth, after=after)
+        except OperationalError as error:
+            _not_asked(sum(len(poll.channels) for poll in waiting), error)
+        finally:
+            broker.close()
 
 
+def _not_asked(channels: int, error: OperationalError) -> None:
+    logger.warning("poll=not-asked channels=%d error=%r", channels, masked(error))
+
+
+FOLLOW_UPS = FollowUps()
+worker_process_shutdown.connect(FOLLOW_UPS.hand_over, weak=False)  # a child of a prefork pool
+worker_shutdown.connect(FOLLOW_UPS.hand_over, weak=False)  # a worker that runs tasks itself
 QUEUE = CeleryQueue()
 
 

@@ -7,9 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from celery.signals import worker_process_shutdown, worker_shutdown
+from celery.utils.dispatch import Signal
 from kombu.exceptions import OperationalError
 
 from presence import assembly, tasks
+from presence.broker import CeleryBroker
 from presence.report import Report
 
 ROOM = "presence:a"
@@ -78,6 +81,21 @@ def syncs(monkeypatch: pytest.MonkeyPatch, *reports: Report) -> Reports:
     return made
 
 
+def handed_over(
+    monkeypatch: pytest.MonkeyPatch, error: Exception | None = None
+) -> list[tuple[tuple[str, ...], float, float]]:
+    """Channels, delay and worth of what a process that ends leaves with the broker."""
+    asked: list[tuple[tuple[str, ...], float, float]] = []
+
+    def send(self: CeleryBroker, *channels: str, worth: float, after: float = 0.0) -> None:
+        asked.append((channels, after, worth))
+        if error:
+            raise error
+
+    monkeypatch.setattr(CeleryBroker, "send", send)
+    return asked
+
+
 @pytest.mark.parametrize("interval", [0.5, 5.0, 10.0, 60.0])
 def test_the_end_of_the_grace_is_polled_whatever_the_interval(
     monkeypatch: pytest.MonkeyPatch,
@@ -116,6 +134,50 @@ def test_a_broker_that_is_down_is_logged(
     tasks.update_presence.run()
     timers.elapse()
     assert "connection refused" in caplog.text
+
+
+@pytest.mark.parametrize("signal", [worker_process_shutdown, worker_shutdown])
+def test_follow_up_when_process_ends_is_left_with_the_broker(
+    monkeypatch: pytest.MonkeyPatch, settings: Any, timers: Timers, signal: Signal
+) -> None:
+    """A child of --max-tasks-per-child, --autoscale, or a restart, ends before the grace does."""
+    settings.PRESENCE_LEAVE_GRACE, settings.PRESENCE_INTERVAL = 10.0, 60.0
+    asked = handed_over(monkeypatch)
+    syncs(monkeypatch, Report(leaving=[ROOM, "presence:b"]))
+    tasks.update_presence.run()
+    assert asked == []
+    signal.send(sender=None)
+    ((channels, after, worth),) = asked
+    assert channels == (ROOM, "presence:b")
+    assert after == pytest.approx(10.0, abs=1.0)
+    assert worth == pytest.approx(70.0, abs=1.0)
+    timers.elapse()
+    signal.send(sender=None)
+    assert len(asked) == 1, "once"
+
+
+def test_follow_up_that_was_asked_for_is_not_handed_over(
+    monkeypatch: pytest.MonkeyPatch, timers: Timers, sent: list[dict[str, Any]]
+) -> None:
+    asked = handed_over(monkeypatch)
+    syncs(monkeypatch, Report(leaving=[ROOM]))
+    tasks.update_presence.run()
+    timers.elapse()
+    worker_process_shutdown.send(sender=None)
+    assert (len(sent), asked) == (1, [])
+
+
+def test_follow_up_when_process_and_broker_end_is_logged_once(
+    monkeypatch: pytest.MonkeyPatch, timers: Timers, caplog: pytest.LogCaptureFixture
+) -> None:
+    tried = handed_over(monkeypatch, OperationalError("connection refused"))
+    syncs(monkeypatch, Report(leaving=[ROOM]), Report(leaving=["presence:b"]))
+    tasks.update_presence.run()
+    tasks.update_presence.run()
+    worker_process_shutdown.send(sender=None)
+    assert len(tried) == 1, "the process does not wait for each"
+    (record,) = caplog.records
+    assert record.getMessage().startswith("poll=not-asked channels=2 ")
 
 
 @pytest.mark.parametrize(("refusals", "polls"), [(0, 1), (1, 2), (2, 3), (5, 3)])
