@@ -15,7 +15,7 @@ from presence.answers import No, answers, read_json
 from presence.conf import conf
 from presence.exceptions import InvalidGrant, StoreError
 from presence.naming import feed_of, is_cursor_channel
-from presence.nudge import page_left
+from presence.nudge import page_left, page_served
 from presence.registry import touch
 from presence.signed import Signed
 from presence.snapshots import read_snapshot, read_snapshots
@@ -38,6 +38,7 @@ NO_ROSTER: Final = "The channel carries cursors and has no roster."
 
 class _Asked(msgspec.Struct):
     grants: Annotated[list[str], msgspec.Meta(min_length=1, max_length=MAX_GRANTS)]
+    back: bool = False
 
 
 _asked = msgspec.json.Decoder(_Asked)
@@ -56,7 +57,7 @@ def tokens(request: HttpRequest) -> dict[str, Any]:
     shape, 403 when every grant is refused.
     """
     visitor, now = visitor_of(request), assembly.now()
-    granted, refused = _granted(request, visitor, now)
+    granted, refused = _granted(request, _read(request), visitor, now)
     touch(_with_rosters(granted), by=origin_of(request, visitor))
     info = describe(visitor, hooks.hook("PRESENCE_USER_INFO"), now=now)
     issuer = Issuer(
@@ -105,28 +106,32 @@ def snapshot(request: HttpRequest) -> dict[str, Any]:
 # A beacon cannot carry a token against forgery; and all it can do is have a channel polled early.
 @answers("POST")
 def beacon(request: HttpRequest) -> None:
-    """Have it seen soon that a page of a user was closed; says nothing (204).
+    """Have the channels of a page polled soon that a user closed, or came back to; answers 204.
 
-    Asked with grants, as `tokens` is, in a body of any content type. Takes nobody out of a roster:
-    the channels are polled, which finds who has gone. 400 and 403 as `tokens`.
+    Asked with grants, as `tokens` is, in a body of any content type; with `"back": true` where the
+    browser kept the page and shows it again. It removes nobody from a roster, and adds nobody: the
+    poll finds who is here. 400 and 403 as `tokens`.
     """
-    visitor = visitor_of(request)
-    granted, _ = _granted(request, visitor, assembly.now())
+    visitor, asked = visitor_of(request), _read(request)
+    granted, _ = _granted(request, asked, visitor, assembly.now())
     left = _with_rosters(granted)
     if not left:
         raise No(400, NO_ROSTER)
     try:
         for channel, shown in read_snapshots(left).items():
-            page_left(channel, visitor.id, shown)
+            (page_served if asked.back else page_left)(channel, visitor.id, shown)
     except StoreError:
         logger.exception("beacon=unheard channels=%s", ",".join(left[:3]))
 
 
+def _read(request: HttpRequest) -> _Asked:
+    return read_json(request, _asked, most=MAX_BODY, example='{"grants": ["…"]}')
+
+
 def _granted(
-    request: HttpRequest, visitor: Visitor, now: float
+    request: HttpRequest, asked: _Asked, visitor: Visitor, now: float
 ) -> tuple[list[str], dict[str, str]]:
-    """The channels that the grants in the body open, and why others do not; raises No."""
-    asked = read_json(request, _asked, most=MAX_BODY, example='{"grants": ["…"]}')
+    """The channels that the grants asked with open, and why others do not; raises No."""
     granted, refused = _sort(request, asked.grants, visitor, now)
     if not granted:
         raise No(403, "Every grant was refused.", refused=refused)

@@ -150,6 +150,18 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
+@pytest.fixture
+def keeping(chromium: Browser) -> Iterator[Browser]:
+    """A browser that keeps pages for the way back, as those of people do."""
+    browser = chromium.browser_type.launch(
+        executable_path=chromium_path(),
+        args=FLAGS,
+        ignore_default_args=["--disable-back-forward-cache"],
+    )
+    yield browser
+    browser.close()
+
+
 @pytest.fixture(scope="package")
 def package_stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     with open_stage(tmp_path_factory.mktemp("stage")) as stage:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode
 
-import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from presence import assembly
 from presence.manager import PresenceManager
 from presence.tracked import Tracked
-from tests.browser.conftest import FLAGS, chromium_path
 from tests.browser.stage import Guest, Stage, expect_ids, include, live
 from tests.servers import wait_until
 
@@ -212,18 +210,6 @@ def test_a_strict_policy_is_kept(visit: Visit, tick: Tick, channel: str) -> None
     page = visit_tracked(ada, channel)
     assert beats_within(page, EVERY)
     assert page.evaluate("globalThis.violations") == []
-
-
-@pytest.fixture
-def keeping(chromium: Browser) -> Iterator[Browser]:
-    """A browser that keeps pages for the way back, as those of people do."""
-    browser = chromium.browser_type.launch(
-        executable_path=chromium_path(),
-        args=FLAGS,
-        ignore_default_args=["--disable-back-forward-cache"],
-    )
-    yield browser
-    browser.close()
 
 
 def test_a_page_that_the_browser_keeps_leaves_and_is_back(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
+from tests.browser.conftest import Visitor
 from tests.browser.stage import NOTE_LEAVES, live
 from tests.browser.test_widget import MakeVisitor
 
 if TYPE_CHECKING:
-    from tests.browser.conftest import Site, Visitor
+    from tests.browser.conftest import Site
 
 ENVIRONMENT = {
     "PRESENCE_INTERVAL": "3600",
@@ -79,20 +80,35 @@ def test_a_beacon_shows_nobody_leaving_who_comes_back(site: Site, visitor: MakeV
     assert [detail for detail in left if detail["channel"] == channel] == []
 
 
-def test_only_a_page_that_is_left_sends_a_beacon(site: Site, visitor: MakeVisitor) -> None:
+def test_page_that_is_only_hidden_sends_no_beacon(site: Site, visitor: MakeVisitor) -> None:
     grace = counted(visitor())
     page = grace.open(site.room("hidden"), who="grace")
     live(page, "presence:room:hidden")
     before = beacons(page)
-    page.evaluate(
-        """() => {
-            document.dispatchEvent(new Event("visibilitychange"));
-            dispatchEvent(new PageTransitionEvent("pagehide", { persisted: true }));
-        }"""
-    )
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
     assert beacons(page) == before
     page.goto(site.room("elsewhere"))
     assert beacons(page) == before + 1
+
+
+def test_page_that_the_browser_keeps_leaves_and_comes_back_live(
+    site: Site, visitor: MakeVisitor, keeping: Browser
+) -> None:
+    channel = "presence:room:kept"
+    hers = live(visitor().open(site.room("kept"), who="ada"), channel)
+    grace = Visitor(keeping.new_context(), site)
+    page = grace.open(site.room("kept"), who="grace")
+    live(page, channel)
+    expect(shown(hers, "Grace Hopper")).to_have_count(1)
+    page.evaluate("globalThis.isKept = true")
+    page.goto(site.room("elsewhere"))
+    expect(shown(hers, "Grace Hopper")).to_have_count(0)
+    page.go_back(wait_until="commit")  # It is not loaded again.
+    live(page, channel)
+    assert page.evaluate("globalThis.isKept")
+    expect(shown(hers, "Grace Hopper")).to_have_count(1)
+    assert grace.complaints == []
+    grace.context.close()
 
 
 def test_a_widget_that_is_taken_away_sends_a_beacon(site: Site, visitor: MakeVisitor) -> None:

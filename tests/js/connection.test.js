@@ -586,6 +586,14 @@ describe("leaving", () => {
     assert.deepEqual(world.beacons, [{ url: "/beacon", grants }]);
   });
 
+  it("is taken back by a page that is shown again", async () => {
+    const { world, page } = await open({ user });
+    page.leave();
+    page.comeBack();
+    const left = { url: "/beacon", grants: ["next presence:a"] };
+    assert.deepEqual(world.beacons, [left, { ...left, back: true }]);
+  });
+
   it("is said when the last widget of a room has gone, not when one is moved", async () => {
     const { world, page, follower } = await open({ user });
     follow(page, "presence:b", snapshot(1));

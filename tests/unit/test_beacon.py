@@ -123,6 +123,16 @@ def test_a_beacon_changes_no_roster(as_ada: Client, ada: User, left: list[SHOWN]
     assert assembly.store().load([ROOM]).states == before
 
 
+def test_beacon_of_a_page_that_is_back_counts_as_a_page_served(
+    as_ada: Client, ada: User, left: list[SHOWN], monkeypatch: pytest.MonkeyPatch
+):
+    back: list[SHOWN] = []
+    monkeypatch.setattr(views, "page_served", noting(back))
+    body = json.dumps({"grants": [grant(ada)], "back": True})
+    assert as_ada.post(BEACON, body, content_type="text/plain").status_code == 204
+    assert (back, left) == ([(ROOM, str(ada.pk), 0)], [])
+
+
 def test_the_good_grants_of_a_beacon_count(as_ada: Client, ada: User, left: list[SHOWN]):
     assert send(as_ada, "forged", grant(None), grant(ada)).status_code == 204
     assert left == [(ROOM, str(ada.pk), 0)]

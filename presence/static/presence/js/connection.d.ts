@@ -141,5 +141,7 @@ export class Page {
    *
    * Takes nobody out of a roster: who is back in time, or has another tab, has never been away.
    */
-  leave(feeds?: Feed[]): void;
+  leave(feeds?: Iterable<Feed>): void;
+  /** Has it seen soon that a page which the browser kept is shown again. */
+  comeBack(): void;
 }

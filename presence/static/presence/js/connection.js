@@ -122,13 +122,21 @@ export class Page {
     };
   }
 
-  leave(feeds = [...this.feeds.values()]) {
+  leave(feeds = this.feeds.values()) {
+    this.#beckon(feeds);
+  }
+
+  comeBack() {
+    this.#beckon(this.feeds.values(), { back: true });
+  }
+
+  #beckon(feeds, more) {
     const { host, tokens } = this.tools;
-    const present = feeds.filter(({ client, user, state }) => client && user && state?.listed);
+    const present = [...feeds].filter(({ client, user, state }) => client && user && state?.listed);
     if (!this.beacon) return;
     for (const part of parts(present)) {
       const grants = part.map(({ config }) => tokens.grants.get(config.channel));
-      host.beacon(this.beacon, JSON.stringify({ grants }));
+      host.beacon(this.beacon, JSON.stringify({ grants, ...more }));
     }
   }
 

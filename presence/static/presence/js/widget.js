@@ -80,7 +80,9 @@ async function begin(root) {
   const page = new loaded.connection.Page({ tokens, beacon }, loaded, host);
   shared.page = loaded.page = page;
   if (shared.given) page.useConnection(shared.given);
-  addEventListener("pagehide", ({ persisted }) => persisted || page.leave());
+  // So does a page that the browser keeps: the SDK disconnects, and connects again when it is shown.
+  addEventListener("pagehide", () => page.leave());
+  addEventListener("pageshow", ({ persisted }) => persisted && page.comeBack());
   return loaded;
 }
 
