@@ -49,7 +49,9 @@ def hold_leaves(
     """
     # What was signed for a time yet to come, by a clock that was ahead, gives way to anything.
     members = dict(old.members)
-    issued = {key: at if at <= now + SKEW else 0.0 for key, at in old.issued.items()}
+    issued = dict(old.issued)
+    if max(issued.values(), default=0.0) > now + SKEW:
+        issued = {key: at if at <= now + SKEW else 0.0 for key, at in issued.items()}
     missing: dict[str, float] = {}
     known_gone = {*old.tracked, *seen.hidden}
     for key in sorted(old.members.keys() - seen.members.keys()):

@@ -18,7 +18,6 @@ __all__ = ["MAX_NAME", "clean_name", "initials", "is_plain"]
 MAX_NAME: Final = 200
 """Characters (code points) of a name; the rest is cut off."""
 
-_PLAIN = re.compile("[!-~]+(?: [!-~]+)*")
 # White space in Python and in JavaScript, and control characters.
 _SPACES = re.compile(r"[\0- \x7f-\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff]+")
 # What sets the direction of the text after it, also after the name; and deprecated controls.
@@ -48,8 +47,17 @@ def clean_name(name: object) -> str:
 
 
 def is_plain(name: str) -> bool:
-    """Return whether `name` is ASCII and clean, as most names are: a look, without a copy."""
-    return len(name) <= MAX_NAME and _PLAIN.fullmatch(name) is not None
+    """Return whether `name` is ASCII and clean, as most names are.
+
+    Ticks ask this for every connection: these methods take half the time of a regular expression.
+    """
+    return (
+        name.isascii()
+        and name.isprintable()
+        and "  " not in name
+        and name.strip(" ") == name
+        and len(name) <= MAX_NAME
+    )
 
 
 def initials(name: str) -> str:

@@ -255,6 +255,8 @@ def damaged(state: State, reason: str) -> State:
 
 def verify(state: State) -> State:
     """The state as a store gave it; damaged, and without it, where a message in it is none."""
+    if not (state.leaving or state.pending or state.unsignalled):
+        return state
     kept: dict[str, Any] = {}
     reasons = []
     for name, kind in (("leaving", Leaving), ("pending", wire.Pending)):

@@ -85,6 +85,7 @@ class Roll:
 
     def __init__(self, now: float = math.inf) -> None:
         self._now = now
+        self._latest = now + SKEW
         self._shown: dict[str, Member | None] = {}
         self._issued: dict[str, float] = {}
         self._hides = False
@@ -108,8 +109,13 @@ class Roll:
         if signed.hidden:
             self._hides = True
         else:
-            member = Member(key, signed.name or fallback_name(key), signed.info)
-        at = _when(signed, self._now)
+            name = signed.name
+            if not (name and is_plain(name)):
+                name = clean_name(name) or fallback_name(key)
+            member = Member(key, name, signed.info)
+        at = signed.iat
+        if at > self._latest:
+            at = _when(signed, self._now)
         if key in self._shown and not _newer(member, at, self._shown[key], self._issued[key]):
             return
         self._shown[key], self._issued[key] = member, at
@@ -195,14 +201,15 @@ def read_presence(
     visitors: set[str] = set()
     passing: list[_Passing] = []
     for client, connection in connections.items():
-        signed = _named(connection.conn_info)
+        signed = connection.conn_info or _NOBODY
         if connection.chan_info is not None:
-            signed = _counts(_named(connection.chan_info), signed, now)
+            signed = _counts(connection.chan_info, signed, now)
         if connection.user:
             if not (signed.hidden and signed.session):
                 roll.say(connection.user, signed)
         elif anonymous == "list":
-            named = msgspec.structs.replace(signed, name=signed.name or "Anonymous")
+            name = clean_name(signed.name) or "Anonymous"
+            named = msgspec.structs.replace(signed, name=name)
             if signed.anonymous:
                 roll.say(signed.anonymous, named)
             else:
@@ -250,22 +257,11 @@ def _seat(passing: list[_Passing], roll: Roll, limit: int) -> tuple[set[str], se
     return listed, set(ids[free:])
 
 
-def _named(info: Signed | None) -> Signed:
-    """Return the claims of a token with a name that may be shown."""
-    if info is None:
-        return _NOBODY
-    if is_plain(info.name):
-        return info
-    name = clean_name(info.name)
-    return info if name == info.name else msgspec.structs.replace(info, name=name)
-
-
 def _counts(chan_info: Signed, conn_info: Signed, now: float) -> Signed:
     """Of what two tokens of one connection say, that which counts."""
     hides = conn_info.hidden and _when(conn_info, now) >= _when(chan_info, now)
-    if chan_info == _NOBODY or hides:
-        return conn_info
-    return chan_info
+    says_nothing = msgspec.structs.replace(chan_info, name=clean_name(chan_info.name)) == _NOBODY
+    return conn_info if says_nothing or hides else chan_info
 
 
 def _connections(raw: bytes) -> dict[str, _Connection]:

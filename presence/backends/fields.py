@@ -43,20 +43,23 @@ def state(channel: str, row: Row) -> State:
     read is left out of it, and told as its damage."""
     if isinstance(row, Exception):
         return State(channel=channel, damage=Damage(str(row), b"", b""))
-    raw = dict(zip(NAMES, row, strict=True))
-    if not any(value is not None for value in row):
+    if not is_there(row):
         return State(channel=channel)
+    *values, suspect = row
     found: dict[str, Any] = {}
     reasons: list[str] = []
-    for name, read in _READERS.items():
+    for (name, read), value in zip(_READERS.items(), values, strict=True):
         try:
-            found[name] = read(raw[name])
+            found[name] = read(value)
         except ValueError as error:
             reasons.append(f"{name}: {error}")
-    if suspect := raw[SUSPECT]:
+    if suspect:
         reasons.append(f"a reader could not read its {suspect.decode(errors='replace')}")
+    if not reasons:
+        return State(channel=channel, **found)
+    raw = dict(zip(NAMES, row, strict=True))
     damage = Damage("; ".join(reasons), raw["rev"] or b"", raw["pending"] or b"")
-    return State(channel=channel, damage=damage if reasons else None, **found)
+    return State(channel=channel, damage=damage, **found)
 
 
 def is_there(row: Row) -> bool:
@@ -147,11 +150,12 @@ def position(raw: bytes | None) -> Position | None:
 def _whole(raw: bytes | None, most: int = MOST) -> int:
     """A number as this app writes it. Raises ValueError for anything else."""
     given = raw or b""
-    if not (given.isdigit() and len(given) <= DIGITS and b"%d" % int(given) == given):
+    padded = given.startswith(b"0") and len(given) > 1
+    if not given.isdigit() or padded or len(given) > DIGITS:
         raise ValueError(f"{given[:40]!r} is no whole number")
-    if int(given) >= most:
+    if (number := int(given)) >= most:
         raise ValueError(f"{given!r} is too large")
-    return int(given)
+    return number
 
 
 def _positive(raw: bytes | None) -> int:
@@ -177,7 +181,7 @@ def _bytes(raw: bytes | None) -> bytes:
 
 
 def _changes(raw: bytes | None) -> tuple[tuple[float, bytes], ...]:
-    return tuple(_lines(raw or b""))
+    return tuple(_lines(raw)) if raw else ()
 
 
 def _lines(lines: bytes) -> Iterator[tuple[float, bytes]]:

@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 from weakref import WeakSet
 
+import hiredis
 import redis
 from redis.commands import CoreCommands
 from redis.connection import (
     Connection,
-    PythonRespSerializer,
     SSLConnection,
     UnixDomainSocketConnection,
 )
@@ -62,20 +62,38 @@ class Demoted(redis.ConnectionError):
     """
 
 
+_PACKED: Final = frozenset((bytes, str))
+
+
+class _Packer:
+    """Packs commands, for redis-py. What reaches hiredis is bytes and strings only.
+
+    It (3.5) runs Python to pack a number, and crashes the process where a signal handler raises
+    then, as Celery's does for a soft time limit.
+    """
+
+    def __init__(self, encode: Callable[[Any], bytes]) -> None:
+        self._encode = encode
+
+    def pack(self, name: str | bytes, *args: Any) -> list[bytes]:
+        # redis-py calls some commands by two words, such as CONFIG GET.
+        words = self._encode(name).split()
+        given = [one if type(one) in _PACKED else bytes(self._encode(one)) for one in args]
+        command: Any = (*words, *given)  # hiredis's types allow one argument.
+        return [hiredis.pack_command(command)]
+
+
 class _Safe:
     """A connection of redis-py on which each step ends with the current call."""
 
     _sock: Any
-    _buffer_cutoff: int
     encoder: Any
     _socket_timeout: float | None
     _socket_connect_timeout: float | None
     connected_at = 0.0
 
-    def _construct_command_packer(self, _: object) -> PythonRespSerializer:
-        # That of hiredis (3.5) crashes the process where a signal handler raises while it packs a
-        # number, as Celery's does for a soft time limit.
-        return PythonRespSerializer(self._buffer_cutoff, self.encoder.encode)
+    def _construct_command_packer(self, _: object) -> _Packer:
+        return _Packer(self.encoder.encode)
 
     def _connect(self) -> Wire:
         sock = super()._connect()  # type: ignore[misc]

@@ -8,9 +8,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
+import hiredis
 import pytest
 import redis
+from django.utils.safestring import mark_safe
 from redis.connection import PythonRespSerializer
 
 from presence import calls
@@ -283,11 +286,31 @@ def answering(
             done.set()
 
 
-def test_connections_pack_commands_without_hiredis() -> None:
-    """Its packer crashes the process where a signal handler raises an exception."""
-    for made in (
-        server.SafeConnection(),
-        server.SafeSSLConnection(),
-        server.SafeSocketConnection(),
-    ):
-        assert isinstance(made._command_packer, PythonRespSerializer)
+@pytest.mark.parametrize(
+    "make", [server.SafeConnection, server.SafeSSLConnection, server.SafeSocketConnection]
+)
+def test_packer_gives_hiredis_bytes_and_strings_only(
+    make: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It crashes the process where a signal handler raises while it packs anything else."""
+    given: list[object] = []
+    pack = hiredis.pack_command
+
+    def recorded(command: tuple[Any, ...]) -> bytes:
+        given.extend(command)
+        return pack(command)
+
+    monkeypatch.setattr(server.hiredis, "pack_command", recorded)
+    command = ("CONFIG GET", "ä", b"\0\xff", 7, -0.5, 2**70, mark_safe("x"), bytearray(b"y"), "")
+
+    packed = b"".join(make().pack_command(*command))
+
+    plain = PythonRespSerializer(6000, redis.Redis().get_encoder().encode)
+    assert packed == b"".join(plain.pack(*command))
+    assert {type(one) for one in given} <= {bytes, str}
+
+
+@pytest.mark.parametrize("wrong", [None, True, ["a"]])
+def test_packer_refuses_what_redis_has_no_form_for(wrong: object) -> None:
+    with pytest.raises(redis.DataError):
+        server.SafeConnection().pack_command("SET", "key", wrong)
