@@ -69,9 +69,13 @@ class MemoryMembers(InMemory, Tracker):
         with self._lock:
             now = self._clock()
             channels = frozenset(c for c in list(self._members) if self._fresh(c, timeout))
-            kept = {user: one for user, one in self._profiles.items() if one[1] > now}
-            self._profiles = kept
-            return Standing(channels, {u: (min(at, now), one) for u, (at, _, one) in kept.items()})
+            self._profiles = {
+                # One that was noted before the clock was set back is of now, once.
+                user: (min(at, now), min(ends, now + ends - at), shown)
+                for user, (at, ends, shown) in self._profiles.items()
+                if ends > now
+            }
+            return Standing(channels, {u: (at, one) for u, (at, _, one) in self._profiles.items()})
 
     def profile(self, user: str, shown: bytes, *, seconds: float) -> float:
         with self._lock:

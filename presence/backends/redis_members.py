@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from presence.backends import fields, scripts
+from presence.backends import fields
 from presence.backends.connection import Call, Connection, milliseconds
 from presence.backends.tracker import Found, Standing, Tracker
 from presence.tracked import Tracked
@@ -75,13 +75,14 @@ class RedisMembers(Connection, Tracker):
         }
 
     def standing(self, *, timeout: float) -> Standing:
-        with self._pipeline() as pipe:
-            asked = (self._moment(), milliseconds(timeout))
-            pipe.eval(scripts.ALL["standing"], 1, self._keys.tracked, *asked)
-            pipe.hgetall(self._keys.profiles)
-            (now, *channels), noted = self._execute(pipe)
+        (now, *channels), noted = self._evaluate(
+            [
+                ("standing", self._keys.tracked, [self._moment(), milliseconds(timeout)]),
+                ("profiles", self._keys.profiles, [self._moment()]),
+            ]
+        )
         profiles, passed = {}, []
-        for user, value in noted.items():
+        for user, value in zip(noted[::2], noted[1::2], strict=True):
             if profile := _profile(user, value, float(now)):
                 profiles[user.decode()] = profile
             else:

@@ -86,6 +86,19 @@ def test_name_signed_ahead_gives_way_to_the_next_one(site: Site) -> None:
     assert [member["name"] for member in site.snapshot()["members"]] == ["Ada King"]
 
 
+def test_profile_noted_ahead_gives_way_to_what_is_signed_later(site: Site) -> None:
+    site.clock.advance(HOUR)
+    profile = msgspec.json.encode(Signed(name="Ada noted", iat=site.clock()))
+    site.store.profile("ada", profile, seconds=HOUR)
+    site.clock.advance(-HOUR)
+    site.tick(1)
+    assert [member["name"] for member in site.snapshot()["members"]] == ["Ada noted"]
+    site.centrifugo.enter(ROOM, "c2", "ada", "Ada King", iat=site.clock() + 1)
+    for _ in range(3):
+        site.tick(5)
+        assert [member["name"] for member in site.snapshot()["members"]] == ["Ada King"]
+
+
 def test_name_signed_by_a_clock_that_is_a_little_ahead_counts(site: Site) -> None:
     site.centrifugo.enter(ROOM, "c2", "ada", "Ada King", iat=site.clock() + SKEW / 2)
     site.tick(1)

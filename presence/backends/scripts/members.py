@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from presence.backends.scripts.clock import NOW
 
-__all__ = ["BEAT", "JOIN", "LEAVE", "PROFILE", "SAW", "SEEN", "STANDING"]
+__all__ = ["BEAT", "JOIN", "LEAVE", "PROFILE", "PROFILES", "SAW", "SEEN", "STANDING"]
 
 # Whether a field was beaten within ARGV[2] milliseconds, by whichever way the clock was set.
 FRESH = (
@@ -130,5 +130,23 @@ if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[2]) then
   redis.call('PEXPIRE', KEYS[1], ARGV[2])
 end
 return now
+"""
+)
+
+# KEYS: hash of profiles. ARGV: the time. Returns the fields and values. One that was noted before
+# the clock was set back is of now, once: else it would be newer than whatever is signed later.
+PROFILES = (
+    NOW
+    + """
+local found = redis.call('HGETALL', KEYS[1])
+for i = 2, #found, 2 do
+  local at, ends, shown = found[i]:match('^(%S+) (%S+) (.*)$')
+  local noted, over = tonumber(at or ''), tonumber(ends or '')
+  if noted and over and noted > now + 1 then
+    found[i] = string.format('%s %.6f %s', now, over - noted + now, shown)
+    redis.call('HSET', KEYS[1], found[i - 1], found[i])
+  end
+end
+return found
 """
 )

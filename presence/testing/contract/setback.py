@@ -95,4 +95,9 @@ class TrackerSetBackContract(Contract):
     def test_profiles_noted_ahead_are_of_now(self, backend: Tracker, clock: Clock) -> None:
         backend.profile("ada", b"1", seconds=60)
         clock.advance(-HOUR)
-        assert backend.standing(timeout=TIMEOUT).profiles == {"ada": (clock.now, b"1")}
+        right = clock.now
+        assert backend.standing(timeout=TIMEOUT).profiles == {"ada": (right, b"1")}
+        clock.advance(50)
+        assert backend.standing(timeout=TIMEOUT).profiles == {"ada": (right, b"1")}, "that stays"
+        clock.advance(20)
+        assert backend.standing(timeout=TIMEOUT).profiles == {}, "and ends in its time"
