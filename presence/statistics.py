@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+import time
 from collections.abc import Sequence
 
 import msgspec
@@ -31,6 +32,7 @@ class Tick(msgspec.Struct, frozen=True, kw_only=True):
     """One tick over every channel. Times by the store's clock, in seconds since 1970.
 
     Of its `shards`, `missing` did not come in. `overlapping`: another one had begun a moment ago.
+    `clock_ahead`: seconds by which the clock of the worker that ended it is ahead of the store's.
     """
 
     id: str
@@ -39,6 +41,7 @@ class Tick(msgspec.Struct, frozen=True, kw_only=True):
     shards: int = 1
     missing: int = 0
     overlapping: bool = False
+    clock_ahead: float = 0.0
     report: Report
 
 
@@ -157,6 +160,7 @@ def _end(store: RosterStore, tick: str, found: Parts, started: float) -> Tick | 
         shards=max(1, found.of - 1),
         missing=max(1, found.of) - len(parts),
         overlapping=any(part.overlapping for part in parts),
+        clock_ahead=time.time() - found.now,
         report=report,
     )
     return record if store.close(tick, msgspec.json.encode(record)) else None

@@ -9,6 +9,7 @@ from email.utils import parsedate_to_datetime
 import msgspec
 import redis
 import requests
+from django.utils.text import get_text_list
 
 from presence import assembly, statistics
 from presence.backends.clients import make_client
@@ -17,6 +18,7 @@ from presence.backends.redis import RedisStore
 from presence.conf import conf
 from presence.doctor.findings import Findings, duration, ok, problem, skipped
 from presence.exceptions import StoreError
+from presence.statistics import Statistics
 
 __all__ = ["APART", "Clocks", "centrifugo_ahead", "examine", "judge", "measure"]
 
@@ -60,10 +62,8 @@ def judge(found: Clocks) -> Findings:
         )
     elif known and not wrong:
         most = max(map(abs, known.values()))
-        names = " and ".join(known)
-        yield ok(
-            "clocks.agree", f"The clocks of this machine, {names} agree within {duration(most)}"
-        )
+        names = get_text_list(["this machine", *known], "and")
+        yield ok("clocks.agree", f"The clocks of {names} agree within {duration(most)}")
     for name, ahead in found.ahead.items():
         if ahead is None:
             yield skipped("clocks.agree", f"{name} does not tell the time")
@@ -73,7 +73,7 @@ def _differences(known: Mapping[str, float], wrong: Mapping[str, float]) -> str:
     """Which clock is ahead or behind, as a clause."""
     lowest, highest = min(known.values()), max(known.values())
     if len(wrong) == len(known) > 1 and highest - lowest <= APART:  # ours is the odd one out
-        names = " and ".join(known)
+        names = get_text_list(list(known), "and")
         return f"this machine is {duration(abs(highest))} {_side(-highest)} {names}"
     return ", ".join(
         f"{name} is {duration(abs(ahead))} {_side(ahead)} this machine"
@@ -89,10 +89,14 @@ def measure(*, clock: Callable[[], float] = time.time) -> Clocks:
     """Ask every machine what time it is."""
     ahead: dict[str, float | None] = {}
     store = assembly.store()
+    ticks = _ticks() if store.shared else None
     if isinstance(store, RedisStore):
         ahead["Redis"] = _redis_ahead(clock)
+        if ticks and ticks.last and ahead["Redis"] is not None:
+            ahead["the worker"] = ahead["Redis"] + ticks.last.clock_ahead
     ahead["Centrifugo"] = centrifugo_ahead(clock=clock)
-    return Clocks(ahead, _tick_ahead() if store.shared else None)
+    began = ticks.began if ticks else None
+    return Clocks(ahead, None if ticks is None or began is None else began - ticks.now)
 
 
 def centrifugo_ahead(*, clock: Callable[[], float] = time.time) -> float | None:
@@ -134,9 +138,8 @@ def _beyond(earliest: float, latest: float, before: float, after: float) -> floa
     return min(0.0, latest - before)
 
 
-def _tick_ahead() -> float | None:
+def _ticks() -> Statistics | None:
     try:
-        found = statistics.read(assembly.store())
+        return statistics.read(assembly.store())
     except StoreError:
         return None
-    return None if found.began is None else found.began - found.now

@@ -19,8 +19,9 @@ from presence.doctor import celery, clocks, origins, templates, ticks, websocket
 from presence.doctor.clocks import Clocks
 from presence.doctor.findings import Findings, problem, warning
 from presence.management.commands import presence_doctor
+from presence.report import Report
 from presence.schedule import TICK, Entry
-from presence.statistics import Statistics
+from presence.statistics import Statistics, Tick
 
 HOUR = 3600.0
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -58,6 +59,21 @@ def test_clocks_finding_names_the_machine_and_the_direction() -> None:
 def test_clocks_finding_blames_this_machine_where_the_others_agree() -> None:
     (found,) = clocks.judge(Clocks({"Redis": -HOUR, "Centrifugo": -HOUR + 1}))
     assert "this machine is 60 minutes ahead of Redis and Centrifugo" in found.text
+
+
+@override_settings(PRESENCE_REDIS_URL="redis://127.0.0.1:1/0")
+def test_clocks_measured_include_that_of_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    tick = Tick(id="t", started=50.0, finished=51.0, clock_ahead=HOUR, report=Report())
+    known = Statistics(now=60.0, began=50.0, running=0, history=[tick], behind={})
+    monkeypatch.setattr(clocks.statistics, "read", lambda _: known)
+    monkeypatch.setattr(clocks, "_redis_ahead", lambda _: -1.0)
+    monkeypatch.setattr(clocks, "centrifugo_ahead", lambda **_: 0.0)
+
+    found = clocks.measure()
+
+    assert found == Clocks({"Redis": -1.0, "the worker": HOUR - 1.0, "Centrifugo": 0.0}, tick=-10.0)
+    (finding,) = clocks.judge(found)
+    assert "the worker is 60 minutes ahead of this machine" in finding.text
 
 
 def test_token_is_not_called_ok_where_the_clocks_differ() -> None:

@@ -47,6 +47,14 @@ def test_a_tick_is_recorded_with_what_it_did_and_how_long_it_took(site: Site) ->
     assert (read(site).began, read(site).running) == (started, 0)
 
 
+def test_tick_records_how_far_the_worker_clock_is_ahead_of_the_store(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(statistics.time, "time", lambda: site.clock() + 3600.0)
+    site.tick()
+    assert last(site).clock_ahead == 3600.0
+
+
 def test_a_tick_where_nobody_is_leaves_a_trace(site: Site) -> None:
     site.centrifugo.quit(ROOM, "c1")
     site.tick()
