@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import sync_to_async
@@ -9,6 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.generic import DetailView, ListView, View
 
+from presence.exceptions import StoreError
 from presence.manager import PresenceManager
 from presence.mixins import PresenceMixin
 from presence.querysets import with_presence
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     DocumentDetailView = DetailView[Document]
 else:
     DocumentListView, DocumentDetailView = ListView, DetailView
+
+logger = logging.getLogger(__name__)
 
 
 class DocumentList(DocumentListView):
@@ -40,6 +44,15 @@ class RoomMixin(PresenceMixin):
         if not known and is_visit(request):
             request.session.create()
 
+    def enter(self) -> list[dict[str, Any]]:
+        """Track the visitor. Returns everybody who is here: nobody, while the store cannot tell."""
+        try:
+            self.track_presence()
+            return self.list_presences()
+        except StoreError:
+            logger.exception("presences=unread key=%s", self.get_presence_key())
+            return []
+
 
 class DocumentPage(RoomMixin, DocumentDetailView):
     """One document; whoever opens it is in the room `presence:document:<pk>`."""
@@ -49,9 +62,8 @@ class DocumentPage(RoomMixin, DocumentDetailView):
     template_name = "demo/document.html"
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        self.track_presence()
         return super().get_context_data(
-            presences=self.list_presences(),
+            presences=self.enter(),
             presence_channel=PresenceManager.presence_group_name(self.get_presence_key()),
             **kwargs,
         )
@@ -63,6 +75,5 @@ class ReadingRoom(RoomMixin, View):
     presence_key = "reading-room"
 
     async def get(self, request: HttpRequest) -> HttpResponse:
-        await self.atrack_presence()
-        context = {"presences": await self.alist_presences()}
+        context = {"presences": await sync_to_async(self.enter)()}
         return await sync_to_async(render)(request, "demo/reading_room.html", context)

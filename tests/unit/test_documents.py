@@ -12,6 +12,8 @@ from django.apps import apps
 from django.contrib.auth.models import User
 from django.test import AsyncClient, Client
 
+from presence import assembly
+from presence.exceptions import StoreDamaged
 from presence.manager import PresenceManager
 from presence.naming import room
 from project.documents.models import Document
@@ -52,6 +54,20 @@ def test_an_async_view_tracks_who_opens_it(ada: User):
     assert record["id"] == str(ada.pk)
     assert "<presence-heartbeat" in page
     assert 'data-presence-grant="' in page
+
+
+@pytest.mark.parametrize("path", ["/documents/{}/", "/reading-room/"])
+@pytest.mark.parametrize("call", ["join", "present"])
+def test_demo_page_whose_room_cannot_be_read_shows_nobody(
+    as_ada: Client, document: Document, monkeypatch: pytest.MonkeyPatch, path: str, call: str
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise StoreDamaged("the roster cannot be read")
+
+    monkeypatch.setattr(assembly.store(), call, fail)
+    answer = as_ada.get(path.format(document.pk))
+    assert answer.status_code == 200
+    assert "<bdi>Ada Lovelace</bdi>" not in answer.content.decode()
 
 
 @pytest.mark.parametrize(
