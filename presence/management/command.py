@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
@@ -11,12 +12,20 @@ from presence.conf import Range
 
 __all__ = ["Command", "number"]
 
+INTERRUPTED = 130
 PIPE_CLOSED = 141
-"""Exit status: 128 and the number of SIGPIPE, as a shell has it."""
+"""Exit statuses: 128 and the number of the signal, SIGINT or SIGPIPE, as a shell has it."""
 
 
 class Command(BaseCommand):
-    """Ends quietly when the reader of its output goes away, as `head` does."""
+    """Ends quietly when interrupted, or when the reader of its output goes away, as `head` does."""
+
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        """Run the command. Exits with INTERRUPTED at a Ctrl-C."""
+        try:
+            return super().execute(*args, **options)
+        except KeyboardInterrupt:
+            sys.exit(INTERRUPTED)
 
     def run_from_argv(self, argv: list[str]) -> None:
         """Run as `manage.py` does. Exits with PIPE_CLOSED when output has no reader any more."""

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from django.core.management import call_command, load_command_class
 
 from presence.conf import RANGES, Range
 from presence.management.command import CommandError, number
@@ -46,6 +47,21 @@ def test_command_ends_quietly_when_its_reader_has_gone(arguments: list[str]) -> 
     assert b"Traceback" not in ended.stderr
     assert len(ended.stderr.splitlines()) <= 1
     assert ended.returncode in (0, 141)
+
+
+@pytest.mark.parametrize(
+    "name", ["presence_doctor", "presence_sync", "presence_crowd", "presence_devserver"]
+)
+def test_command_that_is_interrupted_ends_with_130(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    command = load_command_class("presence", name)
+    monkeypatch.setattr(command, "handle", interrupt)
+    with pytest.raises(SystemExit, match="130"):
+        call_command(command)
 
 
 @pytest.mark.parametrize("given", ["1e300", "1e-9", "nan", "inf", "-1", "", "five", "9" * 5000])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import sys
 import time
 from functools import partial
 from random import Random
@@ -101,8 +100,6 @@ class Command(command.Command):
             tally = asyncio.run(come())
         except Refused as error:
             raise CommandError(str(error)) from error
-        except KeyboardInterrupt:
-            sys.exit(130)
         if terminal:
             self._replace("")
         self._print(tally.summary(time.monotonic()))

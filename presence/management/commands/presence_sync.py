@@ -49,7 +49,7 @@ class Command(command.Command):
         parser.add_argument("--json", action="store_true", help="print one JSON object a tick")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Run the ticks. Exits with 1 when anything failed, with 130 when interrupted."""
+        """Run the ticks. Exits with 1 when anything failed."""
         show = self._print_json if options["json"] else self._print_line
         # The output of the command says what a tick does; its log would say it twice.
         with _silenced(logging.getLogger("presence.sync"), when=options["verbosity"] < 2):
@@ -61,8 +61,6 @@ class Command(command.Command):
                     failures = self._loop(only, _seconds(options["every"]), show)
             except ImproperlyConfigured as error:
                 raise CommandError(_one_line(str(error))) from error
-            except KeyboardInterrupt:
-                sys.exit(130)
         if failures:
             more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
             raise CommandError(_one_line(f"{failures[0]}{more}"))
