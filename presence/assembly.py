@@ -23,8 +23,8 @@ from presence.executors import MakeExecutor, threads
 from presence.known import Known
 from presence.outbox import Outbox
 from presence.plan import Rules
-from presence.redaction import Redactor, shown
 from presence.sync import Options, Sync
+from presence.transport.redaction import Redactor, shown
 
 __all__ = ["gateway", "now", "options", "outbox", "replaced", "store", "sync", "tracker"]
 

@@ -25,7 +25,6 @@ from cent.exceptions import (
 )
 
 from presence import naming, replies
-from presence.calls import Call, TooLarge
 from presence.deadline import DeadlineSession
 from presence.exceptions import (
     CentrifugoAnswerError,
@@ -33,9 +32,10 @@ from presence.exceptions import (
     CentrifugoRefused,
     CentrifugoUnreachable,
 )
-from presence.redaction import Redactor, address
 from presence.replies import Reply
 from presence.roster import Position
+from presence.transport.calls import Call, TooLarge
+from presence.transport.redaction import Redactor, address
 
 __all__ = ["Gateway", "Publication", "Survey"]
 

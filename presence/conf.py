@@ -14,7 +14,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
-from presence.redaction import Redactor, secrets_in, shown
+from presence.transport.redaction import Redactor, secrets_in, shown
 
 __all__ = ["NAMES", "RANGES", "Conf", "Range", "conf", "masked", "traceable"]
 

@@ -17,7 +17,7 @@ from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
-from presence.calls import RESTED, Call, TooLarge, Wire, current_call, within
+from presence.transport.calls import RESTED, Call, TooLarge, Wire, current_call, within
 
 __all__ = ["DeadlineSession"]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from presence.backends.base import RosterStore
 from presence.backends.memory import MemoryStore
-from presence.redaction import Redactor, shown
+from presence.transport.redaction import Redactor, shown
 
 __all__ = ["BACKENDS", "make_store"]
 

@@ -25,8 +25,8 @@ from presence.backends.server import (
     SentinelPool,
     Server,
 )
-from presence.redaction import Redactor
 from presence.redis_options import QUIET
+from presence.transport.redaction import Redactor
 
 __all__ = ["FORMS", "Client", "make_client"]
 

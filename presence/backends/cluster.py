@@ -13,7 +13,7 @@ from redis.exceptions import RedisClusterException
 
 from presence.backends.execution import Execution
 from presence.backends.server import Command, Node, Pipeline, Server, repeated
-from presence.calls import Call
+from presence.transport.calls import Call
 
 __all__ = ["Cluster", "Topology"]
 

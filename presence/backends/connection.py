@@ -15,7 +15,7 @@ from presence.backends import scripts
 from presence.backends.clients import make_client
 from presence.exceptions import StoreError
 from presence.naming import Keys, validate_channel
-from presence.redaction import Redactor
+from presence.transport.redaction import Redactor
 
 __all__ = ["Call", "Connection", "milliseconds", "reason"]
 

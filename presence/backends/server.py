@@ -26,7 +26,7 @@ from redis.sentinel import (
     SentinelManagedSSLConnection,
 )
 
-from presence.calls import RESTED, Call, TooLarge, Wire, current_call, within
+from presence.transport.calls import RESTED, Call, TooLarge, Wire, current_call, within
 
 __all__ = [
     "Command",

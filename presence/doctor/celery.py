@@ -12,8 +12,8 @@ from presence import queues, schedule
 from presence.checks.site import ADD_ENTRY, NAMESPACE, NO_APP, READ_SETTINGS, import_celery
 from presence.conf import conf
 from presence.doctor.findings import Findings, duration, ok, problem, skipped, warning
-from presence.redaction import address
 from presence.schedule import TICK, Entry
+from presence.transport.redaction import address
 
 if TYPE_CHECKING:
     from celery import Celery

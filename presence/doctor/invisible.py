@@ -19,9 +19,9 @@ from presence.doctor.centrifugo import (
 )
 from presence.doctor.findings import Findings, ok, problem, skipped
 from presence.exceptions import CentrifugoError
-from presence.redaction import address
 from presence.signed import Signed
 from presence.tokens import Issuer
+from presence.transport.redaction import address
 
 if TYPE_CHECKING:
     from presence.doctor.conversation import Conversation

@@ -18,7 +18,7 @@ from presence.backends.redis import RedisStore
 from presence.conf import conf
 from presence.doctor.findings import Findings, duration, ok, problem, skipped, warning
 from presence.naming import Keys
-from presence.redaction import Redactor, address, shown
+from presence.transport.redaction import Redactor, address, shown
 
 __all__ = ["examine"]
 

@@ -7,8 +7,8 @@ from presence.conf import conf
 from presence.doctor.clocks import APART
 from presence.doctor.findings import Findings, duration, ok, problem, skipped, warning
 from presence.exceptions import StoreError
-from presence.redaction import shown
 from presence.statistics import Statistics, Tick
+from presence.transport.redaction import shown
 
 __all__ = ["examine", "judge"]
 

@@ -11,9 +11,9 @@ from presence.conf import conf
 from presence.doctor import clocks, cursors, invisible, origins
 from presence.doctor.centrifugo import feeds_of, namespaces
 from presence.doctor.findings import Findings, ok, problem, skipped
-from presence.redaction import address
 from presence.signed import Signed
 from presence.tokens import Issuer
+from presence.transport.redaction import address
 
 __all__ = ["examine"]
 

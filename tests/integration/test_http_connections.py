@@ -13,9 +13,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from presence import calls, deadline
+from presence import deadline
 from presence.centrifugo import Gateway
 from presence.exceptions import CentrifugoAnswerError, CentrifugoError, CentrifugoUnreachable
+from presence.transport import calls
 from tests.between import Balancer, balancer, interrupted_at, lines_of
 from tests.integration.test_bad_answers import Handler, Mode, Stub, instead, stub
 

@@ -16,11 +16,11 @@ import redis
 from django.utils.safestring import mark_safe
 from redis.connection import PythonRespSerializer
 
-from presence import calls
 from presence.backends import server
 from presence.backends.redis import RedisStore
 from presence.backends.server import Server
 from presence.exceptions import StoreError
+from presence.transport import calls
 from tests.between import Balancer, balancer, interrupted_at, lines_of
 from tests.clusters import client as client_of
 from tests.clusters import free_ports, redis_process

@@ -12,7 +12,7 @@ import redis.connection
 import requests
 import urllib3.connection
 
-from presence.calls import DOUBT, Call, TooLarge, Wire, within
+from presence.transport.calls import DOUBT, Call, TooLarge, Wire, within
 from tests.unit.fakes import Clock
 
 

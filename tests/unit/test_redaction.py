@@ -20,7 +20,7 @@ from presence.conf import NAMES, conf, masked, traceable
 from presence.doctor import examination
 from presence.doctor.findings import Finding, ok
 from presence.exceptions import CentrifugoError, StoreError
-from presence.redaction import Redactor, address, secrets_in, shown
+from presence.transport.redaction import Redactor, address, secrets_in, shown
 
 SECRET = "S3CRET-sesame"
 

@@ -1,0 +1,1 @@
+"""What every call to a server needs: its deadline, and messages without secrets."""
