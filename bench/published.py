@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from presence import wire
-from presence.plan import Rules, State, plan
-from presence.roster import Member, Roster
+from presence.roster import messages
+from presence.roster.commit import Rules, State, plan
+from presence.roster.types import Member, Roster
 
 CHANGES = 20
 """Half of them leaves, half joins."""
@@ -14,7 +14,7 @@ def run(sizes: tuple[int, ...]) -> dict[int, dict[str, int]]:
     """For each number of members: the diff, the full list, and the diff of a counted room."""
     return {
         size: {
-            "full_list": sum(len(wire.encode(_member(n))) + 1 for n in range(size)) + 1,
+            "full_list": sum(len(messages.encode(_member(n))) + 1 for n in range(size)) + 1,
             "diff": _published(size, limit=size),
             "counted": _published(size, limit=0),
         }
@@ -35,7 +35,7 @@ def _published(size: int, *, limit: int) -> int:
         rules=Rules(grace=0.0, list_limit=limit),
         new_epoch=str,
     )
-    return len(wire.decode(commit.pending, wire.Pending).publication)
+    return len(messages.decode(commit.pending, messages.Pending).publication)
 
 
 def _member(number: int) -> Member:

@@ -18,9 +18,9 @@ from bench.crowd import Crowd
 from presence.backends.redis import RedisStore
 from presence.centrifugo import Gateway, Publication
 from presence.exceptions import CentrifugoError
-from presence.plan import Rules
 from presence.report import Report
-from presence.roster import Position
+from presence.roster.commit import Rules
+from presence.roster.types import Position
 from presence.sync import Options, Sync
 from project import parts
 from tests import servers

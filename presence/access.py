@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from presence import hooks
 from presence.conf import conf
 from presence.exceptions import InvalidChannel, InvalidGrant
-from presence.naming import is_cursor_channel, matches, room_of, validate_channel
+from presence.roster.channel_names import is_cursor_channel, matches, room_of, validate_channel
 from presence.tokens import Grant
 from presence.visitors import Visitor
 

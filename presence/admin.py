@@ -19,7 +19,7 @@ from presence import hooks
 from presence.access import polled_channel
 from presence.exceptions import InvalidChannel
 from presence.lookup import look_up
-from presence.naming import MAX_LENGTH
+from presence.roster.channel_names import MAX_LENGTH
 
 if TYPE_CHECKING:
     from django.contrib.admin.views.main import ChangeList

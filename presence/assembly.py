@@ -22,7 +22,7 @@ from presence.conf import conf
 from presence.executors import MakeExecutor, threads
 from presence.known import Known
 from presence.outbox import Outbox
-from presence.plan import Rules
+from presence.roster.commit import Rules
 from presence.sync import Options, Sync
 from presence.transport.redaction import Redactor, shown
 

@@ -6,19 +6,19 @@ from collections.abc import Callable
 
 import msgspec
 
-from presence import naming
 from presence.backends.base import Loaded
 from presence.backends.tracker import Tracker
 from presence.centrifugo import Gateway, Survey
 from presence.delivery import Delivery, new_epoch
 from presence.exceptions import CommandError, PresenceError, StoreDamaged
 from presence.known import Known
-from presence.plan import Commit, Rules, State, plan
 from presence.polling import Polled, Polls
 from presence.readings import Reading, Readings
 from presence.report import Report
-from presence.roster import Position, Roster
-from presence.signed import is_anonymous
+from presence.roster import channel_names
+from presence.roster.commit import Commit, Rules, State, plan
+from presence.roster.people import is_anonymous
+from presence.roster.types import Position, Roster
 
 __all__ = ["Batch"]
 
@@ -130,7 +130,7 @@ class Batch:
         asking = [c for c in commits if not c.pending or not c.rev]
         asking = [c for c in asking if c.digest != loaded.states[c.channel].digest]
         with self._report.timed("read", self._clock):
-            found = self._gateway.positions([naming.feed_of(c.channel) for c in asking])
+            found = self._gateway.positions([channel_names.feed_of(c.channel) for c in asking])
         positions: dict[str, Position] = {}
         for commit, position in zip(asking, found, strict=True):
             if isinstance(position, Position):

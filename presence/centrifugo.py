@@ -24,7 +24,7 @@ from cent.exceptions import (
     CentUnauthorizedError,
 )
 
-from presence import naming, replies
+from presence import replies
 from presence.deadline import DeadlineSession
 from presence.exceptions import (
     CentrifugoAnswerError,
@@ -33,7 +33,8 @@ from presence.exceptions import (
     CentrifugoUnreachable,
 )
 from presence.replies import Reply
-from presence.roster import Position
+from presence.roster import channel_names
+from presence.roster.types import Position
 from presence.transport.calls import Call, TooLarge
 from presence.transport.redaction import Redactor, address
 
@@ -164,7 +165,9 @@ class Gateway:
         Counted before and after, the lower count holds: while many join or leave, Centrifugo
         counts clients that it does not show yet, or any more.
         """
-        counted: list[Command] = [("channels", {"pattern": p}) for p in naming.cover(channels)]
+        counted: list[Command] = [
+            ("channels", {"pattern": p}) for p in channel_names.cover(channels)
+        ]
         shown: list[Command] = [("presence", {"channel": c}) for c in channels]
         info, *answers = self._replies([_INFO, *counted, *shown, *counted])
         first, last = len(counted), len(counted) + len(shown)

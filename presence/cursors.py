@@ -10,10 +10,11 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from presence import arguments, assembly, moves
+from presence import assembly
 from presence.conf import conf
-from presence.moves import Move
-from presence.naming import cursor_channel
+from presence.roster import moves, validation
+from presence.roster.channel_names import cursor_channel
+from presence.roster.moves import Move
 
 __all__ = ["CURSOR_TIMEOUT", "Cursor", "CursorTracker", "Cursors"]
 
@@ -89,7 +90,7 @@ class CursorTracker:
 
         Pages take away every cursor of that user, those of their browsers, too.
         """
-        channel, user = cursor_channel(presence_key), arguments.user_of(user_id)
+        channel, user = cursor_channel(presence_key), validation.user_of(user_id)
         stored = assembly.tracker().remove(channel, user)
         assembly.outbox.put((channel, user), moves.publication_gone(user))
         return stored

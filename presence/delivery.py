@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from typing import NamedTuple, Protocol, Self
 
-from presence import naming, wire
 from presence.backends.base import Acknowledgement, Loaded, RosterStore, Writes
 from presence.centrifugo import Gateway, Publication
 from presence.exceptions import CentrifugoError, CommandError, PresenceError
 from presence.executors import MakeExecutor
-from presence.plan import Commit
 from presence.report import Report
-from presence.roster import Change, Position
+from presence.roster import channel_names, messages
+from presence.roster.commit import Commit
+from presence.roster.types import Change, Position
 
 __all__ = ["Announce", "Delivery", "new_epoch"]
 
@@ -188,7 +188,7 @@ class Delivery:
         """Send the signals of changes; that they were sent is noted by the next write."""
         for channel, raw in changes:
             if self._announce:
-                pending = wire.decode(raw, wire.Pending)
+                pending = messages.decode(raw, messages.Pending)
                 self._announce(channel, pending.version, pending.change, pending.epoch)
             self._signalled.append((channel, raw))
 
@@ -199,9 +199,9 @@ def new_epoch() -> str:
 
 
 def _publication(channel: str, pending: bytes) -> Publication:
-    what = wire.decode(pending, wire.Pending)
+    what = messages.decode(pending, messages.Pending)
     return Publication(
-        feed=naming.feed_of(channel),
+        feed=channel_names.feed_of(channel),
         data=what.publication,
         channel=channel,
         epoch=what.epoch,

@@ -6,10 +6,10 @@ import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Literal
 
-from presence import naming
 from presence.backends.base import RosterStore
 from presence.centrifugo import Gateway, Survey
 from presence.exceptions import InvalidChannel
+from presence.roster import channel_names
 
 __all__ = ["DiscoveryMode", "Surveyor"]
 
@@ -49,8 +49,8 @@ class Surveyor:
     def survey(self, only: Sequence[str] | None = None) -> Survey:
         """The nodes, and the clients on the active channels (or `only` on those given)."""
         if only is not None:
-            names = dict.fromkeys([*only, *map(naming.feed_of, only)])
-            found = self._gateway.survey(naming.cover(list(names)))
+            names = dict.fromkeys([*only, *map(channel_names.feed_of, only)])
+            found = self._gateway.survey(channel_names.cover(list(names)))
             clients = {name: found.clients[name] for name in names if name in found.clients}
             return Survey(found.nodes, clients)
         if self._mode == "registry":
@@ -70,7 +70,7 @@ class Surveyor:
         """
         if self._mode == "registry":
             registered = self._store.registered(within=self._registered_within)
-            feeds = {naming.feed_of(channel): 0 for channel in registered}
+            feeds = {channel_names.feed_of(channel): 0 for channel in registered}
             survey = Survey(survey.nodes, feeds)
         known = self._store.known()
         active = {*_rooms(survey.clients), *tracked}
@@ -96,7 +96,7 @@ class Surveyor:
 
 def _with_feeds(patterns: Iterable[str]) -> list[str]:
     patterns = list(patterns)
-    feeds = [feed for feed in map(naming.feed_pattern, patterns) if feed]
+    feeds = [feed for feed in map(channel_names.feed_pattern, patterns) if feed]
     return [*patterns, *feeds]
 
 
@@ -104,10 +104,10 @@ def _rooms(clients: Mapping[str, int]) -> Iterator[str]:
     """The channels that are active, themselves or through their feed; those of cursors left out:
     a site may well have asked for "*"."""
     for name in clients:
-        channel = naming.channel_of_feed(name)
-        if naming.is_cursor_channel(channel):
+        channel = channel_names.channel_of_feed(name)
+        if channel_names.is_cursor_channel(channel):
             continue
         try:
-            yield naming.validate_channel(channel)
+            yield channel_names.validate_channel(channel)
         except InvalidChannel as error:
             logger.warning("channel=skipped reason=%r", str(error))

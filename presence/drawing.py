@@ -9,8 +9,8 @@ from typing import Final
 
 import msgspec
 
-from presence.names import initials
-from presence.roster import Member
+from presence.roster.names import initials
+from presence.roster.types import Member
 
 __all__ = [
     "ANONYMOUS",

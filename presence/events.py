@@ -6,9 +6,10 @@ from typing import Any
 
 import msgspec
 
-from presence import arguments, assembly, wire
-from presence.naming import feed_of
-from presence.roster import Event
+from presence import assembly
+from presence.roster import messages, validation
+from presence.roster.channel_names import feed_of
+from presence.roster.types import Event
 
 __all__ = ["broadcast"]
 
@@ -20,13 +21,13 @@ def broadcast(channel: str, event: str, payload: dict[str, Any] | None = None) -
     wire.MAX_PUBLICATION (8 KiB). Raises ValueError where they are not that, CentrifugoError where
     Centrifugo did not take it: then nobody may have got it, or some.
     """
-    name = arguments.event_of(event)
-    given = arguments.json_of("payload", payload, most=wire.MAX_PUBLICATION)
-    data = wire.encode(Event(name, msgspec.json.decode(given) if given else {}))
-    if len(data) > wire.MAX_PUBLICATION:
+    name = validation.event_of(event)
+    given = validation.json_of("payload", payload, most=messages.MAX_PUBLICATION)
+    data = messages.encode(Event(name, msgspec.json.decode(given) if given else {}))
+    if len(data) > messages.MAX_PUBLICATION:
         raise ValueError(
             f"The event has {len(data)} bytes: with its payload it must have at most "
-            f"{wire.MAX_PUBLICATION}"
+            f"{messages.MAX_PUBLICATION}"
         )
     (error,) = assembly.gateway().send([(feed_of(channel), msgspec.Raw(data))])
     if error:

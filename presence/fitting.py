@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import msgspec
 from django.core.serializers.json import DjangoJSONEncoder
 
-from presence.arguments import MAX_META, check_shape
-from presence.names import MAX_NAME
+from presence.roster.names import MAX_NAME
+from presence.roster.validation import MAX_META, check_shape
 
 __all__ = ["Fitted", "described", "fit"]
 

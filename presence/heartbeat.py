@@ -15,7 +15,7 @@ from presence.conf import conf
 from presence.exceptions import InvalidGrant, StoreError
 from presence.lifeline import MAX_LIFELINES, Lifeline, make_lifeline, read_lifeline
 from presence.manager import let_go, mark_left
-from presence.tracked import is_passing
+from presence.roster.tracked import is_passing
 from presence.visitors import Visitor, visitor_of
 
 __all__ = ["heartbeat"]

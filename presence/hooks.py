@@ -16,9 +16,9 @@ from django.core.exceptions import ImproperlyConfigured, SynchronousOnlyOperatio
 from django.db import Error, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from presence import arguments
 from presence.conf import conf
 from presence.fitting import described, fit
+from presence.roster import validation
 
 __all__ = ["HookFailed", "by_id", "call", "fetch", "fitted", "fitted_meta", "hook", "tell_left_out"]
 
@@ -96,11 +96,11 @@ def fitted_meta(
     all but one that is too large."""
     checked: Any = meta or {}
     try:
-        arguments.member_meta(meta)
-        arguments.member_meta({**(beside or {}), **checked})
-    except arguments.TooLarge:
+        validation.member_meta(meta)
+        validation.member_meta({**(beside or {}), **checked})
+    except validation.TooLarge:
         checked = fitted(source, user, checked, beside=beside)
-        arguments.member_meta(checked)
+        validation.member_meta(checked)
     return cast("dict[str, Any]", checked)
 
 

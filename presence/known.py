@@ -6,8 +6,8 @@ from collections import OrderedDict
 from contextlib import suppress
 from typing import NamedTuple
 
-from presence.plan import Commit, State
-from presence.roster import Roster
+from presence.roster.commit import Commit, State
+from presence.roster.types import Roster
 
 __all__ = ["KNOWN_MEMBERS", "Known"]
 

@@ -13,8 +13,8 @@ from django.http import HttpRequest
 from presence.access import authorise
 from presence.exceptions import StoreError
 from presence.inclusion import store_is_down, store_went_down, warn_once
-from presence.naming import validate_channel
 from presence.present import Record, read_present
+from presence.roster.channel_names import validate_channel
 
 __all__ = ["look_up"]
 

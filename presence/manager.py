@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 from typing import Any, Final
 
-from presence import arguments, assembly, hooks, nudge
+from presence import assembly, hooks, nudge
 from presence.conf import conf
 from presence.exceptions import StoreError
-from presence.naming import room
 from presence.present import Record, is_hidden, read_channel, record_of
-from presence.signed import is_anonymous
-from presence.tracked import Tracked
+from presence.roster import validation
+from presence.roster.channel_names import room
+from presence.roster.people import is_anonymous
+from presence.roster.tracked import Tracked
 from presence.upkeep import in_thread
 
 __all__ = ["PresenceManager", "let_go", "mark_left"]
@@ -46,9 +47,9 @@ class PresenceManager:
         Returns the record. The same source again takes the place of what it said before. Pages see
         it at the next tick, which is asked for at once.
         """
-        channel, user = room(presence_key), arguments.user_of(user_id)
-        origin = arguments.source_of(source)
-        given = arguments.member_meta(hooks.fitted_meta("join_presence", user, meta))
+        channel, user = room(presence_key), validation.user_of(user_id)
+        origin = validation.source_of(source)
+        given = validation.member_meta(hooks.fitted_meta("join_presence", user, meta))
         found = assembly.tracker().join(
             channel, user, source=origin, meta=given, timeout=conf.PRESENCE_TIMEOUT
         )
@@ -61,8 +62,8 @@ class PresenceManager:
 
         The user stays as long as another source, or a websocket, says that they are here.
         """
-        channel, user = room(presence_key), arguments.user_of(user_id)
-        origin = arguments.source_of(source)
+        channel, user = room(presence_key), validation.user_of(user_id)
+        origin = validation.source_of(source)
         if origin:
             # Before they leave: a page of theirs may be about to say that they are here.
             assembly.tracker().remember(mark_left(channel, user, origin), seconds=REMEMBERED)
@@ -85,9 +86,9 @@ class PresenceManager:
     def update_heartbeat(presence_key: str, user_id: str, *, source: str = "") -> bool:
         """Keep a user here for another PRESENCE_TIMEOUT seconds. False, and nothing else, where
         that source never said that they are, took it back, or let the time pass."""
-        channel, user = room(presence_key), arguments.user_of(user_id)
+        channel, user = room(presence_key), validation.user_of(user_id)
         return assembly.tracker().beat(
-            channel, user, source=arguments.source_of(source), timeout=conf.PRESENCE_TIMEOUT
+            channel, user, source=validation.source_of(source), timeout=conf.PRESENCE_TIMEOUT
         )
 
     @staticmethod

@@ -21,7 +21,7 @@ from presence.backends.tracker import Tracker
 from presence.broker import CeleryBroker, project_app
 from presence.conf import conf, masked, traceable
 from presence.exceptions import StoreError
-from presence.roster import Snapshot
+from presence.roster.types import Snapshot
 from presence.upkeep import like_a_request
 
 if TYPE_CHECKING:

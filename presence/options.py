@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
-from presence import naming
 from presence.discovery import DiscoveryMode
-from presence.enriching import Fetch
-from presence.plan import Rules
-from presence.reading import AnonymousMode
+from presence.roster import channel_names
+from presence.roster.commit import Rules
+from presence.roster.enriching import Fetch
+from presence.roster.merge import AnonymousMode
 
 __all__ = ["Options"]
 
@@ -47,4 +47,4 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     def fingerprint(self) -> str:
         """What else decides a roster, beside Centrifugo's reply."""
         fetching = ":fetch" if self.fetch else ""
-        return f"{naming.SCHEMA}:{self.anonymous}:{self.rules.list_limit}{fetching}"
+        return f"{channel_names.SCHEMA}:{self.anonymous}:{self.rules.list_limit}{fetching}"

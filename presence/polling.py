@@ -17,10 +17,10 @@ from presence.centrifugo import Gateway
 from presence.exceptions import CentrifugoError, PresenceError, StoreError
 from presence.executors import MakeExecutor
 from presence.known import Known
-from presence.plan import damaged, find_flaw, verify
-from presence.reading import digest
-from presence.roster import Roster
-from presence.tracked import Tracked, fingerprint
+from presence.roster.commit import damaged, find_flaw, verify
+from presence.roster.merge import digest
+from presence.roster.tracked import Tracked, fingerprint
+from presence.roster.types import Roster
 
 __all__ = ["IN_FLIGHT", "Polled", "Polls", "Seen", "TrackedIn"]
 

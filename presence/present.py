@@ -8,16 +8,17 @@ from typing import Any
 
 import msgspec
 
-from presence import assembly, wire
+from presence import assembly
 from presence.backends.tracker import Found
 from presence.conf import conf
-from presence.enriching import enrich
 from presence.exceptions import InvalidMessage, StoreDamaged, StoreError
-from presence.plan import seats
-from presence.reading import Roll, fallback_name
-from presence.roster import Member, Roster
-from presence.signed import Signed
-from presence.tracked import Tracked, is_passing, meta_of, signed_of
+from presence.roster import messages
+from presence.roster.commit import seats
+from presence.roster.enriching import enrich
+from presence.roster.merge import Roll, fallback_name
+from presence.roster.people import Signed
+from presence.roster.tracked import Tracked, is_passing, meta_of, signed_of
+from presence.roster.types import Member, Roster
 
 __all__ = ["Record", "is_hidden", "read_channel", "read_present", "record_of", "suspect"]
 
@@ -87,7 +88,7 @@ def _roster_of(found: Found, channel: str) -> Roster:
     try:
         if found.damage:
             raise InvalidMessage(found.damage)
-        return wire.decode(found.roster, Roster) if found.roster else Roster()
+        return messages.decode(found.roster, Roster) if found.roster else Roster()
     except InvalidMessage as error:
         raise suspect(channel, "roster", found.roster, error) from error
 

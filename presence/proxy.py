@@ -15,12 +15,13 @@ import msgspec
 from django.http import HttpRequest
 from django.utils.crypto import constant_time_compare
 
-from presence import arguments, assembly, moves, replies
+from presence import assembly, replies
 from presence.answers import No, answers
 from presence.conf import conf
 from presence.exceptions import CentrifugoError, InvalidChannel, StoreError
-from presence.names import clean_name
-from presence.naming import room_of
+from presence.roster import moves, validation
+from presence.roster.channel_names import room_of
+from presence.roster.names import clean_name
 
 __all__ = ["publish"]
 
@@ -214,7 +215,7 @@ def _meta(shown: _Shown) -> dict[str, Any]:
     cleaned = clean_name(shown.name)
     name = {"name": cleaned} if cleaned else {}
     meta = shown.info | name
-    return meta if arguments.is_meta(meta) else name
+    return meta if validation.is_meta(meta) else name
 
 
 def _subscribed(channel: str) -> Collection[str]:

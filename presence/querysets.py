@@ -15,9 +15,9 @@ from django.db.models.query import ModelIterable
 
 from presence.access import polled_channel
 from presence.conf import conf
-from presence.keys import fill_in
-from presence.naming import room
 from presence.present import read_channel, read_present
+from presence.roster.channel_names import room
+from presence.roster.keys import fill_in
 
 __all__ = ["online", "with_presence"]
 

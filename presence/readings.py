@@ -8,9 +8,7 @@ from contextlib import contextmanager
 
 import msgspec
 
-from presence import enriching, wire
 from presence.centrifugo import Gateway, Survey
-from presence.enriching import Fetch
 from presence.exceptions import (
     CentrifugoAnswerError,
     CentrifugoError,
@@ -18,12 +16,14 @@ from presence.exceptions import (
     InvalidMessage,
     PresenceError,
 )
-from presence.plan import State, damaged
 from presence.polling import Polled, Seen
-from presence.reading import AnonymousMode, Profiles, digest, read_presence
 from presence.report import Report
-from presence.roster import Roster
-from presence.tracked import Tracked, fingerprint
+from presence.roster import enriching, messages
+from presence.roster.commit import State, damaged
+from presence.roster.enriching import Fetch
+from presence.roster.merge import AnonymousMode, Profiles, digest, read_presence
+from presence.roster.tracked import Tracked, fingerprint
+from presence.roster.types import Roster
 
 __all__ = ["Reading", "Readings"]
 
@@ -125,7 +125,7 @@ class Readings:
                 self._report.refused += 1
                 return None
             try:
-                old = wire.decode(stored, Roster)
+                old = messages.decode(stored, Roster)
             except InvalidMessage as error:
                 state = damaged(state, str(error))
         return Reading(seen, state, old, roster, seen.digest)

@@ -9,7 +9,7 @@ from typing import TypeVar
 import msgspec
 
 from presence.exceptions import CentrifugoAnswerError, CentrifugoError, CommandError
-from presence.roster import Position
+from presence.roster.types import Position
 
 __all__ = ["Info", "Reply", "clients", "decode", "nodes", "position", "read_batch", "result"]
 

@@ -16,15 +16,15 @@ from presence.centrifugo import Gateway
 from presence.delivery import Announce, Delivery
 from presence.executors import MakeExecutor
 from presence.known import Known
-from presence.leaving import SKEW
 from presence.options import Options
 from presence.polling import Polls, TrackedIn
-from presence.reading import Profiles
 from presence.readings import Readings
 from presence.report import Report
+from presence.roster.grace import SKEW
+from presence.roster.merge import Profiles
+from presence.roster.messages import UNREADABLE
+from presence.roster.people import Signed
 from presence.shards import Shard, batches
-from presence.signed import Signed
-from presence.wire import UNREADABLE
 
 __all__ = ["Progress", "Rounds"]
 

@@ -8,8 +8,8 @@ from typing import Protocol
 
 import msgspec
 
-from presence import naming
 from presence.centrifugo import Survey
+from presence.roster import channel_names
 from presence.statistics import Opened
 
 __all__ = ["HandOut", "Shard", "batches", "split"]
@@ -78,7 +78,7 @@ def split(
 
 def _counted(channels: Sequence[str], clients: Mapping[str, int]) -> Iterator[tuple[str, int]]:
     for channel in channels:
-        for name in (channel, naming.feed_of(channel)):
+        for name in (channel, channel_names.feed_of(channel)):
             if name in clients:
                 yield name, clients[name]
 

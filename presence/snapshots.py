@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from presence import assembly, wire
+from presence import assembly
 from presence.backends.base import Stored
 from presence.backends.tracker import AHEAD
 from presence.conf import conf
 from presence.exceptions import InvalidMessage, StoreDamaged
 from presence.present import suspect
-from presence.roster import Snapshot
+from presence.roster import messages
+from presence.roster.types import Snapshot
 
 __all__ = ["read_snapshot", "read_snapshots"]
 
@@ -58,7 +59,9 @@ def _serve(stored: Stored) -> Snapshot:
         age = round(max(0.0, stored.now - stored.polled), 1)
     # Centrifugo would call anything recovered since an empty epoch.
     position = stored.position if stored.position and stored.position.epoch else None
-    found = wire.serve(stored.snapshot, age=age, every=conf.PRESENCE_INTERVAL, position=position)
+    found = messages.serve(
+        stored.snapshot, age=age, every=conf.PRESENCE_INTERVAL, position=position
+    )
     if (found.epoch, found.version) != (stored.epoch, stored.version):
         raise InvalidMessage(f"it is of version {found.version}, {stored.version} was committed")
     return found

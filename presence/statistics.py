@@ -11,7 +11,7 @@ import msgspec
 
 from presence.backends.base import Begun, Parts, RosterStore
 from presence.report import Report
-from presence.wire import UNREADABLE
+from presence.roster.messages import UNREADABLE
 
 __all__ = ["Opened", "Statistics", "Tick", "add", "begin", "read"]
 

@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from presence import assembly
 from presence.conf import conf
 from presence.inclusion import admit, links
-from presence.naming import room_of
+from presence.roster.channel_names import room_of
 from presence.tokens import make_grant
 
 __all__ = ["UNITS", "Surface", "surface_for"]

@@ -14,7 +14,7 @@ import msgspec
 from django.core import signing
 
 from presence.exceptions import InvalidGrant
-from presence.signed import Signed
+from presence.roster.people import Signed
 
 __all__ = [
     "GRANT_LIFETIME",

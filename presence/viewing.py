@@ -8,10 +8,11 @@ from typing import Any, cast
 
 from django.http import HttpRequest
 
-from presence import arguments, hooks
-from presence.keys import fill_in
-from presence.names import clean_name
-from presence.tracked import PASSING
+from presence import hooks
+from presence.roster import validation
+from presence.roster.keys import fill_in
+from presence.roster.names import clean_name
+from presence.roster.tracked import PASSING
 from presence.visitors import Visitor, describe, visitor_of
 from presence.visits import is_visit
 
@@ -61,17 +62,17 @@ def meta_for(visitor: Visitor, meta: object) -> dict[str, Any]:
     """`meta`, and beside it what others see of a visitor who is signed in: `name`, `user_id` and
     what PRESENCE_USER_INFO gives, if there is room for that. What does not fit the wire is left
     out, and logged. Raises ValueError as `join_presence` does."""
-    given = arguments.dict_of("meta", meta)
+    given = validation.dict_of("meta", meta)
     if visitor.user is None:
         return hooks.fitted_meta("track_presence", visitor.anonymous, given)
     # Of a user without a first and last name, say; a name of another type is none of ours.
     if "name" in given and not _shows_something(given["name"]):
         given = {key: value for key, value in given.items() if key != "name"}
     shown = describe(visitor, hooks.hook("PRESENCE_USER_INFO"), now=0.0)  # nothing is signed here
-    least = {"name": arguments.plain(shown.name), "user_id": visitor.id}
+    least = {"name": validation.plain(shown.name), "user_id": visitor.id}
     least = {key: value for key, value in least.items() if key not in given}
     least |= hooks.fitted_meta("track_presence", visitor.id, given, beside=least)
-    wrong = {key: arguments.unfit({key: value}) for key, value in shown.info.items()}
+    wrong = {key: validation.unfit({key: value}) for key, value in shown.info.items()}
     hooks.tell_left_out("PRESENCE_USER_INFO", visitor.id, {k: w for k, w in wrong.items() if w})
     info = {key: value for key, value in shown.info.items() if not wrong[key]}
     return hooks.fitted("PRESENCE_USER_INFO", visitor.id, info, beside=least) | least

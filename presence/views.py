@@ -14,10 +14,10 @@ from presence.access import open_grant
 from presence.answers import No, answers, read_json
 from presence.conf import conf
 from presence.exceptions import InvalidGrant, StoreError
-from presence.naming import feed_of, is_cursor_channel
 from presence.nudge import page_left, page_served
 from presence.registry import touch
-from presence.signed import Signed
+from presence.roster.channel_names import feed_of, is_cursor_channel
+from presence.roster.people import Signed
 from presence.snapshots import read_snapshot, read_snapshots
 from presence.tokens import Issuer, make_grant, read_grant
 from presence.visitors import Visitor, describe, origin_of, visitor_of

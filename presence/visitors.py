@@ -18,8 +18,8 @@ from django.utils.crypto import get_random_string, salted_hmac
 
 from presence import hooks
 from presence.conf import UserInfo
-from presence.names import MAX_NAME, clean_name
-from presence.signed import Signed, anonymous_id
+from presence.roster.names import MAX_NAME, clean_name
+from presence.roster.people import Signed, anonymous_id
 from presence.visits import is_visit
 
 __all__ = [

@@ -19,9 +19,9 @@ from presence.conf import conf
 from presence.drawing import DrawnMember, arrange, choose, draw
 from presence.exceptions import StoreDamaged
 from presence.inclusion import admit, links, store_is_down, store_went_down
-from presence.naming import feed_of, validate_channel
 from presence.nudge import page_served
-from presence.roster import Member, Position, Snapshot
+from presence.roster.channel_names import feed_of, validate_channel
+from presence.roster.types import Member, Position, Snapshot
 from presence.snapshots import read_snapshot
 from presence.tokens import make_grant
 from presence.visitors import Visitor, describe

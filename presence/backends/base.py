@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from presence.plan import Commit, State
-from presence.roster import Position
+from presence.roster.commit import Commit, State
+from presence.roster.types import Position
 
 __all__ = [
     "Acknowledgement",

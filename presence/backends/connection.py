@@ -14,7 +14,7 @@ from redis.sentinel import MasterNotFoundError
 from presence.backends import scripts
 from presence.backends.clients import make_client
 from presence.exceptions import StoreError
-from presence.naming import Keys, validate_channel
+from presence.roster.channel_names import Keys, validate_channel
 from presence.transport.redaction import Redactor
 
 __all__ = ["Call", "Connection", "milliseconds", "reason"]

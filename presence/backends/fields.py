@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from presence.backends.base import Stored, Whole
 from presence.backends.tracker import Found
-from presence.plan import Commit, Damage, State
-from presence.roster import Position
-from presence.tracked import Tracked
+from presence.roster.commit import Commit, Damage, State
+from presence.roster.tracked import Tracked
+from presence.roster.types import Position
 
 __all__ = [
     *(

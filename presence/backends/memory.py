@@ -23,8 +23,8 @@ from presence.backends.memory_base import put_right
 from presence.backends.memory_ledger import MemoryLedger
 from presence.backends.memory_tracker import MemoryTracker
 from presence.backends.tracker import AHEAD
-from presence.plan import Commit, State, damaged, restart
-from presence.roster import Position
+from presence.roster.commit import Commit, State, damaged, restart
+from presence.roster.types import Position
 
 __all__ = ["MemoryStore"]
 

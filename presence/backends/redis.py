@@ -12,7 +12,7 @@ from presence.backends.base import Loaded, RosterStore, Stored, Writes, Written
 from presence.backends.connection import Call, milliseconds
 from presence.backends.redis_ledger import RedisLedger
 from presence.backends.redis_tracker import RedisTracker
-from presence.plan import Commit, restart
+from presence.roster.commit import Commit, restart
 
 __all__ = ["RedisStore"]
 

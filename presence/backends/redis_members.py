@@ -12,8 +12,8 @@ import msgspec
 from presence.backends import fields
 from presence.backends.connection import Call, Connection, milliseconds
 from presence.backends.tracker import Found, Standing, Tracker
-from presence.tracked import Tracked
-from presence.wire import UNREADABLE
+from presence.roster.messages import UNREADABLE
+from presence.roster.tracked import Tracked
 
 __all__ = ["RedisMembers"]
 

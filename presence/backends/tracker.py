@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from presence.tracked import Tracked
+from presence.roster.tracked import Tracked
 
 __all__ = ["Found", "Standing", "Tracker", "is_fresh"]
 

@@ -13,7 +13,7 @@ from django.core.exceptions import ImproperlyConfigured
 from presence import assembly, queues, schedule
 from presence.backends.clients import FORMS, make_client
 from presence.checks.values import value
-from presence.signed import Signed
+from presence.roster.people import Signed
 from presence.tokens import Issuer
 from presence.transport.redaction import shown
 

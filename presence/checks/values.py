@@ -11,9 +11,9 @@ from django.conf import global_settings, settings
 from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 
-from presence import naming
 from presence.conf import NAMES, conf
 from presence.exceptions import InvalidChannel
+from presence.roster import channel_names
 
 __all__ = [
     "check_channels",
@@ -132,7 +132,7 @@ def check_channels() -> Iterator[checks.CheckMessage]:
     good = []
     for pattern in patterns or ():
         try:
-            naming.matches(pattern, "")
+            channel_names.matches(pattern, "")
         except ValueError as error:
             yield checks.Error(
                 f"PRESENCE_CHANNELS: {error}.",
@@ -142,7 +142,7 @@ def check_channels() -> Iterator[checks.CheckMessage]:
             )
         else:
             good.append(pattern)
-        if naming.is_cursor_channel(pattern):
+        if channel_names.is_cursor_channel(pattern):
             yield checks.Warning(
                 f"PRESENCE_CHANNELS has {pattern!r}, but channels of cursors are never polled.",
                 hint="Take it out: the room 'presence:doc:42' has its cursors in 'cursors:doc:42'.",
@@ -160,7 +160,7 @@ def check_channels() -> Iterator[checks.CheckMessage]:
 
 def _check_default(channel: str, patterns: list[str]) -> Iterator[checks.CheckMessage]:
     try:
-        naming.validate_channel(channel)
+        channel_names.validate_channel(channel)
     except InvalidChannel as error:
         yield checks.Error(
             f"PRESENCE_CHANNEL: {error}.",
@@ -168,7 +168,7 @@ def _check_default(channel: str, patterns: list[str]) -> Iterator[checks.CheckMe
             id="presence.E010",
         )
         return
-    if patterns and not any(naming.matches(pattern, channel) for pattern in patterns):
+    if patterns and not any(channel_names.matches(pattern, channel) for pattern in patterns):
         yield checks.Warning(
             f"PRESENCE_CHANNEL is {channel!r}, which no pattern of PRESENCE_CHANNELS matches: a "
             "widget that names no channel stays empty.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import colorsys
 
-from presence.signed import Signed
+from presence.roster.people import Signed
 
 __all__ = ["MOST", "signed", "user_id"]
 

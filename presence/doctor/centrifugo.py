@@ -7,13 +7,14 @@ from collections.abc import Sequence
 
 import msgspec
 
-from presence import assembly, naming
+from presence import assembly
 from presence.centrifugo import Gateway, Publication
 from presence.conf import conf
 from presence.delivery import new_epoch
 from presence.doctor.findings import Findings, explained, ok, problem, skipped
 from presence.exceptions import CentrifugoError, CommandError
-from presence.roster import Position
+from presence.roster import channel_names
+from presence.roster.types import Position
 
 __all__ = ["examine", "feeds_of", "named", "namespaces", "probe_of", "unnamed"]
 
@@ -151,7 +152,7 @@ def probe_of(namespace: str) -> str:
 
 def feeds_of(known: Sequence[str]) -> list[str]:
     """A feed for each namespace that the diffs of the namespaces are published in."""
-    feeds = (naming.feed_of(probe_of(namespace)) for namespace in known)
+    feeds = (channel_names.feed_of(probe_of(namespace)) for namespace in known)
     return list({feed.partition(":")[0]: feed for feed in feeds}.values())
 
 

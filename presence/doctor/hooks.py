@@ -10,10 +10,10 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError
 
 from presence import hooks
-from presence.arguments import MAX_META
 from presence.conf import conf
 from presence.doctor.findings import Findings, ok, problem, skipped, warning
 from presence.fitting import fit
+from presence.roster.validation import MAX_META
 from presence.visitors import as_dict, is_visible
 
 __all__ = ["examine", "judge"]

@@ -19,7 +19,7 @@ from presence.doctor.centrifugo import (
 )
 from presence.doctor.findings import Findings, ok, problem, skipped
 from presence.exceptions import CentrifugoError
-from presence.signed import Signed
+from presence.roster.people import Signed
 from presence.tokens import Issuer
 from presence.transport.redaction import address
 

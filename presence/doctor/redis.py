@@ -17,7 +17,7 @@ from presence.backends.connection import reason
 from presence.backends.redis import RedisStore
 from presence.conf import conf
 from presence.doctor.findings import Findings, duration, ok, problem, skipped, warning
-from presence.naming import Keys
+from presence.roster.channel_names import Keys
 from presence.transport.redaction import Redactor, address, shown
 
 __all__ = ["examine"]

@@ -11,7 +11,7 @@ from presence.conf import conf
 from presence.doctor import clocks, cursors, invisible, origins
 from presence.doctor.centrifugo import feeds_of, namespaces
 from presence.doctor.findings import Findings, ok, problem, skipped
-from presence.signed import Signed
+from presence.roster.people import Signed
 from presence.tokens import Issuer
 from presence.transport.redaction import address
 

@@ -7,10 +7,11 @@ from unittest.mock import ANY
 
 from django.dispatch import Signal
 
-from presence import assembly, naming
+from presence import assembly
 from presence.access import polled_channel
 from presence.backends.memory import MemoryStore
 from presence.present import read_channel
+from presence.roster import channel_names
 from presence.snapshots import read_snapshot
 from presence.testing import reasons
 from presence.testing.centrifugo import FakeCentrifugo
@@ -46,10 +47,10 @@ class Assertions:
         """What subscribers of the feed of `channel` were sent, oldest first: diffs, reloads,
         events; of a cursor channel, what moved from Python."""
         assembly.outbox.flush(SENT)
-        if naming.is_cursor_channel(channel):
+        if channel_names.is_cursor_channel(channel):
             return self.centrifugo.published(channel)
         _check(channel)
-        return self.centrifugo.published(naming.feed_of(channel))
+        return self.centrifugo.published(channel_names.feed_of(channel))
 
     def assert_present(self, channel: str, user: Any) -> None:
         """`user` is shown to be in `channel`."""
@@ -118,7 +119,7 @@ class Assertions:
 
 def _check(channel: str) -> None:
     """Server code may have joined members to any room; all else is in channels that are polled."""
-    if naming.feed_of(naming.validate_channel(channel)) != channel:
+    if channel_names.feed_of(channel_names.validate_channel(channel)) != channel:
         polled_channel(channel)
 
 

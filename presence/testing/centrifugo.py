@@ -9,11 +9,11 @@ from typing import Any
 
 import msgspec
 
-from presence import naming
 from presence.centrifugo import Command, Gateway
 from presence.exceptions import CentrifugoError
 from presence.replies import Reply
-from presence.signed import Signed, anonymous_id
+from presence.roster import channel_names
+from presence.roster.people import Signed, anonymous_id
 
 __all__ = ["Client", "FakeCentrifugo"]
 
@@ -107,7 +107,7 @@ class FakeCentrifugo(Gateway):
         return {
             channel: {"num_clients": len(clients)}
             for channel, clients in self._clients.items()
-            if clients and naming.matches(pattern, channel)
+            if clients and channel_names.matches(pattern, channel)
         }
 
     def _presence(self, channel: str) -> dict[str, dict[str, Any]]:

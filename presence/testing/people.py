@@ -10,7 +10,7 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 
 from presence import hooks
-from presence.signed import Signed
+from presence.roster.people import Signed
 from presence.testing.connection import Connection
 from presence.visitors import Visitor, describe, visitor_of
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from presence import wire
 from presence.backends.memory import MemoryStore
 from presence.conf import conf
-from presence.leaving import Leaving
+from presence.roster import messages
+from presence.roster.grace import Leaving
 from presence.testing.centrifugo import FakeCentrifugo
 
 __all__ = ["for_absence", "for_count", "for_presence"]
@@ -75,5 +75,5 @@ def _leaving(store: MemoryStore, channel: str) -> dict[str, float]:
     """Who is missing, and for how many seconds."""
     loaded = store.load([channel])
     raw = loaded.states[channel].leaving
-    members = wire.decode(raw, Leaving).members if raw else {}
+    members = messages.decode(raw, Leaving).members if raw else {}
     return {key: loaded.now - since for key, since in members.items()}

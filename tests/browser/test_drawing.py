@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from presence import assembly
-from presence.names import clean_name
+from presence.roster.names import clean_name
 from tests.browser.stage import Crowd, Guest, Stage, expect_ids, include, live, roster
 
 Tick = Callable[..., None]

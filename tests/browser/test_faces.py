@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from presence import assembly
-from presence.roster import Member
+from presence.roster.types import Member
 from tests.browser.stage import Crowd, Guest, Stage, expect_ids, include, live, roster
 from tests.rooms import fill
 

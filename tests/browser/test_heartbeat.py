@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from presence import assembly
 from presence.manager import PresenceManager
-from presence.tracked import Tracked
+from presence.roster.tracked import Tracked
 from tests.browser.stage import Guest, Stage, expect_ids, include, live
 from tests.servers import wait_until
 

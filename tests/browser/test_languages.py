@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from presence import assembly
-from presence.roster import Member
+from presence.roster.types import Member
 from tests.browser.stage import EVERY, Crowd, Guest, Stage, include, live, pass_time, roster
 from tests.rooms import fill
 

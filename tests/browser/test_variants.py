@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Locator, expect
 
 from presence import assembly
-from presence.roster import Member
+from presence.roster.types import Member
 from tests.browser.stage import (
     Crowd,
     Guest,

@@ -9,9 +9,9 @@ import msgspec
 import pytest
 
 from presence.centrifugo import Gateway, Publication
-from presence.reading import read_presence
-from presence.roster import Position
-from presence.signed import Signed
+from presence.roster.merge import read_presence
+from presence.roster.people import Signed
+from presence.roster.types import Position
 from presence.testing import FakeCentrifugo
 from presence.testing.centrifugo import Client
 from presence.tokens import Issuer

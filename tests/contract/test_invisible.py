@@ -11,7 +11,7 @@ import pytest
 
 from presence.doctor import invisible
 from presence.doctor.findings import Finding
-from presence.signed import Signed
+from presence.roster.people import Signed
 from presence.tokens import Issuer
 from tests import servers
 from tests.contract.clients import token

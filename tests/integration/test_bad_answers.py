@@ -15,8 +15,8 @@ import pytest
 from presence.backends.redis import RedisStore
 from presence.centrifugo import Gateway, Publication
 from presence.exceptions import CentrifugoError, CentrifugoUnreachable
-from presence.plan import Rules
 from presence.report import Report
+from presence.roster.commit import Rules
 from presence.sync import Options, Sync
 from project import parts
 from tests.unit.fakes import Clock, FakeCentrifugo

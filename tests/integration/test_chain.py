@@ -17,8 +17,8 @@ import msgspec
 import pytest
 import redis
 
-from presence import wire
-from presence.roster import Diff, Snapshot, apply
+from presence.roster import messages
+from presence.roster.types import Diff, Snapshot, apply
 from tests.servers import manage, wait_until
 from tests.swarm import Recorder, Swarm
 
@@ -72,7 +72,7 @@ def churn(swarm: Swarm, channel: str, rounds: int, between: Callable[[int], None
 
 def replay(recorder: Recorder) -> tuple[Snapshot, list[int]]:
     """What a client shows that applied every publication, and the versions it received."""
-    diffs = [wire.decode_publication(msgspec.json.encode(p)) for p in recorder.publications]
+    diffs = [messages.decode_publication(msgspec.json.encode(p)) for p in recorder.publications]
     first = diffs[0]
     assert isinstance(first, Diff)
     snapshot = Snapshot(epoch=first.epoch, version=first.base)

@@ -7,9 +7,9 @@ import redis
 
 from presence import statistics
 from presence.backends.redis import RedisStore
-from presence.naming import Keys
 from presence.options import Options
-from presence.plan import Rules
+from presence.roster.channel_names import Keys
+from presence.roster.commit import Rules
 from tests.unit.fakes import Site
 
 SIZE = 2000

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import redis
 
-from presence.naming import Keys
+from presence.roster.channel_names import Keys
 from presence.schedule import TICK
 from project import parts
 from tests import servers

@@ -14,13 +14,14 @@ import pytest
 import redis
 from celery import Celery
 
-from presence import statistics, wire
+from presence import statistics
 from presence.backends.redis import RedisStore
 from presence.centrifugo import Gateway
-from presence.naming import Keys
 from presence.options import Options
-from presence.plan import Rules
-from presence.roster import Snapshot
+from presence.roster import messages
+from presence.roster.channel_names import Keys
+from presence.roster.commit import Rules
+from presence.roster.types import Snapshot
 from presence.shards import Shard
 from presence.sync import Sync
 from tests.integration.test_chain import kill, processes
@@ -71,7 +72,7 @@ def assert_everybody_once(store: RedisStore) -> None:
     for n, channel in enumerate(CHANNELS):
         raw = store.snapshots([channel])[channel].snapshot
         assert raw, channel
-        snapshot = wire.decode(raw, Snapshot)
+        snapshot = messages.decode(raw, Snapshot)
         assert sorted(m.id for m in snapshot.members) == [f"u{n:02}a", f"u{n:02}b"]
         assert snapshot.version == 1
 

@@ -19,10 +19,11 @@ from django.test import Client
 from huey import RedisExpireHuey
 from huey.api import Huey
 
-from presence import nudge, statistics, wire
+from presence import nudge, statistics
 from presence.backends.redis import RedisStore
 from presence.huey_broker import HueyBroker
-from presence.roster import Roster
+from presence.roster import messages
+from presence.roster.types import Roster
 from presence.tasks.huey import Tasks
 from project.parts import free_port
 from tests import rooms
@@ -74,7 +75,7 @@ def names_in(store: RedisStore, channel: str) -> list[str]:
     stored = rooms.rosters(store, [channel])
     if channel not in stored:
         return []
-    return sorted(wire.decode(stored[channel][1], Roster).members)
+    return sorted(messages.decode(stored[channel][1], Roster).members)
 
 
 # Ticks

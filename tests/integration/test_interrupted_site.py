@@ -14,11 +14,11 @@ from typing import Any
 
 import msgspec
 
-from presence import wire
 from presence.backends.redis import RedisStore
 from presence.centrifugo import Gateway
 from presence.exceptions import CentrifugoError
-from presence.roster import Diff, Snapshot, apply
+from presence.roster import messages
+from presence.roster.types import Diff, Snapshot, apply
 from tests import servers
 from tests.interrupted import ROOMS
 from tests.servers import wait_until
@@ -98,7 +98,7 @@ def truth(gateway: Gateway) -> dict[str, set[str]]:
 
 def replayed(recorder: Recorder) -> Snapshot:
     """What a client shows that refuses any diff but the very next one."""
-    diffs = [wire.decode_publication(msgspec.json.encode(p)) for p in recorder.publications]
+    diffs = [messages.decode_publication(msgspec.json.encode(p)) for p in recorder.publications]
     assert diffs
     assert isinstance(diffs[0], Diff)
     snapshot = Snapshot(epoch=diffs[0].epoch, version=0)

@@ -10,8 +10,8 @@ import redis
 
 from presence.backends.base import KEPT_TICKS
 from presence.backends.redis import RedisStore
-from presence.naming import Keys
-from presence.plan import Rules
+from presence.roster.channel_names import Keys
+from presence.roster.commit import Rules
 from presence.sync import Options, Sync
 from presence.testing.contract import Clock
 from presence.testing.contract.writing import ROOM

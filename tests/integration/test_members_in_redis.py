@@ -11,7 +11,7 @@ import redis
 from presence.backends.redis import RedisStore
 from presence.backends.tracker import Tracker
 from presence.exceptions import StoreError
-from presence.naming import Keys
+from presence.roster.channel_names import Keys
 from presence.testing.contract import Clock
 from presence.testing.contract.tracking import (
     OTHER,

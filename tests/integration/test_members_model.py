@@ -19,9 +19,9 @@ from hypothesis.stateful import (
 from presence.backends.memory import MemoryStore
 from presence.backends.redis import RedisStore
 from presence.backends.tracker import Tracker
+from presence.roster.tracked import Tracked
 from presence.testing.contract import Clock
 from presence.testing.contract.tracking import OTHER, ROOM
-from presence.tracked import Tracked
 
 TIMEOUT = 60.0
 CHANNELS = (ROOM, OTHER)

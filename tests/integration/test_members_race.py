@@ -10,9 +10,9 @@ from typing import Any
 from presence import assembly
 from presence.backends.redis import RedisStore
 from presence.manager import PresenceManager
+from presence.roster.tracked import Tracked
 from presence.testing.contract import Clock
 from presence.testing.contract.tracking import ROOM
-from presence.tracked import Tracked
 from tests.many import run_many
 
 PROCESSES, STEPS, TIMEOUT = 50, 60, 3600.0

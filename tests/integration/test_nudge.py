@@ -19,11 +19,12 @@ from django.contrib.auth.models import User
 from django.test import Client
 from kombu.exceptions import OperationalError
 
-from presence import assembly, broker, nudge, wire
+from presence import assembly, broker, nudge
 from presence.broker import POLL, CeleryBroker
 from presence.manager import PresenceManager
 from presence.nudge import LINGER, WORTH, Nudger
-from presence.roster import Roster
+from presence.roster import messages as roster_messages
+from presence.roster.types import Roster
 from project.parts import free_port
 from tests import rooms
 from tests.integration.test_web import attribute, exchange, front, present
@@ -79,7 +80,7 @@ def names_in(channel: str) -> list[str]:
     stored = rooms.rosters(assembly.store(), [channel])
     if channel not in stored:
         return []
-    roster = wire.decode(stored[channel][1], Roster)
+    roster = roster_messages.decode(stored[channel][1], Roster)
     return [member.name for member in roster.members.values()]
 
 

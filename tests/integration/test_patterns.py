@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from presence import naming
 from presence.centrifugo import Gateway
+from presence.roster import channel_names
 from tests import servers
 from tests.swarm import Swarm
 
@@ -49,10 +49,10 @@ def listed(gateway: Gateway, pattern: str) -> set[str]:
 
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_a_pattern_matches_what_centrifugo_lists(gateway: Gateway, pattern: str) -> None:
-    ours = {channel for channel in CHANNELS if naming.matches(pattern, channel)}
+    ours = {channel for channel in CHANNELS if channel_names.matches(pattern, channel)}
     assert ours == listed(gateway, pattern)
 
 
 def test_an_escaped_channel_is_listed_alone(gateway: Gateway) -> None:
     for channel in CHANNELS:
-        assert listed(gateway, naming.escape(channel)) == {channel}
+        assert listed(gateway, channel_names.escape(channel)) == {channel}

@@ -17,7 +17,7 @@ from django.core.handlers.wsgi import WSGIHandler
 from django.core.servers.basehttp import ThreadedWSGIServer, WSGIRequestHandler
 
 from presence.cursors import CURSOR_TIMEOUT, CursorTracker
-from presence.signed import Signed
+from presence.roster.people import Signed
 from presence.tokens import Issuer
 from tests import servers
 from tests.contract.clients import Subscribed, Visitor

@@ -13,8 +13,8 @@ from presence.backends.clients import Client, make_client
 from presence.backends.redis import RedisStore
 from presence.doctor import redis as doctor
 from presence.exceptions import StoreError
-from presence.naming import Keys
-from presence.plan import Rules
+from presence.roster.channel_names import Keys
+from presence.roster.commit import Rules
 from presence.sync import Options, Sync
 from presence.testing.contract import BackendContract, Clock
 from tests import rooms

@@ -10,7 +10,7 @@ import pytest
 from presence.backends.redis import RedisStore
 from presence.doctor import redis as doctor
 from presence.exceptions import StoreError
-from presence.plan import Rules
+from presence.roster.commit import Rules
 from presence.sync import Options, Sync
 from tests.clusters import redis_sentinel
 from tests.servers import wait_until

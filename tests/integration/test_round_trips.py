@@ -15,9 +15,9 @@ from presence.backends.redis import RedisStore
 from presence.delivery import Announce
 from presence.heartbeat import heartbeat
 from presence.lifeline import Lifeline, make_lifeline
-from presence.plan import Rules
 from presence.proxy import publish
-from presence.roster import Change
+from presence.roster.commit import Rules
+from presence.roster.types import Change
 from presence.sync import Options, Sync
 from tests.unit.fakes import FakeCentrifugo
 

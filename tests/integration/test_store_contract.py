@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 import redis
 
-from presence import wire
 from presence.backends import scripts
 from presence.backends.base import Acknowledgement, RosterStore, Writes
 from presence.backends.memory import MemoryStore
 from presence.backends.redis import RedisStore
 from presence.exceptions import StoreError
-from presence.naming import Keys
-from presence.plan import State
+from presence.roster import messages
+from presence.roster.channel_names import Keys
+from presence.roster.commit import State
 from presence.testing.contract import Clock, StoreContract
 from presence.testing.contract.writing import (
     ROOM,
@@ -179,7 +179,7 @@ class TestOnRedis:
         """Four processes write as fast as they can; the chain has no gap and no fork."""
         run_many(write_forty, redis_url, processes=4)
         found = state(RedisStore(redis_url))
-        changes = [wire.decode(pending, wire.Pending) for _, pending in found.unsignalled]
+        changes = [messages.decode(pending, messages.Pending) for _, pending in found.unsignalled]
         assert [change.version for change in changes] == list(range(1, 161))
         assert (found.version, found.rev) == (160, 320)
 

@@ -12,7 +12,7 @@ from presence.backends.memory import MemoryStore
 from presence.backends.redis import RedisStore
 from presence.backends.tracker import Tracker
 from presence.exceptions import StoreError
-from presence.naming import Keys
+from presence.roster.channel_names import Keys
 from presence.testing.contract import Clock, TrackerContract
 from presence.testing.contract.cursors import CHANNEL, TIMEOUT, move, shown
 from tests.many import run_many

@@ -19,7 +19,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from presence import assembly
-from presence.roster import Member
+from presence.roster.types import Member
 from project.parts import free_port
 from tests.rooms import fill
 from tests.servers import TOKEN_SECRET, Centrifugo

@@ -8,13 +8,13 @@ from typing import Any
 
 import msgspec
 
-from presence import naming
 from presence.backends.memory import MemoryStore
 from presence.centrifugo import Publication, Survey
 from presence.exceptions import CentrifugoError
-from presence.plan import Rules
 from presence.report import Report
-from presence.roster import Change, Position
+from presence.roster import channel_names
+from presence.roster.commit import Rules
+from presence.roster.types import Change, Position
 from presence.sync import Options, Sync
 from presence.testing.clock import Inline
 from presence.testing.contract import Clock
@@ -87,7 +87,7 @@ class FakeCentrifugo:
         self, channels: Sequence[str]
     ) -> tuple[list[msgspec.Raw | CentrifugoError], Survey]:
         def answer() -> tuple[list[msgspec.Raw | CentrifugoError], Survey]:
-            counted = self._survey([naming.escape(channel) for channel in channels])
+            counted = self._survey([channel_names.escape(channel) for channel in channels])
             return [self._presence(channel) for channel in channels], counted
 
         return self._around("recount", answer)
@@ -119,7 +119,9 @@ class FakeCentrifugo:
         for channel, counted in (*self.counted.items(), *self.watchers.items()):
             clients[channel] = max(counted, clients.get(channel, 0))
         active = {
-            c: n for c, n in clients.items() if n and any(naming.matches(p, c) for p in patterns)
+            c: n
+            for c, n in clients.items()
+            if n and any(channel_names.matches(p, c) for p in patterns)
         }
         return Survey(self._nodes(), active)
 

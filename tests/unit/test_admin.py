@@ -23,8 +23,8 @@ from presence import assembly
 from presence.admin import PresenceAdminMixin, admin_channel
 from presence.backends.memory import MemoryStore
 from presence.exceptions import InvalidChannel, StoreError
-from presence.naming import validate_channel
-from presence.roster import Member
+from presence.roster.channel_names import validate_channel
+from presence.roster.types import Member
 from presence.tokens import read_grant
 from project.documents.models import Document
 from project.urls import urlpatterns as demo

@@ -15,7 +15,7 @@ from django.test import AsyncClient
 from django.urls import include, path
 
 from presence import assembly, inclusion
-from presence.roster import Member
+from presence.roster.types import Member
 from presence.tokens import read_grant
 from tests.rooms import fill
 

@@ -15,7 +15,7 @@ from django.test import Client, RequestFactory
 from presence import assembly, views, widget
 from presence.backends.memory import MemoryStore
 from presence.exceptions import StoreError
-from presence.roster import Member
+from presence.roster.types import Member
 from presence.tokens import GRANT_LIFETIME, make_grant
 from tests.rooms import fill
 

@@ -7,9 +7,9 @@ import pytest
 
 from presence import statistics
 from presence.exceptions import InvalidGrant
-from presence.leaving import SKEW
-from presence.reading import read_presence
-from presence.signed import Signed
+from presence.roster.grace import SKEW
+from presence.roster.merge import read_presence
+from presence.roster.people import Signed
 from presence.snapshots import _serve
 from presence.testing.contract.writing import commit
 from presence.tokens import GRANT_LIFETIME, Grant

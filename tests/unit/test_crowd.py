@@ -16,7 +16,7 @@ from presence.crowd.people import MOST, signed, user_id
 from presence.crowd.tally import Tally
 from presence.crowd.walk import Point, Walk
 from presence.management.commands import presence_crowd
-from presence.roster import Member
+from presence.roster.types import Member
 
 STEP = 0.05
 

@@ -16,13 +16,14 @@ from django.utils.safestring import mark_safe
 from hypothesis import given
 from hypothesis import strategies as st
 
-from presence import assembly, moves
+from presence import assembly
 from presence.backends.base import RosterStore
 from presence.backends.memory import MemoryStore
 from presence.conf import conf
 from presence.cursors import CURSOR_TIMEOUT, CursorTracker
 from presence.exceptions import CommandError, InvalidChannel, StoreError
 from presence.outbox import Outbox
+from presence.roster import moves
 from tests.unit.fakes import Clock
 
 WIRE = Path(__file__).parents[1] / "fixtures" / "wire"

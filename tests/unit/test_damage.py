@@ -7,9 +7,9 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from presence import wire
-from presence.plan import State, damaged, find_flaw, verify
-from presence.roster import Member, Roster, Snapshot
+from presence.roster import messages
+from presence.roster.commit import State, damaged, find_flaw, verify
+from presence.roster.types import Member, Roster, Snapshot
 from presence.testing.contract.writing import commit
 from tests.unit.fakes import ROOM, Site
 
@@ -128,10 +128,10 @@ def test_damaged_state_with_a_rev_that_cannot_be_read_goes_on_above_any_other(si
 )
 def test_find_flaw_in_a_snapshot_of_something_else(shown: Snapshot) -> None:
     state = State(channel=ROOM, rev=4, epoch="e", version=2, total=1)
-    roster = wire.encode(Roster({"ada": Member("ada", "Ada")}))
+    roster = messages.encode(Roster({"ada": Member("ada", "Ada")}))
     right = Snapshot("e", 2, [Member("ada", "Ada")], total=1)
-    assert find_flaw(state, roster, wire.encode(right)) == ""
-    assert find_flaw(state, roster, wire.encode(shown)) != ""
+    assert find_flaw(state, roster, messages.encode(right)) == ""
+    assert find_flaw(state, roster, messages.encode(shown)) != ""
 
 
 def test_verify_state_with_nothing_wrong_is_that_state() -> None:

@@ -12,7 +12,7 @@ from django.template import engines
 from django.test import RequestFactory
 
 from presence import assembly
-from presence.roster import Member
+from presence.roster.types import Member
 from tests.rooms import fill
 
 TEXT = (Path(__file__).parents[2] / "docs" / "django.md").read_text(encoding="utf-8")

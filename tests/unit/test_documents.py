@@ -15,7 +15,7 @@ from django.test import AsyncClient, Client
 from presence import assembly
 from presence.exceptions import StoreDamaged
 from presence.manager import PresenceManager
-from presence.naming import room
+from presence.roster.channel_names import room
 from project.documents.models import Document
 from project.documents.samples import SAMPLES
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from presence.drawing import ANONYMOUS, draw, palette_index, safe_colour, safe_url
-from presence.reading import read_presence
-from presence.roster import Member
+from presence.roster.merge import read_presence
+from presence.roster.types import Member
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from presence.enriching import ask
 from presence.exceptions import FetchFailed
-from presence.signed import Signed
+from presence.roster.enriching import ask
+from presence.roster.people import Signed
 from tests.unit.fakes import ROOM, Site
 
 OTHER = "presence:other"

@@ -20,7 +20,7 @@ from presence.exceptions import (
     CentrifugoUnreachable,
     CommandError,
 )
-from presence.roster import Position
+from presence.roster.types import Position
 from tests.unit.fakes import Clock
 
 URL = "http://user:s3cret@centrifugo.test/api"

@@ -21,8 +21,8 @@ from presence.backends.memory import MemoryStore
 from presence.exceptions import InvalidGrant, StoreError
 from presence.executors import threads
 from presence.lifeline import MAX_LIFELINES, Lifeline, make_lifeline, read_lifeline
+from presence.roster.tracked import Tracked
 from presence.tokens import GRANT_LIFETIME, make_grant, read_grant
-from presence.tracked import Tracked
 
 pytestmark = pytest.mark.django_db
 

@@ -16,10 +16,10 @@ from django.utils.translation import gettext_lazy
 
 from presence import hooks
 from presence.access import authorise
-from presence.arguments import MAX_META
 from presence.fitting import fit
 from presence.manager import PresenceManager
 from presence.mixins import PresenceMixin
+from presence.roster.validation import MAX_META
 from presence.signals import presence_joined
 from presence.testing import FakePresence
 from presence.visitors import Visitor, describe, is_visible

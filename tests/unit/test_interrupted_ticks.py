@@ -9,7 +9,7 @@ from typing import Any
 
 from presence.backends.memory import MemoryStore
 from presence.known import Known
-from presence.plan import Rules
+from presence.roster.commit import Rules
 from presence.sync import Options, Sync
 from presence.testing.clock import Inline
 from tests.between import interrupted_at, lines_of

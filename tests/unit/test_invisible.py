@@ -15,8 +15,8 @@ from django.test import Client
 
 from presence import assembly, inclusion, widget
 from presence.lifeline import heartbeat_for
-from presence.roster import Member
-from presence.signed import Signed
+from presence.roster.people import Signed
+from presence.roster.types import Member
 from presence.surface import Surface, surface_for
 from presence.tokens import make_grant
 from presence.visitors import Visitor, describe, is_visible, visitor_as, visitor_of

@@ -5,11 +5,12 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from presence import polling, wire
+from presence import polling
 from presence.exceptions import CentrifugoUnreachable, StoreError
 from presence.known import Known
-from presence.plan import Commit, State
-from presence.roster import Member, Roster
+from presence.roster import messages
+from presence.roster.commit import Commit, State
+from presence.roster.types import Member, Roster
 from tests.unit.fakes import ROOM, Site
 
 
@@ -166,7 +167,7 @@ class TestThroughTheSync:
         assert (report.joins, report.leaves, site.ids()) == (1, 1, ["ada", "mia"])
 
     def test_of_what_an_earlier_life_of_the_store_left_nothing_is_known(self, site: Site) -> None:
-        site.store._rosters[ROOM] = wire.encode(people("ada", "mia"))
+        site.store._rosters[ROOM] = messages.encode(people("ada", "mia"))
         site.store._run = "another life"
         site.centrifugo.enter(ROOM, "c2", "mia", "Mia")
         assert (site.tick(1).joins, site.ids()) == (0, ["ada", "mia"])
@@ -192,7 +193,7 @@ class TestThroughTheSync:
         site.centrifugo.after["poll"] = meanwhile
         assert site.tick(1).published == 1
         loaded = site.store.load([ROOM], rosters=[ROOM])
-        stored = wire.decode(loaded.rosters[ROOM][1], Roster)
+        stored = messages.decode(loaded.rosters[ROOM][1], Roster)
         assert stored.issued["alan"] == 1.0
         assert site.sync._rounds._known.roster(loaded.states[ROOM]) in (None, stored)
 

@@ -21,9 +21,9 @@ from hypothesis import strategies as st
 from presence import nudge
 from presence.exceptions import InvalidChannel, StoreDamaged, StoreError
 from presence.manager import PresenceManager
-from presence.naming import room
 from presence.present import read_present
-from presence.reading import Signed
+from presence.roster.channel_names import room
+from presence.roster.merge import Signed
 from presence.snapshots import read_snapshot
 from presence.testing import FakePresence
 from presence.users import last_seen

@@ -7,12 +7,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from presence import wire
 from presence.backends.memory import MemoryStore
 from presence.exceptions import StoreError
 from presence.report import Report
-from presence.roster import Roster
-from presence.signed import Signed
+from presence.roster import messages
+from presence.roster.people import Signed
+from presence.roster.types import Roster
 from tests.unit.fakes import ROOM, Site
 
 TIMEOUT = 60.0
@@ -57,7 +57,7 @@ class Room:
     @property
     def roster(self) -> Roster:
         _, stored = self.site.store.load([ROOM], rosters=[ROOM]).rosters[ROOM]
-        return wire.decode(stored, Roster)
+        return messages.decode(stored, Roster)
 
     @property
     def diffs(self) -> list[dict[str, Any]]:

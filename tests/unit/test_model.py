@@ -17,7 +17,6 @@ from typing import Any
 import msgspec
 import pytest
 
-from presence import wire
 from presence.backends.base import Acknowledgement
 from presence.backends.memory import MemoryStore
 from presence.backends.tracker import Tracker
@@ -28,8 +27,9 @@ from presence.exceptions import (
     PresenceError,
     StoreError,
 )
-from presence.plan import Commit, Rules, State, damaged, find_flaw, verify
-from presence.roster import Change, Diff, Position, Publication, Snapshot, apply
+from presence.roster import messages
+from presence.roster.commit import Commit, Rules, State, damaged, find_flaw, verify
+from presence.roster.types import Change, Diff, Position, Publication, Snapshot, apply
 from presence.snapshots import _serve
 from presence.sync import NODES_SETTLE, Options, Sync
 from tests.unit.fakes import ROOM, Clock, FakeCentrifugo, Inline
@@ -209,7 +209,7 @@ class Reader:
             self.fetch()
 
     def _take(self, data: bytes) -> None:
-        publication = wire.decode_publication(data)
+        publication = messages.decode_publication(data)
         assert publication is not None
         try:
             self.shown = apply(self.shown, publication)
@@ -409,7 +409,7 @@ def assert_converged(world: World) -> None:
         channel, shown = reader._channel, reader.shown
         members, anonymous = truth(world, channel)
         stored = world.store.snapshots([channel])[channel].snapshot
-        served = wire.serve(stored, age=None, every=60.0, position=None)
+        served = messages.serve(stored, age=None, every=60.0, position=None)
         if stored:  # else the store lost a room that nobody is in
             assert (shown.epoch, shown.version) == (served.epoch, served.version)
         assert (shown.total, shown.anonymous) == (len(members), anonymous)
@@ -433,7 +433,7 @@ def assert_chain(world: World) -> None:
     for feed, log in world.logs:
         assert len(set(log)) == len(log), "a repeat"
         for data in log:
-            publication = wire.decode_publication(data)
+            publication = messages.decode_publication(data)
             assert publication is not None
             epoch, version = _epoch(publication), _version(publication)
             if (feed, epoch, version) in contents:
@@ -443,18 +443,18 @@ def assert_chain(world: World) -> None:
             assert (epoch, version) in {(before[0], before[1] + 1), (epoch, 1)}, "a gap"
             contents[feed, epoch, version], last[feed] = data, (epoch, version)
     for (channel, epoch, version), data in contents.items():
-        publication = wire.decode_publication(data)
+        publication = messages.decode_publication(data)
         base = world.store.committed.get((channel, epoch, version - 1))
         if isinstance(publication, Diff) and base:
-            after = wire.decode(world.store.committed[channel, epoch, version], Snapshot)
-            assert apply(wire.decode(base, Snapshot), publication) == after
+            after = messages.decode(world.store.committed[channel, epoch, version], Snapshot)
+            assert apply(messages.decode(base, Snapshot), publication) == after
 
 
 def assert_signalled(world: World) -> None:
     """Each acknowledged change was announced."""
     announced = {(each[0], each[1], repr(each[2])) for each in world.announced}
     for channel, raw in world.store.acknowledged:
-        pending = wire.decode(raw, wire.Pending)
+        pending = messages.decode(raw, messages.Pending)
         assert (channel, pending.version, repr(pending.change)) in announced
     for channel in ROOMS:
         assert world.store.load([channel]).states[channel].unsignalled == ()
@@ -533,7 +533,7 @@ def test_a_pending_is_never_the_same_twice() -> None:
     """What tells one's own pending from another's is its bytes."""
     change = Change()
     made = {
-        wire.encode(wire.Pending(epoch, version, msgspec.Raw(b"{}"), change))
+        messages.encode(messages.Pending(epoch, version, msgspec.Raw(b"{}"), change))
         for epoch in ("a", "b")
         for version in (1, 2)
     }

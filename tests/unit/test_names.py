@@ -10,8 +10,8 @@ import msgspec
 import pytest
 from django.utils.safestring import SafeString, mark_safe
 
-from presence.names import MAX_NAME, clean_name, initials
-from presence.reading import fallback_name, read_presence
+from presence.roster.merge import fallback_name, read_presence
+from presence.roster.names import MAX_NAME, clean_name, initials
 
 CASES = json.loads((Path(__file__).parent.parent / "fixtures" / "names.json").read_text())
 FAMILY = "\U0001f468\u200d\U0001f469\u200d\U0001f467\u200d\U0001f466"

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from presence import naming
 from presence.exceptions import InvalidChannel
+from presence.roster import channel_names
 
 NAMES = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=20)
 
@@ -17,7 +17,7 @@ NAMES = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, 
     ["presence:site", "presence:doc:42", "chat", "a", "x" * 248, "doc:[1]{2}*?\\", "a$b", "~!"],
 )
 def test_a_good_name_is_returned(name: str) -> None:
-    assert naming.validate_channel(name) == name
+    assert channel_names.validate_channel(name) == name
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_a_good_name_is_returned(name: str) -> None:
 )
 def test_a_bad_name_is_refused_with_the_reason(name: object, says: str) -> None:
     with pytest.raises(InvalidChannel, match=says) as caught:
-        naming.validate_channel(name)
+        channel_names.validate_channel(name)
     assert len(str(caught.value)) < 250
     assert isinstance(caught.value, ValueError)
 
@@ -54,17 +54,17 @@ def test_a_bad_name_is_refused_with_the_reason(name: object, says: str) -> None:
     [("presence:doc:1", "presence:doc:1"), ("chat:1", "roster:chat:1"), ("lobby", "roster:lobby")],
 )
 def test_feeds(channel: str, feed: str) -> None:
-    assert naming.feed_of(channel) == feed
-    assert naming.channel_of_feed(feed) == channel
+    assert channel_names.feed_of(channel) == feed
+    assert channel_names.channel_of_feed(feed) == channel
 
 
 def test_the_longest_feed_is_one_that_clients_can_subscribe_to() -> None:
-    assert len(naming.feed_of("x" * naming.MAX_LENGTH)) == 255
+    assert len(channel_names.feed_of("x" * channel_names.MAX_LENGTH)) == 255
 
 
 def test_feed_patterns() -> None:
-    assert naming.feed_pattern("presence:*") is None
-    assert naming.feed_pattern("chat:*") == "roster:chat:*"
+    assert channel_names.feed_pattern("presence:*") is None
+    assert channel_names.feed_pattern("chat:*") == "roster:chat:*"
 
 
 KEYS = st.text(st.characters(min_codepoint=33, max_codepoint=126, exclude_characters="#"),
@@ -73,16 +73,16 @@ KEYS = st.text(st.characters(min_codepoint=33, max_codepoint=126, exclude_charac
 
 @given(KEYS)
 def test_a_presence_key_has_a_cursor_channel_and_a_room(key: str) -> None:
-    channel = naming.cursor_channel(key)
+    channel = channel_names.cursor_channel(key)
     assert channel == f"cursors:{key}"
-    assert naming.is_cursor_channel(channel)
-    assert naming.room_of(channel) == naming.validate_channel(f"presence:{key}")
+    assert channel_names.is_cursor_channel(channel)
+    assert channel_names.room_of(channel) == channel_names.validate_channel(f"presence:{key}")
 
 
 @pytest.mark.parametrize("key", ["", "a b", "a#b", "é", "x" * 240, None, 7, b"doc"])
 def test_what_is_no_presence_key(key: object) -> None:
     with pytest.raises(InvalidChannel, match="presence"):
-        naming.cursor_channel(key)
+        channel_names.cursor_channel(key)
 
 
 @pytest.mark.parametrize(
@@ -99,12 +99,12 @@ def test_what_is_no_presence_key(key: object) -> None:
 )
 def test_what_is_no_cursor_channel(name: object, says: str) -> None:
     with pytest.raises(InvalidChannel, match=says):
-        naming.room_of(name)
+        channel_names.room_of(name)
 
 
 @pytest.mark.parametrize("name", ["presence:cursors:a", "cursors", "roster:cursors:a", "Cursors:a"])
 def test_other_channels_are_none_of_cursors(name: str) -> None:
-    assert not naming.is_cursor_channel(name)
+    assert not channel_names.is_cursor_channel(name)
 
 
 @pytest.mark.parametrize(
@@ -125,49 +125,51 @@ def test_other_channels_are_none_of_cursors(name: str) -> None:
     ],
 )
 def test_patterns(pattern: str, matching: list[str], other: list[str]) -> None:
-    assert [name for name in [*matching, *other] if naming.matches(pattern, name)] == matching
+    assert [
+        name for name in [*matching, *other] if channel_names.matches(pattern, name)
+    ] == matching
 
 
 @pytest.mark.parametrize("pattern", ["[a", "[]", "{a", "a}", "}{", "a\\", "[z-a]", "{a,{b}"])
 def test_a_malformed_pattern_is_a_value_error_that_shows_it(pattern: str) -> None:
     with pytest.raises(ValueError, match="Pattern") as caught:
-        naming.matches(pattern, "a")
+        channel_names.matches(pattern, "a")
     assert repr(pattern) in str(caught.value)
 
 
 def test_a_few_names_are_asked_for_one_by_one() -> None:
-    names = [f"presence:[{n}]" for n in range(naming.FEW)]
-    assert naming.cover(names) == [naming.escape(name) for name in names]
+    names = [f"presence:[{n}]" for n in range(channel_names.FEW)]
+    assert channel_names.cover(names) == [channel_names.escape(name) for name in names]
 
 
-@given(st.lists(NAMES, min_size=naming.FEW + 1, unique=True))
+@given(st.lists(NAMES, min_size=channel_names.FEW + 1, unique=True))
 def test_many_are_all_covered(names: list[str]) -> None:
-    patterns = naming.cover(names)
-    assert all(any(naming.matches(p, name) for p in patterns) for name in names)
+    patterns = channel_names.cover(names)
+    assert all(any(channel_names.matches(p, name) for p in patterns) for name in names)
 
 
 @pytest.mark.parametrize("starts", ["*[", "{}", "\\\\", "a*", "["])
 def test_many_are_covered_whatever_they_have_in_common(starts: str) -> None:
     names = [f"presence:{start}{n}" for start in starts for n in range(40)]
-    (pattern,) = naming.cover(names)
-    assert all(naming.matches(pattern, name) for name in names)
+    (pattern,) = channel_names.cover(names)
+    assert all(channel_names.matches(pattern, name) for name in names)
 
 
 def test_many_are_covered_by_one_pattern_for_each_namespace() -> None:
     names = [f"{space}:doc{n}" for space in ("presence", "roster:chat", "chat") for n in range(50)]
     plain = [f"room-{n}" for n in range(50)]
     patterns = ["presence:doc*", "roster:chat:doc*", "chat:doc*", "room-*"]
-    assert naming.cover([*names, *plain]) == patterns
+    assert channel_names.cover([*names, *plain]) == patterns
 
 
 @given(NAMES, NAMES)
 def test_an_escaped_channel_matches_itself_alone(channel: str, other: str) -> None:
-    assert naming.matches(naming.escape(channel), channel)
-    assert naming.matches(naming.escape(channel), other) is (channel == other)
+    assert channel_names.matches(channel_names.escape(channel), channel)
+    assert channel_names.matches(channel_names.escape(channel), other) is (channel == other)
 
 
 def test_keys_keep_a_channel_in_one_cluster_slot_and_carry_the_schema() -> None:
-    keys = naming.Keys("site")
+    keys = channel_names.Keys("site")
     assert keys.channel("presence:a") == "site:1:{presence:a}"
     assert keys.cursors("cursors:a") == "site:1:{cursors:a}:cursors"
     every = [keys.channels, keys.nodes, keys.channel("channels"), keys.channel("nodes")]

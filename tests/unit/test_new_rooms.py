@@ -12,7 +12,7 @@ from django.test import Client, RequestFactory
 
 from presence import assembly, nudge, registry
 from presence.registry import HOUR, NEW_ROOMS
-from presence.roster import Snapshot
+from presence.roster.types import Snapshot
 from presence.testing import FakePresence
 from presence.tokens import make_grant
 from presence.visitors import Visitor, origin_of

@@ -11,7 +11,7 @@ import pytest
 
 from presence import broker, nudge, tasks
 from presence.nudge import LINGER, WAITING, WORTH, Nudge, Nudger, page_left, page_served
-from presence.roster import Member, Snapshot
+from presence.roster.types import Member, Snapshot
 from tests.unit.fakes import ROOM, Clock
 
 TWO = {"every": 2.0, "after": 1.5}

@@ -17,13 +17,13 @@ from django.views import View
 
 from presence.manager import PresenceManager
 from presence.mixins import PresenceMixin
-from presence.plan import SEATS, seats
 from presence.present import Record
-from presence.reading import AnonymousMode, read_presence
-from presence.roster import Roster
+from presence.roster.commit import SEATS, seats
+from presence.roster.merge import AnonymousMode, read_presence
+from presence.roster.tracked import Tracked, is_passing
+from presence.roster.types import Roster
 from presence.snapshots import read_snapshot
 from presence.testing import FakePresence
-from presence.tracked import Tracked, is_passing
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls(__name__)]
 

@@ -7,10 +7,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from presence import wire
-from presence.leaving import Leaving
-from presence.plan import Commit, Rules, State, plan, reload_within, restart
-from presence.roster import Diff, Member, Position, Publication, Reload, Roster, Snapshot
+from presence.roster import messages
+from presence.roster.commit import Commit, Rules, State, plan, reload_within, restart
+from presence.roster.grace import Leaving
+from presence.roster.types import Diff, Member, Position, Publication, Reload, Roster, Snapshot
 
 RULES = Rules(grace=10.0, list_limit=20)
 
@@ -36,16 +36,16 @@ def after(roster: Roster, **fields: Any) -> State:
 
 
 def published(commit: Commit) -> Publication:
-    pending = wire.decode(commit.pending, wire.Pending)
+    pending = messages.decode(commit.pending, messages.Pending)
     assert (pending.epoch, pending.version) == (commit.epoch, commit.version)
-    message = wire.decode_publication(bytes(pending.publication))
+    message = messages.decode_publication(bytes(pending.publication))
     assert message is not None
     return message
 
 
 def shown(commit: Commit) -> Snapshot:
     assert commit.snapshot is not None
-    snapshot = wire.decode(commit.snapshot, Snapshot)
+    snapshot = messages.decode(commit.snapshot, Snapshot)
     assert (snapshot.epoch, snapshot.version) == (commit.epoch, commit.version)
     assert (snapshot.total, snapshot.anonymous) == (commit.total, commit.anonymous)
     return snapshot
@@ -87,14 +87,14 @@ def test_a_newer_signature_of_the_same_info_is_kept_without_a_version() -> None:
     again = msgspec.structs.replace(people(1), issued={"00000": 9.0})
     commit = planned(after(people(1)), people(1), again)
     assert (commit.version, commit.pending) == (7, b"")
-    assert wire.decode(commit.roster or b"", Roster).issued == {"00000": 9.0}
+    assert messages.decode(commit.roster or b"", Roster).issued == {"00000": 9.0}
     assert not commit.repeats(after(people(1)))
 
 
 def test_a_held_leave_writes_who_is_leaving_and_no_version() -> None:
     commit = planned(after(people(2)), people(2), people(1))
     assert (commit.version, commit.pending, commit.total, commit.held) == (7, b"", 2, 1)
-    assert wire.decode(commit.leaving, Leaving).members == {"00001": 100.0}
+    assert messages.decode(commit.leaving, Leaving).members == {"00001": 100.0}
     later = planned(after(people(2), leaving=commit.leaving), people(2), people(1), now=110.0)
     message = published(later)
     assert isinstance(message, Diff)
@@ -120,7 +120,7 @@ class TestCountedRooms:
         state, old, path = State(channel="presence:a"), Roster(), []
         for count in counts:
             commit = planned(state, old, people(count), rules=Rules(grace=0.0, list_limit=20))
-            old = wire.decode(commit.roster or b"", Roster)
+            old = messages.decode(commit.roster or b"", Roster)
             path.append((commit.listed, type(published(commit)).__name__))
             assert shown(commit).listed is commit.listed
             assert len(shown(commit).members) == (count if commit.listed else 0)
@@ -147,7 +147,7 @@ class TestCountedRooms:
         assert isinstance(message, Diff)
         assert (message.joins, message.updates, message.leaves) == ([], [], [])
         assert message.total == 40
-        pending = wire.decode(commit.pending, wire.Pending)
+        pending = messages.decode(commit.pending, messages.Pending)
         assert len(pending.change.joins) == 10, "signals are told who"
 
     def test_another_limit_applies_at_once(self) -> None:
@@ -186,7 +186,7 @@ def test_a_new_life_of_the_store_spreads_the_fetches_of_all_rooms() -> None:
 
 def test_restart_keeps_who_is_there() -> None:
     old = Snapshot("e", 9, [Member("a", "A")], total=1, anonymous=2)
-    again = wire.decode(restart(wire.encode(old), "f"), Snapshot)
+    again = messages.decode(restart(messages.encode(old), "f"), Snapshot)
     assert again == msgspec.structs.replace(old, epoch="f", version=1)
 
 

@@ -17,11 +17,11 @@ from presence.exceptions import CentrifugoUnreachable, StoreError
 from presence.executors import MakeExecutor, threads
 from presence.known import Known
 from presence.polling import Polled, Polls
-from presence.reading import read_presence
-from presence.roster import Roster
+from presence.roster.merge import read_presence
+from presence.roster.messages import encode
+from presence.roster.types import Roster
 from presence.sync import Options, Sync
 from presence.testing.contract.writing import commit, write
-from presence.wire import encode
 from tests.rooms import fill
 from tests.unit.fakes import Clock, FakeCentrifugo, Inline
 

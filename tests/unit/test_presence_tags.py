@@ -15,7 +15,7 @@ from django.template import Context, Engine, RequestContext
 from presence import assembly, inclusion, lookup
 from presence.backends.memory import MemoryStore
 from presence.exceptions import InvalidChannel, StoreError
-from presence.roster import Member
+from presence.roster.types import Member
 from tests.rooms import fill
 from tests.unit.asking import request_of
 

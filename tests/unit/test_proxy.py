@@ -13,7 +13,7 @@ from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
 
-from presence import assembly, moves
+from presence import assembly
 from presence.backends.memory import MemoryStore
 from presence.cursors import CursorTracker
 from presence.exceptions import (
@@ -22,6 +22,7 @@ from presence.exceptions import (
     CommandError,
     StoreError,
 )
+from presence.roster import moves
 from tests.unit.fakes import Clock, FakeCentrifugo
 
 KEY = "the-key-of-the-api"

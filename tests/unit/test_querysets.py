@@ -28,7 +28,7 @@ from presence import assembly
 from presence.backends.memory import MemoryStore
 from presence.exceptions import InvalidChannel, StoreError
 from presence.querysets import _key_of, online, with_presence
-from presence.roster import Member
+from presence.roster.types import Member
 from project.documents.models import Document
 from tests.rooms import fill
 

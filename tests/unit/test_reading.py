@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from presence.exceptions import CentrifugoAnswerError
-from presence.reading import AnonymousMode, digest, read_presence
-from presence.roster import Member, Roster
-from presence.signed import Signed
+from presence.roster.merge import AnonymousMode, digest, read_presence
+from presence.roster.people import Signed
+from presence.roster.types import Member, Roster
 
 
 def entry(user: str = "", conn: Any = None, chan: Any = None) -> dict[str, Any]:

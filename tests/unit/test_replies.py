@@ -7,8 +7,8 @@ import pytest
 
 from presence import replies
 from presence.exceptions import CentrifugoAnswerError, CommandError
-from presence.reading import read_presence
-from presence.roster import Position
+from presence.roster.merge import read_presence
+from presence.roster.types import Position
 
 
 def test_each_command_has_its_reply_or_its_error() -> None:

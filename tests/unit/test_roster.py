@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from presence import wire
 from presence.exceptions import Gap, InvalidMessage
-from presence.leaving import Leaving, hold_leaves
-from presence.roster import (
+from presence.roster import messages
+from presence.roster.grace import Leaving, hold_leaves
+from presence.roster.types import (
     Diff,
     Event,
     Member,
@@ -49,11 +49,11 @@ def hold(
 @pytest.mark.parametrize("case", SEQUENCES, ids=[case["name"] for case in SEQUENCES])
 def test_the_sequences_that_python_and_javascript_share(case: dict[str, Any]) -> None:
     """What is malformed raises InvalidMessage and what is unknown is None: both change nothing."""
-    snapshot = wire.decode(json.dumps(case["snapshot"]).encode(), Snapshot)
+    snapshot = messages.decode(json.dumps(case["snapshot"]).encode(), Snapshot)
     fetch = False
     for publication in case["publications"]:
         try:
-            message = wire.decode_publication(json.dumps(publication).encode())
+            message = messages.decode_publication(json.dumps(publication).encode())
         except InvalidMessage:
             continue
         try:
@@ -229,7 +229,7 @@ def test_applied_changes_give_the_committed_roster(
             total=change.total,
             anonymous=change.anonymous,
         )
-        shown = apply(shown, wire.decode(wire.encode(published), Diff))
+        shown = apply(shown, messages.decode(messages.encode(published), Diff))
         assert shown.members == list(committed.members.values())
         assert (shown.total, shown.anonymous) == (committed.total, committed.anonymous)
         assert seen.members.keys() <= committed.members.keys()

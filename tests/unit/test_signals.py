@@ -15,7 +15,7 @@ from presence.backends.base import Writes, Written
 from presence.backends.memory import MemoryStore
 from presence.delivery import SIGNAL_PATIENCE
 from presence.exceptions import CommandError, StoreError
-from presence.roster import Change, Member
+from presence.roster.types import Change, Member
 from presence.sync import Options, Sync
 from tests.unit.fakes import ROOM, FakeCentrifugo, Inline, Site
 

@@ -19,7 +19,7 @@ from presence import assembly, inclusion
 from presence.backends.memory import MemoryStore
 from presence.drawing import palette_index
 from presence.exceptions import InvalidChannel, StoreError
-from presence.roster import Member, Position
+from presence.roster.types import Member, Position
 from presence.tokens import read_grant
 from presence.visitors import visitor_of
 from presence.widget import Widget

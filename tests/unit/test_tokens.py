@@ -9,7 +9,7 @@ from django.core import signing
 from django.test import override_settings
 
 from presence.exceptions import InvalidGrant
-from presence.signed import Signed
+from presence.roster.people import Signed
 from presence.tokens import GRANT_LIFETIME, Issuer, make_grant, read_grant
 
 NOW = 1_700_000_000.75

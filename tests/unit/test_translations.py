@@ -19,7 +19,7 @@ from django.utils.translation.template import templatize
 
 import presence
 from presence import assembly
-from presence.roster import Member
+from presence.roster.types import Member
 from tests.rooms import fill
 
 HERE = Path(presence.__file__).parent

@@ -18,7 +18,7 @@ from django.core.exceptions import ImproperlyConfigured
 from presence import assembly
 from presence.backends.memory import MemoryStore
 from presence.exceptions import StoreError
-from presence.signed import Signed
+from presence.roster.people import Signed
 from presence.users import MARGIN, alast_seen, arefresh, last_seen, refresh
 from tests.unit.fakes import Clock
 

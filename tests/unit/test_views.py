@@ -19,7 +19,7 @@ from django.urls import resolve, reverse
 from presence import assembly
 from presence.backends.memory import MemoryStore
 from presence.exceptions import InvalidMessage, StoreError
-from presence.roster import Member
+from presence.roster.types import Member
 from presence.tokens import GRANT_LIFETIME, make_grant, read_grant
 from tests.rooms import fill
 

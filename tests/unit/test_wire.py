@@ -8,10 +8,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from presence import wire
 from presence.exceptions import InvalidMessage
-from presence.leaving import Leaving
-from presence.roster import (
+from presence.roster import messages
+from presence.roster.grace import Leaving
+from presence.roster.types import (
     Change,
     Diff,
     Event,
@@ -32,39 +32,39 @@ def example(name: str) -> bytes:
 
 @pytest.mark.parametrize(("name", "kind"), [("diff", Diff), ("reload", Reload), ("event", Event)])
 def test_publications_round_trip(name: str, kind: type) -> None:
-    message = wire.decode_publication(example(name))
+    message = messages.decode_publication(example(name))
     assert type(message) is kind
-    encoded = wire.encode(message)
+    encoded = messages.encode(message)
     assert json.loads(encoded) == json.loads(example(name))
-    assert wire.decode_publication(encoded) == message
+    assert messages.decode_publication(encoded) == message
     assert b"\n" not in encoded
 
 
 def test_a_member_round_trips() -> None:
-    assert wire.decode(example("member"), Member) == ADA
-    assert json.loads(wire.encode(ADA)) == json.loads(example("member"))
+    assert messages.decode(example("member"), Member) == ADA
+    assert json.loads(messages.encode(ADA)) == json.loads(example("member"))
 
 
 @pytest.mark.parametrize("name", ["snapshot", "snapshot-counted"])
 def test_a_snapshot_is_stored_without_what_the_reader_adds(name: str) -> None:
-    whole = wire.decode(example(name), Snapshot)
-    stored = wire.encode(whole)
+    whole = messages.decode(example(name), Snapshot)
+    stored = messages.encode(whole)
     assert json.loads(stored).keys() == json.loads(example(name)).keys() - {
         *("age", "every", "position"),
     }
-    served = wire.serve(stored, age=whole.age, every=whole.every, position=whole.position)
+    served = messages.serve(stored, age=whole.age, every=whole.every, position=whole.position)
     assert served == whole
     assert msgspec.to_builtins(served) == json.loads(example(name))
 
 
 def test_a_channel_that_was_never_committed_is_served_empty() -> None:
-    served = wire.serve(None, age=None, every=60.0, position=Position(3, "x"))
+    served = messages.serve(None, age=None, every=60.0, position=Position(3, "x"))
     assert served == Snapshot(every=60.0, position=Position(3, "x"))
 
 
 @pytest.mark.parametrize("data", [b'{"type": "presence.dance"}', b'{"type": "chat", "version": 1}'])
 def test_types_of_later_releases_are_skipped(data: bytes) -> None:
-    assert wire.decode_publication(data) is None
+    assert messages.decode_publication(data) is None
 
 
 @pytest.mark.parametrize(
@@ -73,27 +73,27 @@ def test_types_of_later_releases_are_skipped(data: bytes) -> None:
 )
 def test_what_is_no_publication_is_invalid(data: bytes) -> None:
     with pytest.raises(InvalidMessage, match="Not a publication"):
-        wire.decode_publication(data)
+        messages.decode_publication(data)
 
 
 @pytest.mark.parametrize("data", [b"", b"[", b'{"offset": "x"}', b"\xff\xfe"])
 def test_what_is_not_the_message_is_invalid(data: bytes) -> None:
     with pytest.raises(InvalidMessage, match="Not a Position"):
-        wire.decode(data, Position)
+        messages.decode(data, Position)
 
 
 @pytest.mark.parametrize("name", ["<script>alert(1)</script>", "\U0001f600" * 50, "x" * 10_000, ""])
 def test_any_name_survives(name: str) -> None:
     member = Member("1", name, {"a": [1, {"b": None}], "big": 10**30})
-    assert wire.decode(wire.encode(member), Member) == member
+    assert messages.decode(messages.encode(member), Member) == member
 
 
 def test_what_the_store_keeps_round_trips() -> None:
     change = Change([ADA], [], [], 1, 2, True, 2)
     for message in (
-        wire.Pending("e", 1, msgspec.Raw(wire.encode(Reload("e", 1, 1.0))), change),
+        messages.Pending("e", 1, msgspec.Raw(messages.encode(Reload("e", 1, 1.0))), change),
         Roster({"42": ADA}, 3, {"42": 1.5}),
         Leaving({"42": 17.25}, [(17.25, 4)], 2),
         change,
     ):
-        assert wire.decode(wire.encode(message), type(message)) == message
+        assert messages.decode(messages.encode(message), type(message)) == message

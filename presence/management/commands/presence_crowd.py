@@ -16,7 +16,7 @@ from presence.conf import Range, conf
 from presence.crowd.plan import Plan
 from presence.exceptions import InvalidChannel
 from presence.management import command
-from presence.naming import cursor_channel, validate_channel
+from presence.roster.channel_names import cursor_channel, validate_channel
 
 __all__ = ["Command"]
 

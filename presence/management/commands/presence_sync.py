@@ -18,8 +18,8 @@ from presence import assembly
 from presence.conf import RANGES, conf
 from presence.exceptions import InvalidChannel
 from presence.management import command
-from presence.naming import validate_channel
 from presence.report import Report
+from presence.roster.channel_names import validate_channel
 from presence.upkeep import like_a_request
 
 __all__ = ["Command"]

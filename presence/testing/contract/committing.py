@@ -6,8 +6,8 @@ import threading
 from functools import partial
 
 from presence.backends.base import RosterStore
-from presence.plan import State
-from presence.roster import Position
+from presence.roster.commit import State
+from presence.roster.types import Position
 from presence.testing.contract.base import Contract
 from presence.testing.contract.clock import Clock
 from presence.testing.contract.side_by_side import run_all

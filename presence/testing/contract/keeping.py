@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from presence.backends.base import RosterStore
-from presence.plan import State
+from presence.roster.commit import State
 from presence.testing.contract.base import Contract
 from presence.testing.contract.clock import Clock
 from presence.testing.contract.side_by_side import run_all

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from presence.backends.tracker import Found, Tracker
+from presence.roster.tracked import Tracked
 from presence.testing.contract.base import Contract
 from presence.testing.contract.clock import Clock
 from presence.testing.contract.tracking import (
@@ -20,7 +21,6 @@ from presence.testing.contract.tracking import (
     listed,
     pairs,
 )
-from presence.tracked import Tracked
 
 __all__ = ["JoiningContract"]
 

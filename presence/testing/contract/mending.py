@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from presence.backends.base import RosterStore, Whole
-from presence.plan import Commit, State
+from presence.roster.commit import Commit, State
 from presence.testing.contract.base import Contract
 from presence.testing.contract.writing import (
     ROOM,

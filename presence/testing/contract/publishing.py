@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from presence import wire
 from presence.backends.base import Acknowledgement, RosterStore, Writes
-from presence.plan import Commit, State
-from presence.roster import Position, Snapshot
+from presence.roster import messages
+from presence.roster.commit import Commit, State
+from presence.roster.types import Position, Snapshot
 from presence.testing.contract.base import Contract
 from presence.testing.contract.side_by_side import run_all
 from presence.testing.contract.writing import (
@@ -115,7 +115,7 @@ class DroppingContract(Contract):
         found = state(backend)
         assert (found.epoch, found.version, found.pending) == ("f", 1, b"")
         assert (found.rev, found.unsignalled) == (4, ((9.0, one.pending),))
-        snapshot = wire.decode(backend.snapshots([ROOM])[ROOM].snapshot or b"", Snapshot)
+        snapshot = messages.decode(backend.snapshots([ROOM])[ROOM].snapshot or b"", Snapshot)
         assert (snapshot.epoch, snapshot.version, snapshot.members) == ("f", 1, [ADA])
         assert rosters(backend, [ROOM])[ROOM][1] == one.roster
 

@@ -7,6 +7,7 @@ from functools import partial
 import pytest
 
 from presence.backends.tracker import Tracker
+from presence.roster.tracked import Tracked
 from presence.testing.contract.base import Contract
 from presence.testing.contract.clock import Clock
 from presence.testing.contract.side_by_side import run_all
@@ -20,7 +21,6 @@ from presence.testing.contract.tracking import (
     listed,
     pairs,
 )
-from presence.tracked import Tracked
 
 __all__ = ["AtOnceContract", "MembersAheadContract", "StaleMembersContract"]
 

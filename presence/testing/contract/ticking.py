@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from presence.backends.base import RosterStore
 from presence.backends.tracker import Standing, Tracker
+from presence.roster.tracked import Tracked
 from presence.testing.contract.base import Contract
 from presence.testing.contract.clock import Clock
 from presence.testing.contract.tracking import (
@@ -18,7 +19,6 @@ from presence.testing.contract.tracking import (
     listed,
 )
 from presence.testing.contract.writing import commit, settled, state, write
-from presence.tracked import Tracked
 
 __all__ = ["LastSeenContract", "PresentContract", "ProfilesContract", "StandingContract"]
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import msgspec
 
-from presence import wire
 from presence.backends.base import Acknowledgement, RosterStore, Writes
-from presence.plan import Commit, State
-from presence.roster import Change, Member, Position, Roster, Snapshot
+from presence.roster import messages
+from presence.roster.commit import Commit, State
+from presence.roster.types import Change, Member, Position, Roster, Snapshot
 
 __all__ = [
     *("ADA", "ROOM", "acknowledge", "commit", "rosters"),
@@ -26,11 +26,13 @@ def commit(
 ) -> Commit:
     """A commit of `who` members as `version` of an epoch, upon `rev`."""
     epoch = fields.get("epoch", "e")
-    pending = wire.Pending(epoch, version, msgspec.Raw(b'{"n":%d}' % version), Change(total=who))
+    pending = messages.Pending(
+        epoch, version, msgspec.Raw(b'{"n":%d}' % version), Change(total=who)
+    )
     shown = {
-        "roster": wire.encode(Roster({"ada": ADA} if who else {})),
-        "snapshot": wire.encode(Snapshot(epoch, version, [ADA] if who else [], total=who)),
-        "pending": wire.encode(pending),
+        "roster": messages.encode(Roster({"ada": ADA} if who else {})),
+        "snapshot": messages.encode(Snapshot(epoch, version, [ADA] if who else [], total=who)),
+        "pending": messages.encode(pending),
     }
     defaults: dict[str, Any] = {
         **{"channel": ROOM, "epoch": "e", "run": "r", "digest": b"\x00\xff\r\n"},

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import msgspec
 
-from presence.names import clean_name
-from presence.signed import Signed
+from presence.roster.names import clean_name
+from presence.roster.people import Signed
 
 __all__ = ["PASSING", "Tracked", "fingerprint", "is_passing", "meta_of", "signed_of"]
 

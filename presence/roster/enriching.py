@@ -8,10 +8,10 @@ from typing import Any
 import msgspec
 
 from presence.exceptions import FetchFailed
-from presence.names import clean_name
-from presence.reading import Profiles
-from presence.roster import Member, Roster
-from presence.signed import is_anonymous
+from presence.roster.merge import Profiles
+from presence.roster.names import clean_name
+from presence.roster.people import is_anonymous
+from presence.roster.types import Member, Roster
 
 __all__ = ["Fetch", "Fetched", "ask", "enrich", "unknown"]
 

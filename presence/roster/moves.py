@@ -12,8 +12,8 @@ from typing import Any, Final
 
 import msgspec
 
-from presence.arguments import meta_of, user_of
-from presence.names import clean_name
+from presence.roster.names import clean_name
+from presence.roster.validation import meta_of, user_of
 
 __all__ = [
     "Move",

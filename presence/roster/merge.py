@@ -11,14 +11,14 @@ from typing import Any, Literal
 
 import msgspec
 
-from presence import wire
 from presence.exceptions import CentrifugoAnswerError
-from presence.leaving import SKEW
-from presence.names import clean_name, is_plain
-from presence.plan import seats, unlisted
-from presence.roster import Member, Roster
-from presence.signed import Signed, anonymous_id, is_anonymous
-from presence.tracked import Tracked, is_passing, signed_of
+from presence.roster import messages
+from presence.roster.commit import seats, unlisted
+from presence.roster.grace import SKEW
+from presence.roster.names import clean_name, is_plain
+from presence.roster.people import Signed, anonymous_id, is_anonymous
+from presence.roster.tracked import Tracked, is_passing, signed_of
+from presence.roster.types import Member, Roster
 
 __all__ = [
     "AnonymousMode",
@@ -172,7 +172,10 @@ def _newer(one: Member | None, at: float, other: Member | None, other_at: float)
         return at > other_at
     if one is None or other is None:
         return one is None
-    return (one.name != one.id, wire.encode(one)) > (other.name != other.id, wire.encode(other))
+    return (one.name != one.id, messages.encode(one)) > (
+        other.name != other.id,
+        messages.encode(other),
+    )
 
 
 def read_presence(

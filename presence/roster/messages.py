@@ -7,8 +7,8 @@ from typing import Final, TypeVar
 import msgspec
 
 from presence.exceptions import InvalidMessage
-from presence.leaving import Leaving
-from presence.roster import (
+from presence.roster.grace import Leaving
+from presence.roster.types import (
     Change,
     Diff,
     Event,

@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from presence.roster import Roster
+from presence.roster.types import Roster
 
 __all__ = ["SKEW", "Leaving", "hold_leaves"]
 

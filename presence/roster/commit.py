@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from presence import wire
 from presence.exceptions import InvalidMessage
-from presence.leaving import Leaving, hold_leaves
-from presence.roster import Change, Diff, Position, Reload, Roster, Snapshot
-from presence.roster import diff as compare
+from presence.roster import messages
+from presence.roster.grace import Leaving, hold_leaves
+from presence.roster.types import Change, Diff, Position, Reload, Roster, Snapshot
+from presence.roster.types import diff as compare
 
 __all__ = [
     *("Commit", "Damage", "Rules", "State", "damaged", "find_flaw", "plan", "restart", "seats"),
@@ -130,7 +130,7 @@ def plan(
     every room at once, so the readers spread their fetches as if the `crowd` were in this one.
     A new epoch takes the place of a damaged state, too.
     """
-    leaving = wire.decode(state.leaving, Leaving) if state.leaving else Leaving()
+    leaving = messages.decode(state.leaving, Leaving) if state.leaving else Leaving()
     roster, still_leaving = hold_leaves(
         old, seen, leaving, now=now, grace=rules.grace, believe=believe
     )
@@ -143,7 +143,7 @@ def plan(
         "rev": state.rev or (int(now) if state.damage else 0),
         "run": run,
         "digest": digest,
-        "leaving": wire.encode(still_leaving) if still_leaving else b"",
+        "leaving": messages.encode(still_leaving) if still_leaving else b"",
         "total": roster.total,
         "anonymous": roster.anonymous,
         "change": change,
@@ -161,7 +161,7 @@ def plan(
             version=state.version,
             listed=state.listed,
             position=state.position,
-            roster=wire.encode(roster) if roster != old else None,
+            roster=messages.encode(roster) if roster != old else None,
             **common,  # type: ignore[arg-type]
         )
     epoch = new_epoch() if fresh else state.epoch
@@ -169,17 +169,17 @@ def plan(
     publication = _publication(change, epoch, version, listed)
     if reborn or switched or state.damage:
         publication = b""
-    if not publication or len(publication) > wire.MAX_PUBLICATION:
+    if not publication or len(publication) > messages.MAX_PUBLICATION:
         readers = max(roster.total + roster.anonymous, crowd if reborn else 0)
-        publication = wire.encode(Reload(epoch, version, reload_within(readers)))
+        publication = messages.encode(Reload(epoch, version, reload_within(readers)))
     return Commit(
         epoch=epoch,
         version=version,
         listed=listed,
         position=state.position,
-        roster=wire.encode(roster),
-        snapshot=wire.encode(_snapshot(roster, epoch, version, listed)),
-        pending=wire.encode(wire.Pending(epoch, version, msgspec.Raw(publication), change)),
+        roster=messages.encode(roster),
+        snapshot=messages.encode(_snapshot(roster, epoch, version, listed)),
+        pending=messages.encode(messages.Pending(epoch, version, msgspec.Raw(publication), change)),
         **common,  # type: ignore[arg-type]
     )
 
@@ -200,7 +200,7 @@ def unlisted(limit: int) -> int:
 
 
 def _publication(change: Change, epoch: str, version: int, listed: bool) -> bytes:
-    return wire.encode(
+    return messages.encode(
         Diff(
             epoch=epoch,
             base=version - 1,
@@ -240,10 +240,10 @@ def restart(snapshot: bytes, epoch: str) -> bytes:
     """The stored `snapshot` as version 1 of a new epoch; empty, which is to be mended, if it
     cannot be read."""
     try:
-        known = wire.decode(snapshot, Snapshot)
+        known = messages.decode(snapshot, Snapshot)
     except InvalidMessage:
         return b""
-    return wire.encode(msgspec.structs.replace(known, epoch=epoch, version=1))
+    return messages.encode(msgspec.structs.replace(known, epoch=epoch, version=1))
 
 
 def damaged(state: State, reason: str) -> State:
@@ -259,11 +259,11 @@ def verify(state: State) -> State:
         return state
     kept: dict[str, Any] = {}
     reasons = []
-    for name, kind in (("leaving", Leaving), ("pending", wire.Pending)):
+    for name, kind in (("leaving", Leaving), ("pending", messages.Pending)):
         if (raw := getattr(state, name)) and (reason := _why_not(raw, kind)):
             kept[name] = b""
             reasons.append(f"{name}: {reason}")
-    lines = [line for line in state.unsignalled if not _why_not(line[1], wire.Pending)]
+    lines = [line for line in state.unsignalled if not _why_not(line[1], messages.Pending)]
     if len(lines) < len(state.unsignalled):
         kept["unsignalled"] = tuple(lines)
         reasons.append("unsignalled: not the changes that were published")
@@ -272,9 +272,9 @@ def verify(state: State) -> State:
     return msgspec.structs.replace(damaged(state, "; ".join(reasons)), **kept)
 
 
-def _why_not(raw: bytes, kind: type[wire.Pending] | type[Leaving]) -> str:
+def _why_not(raw: bytes, kind: type[messages.Pending] | type[Leaving]) -> str:
     try:
-        wire.decode(raw, kind)
+        messages.decode(raw, kind)
     except InvalidMessage as error:
         return str(error)
     return ""
@@ -286,8 +286,8 @@ def find_flaw(state: State, roster: bytes, snapshot: bytes) -> str:
     Raises nothing: what cannot be decoded is what it looks for.
     """
     try:
-        everybody = wire.decode(roster, Roster)
-        shown = wire.decode(snapshot, Snapshot)
+        everybody = messages.decode(roster, Roster)
+        shown = messages.decode(snapshot, Snapshot)
     except InvalidMessage as error:
         return str(error)
     if (everybody.total, everybody.anonymous) != (state.total, state.anonymous):

@@ -1,0 +1,5 @@
+"""The pure core: rosters, their messages, and what a tick writes. Knows neither Django nor I/O."""
+
+from presence.roster.types import Member
+
+__all__ = ["Member"]
