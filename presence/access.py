@@ -8,8 +8,7 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured, PermissionDenied
 from django.http import HttpRequest
 
-from presence import hooks
-from presence.conf import conf
+from presence.conf import conf, hooks
 from presence.exceptions import InvalidChannel, InvalidGrant
 from presence.roster.channel_names import is_cursor_channel, matches, room_of, validate_channel
 from presence.tokens import Grant

@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 
-from presence import hooks, signals
+from presence import signals
 from presence.backends import BACKENDS, make_store
 from presence.backends.base import RosterStore
 from presence.backends.tracker import Tracker
 from presence.centrifugo import Gateway
-from presence.conf import conf
+from presence.conf import conf, hooks
 from presence.executors import MakeExecutor, threads
 from presence.known import Known
 from presence.outbox import Outbox

@@ -9,8 +9,8 @@ from typing import Any
 
 from asgiref.sync import iscoroutinefunction
 
+from presence.conf.upkeep import in_thread
 from presence.exceptions import StoreError
-from presence.upkeep import in_thread
 
 __all__ = ["Lifetime"]
 

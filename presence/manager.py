@@ -5,15 +5,15 @@ from __future__ import annotations
 import logging
 from typing import Any, Final
 
-from presence import assembly, hooks, nudge
-from presence.conf import conf
+from presence import assembly, nudge
+from presence.conf import conf, hooks
+from presence.conf.upkeep import in_thread
 from presence.exceptions import StoreError
 from presence.present import Record, is_hidden, read_channel, record_of
 from presence.roster import validation
 from presence.roster.channel_names import room
 from presence.roster.people import is_anonymous
 from presence.roster.tracked import Tracked
-from presence.upkeep import in_thread
 
 __all__ = ["PresenceManager", "let_go", "mark_left"]
 

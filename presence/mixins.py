@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 from asgiref.sync import async_to_sync, iscoroutinefunction
 
-from presence import hooks
+from presence.conf import hooks
+from presence.conf.upkeep import in_thread
 from presence.cursors import CursorTracker
 from presence.events import broadcast
 from presence.exceptions import CentrifugoError
@@ -21,7 +22,6 @@ from presence.manager import PresenceManager
 from presence.present import Record
 from presence.roster.channel_names import room
 from presence.roster.validation import is_meta, member_meta
-from presence.upkeep import in_thread
 from presence.viewing import has_come, key_of, meta_for, passing_id, visitor_behind
 from presence.visitors import Visitor
 from presence.visits import is_visit

@@ -20,9 +20,9 @@ from presence import assembly, queues
 from presence.backends.tracker import Tracker
 from presence.broker import CeleryBroker, project_app
 from presence.conf import conf, masked, traceable
+from presence.conf.upkeep import like_a_request
 from presence.exceptions import StoreError
 from presence.roster.types import Snapshot
-from presence.upkeep import like_a_request
 
 if TYPE_CHECKING:
     from celery import Celery

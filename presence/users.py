@@ -11,9 +11,9 @@ from typing import Any, Final
 
 import msgspec
 
-from presence import assembly, hooks
-from presence.conf import conf
-from presence.upkeep import in_thread
+from presence import assembly
+from presence.conf import conf, hooks
+from presence.conf.upkeep import in_thread
 from presence.visitors import describe, person_as
 
 __all__ = ["alast_seen", "arefresh", "last_seen", "refresh"]

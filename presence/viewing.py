@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from django.http import HttpRequest
 
-from presence import hooks
+from presence.conf import hooks
 from presence.roster import validation
 from presence.roster.keys import fill_in
 from presence.roster.names import clean_name

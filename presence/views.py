@@ -9,10 +9,10 @@ import msgspec
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
 
-from presence import assembly, hooks
+from presence import assembly
 from presence.access import open_grant
 from presence.answers import No, answers, read_json
-from presence.conf import conf
+from presence.conf import conf, hooks
 from presence.exceptions import InvalidGrant, StoreError
 from presence.nudge import page_left, page_served
 from presence.registry import touch

@@ -16,8 +16,7 @@ from django.db.models import Model
 from django.http import HttpRequest
 from django.utils.crypto import get_random_string, salted_hmac
 
-from presence import hooks
-from presence.conf import UserInfo
+from presence.conf import UserInfo, hooks
 from presence.roster.names import MAX_NAME, clean_name
 from presence.roster.people import Signed, anonymous_id
 from presence.visits import is_visit

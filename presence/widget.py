@@ -14,8 +14,8 @@ from django.core.exceptions import ImproperlyConfigured, SynchronousOnlyOperatio
 from django.http import HttpRequest
 from django.utils.translation import gettext, ngettext
 
-from presence import assembly, hooks
-from presence.conf import conf
+from presence import assembly
+from presence.conf import conf, hooks
 from presence.drawing import DrawnMember, arrange, choose, draw
 from presence.exceptions import StoreDamaged
 from presence.inclusion import admit, links, store_is_down, store_went_down

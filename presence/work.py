@@ -7,9 +7,9 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from presence import assembly
+from presence.conf.upkeep import like_a_request
 from presence.report import Report
 from presence.shards import Shard
-from presence.upkeep import like_a_request
 
 __all__ = ["Queue", "sync_channels", "sync_shard", "update_presence"]
 

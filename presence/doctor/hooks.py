@@ -9,10 +9,9 @@ from django.contrib.auth import get_user_model
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError
 
-from presence import hooks
-from presence.conf import conf
+from presence.conf import conf, hooks
+from presence.conf.fitting import fit
 from presence.doctor.findings import Findings, ok, problem, skipped, warning
-from presence.fitting import fit
 from presence.roster.validation import MAX_META
 from presence.visitors import as_dict, is_visible
 

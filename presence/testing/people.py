@@ -9,7 +9,7 @@ from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 
-from presence import hooks
+from presence.conf import hooks
 from presence.roster.people import Signed
 from presence.testing.connection import Connection
 from presence.visitors import Visitor, describe, visitor_of

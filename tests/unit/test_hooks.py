@@ -14,9 +14,9 @@ from django.db import IntegrityError, transaction
 from django.http import Http404
 from django.utils.translation import gettext_lazy
 
-from presence import hooks
 from presence.access import authorise
-from presence.fitting import fit
+from presence.conf import hooks
+from presence.conf.fitting import fit
 from presence.manager import PresenceManager
 from presence.mixins import PresenceMixin
 from presence.roster.validation import MAX_META

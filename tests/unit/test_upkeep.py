@@ -11,8 +11,8 @@ from django.core.management import call_command
 from django.db import connection, connections, transaction
 
 from presence import assembly, work
+from presence.conf.upkeep import in_thread, like_a_request
 from presence.report import Report
-from presence.upkeep import in_thread, like_a_request
 
 
 @pytest.fixture

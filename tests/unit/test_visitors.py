@@ -12,7 +12,7 @@ from django.test import RequestFactory
 from django.utils.functional import SimpleLazyObject
 from django.utils.translation import gettext_lazy
 
-from presence import hooks
+from presence.conf import hooks
 from presence.roster.people import Signed
 from presence.visitors import MAX_NAME, Visitor, describe, person_as, visitor_as, visitor_of
 from tests.unit.asking import request_of

@@ -16,11 +16,11 @@ from django.core.management.base import CommandError, CommandParser
 
 from presence import assembly
 from presence.conf import RANGES, conf
+from presence.conf.upkeep import like_a_request
 from presence.exceptions import InvalidChannel
 from presence.management import command
 from presence.report import Report
 from presence.roster.channel_names import validate_channel
-from presence.upkeep import like_a_request
 
 __all__ = ["Command"]
 

@@ -17,7 +17,7 @@ from django.db import Error, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from presence.conf import conf
-from presence.fitting import described, fit
+from presence.conf.fitting import described, fit
 from presence.roster import validation
 
 __all__ = ["HookFailed", "by_id", "call", "fetch", "fitted", "fitted_meta", "hook", "tell_left_out"]
