@@ -12,7 +12,7 @@ import msgspec
 import redis
 import requests
 
-from presence.centrifugo import Publication
+from presence.centrifugo.gateway import Publication
 from tests.servers import API_KEY
 
 BATCH = 100

@@ -16,7 +16,7 @@ import redis
 
 from bench.crowd import Crowd
 from presence.backends.redis import RedisStore
-from presence.centrifugo import Gateway, Publication
+from presence.centrifugo.gateway import Gateway, Publication
 from presence.exceptions import CentrifugoError
 from presence.report import Report
 from presence.roster.commit import Rules

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 from bench.site import PATIENCE, make_sync, tick, timed
-from presence.centrifugo import Gateway
+from presence.centrifugo.gateway import Gateway
 from tests.servers import API_KEY
 
 

@@ -8,10 +8,10 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured, PermissionDenied
 from django.http import HttpRequest
 
+from presence.centrifugo.tokens import Grant
 from presence.conf import conf, hooks
 from presence.exceptions import InvalidChannel, InvalidGrant
 from presence.roster.channel_names import is_cursor_channel, matches, room_of, validate_channel
-from presence.tokens import Grant
 from presence.visitors import Visitor
 
 __all__ = ["authorise", "open_grant", "polled_channel"]

@@ -17,11 +17,11 @@ from presence import signals
 from presence.backends import BACKENDS, make_store
 from presence.backends.base import RosterStore
 from presence.backends.tracker import Tracker
-from presence.centrifugo import Gateway
+from presence.centrifugo.coalescer import Outbox
+from presence.centrifugo.gateway import Gateway
 from presence.conf import conf, hooks
 from presence.executors import MakeExecutor, threads
 from presence.known import Known
-from presence.outbox import Outbox
 from presence.roster.commit import Rules
 from presence.sync import Options, Sync
 from presence.transport.redaction import Redactor, shown

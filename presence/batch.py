@@ -8,7 +8,7 @@ import msgspec
 
 from presence.backends.base import Loaded
 from presence.backends.tracker import Tracker
-from presence.centrifugo import Gateway, Survey
+from presence.centrifugo.gateway import Gateway, Survey
 from presence.delivery import Delivery, new_epoch
 from presence.exceptions import CommandError, PresenceError, StoreDamaged
 from presence.known import Known

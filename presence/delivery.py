@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from typing import NamedTuple, Protocol, Self
 
 from presence.backends.base import Acknowledgement, Loaded, RosterStore, Writes
-from presence.centrifugo import Gateway, Publication
+from presence.centrifugo.gateway import Gateway, Publication
 from presence.exceptions import CentrifugoError, CommandError, PresenceError
 from presence.executors import MakeExecutor
 from presence.report import Report

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Literal
 
 from presence.backends.base import RosterStore
-from presence.centrifugo import Gateway, Survey
+from presence.centrifugo.gateway import Gateway, Survey
 from presence.exceptions import InvalidChannel
 from presence.roster import channel_names
 

@@ -12,9 +12,9 @@ from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 
 from presence import assembly
+from presence.centrifugo.tokens import Grant, seal, unseal
 from presence.conf import conf
 from presence.inclusion import NO_URLS, NOT_LOADED, page_visitor, warn_once
-from presence.tokens import Grant, seal, unseal
 
 __all__ = [
     "MAX_LIFELINES",

@@ -13,7 +13,7 @@ import msgspec
 
 from presence.backends.base import Loaded, RosterStore
 from presence.backends.tracker import Tracker
-from presence.centrifugo import Gateway
+from presence.centrifugo.gateway import Gateway
 from presence.exceptions import CentrifugoError, PresenceError, StoreError
 from presence.executors import MakeExecutor
 from presence.known import Known

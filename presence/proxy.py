@@ -15,8 +15,9 @@ import msgspec
 from django.http import HttpRequest
 from django.utils.crypto import constant_time_compare
 
-from presence import assembly, replies
+from presence import assembly
 from presence.answers import No, answers
+from presence.centrifugo import replies
 from presence.conf import conf
 from presence.exceptions import CentrifugoError, InvalidChannel, StoreError
 from presence.roster import moves, validation

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import msgspec
 
-from presence.centrifugo import Gateway, Survey
+from presence.centrifugo.gateway import Gateway, Survey
 from presence.exceptions import (
     CentrifugoAnswerError,
     CentrifugoError,

@@ -12,7 +12,7 @@ import msgspec
 from presence.backends.base import RosterStore
 from presence.backends.tracker import Standing, Tracker
 from presence.batch import Batch
-from presence.centrifugo import Gateway
+from presence.centrifugo.gateway import Gateway
 from presence.delivery import Announce, Delivery
 from presence.executors import MakeExecutor
 from presence.known import Known

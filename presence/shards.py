@@ -8,7 +8,7 @@ from typing import Protocol
 
 import msgspec
 
-from presence.centrifugo import Survey
+from presence.centrifugo.gateway import Survey
 from presence.roster import channel_names
 from presence.statistics import Opened
 

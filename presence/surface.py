@@ -8,10 +8,10 @@ from typing import Final, cast
 from django.http import HttpRequest
 
 from presence import assembly
+from presence.centrifugo.tokens import make_grant
 from presence.conf import conf
 from presence.inclusion import admit, links
 from presence.roster.channel_names import room_of
-from presence.tokens import make_grant
 
 __all__ = ["UNITS", "Surface", "surface_for"]
 

@@ -11,7 +11,7 @@ from itertools import dropwhile
 from presence import statistics
 from presence.backends.base import RosterStore
 from presence.backends.tracker import Standing, Tracker
-from presence.centrifugo import Gateway
+from presence.centrifugo.gateway import Gateway
 from presence.delivery import Announce
 from presence.discovery import Surveyor
 from presence.exceptions import PresenceError

@@ -12,6 +12,7 @@ from django.http import HttpRequest
 from presence import assembly
 from presence.access import open_grant
 from presence.answers import No, answers, read_json
+from presence.centrifugo.tokens import Issuer, make_grant, read_grant
 from presence.conf import conf, hooks
 from presence.exceptions import InvalidGrant, StoreError
 from presence.nudge import page_left, page_served
@@ -19,7 +20,6 @@ from presence.registry import touch
 from presence.roster.channel_names import feed_of, is_cursor_channel
 from presence.roster.people import Signed
 from presence.snapshots import read_snapshot, read_snapshots
-from presence.tokens import Issuer, make_grant, read_grant
 from presence.visitors import Visitor, describe, origin_of, visitor_of
 
 __all__ = ["beacon", "snapshot", "tokens"]

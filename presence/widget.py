@@ -15,6 +15,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext, ngettext
 
 from presence import assembly
+from presence.centrifugo.tokens import make_grant
 from presence.conf import conf, hooks
 from presence.drawing import DrawnMember, arrange, choose, draw
 from presence.exceptions import StoreDamaged
@@ -23,7 +24,6 @@ from presence.nudge import page_served
 from presence.roster.channel_names import feed_of, validate_channel
 from presence.roster.types import Member, Position, Snapshot
 from presence.snapshots import read_snapshot
-from presence.tokens import make_grant
 from presence.visitors import Visitor, describe
 from presence.visits import is_visit
 

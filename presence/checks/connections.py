@@ -12,9 +12,9 @@ from django.core.exceptions import ImproperlyConfigured
 
 from presence import assembly, queues, schedule
 from presence.backends.clients import FORMS, make_client
+from presence.centrifugo.tokens import Issuer
 from presence.checks.values import value
 from presence.roster.people import Signed
-from presence.tokens import Issuer
 from presence.transport.redaction import shown
 
 __all__ = ["check_centrifugo", "check_store", "check_websocket"]

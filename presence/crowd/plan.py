@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+from presence.centrifugo.tokens import Issuer
 from presence.crowd.people import signed, user_id
-from presence.tokens import Issuer
 
 __all__ = ["Plan"]
 

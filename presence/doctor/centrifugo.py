@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import msgspec
 
 from presence import assembly
-from presence.centrifugo import Gateway, Publication
+from presence.centrifugo.gateway import Gateway, Publication
 from presence.conf import conf
 from presence.delivery import new_epoch
 from presence.doctor.findings import Findings, explained, ok, problem, skipped

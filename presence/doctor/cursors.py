@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from presence import assembly
+from presence.centrifugo.replies import Reply
 from presence.conf import conf
 from presence.doctor.centrifugo import SWITCHED_OFF, UNKNOWN, probe_of
 from presence.doctor.findings import Findings, explained, ok, problem, skipped, warning
 from presence.exceptions import CentrifugoError, CommandError
-from presence.replies import Reply
 from presence.roster.channel_names import CURSORS_NAMESPACE
 
 __all__ = ["PROBE", "examine", "judge", "publishing"]

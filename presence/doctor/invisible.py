@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from presence import assembly
+from presence.centrifugo.tokens import Issuer
 from presence.conf import conf
 from presence.doctor import clocks
 from presence.doctor.centrifugo import (
@@ -20,7 +21,6 @@ from presence.doctor.centrifugo import (
 from presence.doctor.findings import Findings, ok, problem, skipped
 from presence.exceptions import CentrifugoError
 from presence.roster.people import Signed
-from presence.tokens import Issuer
 from presence.transport.redaction import address
 
 if TYPE_CHECKING:

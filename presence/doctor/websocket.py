@@ -7,12 +7,12 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from presence.centrifugo.tokens import Issuer
 from presence.conf import conf
 from presence.doctor import clocks, cursors, invisible, origins
 from presence.doctor.centrifugo import feeds_of, namespaces
 from presence.doctor.findings import Findings, ok, problem, skipped
 from presence.roster.people import Signed
-from presence.tokens import Issuer
 from presence.transport.redaction import address
 
 __all__ = ["examine"]

@@ -9,9 +9,9 @@ from typing import Any
 
 import msgspec
 
-from presence.centrifugo import Command, Gateway
+from presence.centrifugo.gateway import Command, Gateway
+from presence.centrifugo.replies import Reply
 from presence.exceptions import CentrifugoError
-from presence.replies import Reply
 from presence.roster import channel_names
 from presence.roster.people import Signed, anonymous_id
 

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from presence.centrifugo import Gateway
+from presence.centrifugo.gateway import Gateway
 from project.people import PEOPLE
 from tests import servers
 from tests.browser.board import cursor, expect_at, point_at, shared

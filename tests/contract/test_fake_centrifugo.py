@@ -8,13 +8,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from presence.centrifugo import Gateway, Publication
+from presence.centrifugo.gateway import Gateway, Publication
+from presence.centrifugo.tokens import Issuer
 from presence.roster.merge import read_presence
 from presence.roster.people import Signed
 from presence.roster.types import Position
 from presence.testing import FakeCentrifugo
 from presence.testing.centrifugo import Client
-from presence.tokens import Issuer
 from tests import servers
 from tests.contract.conftest import Visit
 

@@ -9,10 +9,10 @@ import cent
 import jwt
 import pytest
 
+from presence.centrifugo.tokens import Issuer
 from presence.doctor import invisible
 from presence.doctor.findings import Finding
 from presence.roster.people import Signed
-from presence.tokens import Issuer
 from tests import servers
 from tests.contract.clients import token
 from tests.contract.conftest import CHANNEL, PRESENCE, Serve, Visit, api_of

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from presence.backends.redis import RedisStore
-from presence.centrifugo import Gateway, Publication
+from presence.centrifugo.gateway import Gateway, Publication
 from presence.exceptions import CentrifugoError, CentrifugoUnreachable
 from presence.report import Report
 from presence.roster.commit import Rules

@@ -16,7 +16,7 @@ from celery import Celery
 
 from presence import statistics
 from presence.backends.redis import RedisStore
-from presence.centrifugo import Gateway
+from presence.centrifugo.gateway import Gateway
 from presence.options import Options
 from presence.roster import messages
 from presence.roster.channel_names import Keys

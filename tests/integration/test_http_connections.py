@@ -13,8 +13,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from presence import deadline
-from presence.centrifugo import Gateway
+from presence.centrifugo import http
+from presence.centrifugo.gateway import Gateway
 from presence.exceptions import CentrifugoAnswerError, CentrifugoError, CentrifugoUnreachable
 from presence.transport import calls
 from tests.between import Balancer, balancer, interrupted_at, lines_of
@@ -41,7 +41,7 @@ def gateway(through: Balancer) -> Gateway:
 @pytest.fixture
 def rested(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every connection counts as one that has rested."""
-    monkeypatch.setattr(deadline, "RESTED", -1.0)
+    monkeypatch.setattr(http, "RESTED", -1.0)
 
 
 def users(gateway: Gateway, room: str) -> list[str]:
@@ -196,7 +196,7 @@ def test_gateway_in_a_forked_process_makes_connections_of_its_own(
 ) -> None:
     gateway.versions()
     assert through.opened == 1
-    monkeypatch.setattr(deadline.os, "getpid", lambda: -1)
+    monkeypatch.setattr(http.os, "getpid", lambda: -1)
     gateway.versions()
     gateway.versions()
     assert through.opened == 2

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from presence.backends.redis import RedisStore
-from presence.centrifugo import Gateway
+from presence.centrifugo.gateway import Gateway
 from presence.exceptions import CentrifugoError
 from presence.roster import messages
 from presence.roster.types import Diff, Snapshot, apply

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from presence.centrifugo import Gateway
+from presence.centrifugo.gateway import Gateway
 from presence.roster import channel_names
 from tests import servers
 from tests.swarm import Swarm

@@ -16,9 +16,9 @@ import pytest_asyncio
 from django.core.handlers.wsgi import WSGIHandler
 from django.core.servers.basehttp import ThreadedWSGIServer, WSGIRequestHandler
 
+from presence.centrifugo.tokens import Issuer
 from presence.cursors import CURSOR_TIMEOUT, CursorTracker
 from presence.roster.people import Signed
-from presence.tokens import Issuer
 from tests import servers
 from tests.contract.clients import Subscribed, Visitor
 

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from presence.backends.memory import MemoryStore
-from presence.centrifugo import Publication, Survey
+from presence.centrifugo.gateway import Publication, Survey
 from presence.exceptions import CentrifugoError
 from presence.report import Report
 from presence.roster import channel_names

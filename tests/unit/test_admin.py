@@ -22,10 +22,10 @@ from django.utils import timezone
 from presence import assembly
 from presence.admin import PresenceAdminMixin, admin_channel
 from presence.backends.memory import MemoryStore
+from presence.centrifugo.tokens import read_grant
 from presence.exceptions import InvalidChannel, StoreError
 from presence.roster.channel_names import validate_channel
 from presence.roster.types import Member
-from presence.tokens import read_grant
 from project.documents.models import Document
 from project.urls import urlpatterns as demo
 from tests.rooms import fill

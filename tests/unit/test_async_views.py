@@ -15,8 +15,8 @@ from django.test import AsyncClient
 from django.urls import include, path
 
 from presence import assembly, inclusion
+from presence.centrifugo.tokens import read_grant
 from presence.roster.types import Member
-from presence.tokens import read_grant
 from tests.rooms import fill
 
 pytestmark = pytest.mark.django_db

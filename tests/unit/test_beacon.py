@@ -14,9 +14,9 @@ from django.test import Client, RequestFactory
 
 from presence import assembly, views, widget
 from presence.backends.memory import MemoryStore
+from presence.centrifugo.tokens import GRANT_LIFETIME, make_grant
 from presence.exceptions import StoreError
 from presence.roster.types import Member
-from presence.tokens import GRANT_LIFETIME, make_grant
 from tests.rooms import fill
 
 pytestmark = pytest.mark.django_db

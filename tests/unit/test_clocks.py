@@ -6,13 +6,13 @@ import msgspec
 import pytest
 
 from presence import statistics
+from presence.centrifugo.tokens import GRANT_LIFETIME, Grant
 from presence.exceptions import InvalidGrant
 from presence.roster.grace import SKEW
 from presence.roster.merge import read_presence
 from presence.roster.people import Signed
 from presence.snapshots import _serve
 from presence.testing.contract.writing import commit
-from presence.tokens import GRANT_LIFETIME, Grant
 from tests.unit.fakes import ROOM, Site
 
 HOUR = 3600.0

@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 from presence import assembly
 from presence.backends.base import RosterStore
 from presence.backends.memory import MemoryStore
+from presence.centrifugo.coalescer import Outbox
 from presence.conf import conf
 from presence.cursors import CURSOR_TIMEOUT, CursorTracker
 from presence.exceptions import CommandError, InvalidChannel, StoreError
-from presence.outbox import Outbox
 from presence.roster import moves
 from tests.unit.fakes import Clock
 

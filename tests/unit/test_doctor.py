@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from django.test import override_settings
 
+from presence.centrifugo.replies import Reply
 from presence.conf import masked
 from presence.doctor import (
     celery,
@@ -24,7 +25,6 @@ from presence.doctor import (
 )
 from presence.doctor.findings import Finding, Findings, duration, explained, ok
 from presence.exceptions import CentrifugoAnswerError, CentrifugoRefused, CommandError
-from presence.replies import Reply
 from presence.report import Report
 from presence.schedule import Entry
 from presence.statistics import Statistics, Tick

@@ -13,7 +13,7 @@ import requests
 from requests.adapters import BaseAdapter
 from urllib3 import HTTPResponse
 
-from presence.centrifugo import Gateway, Publication
+from presence.centrifugo.gateway import Gateway, Publication
 from presence.exceptions import (
     CentrifugoAnswerError,
     CentrifugoRefused,

@@ -14,11 +14,11 @@ from django.template import RequestContext, Template
 from django.test import Client
 
 from presence import assembly, inclusion, widget
+from presence.centrifugo.tokens import make_grant
 from presence.lifeline import heartbeat_for
 from presence.roster.people import Signed
 from presence.roster.types import Member
 from presence.surface import Surface, surface_for
-from presence.tokens import make_grant
 from presence.visitors import Visitor, describe, is_visible, visitor_as, visitor_of
 from presence.widget import Widget, widget_for
 from tests.rooms import fill

@@ -11,10 +11,10 @@ from django.contrib.auth.models import User
 from django.test import Client, RequestFactory
 
 from presence import assembly, nudge, registry
+from presence.centrifugo.tokens import make_grant
 from presence.registry import HOUR, NEW_ROOMS
 from presence.roster.types import Snapshot
 from presence.testing import FakePresence
-from presence.tokens import make_grant
 from presence.visitors import Visitor, origin_of
 
 pytestmark = pytest.mark.django_db

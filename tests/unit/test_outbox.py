@@ -15,8 +15,8 @@ from collections.abc import Iterator, Sequence
 import msgspec
 import pytest
 
+from presence.centrifugo.coalescer import BATCH, PAUSE, QUIET, REST, WAITING, Outbox
 from presence.exceptions import CentrifugoError, CentrifugoUnreachable, CommandError
-from presence.outbox import BATCH, PAUSE, QUIET, REST, WAITING, Outbox
 from tests.unit.fakes import Clock
 
 LONG = 3600.0
@@ -205,7 +205,7 @@ class TestFailing:
         monkeypatch: pytest.MonkeyPatch,
         caplog: pytest.LogCaptureFixture,
     ) -> None:
-        monkeypatch.setattr("presence.outbox.REST", 0.0)
+        monkeypatch.setattr("presence.centrifugo.coalescer.REST", 0.0)
         outbox = Outbox(sender)
         sender.error = DOWN
         failed = outbox._failed
@@ -397,7 +397,7 @@ def test_a_fork_waits_for_the_end_of_a_batch(gate: Gate) -> None:
 
 
 def test_a_fork_does_not_wait_long(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("presence.outbox.HOLD", 0.0)
+    monkeypatch.setattr("presence.centrifugo.coalescer.HOLD", 0.0)
     outbox = Outbox(gate, pause=0.0)
     outbox.put(ADA, data("1"))
     gate.next()

@@ -12,7 +12,7 @@ import pytest
 
 from presence.backends.base import Loaded
 from presence.backends.memory import MemoryStore
-from presence.centrifugo import Gateway
+from presence.centrifugo.gateway import Gateway
 from presence.exceptions import CentrifugoUnreachable, StoreError
 from presence.executors import MakeExecutor, threads
 from presence.known import Known

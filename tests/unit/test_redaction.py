@@ -14,7 +14,7 @@ from django.test import override_settings
 
 from presence import assembly
 from presence.backends.redis import RedisStore
-from presence.centrifugo import Gateway
+from presence.centrifugo.gateway import Gateway
 from presence.checks import TAG
 from presence.conf import NAMES, conf, masked, traceable
 from presence.doctor import examination

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from presence import replies
+from presence.centrifugo import replies
 from presence.exceptions import CentrifugoAnswerError, CommandError
 from presence.roster.merge import read_presence
 from presence.roster.types import Position

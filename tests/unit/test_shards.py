@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from presence import statistics
-from presence.centrifugo import Survey
+from presence.centrifugo.gateway import Survey
 from presence.exceptions import CentrifugoUnreachable
 from presence.shards import Shard, batches, split
 from presence.statistics import Opened, Tick

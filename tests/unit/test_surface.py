@@ -14,9 +14,9 @@ from django.template import Context, Engine, RequestContext, TemplateSyntaxError
 from django.utils import translation
 
 from presence import inclusion
+from presence.centrifugo.tokens import read_grant
 from presence.exceptions import InvalidChannel
 from presence.surface import Surface
-from presence.tokens import read_grant
 from tests.unit.asking import request_of
 
 CHANNEL, ROOM = "cursors:doc:42", "presence:doc:42"

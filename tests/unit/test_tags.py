@@ -17,10 +17,10 @@ from django.urls import include, path
 
 from presence import assembly, inclusion
 from presence.backends.memory import MemoryStore
+from presence.centrifugo.tokens import read_grant
 from presence.drawing import palette_index
 from presence.exceptions import InvalidChannel, StoreError
 from presence.roster.types import Member, Position
-from presence.tokens import read_grant
 from presence.visitors import visitor_of
 from presence.widget import Widget
 from tests.rooms import fill

@@ -21,12 +21,12 @@ from django.test import Client, RequestFactory, TestCase
 from django.urls import reverse
 
 from presence import assembly, pytest_plugin, signals
+from presence.centrifugo.tokens import make_grant
 from presence.cursors import CursorTracker
 from presence.exceptions import CentrifugoUnreachable, InvalidChannel
 from presence.manager import PresenceManager
 from presence.snapshots import read_snapshot
 from presence.testing import Connection, FakePresence, PresenceTestMixin
-from presence.tokens import make_grant
 from presence.users import last_seen, refresh
 from tests.servers import ROOT
 

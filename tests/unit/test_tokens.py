@@ -8,9 +8,9 @@ import pytest
 from django.core import signing
 from django.test import override_settings
 
+from presence.centrifugo.tokens import GRANT_LIFETIME, Issuer, make_grant, read_grant
 from presence.exceptions import InvalidGrant
 from presence.roster.people import Signed
-from presence.tokens import GRANT_LIFETIME, Issuer, make_grant, read_grant
 
 NOW = 1_700_000_000.75
 SECRET = "a-secret-of-thirty-two-bytes-or-more"

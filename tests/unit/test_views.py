@@ -18,9 +18,9 @@ from django.urls import resolve, reverse
 
 from presence import assembly
 from presence.backends.memory import MemoryStore
+from presence.centrifugo.tokens import GRANT_LIFETIME, make_grant, read_grant
 from presence.exceptions import InvalidMessage, StoreError
 from presence.roster.types import Member
-from presence.tokens import GRANT_LIFETIME, make_grant, read_grant
 from tests.rooms import fill
 
 pytestmark = pytest.mark.django_db

@@ -24,15 +24,15 @@ from cent.exceptions import (
     CentUnauthorizedError,
 )
 
-from presence import replies
-from presence.deadline import DeadlineSession
+from presence.centrifugo import replies
+from presence.centrifugo.http import DeadlineSession
+from presence.centrifugo.replies import Reply
 from presence.exceptions import (
     CentrifugoAnswerError,
     CentrifugoError,
     CentrifugoRefused,
     CentrifugoUnreachable,
 )
-from presence.replies import Reply
 from presence.roster import channel_names
 from presence.roster.types import Position
 from presence.transport.calls import Call, TooLarge
