@@ -15,7 +15,7 @@ from typing import TypeVar
 import redis
 
 from bench.crowd import Crowd
-from presence.backends.redis import RedisStore
+from presence.backends.redis.store import RedisStore
 from presence.centrifugo.gateway import Gateway, Publication
 from presence.exceptions import CentrifugoError
 from presence.report import Report

@@ -14,7 +14,7 @@ from celery import Celery
 from bench.site import PATIENCE, Site
 from bench.sizes import Sizes
 from presence import statistics
-from presence.backends.redis import RedisStore
+from presence.backends.redis.store import RedisStore
 from tests.servers import API_KEY, ROOT, wait_until
 
 SHARDS = 8

@@ -12,7 +12,7 @@ from presence.transport.redaction import Redactor, shown
 __all__ = ["BACKENDS", "make_store"]
 
 BACKENDS = {
-    "redis": "presence.backends.redis.RedisStore",
+    "redis": "presence.backends.redis.store.RedisStore",
     "memory": "presence.backends.memory.MemoryStore",
 }
 

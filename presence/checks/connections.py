@@ -11,7 +11,7 @@ from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 
 from presence import assembly, queues, schedule
-from presence.backends.clients import FORMS, make_client
+from presence.backends.redis.urls import FORMS, make_client
 from presence.centrifugo.tokens import Issuer
 from presence.checks.values import value
 from presence.roster.people import Signed

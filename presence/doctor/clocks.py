@@ -12,9 +12,9 @@ import requests
 from django.utils.text import get_text_list
 
 from presence import assembly, statistics
-from presence.backends.clients import make_client
-from presence.backends.cluster import Cluster
-from presence.backends.redis import RedisStore
+from presence.backends.redis.cluster import Cluster
+from presence.backends.redis.store import RedisStore
+from presence.backends.redis.urls import make_client
 from presence.conf import conf
 from presence.doctor.findings import Findings, duration, ok, problem, skipped
 from presence.exceptions import StoreError

@@ -11,10 +11,10 @@ import msgspec
 import redis
 
 from presence import assembly
-from presence.backends.clients import Client, make_client
-from presence.backends.cluster import Cluster
-from presence.backends.connection import reason
-from presence.backends.redis import RedisStore
+from presence.backends.redis.cluster import Cluster
+from presence.backends.redis.connection import reason
+from presence.backends.redis.store import RedisStore
+from presence.backends.redis.urls import Client, make_client
 from presence.conf import conf
 from presence.doctor.findings import Findings, duration, ok, problem, skipped, warning
 from presence.roster.channel_names import Keys

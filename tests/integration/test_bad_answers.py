@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from presence.backends.redis import RedisStore
+from presence.backends.redis.store import RedisStore
 from presence.centrifugo.gateway import Gateway, Publication
 from presence.exceptions import CentrifugoError, CentrifugoUnreachable
 from presence.report import Report

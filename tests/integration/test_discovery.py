@@ -6,7 +6,7 @@ import pytest
 import redis
 
 from presence import statistics
-from presence.backends.redis import RedisStore
+from presence.backends.redis.store import RedisStore
 from presence.options import Options
 from presence.roster.channel_names import Keys
 from presence.roster.commit import Rules

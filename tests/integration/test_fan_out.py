@@ -15,7 +15,7 @@ import redis
 from celery import Celery
 
 from presence import statistics
-from presence.backends.redis import RedisStore
+from presence.backends.redis.store import RedisStore
 from presence.centrifugo.gateway import Gateway
 from presence.options import Options
 from presence.roster import messages

@@ -20,7 +20,7 @@ from huey import RedisExpireHuey
 from huey.api import Huey
 
 from presence import nudge, statistics
-from presence.backends.redis import RedisStore
+from presence.backends.redis.store import RedisStore
 from presence.huey_broker import HueyBroker
 from presence.roster import messages
 from presence.roster.types import Roster

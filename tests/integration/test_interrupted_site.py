@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from presence.backends.redis import RedisStore
+from presence.backends.redis.store import RedisStore
 from presence.centrifugo.gateway import Gateway
 from presence.exceptions import CentrifugoError
 from presence.roster import messages

@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from presence.backends.base import KEPT_TICKS
-from presence.backends.redis import RedisStore
+from presence.backends.redis.store import RedisStore
 from presence.roster.channel_names import Keys
 from presence.roster.commit import Rules
 from presence.sync import Options, Sync

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from presence.backends.memory import MemoryStore
-from presence.backends.redis import RedisStore
+from presence.backends.redis.store import RedisStore
 from presence.exceptions import StoreError
 from presence.testing.contract import Clock, LedgerContract
 from tests.many import run_many

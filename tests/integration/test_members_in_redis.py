@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import redis
 
-from presence.backends.redis import RedisStore
+from presence.backends.redis.store import RedisStore
 from presence.backends.tracker import Tracker
 from presence.exceptions import StoreError
 from presence.roster.channel_names import Keys

@@ -17,7 +17,7 @@ from hypothesis.stateful import (
 )
 
 from presence.backends.memory import MemoryStore
-from presence.backends.redis import RedisStore
+from presence.backends.redis.store import RedisStore
 from presence.backends.tracker import Tracker
 from presence.roster.tracked import Tracked
 from presence.testing.contract import Clock

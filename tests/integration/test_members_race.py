@@ -8,7 +8,7 @@ from collections import Counter
 from typing import Any
 
 from presence import assembly
-from presence.backends.redis import RedisStore
+from presence.backends.redis.store import RedisStore
 from presence.manager import PresenceManager
 from presence.roster.tracked import Tracked
 from presence.testing.contract import Clock

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from presence.backends.clients import Client, make_client
-from presence.backends.redis import RedisStore
+from presence.backends.redis.store import RedisStore
+from presence.backends.redis.urls import Client, make_client
 from presence.doctor import redis as doctor
 from presence.exceptions import StoreError
 from presence.roster.channel_names import Keys
@@ -172,7 +172,9 @@ class TestContract(BackendContract):
     @pytest.fixture
     def backend(self, found: Client, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> RedisStore:
         """Under keys of its own, as a cluster takes long to flush."""
-        monkeypatch.setattr("presence.backends.connection.make_client", lambda *_, **__: found)
+        monkeypatch.setattr(
+            "presence.backends.redis.connection.make_client", lambda *_, **__: found
+        )
         return RedisStore("", prefix=uuid.uuid4().hex, clock=clock)
 
 

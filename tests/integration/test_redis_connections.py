@@ -16,9 +16,9 @@ import redis
 from django.utils.safestring import mark_safe
 from redis.connection import PythonRespSerializer
 
-from presence.backends import server
-from presence.backends.redis import RedisStore
-from presence.backends.server import Server
+from presence.backends.redis import server
+from presence.backends.redis.server import Server
+from presence.backends.redis.store import RedisStore
 from presence.exceptions import StoreError
 from presence.transport import calls
 from tests.between import Balancer, balancer, interrupted_at, lines_of

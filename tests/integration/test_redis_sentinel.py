@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from presence.backends.redis import RedisStore
+from presence.backends.redis.store import RedisStore
 from presence.doctor import redis as doctor
 from presence.exceptions import StoreError
 from presence.roster.commit import Rules

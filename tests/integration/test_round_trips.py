@@ -11,7 +11,7 @@ import pytest
 from django.test import RequestFactory
 
 from presence import assembly
-from presence.backends.redis import RedisStore
+from presence.backends.redis.store import RedisStore
 from presence.delivery import Announce
 from presence.heartbeat import heartbeat
 from presence.lifeline import Lifeline, make_lifeline

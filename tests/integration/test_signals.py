@@ -12,7 +12,7 @@ import pytest
 from celery import Celery
 
 from presence import statistics
-from presence.backends.redis import RedisStore
+from presence.backends.redis.store import RedisStore
 from presence.schedule import TICK
 from tests.servers import Server, wait_until
 from tests.swarm import Swarm

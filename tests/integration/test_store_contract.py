@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import redis
 
-from presence.backends import scripts
 from presence.backends.base import Acknowledgement, RosterStore, Writes
 from presence.backends.memory import MemoryStore
-from presence.backends.redis import RedisStore
+from presence.backends.redis import scripts
+from presence.backends.redis.store import RedisStore
 from presence.exceptions import StoreError
 from presence.roster import messages
 from presence.roster.channel_names import Keys

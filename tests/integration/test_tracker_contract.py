@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from presence.backends.memory import MemoryStore
-from presence.backends.redis import RedisStore
+from presence.backends.redis.store import RedisStore
 from presence.backends.tracker import Tracker
 from presence.exceptions import StoreError
 from presence.roster.channel_names import Keys

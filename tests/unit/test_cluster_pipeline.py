@@ -10,8 +10,8 @@ import pytest
 import redis
 from redis.exceptions import AskError, MovedError, SlotNotCoveredError
 
-from presence.backends.cluster import Cluster
-from presence.backends.execution import ATTEMPTS, CLOCK
+from presence.backends.redis.cluster import Cluster
+from presence.backends.redis.execution import ATTEMPTS, CLOCK
 
 Command = tuple[Any, ...]
 SOURCE = "return 1"

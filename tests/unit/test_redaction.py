@@ -13,7 +13,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
 
 from presence import assembly
-from presence.backends.redis import RedisStore
+from presence.backends.redis.store import RedisStore
 from presence.centrifugo.gateway import Gateway
 from presence.checks import TAG
 from presence.conf import NAMES, conf, masked, traceable

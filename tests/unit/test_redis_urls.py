@@ -14,11 +14,11 @@ from redis.sentinel import (
     SentinelManagedSSLConnection,
 )
 
-from presence.backends import clients
-from presence.backends.clients import make_client
-from presence.backends.cluster import Cluster
-from presence.backends.server import Pool, SafeConnection, SafeSSLConnection
-from presence.redis_options import QUIET
+from presence.backends.redis import urls
+from presence.backends.redis.cluster import Cluster
+from presence.backends.redis.options import QUIET
+from presence.backends.redis.server import Pool, SafeConnection, SafeSSLConnection
+from presence.backends.redis.urls import make_client
 
 
 def pool(url: str) -> redis.ConnectionPool:
@@ -91,7 +91,7 @@ def test_a_cluster(monkeypatch: pytest.MonkeyPatch, scheme: str, tls: bool) -> N
 
         def __del__(self) -> None: ...
 
-    monkeypatch.setattr(clients, "Topology", Recorder)
+    monkeypatch.setattr(urls, "Topology", Recorder)
     client = make_client(f"{scheme}://me:sesame@a,b:7001,[::1]:7002/0", timeout=3.0)
     assert (isinstance(client, Cluster), asked) == (True, [])
     assert isinstance(client, Cluster)

@@ -12,7 +12,7 @@ from presence import assembly
 from presence.backends import BACKENDS, make_store
 from presence.backends.base import RosterStore
 from presence.backends.memory import MemoryStore
-from presence.backends.redis import RedisStore
+from presence.backends.redis.store import RedisStore
 
 OPTIONS = {"url": "redis://127.0.0.1:1/0", "prefix": "p", "timeout": 1.0}
 
@@ -68,7 +68,7 @@ instance = MemoryStore()
         ("presence..redis", "is no name"),
         ("my shop.stores.Store", "is no name"),
         ("no.such.module.Store", "cannot be imported (No module named 'no')"),
-        ("presence.backends.redis.Nothing", "has no attribute 'Nothing'"),
+        ("presence.backends.redis.store.Nothing", "has no attribute 'Nothing'"),
         (f"{__name__}.Foreign", "is no class that is a presence.backends.base.RosterStore"),
         (f"{__name__}.OPTIONS", "is no class"),
         (f"{__name__}.instance", "is no class"),

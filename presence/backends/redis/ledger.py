@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from presence.backends.base import KEPT_TICKS, Begun, Ledger, Logged, Parts
-from presence.backends.connection import Connection, milliseconds
+from presence.backends.redis.connection import Connection, milliseconds
 
 __all__ = ["RedisLedger"]
 

@@ -12,7 +12,7 @@ import redis
 from redis.cluster import ClusterNode, RedisCluster
 from redis.exceptions import AskError, MovedError
 
-from presence.backends.server import Command
+from presence.backends.redis.server import Command
 
 __all__ = ["ATTEMPTS", "CLOCK", "Execution"]
 

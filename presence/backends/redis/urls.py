@@ -14,8 +14,9 @@ from redis.connection import parse_url
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
-from presence.backends.cluster import Cluster, Topology
-from presence.backends.server import (
+from presence.backends.redis.cluster import Cluster, Topology
+from presence.backends.redis.options import QUIET
+from presence.backends.redis.server import (
     Pool,
     SafeConnection,
     SafeSentinelConnection,
@@ -25,7 +26,6 @@ from presence.backends.server import (
     SentinelPool,
     Server,
 )
-from presence.redis_options import QUIET
 from presence.transport.redaction import Redactor
 
 __all__ = ["FORMS", "Client", "make_client"]

@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
-from presence.backends import fields
-from presence.backends.connection import Call, Connection, milliseconds
+from presence.backends.redis import fields
+from presence.backends.redis.connection import Call, Connection, milliseconds
 from presence.backends.tracker import Found, Standing, Tracker
 from presence.roster.messages import UNREADABLE
 from presence.roster.tracked import Tracked

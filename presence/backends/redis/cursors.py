@@ -6,8 +6,8 @@ import logging
 from collections.abc import Mapping
 from itertools import chain
 
-from presence.backends.connection import milliseconds
-from presence.backends.redis_members import RedisMembers
+from presence.backends.redis.connection import milliseconds
+from presence.backends.redis.members import RedisMembers
 from presence.backends.tracker import is_fresh
 
 __all__ = ["RedisTracker"]

@@ -11,8 +11,8 @@ from redis.cluster import ClusterNode, RedisCluster
 from redis.commands import CoreCommands
 from redis.exceptions import RedisClusterException
 
-from presence.backends.execution import Execution
-from presence.backends.server import Command, Node, Pipeline, Server, repeated
+from presence.backends.redis.execution import Execution
+from presence.backends.redis.server import Command, Node, Pipeline, Server, repeated
 from presence.transport.calls import Call
 
 __all__ = ["Cluster", "Topology"]

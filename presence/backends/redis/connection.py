@@ -11,8 +11,8 @@ from typing import Any, Final
 import redis
 from redis.sentinel import MasterNotFoundError
 
-from presence.backends import scripts
-from presence.backends.clients import make_client
+from presence.backends.redis import scripts
+from presence.backends.redis.urls import make_client
 from presence.exceptions import StoreError
 from presence.roster.channel_names import Keys, validate_channel
 from presence.transport.redaction import Redactor

@@ -7,11 +7,11 @@ from itertools import islice
 from types import MappingProxyType
 from typing import Any
 
-from presence.backends import fields
 from presence.backends.base import Loaded, RosterStore, Stored, Writes, Written
-from presence.backends.connection import Call, milliseconds
-from presence.backends.redis_ledger import RedisLedger
-from presence.backends.redis_tracker import RedisTracker
+from presence.backends.redis import fields
+from presence.backends.redis.connection import Call, milliseconds
+from presence.backends.redis.cursors import RedisTracker
+from presence.backends.redis.ledger import RedisLedger
 from presence.roster.commit import Commit, restart
 
 __all__ = ["RedisStore"]

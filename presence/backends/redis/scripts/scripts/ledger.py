@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from presence.backends.scripts.clock import NOW, PUT_RIGHT
+from presence.backends.redis.scripts.clock import NOW, PUT_RIGHT
 
 __all__ = ["ADD", "BEGIN", "CLAIM", "REGISTER", "REGISTERED"]
 

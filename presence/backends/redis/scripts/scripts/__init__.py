@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from presence.backends.scripts import cursors, keys, ledger, members, rosters
+from presence.backends.redis.scripts import cursors, keys, ledger, members, rosters
 
 __all__ = ["ALL", "SHA", "SOURCES"]
 

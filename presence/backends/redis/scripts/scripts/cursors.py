@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from presence.backends.scripts.clock import NOW
+from presence.backends.redis.scripts.clock import NOW
 
 __all__ = ["DROP", "MOVE", "REMEMBERS", "RETIRE", "TAKE"]
 
