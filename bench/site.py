@@ -18,10 +18,10 @@ from bench.crowd import Crowd
 from presence.backends.redis.store import RedisStore
 from presence.centrifugo.gateway import Gateway, Publication
 from presence.exceptions import CentrifugoError
-from presence.report import Report
 from presence.roster.commit import Rules
 from presence.roster.types import Position
-from presence.sync import Options, Sync
+from presence.sync.report import Report
+from presence.sync.tick import Options, Sync
 from project import parts
 from tests import servers
 

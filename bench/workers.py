@@ -13,8 +13,8 @@ from celery import Celery
 
 from bench.site import PATIENCE, Site
 from bench.sizes import Sizes
-from presence import statistics
 from presence.backends.redis.store import RedisStore
+from presence.sync import statistics
 from tests.servers import API_KEY, ROOT, wait_until
 
 SHARDS = 8

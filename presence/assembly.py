@@ -20,10 +20,10 @@ from presence.backends.tracker import Tracker
 from presence.centrifugo.coalescer import Outbox
 from presence.centrifugo.gateway import Gateway
 from presence.conf import conf, hooks
-from presence.executors import MakeExecutor, threads
-from presence.known import Known
 from presence.roster.commit import Rules
-from presence.sync import Options, Sync
+from presence.sync.cache import Known
+from presence.sync.executors import MakeExecutor, threads
+from presence.sync.tick import Options, Sync
 from presence.transport.redaction import Redactor, shown
 
 __all__ = ["gateway", "now", "options", "outbox", "replaced", "store", "sync", "tracker"]

@@ -8,8 +8,8 @@ import msgspec
 
 from presence import assembly
 from presence.conf.upkeep import like_a_request
-from presence.report import Report
-from presence.shards import Shard
+from presence.sync.report import Report
+from presence.sync.shards import Shard
 
 __all__ = ["Queue", "sync_channels", "sync_shard", "update_presence"]
 

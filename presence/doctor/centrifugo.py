@@ -10,11 +10,11 @@ import msgspec
 from presence import assembly
 from presence.centrifugo.gateway import Gateway, Publication
 from presence.conf import conf
-from presence.delivery import new_epoch
 from presence.doctor.findings import Findings, explained, ok, problem, skipped
 from presence.exceptions import CentrifugoError, CommandError
 from presence.roster import channel_names
 from presence.roster.types import Position
+from presence.sync.publish import new_epoch
 
 __all__ = ["examine", "feeds_of", "named", "namespaces", "probe_of", "unnamed"]
 

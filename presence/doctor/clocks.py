@@ -11,14 +11,15 @@ import redis
 import requests
 from django.utils.text import get_text_list
 
-from presence import assembly, statistics
+from presence import assembly
 from presence.backends.redis.cluster import Cluster
 from presence.backends.redis.store import RedisStore
 from presence.backends.redis.urls import make_client
 from presence.conf import conf
 from presence.doctor.findings import Findings, duration, ok, problem, skipped
 from presence.exceptions import StoreError
-from presence.statistics import Statistics
+from presence.sync import statistics
+from presence.sync.statistics import Statistics
 
 __all__ = ["APART", "Clocks", "centrifugo_ahead", "examine", "judge", "measure"]
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from presence import assembly, queues, statistics
+from presence import assembly, queues
 from presence.conf import conf
 from presence.doctor.clocks import APART
 from presence.doctor.findings import Findings, duration, ok, problem, skipped, warning
 from presence.exceptions import StoreError
-from presence.statistics import Statistics, Tick
+from presence.sync import statistics
+from presence.sync.statistics import Statistics, Tick
 from presence.transport.redaction import shown
 
 __all__ = ["examine", "judge"]

@@ -12,7 +12,7 @@ from presence import assembly, registry
 from presence.access import polled_channel
 from presence.backends.memory import MemoryStore
 from presence.conf import conf
-from presence.report import Report
+from presence.sync.report import Report
 from presence.testing.assertions import SENT, Assertions
 from presence.testing.centrifugo import Client, FakeCentrifugo
 from presence.testing.clock import Clock, Inline

@@ -15,9 +15,9 @@ import pytest
 from presence.backends.redis.store import RedisStore
 from presence.centrifugo.gateway import Gateway, Publication
 from presence.exceptions import CentrifugoError, CentrifugoUnreachable
-from presence.report import Report
 from presence.roster.commit import Rules
-from presence.sync import Options, Sync
+from presence.sync.report import Report
+from presence.sync.tick import Options, Sync
 from project import parts
 from tests.unit.fakes import Clock, FakeCentrifugo
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import redis
 
-from presence import statistics
 from presence.backends.redis.store import RedisStore
-from presence.options import Options
 from presence.roster.channel_names import Keys
 from presence.roster.commit import Rules
+from presence.sync import statistics
+from presence.sync.options import Options
 from tests.unit.fakes import Site
 
 SIZE = 2000

@@ -14,16 +14,16 @@ import pytest
 import redis
 from celery import Celery
 
-from presence import statistics
 from presence.backends.redis.store import RedisStore
 from presence.centrifugo.gateway import Gateway
-from presence.options import Options
 from presence.roster import messages
 from presence.roster.channel_names import Keys
 from presence.roster.commit import Rules
 from presence.roster.types import Snapshot
-from presence.shards import Shard
-from presence.sync import Sync
+from presence.sync import statistics
+from presence.sync.options import Options
+from presence.sync.shards import Shard
+from presence.sync.tick import Sync
 from tests.integration.test_chain import kill, processes
 from tests.servers import API_KEY, Centrifugo, manage, wait_until
 from tests.swarm import Swarm

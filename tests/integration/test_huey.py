@@ -19,11 +19,12 @@ from django.test import Client
 from huey import RedisExpireHuey
 from huey.api import Huey
 
-from presence import nudge, statistics
+from presence import nudge
 from presence.backends.redis.store import RedisStore
 from presence.huey_broker import HueyBroker
 from presence.roster import messages
 from presence.roster.types import Roster
+from presence.sync import statistics
 from presence.tasks.huey import Tasks
 from project.parts import free_port
 from tests import rooms

@@ -12,7 +12,7 @@ from presence.backends.base import KEPT_TICKS
 from presence.backends.redis.store import RedisStore
 from presence.roster.channel_names import Keys
 from presence.roster.commit import Rules
-from presence.sync import Options, Sync
+from presence.sync.tick import Options, Sync
 from presence.testing.contract import Clock
 from presence.testing.contract.writing import ROOM
 from tests.unit.fakes import FakeCentrifugo, Inline

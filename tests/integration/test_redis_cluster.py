@@ -15,7 +15,7 @@ from presence.doctor import redis as doctor
 from presence.exceptions import StoreError
 from presence.roster.channel_names import Keys
 from presence.roster.commit import Rules
-from presence.sync import Options, Sync
+from presence.sync.tick import Options, Sync
 from presence.testing.contract import BackendContract, Clock
 from tests import rooms
 from tests.clusters import RunningCluster, client, redis_cluster

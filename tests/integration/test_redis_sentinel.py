@@ -11,7 +11,7 @@ from presence.backends.redis.store import RedisStore
 from presence.doctor import redis as doctor
 from presence.exceptions import StoreError
 from presence.roster.commit import Rules
-from presence.sync import Options, Sync
+from presence.sync.tick import Options, Sync
 from tests.clusters import redis_sentinel
 from tests.servers import wait_until
 from tests.unit.fakes import ROOM, FakeCentrifugo

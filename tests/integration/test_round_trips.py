@@ -12,13 +12,13 @@ from django.test import RequestFactory
 
 from presence import assembly
 from presence.backends.redis.store import RedisStore
-from presence.delivery import Announce
 from presence.heartbeat import heartbeat
 from presence.lifeline import Lifeline, make_lifeline
 from presence.proxy import publish
 from presence.roster.commit import Rules
 from presence.roster.types import Change
-from presence.sync import Options, Sync
+from presence.sync.publish import Announce
+from presence.sync.tick import Options, Sync
 from tests.unit.fakes import FakeCentrifugo
 
 ROOMS = [f"presence:{number}" for number in range(30)]

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from celery import Celery
 
-from presence import statistics
 from presence.backends.redis.store import RedisStore
 from presence.schedule import TICK
+from presence.sync import statistics
 from tests.servers import Server, wait_until
 from tests.swarm import Swarm
 

@@ -11,11 +11,11 @@ import msgspec
 from presence.backends.memory import MemoryStore
 from presence.centrifugo.gateway import Publication, Survey
 from presence.exceptions import CentrifugoError
-from presence.report import Report
 from presence.roster import channel_names
 from presence.roster.commit import Rules
 from presence.roster.types import Change, Position
-from presence.sync import Options, Sync
+from presence.sync.report import Report
+from presence.sync.tick import Options, Sync
 from presence.testing.clock import Inline
 from presence.testing.contract import Clock
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from presence import assembly, signals
-from presence.executors import threads
+from presence.sync.executors import threads
 from presence.testing import FakePresence
 from presence.testing.clock import Inline
 

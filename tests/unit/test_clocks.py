@@ -5,13 +5,13 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from presence import statistics
 from presence.centrifugo.tokens import GRANT_LIFETIME, Grant
 from presence.exceptions import InvalidGrant
 from presence.roster.grace import SKEW
 from presence.roster.merge import read_presence
 from presence.roster.people import Signed
 from presence.snapshots import _serve
+from presence.sync import statistics
 from presence.testing.contract.writing import commit
 from tests.unit.fakes import ROOM, Site
 

@@ -25,9 +25,9 @@ from presence.doctor import (
 )
 from presence.doctor.findings import Finding, Findings, duration, explained, ok
 from presence.exceptions import CentrifugoAnswerError, CentrifugoRefused, CommandError
-from presence.report import Report
 from presence.schedule import Entry
-from presence.statistics import Statistics, Tick
+from presence.sync.report import Report
+from presence.sync.statistics import Statistics, Tick
 
 
 def levels(findings: Findings) -> dict[str, str]:

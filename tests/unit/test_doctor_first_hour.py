@@ -19,9 +19,9 @@ from presence.doctor import celery, clocks, origins, templates, ticks, websocket
 from presence.doctor.clocks import Clocks
 from presence.doctor.findings import Findings, problem, warning
 from presence.management.commands import presence_doctor
-from presence.report import Report
 from presence.schedule import TICK, Entry
-from presence.statistics import Statistics, Tick
+from presence.sync.report import Report
+from presence.sync.statistics import Statistics, Tick
 
 HOUR = 3600.0
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)

@@ -20,9 +20,9 @@ from presence import assembly, heartbeat, inclusion, nudge
 from presence.backends.memory import MemoryStore
 from presence.centrifugo.tokens import GRANT_LIFETIME, make_grant, read_grant
 from presence.exceptions import InvalidGrant, StoreError
-from presence.executors import threads
 from presence.lifeline import MAX_LIFELINES, Lifeline, make_lifeline, read_lifeline
 from presence.roster.tracked import Tracked
+from presence.sync.executors import threads
 
 pytestmark = pytest.mark.django_db
 

@@ -17,7 +17,7 @@ from presence import assembly, work
 from presence.backends.memory import MemoryStore
 from presence.exceptions import StoreError
 from presence.huey_broker import HueyBroker, Hurried
-from presence.report import Report
+from presence.sync.report import Report
 from presence.tasks.huey import AHEAD, Tasks, slots
 from tests.unit.fakes import Clock
 

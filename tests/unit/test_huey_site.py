@@ -15,7 +15,7 @@ from huey.api import Huey
 import presence.tasks
 from presence import broker, nudge, queues, schedule
 from presence.doctor import celery, huey, ticks
-from presence.statistics import Statistics
+from presence.sync.statistics import Statistics
 from presence.tasks.huey import Tasks
 from tests.unit.test_checks import found, only
 from tests.unit.test_doctor import levels

@@ -8,9 +8,9 @@ from contextlib import suppress
 from typing import Any
 
 from presence.backends.memory import MemoryStore
-from presence.known import Known
 from presence.roster.commit import Rules
-from presence.sync import Options, Sync
+from presence.sync.cache import Known
+from presence.sync.tick import Options, Sync
 from presence.testing.clock import Inline
 from tests.between import interrupted_at, lines_of
 from tests.unit.fakes import Clock, FakeCentrifugo

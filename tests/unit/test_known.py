@@ -5,12 +5,12 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from presence import polling
 from presence.exceptions import CentrifugoUnreachable, StoreError
-from presence.known import Known
 from presence.roster import messages
 from presence.roster.commit import Commit, State
 from presence.roster.types import Member, Roster
+from presence.sync import poll
+from presence.sync.cache import Known
 from tests.unit.fakes import ROOM, Site
 
 
@@ -109,7 +109,7 @@ class TestThroughTheSync:
     def test_what_this_process_wrote_is_not_loaded_again(
         self, site: Site, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(polling, "CHECKED_CHANNELS", 1e-9)  # none are checked
+        monkeypatch.setattr(poll, "CHECKED_CHANNELS", 1e-9)  # none are checked
         monkeypatch.setattr(site.store, "_rosters", None)
         monkeypatch.setattr(site.store, "_commit", lambda one: committed.append(one) or True)
         committed: list[Commit] = []

@@ -9,10 +9,10 @@ import pytest
 
 from presence.backends.memory import MemoryStore
 from presence.exceptions import StoreError
-from presence.report import Report
 from presence.roster import messages
 from presence.roster.people import Signed
 from presence.roster.types import Roster
+from presence.sync.report import Report
 from tests.unit.fakes import ROOM, Site
 
 TIMEOUT = 60.0
@@ -82,7 +82,7 @@ class TestComingAndGoing:
     def test_a_quiet_tick_writes_nothing(self, room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
         room.join("bot")
         room.tick()
-        monkeypatch.setattr("presence.readings.read_presence", None)
+        monkeypatch.setattr("presence.sync.readings.read_presence", None)
         assert room.beat("bot")
         assert room.tick(30).changed == 0
         assert len(room.diffs) == 1

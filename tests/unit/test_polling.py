@@ -14,13 +14,13 @@ from presence.backends.base import Loaded
 from presence.backends.memory import MemoryStore
 from presence.centrifugo.gateway import Gateway
 from presence.exceptions import CentrifugoUnreachable, StoreError
-from presence.executors import MakeExecutor, threads
-from presence.known import Known
-from presence.polling import Polled, Polls
 from presence.roster.merge import read_presence
 from presence.roster.messages import encode
 from presence.roster.types import Roster
-from presence.sync import Options, Sync
+from presence.sync.cache import Known
+from presence.sync.executors import MakeExecutor, threads
+from presence.sync.poll import Polled, Polls
+from presence.sync.tick import Options, Sync
 from presence.testing.contract.writing import commit, write
 from tests.rooms import fill
 from tests.unit.fakes import Clock, FakeCentrifugo, Inline

@@ -11,7 +11,7 @@ from django.core.management import CommandError, call_command
 
 from presence import assembly
 from presence.management.commands import presence_sync
-from presence.report import Report
+from presence.sync.report import Report
 
 ROOM = "presence:room"
 

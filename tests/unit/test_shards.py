@@ -8,11 +8,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from presence import statistics
 from presence.centrifugo.gateway import Survey
 from presence.exceptions import CentrifugoUnreachable
-from presence.shards import Shard, batches, split
-from presence.statistics import Opened, Tick
+from presence.sync import statistics
+from presence.sync.shards import Shard, batches, split
+from presence.sync.statistics import Opened, Tick
 from tests.unit.fakes import Site
 
 INTERVAL = 60.0

@@ -13,10 +13,10 @@ from django.dispatch import Signal
 from presence import signals
 from presence.backends.base import Writes, Written
 from presence.backends.memory import MemoryStore
-from presence.delivery import SIGNAL_PATIENCE
 from presence.exceptions import CommandError, StoreError
 from presence.roster.types import Change, Member
-from presence.sync import Options, Sync
+from presence.sync.publish import SIGNAL_PATIENCE
+from presence.sync.tick import Options, Sync
 from tests.unit.fakes import ROOM, FakeCentrifugo, Inline, Site
 
 ADA, ALAN = Member("ada", "Ada"), Member("alan", "Alan")

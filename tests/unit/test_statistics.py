@@ -6,9 +6,9 @@ import logging
 
 import pytest
 
-from presence import statistics
 from presence.exceptions import CentrifugoUnreachable, StoreError
-from presence.statistics import Statistics, Tick
+from presence.sync import statistics
+from presence.sync.statistics import Statistics, Tick
 from tests.unit.fakes import ROOM, Site
 
 INTERVAL = 60.0

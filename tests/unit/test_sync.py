@@ -10,7 +10,7 @@ import pytest
 from presence.exceptions import CommandError
 from presence.roster.names import MAX_NAME
 from presence.roster.types import Position
-from presence.sync import NODES_SETTLE, Options
+from presence.sync.tick import NODES_SETTLE, Options
 from tests.unit.fakes import ROOM, Site
 
 CHAT = "chat:lobby"
@@ -44,8 +44,8 @@ class TestATick:
         self, site: Site, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         rev = site.store.load([ROOM]).states[ROOM].rev
-        monkeypatch.setattr("presence.readings.read_presence", None)
-        monkeypatch.setattr("presence.polling.CHECKED_CHANNELS", 1e-9)  # none are checked
+        monkeypatch.setattr("presence.sync.readings.read_presence", None)
+        monkeypatch.setattr("presence.sync.poll.CHECKED_CHANNELS", 1e-9)  # none are checked
         monkeypatch.setattr(site.store, "_rosters", None)
         report = site.tick(1)
         assert (report.changed, report.published, report.members) == (0, 0, 1)
@@ -381,7 +381,7 @@ class TestAnotherLifeOfTheStore:
 def test_a_broken_channel_does_not_break_the_others(
     site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    import presence.batch
+    import presence.sync.batch
 
     real = presence.batch.plan
 

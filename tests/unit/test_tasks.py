@@ -13,7 +13,7 @@ from kombu.exceptions import OperationalError
 
 from presence import assembly, tasks
 from presence.broker import CeleryBroker
-from presence.report import Report
+from presence.sync.report import Report
 
 ROOM = "presence:a"
 

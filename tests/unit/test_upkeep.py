@@ -12,7 +12,7 @@ from django.db import connection, connections, transaction
 
 from presence import assembly, work
 from presence.conf.upkeep import in_thread, like_a_request
-from presence.report import Report
+from presence.sync.report import Report
 
 
 @pytest.fixture

@@ -19,8 +19,8 @@ from presence.conf import RANGES, conf
 from presence.conf.upkeep import like_a_request
 from presence.exceptions import InvalidChannel
 from presence.management import command
-from presence.report import Report
 from presence.roster.channel_names import validate_channel
+from presence.sync.report import Report
 
 __all__ = ["Command"]
 

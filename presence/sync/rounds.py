@@ -11,20 +11,20 @@ import msgspec
 
 from presence.backends.base import RosterStore
 from presence.backends.tracker import Standing, Tracker
-from presence.batch import Batch
 from presence.centrifugo.gateway import Gateway
-from presence.delivery import Announce, Delivery
-from presence.executors import MakeExecutor
-from presence.known import Known
-from presence.options import Options
-from presence.polling import Polls, TrackedIn
-from presence.readings import Readings
-from presence.report import Report
 from presence.roster.grace import SKEW
 from presence.roster.merge import Profiles
 from presence.roster.messages import UNREADABLE
 from presence.roster.people import Signed
-from presence.shards import Shard, batches
+from presence.sync.batch import Batch
+from presence.sync.cache import Known
+from presence.sync.executors import MakeExecutor
+from presence.sync.options import Options
+from presence.sync.poll import Polls, TrackedIn
+from presence.sync.publish import Announce, Delivery
+from presence.sync.readings import Readings
+from presence.sync.report import Report
+from presence.sync.shards import Shard, batches
 
 __all__ = ["Progress", "Rounds"]
 

@@ -9,16 +9,16 @@ import msgspec
 from presence.backends.base import Loaded
 from presence.backends.tracker import Tracker
 from presence.centrifugo.gateway import Gateway, Survey
-from presence.delivery import Delivery, new_epoch
 from presence.exceptions import CommandError, PresenceError, StoreDamaged
-from presence.known import Known
-from presence.polling import Polled, Polls
-from presence.readings import Reading, Readings
-from presence.report import Report
 from presence.roster import channel_names
 from presence.roster.commit import Commit, Rules, State, plan
 from presence.roster.people import is_anonymous
 from presence.roster.types import Position, Roster
+from presence.sync.cache import Known
+from presence.sync.poll import Polled, Polls
+from presence.sync.publish import Delivery, new_epoch
+from presence.sync.readings import Reading, Readings
+from presence.sync.report import Report
 
 __all__ = ["Batch"]
 

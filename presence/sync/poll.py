@@ -15,12 +15,12 @@ from presence.backends.base import Loaded, RosterStore
 from presence.backends.tracker import Tracker
 from presence.centrifugo.gateway import Gateway
 from presence.exceptions import CentrifugoError, PresenceError, StoreError
-from presence.executors import MakeExecutor
-from presence.known import Known
 from presence.roster.commit import damaged, find_flaw, verify
 from presence.roster.merge import digest
 from presence.roster.tracked import Tracked, fingerprint
 from presence.roster.types import Roster
+from presence.sync.cache import Known
+from presence.sync.executors import MakeExecutor
 
 __all__ = ["IN_FLIGHT", "Polled", "Polls", "Seen", "TrackedIn"]
 

@@ -16,14 +16,14 @@ from presence.exceptions import (
     InvalidMessage,
     PresenceError,
 )
-from presence.polling import Polled, Seen
-from presence.report import Report
 from presence.roster import enriching, messages
 from presence.roster.commit import State, damaged
 from presence.roster.enriching import Fetch
 from presence.roster.merge import AnonymousMode, Profiles, digest, read_presence
 from presence.roster.tracked import Tracked, fingerprint
 from presence.roster.types import Roster
+from presence.sync.poll import Polled, Seen
+from presence.sync.report import Report
 
 __all__ = ["Reading", "Readings"]
 

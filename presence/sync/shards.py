@@ -10,7 +10,7 @@ import msgspec
 
 from presence.centrifugo.gateway import Survey
 from presence.roster import channel_names
-from presence.statistics import Opened
+from presence.sync.statistics import Opened
 
 __all__ = ["HandOut", "Shard", "batches", "split"]
 

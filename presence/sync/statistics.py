@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import msgspec
 
 from presence.backends.base import Begun, Parts, RosterStore
-from presence.report import Report
 from presence.roster.messages import UNREADABLE
+from presence.sync.report import Report
 
 __all__ = ["Opened", "Statistics", "Tick", "add", "begin", "read"]
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
-from presence.discovery import DiscoveryMode
 from presence.roster import channel_names
 from presence.roster.commit import Rules
 from presence.roster.enriching import Fetch
 from presence.roster.merge import AnonymousMode
+from presence.sync.channels import DiscoveryMode
 
 __all__ = ["Options"]
 

@@ -12,11 +12,11 @@ from typing import NamedTuple, Protocol, Self
 from presence.backends.base import Acknowledgement, Loaded, RosterStore, Writes
 from presence.centrifugo.gateway import Gateway, Publication
 from presence.exceptions import CentrifugoError, CommandError, PresenceError
-from presence.executors import MakeExecutor
-from presence.report import Report
 from presence.roster import channel_names, messages
 from presence.roster.commit import Commit
 from presence.roster.types import Change, Position
+from presence.sync.executors import MakeExecutor
+from presence.sync.report import Report
 
 __all__ = ["Announce", "Delivery", "new_epoch"]
 

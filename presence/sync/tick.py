@@ -8,20 +8,20 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import dropwhile
 
-from presence import statistics
 from presence.backends.base import RosterStore
 from presence.backends.tracker import Standing, Tracker
 from presence.centrifugo.gateway import Gateway
-from presence.delivery import Announce
-from presence.discovery import Surveyor
 from presence.exceptions import PresenceError
-from presence.executors import MakeExecutor, threads
-from presence.known import Known
-from presence.options import Options
-from presence.report import Report
-from presence.rounds import Progress, Rounds
-from presence.shards import HandOut, Shard, split
-from presence.statistics import Opened
+from presence.sync import statistics
+from presence.sync.cache import Known
+from presence.sync.channels import Surveyor
+from presence.sync.executors import MakeExecutor, threads
+from presence.sync.options import Options
+from presence.sync.publish import Announce
+from presence.sync.report import Report
+from presence.sync.rounds import Progress, Rounds
+from presence.sync.shards import HandOut, Shard, split
+from presence.sync.statistics import Opened
 
 __all__ = ["Options", "Sync"]
 

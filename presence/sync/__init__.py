@@ -1,0 +1,1 @@
+"""The tick: what is polled, committed and published. Knows neither Django nor settings."""
