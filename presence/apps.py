@@ -14,8 +14,8 @@ class PresenceConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the system checks; find the project's Celery application."""
-        from presence.broker import project_app
         from presence.checks import register_all
+        from presence.queues.celery import project_app
 
         register_all()
         project_app()

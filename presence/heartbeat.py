@@ -8,13 +8,14 @@ from typing import Annotated, Any, Final
 import msgspec
 from django.http import HttpRequest
 
-from presence import assembly, nudge
+from presence import assembly
 from presence.access import open_grant
 from presence.answers import No, answers, read_json
 from presence.conf import conf
 from presence.exceptions import InvalidGrant, StoreError
 from presence.lifeline import MAX_LIFELINES, Lifeline, make_lifeline, read_lifeline
 from presence.manager import let_go, mark_left
+from presence.queues import nudge
 from presence.roster.tracked import is_passing
 from presence.visitors import Visitor, visitor_of
 

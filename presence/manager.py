@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 from typing import Any, Final
 
-from presence import assembly, nudge
+from presence import assembly
 from presence.conf import conf, hooks
 from presence.conf.upkeep import in_thread
 from presence.exceptions import StoreError
 from presence.present import Record, is_hidden, read_channel, record_of
+from presence.queues import nudge
 from presence.roster import validation
 from presence.roster.channel_names import room
 from presence.roster.people import is_anonymous

@@ -15,7 +15,7 @@ from presence.answers import No, answers, read_json
 from presence.centrifugo.tokens import Issuer, make_grant, read_grant
 from presence.conf import conf, hooks
 from presence.exceptions import InvalidGrant, StoreError
-from presence.nudge import page_left, page_served
+from presence.queues.nudge import page_left, page_served
 from presence.registry import touch
 from presence.roster.channel_names import feed_of, is_cursor_channel
 from presence.roster.people import Signed

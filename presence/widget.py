@@ -20,7 +20,7 @@ from presence.conf import conf, hooks
 from presence.drawing import DrawnMember, arrange, choose, draw
 from presence.exceptions import StoreDamaged
 from presence.inclusion import admit, links, store_is_down, store_went_down
-from presence.nudge import page_served
+from presence.queues.nudge import page_served
 from presence.roster.channel_names import feed_of, validate_channel
 from presence.roster.types import Member, Position, Snapshot
 from presence.snapshots import read_snapshot

@@ -40,14 +40,14 @@ def interrupt(*_: object) -> None:
 
 def tick(after: float) -> dict[str, Any]:
     """Run a tick that is interrupted `after` so many seconds; 0: never."""
-    from presence import work
+    from presence.tasks import jobs
 
     began = time.perf_counter()
     report, raised = None, ""
     try:
         signal.setitimer(signal.ITIMER_REAL, after)
         try:
-            report = work.update_presence(NoQueue())
+            report = jobs.update_presence(NoQueue())
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
     except SoftTimeLimitExceeded:

@@ -10,10 +10,11 @@ from django.conf import settings
 from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 
-from presence import assembly, queues, schedule
+from presence import assembly, queues
 from presence.backends.redis.urls import FORMS, make_client
 from presence.centrifugo.tokens import Issuer
 from presence.checks.values import value
+from presence.queues import schedule
 from presence.roster.people import Signed
 from presence.transport.redaction import shown
 

@@ -14,7 +14,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db.models import EmailField
 from django.urls import NoReverseMatch, reverse
 
-from presence import queues, schedule
+from presence import queues
+from presence.queues import schedule
 
 __all__ = [
     "ADD_ENTRY",

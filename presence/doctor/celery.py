@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 from django.db import DatabaseError
 
-from presence import queues, schedule
+from presence import queues
 from presence.checks.site import ADD_ENTRY, NAMESPACE, NO_APP, READ_SETTINGS, import_celery
 from presence.conf import conf
 from presence.doctor.findings import Findings, duration, ok, problem, skipped, warning
-from presence.schedule import TICK, Entry
+from presence.queues import schedule
+from presence.queues.schedule import TICK, Entry
 from presence.transport.redaction import address
 
 if TYPE_CHECKING:

@@ -51,7 +51,7 @@ def examine() -> Findings:
 
 def consumer(huey: Huey) -> Findings:
     """The storage answers, and so does a consumer that knows the tasks."""
-    from presence.huey_broker import Hurried
+    from presence.queues.huey import Hurried
     from presence.tasks import tasks
 
     hurried = Hurried(huey, timeout=PATIENCE)

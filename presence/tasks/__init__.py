@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from presence import schedule
 from presence.conf import conf
+from presence.queues import schedule
 
 sync_channels: Any
 sync_shard: Any

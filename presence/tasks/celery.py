@@ -13,9 +13,9 @@ from celery import Celery, Task, shared_task
 from celery.signals import task_revoked, worker_process_shutdown, worker_shutdown
 from kombu.exceptions import OperationalError
 
-from presence import work
-from presence.broker import POLL, CeleryBroker
 from presence.conf import conf, masked
+from presence.queues.celery import POLL, CeleryBroker
+from presence.tasks import jobs
 
 __all__ = ["sync_channels", "sync_shard", "update_presence"]
 
@@ -152,16 +152,16 @@ QUEUE = CeleryQueue()
 @shared_task(base=TickTask, name="presence.tasks.update_presence")
 def update_presence() -> dict[str, Any]:
     """Run one tick over every channel, alone or with other workers; what was done here."""
-    return work.update_presence(QUEUE).as_dict()
+    return jobs.update_presence(QUEUE).as_dict()
 
 
 @shared_task(base=TickTask, name="presence.tasks.sync_shard")
 def sync_shard(shard: dict[str, Any]) -> dict[str, Any]:
     """Run a shard of a tick; `shard` is a presence.shards.Shard as JSON has it."""
-    return work.sync_shard(shard, QUEUE).as_dict()
+    return jobs.sync_shard(shard, QUEUE).as_dict()
 
 
 @shared_task(base=TickTask, name=POLL)
 def sync_channels(channels: list[str]) -> dict[str, Any]:
     """Poll some channels, between two ticks."""
-    return work.sync_channels(channels, QUEUE).as_dict()
+    return jobs.sync_channels(channels, QUEUE).as_dict()

@@ -18,9 +18,10 @@ from typing import Any, Final
 from huey import crontab
 from huey.api import Huey, Task
 
-from presence import assembly, work
+from presence import assembly
 from presence.conf import conf, masked, traceable
 from presence.exceptions import StoreError
+from presence.tasks import jobs
 
 __all__ = ["Tasks", "slots"]
 
@@ -96,15 +97,15 @@ class Tasks:
             logger.error("tick=failed error=%r", str(error))
             return
         if first:
-            work.update_presence(self)
+            jobs.update_presence(self)
 
     def _sync_shard(self, shard: dict[str, Any]) -> None:
         """Run a shard of a tick; `shard` is a presence.shards.Shard as JSON has it."""
-        work.sync_shard(shard, self)
+        jobs.sync_shard(shard, self)
 
     def _sync_channels(self, channels: list[str]) -> None:
         """Poll some channels, between two ticks."""
-        work.sync_channels(channels, self)
+        jobs.sync_channels(channels, self)
 
     def _answer(self, key: str) -> None:
         """Show whoever looks under `key` in Huey's storage that a consumer is there."""

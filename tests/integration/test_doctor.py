@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 import redis
 
+from presence.queues.schedule import TICK
 from presence.roster.channel_names import Keys
-from presence.schedule import TICK
 from project import parts
 from tests import servers
 from tests.servers import manage, wait_until

@@ -19,9 +19,9 @@ from django.test import Client
 from huey import RedisExpireHuey
 from huey.api import Huey
 
-from presence import nudge
 from presence.backends.redis.store import RedisStore
-from presence.huey_broker import HueyBroker
+from presence.queues import nudge
+from presence.queues.huey import HueyBroker
 from presence.roster import messages
 from presence.roster.types import Roster
 from presence.sync import statistics

@@ -19,10 +19,11 @@ from django.contrib.auth.models import User
 from django.test import Client
 from kombu.exceptions import OperationalError
 
-from presence import assembly, broker, nudge
-from presence.broker import POLL, CeleryBroker
+from presence import assembly
 from presence.manager import PresenceManager
-from presence.nudge import LINGER, WORTH, Nudger
+from presence.queues import celery, nudge
+from presence.queues.celery import POLL, CeleryBroker
+from presence.queues.nudge import LINGER, WORTH, Nudger
 from presence.roster import messages as roster_messages
 from presence.roster.types import Roster
 from project.parts import free_port
@@ -52,7 +53,7 @@ def use_broker(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Celery]:
 
     def use(url: str) -> Celery:
         app = Celery("site", broker=url, set_as_current=False)
-        monkeypatch.setattr(broker, "_app", app)
+        monkeypatch.setattr(celery, "_app", app)
         return app
 
     return use

@@ -16,11 +16,11 @@ from django.core.management.base import SystemCheckError
 from django.test import override_settings
 from django.urls import path
 
-from presence import schedule
 from presence.backends.memory import MemoryStore
 from presence.checks import TAG, values
 from presence.conf import NAMES, RANGES
 from presence.doctor import examination
+from presence.queues import schedule
 
 GOOD = {
     "CENTRIFUGO_API_KEY": "key",

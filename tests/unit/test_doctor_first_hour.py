@@ -12,14 +12,14 @@ from celery.schedules import crontab
 from django.db import OperationalError
 from django.test import override_settings
 
-from presence import schedule
 from presence.checks import site
 from presence.checks.values import check_names
 from presence.doctor import celery, clocks, origins, templates, ticks, websocket
 from presence.doctor.clocks import Clocks
 from presence.doctor.findings import Findings, problem, warning
 from presence.management.commands import presence_doctor
-from presence.schedule import TICK, Entry
+from presence.queues import schedule
+from presence.queues.schedule import TICK, Entry
 from presence.sync.report import Report
 from presence.sync.statistics import Statistics, Tick
 

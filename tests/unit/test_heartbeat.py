@@ -16,11 +16,12 @@ from django.http import HttpResponse
 from django.template import RequestContext, Template
 from django.test import Client, RequestFactory
 
-from presence import assembly, heartbeat, inclusion, nudge
+from presence import assembly, heartbeat, inclusion
 from presence.backends.memory import MemoryStore
 from presence.centrifugo.tokens import GRANT_LIFETIME, make_grant, read_grant
 from presence.exceptions import InvalidGrant, StoreError
 from presence.lifeline import MAX_LIFELINES, Lifeline, make_lifeline, read_lifeline
+from presence.queues import nudge
 from presence.roster.tracked import Tracked
 from presence.sync.executors import threads
 

@@ -13,11 +13,12 @@ import huey.utils
 import pytest
 from huey import MemoryHuey, RedisExpireHuey
 
-from presence import assembly, work
+from presence import assembly
 from presence.backends.memory import MemoryStore
 from presence.exceptions import StoreError
-from presence.huey_broker import HueyBroker, Hurried
+from presence.queues.huey import HueyBroker, Hurried
 from presence.sync.report import Report
+from presence.tasks import jobs
 from presence.tasks.huey import AHEAD, Tasks, slots
 from tests.unit.fakes import Clock
 
@@ -273,7 +274,7 @@ def test_the_poll_of_a_grace_that_ended_long_ago_is_dropped(cluster: Cluster) ->
 
 
 def test_a_shard_is_handed_out(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(work, "sync_shard", lambda shard, queue: cluster.shards.append(shard))
+    monkeypatch.setattr(jobs, "sync_shard", lambda shard, queue: cluster.shards.append(shard))
     for number in (1, 2):
         assert cluster.tasks.hand_out({"number": number})
     assert cluster.shards == []
@@ -284,7 +285,7 @@ def test_a_shard_is_handed_out(cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 def test_a_shard_that_waited_for_an_interval_is_dropped(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(work, "sync_shard", lambda shard, queue: cluster.shards.append(shard))
+    monkeypatch.setattr(jobs, "sync_shard", lambda shard, queue: cluster.shards.append(shard))
     cluster.tasks.hand_out({"number": 1})
     cluster.clock.advance(61.0)
     cluster.work()

@@ -13,8 +13,10 @@ from huey import MemoryHuey, RedisHuey
 from huey.api import Huey
 
 import presence.tasks
-from presence import broker, nudge, queues, schedule
+from presence import queues
 from presence.doctor import celery, huey, ticks
+from presence.queues import celery as queues_celery
+from presence.queues import nudge, schedule
 from presence.sync.statistics import Statistics
 from presence.tasks.huey import Tasks
 from tests.unit.test_checks import found, only
@@ -108,7 +110,7 @@ def test_a_queue_that_there_is_not(backend: object, settings: Any) -> None:
     assert isinstance(only("presence.E001", ASYNC_BACKEND=backend), checks.Error)
     settings.ASYNC_BACKEND, settings.PRESENCE_NUDGE = backend, 2.0
     assert queues.chosen() == ""
-    assert broker.project_app() is None
+    assert queues_celery.project_app() is None
     nudge.member_changed("presence:a")
 
 

@@ -18,10 +18,10 @@ from django.utils.safestring import mark_safe
 from hypothesis import given
 from hypothesis import strategies as st
 
-from presence import nudge
 from presence.exceptions import InvalidChannel, StoreDamaged, StoreError
 from presence.manager import PresenceManager
 from presence.present import read_present
+from presence.queues import nudge
 from presence.roster.channel_names import room
 from presence.roster.merge import Signed
 from presence.snapshots import read_snapshot

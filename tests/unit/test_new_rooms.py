@@ -10,8 +10,9 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client, RequestFactory
 
-from presence import assembly, nudge, registry
+from presence import assembly, registry
 from presence.centrifugo.tokens import make_grant
+from presence.queues import nudge
 from presence.registry import HOUR, NEW_ROOMS
 from presence.roster.types import Snapshot
 from presence.testing import FakePresence

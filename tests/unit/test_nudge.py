@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from presence import broker, nudge, tasks
-from presence.nudge import LINGER, WAITING, WORTH, Nudge, Nudger, page_left, page_served
+from presence import tasks
+from presence.queues import celery, nudge
+from presence.queues.nudge import LINGER, WAITING, WORTH, Nudge, Nudger, page_left, page_served
 from presence.roster.types import Member, Snapshot
 from tests.unit.fakes import ROOM, Clock
 
@@ -304,19 +305,19 @@ def test_zero_is_off(asked: list[Any], settings: Any):
 
 
 def test_a_site_without_celery_asks_nobody(asked: list[Any], monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(broker, "_app", None)
-    monkeypatch.setattr(broker.schedule, "celery_installed", lambda: False)
+    monkeypatch.setattr(celery, "_app", None)
+    monkeypatch.setattr(celery.schedule, "celery_installed", lambda: False)
     page_served(ROOM, "2", HERE)
     assert asked == []
 
 
 def test_the_project_s_application_is_known_in_every_thread():
     found: list[Any] = []
-    thread = threading.Thread(target=lambda: found.append(broker.project_app()))
+    thread = threading.Thread(target=lambda: found.append(celery.project_app()))
     thread.start()
     thread.join()
     assert [app.main for app in found] == ["project"]
 
 
 def test_the_task_is_asked_for_by_its_name():
-    assert tasks.sync_channels.name == broker.POLL
+    assert tasks.sync_channels.name == celery.POLL

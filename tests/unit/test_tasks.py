@@ -12,7 +12,7 @@ from celery.utils.dispatch import Signal
 from kombu.exceptions import OperationalError
 
 from presence import assembly, tasks
-from presence.broker import CeleryBroker
+from presence.queues.celery import CeleryBroker
 from presence.sync.report import Report
 
 ROOM = "presence:a"

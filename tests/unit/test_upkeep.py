@@ -10,9 +10,10 @@ from django.contrib.auth.models import Group
 from django.core.management import call_command
 from django.db import connection, connections, transaction
 
-from presence import assembly, work
+from presence import assembly
 from presence.conf.upkeep import in_thread, like_a_request
 from presence.sync.report import Report
+from presence.tasks import jobs
 
 
 @pytest.fixture
@@ -58,8 +59,8 @@ def test_worker_closes_old_connections_around_each_task(
 ) -> None:
     monkeypatch.setattr(assembly, "sync", Ticks)
     queue: Any = None
-    work.update_presence(queue)
-    work.sync_channels(["presence:a"], queue)
+    jobs.update_presence(queue)
+    jobs.sync_channels(["presence:a"], queue)
     assert closed == ["if old"] * 4
 
 

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol, Typ
 
 from presence import assembly, queues
 from presence.backends.tracker import Tracker
-from presence.broker import CeleryBroker, project_app
 from presence.conf import conf, masked, traceable
 from presence.conf.upkeep import like_a_request
 from presence.exceptions import StoreError
+from presence.queues.celery import CeleryBroker, project_app
 from presence.roster.types import Snapshot
 
 if TYPE_CHECKING:
@@ -222,7 +222,7 @@ def _queue() -> Queue | None:
 def _nudger(queue: Queue) -> Nudger:
     broker: Broker
     if queue == "huey":
-        from presence.huey_broker import HueyBroker
+        from presence.queues.huey import HueyBroker
 
         broker = HueyBroker(_huey_poll, timeout=BROKER_TIMEOUT)
     else:

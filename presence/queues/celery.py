@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from presence import queues, schedule
+from presence import queues
+from presence.queues import schedule
 
 if TYPE_CHECKING:
     from celery import Celery
