@@ -74,11 +74,11 @@ class Tracked:
     """The child's side."""
 
     def __init__(self) -> None:
-        from presence import assembly
+        from presence import services
         from presence.conf import conf
         from presence.cursors import CursorTracker
 
-        self._outbox = assembly.outbox
+        self._outbox = services.outbox
         self._tracker = CursorTracker
         self._cache = RedisCache(conf.PRESENCE_REDIS_URL, {})
 

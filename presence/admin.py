@@ -15,11 +15,11 @@ from django.template import Engine
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext_lazy as _
 
-from presence.access import polled_channel
 from presence.conf import hooks
 from presence.exceptions import InvalidChannel
-from presence.lookup import look_up
 from presence.roster.channel_names import MAX_LENGTH
+from presence.web.access import polled_channel
+from presence.web.lookup import look_up
 
 if TYPE_CHECKING:
     from django.contrib.admin.views.main import ChangeList

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from presence import assembly
+from presence import services
 from presence.conf import conf
 from presence.roster import moves, validation
 from presence.roster.channel_names import cursor_channel
@@ -48,7 +48,7 @@ class CursorTracker:
         """
         channel, move = cursor_channel(presence_key), moves.make_move(user_id, x, y, meta)
         _store(channel, [move])
-        assembly.outbox.put((channel, move.user), moves.publication(move))
+        services.outbox.put((channel, move.user), moves.publication(move))
 
     @staticmethod
     def update_cursors(presence_key: str, cursors: Cursors) -> None:
@@ -62,7 +62,7 @@ class CursorTracker:
         made = {move.user: move for move in _moves(cursors)}
         if made:
             _store(channel, made.values())
-            assembly.outbox.send(
+            services.outbox.send(
                 {(channel, user): moves.publication(move) for user, move in made.items()}
             )
 
@@ -75,7 +75,7 @@ class CursorTracker:
         is logged and left out.
         """
         channel = cursor_channel(presence_key)
-        found = assembly.tracker().cursors(channel, timeout=conf.PRESENCE_CURSOR_TIMEOUT)
+        found = services.tracker().cursors(channel, timeout=conf.PRESENCE_CURSOR_TIMEOUT)
         cursors = {}
         for user, (at, kept) in found.items():
             try:
@@ -91,14 +91,14 @@ class CursorTracker:
         Pages take away every cursor of that user, those of their browsers, too.
         """
         channel, user = cursor_channel(presence_key), validation.user_of(user_id)
-        stored = assembly.tracker().remove(channel, user)
-        assembly.outbox.put((channel, user), moves.publication_gone(user))
+        stored = services.tracker().remove(channel, user)
+        services.outbox.put((channel, user), moves.publication_gone(user))
         return stored
 
 
 def _store(channel: str, made: Iterable[Move]) -> None:
     kept = {move.user: moves.kept(move) for move in made}
-    assembly.tracker().move(channel, kept, timeout=conf.PRESENCE_CURSOR_TIMEOUT)
+    services.tracker().move(channel, kept, timeout=conf.PRESENCE_CURSOR_TIMEOUT)
 
 
 def _moves(cursors: object) -> Iterator[Move]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from presence import assembly
+from presence import services
 from presence.roster import messages, validation
 from presence.roster.channel_names import feed_of
 from presence.roster.types import Event
@@ -29,6 +29,6 @@ def broadcast(channel: str, event: str, payload: dict[str, Any] | None = None) -
             f"The event has {len(data)} bytes: with its payload it must have at most "
             f"{messages.MAX_PUBLICATION}"
         )
-    (error,) = assembly.gateway().send([(feed_of(channel), msgspec.Raw(data))])
+    (error,) = services.gateway().send([(feed_of(channel), msgspec.Raw(data))])
     if error:
         raise error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any, Final
 
-from presence import assembly
+from presence import services
 from presence.conf import conf, hooks
 from presence.conf.upkeep import in_thread
 from presence.exceptions import StoreError
@@ -51,7 +51,7 @@ class PresenceManager:
         channel, user = room(presence_key), validation.user_of(user_id)
         origin = validation.source_of(source)
         given = validation.member_meta(hooks.fitted_meta("join_presence", user, meta))
-        found = assembly.tracker().join(
+        found = services.tracker().join(
             channel, user, source=origin, meta=given, timeout=conf.PRESENCE_TIMEOUT
         )
         nudge.member_changed(channel)
@@ -67,7 +67,7 @@ class PresenceManager:
         origin = validation.source_of(source)
         if origin:
             # Before they leave: a page of theirs may be about to say that they are here.
-            assembly.tracker().remember(mark_left(channel, user, origin), seconds=REMEMBERED)
+            services.tracker().remember(mark_left(channel, user, origin), seconds=REMEMBERED)
         found = let_go(channel, user, origin)
         return record_of(found) if found else None
 
@@ -88,7 +88,7 @@ class PresenceManager:
         """Keep a user here for another PRESENCE_TIMEOUT seconds. False, and nothing else, where
         that source never said that they are, took it back, or let the time pass."""
         channel, user = room(presence_key), validation.user_of(user_id)
-        return assembly.tracker().beat(
+        return services.tracker().beat(
             channel, user, source=validation.source_of(source), timeout=conf.PRESENCE_TIMEOUT
         )
 
@@ -137,7 +137,7 @@ def let_go(channel: str, user: str, source: str) -> Tracked | None:
     Returns the record, None where there was none. Raises StoreError: they may be here still. A
     note that cannot be taken is logged, as they have left.
     """
-    tracker, timeout = assembly.tracker(), conf.PRESENCE_TIMEOUT
+    tracker, timeout = services.tracker(), conf.PRESENCE_TIMEOUT
     found = tracker.leave(channel, user, source=source, timeout=timeout)
     if found is None:
         return None

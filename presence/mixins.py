@@ -17,14 +17,14 @@ from presence.conf.upkeep import in_thread
 from presence.cursors import CursorTracker
 from presence.events import broadcast
 from presence.exceptions import CentrifugoError
-from presence.lifetime import Lifetime
 from presence.manager import PresenceManager
 from presence.present import Record
 from presence.roster.channel_names import room
 from presence.roster.validation import is_meta, member_meta
-from presence.viewing import has_come, key_of, meta_for, passing_id, visitor_behind
-from presence.visitors import Visitor
-from presence.visits import is_visit
+from presence.web.lifetime import Lifetime
+from presence.web.viewing import has_come, key_of, meta_for, passing_id, visitor_behind
+from presence.web.visitors import Visitor
+from presence.web.visits import is_visit
 
 __all__ = ["LiveCursorMixin", "PresenceMixin"]
 

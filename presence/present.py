@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from presence import assembly
+from presence import services
 from presence.backends.tracker import Found
 from presence.conf import conf
 from presence.exceptions import InvalidMessage, StoreDamaged, StoreError
@@ -43,7 +43,7 @@ def read_present(channels: Sequence[str]) -> dict[str, list[Record]]:
     """
     if not channels:
         return {}
-    found = assembly.tracker().present(channels, timeout=conf.PRESENCE_TIMEOUT)
+    found = services.tracker().present(channels, timeout=conf.PRESENCE_TIMEOUT)
     present = {}
     for channel in channels:
         try:
@@ -56,7 +56,7 @@ def read_present(channels: Sequence[str]) -> dict[str, list[Record]]:
 def read_channel(channel: str) -> list[Record]:
     """Everybody in one channel, as `read_present` gives them. Raises StoreDamaged when what the
     store holds is no roster, StoreError when it cannot be read."""
-    found = assembly.tracker().present([channel], timeout=conf.PRESENCE_TIMEOUT)[channel]
+    found = services.tracker().present([channel], timeout=conf.PRESENCE_TIMEOUT)[channel]
     return _listed(found, _roster_of(found, channel))
 
 
@@ -67,7 +67,7 @@ def record_of(tracked: Tracked) -> Record:
 
 def is_hidden(channel: str, user: str) -> bool:
     """Whether a user is in `channel`, and hidden, as of the last tick. Raises as `read_channel`."""
-    found = assembly.tracker().present([channel], timeout=conf.PRESENCE_TIMEOUT)[channel]
+    found = services.tracker().present([channel], timeout=conf.PRESENCE_TIMEOUT)[channel]
     return user in _roster_of(found, channel).hidden
 
 
@@ -75,7 +75,7 @@ def suspect(channel: str, field: str, found: bytes, reason: object) -> StoreDama
     """Have a tick mend the `field` of a channel, "roster" or "snapshot", which was `found` to be
     unreadable for that reason. Returns the error to raise."""
     try:
-        assembly.store().suspect(channel, field, found)
+        services.store().suspect(channel, field, found)
     except StoreError as error:
         logger.error("channel=not-marked name=%s error=%r", channel, str(error))
     return StoreDamaged(

@@ -13,11 +13,11 @@ from django.core.exceptions import ValidationError
 from django.db.models import Field, Model, QuerySet
 from django.db.models.query import ModelIterable
 
-from presence.access import polled_channel
 from presence.conf import conf
 from presence.present import read_channel, read_present
 from presence.roster.channel_names import room
 from presence.roster.keys import fill_in
+from presence.web.access import polled_channel
 
 __all__ = ["online", "with_presence"]
 

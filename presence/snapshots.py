@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from presence import assembly
+from presence import services
 from presence.backends.base import Stored
 from presence.backends.tracker import AHEAD
 from presence.conf import conf
@@ -25,14 +25,14 @@ def read_snapshot(channel: str) -> Snapshot:
     Raises StoreError when the store cannot be read, StoreDamaged when what it holds is no
     snapshot: the next tick mends that.
     """
-    return _read(assembly.store().snapshots([channel])[channel], channel)
+    return _read(services.store().snapshots([channel])[channel], channel)
 
 
 def read_snapshots(channels: Sequence[str]) -> dict[str, Snapshot]:
     """The snapshots of several channels, in one round trip, less those that are damaged, which are
     logged. Raises StoreError when the store cannot be read."""
     snapshots = {}
-    for channel, stored in assembly.store().snapshots(channels).items():
+    for channel, stored in services.store().snapshots(channels).items():
         try:
             snapshots[channel] = _read(stored, channel)
         except StoreDamaged as error:

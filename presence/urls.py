@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from django.urls import path
 
-from presence import proxy, views
-from presence.heartbeat import heartbeat
+from presence.web import publish_proxy, views
+from presence.web.heartbeat import heartbeat
 
 app_name = "presence"
 urlpatterns = [
@@ -13,5 +13,5 @@ urlpatterns = [
     path("snapshot/", views.snapshot, name="snapshot"),
     path("beacon/", views.beacon, name="beacon"),
     path("heartbeat/", heartbeat, name="heartbeat"),
-    path("publish/", proxy.publish, name="publish"),
+    path("publish/", publish_proxy.publish, name="publish"),
 ]

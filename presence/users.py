@@ -11,10 +11,10 @@ from typing import Any, Final
 
 import msgspec
 
-from presence import assembly
+from presence import services
 from presence.conf import conf, hooks
 from presence.conf.upkeep import in_thread
-from presence.visitors import describe, person_as
+from presence.web.visitors import describe, person_as
 
 __all__ = ["alast_seen", "arefresh", "last_seen", "refresh"]
 
@@ -31,7 +31,7 @@ def last_seen(users: Iterable[Any]) -> dict[Any, datetime | None]:
     store cannot be read.
     """
     keys = {key: str(key) for key in map(_key_of, users)}
-    found = assembly.tracker().seen(list(keys.values())) if keys else {}
+    found = services.tracker().seen(list(keys.values())) if keys else {}
     times = {user: datetime.fromtimestamp(at, UTC) for user, at in found.items()}
     return {key: times.get(user) for key, user in keys.items()}
 
@@ -51,9 +51,9 @@ def refresh(user: Any) -> None:
     if getattr(user, "pk", None) is None:
         raise ValueError(f"{user!r} is a primary key: give the user themselves")
     visitor, user_info = person_as(user, strict=True), hooks.hook("PRESENCE_USER_INFO")
-    shown = describe(visitor, user_info, now=assembly.now(), strict=True)
+    shown = describe(visitor, user_info, now=services.now(), strict=True)
     seconds = conf.PRESENCE_TOKEN_LIFETIME + MARGIN
-    assembly.tracker().profile(str(key), msgspec.json.encode(shown), seconds=seconds)
+    services.tracker().profile(str(key), msgspec.json.encode(shown), seconds=seconds)
 
 
 alast_seen = in_thread(last_seen)

@@ -66,9 +66,9 @@ def tick(after: float) -> dict[str, Any]:
 
 def state() -> dict[str, Any]:
     """What this process holds on to, and what it would show."""
-    from presence import assembly
+    from presence import services
 
-    shown = assembly.store().snapshots(ROOMS)
+    shown = services.store().snapshots(ROOMS)
     return {
         "threads": [thread.name for thread in threading.enumerate()],
         "files": len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0,

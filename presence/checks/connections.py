@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 
-from presence import assembly, queues
+from presence import queues, services
 from presence.backends.redis.urls import FORMS, make_client
 from presence.centrifugo.tokens import Issuer
 from presence.checks.values import value
@@ -99,7 +99,7 @@ def check_store() -> Iterator[checks.CheckMessage]:
     if None in (backend, url, *others):
         return
     try:
-        store = assembly.store()
+        store = services.store()
     except (ImproperlyConfigured, TypeError) as error:  # a class that takes other arguments
         yield checks.Error(
             f"PRESENCE_BACKEND is {shown(backend)}, which cannot be used: {error}.",

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from presence import assembly
+from presence import services
 from presence.centrifugo.gateway import Gateway, Publication
 from presence.conf import conf
 from presence.doctor.findings import Findings, explained, ok, problem, skipped
@@ -37,7 +37,7 @@ _WILD = re.compile(r"[*?\[\\]")
 
 
 def examine() -> Findings:
-    gateway = assembly.gateway()
+    gateway = services.gateway()
     try:
         versions = gateway.versions()
     except CentrifugoError as error:

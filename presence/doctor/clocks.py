@@ -11,7 +11,7 @@ import redis
 import requests
 from django.utils.text import get_text_list
 
-from presence import assembly
+from presence import services
 from presence.backends.redis.cluster import Cluster
 from presence.backends.redis.store import RedisStore
 from presence.backends.redis.urls import make_client
@@ -89,7 +89,7 @@ def _side(ahead: float) -> str:
 def measure(*, clock: Callable[[], float] = time.time) -> Clocks:
     """Ask every machine what time it is."""
     ahead: dict[str, float | None] = {}
-    store = assembly.store()
+    store = services.store()
     ticks = _ticks() if store.shared else None
     if isinstance(store, RedisStore):
         ahead["Redis"] = _redis_ahead(clock)
@@ -141,6 +141,6 @@ def _beyond(earliest: float, latest: float, before: float, after: float) -> floa
 
 def _ticks() -> Statistics | None:
     try:
-        return statistics.read(assembly.store())
+        return statistics.read(services.store())
     except StoreError:
         return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from presence import assembly
+from presence import services
 from presence.centrifugo.replies import Reply
 from presence.conf import conf
 from presence.doctor.centrifugo import SWITCHED_OFF, UNKNOWN, probe_of
@@ -29,7 +29,7 @@ ADD = (
 
 def examine() -> Findings:
     try:
-        (reply,) = assembly.gateway().presence([PROBE])
+        (reply,) = services.gateway().presence([PROBE])
     except CentrifugoError:
         yield skipped("cursors.namespace", "Centrifugo's server API does not answer us")
         return

@@ -13,7 +13,7 @@ from presence.conf import conf, hooks
 from presence.conf.fitting import fit
 from presence.doctor.findings import Findings, ok, problem, skipped, warning
 from presence.roster.validation import MAX_META
-from presence.visitors import as_dict, is_visible
+from presence.web.visitors import as_dict, is_visible
 
 __all__ = ["examine", "judge"]
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
-from presence import assembly
+from presence import services
 from presence.centrifugo.tokens import Issuer
 from presence.conf import conf
 from presence.doctor import clocks
@@ -51,7 +51,7 @@ def examine() -> Findings:
         """What is pushed after this was not held back by what comes before: pushes come in
         order."""
         opened = [channel for channel, codes in _by_channel(channels, heard) if codes[:1] == [0]]
-        errors = assembly.gateway().send([(channel, NOTHING) for channel in opened])
+        errors = services.gateway().send([(channel, NOTHING) for channel in opened])
         return [c for c, error in zip(opened, errors, strict=True) if error is None]
 
     url, timeout = conf.CENTRIFUGO_WS_URL, conf.CENTRIFUGO_TIMEOUT

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import redis
 
-from presence import assembly
+from presence import services
 from presence.backends.redis.cluster import Cluster
 from presence.backends.redis.connection import reason
 from presence.backends.redis.store import RedisStore
@@ -51,7 +51,7 @@ PROBES = 16
 
 
 def examine() -> Findings:
-    if not isinstance(assembly.store(), RedisStore):
+    if not isinstance(services.store(), RedisStore):
         yield skipped("redis.reachable", f"PRESENCE_BACKEND is {shown(conf.PRESENCE_BACKEND)}")
         return
     client = make_client(conf.PRESENCE_REDIS_URL, timeout=conf.CENTRIFUGO_TIMEOUT)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from presence import assembly, queues
+from presence import queues, services
 from presence.conf import conf
 from presence.doctor.clocks import APART
 from presence.doctor.findings import Findings, duration, ok, problem, skipped, warning
@@ -31,7 +31,7 @@ OFTEN = 3
 
 
 def examine() -> Findings:
-    store = assembly.store()
+    store = services.store()
     if not store.shared:
         yield skipped(
             "ticks.fresh", f"{shown(conf.PRESENCE_BACKEND)} shows nothing to other processes"

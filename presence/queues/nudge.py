@@ -16,7 +16,7 @@ from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol, TypeAlias
 
-from presence import assembly, queues
+from presence import queues, services
 from presence.backends.tracker import Tracker
 from presence.conf import conf, masked, traceable
 from presence.conf.upkeep import like_a_request
@@ -195,7 +195,7 @@ def _affords(shown: Snapshot, user_id: str) -> bool:
     so only NEW_ROOMS of these within an hour."""
     if shown.version or not (conf.PRESENCE_NUDGE and _queue()):
         return True
-    store = assembly.store()
+    store = services.store()
     if not isinstance(store, Tracker):
         return True
     with suppress(StoreError):  # without it nothing is asked for either
@@ -249,4 +249,4 @@ def _in_thread(run: Callable[[], None]) -> None:
 
 def _claim(nudge: Nudge) -> bool:
     with like_a_request():  # the store may be the site's own, on its database
-        return assembly.store().claim(nudge.channel, nudge.slot, seconds=nudge.every + WORTH)
+        return services.store().claim(nudge.channel, nudge.slot, seconds=nudge.every + WORTH)

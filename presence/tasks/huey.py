@@ -18,7 +18,7 @@ from typing import Any, Final
 from huey import crontab
 from huey.api import Huey, Task
 
-from presence import assembly
+from presence import services
 from presence.conf import conf, masked, traceable
 from presence.exceptions import StoreError
 from presence.tasks import jobs
@@ -92,7 +92,7 @@ class Tasks:
         if every != _every():
             return
         try:
-            first = assembly.store().claim(TICKS, slot, seconds=2 * every)
+            first = services.store().claim(TICKS, slot, seconds=2 * every)
         except StoreError as error:
             logger.error("tick=failed error=%r", str(error))
             return

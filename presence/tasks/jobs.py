@@ -6,7 +6,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from presence import assembly
+from presence import services
 from presence.conf.upkeep import like_a_request
 from presence.sync.report import Report
 from presence.sync.shards import Shard
@@ -30,7 +30,7 @@ class Queue(Protocol):
 @like_a_request()
 def update_presence(queue: Queue) -> Report:
     """Run one tick over every channel, alone or with other workers; what was done here."""
-    report = assembly.sync().tick(hand_out=lambda shard: queue.hand_out(msgspec.to_builtins(shard)))
+    report = services.sync().tick(hand_out=lambda shard: queue.hand_out(msgspec.to_builtins(shard)))
     _poll_leaving(report, queue)
     return report
 
@@ -38,7 +38,7 @@ def update_presence(queue: Queue) -> Report:
 @like_a_request()
 def sync_shard(shard: dict[str, Any], queue: Queue) -> Report:
     """Run a shard of a tick; `shard` is a presence.shards.Shard as JSON has it."""
-    report = assembly.sync().shard(msgspec.convert(shard, Shard))
+    report = services.sync().shard(msgspec.convert(shard, Shard))
     _poll_leaving(report, queue)
     return report
 
@@ -50,7 +50,7 @@ def sync_channels(channels: list[str], queue: Queue) -> Report:
     What they read may be older than what this was asked about.
     """
     for _ in range(TRIES):
-        report = assembly.sync().tick(channels)
+        report = services.sync().tick(channels)
         _poll_leaving(report, queue)
         if not report.refused:
             break

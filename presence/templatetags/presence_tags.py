@@ -12,11 +12,11 @@ from django.utils.html import format_html
 
 from presence.conf import conf
 from presence.exceptions import InvalidChannel
-from presence.lifeline import Heartbeat, heartbeat_for
-from presence.lookup import look_up
 from presence.present import Record
-from presence.surface import UNITS, Surface, surface_for
-from presence.widget import FACES, LIMITS, VARIANTS, Widget, widget_for
+from presence.web.cursor_surface import UNITS, Surface, surface_for
+from presence.web.lifeline import Heartbeat, heartbeat_for
+from presence.web.lookup import look_up
+from presence.web.widget import FACES, LIMITS, VARIANTS, Widget, widget_for
 
 register = Library()
 logger = logging.getLogger("presence.widget")

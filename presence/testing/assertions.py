@@ -7,8 +7,7 @@ from unittest.mock import ANY
 
 from django.dispatch import Signal
 
-from presence import assembly
-from presence.access import polled_channel
+from presence import services
 from presence.backends.memory import MemoryStore
 from presence.present import read_channel
 from presence.roster import channel_names
@@ -17,6 +16,7 @@ from presence.testing import reasons
 from presence.testing.centrifugo import FakeCentrifugo
 from presence.testing.people import id_of
 from presence.testing.signals import Ear, name_of
+from presence.web.access import polled_channel
 
 __all__ = ["SENT", "Assertions"]
 
@@ -46,7 +46,7 @@ class Assertions:
     def published(self, channel: str) -> list[dict[str, Any]]:
         """What subscribers of the feed of `channel` were sent, oldest first: diffs, reloads,
         events; of a cursor channel, what moved from Python."""
-        assembly.outbox.flush(SENT)
+        services.outbox.flush(SENT)
         if channel_names.is_cursor_channel(channel):
             return self.centrifugo.published(channel)
         _check(channel)

@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from presence.conf import hooks
 from presence.roster.people import Signed
 from presence.testing.connection import Connection
-from presence.visitors import Visitor, describe, visitor_of
+from presence.web.visitors import Visitor, describe, visitor_of
 
 __all__ = ["id_of", "is_anonymous", "sign", "visitor"]
 

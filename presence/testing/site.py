@@ -8,8 +8,7 @@ from typing import Any, Final
 
 from django.test import override_settings
 
-from presence import assembly, registry
-from presence.access import polled_channel
+from presence import services
 from presence.backends.memory import MemoryStore
 from presence.conf import conf
 from presence.sync.report import Report
@@ -19,6 +18,8 @@ from presence.testing.clock import Clock, Inline
 from presence.testing.connection import Connection
 from presence.testing.people import id_of, is_anonymous, sign, visitor
 from presence.testing.signals import Caught, Ear
+from presence.web import registry
+from presence.web.access import polled_channel
 
 __all__ = ["FakePresence"]
 
@@ -55,7 +56,7 @@ class FakePresence(Assertions):
                 )
             )
             stack.enter_context(
-                assembly.replaced(
+                services.replaced(
                     store=self.store, gateway=self.centrifugo, executor=Inline, clock=self.clock
                 )
             )
@@ -108,7 +109,7 @@ class FakePresence(Assertions):
         is False: then it is in the `failures` of the report, and the log.
         """
         self.advance(after)
-        report = assembly.sync().tick(every=AT_ONCE)
+        report = services.sync().tick(every=AT_ONCE)
         if check and report.failures:
             raise AssertionError(f"The tick failed: {'; '.join(report.failures)}")
         return report
@@ -126,6 +127,6 @@ class FakePresence(Assertions):
 
     def clear(self) -> None:
         """Forget what was published and signalled so far; who is here stays."""
-        assembly.outbox.flush(SENT)
+        services.outbox.flush(SENT)
         self.centrifugo.clear()
         self._ear.caught.clear()

@@ -14,7 +14,7 @@ from presence.exceptions import StoreError
 from presence.manager import PresenceManager
 from presence.mixins import PresenceMixin
 from presence.querysets import with_presence
-from presence.visits import is_visit
+from presence.web.visits import is_visit
 from project.documents.models import Document
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
-from presence import assembly
+from presence import services
 from project import parts
 from tests import servers
 from tests.browser.stage import EVERY, Crowd, Guest, Stage, open_stage
@@ -197,7 +197,7 @@ def tick(stage: Stage, settings: Any, channel: str) -> Callable[..., None]:
     settings.PRESENCE_LEAVE_GRACE = 0.0
 
     def run(*channels: str) -> None:
-        report = assembly.sync().tick(list(channels) or [channel])
+        report = services.sync().tick(list(channels) or [channel])
         assert not report.errors, report.failures
 
     return run

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from presence import assembly
+from presence import services
 from presence.roster.names import clean_name
 from tests.browser.stage import Crowd, Guest, Stage, expect_ids, include, live, roster
 
@@ -284,7 +284,7 @@ def test_other_modules_share_what_the_page_has_loaded(
 ) -> None:
     page = visit().open(include(channel))
     client = live(page, channel).evaluate(SHARE)
-    (reply,) = assembly.gateway().presence([channel])
+    (reply,) = services.gateway().presence([channel])
     assert f'"{client}"'.encode() in bytes(reply)
     drawn = page.locator("presence-roster + li")
     expect(drawn.get_by_text("Ada <b>", exact=True)).to_be_visible()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from presence import assembly
+from presence import services
 from presence.roster.types import Member
 from tests.browser.stage import (
     Crowd,
@@ -148,7 +148,7 @@ def test_a_hundred_changes_among_ten_thousand_touch_nobody_else(
     visit: Visit, tick: Tick, channel: str, stage: Stage
 ) -> None:
     members = [Member(f"u{n:04}", f"User {n}", {"color": "#123456"}) for n in range(10_000)]
-    fill(assembly.store(), channel, *members, list_limit=20_000, position=None)
+    fill(services.store(), channel, *members, list_limit=20_000, position=None)
     page = visit().open(include(channel, "stack"))
     widget = live(page, channel)
     expect(widget).to_have_attribute("data-presence-listed", "true")
@@ -195,7 +195,7 @@ def test_every_sync_is_right_while_a_room_goes_round_its_limit(
         crowd.leave(*gone)
         here += come
         tick()
-        listed = assembly.store().load([channel]).states[channel].listed
+        listed = services.store().load([channel]).states[channel].listed
         listings.append(listed)
         for widget in widgets:
             expect(widget).to_have_attribute("data-presence-total", str(len(here) + 1))

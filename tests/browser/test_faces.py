@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from presence import assembly
+from presence import services
 from presence.roster.types import Member
 from tests.browser.stage import Crowd, Guest, Stage, expect_ids, include, live, roster
 from tests.rooms import fill
@@ -62,7 +62,7 @@ def test_faces_overlap_with_the_first_on_top_and_hide_no_letter(
     visit: Visit, tick: Tick, channel: str, locale: str
 ) -> None:
     members = [Member(str(n), "William Moore") for n in range(5)]
-    fill(assembly.store(), channel, *members)
+    fill(services.store(), channel, *members)
     page = visit(locale=locale).open(include(channel, "stack"))
     found = live(page, channel).locator("[data-presence-face]")
     assert found.evaluate_all(ON_TOP)
@@ -108,7 +108,7 @@ def test_empty_room_has_no_stop_for_the_keyboard(
 def test_name_of_a_face_shows_below_and_goes_with_escape(
     visit: Visit, tick: Tick, channel: str
 ) -> None:
-    fill(assembly.store(), channel, Member("u1", "Ada Lovelace"), Member("u2", "Grace Hopper"))
+    fill(services.store(), channel, Member("u1", "Ada Lovelace"), Member("u2", "Grace Hopper"))
     page = visit().open(include(channel, "stack"))
     widget = live(page, channel)
     face = widget.locator('[data-presence-face="u2"]')
@@ -132,7 +132,7 @@ def test_name_of_a_face_shows_below_and_goes_with_escape(
 def test_names_of_all_faces_show_on_focus_and_go_with_escape(
     visit: Visit, tick: Tick, channel: str
 ) -> None:
-    fill(assembly.store(), channel, Member("u1", "Ada Lovelace"), Member("u2", "Grace Hopper"))
+    fill(services.store(), channel, Member("u1", "Ada Lovelace"), Member("u2", "Grace Hopper"))
     page = visit().open(include(channel, "stack"))
     widget = live(page, channel)
     tip = part(widget, "names")
@@ -155,7 +155,7 @@ def test_counted_room_shows_oneself_before_and_after_it_is_live(
     visit: Visit, tick: Tick, channel: str
 ) -> None:
     members = [Member(str(n), f"User {n}") for n in range(500, 510)]
-    fill(assembly.store(), channel, *members, list_limit=5)
+    fill(services.store(), channel, *members, list_limit=5)
     ada = visit("ada")
     page = ada.context.new_page()
     page.route("**/presence/tokens/", lambda route: route.abort())
@@ -174,7 +174,7 @@ def test_counted_room_shows_oneself_before_and_after_it_is_live(
 
 @pytest.mark.parametrize("scripts", [True, False])
 def test_long_list_opens_and_closes(visit: Visit, tick: Tick, channel: str, scripts: bool) -> None:
-    fill(assembly.store(), channel, *CROWD)
+    fill(services.store(), channel, *CROWD)
     page = visit(java_script_enabled=scripts).open(include(channel))
     widget = live(page, channel) if scripts else roster(page, channel)
     seen = widget.locator("[data-presence-member]:visible")
@@ -191,7 +191,7 @@ def test_long_list_opens_and_closes(visit: Visit, tick: Tick, channel: str, scri
 def test_search_finds_people_and_survives_who_comes_and_goes(
     visit: Visit, crowd: Crowd, tick: Tick, channel: str, stage: Stage
 ) -> None:
-    fill(assembly.store(), channel, *CROWD)
+    fill(services.store(), channel, *CROWD)
     page = visit().open(include(channel, "stack"))
     widget = live(page, channel)
     part(widget, "overflow").click()
@@ -218,7 +218,7 @@ def test_search_finds_people_and_survives_who_comes_and_goes(
 
 
 def test_search_is_not_offered_for_nineteen(visit: Visit, tick: Tick, channel: str) -> None:
-    fill(assembly.store(), channel, *CROWD[:19])
+    fill(services.store(), channel, *CROWD[:19])
     page = visit().open(include(channel, "stack"))
     widget = live(page, channel)
     part(widget, "overflow").click()
@@ -239,7 +239,7 @@ NOTE_OPENED = """(cancel) => {
 def test_click_on_a_face_tells_of_the_member_and_opens_the_list_unless_it_is_cancelled(
     visit: Visit, tick: Tick, channel: str, cancel: bool
 ) -> None:
-    fill(assembly.store(), channel, Member("u1", "Ada", {"team": "x"}), Member("u2", "Grace"))
+    fill(services.store(), channel, Member("u1", "Ada", {"team": "x"}), Member("u2", "Grace"))
     page = visit().open(include(channel, "stack"))
     widget = live(page, channel)
     page.evaluate(NOTE_OPENED, cancel)
@@ -265,7 +265,7 @@ UNABLE = """(() => {
 def test_colour_of_ones_own_survives_another_page_of_sheets_and_reaches_shadow_roots(
     visit: Visit, crowd: Crowd, tick: Tick, channel: str, able: bool
 ) -> None:
-    fill(assembly.store(), channel, Member("u1", "Ada", {"color": "#123456"}))
+    fill(services.store(), channel, Member("u1", "Ada", {"color": "#123456"}))
     guest = visit()
     if not able:
         guest.context.add_init_script(UNABLE)
@@ -297,7 +297,7 @@ def test_colour_of_ones_own_survives_another_page_of_sheets_and_reaches_shadow_r
 
 
 def test_touch_opens_the_list_of_names(visit: Visit, tick: Tick, channel: str) -> None:
-    fill(assembly.store(), channel, Member("u1", "Ada"), Member("u2", "Grace"))
+    fill(services.store(), channel, Member("u1", "Ada"), Member("u2", "Grace"))
     page: Page = visit(has_touch=True, is_mobile=True).open(include(channel, "stack"))
     widget = live(page, channel)
     widget.locator('[data-presence-face="u2"]').tap()
@@ -307,7 +307,7 @@ def test_touch_opens_the_list_of_names(visit: Visit, tick: Tick, channel: str) -
 
 
 def test_panel_has_the_ink_of_the_page(visit: Visit, tick: Tick, channel: str) -> None:
-    fill(assembly.store(), channel, Member("u1", "Ada"))
+    fill(services.store(), channel, Member("u1", "Ada"))
     page = visit().open(f'<div class="dark">{include(channel, "stack")}</div>')
     widget = live(page, channel)
     page.evaluate("document.querySelector('.dark').style.color = 'rgb(240, 230, 220)'")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import expect
 
-from presence import assembly
+from presence import services
 from presence.roster.types import Member
 from tests.browser.stage import EVERY, Crowd, Guest, Stage, include, live, pass_time, roster
 from tests.rooms import fill
@@ -22,7 +22,7 @@ NUMBERS = (1, 2, 3, 11, 100)
 def test_the_script_inflects_as_django_does(
     visit: Visit, tick: Tick, channel: str, stage: Stage, language: str
 ) -> None:
-    store = assembly.store()
+    store = services.store()
     guest = visit(locale=language)
     start = f"{channel}-start"
     fill(store, start, anonymous=50)
@@ -45,7 +45,7 @@ def test_the_script_inflects_as_django_does(
 def test_a_page_in_arabic_is_arabic_throughout(
     visit: Visit, crowd: Crowd, tick: Tick, channel: str, stage: Stage
 ) -> None:
-    fill(assembly.store(), channel, Member("u1", "Ada"))
+    fill(services.store(), channel, Member("u1", "Ada"))
     guest = visit("zoe", locale="ar")
     guest.expected = "WebSocket|ERR_INTERNET|Failed to load"
     page = guest.context.new_page()
@@ -75,7 +75,7 @@ def test_a_page_in_arabic_is_arabic_throughout(
 def test_who_has_no_name_is_called_so_by_django_and_by_the_script(
     visit: Visit, tick: Tick, channel: str, stage: Stage
 ) -> None:
-    fill(assembly.store(), channel, Member("anon_1", "Anonymous"))
+    fill(services.store(), channel, Member("anon_1", "Anonymous"))
     widget = live(visit(locale="de").open(include(channel)), channel)
     diff = {"type": "presence.diff", "epoch": "e1", "base": 1, "version": 2}
     joins = [{"id": "anon_2", "name": "Anonymous"}, {"id": "42", "name": "Ada"}]

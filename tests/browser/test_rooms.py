@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from presence import assembly
+from presence import services
 from presence.roster.types import Member
 from tests.browser.stage import Crowd, Guest, Stage, expect_ids, ids, include, live, roster
 from tests.rooms import fill
@@ -90,7 +90,7 @@ def test_the_counts_are_right_all_through_the_churn(
         tick()
         expect(widget).to_have_attribute("data-presence-total", str(len(here)))
         expect(widget.locator("[data-presence-total]:visible")).to_have_text(str(len(here)))
-        listed = assembly.store().load([channel]).states[channel].listed
+        listed = services.store().load([channel]).states[channel].listed
         expect_ids(widget, here if listed else [])
     live(page, channel)
 
@@ -121,7 +121,7 @@ def weight(page: Page, channel: str) -> tuple[int, int]:
 def test_ten_thousand_are_no_more_to_a_page_than_three(
     visit: Visit, tick: Tick, channel: str, stage: Stage, variant: str
 ) -> None:
-    store = assembly.store()
+    store = services.store()
     crowd = [Member(f"u{n}", f"User {n}", {"color": "#123456"}) for n in range(10_000)]
     few, many = f"{channel}-few", f"{channel}-many"
     fill(store, few, *crowd[:3])
@@ -144,7 +144,7 @@ def test_five_thousand_listed_members_change_in_place(
     visit: Visit, tick: Tick, channel: str, stage: Stage
 ) -> None:
     members = [Member(f"u{n}", f"User {n}") for n in range(5_000)]
-    fill(assembly.store(), channel, *members, list_limit=10_000)
+    fill(services.store(), channel, *members, list_limit=10_000)
     page = visit().open(include(channel, "stack"))
     widget = live(page, channel)
     page.evaluate(

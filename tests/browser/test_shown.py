@@ -9,7 +9,7 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import expect
 
-from presence import assembly
+from presence import services
 from presence.snapshots import read_snapshot
 from project import parts
 from tests.browser.stage import Crowd, Guest, Stage, expect_ids, include, live, open_stage
@@ -34,7 +34,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 
 
 def here(channel: str) -> list[str]:
-    return [one.user for one in assembly.tracker().members([channel], timeout=60)[channel]]
+    return [one.user for one in services.tracker().members([channel], timeout=60)[channel]]
 
 
 def test_visitor_without_a_session_joins_with_the_first_heartbeat(

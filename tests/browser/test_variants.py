@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Locator, expect
 
-from presence import assembly
+from presence import services
 from presence.roster.types import Member
 from tests.browser.stage import (
     Crowd,
@@ -157,7 +157,7 @@ def test_the_end_of_a_long_list_does_not_touch_the_edge(
     visit: Visit, crowd: Crowd, tick: Tick, channel: str
 ) -> None:
     fill(
-        assembly.store(),
+        services.store(),
         channel,
         *(Member(f"u{n:02}", f"Name {n}") for n in range(40)),
         anonymous=3,

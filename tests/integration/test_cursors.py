@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from presence import assembly
+from presence import services
 from presence.cursors import CursorTracker
 from presence.exceptions import CentrifugoUnreachable, CommandError
 from project.parts import free_port
@@ -54,7 +54,7 @@ def seen(swarm: Swarm, key: str) -> Recorder:
 
 
 def flush() -> None:
-    assert assembly.outbox.flush(PATIENCE)
+    assert services.outbox.flush(PATIENCE)
 
 
 def await_users(seen: Recorder, users: set[str]) -> None:
@@ -100,7 +100,7 @@ def test_a_namespace_that_centrifugo_does_not_know(
     monkeypatch.setattr("presence.cursors.cursor_channel", lambda key: f"nonsense:{key}")
     with pytest.raises(CommandError, match=r"channel\.namespaces"):
         CursorTracker.update_cursors(key, {"7": (1, 2)})
-    monkeypatch.setattr(assembly.outbox, "_quiet_until", 0.0)
+    monkeypatch.setattr(services.outbox, "_quiet_until", 0.0)
     with caplog.at_level(logging.ERROR, "presence.outbox"):
         CursorTracker.update_cursor(key, "8", 1, 2)
         flush()
@@ -153,7 +153,7 @@ def test_processes_that_write_lose_nothing_and_publish_all_before_they_end(
         for writer in writers:
             act(writer)
     wanted = {f"{who}-{n}": (n, who) for who in range(PROCESSES) for n in range(USERS)}
-    kept = assembly.tracker().cursors(f"cursors:{key}", timeout=600)
+    kept = services.tracker().cursors(f"cursors:{key}", timeout=600)
     assert len(kept) == PROCESSES * USERS
     await_users(seen, set(wanted))
     assert {move["user"]: (move["x"], move["y"]) for move in seen.publications} == wanted

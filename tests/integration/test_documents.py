@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.template import engines
 from django.test import Client, RequestFactory
 
-from presence import assembly
+from presence import services
 from presence.manager import PresenceManager
 from presence.querysets import online, with_presence
 from presence.roster.types import Member
@@ -38,7 +38,7 @@ def ada() -> User:
 
 def test_the_list_page(round_trips: list[object], ada: User, documents: list[Document]):
     first, second, *_ = documents
-    fill(assembly.store(), f"presence:document:{first.pk}", Member("7", "Grace"))
+    fill(services.store(), f"presence:document:{first.pk}", Member("7", "Grace"))
     PresenceManager.join_presence(f"document:{first.pk}", str(ada.pk), {"name": "Ada"})
     PresenceManager.join_presence(f"document:{second.pk}", "bot-1", {"name": "Robot"})
     round_trips.clear()

@@ -12,7 +12,7 @@ from django.contrib.auth.models import User
 from django.test import RequestFactory
 from django.views import View
 
-from presence import assembly
+from presence import services
 from presence.exceptions import CentrifugoUnreachable, CommandError, StoreError
 from presence.manager import PresenceManager
 from presence.mixins import LiveCursorMixin
@@ -67,7 +67,7 @@ def view(online: Any, key: str) -> Whiteboard:
 
 
 def tick() -> None:
-    report = assembly.sync().tick(every=1e-9)
+    report = services.sync().tick(every=1e-9)
     assert report.failures == []
 
 
@@ -157,7 +157,7 @@ def test_a_view_and_its_cursor_come_and_go(
     view.track_presence({"color": "#4363d8"})
     view.update_cursor_position(0.25, 0.5)
     assert view.update_presence_heartbeat() is True
-    assert assembly.outbox.flush(10)
+    assert services.outbox.flush(10)
     tick()
     view.untrack_presence()
     tick()

@@ -14,7 +14,7 @@ import websockets.sync.client
 from django.contrib.auth.models import User
 from django.test import Client
 
-from presence import assembly, signals
+from presence import services, signals
 from presence.manager import PresenceManager
 from presence.querysets import online
 from presence.users import last_seen, refresh
@@ -53,7 +53,7 @@ class Tab:
         """All that was ever pushed, up to now: pushes come in order."""
         mark = f"mark {time.monotonic_ns()}"
         raw = msgspec.Raw(msgspec.json.encode({"type": mark}))
-        assert assembly.gateway().send([(self.channel, raw)]) == [None]
+        assert services.gateway().send([(self.channel, raw)]) == [None]
         self._until(mark)
         return "".join(self.heard)
 
@@ -97,7 +97,7 @@ def signed_in(**fields: Any) -> tuple[User, Client]:
 
 
 def tick(channel: str) -> None:
-    report = assembly.sync().tick([channel])
+    report = services.sync().tick([channel])
     assert not report.errors, report.failures
 
 

@@ -7,7 +7,7 @@ import random
 from collections import Counter
 from typing import Any
 
-from presence import assembly
+from presence import services
 from presence.backends.redis.store import RedisStore
 from presence.manager import PresenceManager
 from presence.roster.tracked import Tracked
@@ -134,6 +134,6 @@ def test_of_presence_manager(settings: Any, each_redis_url: str) -> None:
     records = PresenceManager.list_presences(KEY)
     assert sorted(record["id"] for record in records) == sorted({u for all_ in told for u in all_})
     assert PresenceManager.presence_count(KEY) == len(records)
-    found = assembly.tracker().members([ROOM], timeout=TIMEOUT)[ROOM]
+    found = services.tracker().members([ROOM], timeout=TIMEOUT)[ROOM]
     wanted = sorted((user, own(who, 0)) for who, all_ in enumerate(told) for user in all_)
     assert sorted((one.user, one.source) for one in found) == wanted

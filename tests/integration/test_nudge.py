@@ -19,7 +19,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from kombu.exceptions import OperationalError
 
-from presence import assembly
+from presence import services
 from presence.manager import PresenceManager
 from presence.queues import celery, nudge
 from presence.queues.celery import POLL, CeleryBroker
@@ -78,7 +78,7 @@ def as_ada() -> Client:
 
 
 def names_in(channel: str) -> list[str]:
-    stored = rooms.rosters(assembly.store(), [channel])
+    stored = rooms.rosters(services.store(), [channel])
     if channel not in stored:
         return []
     roster = roster_messages.decode(stored[channel][1], Roster)
@@ -106,7 +106,7 @@ def test_a_page_is_seen_and_seen_leaving_without_a_tick(
     sent = as_ada.post(attribute(page, "beacon"), beacon, content_type="text/plain")
     assert sent.status_code == 204
     wait_until(lambda: names_in(channel) == [], "she is seen leaving", patience=PATIENCE)
-    assert assembly.store().load([channel]).states[channel].version == 2
+    assert services.store().load([channel]).states[channel].version == 2
 
 
 def test_a_member_without_a_websocket_is_seen_and_gone_without_a_tick(

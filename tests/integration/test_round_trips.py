@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 from django.test import RequestFactory
 
-from presence import assembly
+from presence import services
 from presence.backends.redis.store import RedisStore
-from presence.heartbeat import heartbeat
-from presence.lifeline import Lifeline, make_lifeline
-from presence.proxy import publish
 from presence.roster.commit import Rules
 from presence.roster.types import Change
 from presence.sync.publish import Announce
 from presence.sync.tick import Options, Sync
+from presence.web.heartbeat import heartbeat
+from presence.web.lifeline import Lifeline, make_lifeline
+from presence.web.publish_proxy import publish
 from tests.unit.fakes import FakeCentrifugo
 
 ROOMS = [f"presence:{number}" for number in range(30)]
@@ -95,7 +95,7 @@ def test_a_move_through_django(
     settings.PRESENCE_REDIS_URL = redis_url
     settings.CENTRIFUGO_API_KEY = "key"
     settings.PRESENCE_CURSOR_TRACK = tracked
-    assembly.tracker().remember("c1:cursors:doc:42", seconds=60)
+    services.tracker().remember("c1:cursors:doc:42", seconds=60)
     asked = {"client": "c1", "user": "42", "channel": "cursors:doc:42", "data": {"x": 1, "y": 2}}
     body = json.dumps(asked, separators=(",", ":"))
     round_trips.clear()
@@ -113,7 +113,7 @@ def test_a_heartbeat(settings: Any, redis_url: str, round_trips: list[object]) -
     settings.PRESENCE_REDIS_URL = redis_url
     settings.PRESENCE_NUDGE = 0
     lifeline = Lifeline("presence:1", "", 0.0, "bot", "page-1", "{}")
-    token = make_lifeline(lifeline, now=assembly.now())
+    token = make_lifeline(lifeline, now=services.now())
 
     def trips(status: int, **said: bool) -> int:
         body = json.dumps({"tokens": [token], **said})

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 
-from presence import assembly
+from presence import services
 from presence.manager import PresenceManager
 from presence.users import last_seen, refresh
 from tests.swarm import Swarm
@@ -24,7 +24,7 @@ def site(online: Any) -> Any:
 
 
 def tick(*channels: str) -> None:
-    report = assembly.sync().tick(list(channels))
+    report = services.sync().tick(list(channels))
     assert not report.errors, report.failures
 
 
@@ -33,7 +33,7 @@ def names(key: str) -> list[str]:
 
 
 def test_one_round_trip_each(site: Any, round_trips: list[object]) -> None:
-    assembly.tracker().saw({str(n): 1_700_000_000.0 for n in range(500)})
+    services.tracker().saw({str(n): 1_700_000_000.0 for n in range(500)})
     round_trips.clear()
     found = last_seen(range(1_000))
     assert len(round_trips) == 1

@@ -18,7 +18,7 @@ from centrifuge import ClientEventHandler
 from django.contrib.auth.models import User
 from django.test import Client
 
-from presence import assembly
+from presence import services
 from presence.roster.types import Member
 from project.parts import free_port
 from tests.rooms import fill
@@ -81,7 +81,7 @@ def test_a_page_shows_who_is_here(site: Any):
         Member("2", "<script>alert(1)</script>"),
         Member("3", "🦊" * 3000 + "\u202e"),
     ]
-    fill(assembly.store(), SITE, *people, anonymous=2)
+    fill(services.store(), SITE, *people, anonymous=2)
     client = Client()
     page = front(client)
     assert members_in(page) == [person.name for person in people]
@@ -99,16 +99,16 @@ def test_a_page_shows_who_is_here(site: Any):
 
 @pytest.mark.parametrize("connected", [True, False], ids=["connected", "new connection"])
 def test_a_widget_is_one_round_trip(site: Any, round_trips: list[object], connected: bool):
-    fill(assembly.store(), SITE, Member("1", "Ada"))
+    fill(services.store(), SITE, Member("1", "Ada"))
     if not connected:
-        assembly.store.cache_clear()
+        services.store.cache_clear()
     round_trips.clear()
     assert members_in(front(Client())) == ["Ada"]
     assert len(round_trips) == 1
 
 
 def test_ten_thousand_in_a_room_are_counted(site: Any):
-    fill(assembly.store(), SITE, *(Member(str(n), f"User {n}") for n in range(10_000)))
+    fill(services.store(), SITE, *(Member(str(n), f"User {n}") for n in range(10_000)))
     client = Client()
     page = front(client)
     assert (attribute(page, "total"), attribute(page, "listed")) == ("10000", "false")
@@ -170,7 +170,7 @@ def test_from_the_page_to_the_roster_and_back(online: Any, swarm: Swarm):
     for client in (browser, browser, visitor):
         present(swarm, exchange(front(client), client).json(), channel)
 
-    assembly.sync().tick([channel])
+    services.sync().tick([channel])
 
     page = front(browser)
     assert members_in(page) == ["<b>Ada 🦊"]

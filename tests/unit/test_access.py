@@ -7,8 +7,8 @@ from django.core.exceptions import ImproperlyConfigured, PermissionDenied
 from django.http import HttpRequest
 from django.test import RequestFactory, override_settings
 
-from presence.access import authorise
 from presence.exceptions import InvalidChannel
+from presence.web.access import authorise
 
 REQUEST = RequestFactory().get("/")
 

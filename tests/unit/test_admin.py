@@ -19,7 +19,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import path
 from django.utils import timezone
 
-from presence import assembly
+from presence import services
 from presence.admin import PresenceAdminMixin, admin_channel
 from presence.backends.memory import MemoryStore
 from presence.centrifugo.tokens import read_grant
@@ -145,7 +145,7 @@ def test_a_mixin_that_could_do_nothing_is_told():
 
 
 def test_the_change_page_has_the_widget_of_its_object(client: Client, document: Document):
-    fill(assembly.store(), admin_channel(document), Member("99", "Ada Lovelace"))
+    fill(services.store(), admin_channel(document), Member("99", "Ada Lovelace"))
     page = html(client, url_of(document))
     assert channels_in(page) == [f"presence:admin:documents.document:{document.pk}"]
     assert "Ada Lovelace" in page
@@ -203,7 +203,7 @@ def test_whoever_may_only_view_sees_it_and_others_get_no_page(document: Document
 def test_whom_the_site_denies_the_channel_is_shown_nothing(
     client: Client, document: Document, settings: Any
 ):
-    fill(assembly.store(), admin_channel(document), Member("99", "Ada Lovelace"))
+    fill(services.store(), admin_channel(document), Member("99", "Ada Lovelace"))
     settings.PRESENCE_AUTHORIZE = lambda request, channel: not channel.startswith("presence:admin:")
     page = html(client, url_of(document))
     assert channels_in(page) == []
@@ -231,8 +231,8 @@ def test_the_list_says_who_is_where(
     client: Client, documents: list[Document], reads: list[Sequence[str]]
 ):
     some = [Member(str(n), f"User {n}") for n in range(5)]
-    fill(assembly.store(), admin_channel(documents[0]), *some[:2])
-    fill(assembly.store(), admin_channel(documents[2]), *some)
+    fill(services.store(), admin_channel(documents[0]), *some[:2])
+    fill(services.store(), admin_channel(documents[2]), *some)
     page = html(client, "/admin/documents/document/?o=1")
     assert column(page) == ["User 0, User 1", "-", "User 0, User 1, User 2 +2", "-", "-"]
     assert reads == [[admin_channel(each) for each in documents]]
@@ -306,8 +306,8 @@ def test_a_site_that_does_not_poll_its_admin_is_told(
 def test_of_an_object_that_one_may_not_view_nothing_is_said(
     client: Client, documents: list[Document], monkeypatch: pytest.MonkeyPatch
 ):
-    fill(assembly.store(), admin_channel(documents[0]), Member("99", "Ada"))
-    fill(assembly.store(), admin_channel(documents[1]), Member("99", "Ada"))
+    fill(services.store(), admin_channel(documents[0]), Member("99", "Ada"))
+    fill(services.store(), admin_channel(documents[1]), Member("99", "Ada"))
 
     def may_view(self: object, request: HttpRequest, obj: Document | None = None) -> bool:
         return obj is None or obj.pk == documents[1].pk

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from presence import assembly, signals
+from presence import services, signals
 from presence.sync.executors import threads
 from presence.testing import FakePresence
 from presence.testing.clock import Inline
@@ -20,11 +20,11 @@ def described(monkeypatch: pytest.MonkeyPatch) -> None:
     def describe(store: Any, gateway: Any, options: Any, **more: Any) -> dict[str, Any]:
         return {"store": store, "gateway": gateway, "options": options, **more}
 
-    monkeypatch.setattr(assembly, "Sync", describe)
+    monkeypatch.setattr(services, "Sync", describe)
 
 
 def made() -> dict[str, Any]:
-    return assembly.sync()  # type: ignore[return-value]
+    return services.sync()  # type: ignore[return-value]
 
 
 def receiver(**_: Any) -> None:
@@ -62,8 +62,8 @@ def test_a_test_may_have_parts_of_its_own(settings: Any) -> None:
         assert (within["executor"], within["clock"]) == (Inline, fake.clock)
         assert within["known"] is not before["known"]
         fake.advance(1000)
-        assert assembly.now() > time.time() + 999
+        assert services.now() > time.time() + 999
     after = made()
     assert after["store"] is not fake.store
     assert (after["executor"], after["clock"]) == (threads, time.monotonic)
-    assert assembly.now() < time.time() + 1
+    assert services.now() < time.time() + 1

@@ -14,9 +14,10 @@ from django.shortcuts import render
 from django.test import AsyncClient
 from django.urls import include, path
 
-from presence import assembly, inclusion
+from presence import services
 from presence.centrifugo.tokens import read_grant
 from presence.roster.types import Member
+from presence.web import page as web_page
 from tests.rooms import fill
 
 pytestmark = pytest.mark.django_db
@@ -56,7 +57,7 @@ class Urls:
 
 @pytest.fixture(autouse=True)
 def site(settings: Any) -> None:
-    inclusion.warn_once.cache_clear()
+    web_page.warn_once.cache_clear()
     settings.PRESENCE_BACKEND = "memory"
     settings.ROOT_URLCONF = Urls
     settings.TEMPLATES = TEMPLATES
@@ -64,7 +65,7 @@ def site(settings: Any) -> None:
         "django.contrib.sessions.middleware.SessionMiddleware",
         "django.contrib.auth.middleware.AuthenticationMiddleware",
     ]
-    fill(assembly.store(), "presence:site", Member("1", "Grace"))
+    fill(services.store(), "presence:site", Member("1", "Grace"))
 
 
 @pytest.fixture
@@ -110,6 +111,6 @@ def test_a_user_who_was_not_loaded(user: User, caplog: pytest.LogCaptureFixture)
 
 def test_nothing_is_shown_where_the_site_cannot_be_asked(user: User, settings: Any):
     settings.PRESENCE_AUTHORIZE = lambda request, channel: request.user.pk > 0
-    fill(assembly.store(), "presence:site", Member("1", "Grace"))
+    fill(services.store(), "presence:site", Member("1", "Grace"))
     assert "Grace" not in get("/bare/", user)
     assert "Grace" in get("/threaded/", user)

@@ -12,11 +12,12 @@ from django.http import HttpRequest
 from django.template import Context, RequestContext, Template
 from django.test import Client, RequestFactory
 
-from presence import assembly, views, widget
+from presence import services
 from presence.backends.memory import MemoryStore
 from presence.centrifugo.tokens import GRANT_LIFETIME, make_grant
 from presence.exceptions import StoreError
 from presence.roster.types import Member
+from presence.web import views, widget
 from tests.rooms import fill
 
 pytestmark = pytest.mark.django_db
@@ -74,7 +75,7 @@ def send(client: Client, *grants: str) -> Any:
 
 
 def test_a_page_with_a_widget_says_whom_it_is_for(served: list[SHOWN], ada: User):
-    fill(assembly.store(), ROOM, Member("1000", "Grace"))
+    fill(services.store(), ROOM, Member("1000", "Grace"))
     assert f'data-presence-beacon="{BEACON}"' in page(ada)
     assert served == [(ROOM, str(ada.pk), 1)]
 
@@ -110,17 +111,17 @@ def test_a_store_that_is_down_is_not_asked_again(
 def test_a_beacon_is_heard_without_a_token_against_forgery(
     as_ada: Client, ada: User, left: list[SHOWN]
 ):
-    fill(assembly.store(), ROOM, Member(str(ada.pk), "Ada"))
+    fill(services.store(), ROOM, Member(str(ada.pk), "Ada"))
     response = send(as_ada, grant(ada), grant(ada, "presence:other"))
     assert (response.status_code, response.content) == (204, b"")
     assert left == [(ROOM, str(ada.pk), 1), ("presence:other", str(ada.pk), 0)]
 
 
 def test_a_beacon_changes_no_roster(as_ada: Client, ada: User, left: list[SHOWN]):
-    fill(assembly.store(), ROOM, Member(str(ada.pk), "Ada"))
-    before = assembly.store().load([ROOM]).states
+    fill(services.store(), ROOM, Member(str(ada.pk), "Ada"))
+    before = services.store().load([ROOM]).states
     send(as_ada, grant(ada))
-    assert assembly.store().load([ROOM]).states == before
+    assert services.store().load([ROOM]).states == before
 
 
 def test_beacon_of_a_page_that_is_back_counts_as_a_page_served(

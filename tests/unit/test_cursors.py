@@ -16,7 +16,7 @@ from django.utils.safestring import mark_safe
 from hypothesis import given
 from hypothesis import strategies as st
 
-from presence import assembly
+from presence import services
 from presence.backends.base import RosterStore
 from presence.backends.memory import MemoryStore
 from presence.centrifugo.coalescer import Outbox
@@ -73,8 +73,8 @@ class Site:
 @pytest.fixture
 def site(monkeypatch: pytest.MonkeyPatch) -> Site:
     site = Site()
-    monkeypatch.setattr(assembly, "store", cache(lambda: site.store))
-    monkeypatch.setattr(assembly, "outbox", site.outbox)
+    monkeypatch.setattr(services, "store", cache(lambda: site.store))
+    monkeypatch.setattr(services, "outbox", site.outbox)
     return site
 
 

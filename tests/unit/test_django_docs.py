@@ -11,7 +11,7 @@ from django.contrib.auth.models import User
 from django.template import engines
 from django.test import RequestFactory
 
-from presence import assembly
+from presence import services
 from presence.roster.types import Member
 from tests.rooms import fill
 
@@ -28,7 +28,7 @@ def memory(settings: Any) -> None:
 
 
 def test_the_tags():
-    fill(assembly.store(), "presence:document:42", Member("7", "Ada Lovelace"))
+    fill(services.store(), "presence:document:42", Member("7", "Ada Lovelace"))
     source, *_ = blocks("django")
     author = User(pk=7, username="ada")
     page = (

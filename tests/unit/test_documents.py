@@ -12,7 +12,7 @@ from django.apps import apps
 from django.contrib.auth.models import User
 from django.test import AsyncClient, Client
 
-from presence import assembly
+from presence import services
 from presence.exceptions import StoreDamaged
 from presence.manager import PresenceManager
 from presence.roster.channel_names import room
@@ -64,7 +64,7 @@ def test_demo_page_whose_room_cannot_be_read_shows_nobody(
     def fail(*_: Any, **__: Any) -> None:
         raise StoreDamaged("the roster cannot be read")
 
-    monkeypatch.setattr(assembly.store(), call, fail)
+    monkeypatch.setattr(services.store(), call, fail)
     answer = as_ada.get(path.format(document.pk))
     assert answer.status_code == 200
     assert "<bdi>Ada Lovelace</bdi>" not in answer.content.decode()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from presence.drawing import ANONYMOUS, draw, palette_index, safe_colour, safe_url
 from presence.roster.merge import read_presence
 from presence.roster.types import Member
+from presence.web.drawing import ANONYMOUS, draw, palette_index, safe_colour, safe_url
 
 
 @pytest.mark.parametrize(

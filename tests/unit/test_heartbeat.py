@@ -16,14 +16,16 @@ from django.http import HttpResponse
 from django.template import RequestContext, Template
 from django.test import Client, RequestFactory
 
-from presence import assembly, heartbeat, inclusion
+from presence import services
 from presence.backends.memory import MemoryStore
 from presence.centrifugo.tokens import GRANT_LIFETIME, make_grant, read_grant
 from presence.exceptions import InvalidGrant, StoreError
-from presence.lifeline import MAX_LIFELINES, Lifeline, make_lifeline, read_lifeline
 from presence.queues import nudge
 from presence.roster.tracked import Tracked
 from presence.sync.executors import threads
+from presence.web import heartbeat
+from presence.web import page as web_page
+from presence.web.lifeline import MAX_LIFELINES, Lifeline, make_lifeline, read_lifeline
 
 pytestmark = pytest.mark.django_db
 
@@ -46,7 +48,7 @@ def site(settings: Any) -> None:
     settings.PRESENCE_CHANNELS = ["presence:*"]
     settings.PRESENCE_HEARTBEAT = 30.0
     settings.PRESENCE_TIMEOUT = TIMEOUT
-    inclusion.warn_once.cache_clear()
+    web_page.warn_once.cache_clear()
 
 
 @pytest.fixture
@@ -54,8 +56,8 @@ def clock() -> Iterator[Clock]:
     """The time of the store alone: tokens have that of the machine."""
     clock = Clock()
     store = MemoryStore(clock=clock)
-    with assembly.replaced(
-        store=store, gateway=assembly.gateway(), executor=threads, clock=time.time
+    with services.replaced(
+        store=store, gateway=services.gateway(), executor=threads, clock=time.time
     ):
         yield clock
 
@@ -71,11 +73,11 @@ def changed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def track(member: str, source: str = "page-1", channel: str = ROOM) -> None:
     """What PresenceMixin.track_presence has the store do."""
     meta = META.encode()
-    assembly.tracker().join(channel, member, source=source, meta=meta, timeout=TIMEOUT)
+    services.tracker().join(channel, member, source=source, meta=meta, timeout=TIMEOUT)
 
 
 def present(channel: str = ROOM) -> list[Tracked]:
-    return assembly.tracker().members([channel], timeout=TIMEOUT)[channel]
+    return services.tracker().members([channel], timeout=TIMEOUT)[channel]
 
 
 def token(
@@ -243,8 +245,8 @@ def test_whom_the_site_took_out_stays_out(
 ):
     track(str(ada.pk))
     track(str(ada.pk), "page-2")
-    assembly.tracker().remember(f"left:{ROOM}:{ada.pk}:page-1", seconds=3600)
-    assembly.tracker().leave(ROOM, str(ada.pk), source="page-1", timeout=TIMEOUT)
+    services.tracker().remember(f"left:{ROOM}:{ada.pk}:page-1", seconds=3600)
+    services.tracker().leave(ROOM, str(ada.pk), source="page-1", timeout=TIMEOUT)
     answer = send(as_ada, token(ada), token(ada, source="page-2")).json()
     assert [read_lifeline(text).source for text in answer["present"]] == ["page-2"]
     assert answer["gone"] == {"0": heartbeat.GONE}
@@ -523,8 +525,8 @@ def test_a_roster_that_cannot_be_read_keeps_nobody_here(
     as_ada: Client, ada: User, caplog: pytest.LogCaptureFixture
 ):
     (lifeline,) = send(as_ada, token(ada)).json()["present"]
-    assembly.store()._rosters[ROOM] = b"nonsense"
+    services.store()._rosters[ROOM] = b"nonsense"
     assert send(as_ada, lifeline, leave=True).status_code == 204
-    assert assembly.tracker().members([ROOM], timeout=60) == {ROOM: []}
+    assert services.tracker().members([ROOM], timeout=60) == {ROOM: []}
     (record,) = [one for one in caplog.records if one.name == "presence.manager"]
     assert "last-seen=not-noted" in record.message

@@ -14,7 +14,6 @@ from django.db import IntegrityError, transaction
 from django.http import Http404
 from django.utils.translation import gettext_lazy
 
-from presence.access import authorise
 from presence.conf import hooks
 from presence.conf.fitting import fit
 from presence.manager import PresenceManager
@@ -22,8 +21,9 @@ from presence.mixins import PresenceMixin
 from presence.roster.validation import MAX_META
 from presence.signals import presence_joined
 from presence.testing import FakePresence
-from presence.visitors import Visitor, describe, is_visible
-from presence.widget import widget_for
+from presence.web.access import authorise
+from presence.web.visitors import Visitor, describe, is_visible
+from presence.web.widget import widget_for
 from tests.unit.asking import request_of
 
 ROOM = "presence:doc:42"

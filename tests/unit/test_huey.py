@@ -13,7 +13,7 @@ import huey.utils
 import pytest
 from huey import MemoryHuey, RedisExpireHuey
 
-from presence import assembly
+from presence import services
 from presence.backends.memory import MemoryStore
 from presence.exceptions import StoreError
 from presence.queues.huey import HueyBroker, Hurried
@@ -82,8 +82,8 @@ class Cluster:
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch, settings: Any) -> Cluster:
     cluster = Cluster()
-    monkeypatch.setattr(assembly, "sync", lambda: cluster)
-    monkeypatch.setattr(assembly, "store", cache(lambda: cluster.store))
+    monkeypatch.setattr(services, "sync", lambda: cluster)
+    monkeypatch.setattr(services, "store", cache(lambda: cluster.store))
     for module in (huey.api, huey.utils):
         monkeypatch.setattr(module, "utcnow", lambda: cluster.now)
     settings.PRESENCE_INTERVAL = 60.0
@@ -222,8 +222,8 @@ def test_a_shorter_interval_than_a_second_has_a_tick_a_second(
 def test_a_huey_of_local_time(monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
     cluster = Cluster()
     cluster.huey.utc = False
-    monkeypatch.setattr(assembly, "sync", lambda: cluster)
-    monkeypatch.setattr(assembly, "store", cache(lambda: cluster.store))
+    monkeypatch.setattr(services, "sync", lambda: cluster)
+    monkeypatch.setattr(services, "store", cache(lambda: cluster.store))
     monkeypatch.setattr(
         Cluster, "now", property(lambda self: datetime.fromtimestamp(self.clock.now))
     )

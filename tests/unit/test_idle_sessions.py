@@ -20,10 +20,10 @@ from django.urls import include, path
 from django.utils import timezone
 from django.views import View
 
-from presence.idle import leave_session_alone
 from presence.mixins import PresenceMixin
 from presence.testing import FakePresence
-from presence.visitors import visitor_of
+from presence.web.idle import leave_session_alone
+from presence.web.visitors import visitor_of
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls(__name__)]
 

@@ -13,14 +13,15 @@ from django.core.exceptions import SynchronousOnlyOperation
 from django.template import RequestContext, Template
 from django.test import Client
 
-from presence import assembly, inclusion, widget
+from presence import services
 from presence.centrifugo.tokens import make_grant
-from presence.lifeline import heartbeat_for
 from presence.roster.people import Signed
 from presence.roster.types import Member
-from presence.surface import Surface, surface_for
-from presence.visitors import Visitor, describe, is_visible, visitor_as, visitor_of
-from presence.widget import Widget, widget_for
+from presence.web import page, widget
+from presence.web.cursor_surface import Surface, surface_for
+from presence.web.lifeline import heartbeat_for
+from presence.web.visitors import Visitor, describe, is_visible, visitor_as, visitor_of
+from presence.web.widget import Widget, widget_for
 from tests.rooms import fill
 from tests.unit.asking import request_of
 
@@ -48,7 +49,7 @@ def site(settings: Any) -> None:
     settings.PRESENCE_CHANNELS = ["presence:*", "chat:*"]
     settings.PRESENCE_VISIBLE = but_ada
     settings.CENTRIFUGO_TOKEN_SECRET = SECRET
-    inclusion.warn_once.cache_clear()
+    page.warn_once.cache_clear()
 
 
 @pytest.fixture
@@ -125,7 +126,7 @@ class TestTheHook:
 
         settings.PRESENCE_VISIBLE = queries
         found = widget_for(ROOM, request_of(GRACE))
-        assert (found.live, found.grant, found.error) == (False, "", inclusion.NOT_LOADED)
+        assert (found.live, found.grant, found.error) == (False, "", page.NOT_LOADED)
 
 
 def test_nothing_else_is_signed_about_them():
@@ -135,7 +136,7 @@ def test_nothing_else_is_signed_about_them():
 class TestTheirPage:
     @pytest.fixture(autouse=True)
     def grace_is_there(self) -> None:
-        fill(assembly.store(), ROOM, Member("17", "Grace"))
+        fill(services.store(), ROOM, Member("17", "Grace"))
 
     def state(self, user: Any) -> Widget:
         return widget_for(ROOM, request_of(user))
@@ -225,7 +226,7 @@ class TestTheirTokens:
         assert self.exchange(as_ada, CURSORS, user=ada)[0] == 403
 
     def test_leave_them_the_snapshot(self, as_ada: Client, ada: User):
-        fill(assembly.store(), ROOM, Member("17", "Grace"))
+        fill(services.store(), ROOM, Member("17", "Grace"))
         grant = make_grant(ROOM, str(ada.pk), now=time.time())
         answer = as_ada.get("/presence/snapshot/", {"grant": grant}).json()
         assert [member["id"] for member in answer["members"]] == ["17"]
@@ -240,7 +241,7 @@ def test_the_publish_proxy_refuses_their_moves(settings: Any, monkeypatch: pytes
         raise AssertionError("nothing is asked or kept")
 
     settings.CENTRIFUGO_API_KEY = "the-key-of-the-api"
-    monkeypatch.setattr(assembly, "tracker", nobody)
+    monkeypatch.setattr(services, "tracker", nobody)
     asked = {
         **{"client": "c", "user": "42", "channel": CURSORS, "data": {"x": 0.1, "y": 0.2}},
         "meta": {"hidden": True},

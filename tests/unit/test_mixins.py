@@ -25,7 +25,7 @@ from presence.exceptions import CentrifugoUnreachable, InvalidChannel, StoreErro
 from presence.manager import PresenceManager
 from presence.mixins import LiveCursorMixin, PresenceMixin
 from presence.testing import FakePresence
-from presence.visitors import visitor_of
+from presence.web.visitors import visitor_of
 
 KEY = "document:42"
 CHANNEL = "presence:document:42"

@@ -10,13 +10,14 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client, RequestFactory
 
-from presence import assembly, registry
+from presence import services
 from presence.centrifugo.tokens import make_grant
 from presence.queues import nudge
-from presence.registry import HOUR, NEW_ROOMS
 from presence.roster.types import Snapshot
 from presence.testing import FakePresence
-from presence.visitors import Visitor, origin_of
+from presence.web import registry
+from presence.web.registry import HOUR, NEW_ROOMS
+from presence.web.visitors import Visitor, origin_of
 
 pytestmark = pytest.mark.django_db
 
@@ -34,7 +35,7 @@ def registered(site: FakePresence) -> list[str]:
 
 
 def exchange(client: Client, rooms: Sequence[str], owner: str = "", **extra: Any) -> Any:
-    now = assembly.now()
+    now = services.now()
     grants = [make_grant(room, owner, now=now) for room in rooms]
     answer = client.post("/presence/tokens/", {"grants": grants}, "application/json", **extra)
     assert answer.status_code == 200

@@ -408,10 +408,10 @@ def test_a_fork_does_not_wait_long(gate: Gate, monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_the_one_of_the_process_is_renewed_in_forks(monkeypatch: pytest.MonkeyPatch) -> None:
-    from presence import assembly
+    from presence import services
 
-    with assembly.outbox._lock:
-        assert in_fork(lambda: assembly.outbox._lock.acquire(timeout=0) or 1 / 0) == 0
-    before = assembly.gateway()
-    assert in_fork(lambda: 1 / (assembly.gateway() is not before)) == 0
-    assert assembly.gateway() is before
+    with services.outbox._lock:
+        assert in_fork(lambda: services.outbox._lock.acquire(timeout=0) or 1 / 0) == 0
+    before = services.gateway()
+    assert in_fork(lambda: 1 / (services.gateway() is not before)) == 0
+    assert services.gateway() is before

@@ -9,7 +9,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError, call_command
 
-from presence import assembly
+from presence import services
 from presence.management.commands import presence_sync
 from presence.sync.report import Report
 
@@ -23,7 +23,7 @@ class Ticks:
         self.now = 0.0
         self.seen: list[tuple[float, list[str] | None]] = []
         self._leaving = leaving
-        monkeypatch.setattr(assembly, "sync", lambda: self)
+        monkeypatch.setattr(services, "sync", lambda: self)
         monkeypatch.setattr(presence_sync.time, "monotonic", lambda: self.now)
         monkeypatch.setattr(presence_sync.time, "sleep", self._sleep)
 

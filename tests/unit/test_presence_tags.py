@@ -12,10 +12,12 @@ from django.core.exceptions import SynchronousOnlyOperation
 from django.http import HttpRequest
 from django.template import Context, Engine, RequestContext
 
-from presence import assembly, inclusion, lookup
+from presence import services
 from presence.backends.memory import MemoryStore
 from presence.exceptions import InvalidChannel, StoreError
 from presence.roster.types import Member
+from presence.web import lookup
+from presence.web import page as web_page
 from tests.rooms import fill
 from tests.unit.asking import request_of
 
@@ -27,7 +29,7 @@ LIST = "{% for one in people %}{{ one.name }};{% endfor %}"
 @pytest.fixture(autouse=True)
 def site(settings: Any) -> None:
     settings.PRESENCE_BACKEND = "memory"
-    inclusion.warn_once.cache_clear()
+    web_page.warn_once.cache_clear()
 
 
 def html(
@@ -39,7 +41,7 @@ def html(
 
 
 def test_the_count_the_list_and_whether_somebody_is_present():
-    fill(assembly.store(), ROOM, Member("17", "Grace"), Member("42", "Ada", {"color": "#4363d8"}))
+    fill(services.store(), ROOM, Member("17", "Grace"), Member("42", "Ada", {"color": "#4363d8"}))
     page = (
         "{% presence_count room %} {% presence_count room as n %}{{ n|add:1 }} "
         "{% presence_list room as people %}{% for p in people %}{{ p.id }}={{ p.name }}"
@@ -51,16 +53,16 @@ def test_the_count_the_list_and_whether_somebody_is_present():
 
 
 def test_without_a_channel_it_is_that_of_the_settings(settings: Any):
-    fill(assembly.store(), SITE, Member("1", "A"))
+    fill(services.store(), SITE, Member("1", "A"))
     page = "{% presence_count %}{% presence_list as people %}" + LIST + "{% is_present 1 %}"
     assert html(page, request_of(), channel=ROOM) == "1A;True"
     settings.PRESENCE_CHANNEL = ROOM
-    fill(assembly.store(), ROOM, Member("2", "B"), Member("3", "C"))
+    fill(services.store(), ROOM, Member("2", "B"), Member("3", "C"))
     assert html("{% presence_count %}", request_of()) == "2"
 
 
 def test_whoever_is_tracked_counts_and_meta_is_flat():
-    assembly.tracker().join(
+    services.tracker().join(
         ROOM, "bot-1", source="", meta=b'{"name": "Robot", "color": "#aaa"}', timeout=60.0
     )
     page = "{% presence_list room as people %}{{ people.0.color }}{% is_present 'bot-1' room %}"
@@ -69,12 +71,12 @@ def test_whoever_is_tracked_counts_and_meta_is_flat():
 
 @pytest.mark.parametrize("nobody", [None, AnonymousUser(), User(), ""])
 def test_who_has_no_id_is_not_present(nobody: object):
-    fill(assembly.store(), SITE, Member("None", "A"))
+    fill(services.store(), SITE, Member("None", "A"))
     assert html("{% is_present who %}", request_of(), who=nobody) == "False"
 
 
 def test_a_name_is_escaped():
-    fill(assembly.store(), SITE, Member("1", "<b>"))
+    fill(services.store(), SITE, Member("1", "<b>"))
     assert "<b>" not in html("{% presence_list %}", request_of())
 
 
@@ -94,7 +96,7 @@ def test_a_view_that_lives_on_reads_anew(
     monkeypatch.setattr(lookup.time, "monotonic", lambda: now)
     request = request_of()
     assert html("{% presence_count %}", request) == "0"
-    fill(assembly.store(), SITE, Member("1", "A"))
+    fill(services.store(), SITE, Member("1", "A"))
     assert html("{% presence_count %}", request) == "0"
     now += lookup.KEPT
     assert html("{% presence_count %}", request) == "1"
@@ -102,7 +104,7 @@ def test_a_view_that_lives_on_reads_anew(
 
 
 def test_what_is_denied_is_empty_and_unread(settings: Any, reads: list[Sequence[str]]):
-    fill(assembly.store(), ROOM, Member("42", "Ada"))
+    fill(services.store(), ROOM, Member("42", "Ada"))
     asked: list[tuple[HttpRequest, str]] = []
     settings.PRESENCE_AUTHORIZE = lambda request, channel: asked.append((request, channel))
     request = request_of()

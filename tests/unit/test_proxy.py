@@ -13,7 +13,7 @@ from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
 
-from presence import assembly
+from presence import services
 from presence.backends.memory import MemoryStore
 from presence.cursors import CursorTracker
 from presence.exceptions import (
@@ -61,8 +61,8 @@ def centrifugo() -> Asked:
 @pytest.fixture(autouse=True)
 def site(settings: Any, monkeypatch: pytest.MonkeyPatch, clock: Clock, centrifugo: Asked) -> None:
     store = MemoryStore(clock=clock)
-    monkeypatch.setattr(assembly, "store", cache(lambda: store))
-    monkeypatch.setattr(assembly, "gateway", cache(lambda: centrifugo))
+    monkeypatch.setattr(services, "store", cache(lambda: store))
+    monkeypatch.setattr(services, "gateway", cache(lambda: centrifugo))
     settings.CENTRIFUGO_API_KEY = KEY
 
 
@@ -442,7 +442,7 @@ class TestTracking:
 
     def test_a_browser_that_leaves_does_not_remove_what_server_code_stored(self):
         move = moves.make_move("42", 1, 2, {"client": ADA})
-        assembly.tracker().move(CHANNEL, {"42": moves.kept(move)}, timeout=10)
+        services.tracker().move(CHANNEL, {"42": moves.kept(move)}, timeout=10)
         ask({"gone": True})
         assert cursors() == {"42": {"x": 1, "y": 2, "meta": {"client": ADA}}}
 

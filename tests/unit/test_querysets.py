@@ -24,7 +24,7 @@ from django.db.models import (
 from django.test.utils import isolate_apps
 from django.utils import timezone
 
-from presence import assembly
+from presence import services
 from presence.backends.memory import MemoryStore
 from presence.exceptions import InvalidChannel, StoreError
 from presence.querysets import _key_of, online, with_presence
@@ -60,7 +60,7 @@ def documents(count: int) -> list[Document]:
 
 
 def enter(channel: str, *users: object) -> None:
-    fill(assembly.store(), channel, *(Member(str(user), f"User {user}") for user in users))
+    fill(services.store(), channel, *(Member(str(user), f"User {user}") for user in users))
 
 
 # Who of a table is online

@@ -12,7 +12,7 @@ from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
 
-from presence import assembly
+from presence import services
 from presence.backends.redis.store import RedisStore
 from presence.centrifugo.gateway import Gateway
 from presence.checks import TAG
@@ -192,7 +192,7 @@ def test_secret_of_an_unusable_setting_is_in_no_log_of_a_tick(
     said = ""
     with override_settings(**settings):
         try:
-            said = repr(assembly.sync().tick().failures)
+            said = repr(services.sync().tick().failures)
         except ImproperlyConfigured as error:
             said = logging.Formatter().formatException((type(error), error, error.__traceback__))
     assert SECRET not in said + caplog.text

@@ -17,10 +17,10 @@ from django.views.generic import TemplateView
 
 from presence import cursors, manager, mixins
 from presence.cursors import CURSOR_TIMEOUT, CursorTracker
-from presence.lifeline import heartbeat_for
 from presence.manager import PresenceManager
 from presence.mixins import LiveCursorMixin, PresenceMixin
 from presence.testing import FakePresence
+from presence.web.lifeline import heartbeat_for
 
 DOCUMENT = """
 <div class="presence-bar">

@@ -8,7 +8,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
 
-from presence import assembly
+from presence import services
 from presence.backends import BACKENDS, make_store
 from presence.backends.base import RosterStore
 from presence.backends.memory import MemoryStore
@@ -93,10 +93,10 @@ def test_only_redis_is_shared_between_processes() -> None:
 
 def test_one_store_a_process_until_the_settings_change() -> None:
     with override_settings(PRESENCE_BACKEND="memory"):
-        first = assembly.store()
-        assert assembly.store() is first
+        first = services.store()
+        assert services.store() is first
         with override_settings(PRESENCE_PREFIX="other"):
-            assert assembly.store() is not first
+            assert services.store() is not first
 
 
 @pytest.mark.parametrize(
@@ -105,4 +105,4 @@ def test_one_store_a_process_until_the_settings_change() -> None:
 def test_a_store_that_cannot_be_made_is_a_configuration_error(wrong: dict[str, str]) -> None:
     settings = {"PRESENCE_BACKEND": "redis", **wrong}
     with override_settings(**settings), pytest.raises(ImproperlyConfigured):
-        assembly.store()
+        services.store()

@@ -13,10 +13,10 @@ from django.http import HttpRequest
 from django.template import Context, Engine, RequestContext, TemplateSyntaxError
 from django.utils import translation
 
-from presence import inclusion
 from presence.centrifugo.tokens import read_grant
 from presence.exceptions import InvalidChannel
-from presence.surface import Surface
+from presence.web import page as web_page
+from presence.web.cursor_surface import Surface
 from tests.unit.asking import request_of
 
 CHANNEL, ROOM = "cursors:doc:42", "presence:doc:42"
@@ -33,7 +33,7 @@ LIBRARIES = {
 def site(settings: Any) -> None:
     settings.PRESENCE_BACKEND = "memory"
     settings.ROOT_URLCONF = "project.urls"
-    inclusion.warn_once.cache_clear()
+    web_page.warn_once.cache_clear()
 
 
 ADA = User(pk=42)

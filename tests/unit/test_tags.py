@@ -15,14 +15,15 @@ from django.template import Context, Engine, RequestContext, TemplateSyntaxError
 from django.test import Client, RequestFactory
 from django.urls import include, path
 
-from presence import assembly, inclusion
+from presence import services
 from presence.backends.memory import MemoryStore
 from presence.centrifugo.tokens import read_grant
-from presence.drawing import palette_index
 from presence.exceptions import InvalidChannel, StoreError
 from presence.roster.types import Member, Position
-from presence.visitors import visitor_of
-from presence.widget import Widget
+from presence.web import page as web_page
+from presence.web.drawing import palette_index
+from presence.web.visitors import visitor_of
+from presence.web.widget import Widget
 from tests.rooms import fill
 from tests.unit.asking import request_of
 
@@ -44,7 +45,7 @@ def engine(**options: Any) -> Engine:
 def site(settings: Any) -> None:
     settings.PRESENCE_BACKEND = "memory"
     settings.ROOT_URLCONF = "project.urls"
-    inclusion.warn_once.cache_clear()
+    web_page.warn_once.cache_clear()
 
 
 def context_of(request: HttpRequest | None, /, **values: Any) -> Context:
@@ -124,7 +125,7 @@ def test_a_channel_given_by_a_template_is_escaped_all_the_same():
 
 def test_what_the_template_is_given():
     info = {"avatar": "/a/42.png", "color": "#4363d8"}
-    fill(assembly.store(), ROOM, Member("17", "Grace"), Member("42", "Ada Lovelace", info))
+    fill(services.store(), ROOM, Member("17", "Grace"), Member("42", "Ada Lovelace", info))
     given = state("channel", request_of(User(pk=42)), channel=ROOM)
     assert (given.channel, given.feed, given.epoch, given.version) == (ROOM, ROOM, "e1", 1)
     assert (given.listed, given.total, given.anonymous, given.every) == (True, 2, 0, 5.0)
@@ -163,13 +164,13 @@ def test_a_room_that_was_never_polled_is_empty_and_goes_live():
 
 
 def test_a_stream_without_an_epoch_is_no_position():
-    fill(assembly.store(), ROOM, Member("1", "A"), position=Position(0, ""))
+    fill(services.store(), ROOM, Member("1", "A"), position=Position(0, ""))
     assert state(f"'{ROOM}'", request_of()).position is None
 
 
 def test_a_counted_room():
     people = [Member(str(n), f"User {n}") for n in range(11)]
-    fill(assembly.store(), ROOM, *people, anonymous=2, list_limit=10)
+    fill(services.store(), ROOM, *people, anonymous=2, list_limit=10)
     given = state(f"'{ROOM}'", request_of())
     assert (given.listed, given.members) == (False, ())
     assert (given.total, given.anonymous) == (11, 2)
@@ -184,7 +185,7 @@ def test_a_listed_anonymous_visitor_finds_themself():
     request = request_of()
     request.session = session  # type: ignore[assignment]
     own = visitor_of(request).anonymous
-    fill(assembly.store(), ROOM, Member(own, "Anonymous"), Member("anon_other", "Anonymous"))
+    fill(services.store(), ROOM, Member(own, "Anonymous"), Member("anon_other", "Anonymous"))
     given = state(f"'{ROOM}'", request)
     assert [member.is_self for member in given.members] == [True, False]
     assert (given.user_id, given.self_id) == ("", own)
@@ -207,7 +208,7 @@ def test_a_listed_anonymous_visitor_finds_themself():
     ],
 )
 def test_whatever_redis_holds_is_shown_as_text(text: str):
-    fill(assembly.store(), ROOM, Member(text, text, {"avatar": text, "color": text, "x": text}))
+    fill(services.store(), ROOM, Member(text, text, {"avatar": text, "color": text, "x": text}))
     page = html("{% presence_widget room %}", request_of(), room=ROOM)
     assert "<script>alert" not in page
     assert "<img" not in page
@@ -245,7 +246,7 @@ def test_the_variant_is_chosen(source: str, variant: str):
 
 
 def test_stack_is_one_button_of_the_newest_faces_and_opens_a_popover_with_everybody():
-    fill(assembly.store(), ROOM, *FULL, anonymous=2)
+    fill(services.store(), ROOM, *FULL, anonymous=2)
     page = html("{% presence_widget room %}", request_of(), room=ROOM)
     assert shown(page, "data-presence-face") == ["3", "4", "5", "6", "7"]
     assert shown(page, "data-presence-member") == [member.id for member in FULL]
@@ -262,7 +263,7 @@ def test_stack_is_one_button_of_the_newest_faces_and_opens_a_popover_with_everyb
 
 @pytest.mark.parametrize("people", [1, 5])
 def test_stack_with_room_for_all_faces_is_a_button_with_no_more(people: int):
-    fill(assembly.store(), ROOM, *FULL[:people])
+    fill(services.store(), ROOM, *FULL[:people])
     page = html("{% presence_widget room %}", request_of(), room=ROOM)
     assert 'data-presence-more="0"' in page
     assert len(shown(page, "data-presence-face")) == people
@@ -277,7 +278,7 @@ def test_stack_with_room_for_all_faces_is_a_button_with_no_more(people: int):
 def test_widget_with_more_people_than_its_limit_shows_oneself_first_and_the_newest(
     own: int, variant: str, limit: int | None, others: int
 ):
-    fill(assembly.store(), ROOM, *FULL)
+    fill(services.store(), ROOM, *FULL)
     source = "{% presence_widget room variant=variant limit=limit %}"
     request = request_of(User(pk=own))
     page = html(source, request, room=ROOM, variant=variant, limit=limit)
@@ -295,7 +296,7 @@ def test_widget_with_more_people_than_its_limit_shows_oneself_first_and_the_newe
 
 @pytest.mark.parametrize(("people", "more"), [(20, 0), (21, 1), (181, 161)])
 def test_list_folds_everybody_beyond_twenty(people: int, more: int):
-    fill(assembly.store(), ROOM, *(Member(f"{n:03}", f"User {n}") for n in range(people)))
+    fill(services.store(), ROOM, *(Member(f"{n:03}", f"User {n}") for n in range(people)))
     page = html('{% presence_widget room variant="list" %}', request_of(), room=ROOM)
     assert page.count(" data-presence-folded") == more
     assert f">and {more} more<" in page
@@ -321,7 +322,7 @@ def test_limit_below_one_raises_in_debug_and_is_logged_elsewhere(
 
 @pytest.mark.parametrize(("variant", "folded"), [("list", False), ("count", True), ("none", True)])
 def test_every_variant_has_the_members_for_scripts(variant: str, folded: bool):
-    fill(assembly.store(), ROOM, *FULL)
+    fill(services.store(), ROOM, *FULL)
     source = "{% presence_widget room variant=variant %}"
     page = html(source, request_of(), room=ROOM, variant=variant)
     assert shown(page, "data-presence-member") == [member.id for member in FULL]
@@ -332,7 +333,7 @@ def test_every_variant_has_the_members_for_scripts(variant: str, folded: bool):
 
 @pytest.mark.parametrize("variant", ["stack", "list"])
 def test_counted_room_shows_oneself_and_says_why_there_are_no_names(variant: str):
-    fill(assembly.store(), ROOM, *FULL, list_limit=5)
+    fill(services.store(), ROOM, *FULL, list_limit=5)
     request = request_of(User(pk=77, first_name="Ada", username="ada"))
     page = html("{% presence_widget room variant=variant %}", request, room=ROOM, variant=variant)
     assert shown(page, "data-presence-member") == ["77"]
@@ -346,7 +347,7 @@ def test_counted_room_shows_nobody_to_a_stranger_or_one_who_only_watches(
     settings: Any, channel: str
 ):
     settings.PRESENCE_CHANNELS = ["presence:*", "chat:*"]
-    fill(assembly.store(), channel, *FULL, list_limit=5)
+    fill(services.store(), channel, *FULL, list_limit=5)
     watching = request_of(User(pk=77)) if channel == "chat:lobby" else request_of()
     page = html("{% presence_widget room %}", watching, room=channel)
     assert shown(page, "data-presence-member") == []
@@ -354,14 +355,14 @@ def test_counted_room_shows_nobody_to_a_stranger_or_one_who_only_watches(
 
 
 def test_listed_room_says_nothing_of_names_that_are_missing():
-    fill(assembly.store(), ROOM, *FULL)
+    fill(services.store(), ROOM, *FULL)
     page = html("{% presence_widget room %}", request_of(), room=ROOM)
     assert page.count('data-presence-part="counted" hidden>') == 2
 
 
 @pytest.mark.parametrize(("total", "words"), [(1, "person"), (7, "people")])
 def test_total_and_heading_have_words_that_fit_the_number(total: int, words: str):
-    fill(assembly.store(), ROOM, *FULL[:total])
+    fill(services.store(), ROOM, *FULL[:total])
     page = html("{% presence_widget room %}", request_of(), room=ROOM)
     assert f">{words}</span>" in page
     assert f">{total} {words} here</p>" in page
@@ -369,7 +370,7 @@ def test_total_and_heading_have_words_that_fit_the_number(total: int, words: str
 
 def test_long_name_is_whole_in_a_title():
     name = "Wolfeschlegelsteinhausen " * 8
-    fill(assembly.store(), ROOM, Member("1", name))
+    fill(services.store(), ROOM, Member("1", name))
     page = html('{% presence_widget room variant="list" %}', request_of(), room=ROOM)
     assert f'title="{name}"' in page
 
@@ -388,7 +389,7 @@ def test_only_a_counted_visitor_is_told_that_the_number_includes_them(
 
 
 def test_a_counted_room_is_a_number_in_a_stack_too():
-    fill(assembly.store(), ROOM, *FULL, list_limit=5)
+    fill(services.store(), ROOM, *FULL, list_limit=5)
     page = html("{% presence_widget room %}", request_of(), room=ROOM)
     assert '<span class="presence-total" data-presence-total>8</span>' in page
     assert shown(page, "data-presence-face") == []
@@ -448,7 +449,7 @@ def test_a_part_can_be_overridden(part: str):
 
 
 def test_nothing_is_inline():
-    fill(assembly.store(), ROOM, Member("1", "A", {"color": "#123456", "avatar": "/a.png"}))
+    fill(services.store(), ROOM, Member("1", "A", {"color": "#123456", "avatar": "/a.png"}))
     page = html("{% presence_widget room announce=True %}", request_of(), room=ROOM)
     assert 'data-presence-colour="#123456"' in page
     assert not re.search(r" style=|<style| on\w+=|<script(?![^>]* src=)", page)
@@ -458,13 +459,13 @@ def test_nothing_is_inline():
 
 
 def test_the_page_of_a_site_without_authentication():
-    fill(assembly.store(), ROOM, Member("42", "Ada"))
+    fill(services.store(), ROOM, Member("42", "Ada"))
     given = state(f"'{ROOM}'", RequestFactory().get("/"))
     assert (given.live, given.user_id, given.total) == (True, "", 1)
 
 
 def test_without_a_request_it_is_static_and_nobodys_own():
-    fill(assembly.store(), ROOM, Member("42", "Ada"))
+    fill(services.store(), ROOM, Member("42", "Ada"))
     given = state(f"'{ROOM}'", None)
     assert [member.name for member in given.members] == ["Ada"]
     assert (given.live, given.grant, given.tokens_url, given.snapshot_url) == (False, "", "", "")
@@ -510,7 +511,7 @@ urlpatterns: list[Any] = []
 
 def test_urls_that_are_not_included(settings: Any, caplog: pytest.LogCaptureFixture):
     settings.ROOT_URLCONF = __name__
-    fill(assembly.store(), ROOM, Member("42", "Ada"))
+    fill(services.store(), ROOM, Member("42", "Ada"))
     for _ in range(2):
         given = state(f"'{ROOM}'", request_of())
         assert (given.live, given.grant, given.total) == (False, "", 1)
@@ -541,7 +542,7 @@ def deny(request: HttpRequest, channel: str) -> bool:
 @pytest.mark.parametrize("with_request", [True, False])
 def test_nothing_is_shown_to_whom_the_site_says_no(settings: Any, with_request: bool):
     settings.PRESENCE_AUTHORIZE = deny
-    fill(assembly.store(), ROOM, Member("42", "Ada"), anonymous=3)
+    fill(services.store(), ROOM, Member("42", "Ada"), anonymous=3)
     given = state(f"'{ROOM}'", request_of(User(pk=42)) if with_request else None)
     assert given == Widget(channel=ROOM, feed=ROOM, denied=True)
     assert "Ada" not in html("{% presence_widget room %}", request_of(), room=ROOM)

@@ -11,7 +11,7 @@ from celery.signals import worker_process_shutdown, worker_shutdown
 from celery.utils.dispatch import Signal
 from kombu.exceptions import OperationalError
 
-from presence import assembly, tasks
+from presence import services, tasks
 from presence.queues.celery import CeleryBroker
 from presence.sync.report import Report
 
@@ -77,7 +77,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
 def syncs(monkeypatch: pytest.MonkeyPatch, *reports: Report) -> Reports:
     made = Reports(*reports)
-    monkeypatch.setattr(assembly, "sync", lambda: made)
+    monkeypatch.setattr(services, "sync", lambda: made)
     return made
 
 

@@ -20,7 +20,7 @@ from django.template import Context, Template
 from django.test import Client, RequestFactory, TestCase
 from django.urls import reverse
 
-from presence import assembly, pytest_plugin, signals
+from presence import pytest_plugin, services, signals
 from presence.centrifugo.tokens import make_grant
 from presence.cursors import CursorTracker
 from presence.exceptions import CentrifugoUnreachable, InvalidChannel
@@ -70,7 +70,7 @@ def render(text: str) -> str:
 
 def claims(client: Client, user_id: str, channel: str = ROOM) -> dict[str, Any]:
     """What the site really signs into the subscription token of whoever is logged in."""
-    grant = make_grant(channel, user_id, now=assembly.store().load([]).now)
+    grant = make_grant(channel, user_id, now=services.store().load([]).now)
     asked = {"grants": [grant]}
     answer = client.post(reverse("presence:tokens"), asked, content_type="application/json").json()
     token = answer["channels"][channel]["token"]
@@ -502,25 +502,25 @@ class TestFailures:
 class TestTheSeam:
     def test_nothing_is_left_of_a_block(self, settings: Any) -> None:
         settings.PRESENCE_BACKEND = "memory"
-        before = assembly.store(), assembly.gateway()
+        before = services.store(), services.gateway()
         with FakePresence() as outer:
             with FakePresence() as inner:
                 inner.connect(ROOM, GRACE)
                 inner.tick()
-                assert assembly.store() is assembly.tracker() is inner.store
-            assert assembly.store() is outer.store
-            assert assembly.gateway() is outer.centrifugo
+                assert services.store() is services.tracker() is inner.store
+            assert services.store() is outer.store
+            assert services.gateway() is outer.centrifugo
             outer.tick()
             outer.assert_count(ROOM, 0)
-        assert assembly.store() not in (outer.store, inner.store)
-        assert type(assembly.gateway()) is type(before[1])
+        assert services.store() not in (outer.store, inner.store)
+        assert type(services.gateway()) is type(before[1])
         assert not signals.wanted()
 
     def test_a_block_that_fails_leaves_nothing_either(self, settings: Any) -> None:
         settings.CENTRIFUGO_TOKEN_SECRET = 7
         with pytest.raises(ImproperlyConfigured), FakePresence():
             pass
-        assert assembly._instead is None
+        assert services._instead is None
 
     def test_settings_may_change_within(self, site: FakePresence, settings: Any) -> None:
         site.connect(ROOM, GRACE)

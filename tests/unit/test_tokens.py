@@ -107,7 +107,7 @@ def test_a_grant_of_another_secret_key_counts_only_while_that_is_a_fallback():
 
 
 def test_a_hundred_grants_of_the_longest_names_fit_into_a_request():
-    from presence.views import MAX_BODY, MAX_GRANTS
+    from presence.web.views import MAX_BODY, MAX_GRANTS
 
     grant = make_grant("presence:" + "x" * 239, "1" * 36, now=NOW)
     assert MAX_GRANTS * (len(grant) + 4) < MAX_BODY

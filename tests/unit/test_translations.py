@@ -18,7 +18,7 @@ from django.utils import translation
 from django.utils.translation.template import templatize
 
 import presence
-from presence import assembly
+from presence import services
 from presence.roster.types import Member
 from tests.rooms import fill
 
@@ -203,7 +203,7 @@ def page(language: str) -> str:
 @pytest.fixture
 def people() -> None:
     members = [Member(str(n), name) for n, name in enumerate(sorted(NAMES))]
-    fill(assembly.store(), ROOM, *members, anonymous=3)
+    fill(services.store(), ROOM, *members, anonymous=3)
 
 
 @pytest.mark.usefixtures("people")
@@ -275,7 +275,7 @@ def test_a_site_brings_a_catalogue_for_our_strings(settings: Any, tmp_path: Path
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_who_has_no_name_is_called_so_in_the_language_of_the_page(language: str):
-    fill(assembly.store(), ROOM, Member("anon_0123", "Anonymous"))
+    fill(services.store(), ROOM, Member("anon_0123", "Anonymous"))
     word = next(entry.msgstr for entry in catalogue(language) if entry.msgid == "Anonymous")
     html = page(language)
     said = Said(html)

@@ -10,7 +10,7 @@ from django.contrib.auth.models import Group
 from django.core.management import call_command
 from django.db import connection, connections, transaction
 
-from presence import assembly
+from presence import services
 from presence.conf.upkeep import in_thread, like_a_request
 from presence.sync.report import Report
 from presence.tasks import jobs
@@ -48,7 +48,7 @@ def test_old_connections_are_closed_before_and_after_a_round(closed: list[str]) 
 def test_presence_sync_closes_connections_after_each_tick(
     closed: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(assembly, "sync", Ticks)
+    monkeypatch.setattr(services, "sync", Ticks)
     call_command("presence_sync", "--json")
     assert closed == ["if old", "now"]
 
@@ -57,7 +57,7 @@ def test_presence_sync_closes_connections_after_each_tick(
 def test_worker_closes_old_connections_around_each_task(
     closed: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(assembly, "sync", Ticks)
+    monkeypatch.setattr(services, "sync", Ticks)
     queue: Any = None
     jobs.update_presence(queue)
     jobs.sync_channels(["presence:a"], queue)

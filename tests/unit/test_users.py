@@ -15,7 +15,7 @@ from asgiref.sync import async_to_sync
 from django.contrib.auth.models import AnonymousUser, User
 from django.core.exceptions import ImproperlyConfigured
 
-from presence import assembly
+from presence import services
 from presence.backends.memory import MemoryStore
 from presence.exceptions import StoreError
 from presence.roster.people import Signed
@@ -47,7 +47,7 @@ def store(monkeypatch: pytest.MonkeyPatch, clock: Clock, settings: Any) -> Count
     store = Counted(clock)
     settings.PRESENCE_TOKEN_LIFETIME = 600.0
     settings.PRESENCE_USER_INFO = lambda user: {"name": user.username.title(), "color": "#fff"}
-    monkeypatch.setattr(assembly, "store", cache(lambda: store))
+    monkeypatch.setattr(services, "store", cache(lambda: store))
     return store
 
 

@@ -16,7 +16,7 @@ from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
 from django.test import Client
 from django.urls import resolve, reverse
 
-from presence import assembly
+from presence import services
 from presence.backends.memory import MemoryStore
 from presence.centrifugo.tokens import GRANT_LIFETIME, make_grant, read_grant
 from presence.exceptions import InvalidMessage, StoreError
@@ -153,9 +153,9 @@ def test_the_anonymous_watch_cursors_and_are_not_shown():
 def test_cursors_are_not_polled_for(as_ada: Client, ada: User, settings: Any):
     settings.PRESENCE_DISCOVERY = "registry"
     exchange(as_ada, grant(CURSORS, ada))
-    assert assembly.store().registered(within=60) == []
+    assert services.store().registered(within=60) == []
     exchange(as_ada, grant(CURSORS, ada), grant(ROOM, ada))
-    assert assembly.store().registered(within=60) == [ROOM]
+    assert services.store().registered(within=60) == [ROOM]
 
 
 @pytest.mark.parametrize("tracked", [False, True])
@@ -177,7 +177,7 @@ def test_a_name_that_is_a_script_is_data(as_ada: Client, ada: User):
 
 
 def test_a_snapshot():
-    fill(assembly.store(), ROOM, Member("42", "Ada", {"color": "#fff"}), anonymous=3)
+    fill(services.store(), ROOM, Member("42", "Ada", {"color": "#fff"}), anonymous=3)
     response = Client().get(SNAPSHOT, {"grant": grant()})
     assert response.status_code == 200
     assert response["Cache-Control"] == "no-store"
@@ -205,7 +205,7 @@ def test_the_snapshot_of_a_room_that_was_never_polled():
 
 def test_the_snapshot_of_a_counted_room():
     people = [Member(str(n), f"User {n}") for n in range(11)]
-    fill(assembly.store(), ROOM, *people, list_limit=10)
+    fill(services.store(), ROOM, *people, list_limit=10)
     answer = Client().get(SNAPSHOT, {"grant": grant()}).json()
     assert (answer["listed"], answer["members"], answer["total"]) == (False, [], 11)
 
@@ -377,7 +377,7 @@ def test_a_snapshot_while_the_store_is_down(
 
 
 def test_a_snapshot_that_cannot_be_read_is_not_an_empty_room():
-    store = assembly.store()
+    store = services.store()
     fill(store, ROOM, Member("42", "Ada"))
     store._snapshots[ROOM] = b'{"members": 7'  # type: ignore[attr-defined]
     assert_says_no(Client().get(SNAPSHOT, {"grant": grant()}), 503)
@@ -426,9 +426,9 @@ class TestEveryPath:
             raise error
 
         settings.DEBUG, settings.CENTRIFUGO_API_KEY = debug, "key"
-        monkeypatch.setattr("presence.views.visitor_of", fails)
-        monkeypatch.setattr("presence.heartbeat.visitor_of", fails)
-        monkeypatch.setattr("presence.proxy._judge", fails)
+        monkeypatch.setattr("presence.web.views.visitor_of", fails)
+        monkeypatch.setattr("presence.web.heartbeat.visitor_of", fails)
+        monkeypatch.setattr("presence.web.publish_proxy._judge", fails)
         told: list[object] = []
 
         def tell(request: object, **_: object) -> None:

@@ -9,10 +9,10 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import RequestFactory
 
-from presence import widget
 from presence.testing import FakePresence
-from presence.visits import is_visit
-from presence.widget import widget_for
+from presence.web import widget
+from presence.web.visits import is_visit
+from presence.web.widget import widget_for
 
 AHEAD = [
     {"Sec-Purpose": "prefetch"},

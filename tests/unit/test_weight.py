@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import presence
-from presence.drawing import PALETTE
+from presence.web.drawing import PALETTE
 
 STATIC = Path(presence.__file__).parent / "static" / "presence"
 README = (Path(__file__).parents[2] / "README.md").read_text()

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import CommandError, CommandParser
 
-from presence import assembly
+from presence import services
 from presence.conf import RANGES, conf
 from presence.conf.upkeep import like_a_request
 from presence.exceptions import InvalidChannel
@@ -71,7 +71,7 @@ class Command(command.Command):
         terminal = sys.stderr.isatty()
         progress = _progress if terminal else None
         with like_a_request(alone=True):
-            report = assembly.sync().tick(only, every=every, progress=progress)
+            report = services.sync().tick(only, every=every, progress=progress)
         if terminal:
             _show("\r\033[K")
         show(report)

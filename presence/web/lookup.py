@@ -10,11 +10,11 @@ from typing import Final
 from django.core.exceptions import SynchronousOnlyOperation
 from django.http import HttpRequest
 
-from presence.access import authorise
 from presence.exceptions import StoreError
-from presence.inclusion import store_is_down, store_went_down, warn_once
 from presence.present import Record, read_present
 from presence.roster.channel_names import validate_channel
+from presence.web.access import authorise
+from presence.web.page import store_is_down, store_went_down, warn_once
 
 __all__ = ["look_up"]
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
 
-from presence import assembly
+from presence import services
 from presence.backends.tracker import Tracker
 from presence.conf import conf
 from presence.exceptions import StoreError
@@ -39,7 +39,7 @@ def touch(channels: Sequence[str], *, by: str) -> None:
 
 
 def _register(channels: list[str], by: str) -> None:
-    store = assembly.store()
+    store = services.store()
     new = store.unregistered(channels)
     # A store of a site's own that counts nothing has no limit.
     if new and isinstance(store, Tracker):

@@ -15,14 +15,14 @@ import msgspec
 from django.http import HttpRequest
 from django.utils.crypto import constant_time_compare
 
-from presence import assembly
-from presence.answers import No, answers
+from presence import services
 from presence.centrifugo import replies
 from presence.conf import conf
 from presence.exceptions import CentrifugoError, InvalidChannel, StoreError
 from presence.roster import moves, validation
 from presence.roster.channel_names import room_of
 from presence.roster.names import clean_name
+from presence.web.json import No, answers
 
 __all__ = ["publish"]
 
@@ -169,7 +169,7 @@ def _admit(asked: _Publication) -> None:
     instead of looking whether the client is subscribed, for which it takes a token of ours: so it
     is asked who is.
     """
-    tracker = assembly.tracker()
+    tracker = services.tracker()
     pair = f"{asked.client}:{asked.channel}"
     taken, known = tracker.admit(f"moves:{asked.user}", most=_most(), seconds=1.0, known=pair)
     if not taken:
@@ -190,7 +190,7 @@ def _most() -> int:
 
 def _track(asked: _Publication, sent: _Sent, shown: _Shown) -> None:
     """Keep what was sent for `CursorTracker.get_cursors`."""
-    tracker, meta = assembly.tracker(), _meta(shown)
+    tracker, meta = services.tracker(), _meta(shown)
     if sent.gone:
         # Another page of the same user may still point.
         tracker.remove(asked.channel, asked.user, ending=moves.ending(asked.client))
@@ -221,5 +221,5 @@ def _meta(shown: _Shown) -> dict[str, Any]:
 
 def _subscribed(channel: str) -> Collection[str]:
     """The clients that are subscribed to `channel`. Raises CentrifugoError."""
-    (reply,) = assembly.gateway().presence([channel])
+    (reply,) = services.gateway().presence([channel])
     return replies.decode(replies.result(reply), _Presence).presence

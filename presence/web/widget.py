@@ -14,18 +14,18 @@ from django.core.exceptions import ImproperlyConfigured, SynchronousOnlyOperatio
 from django.http import HttpRequest
 from django.utils.translation import gettext, ngettext
 
-from presence import assembly
+from presence import services
 from presence.centrifugo.tokens import make_grant
 from presence.conf import conf, hooks
-from presence.drawing import DrawnMember, arrange, choose, draw
 from presence.exceptions import StoreDamaged
-from presence.inclusion import admit, links, store_is_down, store_went_down
 from presence.queues.nudge import page_served
 from presence.roster.channel_names import feed_of, validate_channel
 from presence.roster.types import Member, Position, Snapshot
 from presence.snapshots import read_snapshot
-from presence.visitors import Visitor, describe
-from presence.visits import is_visit
+from presence.web.drawing import DrawnMember, arrange, choose, draw
+from presence.web.page import admit, links, store_is_down, store_went_down
+from presence.web.visitors import Visitor, describe
+from presence.web.visits import is_visit
 
 __all__ = ["FACES", "LIMITS", "VARIANTS", "Widget", "widget_for"]
 
@@ -151,7 +151,7 @@ def widget_for(named: object, request: HttpRequest | None) -> Widget:
         age=found.age,
         every=found.every,
         position=found.position,
-        grant=make_grant(channel, user_id, now=assembly.now()) if live else "",
+        grant=make_grant(channel, user_id, now=services.now()) if live else "",
         tokens_url=urls.tokens,
         snapshot_url=urls.snapshot,
         beacon_url=urls.beacon,
@@ -168,7 +168,7 @@ def _own(visitor: Visitor | None) -> list[Member]:
     if visitor is None or visitor.user is None or visitor.hidden:
         return []
     try:
-        shown = describe(visitor, hooks.hook("PRESENCE_USER_INFO"), now=assembly.now())
+        shown = describe(visitor, hooks.hook("PRESENCE_USER_INFO"), now=services.now())
     except SynchronousOnlyOperation:  # The script asks once the page is live.
         return []
     return [Member(visitor.id, shown.name, shown.info)]

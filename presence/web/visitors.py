@@ -19,7 +19,7 @@ from django.utils.crypto import get_random_string, salted_hmac
 from presence.conf import UserInfo, hooks
 from presence.roster.names import MAX_NAME, clean_name
 from presence.roster.people import Signed, anonymous_id
-from presence.visits import is_visit
+from presence.web.visits import is_visit
 
 __all__ = [
     "MAX_NAME",

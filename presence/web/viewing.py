@@ -13,8 +13,8 @@ from presence.roster import validation
 from presence.roster.keys import fill_in
 from presence.roster.names import clean_name
 from presence.roster.tracked import PASSING
-from presence.visitors import Visitor, describe, visitor_of
-from presence.visits import is_visit
+from presence.web.visitors import Visitor, describe, visitor_of
+from presence.web.visits import is_visit
 
 __all__ = ["has_come", "key_of", "meta_for", "passing_id", "visitor_behind"]
 

@@ -11,10 +11,10 @@ from django.core.exceptions import SynchronousOnlyOperation
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 
-from presence import assembly
+from presence import services
 from presence.centrifugo.tokens import Grant, seal, unseal
 from presence.conf import conf
-from presence.inclusion import NO_URLS, NOT_LOADED, page_visitor, warn_once
+from presence.web.page import NO_URLS, NOT_LOADED, page_visitor, warn_once
 
 __all__ = [
     "MAX_LIFELINES",
@@ -79,7 +79,7 @@ def heartbeat_for(request: HttpRequest | None) -> Heartbeat:
         return Heartbeat()
     if len(tracked) > MAX_LIFELINES:
         logger.error("heartbeat=cut-off members=%d most=%d", len(tracked), MAX_LIFELINES)
-    now = assembly.now()
+    now = services.now()
     try:
         user_id = page_visitor(request).id
         url = reverse("presence:heartbeat")

@@ -12,7 +12,7 @@ from presence.centrifugo.tokens import Grant
 from presence.conf import conf, hooks
 from presence.exceptions import InvalidChannel, InvalidGrant
 from presence.roster.channel_names import is_cursor_channel, matches, room_of, validate_channel
-from presence.visitors import Visitor
+from presence.web.visitors import Visitor
 
 __all__ = ["authorise", "open_grant", "polled_channel"]
 

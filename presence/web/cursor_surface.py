@@ -7,11 +7,11 @@ from typing import Final, cast
 
 from django.http import HttpRequest
 
-from presence import assembly
+from presence import services
 from presence.centrifugo.tokens import make_grant
 from presence.conf import conf
-from presence.inclusion import admit, links
 from presence.roster.channel_names import room_of
+from presence.web.page import admit, links
 
 __all__ = ["UNITS", "Surface", "surface_for"]
 
@@ -62,7 +62,7 @@ def surface_for(named: object, request: HttpRequest | None) -> Surface:
         interval_ms=round(1000 * conf.PRESENCE_CURSOR_INTERVAL),
         timeout_ms=round(1000 * conf.PRESENCE_CURSOR_TIMEOUT),
         limit=conf.PRESENCE_CURSOR_LIMIT,
-        grant=make_grant(channel, visitor.id, now=assembly.now()) if visitor and live else "",
+        grant=make_grant(channel, visitor.id, now=services.now()) if visitor and live else "",
         tokens_url=urls.tokens,
         snapshot_url=urls.snapshot,
         beacon_url=urls.beacon,

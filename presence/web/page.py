@@ -11,9 +11,9 @@ from django.core.exceptions import SynchronousOnlyOperation
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 
-from presence.access import authorise
 from presence.conf import conf
-from presence.visitors import Visitor, visitor_of
+from presence.web.access import authorise
+from presence.web.visitors import Visitor, visitor_of
 
 __all__ = [
     "Links",

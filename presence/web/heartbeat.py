@@ -8,16 +8,16 @@ from typing import Annotated, Any, Final
 import msgspec
 from django.http import HttpRequest
 
-from presence import assembly
-from presence.access import open_grant
-from presence.answers import No, answers, read_json
+from presence import services
 from presence.conf import conf
 from presence.exceptions import InvalidGrant, StoreError
-from presence.lifeline import MAX_LIFELINES, Lifeline, make_lifeline, read_lifeline
 from presence.manager import let_go, mark_left
 from presence.queues import nudge
 from presence.roster.tracked import is_passing
-from presence.visitors import Visitor, visitor_of
+from presence.web.access import open_grant
+from presence.web.json import No, answers, read_json
+from presence.web.lifeline import MAX_LIFELINES, Lifeline, make_lifeline, read_lifeline
+from presence.web.visitors import Visitor, visitor_of
 
 __all__ = ["heartbeat"]
 
@@ -53,7 +53,7 @@ def heartbeat(request: HttpRequest) -> dict[str, Any] | None:
     400 for a body of another shape, 403 when every token is refused, 503 while the store is down.
     """
     asked = read_json(request, _asked, most=MAX_BODY, example='{"tokens": ["…"]}')
-    visitor, now = visitor_of(request), assembly.now()
+    visitor, now = visitor_of(request), services.now()
     lifelines: dict[int, Lifeline] = {}
     gone: dict[str, str] = {}
     for index, text in enumerate(asked.tokens):
@@ -95,7 +95,7 @@ def _admit(
 
 def _keep(lifeline: Lifeline, visitor: Visitor, *, back: bool) -> Lifeline | None:
     """Keep the member. Returns the lifeline that the page is to go on with, None for none."""
-    tracker, timeout = assembly.tracker(), conf.PRESENCE_TIMEOUT
+    tracker, timeout = services.tracker(), conf.PRESENCE_TIMEOUT
     channel, member, source = lifeline.channel, lifeline.member, lifeline.source
     if tracker.beat(channel, member, source=source, timeout=timeout):
         return lifeline
@@ -113,7 +113,7 @@ def _keep(lifeline: Lifeline, visitor: Visitor, *, back: bool) -> Lifeline | Non
 
 
 def _leave(lifeline: Lifeline) -> None:
-    assembly.tracker().remember(_mark_closed(lifeline), seconds=CLOSING)
+    services.tracker().remember(_mark_closed(lifeline), seconds=CLOSING)
     let_go(lifeline.channel, lifeline.member, lifeline.source)
 
 

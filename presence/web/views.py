@@ -9,18 +9,18 @@ import msgspec
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
 
-from presence import assembly
-from presence.access import open_grant
-from presence.answers import No, answers, read_json
+from presence import services
 from presence.centrifugo.tokens import Issuer, make_grant, read_grant
 from presence.conf import conf, hooks
 from presence.exceptions import InvalidGrant, StoreError
 from presence.queues.nudge import page_left, page_served
-from presence.registry import touch
 from presence.roster.channel_names import feed_of, is_cursor_channel
 from presence.roster.people import Signed
 from presence.snapshots import read_snapshot, read_snapshots
-from presence.visitors import Visitor, describe, origin_of, visitor_of
+from presence.web.access import open_grant
+from presence.web.json import No, answers, read_json
+from presence.web.registry import touch
+from presence.web.visitors import Visitor, describe, origin_of, visitor_of
 
 __all__ = ["beacon", "snapshot", "tokens"]
 
@@ -56,7 +56,7 @@ def tokens(request: HttpRequest) -> dict[str, Any]:
     no member and has no cursor. Cursor channels are feeds themselves. 400 for a body of another
     shape, 403 when every grant is refused.
     """
-    visitor, now = visitor_of(request), assembly.now()
+    visitor, now = visitor_of(request), services.now()
     granted, refused = _granted(request, _read(request), visitor, now)
     touch(_with_rosters(granted), by=origin_of(request, visitor))
     info = describe(visitor, hooks.hook("PRESENCE_USER_INFO"), now=now)
@@ -90,7 +90,7 @@ def snapshot(request: HttpRequest) -> dict[str, Any]:
     if not text:
         raise No(400, "The query parameter `grant` is missing.")
     try:
-        channel = open_grant(request, read_grant(text), visitor_of(request), now=assembly.now())
+        channel = open_grant(request, read_grant(text), visitor_of(request), now=services.now())
     except InvalidGrant as error:
         raise No(403, str(error)) from error
     if not _with_rosters([channel]):
@@ -113,7 +113,7 @@ def beacon(request: HttpRequest) -> None:
     poll finds who is here. 400 and 403 as `tokens`.
     """
     visitor, asked = visitor_of(request), _read(request)
-    granted, _ = _granted(request, asked, visitor, assembly.now())
+    granted, _ = _granted(request, asked, visitor, services.now())
     left = _with_rosters(granted)
     if not left:
         raise No(400, NO_ROSTER)

@@ -20,7 +20,7 @@ from django.utils.log import log_response
 from django.views.decorators.csrf import csrf_exempt
 
 from presence.exceptions import PresenceError
-from presence.idle import leave_session_alone
+from presence.web.idle import leave_session_alone
 
 __all__ = ["No", "answers", "read_json"]
 
