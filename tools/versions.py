@@ -22,7 +22,9 @@ def main() -> None:
     centrifugo = centrifugo_binary()
     used = {
         "Python": version(sys.executable, "--version"),
-        "Centrifugo": version(centrifugo, "version") if centrifugo else "presence.devserver",
+        "Centrifugo": version(centrifugo, "version")
+        if centrifugo
+        else "presence_devtools.devserver",
         "Redis": version(redis_server(), "--version"),
         "Chromium": version(chromium_binary(), "--version"),
         "Node": version(shutil.which("node"), "--version"),

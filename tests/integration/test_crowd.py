@@ -15,10 +15,10 @@ import pytest
 from centrifuge import PublicationContext
 from django.core.management import CommandError, call_command
 
-from presence.crowd.gathering import gather
-from presence.crowd.people import signed, user_id
-from presence.crowd.plan import Plan
-from presence.crowd.tally import Tally
+from presence_devtools.crowd.gathering import gather
+from presence_devtools.crowd.people import signed, user_id
+from presence_devtools.crowd.plan import Plan
+from presence_devtools.crowd.tally import Tally
 from project.parts import free_port
 from tests import servers
 from tests.swarm import Recorder, Swarm

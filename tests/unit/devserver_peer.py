@@ -7,10 +7,10 @@ from typing import Any
 import jwt
 import msgspec
 
-from presence.devserver.clock import Clock
-from presence.devserver.codes import Disconnect
-from presence.devserver.node import Node
-from presence.devserver.options import (
+from presence_devtools.devserver.clock import Clock
+from presence_devtools.devserver.codes import Disconnect
+from presence_devtools.devserver.node import Node
+from presence_devtools.devserver.options import (
     ChannelProxySection,
     ChannelSection,
     ClientSection,
@@ -19,7 +19,7 @@ from presence.devserver.options import (
     ProxySection,
     TokenSection,
 )
-from presence.devserver.session import Session
+from presence_devtools.devserver.session import Session
 from tests.unit.devserver_clock import FakeClock
 
 SECRET = "a-secret-of-at-least-thirty-two-bytes"

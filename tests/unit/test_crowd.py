@@ -12,11 +12,11 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError, call_command
 
-from presence.crowd.people import MOST, signed, user_id
-from presence.crowd.tally import Tally
-from presence.crowd.walk import Point, Walk
 from presence.management.commands import presence_crowd
 from presence.roster.types import Member
+from presence_devtools.crowd.people import MOST, signed, user_id
+from presence_devtools.crowd.tally import Tally
+from presence_devtools.crowd.walk import Point, Walk
 
 STEP = 0.05
 
@@ -159,7 +159,11 @@ def test_without_the_secret_there_are_no_tokens(settings):
 
 
 def test_without_centrifuge_python_it_says_what_to_install(monkeypatch):
-    for name in ("presence.crowd.gathering", "presence.crowd.guest", "presence.crowd.reasons"):
+    for name in (
+        "presence_devtools.crowd.gathering",
+        "presence_devtools.crowd.guest",
+        "presence_devtools.crowd.reasons",
+    ):
         monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.setitem(sys.modules, "centrifuge", None)
     with pytest.raises(CommandError, match=r"pip install .*\[crowd\]"):
@@ -169,7 +173,7 @@ def test_without_centrifuge_python_it_says_what_to_install(monkeypatch):
 @pytest.fixture
 def plans(monkeypatch):
     """What the command would do, each time that it is called."""
-    from presence.crowd import gathering
+    from presence_devtools.crowd import gathering
 
     seen = []
 

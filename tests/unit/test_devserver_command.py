@@ -69,7 +69,11 @@ def test_a_port_that_is_taken_is_one_line_and_exit_1() -> None:
 
 
 def test_without_aiohttp_it_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("aiohttp", "presence.devserver.server", "presence.devserver.http"):
+    for name in (
+        "aiohttp",
+        "presence_devtools.devserver.server",
+        "presence_devtools.devserver.http",
+    ):
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(CommandError, match=r"django-presence-centrifugo\[devserver\]"):
         call_command("presence_devserver")

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from presence.devserver.config import ConfigError, load
-from presence.devserver.globs import compile_glob
-from presence.devserver.options import Config
+from presence_devtools.devserver.config import ConfigError, load
+from presence_devtools.devserver.globs import compile_glob
+from presence_devtools.devserver.options import Config
 from project import parts
 
 

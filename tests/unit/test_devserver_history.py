@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from presence.devserver.history import Broker
-from presence.devserver.options import ChannelOptions, Seconds
-from presence.devserver.wire import Position, Publication, Raw
+from presence_devtools.devserver.history import Broker
+from presence_devtools.devserver.options import ChannelOptions, Seconds
+from presence_devtools.devserver.wire import Position, Publication, Raw
 from tests.unit.devserver_clock import FakeClock
 
 OPTIONS = ChannelOptions(

@@ -8,10 +8,10 @@ import msgspec
 import pytest
 from aiohttp import web
 
-from presence.devserver.codes import FORCE_NO_RECONNECT
-from presence.devserver.node import Node
-from presence.devserver.options import Namespace, ProxySection
-from presence.devserver.site import Site
+from presence_devtools.devserver.codes import FORCE_NO_RECONNECT
+from presence_devtools.devserver.node import Node
+from presence_devtools.devserver.options import Namespace, ProxySection
+from presence_devtools.devserver.site import Site
 from project import parts
 from tests.unit.devserver_clock import FakeClock
 from tests.unit.devserver_peer import Peer, node_of

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from presence.devserver.node import Node
-from presence.devserver.options import Namespace, Seconds
-from presence.devserver.wire import Publication, Raw
+from presence_devtools.devserver.node import Node
+from presence_devtools.devserver.options import Namespace, Seconds
+from presence_devtools.devserver.wire import Publication, Raw
 from tests.unit.devserver_clock import FakeClock
 from tests.unit.devserver_peer import Peer, node_of
 

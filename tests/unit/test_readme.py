@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from presence.devserver.config import load
+from presence_devtools.devserver.config import load
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()

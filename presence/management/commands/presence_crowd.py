@@ -13,10 +13,10 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import CommandError, CommandParser
 
 from presence.conf import Range, conf
-from presence.crowd.plan import Plan
 from presence.exceptions import InvalidChannel
 from presence.management import command
 from presence.roster.channel_names import cursor_channel, validate_channel
+from presence_devtools.crowd.plan import Plan
 
 __all__ = ["Command"]
 
@@ -71,8 +71,8 @@ class Command(command.Command):
     def handle(self, *args: Any, **options: Any) -> None:
         """Let them come. Exits with 1 when they cannot."""
         try:
-            from presence.crowd.gathering import gather
-            from presence.crowd.guest import Refused
+            from presence_devtools.crowd.gathering import gather
+            from presence_devtools.crowd.guest import Refused
         except ImportError as error:
             raise CommandError(
                 "presence_crowd needs centrifuge-python: "

@@ -10,8 +10,8 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
-from presence.devserver.config import ConfigError, load
 from presence.management import command
+from presence_devtools.devserver.config import ConfigError, load
 
 
 class Command(command.Command):
@@ -30,7 +30,7 @@ class Command(command.Command):
     def handle(self, *args: Any, config: Path, **options: Any) -> None:
         """Serve until a signal; exit 1 with one line when that cannot be."""
         try:
-            from presence.devserver.server import serve
+            from presence_devtools.devserver.server import serve
         except ImportError as error:
             raise CommandError(
                 "presence_devserver needs aiohttp: "

@@ -22,10 +22,10 @@ from centrifuge import (
     UnsubscribedContext,
 )
 
-from presence.crowd.plan import Plan
-from presence.crowd.reasons import ended, refused, said
-from presence.crowd.tally import Tally
-from presence.crowd.walk import Point, Walk
+from presence_devtools.crowd.plan import Plan
+from presence_devtools.crowd.reasons import ended, refused, said
+from presence_devtools.crowd.tally import Tally
+from presence_devtools.crowd.walk import Point, Walk
 
 __all__ = ["Guest", "Refused"]
 

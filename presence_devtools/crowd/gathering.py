@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from random import Random
 
-from presence.crowd.guest import Guest, Refused
-from presence.crowd.plan import Plan
-from presence.crowd.tally import Tally
+from presence_devtools.crowd.guest import Guest, Refused
+from presence_devtools.crowd.plan import Plan
+from presence_devtools.crowd.tally import Tally
 
 __all__ = ["gather"]
 

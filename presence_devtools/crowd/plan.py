@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 
 from presence.centrifugo.tokens import Issuer
-from presence.crowd.people import signed, user_id
+from presence_devtools.crowd.people import signed, user_id
 
 __all__ = ["Plan"]
 

@@ -1,0 +1,1 @@
+"""Tools for development: a server like Centrifugo, and a crowd. No part of the app."""
