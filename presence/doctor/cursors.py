@@ -18,7 +18,7 @@ PROBE = probe_of(CURSORS_NAMESPACE.rstrip(":"))
 PUBLISHED, DENIED, LET_DOWN, NO_PROXY = 0, 103, 100, 108
 """Centrifugo's codes."""
 REFUSED, DOWN = 403, 503
-"""Codes of presence.proxy."""
+"""Codes of presence.web.publish_proxy."""
 
 ADD = (
     'Add {"name": "cursors", "allow_publish_for_subscriber": true, "publication_data_format": '

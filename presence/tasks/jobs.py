@@ -37,7 +37,7 @@ def update_presence(queue: Queue) -> Report:
 
 @like_a_request()
 def sync_shard(shard: dict[str, Any], queue: Queue) -> Report:
-    """Run a shard of a tick; `shard` is a presence.shards.Shard as JSON has it."""
+    """Run a shard of a tick; `shard` is a presence.sync.shards.Shard as JSON has it."""
     report = services.sync().shard(msgspec.convert(shard, Shard))
     _poll_leaving(report, queue)
     return report

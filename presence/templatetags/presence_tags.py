@@ -56,7 +56,7 @@ def presence_widget(
 
 @register.simple_tag(takes_context=True)
 def presence_state(context: Context, channel: object) -> Widget:
-    """What a widget of `channel` shows to whoever the page is for: see presence.widget.Widget.
+    """What a widget of `channel` shows to whoever the page is for: see presence.web.widget.Widget.
 
     A `channel` that the page does not have stands for PRESENCE_CHANNEL. A wrong one raises
     InvalidChannel where the template engine is in debug mode; elsewhere it is logged, and the
@@ -93,7 +93,7 @@ def presence_cursors(context: Context, channel: object, *, unit: str = UNITS[0])
 
 @register.simple_tag(takes_context=True)
 def presence_cursors_state(context: Context, channel: object) -> Surface:
-    """What scripts need to share cursors in `channel`: see presence.surface.Surface.
+    """What scripts need to share cursors in `channel`: see presence.web.cursor_surface.Surface.
 
     A wrong channel, or none, raises InvalidChannel where the template engine is in debug mode;
     elsewhere it is logged, and there are no cursors. `unit` is taken from the context; a wrong one
@@ -152,7 +152,7 @@ def presence_heartbeat(context: Context) -> dict[str, Any]:
 
 @register.simple_tag(takes_context=True)
 def presence_heartbeat_state(context: Context) -> Heartbeat:
-    """What the heartbeat of the page needs: see presence.lifeline.Heartbeat. Asks no server."""
+    """What the heartbeat of the page needs: see presence.web.lifeline.Heartbeat. Asks no server."""
     return heartbeat_for(_request(context))
 
 

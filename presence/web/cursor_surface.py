@@ -24,7 +24,7 @@ class Surface:
     """What `{% presence_cursors_state channel as presence %}` gives.
 
     `live` says whether scripts can show cursors; only then is there a grant, are there URLs.
-    `denied`, `error` and `show_error` are those of a presence.widget.Widget.
+    `denied`, `error` and `show_error` are those of a presence.web.widget.Widget.
     """
 
     channel: str

@@ -61,7 +61,7 @@ class _Presence(msgspec.Struct):
 
 
 class _Shown(msgspec.Struct):
-    """What our connection tokens say of a user (presence.tokens.Issuer)."""
+    """What our connection tokens say of a user (presence.centrifugo.tokens.Issuer)."""
 
     name: str = ""
     info: dict[str, Any] = {}

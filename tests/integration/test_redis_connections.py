@@ -78,7 +78,7 @@ def test_store_interrupted_at_any_line_reads_its_own_replies_after_it(
 ) -> None:
     name_rooms(redis_url)
     store = RedisStore(redis_url)
-    paths = ("/redis/", "/presence/backends/", "/presence/calls.py")
+    paths = ("/redis/", "/presence/backends/", "/presence/transport/calls.py")
     run = READS[name]
     run(store)
     lines = lines_of(lambda: run(store), *paths)

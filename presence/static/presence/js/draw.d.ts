@@ -1,4 +1,4 @@
-/** Draws a feed into the HTML that Django rendered, the twin of `presence/drawing.py`: who is drawn
+/** Draws a feed into the HTML that Django rendered, the twin of `presence/web/drawing.py`: who is drawn
  * by scripts looks like the rest.
  *
  * Data becomes text, validated URLs and validated colours; never HTML. A member's own colour is a

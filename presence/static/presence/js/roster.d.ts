@@ -96,7 +96,7 @@ export interface Push {
   connInfo?: unknown;
 }
 
-/** Whom a push is about, named as `presence/reading.py` names them; null for the anonymous. Of what
+/** Whom a push is about, named as `presence/roster/merge.py` names them; null for the anonymous. Of what
  * a site signed for its own use, no more than these is meant for everybody: name, avatar, color. */
 export function readPush(push: Push): Member | null;
 

@@ -1,0 +1,118 @@
+"""Streams and idempotency keys over time."""
+
+from __future__ import annotations
+
+import pytest
+
+from presence_devtools.devserver.history import Broker
+from presence_devtools.devserver.options import ChannelOptions, Seconds
+from presence_devtools.devserver.wire import Position, Publication, Raw
+from tests.unit.devtools.devserver_clock import FakeClock
+
+OPTIONS = ChannelOptions(
+    history_size=3, history_ttl=Seconds(60), history_meta_ttl=Seconds(600), force_recovery=True
+)
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def broker(clock: FakeClock) -> Broker:
+    return Broker(clock, meta_ttl=3600)
+
+
+def publish(broker: Broker, key: str = "", channel: str = "a", **options: int) -> int:
+    """The offset answered; the publication is delivered or the offset is negative."""
+    publication = Publication(data=Raw(b"{}"), **options)
+    position, delivered = broker.publish(channel, publication, OPTIONS, idempotency_key=key)
+    return position.offset if delivered else -position.offset
+
+
+def offsets(broker: Broker) -> list[int]:
+    found, _ = broker.history("a", OPTIONS, limit=-1)
+    return [publication.offset for publication in found]
+
+
+def test_an_idempotency_key_is_known_for_five_minutes(clock: FakeClock, broker: Broker) -> None:
+    assert publish(broker, "key") == 1
+    clock.forward(299)
+    assert publish(broker, "key") == -1
+    assert publish(broker, "key", channel="b") == 1
+    clock.forward(1)
+    assert publish(broker, "key") == 2
+
+
+def test_a_version_outlives_the_key_and_the_publications(clock: FakeClock, broker: Broker) -> None:
+    assert publish(broker, "key", version=7) == 1
+    clock.forward(400)
+    assert offsets(broker) == []
+    assert publish(broker, "key", version=7) == -1
+    assert publish(broker, version=8) == 2
+
+
+def test_history_keeps_the_newest(broker: Broker) -> None:
+    for _ in range(5):
+        publish(broker)
+    assert offsets(broker) == [3, 4, 5]
+
+
+def test_publications_go_and_the_position_stays(clock: FakeClock, broker: Broker) -> None:
+    publish(broker)
+    _, top = broker.history("a", OPTIONS)
+    clock.forward(60)
+    assert broker.history("a", OPTIONS, limit=-1) == ([], top)
+    publish(broker)
+    assert offsets(broker) == [2]
+
+
+def test_each_publication_keeps_the_older_ones(clock: FakeClock, broker: Broker) -> None:
+    publish(broker)
+    clock.forward(59)
+    publish(broker)
+    clock.forward(59)
+    assert offsets(broker) == [1, 2]
+
+
+def test_a_stream_long_unused_begins_anew(clock: FakeClock, broker: Broker) -> None:
+    publish(broker)
+    _, before = broker.history("a", OPTIONS)
+    clock.forward(599)
+    assert broker.history("a", OPTIONS)[1] == before
+    clock.forward(600)
+    _, after = broker.history("a", OPTIONS)
+    assert after.offset == 0
+    assert after.epoch != before.epoch
+
+
+def test_the_first_publication_of_a_stream_says_its_epoch(broker: Broker) -> None:
+    publish(broker)
+    publish(broker)
+    found, top = broker.history("a", OPTIONS, limit=-1)
+    assert [publication.epoch for publication in found] == [top.epoch, ""]
+
+
+@pytest.mark.parametrize(
+    ("since", "reverse", "expected"),
+    [
+        (2, False, [3, 4, 5]),
+        (0, False, [3, 4, 5]),
+        (5, False, []),
+        (9, False, []),
+        (5, True, [4, 3]),
+        (6, True, [5, 4, 3]),
+        (7, True, []),
+        (2, True, []),
+    ],
+)
+def test_reading_from_a_position(
+    broker: Broker, since: int, reverse: bool, expected: list[int]
+) -> None:
+    for _ in range(5):
+        publish(broker)
+    _, top = broker.history("a", OPTIONS)
+    at = Position(offset=since, epoch=top.epoch)
+    found, _ = broker.history("a", OPTIONS, limit=-1, since=at, reverse=reverse)
+    assert [publication.offset for publication in found] == expected

@@ -1,0 +1,421 @@
+"""What the doctor concludes from what it is told; the parts themselves are in integration/."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from django.test import override_settings
+
+from presence.centrifugo.replies import Reply
+from presence.conf import masked
+from presence.doctor import (
+    celery,
+    centrifugo,
+    cursors,
+    examination,
+    invisible,
+    redis,
+    ticks,
+    websocket,
+)
+from presence.doctor.findings import Finding, Findings, duration, explained, ok
+from presence.exceptions import CentrifugoAnswerError, CentrifugoRefused, CommandError
+from presence.queues.schedule import Entry
+from presence.sync.report import Report
+from presence.sync.statistics import Statistics, Tick
+
+
+def levels(findings: Findings) -> dict[str, str]:
+    return {finding.id: finding.level for finding in findings}
+
+
+NOW = 1_000_000.0
+
+
+def tick(started: float = NOW - 30, **fields: Any) -> Tick:
+    report = Report(**{name: fields.pop(name) for name in ("errors", "failures") if name in fields})
+    return Tick(id="t", started=started, finished=started + 1, report=report, **fields)
+
+
+def ticked(*history: Tick, **fields: Any) -> Statistics:
+    began = history[0].started if history else None
+    shown = {"now": NOW, "began": began, "running": 0, "behind": {}, "history": list(history)}
+    return Statistics(**(shown | fields))
+
+
+TWICE = [tick(overlapping=n % 2 == 0) for n in range(10)]
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        (ticked(), {"ticks.fresh": "problem"}),
+        (ticked(tick()), {"ticks.fresh": "ok"}),
+        (ticked(tick(NOW - 300)), {"ticks.fresh": "problem"}),
+        (ticked(tick(NOW - 120), began=NOW - 60, running=1), {"ticks.fresh": "ok"}),
+        (ticked(tick(), behind={"a": NOW - 60}), {"ticks.fresh": "ok"}),
+        (
+            ticked(tick(), behind={"a": NOW - 300}),
+            {"ticks.fresh": "ok", "ticks.complete": "warning"},
+        ),
+        (ticked(tick(errors=2, failures=["x"])), {"ticks.fresh": "ok", "ticks.errors": "warning"}),
+        (ticked(tick(), tick(errors=2)), {"ticks.fresh": "ok"}),
+        (ticked(tick(), tick(missing=1)), {"ticks.fresh": "ok", "ticks.shards": "warning"}),
+        (ticked(*[tick()] * 10, tick(missing=1)), {"ticks.fresh": "ok"}),
+        (ticked(*TWICE), {"ticks.fresh": "ok", "ticks.twice": "warning"}),
+        (ticked(tick(), tick(overlapping=True)), {"ticks.fresh": "ok"}),
+    ],
+)
+def test_what_the_statistics_tell(found: Statistics, expected: dict[str, str]) -> None:
+    assert levels(ticks.judge(found, interval=60.0)) == expected
+
+
+def test_the_age_is_told() -> None:
+    (found,) = ticks.judge(ticked(tick(NOW - 300)), interval=60.0)
+    assert found.text == (
+        "The last tick was 5 minutes ago, and PRESENCE_INTERVAL is 60 s: beat or worker stopped?"
+    )
+
+
+@override_settings(PRESENCE_BACKEND="memory")
+def test_a_store_of_one_process_shows_nothing() -> None:
+    assert levels(ticks.examine()) == {"ticks.fresh": "skipped"}
+    assert levels(redis.examine()) == {"redis.reachable": "skipped"}
+
+
+@pytest.mark.parametrize(
+    ("patterns", "known", "unknown"),
+    [
+        (["presence:*"], ["presence"], []),
+        (["{presence,chat}:*", "chat:room"], ["chat", "presence"], []),
+        (["{a,b{c,d}}:x?"], ["a", "bc", "bd"], []),
+        (["lobby"], [""], []),
+        (["*", "p[ab]:*", "presence:*"], ["presence"], ["*", "p[ab]:*"]),
+    ],
+)
+def test_the_namespaces_of_patterns(
+    patterns: list[str], known: list[str], unknown: list[str]
+) -> None:
+    assert centrifugo.namespaces(patterns) == (known, unknown)
+
+
+def test_one_feed_for_each_namespace_of_feeds() -> None:
+    assert centrifugo.feeds_of(["", "chat", "presence"]) == [
+        "roster:chat:presence-doctor",
+        "presence:presence-doctor",
+    ]
+
+
+@pytest.mark.parametrize("tracked", [False, True])
+@pytest.mark.parametrize(
+    ("reply", "level"),
+    [
+        (msgspec.Raw(b'{"presence":{}}'), "ok"),
+        (CommandError(108, "not available"), "warning"),
+        (CommandError(100, "internal error"), "problem"),
+        (CentrifugoAnswerError("not JSON: see its log"), "problem"),
+    ],
+)
+def test_the_namespace_of_cursors(reply: Reply, level: str, tracked: bool) -> None:
+    assert levels(cursors.judge(reply, tracked=tracked)) == {"cursors.namespace": level}
+
+
+@pytest.mark.parametrize(("tracked", "level"), [(False, "skipped"), (True, "problem")])
+def test_a_site_without_cursors_needs_no_namespace_for_them(tracked: bool, level: str) -> None:
+    unknown = CommandError(102, "unknown channel")
+    assert levels(cursors.judge(unknown, tracked=tracked)) == {"cursors.namespace": level}
+
+
+@pytest.mark.parametrize(
+    ("code", "tracked", "level", "word"),
+    [
+        (103, False, "ok", "cannot move"),
+        (403, False, "ok", "publish proxy"),
+        (403, True, "ok", "publish proxy"),
+        (103, True, "problem", "PRESENCE_CURSOR_TRACK"),
+        (0, False, "problem", "allow_publish_for_client"),
+        (100, False, "problem", "no answer from its publish proxy"),
+        (108, True, "problem", "no answer from its publish proxy"),
+        (503, True, "problem", "log"),
+        (107, False, "problem", "107"),
+    ],
+)
+def test_what_became_of_a_move_of_a_stranger(
+    code: int, tracked: bool, level: str, word: str
+) -> None:
+    (finding,) = cursors.publishing(code, tracked=tracked)
+    assert (finding.id, finding.level) == ("cursors.publish", level)
+    assert word in finding.text + finding.remedy
+
+
+@pytest.mark.parametrize(
+    ("versions", "expected"),
+    [
+        (["6.9.1 OSS"], {}),
+        (["v6.2.0", "6.1.0"], {"centrifugo.version": "problem"}),
+        (["5.4.9"], {"centrifugo.version": "problem"}),
+        (["devel"], {"centrifugo.version": "skipped"}),
+        (["v0.0.0"], {"centrifugo.version": "skipped"}),
+    ],
+)
+def test_the_version_of_centrifugo(versions: list[str], expected: dict[str, str]) -> None:
+    assert levels(centrifugo.version(versions)) == expected
+
+
+@pytest.mark.parametrize(
+    ("info", "expected"),
+    [
+        ({"redis_version": "7.2.1", "run_id": "x", "role": "master"}, {}),
+        ({"redis_version": "6.0.16", "run_id": "x"}, {"redis.version": "problem"}),
+        ({"redis_version": "7.2.1"}, {"redis.run": "problem"}),
+        ({"run_id": "x", "role": "slave"}, {"redis.role": "problem"}),
+    ],
+)
+def test_what_redis_tells_of_itself(info: dict[str, Any], expected: dict[str, str]) -> None:
+    info = {"maxmemory_policy": "noeviction", **info}
+    found = [finding for check in redis.CHECKS for finding in check(info)]
+    assert levels(iter(found)) == {"redis.eviction": "ok", **expected}
+
+
+GOOD_REDIS = {"redis_version": "7.2.1", "run_id": "x", "maxmemory_policy": "noeviction"}
+
+
+def test_of_a_cluster_each_primary_is_looked_at() -> None:
+    infos = {"a:1": GOOD_REDIS, "b:1": {**GOOD_REDIS, "redis_version": "6.0.16"}}
+    (found,) = redis.of_each(redis.version, infos)
+    assert (found.level, found.text) == ("problem", "Redis 6.0.16 is too old (at b:1)")
+    assert levels(redis.of_each(redis.eviction, infos)) == {"redis.eviction": "ok"}
+    (found,) = redis.of_each(redis.version, {"b:1": infos["b:1"]})
+    assert found.text == "Redis 6.0.16 is too old"
+
+
+@pytest.mark.parametrize(
+    ("ahead", "expected"),
+    [([0.0], {}), ([0.0, 0.5], {}), ([0.0, 2.5, 0.1], {"redis.clocks": "warning"})],
+)
+def test_the_clocks_of_a_cluster(ahead: list[float], expected: dict[str, str]) -> None:
+    class Primary:
+        def __init__(self, ahead: float) -> None:
+            self.ahead = ahead
+
+        def time(self) -> tuple[int, int]:
+            return int(NOW + self.ahead), round(self.ahead % 1 * 1e6)
+
+    primaries: Any = [Primary(one) for one in ahead]
+    assert levels(redis.clocks(primaries, clock=lambda: NOW)) == expected
+
+
+@pytest.mark.parametrize(
+    ("info", "name"),
+    [
+        ({"redis_version": "7.0.15"}, "Redis 7.0.15"),
+        ({"redis_version": "7.2.4", "valkey_version": "8.0.1"}, "Valkey 8.0.1"),
+    ],
+)
+def test_what_it_is_called(info: dict[str, Any], name: str) -> None:
+    assert redis.name(info) == name
+
+
+@pytest.mark.parametrize(
+    ("policy", "memory", "level"),
+    [
+        ("allkeys-lru", 1 << 30, "warning"),
+        ("allkeys-lru", 0, "ok"),
+        ("volatile-ttl", 1 << 30, "ok"),
+        (None, 0, "skipped"),
+    ],
+)
+def test_what_redis_evicts(policy: str | None, memory: int, level: str) -> None:
+    info = {"maxmemory_policy": policy, "maxmemory": memory}
+    assert levels(redis.eviction(info)) == {"redis.eviction": level}
+
+
+@pytest.mark.parametrize(
+    ("code", "closed", "says"),
+    [
+        (None, 3500, "CENTRIFUGO_TOKEN_SECRET"),
+        (109, None, "clocks"),
+        (None, 3501, "codes"),
+        (101, None, "codes"),
+    ],
+)
+def test_how_a_connection_is_refused(code: int | None, closed: int | None, says: str) -> None:
+    (found,) = websocket.token(code, closed, "")
+    assert found.level == "problem"
+    assert says in found.remedy
+
+
+@pytest.mark.parametrize(
+    ("codes", "level", "says"),
+    [
+        ([109, 103, 103], "ok", ""),
+        ([109, 103, 0], "problem", "allow_subscribe_for_client"),
+        ([109, 109, 103], "problem", "insecure"),
+        ([103, 103, 103], "problem", "client.subscription_token"),
+        ([102, 102, 102], "skipped", ""),
+        ([109], "problem", "log"),
+    ],
+)
+def test_who_may_subscribe(codes: list[int], level: str, says: str) -> None:
+    (found,) = websocket.subscription("presence:x", codes)
+    assert found.level == level
+    assert says in found.remedy
+
+
+@pytest.mark.parametrize(
+    ("codes", "joins", "expected"),
+    [
+        ([0, 103, 108], False, ["ok"]),
+        ([0, 103, 103], True, ["problem"]),
+        ([0, 103, 0], False, ["problem"]),
+        ([0, 0, 0], True, ["problem", "problem"]),
+        ([103, 103, 103], False, ["skipped"]),
+        ([0, 103], False, ["skipped"]),
+        ([], False, ["skipped"]),
+    ],
+)
+@pytest.mark.parametrize("channel", ["presence:x", "lobby"])
+def test_what_a_subscriber_finds_out(
+    channel: str, codes: list[int], joins: bool, expected: list[str]
+) -> None:
+    found = list(invisible.judge(channel, codes, joins=joins))
+    assert [finding.level for finding in found] == expected
+    where = "channel.namespaces" if ":" in channel else "channel.without_namespace"
+    assert all(where in each.remedy for each in found if each.level == "problem")
+
+
+@pytest.mark.parametrize(
+    ("entries", "expected"),
+    [
+        ([], {"beat.entry": "problem"}),
+        ([Entry("a", 60.0)], {"beat.entry": "ok"}),
+        ([Entry("a", 60.0, enabled=False)], {"beat.entry": "problem"}),
+        ([Entry("a", 60.0, enabled=False), Entry("b", 60.0)], {"beat.entry": "ok"}),
+        ([Entry("a", 60.0), Entry("b", 60.0)], {"beat.entry": "ok", "beat.twice": "warning"}),
+        ([Entry("a", 5.0)], {"beat.entry": "ok", "beat.interval": "warning"}),
+        ([Entry("a", None)], {"beat.entry": "ok", "beat.interval": "warning"}),
+        ([Entry("a", 60.0, never="it expired")], {"beat.entry": "problem"}),
+        ([Entry("a", 60.0, amiss="it has arguments")], {"beat.entry": "problem"}),
+        ([Entry("a", 60.0, never="it expired"), Entry("b", 60.0)], {"beat.entry": "ok"}),
+    ],
+)
+@override_settings(PRESENCE_INTERVAL=60.0)
+def test_the_entries_of_beat(entries: list[Entry], expected: dict[str, str]) -> None:
+    assert levels(celery.entry(entries)) == expected
+
+
+def test_a_site_without_celery(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("presence.queues.schedule.celery_installed", lambda: False)
+    assert levels(celery.examine()) == {"celery.app": "skipped"}
+
+
+def test_a_project_that_does_not_import_its_application(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("presence.queues.schedule.project_app", lambda: None)
+    (found,) = celery.examine()
+    assert found.level == "problem"
+    assert "project/__init__.py" in found.remedy
+
+
+@override_settings(SILENCED_SYSTEM_CHECKS=["presence.W009"])
+def test_a_project_that_does_without_celery_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("presence.queues.schedule.project_app", lambda: None)
+    assert levels(celery.examine()) == {"celery.app": "skipped"}
+
+
+@override_settings(CENTRIFUGO_TOKEN_SECRET="")
+def test_without_a_secret_no_token_is_tried() -> None:
+    assert levels(websocket.examine()) == {"websocket.token": "skipped"}
+
+
+def test_a_part_that_fails_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def breaks() -> Iterator[Finding]:
+        yield ok("odd.first", "fine")
+        raise RuntimeError("redis://:sesame@host is odd")
+
+    monkeypatch.setattr(examination, "PARTS", {"odd": breaks})
+    first, second = examination.examine()
+    assert (first.id, second.id, second.level) == ("odd.first", "odd", "problem")
+    assert second.text.endswith("RuntimeError: redis://:***@host is odd")
+
+
+@override_settings(PRESENCE_INTERVAL="60")
+def test_a_part_that_needs_a_wrong_setting_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    def needs() -> Iterator[Finding]:
+        yield from celery.interval(Entry("a", 60.0))
+
+    monkeypatch.setattr(examination, "PARTS", {"beat": needs})
+    (found,) = examination.examine()
+    assert (found.level, found.text) == (
+        "skipped",
+        "Not checked, because of the settings: PRESENCE_INTERVAL is wrong",
+    )
+
+
+@override_settings(
+    CENTRIFUGO_API_KEY="the-api-key",
+    SECRET_KEY="the-secret-key",
+    PRESENCE_REDIS_URL="redis://:p%40ss%2Fword@host/0",
+)
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("at redis://host:6379/0", "at redis://host:6379/0"),
+        ("at redis://me:sesame@host:6379/0", "at redis://me:***@host:6379/0"),
+        (
+            "at redis+sentinel://me:sesame@a:1,b:2/x?sentinel_password=opensesame&db=1",
+            "at redis+sentinel://me:***@a:1,b:2/x?sentinel_password=***&db=1",
+        ),
+        ("unix:///run/redis.sock?password=sesame)", "unix:///run/redis.sock?password=***"),
+        ("at amqp://:ses:am@e@host//", "at amqp://:***@host//"),
+        ("the-api-key and the-secret-key", "*** and ***"),
+        ("invalid: p@ss/word, p%40ss%2Fword", "invalid: ***, ***"),
+    ],
+)
+def test_secrets_are_masked(text: str, shown: str) -> None:
+    assert masked(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("error", "text", "remedy"),
+    [
+        (
+            CentrifugoRefused("http://h answered 404: check it"),
+            "http://h answered 404",
+            "Check it.",
+        ),
+        (CommandError(100, "internal"), "Centrifugo answered error 100 (internal)", "Look into"),
+        (CentrifugoAnswerError("broke off (E: x)"), "broke off (E: x)", "Look into"),
+    ],
+)
+def test_an_error_is_taken_apart(error: Any, text: str, remedy: str) -> None:
+    said, mended = explained(error)
+    assert said == text
+    assert mended.startswith(remedy)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.5, "0.5 s"), (8.44, "8.44 s"), (300, "5 minutes"), (7200, "2 hours"), (864000, "10 days")],
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+ROOT = Path(__file__).parents[3]
+LIVE_ID = re.compile(
+    r"\"((?:clocks|templates|hooks|redis|centrifugo|cursors|websocket|celery|beat|worker|huey|ticks)\.[a-z]+)\""
+)
+STATIC_ID = re.compile(r"\"(presence\.[EW]\d{3})\"")
+
+
+def test_every_id_is_in_the_documentation() -> None:
+    files = [*(ROOT / "presence/checks").glob("*.py"), *(ROOT / "presence/doctor").glob("*.py")]
+    code = "".join(file.read_text() for file in files)
+    ids = {*LIVE_ID.findall(code), *STATIC_ID.findall(code)}
+    documented = set(re.findall(r"^\| `([^`]+)`", (ROOT / "docs/doctor.md").read_text(), re.M))
+    assert documented == ids

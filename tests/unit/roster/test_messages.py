@@ -1,0 +1,99 @@
+"""The messages of the wire, on the examples that JavaScript reads too."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from presence.exceptions import InvalidMessage
+from presence.roster import messages
+from presence.roster.grace import Leaving
+from presence.roster.types import (
+    Change,
+    Diff,
+    Event,
+    Member,
+    Position,
+    Reload,
+    Roster,
+    Snapshot,
+)
+
+WIRE = Path(__file__).parents[2] / "fixtures" / "wire"
+ADA = Member("42", "Ada Lovelace", {"avatar": "/a/42.png", "color": "#4363d8"})
+
+
+def example(name: str) -> bytes:
+    return (WIRE / f"{name}.json").read_bytes()
+
+
+@pytest.mark.parametrize(("name", "kind"), [("diff", Diff), ("reload", Reload), ("event", Event)])
+def test_publications_round_trip(name: str, kind: type) -> None:
+    message = messages.decode_publication(example(name))
+    assert type(message) is kind
+    encoded = messages.encode(message)
+    assert json.loads(encoded) == json.loads(example(name))
+    assert messages.decode_publication(encoded) == message
+    assert b"\n" not in encoded
+
+
+def test_a_member_round_trips() -> None:
+    assert messages.decode(example("member"), Member) == ADA
+    assert json.loads(messages.encode(ADA)) == json.loads(example("member"))
+
+
+@pytest.mark.parametrize("name", ["snapshot", "snapshot-counted"])
+def test_a_snapshot_is_stored_without_what_the_reader_adds(name: str) -> None:
+    whole = messages.decode(example(name), Snapshot)
+    stored = messages.encode(whole)
+    assert json.loads(stored).keys() == json.loads(example(name)).keys() - {
+        *("age", "every", "position"),
+    }
+    served = messages.serve(stored, age=whole.age, every=whole.every, position=whole.position)
+    assert served == whole
+    assert msgspec.to_builtins(served) == json.loads(example(name))
+
+
+def test_a_channel_that_was_never_committed_is_served_empty() -> None:
+    served = messages.serve(None, age=None, every=60.0, position=Position(3, "x"))
+    assert served == Snapshot(every=60.0, position=Position(3, "x"))
+
+
+@pytest.mark.parametrize("data", [b'{"type": "presence.dance"}', b'{"type": "chat", "version": 1}'])
+def test_types_of_later_releases_are_skipped(data: bytes) -> None:
+    assert messages.decode_publication(data) is None
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"null", b"[]", b"{}", b'{"type": 7}', b'{"type": "presence.diff"', b"\xff", b'"x"'],
+)
+def test_what_is_no_publication_is_invalid(data: bytes) -> None:
+    with pytest.raises(InvalidMessage, match="Not a publication"):
+        messages.decode_publication(data)
+
+
+@pytest.mark.parametrize("data", [b"", b"[", b'{"offset": "x"}', b"\xff\xfe"])
+def test_what_is_not_the_message_is_invalid(data: bytes) -> None:
+    with pytest.raises(InvalidMessage, match="Not a Position"):
+        messages.decode(data, Position)
+
+
+@pytest.mark.parametrize("name", ["<script>alert(1)</script>", "\U0001f600" * 50, "x" * 10_000, ""])
+def test_any_name_survives(name: str) -> None:
+    member = Member("1", name, {"a": [1, {"b": None}], "big": 10**30})
+    assert messages.decode(messages.encode(member), Member) == member
+
+
+def test_what_the_store_keeps_round_trips() -> None:
+    change = Change([ADA], [], [], 1, 2, True, 2)
+    for message in (
+        messages.Pending("e", 1, msgspec.Raw(messages.encode(Reload("e", 1, 1.0))), change),
+        Roster({"42": ADA}, 3, {"42": 1.5}),
+        Leaving({"42": 17.25}, [(17.25, 4)], 2),
+        change,
+    ):
+        assert messages.decode(messages.encode(message), type(message)) == message
