@@ -1,4 +1,8 @@
-"""The parts as the settings describe them: one of each per process, made at first use."""
+"""The objects that the settings describe: one of each per process, made at first use.
+
+What is imported within functions loads a client of Redis or Centrifugo, or the whole sync: starting
+Django needs none of it.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
@@ -18,13 +22,14 @@ from presence.backends import BACKENDS, make_store
 from presence.backends.base import RosterStore
 from presence.backends.tracker import Tracker
 from presence.centrifugo.coalescer import Outbox
-from presence.centrifugo.gateway import Gateway
 from presence.conf import conf, hooks
-from presence.roster.commit import Rules
-from presence.sync.cache import Known
-from presence.sync.executors import MakeExecutor, threads
-from presence.sync.tick import Options, Sync
 from presence.transport.redaction import Redactor, shown
+
+if TYPE_CHECKING:
+    from presence.centrifugo.gateway import Gateway
+    from presence.sync.cache import Known
+    from presence.sync.executors import MakeExecutor
+    from presence.sync.tick import Options, Sync
 
 __all__ = ["gateway", "now", "options", "outbox", "replaced", "store", "sync", "tracker"]
 
@@ -109,6 +114,8 @@ def gateway() -> Gateway:
     """The gateway to the Centrifugo of the settings."""
     if _instead:
         return _instead.gateway
+    from presence.centrifugo.gateway import Gateway
+
     return Gateway(
         conf.CENTRIFUGO_API_URL, conf.CENTRIFUGO_API_KEY, timeout=conf.CENTRIFUGO_TIMEOUT
     )
@@ -121,11 +128,16 @@ outbox = Outbox(lambda messages: gateway().send(messages))
 @cache
 def known() -> Known:
     """The rosters that the syncs of this process wrote last."""
+    from presence.sync.cache import Known
+
     return Known()
 
 
 def options() -> Options:
     """The settings of a tick."""
+    from presence.roster.commit import Rules
+    from presence.sync.tick import Options
+
     return Options(
         patterns=conf.PRESENCE_CHANNELS,
         interval=conf.PRESENCE_INTERVAL,
@@ -142,6 +154,9 @@ def options() -> Options:
 
 def sync() -> Sync:
     """A sync that announces through Django's signals."""
+    from presence.sync.executors import threads
+    from presence.sync.tick import Sync
+
     announce = signals.send if signals.wanted() else None
     return Sync(
         store(),

@@ -5,33 +5,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from typing import Any
 
 from django.core.checks import CheckMessage, register
 
-from presence.checks import connections, huey, site, values
 from presence.conf import masked
 
 __all__ = ["TAG", "register_all"]
 
 TAG = "presence"
-
-CHECKS: tuple[Callable[[], Iterator[CheckMessage]], ...] = (
-    values.check_types,
-    values.check_hooks,
-    values.check_names,
-    values.check_channels,
-    values.check_heartbeat,
-    values.check_sizes,
-    connections.check_centrifugo,
-    connections.check_websocket,
-    connections.check_store,
-    site.check_project,
-    site.check_user_names,
-    site.check_celery,
-    huey.check_huey,
-)
 
 
 def register_all() -> None:
@@ -40,7 +22,25 @@ def register_all() -> None:
 
 
 def _check(**_: Any) -> list[CheckMessage]:
-    messages = [message for check in CHECKS for message in check()]
+    # Here, as it loads the backend and the signing of tokens, which starting Django does not need.
+    from presence.checks import connections, huey, site, values
+
+    checks = (
+        values.check_types,
+        values.check_hooks,
+        values.check_names,
+        values.check_channels,
+        values.check_heartbeat,
+        values.check_sizes,
+        connections.check_centrifugo,
+        connections.check_websocket,
+        connections.check_store,
+        site.check_project,
+        site.check_user_names,
+        site.check_celery,
+        huey.check_huey,
+    )
+    messages = [message for check in checks for message in check()]
     for message in messages:
         message.msg = masked(message.msg)
         message.hint = masked(message.hint) if message.hint else message.hint

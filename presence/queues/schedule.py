@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
@@ -66,6 +67,8 @@ def project_app() -> Celery | None:
     application that Celery makes up, which knows no broker.
     """
     if queues.chosen() != "celery" or not celery_installed():
+        return None
+    if "celery" not in sys.modules:  # nobody has made one, and starting Django needs no Celery
         return None
     from celery import current_app
 

@@ -20,7 +20,7 @@ def described(monkeypatch: pytest.MonkeyPatch) -> None:
     def describe(store: Any, gateway: Any, options: Any, **more: Any) -> dict[str, Any]:
         return {"store": store, "gateway": gateway, "options": options, **more}
 
-    monkeypatch.setattr(services, "Sync", describe)
+    monkeypatch.setattr("presence.sync.tick.Sync", describe)
 
 
 def made() -> dict[str, Any]:
