@@ -1,4 +1,4 @@
-"""How a member is drawn. `draw.js` draws whoever comes later, by the same rules."""
+"""How a member is drawn. `render.js` draws whoever comes later, by the same rules."""
 
 from __future__ import annotations
 

@@ -219,7 +219,7 @@ def test_a_module_that_was_missing_is_asked_for_again_by_the_next_widget(
     tick()
     guest = visit()
     guest.expected = "Failed to load|not live"
-    guest.context.route("**/presence/js/draw.js", lambda route: route.fulfill(status=404))
+    guest.context.route("**/presence/js/render.js", lambda route: route.fulfill(status=404))
     page = guest.context.new_page()
     said: list[str] = []
     page.on("console", lambda m: said.append(m.text) if "not live" in m.text else None)

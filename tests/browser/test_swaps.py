@@ -162,7 +162,7 @@ def test_a_widget_that_is_still_being_parsed_waits_for_its_end(
     expect_shown(live(page, channel), ["u1", "u2", "u3"])
 
 
-@pytest.mark.parametrize("name", ["draw.js", "roster.js"])
+@pytest.mark.parametrize("name", ["render.js", "roster.js"])
 def test_a_module_that_fails_is_asked_for_again(
     visit: Visit, crowd: Crowd, tick: Tick, channel: str, stage: Stage, name: str
 ) -> None:

@@ -154,7 +154,7 @@ def test_page_rests_with_a_centrifuge_that_is_not_the_sdk(
     watched.expect_rest()
 
 
-@pytest.mark.parametrize("file", ["draw.js", "vendor/centrifuge.js", "handlers.js"])
+@pytest.mark.parametrize("file", ["render.js", "vendor/centrifuge.js", "handlers.js"])
 @pytest.mark.parametrize("wall", ["missing", "page"])
 def test_page_rests_when_a_script_is_not_there(
     watched: Watched, stage: Stage, channel: str, file: str, wall: str
@@ -170,9 +170,9 @@ def test_page_tries_again_when_the_network_kept_a_script_away(
     watched: Watched, stage: Stage, channel: str
 ) -> None:
     page = watched.page
-    page.route("**/presence/js/draw.js", lambda route: route.abort())
+    page.route("**/presence/js/render.js", lambda route: route.abort())
     page.goto(stage.page(include(channel)))
     expect(roster(page, channel).get_by_text("Not live.")).to_be_visible()
-    page.unroute("**/presence/js/draw.js")
+    page.unroute("**/presence/js/render.js")
     page.clock.fast_forward(11_000)
     live(page, channel)

@@ -14,7 +14,7 @@ from django.utils import translation
 from tests.contract.clients import node
 from tests.servers import ROOT
 
-DRAW = ROOT / "presence" / "static" / "presence" / "js" / "draw.js"
+DRAW = ROOT / "presence" / "static" / "presence" / "js" / "render.js"
 CHOOSE = """
 import { readFileSync } from "node:fs";
 const { forms, numbers, language } = JSON.parse(readFileSync(0, "utf8"));

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { describe, it } from "node:test";
 
-import { initials } from "../../presence/static/presence/js/draw.js";
+import { initials } from "../../presence/static/presence/js/render.js";
 import { readPush } from "../../presence/static/presence/js/roster.js";
 
 const cases = JSON.parse(readFileSync(new URL("../fixtures/names.json", import.meta.url)));

@@ -16,7 +16,10 @@ const { modules } = await import(new URL("widget.js", JS));
 /** An element of a page whose modules are in some folder. */
 const root = (folder) => ({
   dataset: { presenceTokens: "/tokens" },
-  getAttribute: (name) => new URL(`${/^data-presence-(\w+)-js$/u.exec(name)[1]}.js`, folder).href,
+  getAttribute(attribute) {
+    const name = /^data-presence-(\w+)-js$/u.exec(attribute)[1];
+    return new URL(`${name === "draw" ? "render" : name}.js`, folder).href;
+  },
 });
 
 it("the modules are loaded once a page, and again only after a failure", async () => {

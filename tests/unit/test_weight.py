@@ -20,7 +20,7 @@ BUDGET_JS = 13_952
 BUDGET_SEARCH_JS = 1_024
 """Of the one file that is loaded once somebody opens a long list."""
 BUDGET_CURSORS_JS = 7_616
-CURSORS_JS = {"cursors.js", "channel.js", "motion.js", "surface.js"}
+CURSORS_JS = {"cursors.js", "cursor_channel.js", "cursor_state.js", "cursor_surface.js"}
 """What only a page with cursors loads, on top of the others."""
 BUDGET_HEARTBEAT_JS = 1_536
 """Of the one file that a page needs which tracks members without a widget."""

@@ -1,4 +1,4 @@
-"""How a member is drawn. tests/js/draw.test.js holds the twins of these cases."""
+"""How a member is drawn. tests/js/render.test.js holds the twins of these cases."""
 
 from __future__ import annotations
 

@@ -12,13 +12,13 @@
  * from the observer's records. It then begins anew with the HTML that is there, and lets go of what
  * it followed only after that, so that a subscription to the same channel stays.
  *
- * What is wrong is said here and not by `draw.js`, which may be what could not be loaded. An
+ * What is wrong is said here and not by `render.js`, which may be what could not be loaded. An
  * interruption of less than BRIEF milliseconds is not worth a word.
  */
 
 import type { Host, Modules, Page } from "./connection.js";
 import type * as connection from "./connection.js";
-import type * as draw from "./draw.js";
+import type * as draw from "./render.js";
 import type * as handlers from "./handlers.js";
 import type { Presence } from "./presence.js";
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
-import { extent, locate } from "../../presence/static/presence/js/surface.js";
+import { extent, locate } from "../../presence/static/presence/js/cursor_surface.js";
 
 const STYLE = { overflowX: "visible", overflowY: "visible", direction: "ltr" };
 

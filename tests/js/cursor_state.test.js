@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
-import { Cursors, Sender, encode, read } from "../../presence/static/presence/js/motion.js";
+import { Cursors, Sender, encode, read } from "../../presence/static/presence/js/cursor_state.js";
 import { readPush } from "../../presence/static/presence/js/roster.js";
 
 /** Time that passes when a test says so, and the timers that wait for it. */

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
-import { Channel } from "../../presence/static/presence/js/channel.js";
-import * as motion from "../../presence/static/presence/js/motion.js";
+import { Channel } from "../../presence/static/presence/js/cursor_channel.js";
+import * as motion from "../../presence/static/presence/js/cursor_state.js";
 import { readPush } from "../../presence/static/presence/js/roster.js";
 import { Centrifuge, makePage, member, settle } from "./stub.js";
 

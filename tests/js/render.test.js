@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
-import { paletteIndex, pluralForm, safeColour, safeUrl } from "../../presence/static/presence/js/draw.js";
+import { paletteIndex, pluralForm, safeColour, safeUrl } from "../../presence/static/presence/js/render.js";
 
 describe("what stands for a member", () => {
   it("has a place in the palette by FNV-1a of the id's bytes", () => {

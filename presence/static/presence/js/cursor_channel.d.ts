@@ -1,13 +1,13 @@
 /** A cursor channel, live. */
 
 import type { Followed, Host, hold } from "./connection.js";
-import type { Heard, Point } from "./motion.js";
+import type { Heard, Point } from "./cursor_state.js";
 import type { Member } from "./roster.js";
 
 export interface ChannelConfig {
   /** `cursors:…` */
   channel: string;
-  /** Reads a publication: `motion.read` with all but these given. */
+  /** Reads a publication: `cursor_state.read` with all but these given. */
   read(data: unknown, info: object | undefined): Heard | null;
   /** The ids of the page's connections, as others see them. */
   ids: WeakMap<object, string>;

@@ -1,7 +1,7 @@
 /** An element that is shared: where the pointer is on it, and the cursors of the others over it. */
 
 import type * as cover from "./cover.js";
-import type { Cursors, Point, Unit } from "./motion.js";
+import type { Cursors, Point, Unit } from "./cursor_state.js";
 import type { Member } from "./roster.js";
 
 /** How large the content of a box is, and how far left of what shows first it begins (the `start` of
