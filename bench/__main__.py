@@ -20,7 +20,7 @@ from bench import applying, cursors, growth, large, plot, published, room, table
 from bench.bounds import BOUNDS, figures
 from bench.growth import Growth
 from bench.sizes import FULL, HOUR, QUICK, SMALL, Sizes
-from project import parts
+from presence_devtools import servers
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "bench" / "results.json"
@@ -38,7 +38,7 @@ def main() -> int:
     chosen = parser.parse_args()
     if chosen.only and chosen.write:
         parser.error("results are written of whole runs: leave out --only or --write")
-    real = parts.centrifugo_binary() is not None
+    real = servers.centrifugo_binary() is not None
     sizes = QUICK if chosen.quick else FULL if real else SMALL
     judged = sizes is FULL
     if chosen.long:
@@ -97,7 +97,7 @@ def _setting() -> dict[str, Any]:
     """What the figures hold for: no names, no paths."""
     return {
         "centrifugo": _centrifugo(),
-        "redis": _said(parts.redis_server(), "--version").split("v=")[-1].split()[0],
+        "redis": _said(servers.redis_binary(), "--version").split("v=")[-1].split()[0],
         "python": platform.python_version(),
         "packages": {name: version(name) for name in PACKAGES},
         "cores": os.cpu_count(),
@@ -107,7 +107,7 @@ def _setting() -> dict[str, Any]:
 
 
 def _centrifugo() -> str:
-    binary = parts.centrifugo_binary()
+    binary = servers.centrifugo_binary()
     return _said(binary, "version").strip() if binary else "the devserver of this project"
 
 

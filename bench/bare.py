@@ -13,7 +13,7 @@ import redis
 import requests
 
 from presence.centrifugo.gateway import Publication
-from tests.servers import API_KEY
+from presence_devtools.servers import API_KEY
 
 BATCH = 100
 _HEADERS = {"X-API-Key": API_KEY, "Content-Type": "application/json"}

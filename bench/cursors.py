@@ -16,8 +16,7 @@ from bench import crowded, latency, writes
 from bench.crowd import Crowd
 from bench.site import config
 from bench.sizes import Sizes
-from project import parts
-from tests import servers
+from presence_devtools import servers
 from tests.browser.conftest import FLAGS
 from tests.browser.stage import open_stage
 
@@ -50,7 +49,7 @@ def run(sizes: Sizes) -> dict[str, object]:
 @contextmanager
 def chromium() -> Iterator[Browser | None]:
     """A headless Chromium; None where there is none."""
-    path = parts.chromium_binary()
+    path = servers.chromium_binary()
     if path is None:
         yield None
         return

@@ -12,7 +12,7 @@ from bench.growth import Spent
 from bench.replay import replaying
 from bench.sizes import Sizes
 from bench.worker import Worker
-from tests import servers
+from presence_devtools import servers
 
 
 def run(sizes: Sizes) -> tuple[Spent, dict[int, float]]:

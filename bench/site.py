@@ -22,8 +22,7 @@ from presence.roster.commit import Rules
 from presence.roster.types import Position
 from presence.sync.report import Report
 from presence.sync.tick import Options, Sync
-from project import parts
-from tests import servers
+from presence_devtools import servers
 
 T = TypeVar("T")
 
@@ -68,7 +67,7 @@ class Site:
         def whole() -> bool:
             return sum(gateway.survey(["presence:**"]).clients.values()) == entries
 
-        servers.wait_until(whole, f"{entries} clients are shown", patience=PATIENCE)
+        servers.wait_until(whole, f"{entries} clients are shown", timeout=PATIENCE)
         self.crowd.settle()
 
     def forget(self) -> None:
@@ -94,7 +93,7 @@ def config(directory: Path) -> Path:
 
     No pings, which a crowd does not answer; no checks of stream positions; time to write.
     """
-    settings = json.loads(parts.CONFIG.read_text())
+    settings = json.loads(servers.CONFIG.read_text())
     settings["client"] |= {"ping_interval": "3600s", "channel_position_check_delay": "3600s"}
     settings["websocket"] = {"write_timeout": "60s"}
     path = directory / "centrifugo.json"

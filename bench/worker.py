@@ -12,7 +12,7 @@ from typing import NamedTuple, Self
 
 from bench.site import PATIENCE, make_sync, tick, timed
 from presence.centrifugo.gateway import Gateway
-from tests.servers import API_KEY
+from presence_devtools.servers import API_KEY
 
 
 class Done(NamedTuple):

@@ -15,7 +15,7 @@ from bench.site import PATIENCE, Site
 from bench.sizes import Sizes
 from presence.backends.redis.store import RedisStore
 from presence.sync import statistics
-from tests.servers import API_KEY, ROOT, wait_until
+from presence_devtools.servers import API_KEY, ROOT, wait_until
 
 SHARDS = 8
 
@@ -50,7 +50,7 @@ def _tick(site: Site, broker: Celery) -> float:
     def done() -> bool:
         return statistics.read(store).last != before
 
-    wait_until(done, "the workers ended a tick", patience=PATIENCE)
+    wait_until(done, "the workers ended a tick", timeout=PATIENCE)
     last = statistics.read(store).last
     assert last is not None
     if last.missing or last.report.errors:

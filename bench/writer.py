@@ -18,8 +18,8 @@ from typing import Any, Self
 import django
 from django.core.cache.backends.redis import RedisCache
 
+from presence_devtools.servers import ROOT
 from tests.browser.stage import Stage
-from tests.servers import ROOT
 
 PATIENCE = 30.0
 """Seconds for the outbox to publish what waits."""

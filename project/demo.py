@@ -25,7 +25,7 @@ from honcho.environ import parse_procfile
 from honcho.manager import SYSTEM_PRINTER_NAME, Manager
 from honcho.printer import Message, Printer
 
-from project.parts import ROOT, centrifugo_binary, free_port
+from presence_devtools.servers import ROOT, centrifugo_binary, free_port
 from project.ready import NotReady, wait_until_ready
 
 DEMO_DIR = Path(os.environ.get("DEMO_DIR") or ROOT / ".demo").resolve()

@@ -13,8 +13,8 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from project import parts
-from tests.servers import Server, wait_until
+from presence_devtools import servers
+from presence_devtools.servers import Server, wait_until
 
 SLOTS = 16384
 PRIMARY = "mymaster"
@@ -25,7 +25,7 @@ def redis_process(directory: Path, port: int, *options: str) -> Iterator[Server]
     """A Redis with more options, until the end."""
     directory.mkdir(exist_ok=True)
     server = Server(
-        [*parts.redis_command(port, directory), *options],
+        [*servers.redis_command(port, directory), *options],
         os.environ,
         lambda: pings(port),
         directory / "redis.log",
@@ -144,7 +144,7 @@ def free_ports(count: int) -> list[int]:
     """Different ones, whose cluster buses (10,000 above) have ports as well."""
     found: set[int] = set()
     while len(found) < count:
-        port = parts.free_port()
+        port = servers.free_port()
         if port < 55_000:
             found.add(port)
     return sorted(found)
@@ -241,7 +241,7 @@ def redis_sentinel(directory: Path) -> Iterator[RunningSentinel]:
             f"sentinel down-after-milliseconds {PRIMARY} 500\n"
             f"sentinel failover-timeout {PRIMARY} 2000\n"
         )
-        command = [parts.redis_server(), str(config), "--sentinel"]
+        command = [servers.redis_binary(), str(config), "--sentinel"]
         watch = Server(command, os.environ, lambda: watches(port), directory / "sentinel.log")
         running.callback(watch.stop)
         watch.start()

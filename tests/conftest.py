@@ -11,7 +11,7 @@ import pytest
 import redis
 from redis.connection import Connection
 
-from tests import servers
+from presence_devtools import servers
 from tests.swarm import Swarm
 
 

@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tests.servers import ROOT
+from presence_devtools.servers import ROOT
 
 Work = Callable[[str, int], Any]
 """Given the URL of a Redis and its own number; what it returns has to go into JSON."""

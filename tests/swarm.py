@@ -19,7 +19,7 @@ from centrifuge import (
     SubscriptionEventHandler,
 )
 
-from tests.servers import TOKEN_SECRET
+from presence_devtools.servers import TOKEN_SECRET
 
 T = TypeVar("T")
 

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 
-from project.parts import centrifugo_binary, chromium_binary, redis_server
+from presence_devtools.servers import centrifugo_binary, chromium_binary, redis_binary
 
 
 def version(program: str | None, *arguments: str) -> str:
@@ -25,7 +25,7 @@ def main() -> None:
         "Centrifugo": version(centrifugo, "version")
         if centrifugo
         else "presence_devtools.devserver",
-        "Redis": version(redis_server(), "--version"),
+        "Redis": version(redis_binary(), "--version"),
         "Chromium": version(chromium_binary(), "--version"),
         "Node": version(shutil.which("node"), "--version"),
     }

@@ -9,7 +9,7 @@ from typing import Any
 from cent import BatchRequest, Client, PublishRequest
 from playwright.sync_api import Locator, Page, expect
 
-from tests import servers
+from presence_devtools import servers
 from tests.browser.stage import PATIENCE, Guest, Stage
 
 # How many pixels off is still the same place: sizes are whole pixels, positions four decimals.

@@ -17,8 +17,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from presence import services
-from project import parts
-from tests import servers
+from presence_devtools import servers
 from tests.browser.stage import EVERY, Crowd, Guest, Stage, open_stage
 
 FLAGS = [
@@ -34,7 +33,7 @@ FLAGS = [
 
 def chromium_path() -> str:
     """A Chromium of the machine. Without one: a skip that says so, or a failure under CI."""
-    if path := parts.chromium_binary():
+    if path := servers.chromium_binary():
         return path
     reason = "no Chromium: install it, or set CHROMIUM_BIN, for the browser tests"
     if os.environ.get("CI"):
@@ -98,7 +97,7 @@ def _serve(
     redis: servers.Server,
     centrifugo: servers.Centrifugo,
 ) -> Iterator[Site]:
-    port = parts.free_port()
+    port = servers.free_port()
     url = f"http://127.0.0.1:{port}"
 
     def process(name: str, command: list[str], answers: Callable[[], bool]) -> servers.Server:

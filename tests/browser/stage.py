@@ -19,8 +19,7 @@ from urllib.parse import urlencode
 import jwt
 from playwright.sync_api import BrowserContext, Locator, Page, WebSocket, expect
 
-from project import parts
-from tests import servers
+from presence_devtools import servers
 from tests.swarm import Swarm
 
 EVERY = 60.0  # seconds between two ticks, as the pages are told
@@ -70,7 +69,7 @@ class Stage:
 
 
 @contextmanager
-def open_stage(directory: Path, config: Path = parts.CONFIG) -> Iterator[Stage]:
+def open_stage(directory: Path, config: Path = servers.CONFIG) -> Iterator[Stage]:
     """A stage that keeps its files in `directory`."""
     with (
         servers.redis_server(directory) as (redis_url, redis),
@@ -88,7 +87,7 @@ def open_stage(directory: Path, config: Path = parts.CONFIG) -> Iterator[Stage]:
         }
         migrate = servers.manage("migrate", "-v", "0")
         subprocess.run(migrate, env=environment, check=True, timeout=120)
-        port = parts.free_port()
+        port = servers.free_port()
         url = f"http://127.0.0.1:{port}"
         serve = ["gunicorn", "project.wsgi", "--bind", f"127.0.0.1:{port}", "--threads", "8"]
         web = servers.Server(

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
+from presence_devtools.servers import ROOT
 from tests.browser.stage import EVERY, Crowd, Guest, include, live, pass_time, roster
-from tests.servers import ROOT
 
 Tick = Callable[..., None]
 Visit = Callable[..., Guest]

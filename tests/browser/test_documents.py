@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests import servers
+from presence_devtools import servers
 from tests.browser.conftest import Site, Visitor
 from tests.browser.stage import overflowing
 from tests.browser.test_accessible import violations

@@ -11,8 +11,8 @@ from playwright.sync_api import Browser, Page, expect
 from presence import services
 from presence.manager import PresenceManager
 from presence.roster.tracked import Tracked
+from presence_devtools.servers import wait_until
 from tests.browser.stage import Guest, Stage, expect_ids, include, live
-from tests.servers import wait_until
 
 Tick = Callable[..., None]
 Visit = Callable[..., Guest]

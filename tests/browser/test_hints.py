@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from project import parts
+from presence_devtools import servers
 from tests.browser.stage import (
     EVERY,
     Crowd,
@@ -30,7 +30,7 @@ Visit = Callable[..., Guest]
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """A stage whose Centrifugo tells subscribers of joins and leaves."""
     directory = tmp_path_factory.mktemp("hints")
-    config = json.loads(parts.CONFIG.read_text())
+    config = json.loads(servers.CONFIG.read_text())
     for namespace in config["channel"]["namespaces"]:
         if namespace["name"] == "presence":
             namespace.update(join_leave=True, force_push_join_leave=True)

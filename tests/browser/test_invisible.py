@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Page, Response, WebSocket, expect
 
-from project import parts
+from presence_devtools import servers
+from presence_devtools.servers import wait_until
 from tests.browser.board import board
 from tests.browser.stage import Guest, Stage, expect_ids, include, live, open_stage
 from tests.browser.test_swaps import FETCH, MORPH
-from tests.servers import wait_until
 
 Tick = Callable[..., None]
 Visit = Callable[..., Guest]
@@ -22,7 +22,7 @@ Visit = Callable[..., Guest]
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """A stage that the doctor warns of."""
     directory = tmp_path_factory.mktemp("telling")
-    config = json.loads(parts.CONFIG.read_text())
+    config = json.loads(servers.CONFIG.read_text())
     for namespace in config["channel"]["namespaces"]:
         namespace.update(join_leave=True, force_push_join_leave=True)
     path = directory / "centrifugo.json"

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
+from presence_devtools.servers import wait_until
 from tests.browser.board import board, held, shared, stir
 from tests.browser.stage import Guest, Stage
-from tests.servers import wait_until
 
 MOVES = 5000
 CURSORS = 50

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import expect
 
+from presence_devtools.servers import wait_until
 from tests.browser.stage import Crowd, Guest, Stage, expect_ids, ids, include, live, roster, sockets
-from tests.servers import wait_until
 
 Tick = Callable[..., None]
 Visit = Callable[..., Guest]

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from presence_devtools.servers import wait_until
 from tests.browser.board import board, cursor, expect_at, place, point_at, published, shared
 from tests.browser.stage import Guest, Stage, pass_time
-from tests.servers import wait_until
 
 Visit = Callable[..., Guest]
 Sent = Callable[[], list[dict[str, Any]]]
@@ -200,7 +200,7 @@ def test_after_an_outage_nobody_is_seen_twice(visit: Visit, stage: Stage, channe
     bob.mend()
     expect(element).to_have_attribute("data-presence-state", "live")
     # For a moment both are drawn: the new one comes before the old one is known to be gone.
-    wait_until(lambda: is_alone_at(cursor(his, ada), 0.25), "her new cursor alone", patience=5)
+    wait_until(lambda: is_alone_at(cursor(his, ada), 0.25), "her new cursor alone", timeout=5)
 
 
 def is_alone_at(cursors: Locator, fraction: float) -> bool:

@@ -11,9 +11,9 @@ from playwright.sync_api import expect
 
 from presence import services
 from presence.snapshots import read_snapshot
-from project import parts
+from presence_devtools import servers
+from presence_devtools.servers import wait_until
 from tests.browser.stage import Crowd, Guest, Stage, expect_ids, include, live, open_stage
-from tests.servers import wait_until
 
 Tick = Callable[..., None]
 Visit = Callable[..., Guest]
@@ -25,7 +25,7 @@ HEARTBEAT = "{% presence_heartbeat %}"
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """A stage whose Centrifugo has rooms of the site's own, which pages watch from outside."""
     directory = tmp_path_factory.mktemp("shown")
-    config = json.loads(parts.CONFIG.read_text())
+    config = json.loads(servers.CONFIG.read_text())
     config["channel"]["namespaces"].append({"name": "chat", "presence": True})
     path = directory / "centrifugo.json"
     path.write_text(json.dumps(config))

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, Page, Route, expect
 
+from presence_devtools.servers import wait_until
 from tests.browser.board import NEAR, board, cursor, expect_at, point_at, shared
 from tests.browser.stage import PATIENCE, Guest, Stage
-from tests.servers import wait_until
 
 Visit = Callable[..., Guest]
 

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Locator, Page, Route, expect
 
+from presence_devtools.servers import wait_until
 from tests.browser.stage import Crowd, Guest, Stage, expect_ids, include, live, pass_time, roster
-from tests.servers import wait_until
 
 Tick = Callable[..., None]
 Visit = Callable[..., Guest]

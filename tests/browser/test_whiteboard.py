@@ -13,8 +13,8 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from presence.centrifugo.gateway import Gateway
+from presence_devtools import servers
 from project.people import PEOPLE
-from tests import servers
 from tests.browser.board import cursor, expect_at, point_at, shared
 from tests.browser.conftest import Site, Visitor
 from tests.browser.stage import overflowing

@@ -20,7 +20,7 @@ from centrifuge import (
     SubscriptionEventHandler,
 )
 
-from tests.servers import ROOT, TOKEN_SECRET
+from presence_devtools.servers import ROOT, TOKEN_SECRET
 
 PATIENCE = 30.0
 LONGEST_LINE = 1 << 24

@@ -17,9 +17,9 @@ import pytest
 import pytest_asyncio
 import requests
 
-from tests import servers
+from presence_devtools import servers
+from presence_devtools.servers import API_KEY
 from tests.contract.clients import Browser, Visitor
-from tests.servers import API_KEY
 
 _numbers = itertools.count()
 

@@ -9,7 +9,7 @@ import cent
 import pytest
 from centrifuge import ReplyError
 
-from tests import servers
+from presence_devtools import servers
 from tests.contract.clients import Visitor, eventually, soon, token
 from tests.contract.conftest import Visit
 

@@ -11,7 +11,7 @@ import pytest
 import websockets
 from centrifuge import ClientDisconnectedError, ReplyError
 
-from tests import servers
+from presence_devtools import servers
 from tests.contract.clients import Subscribed, Visitor, token
 from tests.contract.conftest import Browse, Visit
 

@@ -15,7 +15,7 @@ from presence.roster.people import Signed
 from presence.roster.types import Position
 from presence.testing import FakeCentrifugo
 from presence.testing.centrifugo import Client
-from tests import servers
+from presence_devtools import servers
 from tests.contract.conftest import Visit
 
 SIGNED = Signed(name="Ada Lovelace", info={"color": "#4363d8"}, iat=1_700_000_000.5)

@@ -10,10 +10,10 @@ import cent
 import pytest
 import requests
 
-from tests import servers
+from presence_devtools import servers
+from presence_devtools.servers import API_KEY
 from tests.contract.clients import token
 from tests.contract.conftest import Visit
-from tests.servers import API_KEY
 
 Post = Callable[..., requests.Response]
 

@@ -13,7 +13,7 @@ from presence.centrifugo.tokens import Issuer
 from presence.doctor import invisible
 from presence.doctor.findings import Finding
 from presence.roster.people import Signed
-from tests import servers
+from presence_devtools import servers
 from tests.contract.clients import token
 from tests.contract.conftest import CHANNEL, PRESENCE, Serve, Visit, api_of
 

@@ -7,7 +7,7 @@ from typing import Any
 import cent
 import pytest
 
-from tests import servers
+from presence_devtools import servers
 from tests.contract.clients import Browser, Subscribed, token
 from tests.contract.conftest import CHANNEL, PRESENCE, Browse, Serve, Visit, api_of
 

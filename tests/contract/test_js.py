@@ -7,7 +7,7 @@ import asyncio
 import cent
 import pytest
 
-from tests import servers
+from presence_devtools import servers
 from tests.contract.clients import Browser, eventually, token
 from tests.contract.conftest import Browse
 

@@ -14,8 +14,7 @@ import pytest
 import pytest_asyncio
 from centrifuge import ReplyError
 
-from project import parts
-from tests import servers
+from presence_devtools import servers
 from tests.contract.backend import Backend
 from tests.contract.clients import Subscribed, Visitor, token
 from tests.contract.conftest import Browse, Serve, Visit, api_of
@@ -51,7 +50,7 @@ class Standing:
 
 @pytest.fixture(scope="module")
 def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
-    port = parts.free_port()
+    port = servers.free_port()
     publish = {"endpoint": f"http://127.0.0.1:{port}/publish", "timeout": TIMEOUT}
     channel = {"namespaces": NAMESPACES, "proxy": {"publish": publish}}
     directory = tmp_path_factory.mktemp("proxied")
@@ -247,7 +246,7 @@ async def test_an_answer_that_is_none_is_an_internal_error(
 
 
 async def test_a_site_that_is_down_is_an_internal_error(serve: Serve, visit: Visit) -> None:
-    endpoint = f"http://127.0.0.1:{parts.free_port()}/publish"
+    endpoint = f"http://127.0.0.1:{servers.free_port()}/publish"
     room = await Room.open(visit, serve({}, [CURSORS], proxy={"publish": {"endpoint": endpoint}}))
     assert await room.move() == 100
     await room.nothing_seen()

@@ -14,7 +14,7 @@ import pytest
 import redis
 
 from presence.testing.contract import Clock
-from tests import servers
+from presence_devtools import servers
 
 OLDEST, ON_PATH = "6.2", "on PATH"
 MISSING = {

@@ -18,7 +18,7 @@ from presence.exceptions import CentrifugoError, CentrifugoUnreachable
 from presence.roster.commit import Rules
 from presence.sync.report import Report
 from presence.sync.tick import Options, Sync
-from project import parts
+from presence_devtools import servers
 from tests.unit.fakes import Clock, FakeCentrifugo
 
 ROOM, OTHER = "presence:room", "presence:other"
@@ -336,7 +336,7 @@ def test_what_follows_a_bad_answer_on_the_same_connection_is_not_mixed_up(site: 
 
 def test_centrifugo_down(site: Site) -> None:
     site.move()
-    gateway = Gateway(f"http://127.0.0.1:{parts.free_port()}/api", "key")
+    gateway = Gateway(f"http://127.0.0.1:{servers.free_port()}/api", "key")
     options = Options(rules=Rules(grace=0.0))
     report = Sync(site.store, gateway, options, announce=lambda *_: None).tick()
     assert_nothing_lost(site, report, "CENTRIFUGO_API_URL")

@@ -19,7 +19,7 @@ import redis
 
 from presence.roster import messages
 from presence.roster.types import Diff, Snapshot, apply
-from tests.servers import manage, wait_until
+from presence_devtools.servers import manage, wait_until
 from tests.swarm import Recorder, Swarm
 
 WATCHER = "watcher"
@@ -137,7 +137,7 @@ def test_a_killed_worker_and_beat_leave_no_gap(
     beat = [*celery, "beat", "--loglevel", "warning", "--pidfile="]
     log = tmp_path / "celery.log"
     with processes([worker, beat], hasty, log) as running:
-        wait_until(lambda: bool(recorder.publications), "worker and beat run a tick", patience=60)
+        wait_until(lambda: bool(recorder.publications), "worker and beat run a tick", timeout=60)
 
         def between(turn: int) -> None:
             time.sleep(0.1)  # the pace of the churn, not a wait for anything
@@ -166,7 +166,7 @@ def test_the_leave_is_seen_without_waiting_for_the_next_tick(
     worker = [*celery, "worker", "--concurrency", "1", "--loglevel", "warning"]
     with processes([worker], site, tmp_path / "worker.log"):
         subprocess.run(tick, env=site, check=True, timeout=60)
-        wait_until(lambda: len(recorder.publications) == 1, "the first tick", patience=60)
+        wait_until(lambda: len(recorder.publications) == 1, "the first tick", timeout=60)
         swarm.disconnect("7")
         subprocess.run(tick, env=site, check=True, timeout=60)
         wait_until(lambda: len(recorder.publications) == 2, "the poll after the grace")

@@ -15,12 +15,12 @@ import pytest
 from centrifuge import PublicationContext
 from django.core.management import CommandError, call_command
 
+from presence_devtools import servers
 from presence_devtools.crowd.gathering import gather
 from presence_devtools.crowd.people import signed, user_id
 from presence_devtools.crowd.plan import Plan
 from presence_devtools.crowd.tally import Tally
-from project.parts import free_port
-from tests import servers
+from presence_devtools.servers import free_port
 from tests.swarm import Recorder, Swarm
 
 USERS = 8

@@ -13,8 +13,8 @@ import pytest
 from presence import services
 from presence.cursors import CursorTracker
 from presence.exceptions import CentrifugoUnreachable, CommandError
-from project.parts import free_port
-from tests import servers
+from presence_devtools import servers
+from presence_devtools.servers import free_port
 from tests.swarm import Recorder, Swarm
 
 META = {"name": "Zoë", "color": "#4363d8"}

@@ -12,7 +12,7 @@ import urllib.request
 import psutil
 import pytest
 
-from project.parts import ROOT, free_port
+from presence_devtools.servers import ROOT, free_port
 
 PATIENCE = 90  # seconds; the launcher gives up by itself after 60
 

@@ -17,9 +17,8 @@ import redis
 
 from presence.queues.schedule import TICK
 from presence.roster.channel_names import Keys
-from project import parts
-from tests import servers
-from tests.servers import manage, wait_until
+from presence_devtools import servers
+from presence_devtools.servers import manage, wait_until
 from tests.swarm import Swarm
 
 CHANNEL = "presence:doctor:room"
@@ -134,7 +133,7 @@ def test_doctor_reports_a_wrong_clock_once_and_first(
 
 
 def test_doctor_fails_where_no_page_may_connect(site: dict[str, str], tmp_path: Path) -> None:
-    config = json.loads(parts.CONFIG.read_text())
+    config = json.loads(servers.CONFIG.read_text())
     config["client"]["allowed_origins"] = ["https://other.example"]
     path = tmp_path / "closed.json"
     path.write_text(json.dumps(config))
@@ -192,7 +191,7 @@ def test_moves_that_django_never_hears_of(site: dict[str, str]) -> None:
 def test_a_publish_proxy_that_does_not_answer(
     site: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    nowhere = f"http://127.0.0.1:{parts.free_port()}/presence/publish/"
+    nowhere = f"http://127.0.0.1:{servers.free_port()}/presence/publish/"
     monkeypatch.setenv("CENTRIFUGO_CHANNEL_PROXY_PUBLISH_ENDPOINT", nowhere)
     monkeypatch.setenv("CENTRIFUGO_CHANNEL_NAMESPACES_CURSORS_PUBLISH_PROXY_ENABLED", "true")
     with servers.centrifugo_server(tmp_path) as other:
@@ -208,7 +207,7 @@ def test_patterns_that_leave_their_namespace_open(site: dict[str, str]) -> None:
 def test_an_open_namespace_without_history(
     site: dict[str, str], tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    config = json.loads(parts.CONFIG.read_text())
+    config = json.loads(servers.CONFIG.read_text())
     config["channel"]["namespaces"] = [
         {"name": "presence", "presence": True, "allow_subscribe_for_client": True}
     ]
@@ -229,7 +228,7 @@ def test_an_open_namespace_without_history(
 def test_namespaces_that_tell_of_the_invisible(site: dict[str, str], tmp_path: Path) -> None:
     hiding = {**site, "PRESENCE_VISIBLE": "builtins.bool"}
     assert "websocket.invisible" in Report(hiding).of("ok")
-    config = json.loads(parts.CONFIG.read_text())
+    config = json.loads(servers.CONFIG.read_text())
     config["channel"]["namespaces"][0] |= {"join_leave": True, "force_push_join_leave": True}
     path = tmp_path / "telling.json"
     path.write_text(json.dumps(config))
@@ -241,7 +240,7 @@ def test_namespaces_that_tell_of_the_invisible(site: dict[str, str], tmp_path: P
 
 
 def test_centrifugo_down(site: dict[str, str]) -> None:
-    at = f"127.0.0.1:{parts.free_port()}"
+    at = f"127.0.0.1:{servers.free_port()}"
     report = Report(
         site, CENTRIFUGO_API_URL=f"http://me:sesame@{at}/api", CENTRIFUGO_WS_URL=f"ws://{at}/ws"
     )
@@ -268,7 +267,7 @@ def test_an_origin_that_is_not_allowed(site: dict[str, str]) -> None:
 
 
 def test_redis_down(site: dict[str, str]) -> None:
-    url = f"redis://me:sesame@127.0.0.1:{parts.free_port()}/0"
+    url = f"redis://me:sesame@127.0.0.1:{servers.free_port()}/0"
     report = Report(site, PRESENCE_REDIS_URL=url)
     assert "PRESENCE_REDIS_URL" in report.words("redis.reachable")
     assert report.of("skipped") - {"centrifugo.version", "hooks.answers"} == {
@@ -314,7 +313,7 @@ def test_no_worker(site: dict[str, str]) -> None:
 
 
 def test_no_broker(site: dict[str, str]) -> None:
-    url = f"redis://:sesame@127.0.0.1:{parts.free_port()}/1"
+    url = f"redis://:sesame@127.0.0.1:{servers.free_port()}/1"
     report = Report(site, CELERY_BROKER_URL=url)
     assert "CELERY_BROKER_URL" in report.words("worker.broker")
     assert "sesame" not in report.said

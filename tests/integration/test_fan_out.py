@@ -24,8 +24,8 @@ from presence.sync import statistics
 from presence.sync.options import Options
 from presence.sync.shards import Shard
 from presence.sync.tick import Sync
+from presence_devtools.servers import API_KEY, Centrifugo, manage, wait_until
 from tests.integration.test_chain import kill, processes
-from tests.servers import API_KEY, Centrifugo, manage, wait_until
 from tests.swarm import Swarm
 
 KEYS = Keys("presence")
@@ -89,16 +89,16 @@ def test_two_workers_share_the_ticks(
         nonlocal asked
         asked += 1
         broker.send_task("presence.tasks.update_presence")
-        wait_until(finished(store, asked), f"tick {asked} is whole", patience=60)
+        wait_until(finished(store, asked), f"tick {asked} is whole", timeout=60)
         return all(map(took_a_shard, logs))
 
     with processes(named, site, tmp_path / "out.log"):
         wait_until(
             lambda: all(log.exists() and " ready." in log.read_text() for log in logs),
             "both workers are ready",
-            patience=60,
+            timeout=60,
         )
-        wait_until(both_took_part, "both workers took a shard", patience=60)
+        wait_until(both_took_part, "both workers took a shard", timeout=60)
     found = statistics.read(store)
     assert {(tick.shards, tick.missing) for tick in found.history} == {(5, 0)}
     assert {tick.report.channels for tick in found.history} == {50}
@@ -134,7 +134,7 @@ def test_a_killed_worker_leaves_an_incomplete_tick_and_the_next_is_whole(
             wait_until(
                 lambda: took_a_shard(log),
                 "a shard waits for Centrifugo's answer",
-                patience=60,
+                timeout=60,
             )
             kill(worker)
     finally:
@@ -146,7 +146,7 @@ def test_a_killed_worker_leaves_an_incomplete_tick_and_the_next_is_whole(
             client.hset(KEYS.open, name, float(began) - INTERVAL)
     broker.send_task("presence.tasks.update_presence")
     with processes([WORKER], site, tmp_path / "second.log"):
-        wait_until(finished(store, 2), "the next tick is whole", patience=60)
+        wait_until(finished(store, 2), "the next tick is whole", timeout=60)
     found = statistics.read(store)
     whole, broken = found.history
     assert (broken.shards, found.incomplete) == (5, broken.missing)

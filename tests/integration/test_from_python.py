@@ -18,8 +18,8 @@ from presence.manager import PresenceManager
 from presence.mixins import LiveCursorMixin
 from presence.present import read_present
 from presence.snapshots import read_snapshot
-from project.parts import free_port
-from tests import servers
+from presence_devtools import servers
+from presence_devtools.servers import free_port
 from tests.swarm import Recorder, Swarm
 
 META = {"name": "Zoë", "color": "#4363d8"}

@@ -26,11 +26,10 @@ from presence.roster import messages
 from presence.roster.types import Roster
 from presence.sync import statistics
 from presence.tasks.huey import Tasks
-from project.parts import free_port
+from presence_devtools.servers import Server, free_port, manage, wait_until
 from tests import rooms
 from tests.integration.test_doctor import Report
 from tests.integration.test_web import attribute, exchange, front, present
-from tests.servers import Server, manage, wait_until
 from tests.swarm import Swarm
 
 PATIENCE = 60.0
@@ -93,9 +92,9 @@ def test_consumers_tick_once_an_interval_and_so_do_those_that_start_again(
         return sorted(tick.started for tick in statistics.read(store).history)
 
     with consumer(site, one), consumer(site, two, "-k", "process", "-w", "2") as second:
-        wait_until(lambda: len(ticks()) >= 3, "three ticks", patience=PATIENCE)
+        wait_until(lambda: len(ticks()) >= 3, "three ticks", timeout=PATIENCE)
         second.restart()
-        wait_until(lambda: len(ticks()) >= 7, "more ticks", patience=PATIENCE)
+        wait_until(lambda: len(ticks()) >= 7, "more ticks", timeout=PATIENCE)
         log = one.read_text() + two.read_text()
     assert names_in(store, ROOM) == ["ada"]
     found = ticks()
@@ -122,12 +121,12 @@ def test_two_consumers_share_a_tick(
         wait_until(
             lambda: len(statistics.read(store).history) >= asked,
             f"tick {asked} is whole",
-            patience=PATIENCE,
+            timeout=PATIENCE,
         )
         return all("Executing presence.tasks.huey.sync_shard" in log.read_text() for log in logs)
 
     with consumer(site, logs[0], "-n", "-w", "1"), consumer(site, logs[1], "-n", "-w", "1"):
-        wait_until(both_took_part, "both consumers took a shard", patience=PATIENCE)
+        wait_until(both_took_part, "both consumers took a shard", timeout=PATIENCE)
     found = statistics.read(store)
     assert {(tick.shards, tick.missing) for tick in found.history} == {(5, 0)}
     assert {tick.report.channels for tick in found.history} == {50}
@@ -148,9 +147,9 @@ def test_signals_come_once_from_the_consumer_that_committed(
 
     with consumer(site, one), consumer(site, two):
         swarm.connect_all([("ada", ROOM)])
-        wait_until(lambda: len(noted()) >= 2, "she is seen", patience=PATIENCE)
+        wait_until(lambda: len(noted()) >= 2, "she is seen", timeout=PATIENCE)
         swarm.disconnect("ada")
-        wait_until(lambda: len(noted()) >= 4, "she is seen leaving", patience=PATIENCE)
+        wait_until(lambda: len(noted()) >= 4, "she is seen leaving", timeout=PATIENCE)
     assert noted() == [
         ["channel_occupied", ROOM, ["ada"], 1],
         ["presence_joined", ROOM, ["ada"], 1],
@@ -165,7 +164,7 @@ def test_signals_come_once_from_the_consumer_that_committed(
 def test_the_doctor_hears_the_consumer(site: dict[str, str], tmp_path: Path) -> None:
     with consumer(site, tmp_path / "consumer.log"):
         store = RedisStore(site["PRESENCE_REDIS_URL"])
-        wait_until(lambda: bool(statistics.read(store).history), "a tick", patience=PATIENCE)
+        wait_until(lambda: bool(statistics.read(store).history), "a tick", timeout=PATIENCE)
         report = Report(site)
     assert {"huey.app", "huey.consumer", "ticks.fresh"} <= report.of("ok")
     assert not report.of("problem")
@@ -216,12 +215,12 @@ def test_a_page_is_seen_and_seen_leaving_without_a_tick(
         answer = exchange(page, client).json()
         present(swarm, answer, channel)
         wait_until(
-            lambda: names_in(store, channel) == [str(ada.pk)], "she is seen", patience=PATIENCE
+            lambda: names_in(store, channel) == [str(ada.pk)], "she is seen", timeout=PATIENCE
         )
         swarm.disconnect(answer["connection"])
         beacon = json.dumps({"grants": [attribute(page, "grant")]})
         client.post(attribute(page, "beacon"), beacon, content_type="text/plain")
-        wait_until(lambda: names_in(store, channel) == [], "she is seen leaving", patience=PATIENCE)
+        wait_until(lambda: names_in(store, channel) == [], "she is seen leaving", timeout=PATIENCE)
     assert store.load([channel]).states[channel].version == 2
     assert statistics.read(store).history == []
 
@@ -234,9 +233,9 @@ def test_a_member_without_a_websocket_is_seen_without_a_tick(
     channel = PresenceManager.presence_group_name("huey:bots")
     with consumer(site, tmp_path / "consumer.log", "--no-periodic"):
         PresenceManager.join_presence("huey:bots", "r2d2", {"name": "R2-D2"})
-        wait_until(lambda: names_in(store, channel) == ["r2d2"], "it is seen", patience=PATIENCE)
+        wait_until(lambda: names_in(store, channel) == ["r2d2"], "it is seen", timeout=PATIENCE)
         PresenceManager.leave_presence("huey:bots", "r2d2")
-        wait_until(lambda: names_in(store, channel) == [], "it is gone", patience=PATIENCE)
+        wait_until(lambda: names_in(store, channel) == [], "it is gone", timeout=PATIENCE)
 
 
 @pytest.fixture

@@ -19,9 +19,9 @@ from presence.centrifugo.gateway import Gateway
 from presence.exceptions import CentrifugoError
 from presence.roster import messages
 from presence.roster.types import Diff, Snapshot, apply
-from tests import servers
+from presence_devtools import servers
+from presence_devtools.servers import wait_until
 from tests.interrupted import ROOMS
-from tests.servers import wait_until
 from tests.swarm import Recorder, Swarm
 
 WATCHER = "watcher"

@@ -26,10 +26,9 @@ from presence.queues.celery import POLL, CeleryBroker
 from presence.queues.nudge import LINGER, WORTH, Nudger
 from presence.roster import messages as roster_messages
 from presence.roster.types import Roster
-from project.parts import free_port
+from presence_devtools.servers import Server, free_port, wait_until
 from tests import rooms
 from tests.integration.test_web import attribute, exchange, front, present
-from tests.servers import Server, wait_until
 from tests.swarm import Swarm
 from tests.unit.fakes import Clock
 
@@ -99,13 +98,13 @@ def test_a_page_is_seen_and_seen_leaving_without_a_tick(
     assert attribute(page, "version") == "0"
     answer = exchange(page, as_ada).json()
     present(swarm, answer, channel)
-    wait_until(lambda: names_in(channel) == ["Ada"], "she is seen", patience=PATIENCE)
+    wait_until(lambda: names_in(channel) == ["Ada"], "she is seen", timeout=PATIENCE)
 
     swarm.disconnect(answer["connection"])
     beacon = json.dumps({"grants": [attribute(page, "grant")]})
     sent = as_ada.post(attribute(page, "beacon"), beacon, content_type="text/plain")
     assert sent.status_code == 204
-    wait_until(lambda: names_in(channel) == [], "she is seen leaving", patience=PATIENCE)
+    wait_until(lambda: names_in(channel) == [], "she is seen leaving", timeout=PATIENCE)
     assert services.store().load([channel]).states[channel].version == 2
 
 
@@ -120,10 +119,10 @@ def test_a_member_without_a_websocket_is_seen_and_gone_without_a_tick(
     key = f"nudge:{time.monotonic_ns()}"
     seen = swarm.subscribe("watcher", PresenceManager.presence_group_name(key))
     PresenceManager.join_presence(key, "bot-7", {"name": "Bot"})
-    wait_until(lambda: len(seen.publications) == 1, "it is seen", patience=PATIENCE)
+    wait_until(lambda: len(seen.publications) == 1, "it is seen", timeout=PATIENCE)
     assert [one["id"] for one in seen.publications[0]["joins"]] == ["bot-7", "watcher"]
     PresenceManager.leave_presence(key, "bot-7")
-    wait_until(lambda: len(seen.publications) == 2, "it is gone", patience=PATIENCE)
+    wait_until(lambda: len(seen.publications) == 2, "it is gone", timeout=PATIENCE)
     assert seen.publications[1]["leaves"] == ["bot-7"]
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from presence.centrifugo.gateway import Gateway
 from presence.roster import channel_names
-from tests import servers
+from presence_devtools import servers
 from tests.swarm import Swarm
 
 CHANNELS = [

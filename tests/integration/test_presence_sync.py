@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.servers import manage, wait_until
+from presence_devtools.servers import manage, wait_until
 from tests.swarm import Swarm
 
 FIELDS = {

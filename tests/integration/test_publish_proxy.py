@@ -19,7 +19,7 @@ from django.core.servers.basehttp import ThreadedWSGIServer, WSGIRequestHandler
 from presence.centrifugo.tokens import Issuer
 from presence.cursors import CURSOR_TIMEOUT, CursorTracker
 from presence.roster.people import Signed
-from tests import servers
+from presence_devtools import servers
 from tests.contract.clients import Subscribed, Visitor
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.contract]

@@ -17,9 +17,9 @@ from presence.roster.channel_names import Keys
 from presence.roster.commit import Rules
 from presence.sync.tick import Options, Sync
 from presence.testing.contract import BackendContract, Clock
+from presence_devtools.servers import wait_until
 from tests import rooms
 from tests.clusters import RunningCluster, client, redis_cluster
-from tests.servers import wait_until
 from tests.unit.fakes import FakeCentrifugo
 
 ROOMS = [f"presence:{number}" for number in range(30)]

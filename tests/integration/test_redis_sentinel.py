@@ -12,8 +12,8 @@ from presence.doctor import redis as doctor
 from presence.exceptions import StoreError
 from presence.roster.commit import Rules
 from presence.sync.tick import Options, Sync
+from presence_devtools.servers import wait_until
 from tests.clusters import redis_sentinel
-from tests.servers import wait_until
 from tests.unit.fakes import ROOM, FakeCentrifugo
 
 WELL = ["redis.reachable", "redis.eviction", "redis.writable"]

@@ -14,7 +14,7 @@ from celery import Celery
 from presence.backends.redis.store import RedisStore
 from presence.queues.schedule import TICK
 from presence.sync import statistics
-from tests.servers import Server, wait_until
+from presence_devtools.servers import Server, wait_until
 from tests.swarm import Swarm
 
 PATIENCE = 60.0
@@ -47,7 +47,7 @@ def test_signals_come_once_from_the_worker_that_committed(
         for _ in range(2):
             broker.send_task(TICK)
         wait_until(
-            lambda: len(statistics.read(store).history) >= asked, "both ticks", patience=PATIENCE
+            lambda: len(statistics.read(store).history) >= asked, "both ticks", timeout=PATIENCE
         )
         return [json.loads(line) for line in notes.read_text().splitlines()]
 

@@ -27,7 +27,7 @@ from presence.testing.contract.writing import (
     state,
     write,
 )
-from tests import servers
+from presence_devtools import servers
 from tests.many import run_many
 
 

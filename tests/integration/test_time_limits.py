@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 from celery import Celery
 
-from tests import servers
+from presence_devtools import servers
+from presence_devtools.servers import wait_until
 from tests.between import balancer
 from tests.integration.test_chain import WATCHER, assert_chain
-from tests.servers import wait_until
 from tests.swarm import Swarm
 
 ROOM = "presence:limited"
@@ -72,7 +72,7 @@ def test_worker_whose_tick_hit_its_limit_runs_the_next_one_right(
         }
         with worker(pool, site, log):
             tick()
-            wait_until(lambda: len(recorder.publications) == 1, "the first tick", patience=60)
+            wait_until(lambda: len(recorder.publications) == 1, "the first tick", timeout=60)
             wait_until(lambda: ticked() == 1, "the first tick ends")
             for number, user in enumerate(["ada", "zoe"]):
                 swarm.connect(user, ROOM)
@@ -98,5 +98,5 @@ def test_worker_whose_clock_is_ahead_says_that_ticks_expire(
         for _ in range(3):
             sent = datetime.now(UTC) - timedelta(hours=1)
             asking.send_task(TICK, ignore_result=True, expires=sent)
-        wait_until(lambda: log.read_text().count("Discarding") == 3, "ticks expire", patience=60)
+        wait_until(lambda: log.read_text().count("Discarding") == 3, "ticks expire", timeout=60)
     assert log.read_text().count(f"task=expired name={TICK} late_s=360") == 1

@@ -20,9 +20,8 @@ from django.test import Client
 
 from presence import services
 from presence.roster.types import Member
-from project.parts import free_port
+from presence_devtools.servers import TOKEN_SECRET, Centrifugo, free_port
 from tests.rooms import fill
-from tests.servers import TOKEN_SECRET, Centrifugo
 from tests.swarm import Swarm
 
 pytestmark = pytest.mark.django_db

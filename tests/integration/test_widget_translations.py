@@ -11,8 +11,8 @@ import pytest
 from django.template.loader import render_to_string
 from django.utils import translation
 
+from presence_devtools.servers import ROOT
 from tests.contract.clients import node
-from tests.servers import ROOT
 
 DRAW = ROOT / "presence" / "static" / "presence" / "js" / "render.js"
 CHOOSE = """

@@ -11,7 +11,7 @@ import pytest
 
 from bench import applying, cursors, growth, latency, plot, published, table
 from bench.bounds import APPLIED, BOUNDS, HEAP, KEPT, OF_BROWSER, Bound, figures
-from tests.servers import ROOT
+from presence_devtools.servers import ROOT
 
 
 def test_a_quick_run_prints_every_figure_and_writes_nothing() -> None:

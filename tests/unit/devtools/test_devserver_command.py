@@ -12,14 +12,13 @@ from pathlib import Path
 import pytest
 from django.core.management import CommandError, call_command
 
-from project import parts
-from tests import servers
+from presence_devtools import servers
 
 
 def devserver(*arguments: str, **environ: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         servers.manage("presence_devserver", *arguments),
-        env={**parts.centrifugo_environment(os.environ), **environ},
+        env={**servers.centrifugo_environment(os.environ), **environ},
         cwd=servers.ROOT,
         stderr=subprocess.PIPE,
         text=True,
@@ -28,10 +27,10 @@ def devserver(*arguments: str, **environ: str) -> subprocess.Popen[str]:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_says_what_it_is_for_and_ends_cleanly(number: signal.Signals) -> None:
-    port = parts.free_port()
+    port = servers.free_port()
     running = devserver(
         "--config",
-        str(parts.CONFIG),
+        str(servers.CONFIG),
         CENTRIFUGO_HTTP_SERVER_PORT=str(port),
         CENTRIFUGO_NONSENSE="1",
     )
@@ -61,7 +60,7 @@ def test_a_port_that_is_taken_is_one_line_and_exit_1() -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
-        running = devserver("--config", str(parts.CONFIG), CENTRIFUGO_HTTP_SERVER_PORT=port)
+        running = devserver("--config", str(servers.CONFIG), CENTRIFUGO_HTTP_SERVER_PORT=port)
         _, said = running.communicate(timeout=30)
     assert running.returncode == 1
     assert "CommandError: cannot listen:" in said

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from presence_devtools import servers
 from presence_devtools.devserver.config import ConfigError, load
 from presence_devtools.devserver.globs import compile_glob
 from presence_devtools.devserver.options import Config
-from project import parts
 
 
 def read(tmp_path: Path, data: Any, **environ: str) -> tuple[Config, list[str]]:
@@ -21,7 +21,7 @@ def read(tmp_path: Path, data: Any, **environ: str) -> tuple[Config, list[str]]:
 
 
 def test_the_projects_own_configuration_is_heeded_whole() -> None:
-    config, warnings = load(parts.CONFIG, {})
+    config, warnings = load(servers.CONFIG, {})
     assert warnings == []
     assert config.http_server.port == 8001
     options = config.channel_options("presence:a")

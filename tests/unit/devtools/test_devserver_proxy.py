@@ -8,11 +8,11 @@ import msgspec
 import pytest
 from aiohttp import web
 
+from presence_devtools import servers
 from presence_devtools.devserver.codes import FORCE_NO_RECONNECT
 from presence_devtools.devserver.node import Node
 from presence_devtools.devserver.options import Namespace, ProxySection
 from presence_devtools.devserver.site import Site
-from project import parts
 from tests.unit.devtools.devserver_clock import FakeClock
 from tests.unit.devtools.devserver_peer import Peer, node_of
 
@@ -106,7 +106,7 @@ async def test_what_is_wrong_with_the_site_is_said_when_it_begins() -> None:
     app.router.add_post("/", handle)
     runner = web.AppRunner(app)
     await runner.setup()
-    port = parts.free_port()
+    port = servers.free_port()
     await web.TCPSite(runner, "127.0.0.1", port).start()
     endpoint = f"http://127.0.0.1:{port}/"
     site = Site(ProxySection(endpoint=endpoint), lines.append)
@@ -121,7 +121,7 @@ async def test_what_is_wrong_with_the_site_is_said_when_it_begins() -> None:
 @pytest.mark.asyncio
 async def test_a_site_that_is_down_is_said_once() -> None:
     lines: list[str] = []
-    endpoint = f"http://127.0.0.1:{parts.free_port()}/"
+    endpoint = f"http://127.0.0.1:{servers.free_port()}/"
     site = Site(ProxySection(endpoint=endpoint), lines.append)
     assert [await site.ask(b"{}", {}) for _ in range(2)] == [None, None]
     await site.close()

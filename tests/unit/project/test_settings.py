@@ -9,8 +9,8 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from presence.conf import NAMES
+from presence_devtools.servers import CONFIG
 from project.environment import APP_SETTINGS, app_settings, names
-from project.parts import CONFIG
 
 SETTINGS = Path(__file__).parents[3] / "project" / "settings.py"
 SECRETS = ("SECRET_KEY", "CENTRIFUGO_API_KEY", "CENTRIFUGO_TOKEN_SECRET")

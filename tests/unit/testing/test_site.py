@@ -28,7 +28,7 @@ from presence.manager import PresenceManager
 from presence.snapshots import read_snapshot
 from presence.testing import Connection, FakePresence, PresenceTestMixin
 from presence.users import last_seen, refresh
-from tests.servers import ROOT
+from presence_devtools.servers import ROOT
 
 pytest_plugins = ["pytester"]
 
