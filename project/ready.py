@@ -78,9 +78,9 @@ def consumer_answers() -> bool:
     from huey.contrib.djhuey import HUEY
 
     from presence.doctor.huey import answers
-    from presence.tasks import tasks
+    from presence.tasks import answer
 
     try:
-        return answers(HUEY, tasks.answer)
+        return answers(HUEY, answer)
     except redis.RedisError:
         return False

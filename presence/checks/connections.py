@@ -14,7 +14,7 @@ from presence import queues, services
 from presence.backends.redis.urls import FORMS, make_client
 from presence.centrifugo.tokens import Issuer
 from presence.checks.values import value
-from presence.queues import schedule
+from presence.queues import celery
 from presence.roster.people import Signed
 from presence.transport.redaction import shown
 
@@ -108,7 +108,7 @@ def check_store() -> Iterator[checks.CheckMessage]:
             id="presence.E007",
         )
         return
-    if not store.shared and (schedule.project_app() or queues.huey_ready()):
+    if not store.shared and (celery.project_app() or queues.huey_ready()):
         yield checks.Warning(
             f"PRESENCE_BACKEND is {shown(backend)}, which every process has for itself: pages do "
             "not see what the worker finds.",

@@ -15,7 +15,7 @@ from django.db.models import EmailField
 from django.urls import NoReverseMatch, reverse
 
 from presence import queues
-from presence.queues import schedule
+from presence.queues import celery
 
 __all__ = [
     "ADD_ENTRY",
@@ -37,7 +37,7 @@ NO_ENTRY = "presence.W010"
 NO_URLS = "presence.W011"
 
 ADD_ENTRY = (
-    f'Add "update-presence": {{"task": "{schedule.TICK}", "schedule": '
+    f'Add "update-presence": {{"task": "{celery.TICK}", "schedule": '
     "timedelta(seconds=PRESENCE_INTERVAL)} to CELERY_BEAT_SCHEDULE."
 )
 
@@ -46,7 +46,7 @@ NAMESPACE = (
     'Give the application its namespace: app.config_from_object("django.conf:settings", '
     'namespace="CELERY"). Without it, no CELERY_ setting is read, the broker\'s URL included.'
 )
-READ_SETTINGS = f"Beat does not send {schedule.TICK}. {NAMESPACE}"
+READ_SETTINGS = f"Beat does not send {celery.TICK}. {NAMESPACE}"
 
 
 def check_project() -> Iterator[checks.CheckMessage]:
@@ -97,9 +97,9 @@ def check_user_names() -> Iterator[checks.CheckMessage]:
 
 def check_celery() -> Iterator[checks.CheckMessage]:
     """Tasks find the project's broker, and beat was told of the tick."""
-    if queues.chosen() != "celery" or not schedule.celery_installed():
+    if queues.chosen() != "celery" or not queues.celery_installed():
         return
-    app = schedule.project_app()
+    app = celery.project_app()
     if app is None:
         yield checks.Warning(
             "The project does not import its Celery application: tasks find no broker.",
@@ -107,9 +107,9 @@ def check_celery() -> Iterator[checks.CheckMessage]:
             id=NO_APP,
         )
     # What is in the tables takes a query, and they may hold the entry: that is the doctor's.
-    elif schedule.database_installed() or schedule.in_settings(app):
+    elif celery.database_installed() or celery.in_settings(app):
         return
-    elif schedule.unread():
+    elif celery.unread():
         yield checks.Warning(
             "CELERY_BEAT_SCHEDULE has the entry for the tick, but the Celery application does not "
             "read it: no channel is ever polled.",

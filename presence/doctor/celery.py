@@ -12,8 +12,8 @@ from presence import queues
 from presence.checks.site import ADD_ENTRY, NAMESPACE, NO_APP, READ_SETTINGS, import_celery
 from presence.conf import conf
 from presence.doctor.findings import Findings, duration, ok, problem, skipped, warning
-from presence.queues import schedule
-from presence.queues.schedule import TICK, Entry
+from presence.queues import celery
+from presence.queues.celery import TICK, Entry
 from presence.transport.redaction import address
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ PATIENCE = 5.0
 def examine() -> Findings:
     if queues.chosen() == "huey":
         return
-    if not schedule.celery_installed():
+    if not queues.celery_installed():
         yield skipped(
             "celery.app",
             "Celery is not installed",
@@ -36,7 +36,7 @@ def examine() -> Findings:
             "`manage.py presence_sync --every` do the work.",
         )
         return
-    app = schedule.project_app()
+    app = celery.project_app()
     if app is None and NO_APP in settings.SILENCED_SYSTEM_CHECKS:
         yield skipped("celery.app", f"{NO_APP} is silenced: this site does without Celery")
         return
@@ -54,10 +54,10 @@ def examine() -> Findings:
 
 def beat(app: Celery) -> Findings:
     """Beat was told to send the tick, once every PRESENCE_INTERVAL."""
-    entries = schedule.in_settings(app)
-    if schedule.database_installed():
+    entries = celery.in_settings(app)
+    if celery.database_installed():
         try:
-            stored = schedule.in_database()
+            stored = celery.in_database()
         except DatabaseError as error:
             yield problem(
                 "beat.entry",
@@ -67,7 +67,7 @@ def beat(app: Celery) -> Findings:
             if not entries:
                 yield from _unread()
             return
-        if not schedule.uses_database(app):
+        if not celery.uses_database(app):
             # Beat may have been started with --scheduler, which nothing here tells. What it copied
             # from the settings into the tables goes by the same name.
             names = {entry.name for entry in entries}
@@ -82,14 +82,14 @@ def beat(app: Celery) -> Findings:
             return
         else:
             entries = stored
-    if not entries and schedule.unread():
+    if not entries and celery.unread():
         yield from _unread()
         return
     yield from entry(entries)
 
 
 def _unread() -> Findings:
-    if schedule.unread():
+    if celery.unread():
         yield problem(
             "beat.entry",
             "CELERY_BEAT_SCHEDULE has the entry for the tick, but the Celery application does not "

@@ -52,11 +52,11 @@ def examine() -> Findings:
 def consumer(huey: Huey) -> Findings:
     """The storage answers, and so does a consumer that knows the tasks."""
     from presence.queues.huey import Hurried
-    from presence.tasks import tasks
+    from presence.tasks import answer
 
     hurried = Hurried(huey, timeout=PATIENCE)
     try:
-        if answers(hurried.huey, tasks.answer):
+        if answers(hurried.huey, answer):
             yield ok("huey.consumer", "A consumer answers and knows the tasks")
             return
         waiting = hurried.huey.pending_count()

@@ -1,4 +1,4 @@
-"""Which queue runs the tick: Celery, or Huey where ASYNC_BACKEND says so.
+"""The queue that runs the tick: Celery, or Huey where ASYNC_BACKEND says so.
 
 Can be imported where neither is installed; imports neither.
 """
@@ -12,18 +12,22 @@ from django.core.exceptions import ImproperlyConfigured
 
 from presence.conf import conf
 
-__all__ = ["HUEY_APP", "chosen", "huey_installed", "huey_ready"]
+__all__ = ["HUEY_APP", "celery_installed", "chosen", "huey_installed", "huey_ready"]
 
 HUEY_APP = "huey.contrib.djhuey"
-"""What stands in INSTALLED_APPS where `manage.py run_huey` is there."""
+"""The app in INSTALLED_APPS that brings `manage.py run_huey`."""
 
 
 def chosen() -> str:
-    """ASYNC_BACKEND: "celery", "huey", or empty where it is neither, which a check reports."""
+    """Return ASYNC_BACKEND: "celery" or "huey"; "" for another value, which a check reports."""
     try:
         return conf.ASYNC_BACKEND
     except ImproperlyConfigured:
         return ""
+
+
+def celery_installed() -> bool:
+    return find_spec("celery") is not None
 
 
 def huey_installed() -> bool:
@@ -31,5 +35,5 @@ def huey_installed() -> bool:
 
 
 def huey_ready() -> bool:
-    """Whether Huey is chosen, and the site has one."""
+    """Return whether Huey is chosen, and the site has one."""
     return chosen() == "huey" and apps.is_installed(HUEY_APP)

@@ -1,46 +1,205 @@
-"""The broker of the project's Celery application, for whoever must not wait for it long.
+"""The project's Celery: its application, its broker, and what beat was told about the tick.
 
-Can be imported where Celery is not installed.
+Can be imported where Celery is not installed; imports it only where the project has.
 """
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+from django.apps import apps
+from django.conf import settings
+
 from presence import queues
-from presence.queues import schedule
 
 if TYPE_CHECKING:
     from celery import Celery
 
-__all__ = ["POLL", "CeleryBroker", "project_app"]
+__all__ = [
+    "POLL",
+    "TICK",
+    "CeleryBroker",
+    "Entry",
+    "database_installed",
+    "in_database",
+    "in_settings",
+    "project_app",
+    "unread",
+    "uses_database",
+]
 
 POLL: Final = "presence.tasks.sync_channels"
 """Name of the task that polls some channels."""
+TICK: Final = "presence.tasks.update_presence"
+"""Name of the task that beat has to send."""
+
+DATABASE_SCHEDULER: Final = "django_celery_beat"
+
+TOLERANCE: Final = timedelta(seconds=5)
+"""Difference between two clocks that is not taken for an error."""
+LONGEST_WAIT: Final = timedelta(days=1)
+"""Time until a calendar comes round: the longest PRESENCE_INTERVAL."""
+EMPTY: Final = ("", "[]", "()", "{}", "null")
 
 _app: Celery | None = None
 
 
 def project_app() -> Celery | None:
-    """The project's Celery application, kept from the first call that finds it; else None.
+    """Return the Celery application that importing the project made; None if there is none.
 
-    None where Celery is not what runs the tick.
+    None, too, where Celery does not run the tick, and where no package imports the application of
+    the project: then shared tasks belong to one that Celery makes up, which knows no broker.
 
-    Celery knows the current application by thread: most threads of a web server are given one
-    that it makes up, which knows no broker. So the thread that sets Django up calls this, too.
+    Celery makes up such an application for each thread that did not import the project, as most
+    threads of a web server. So the application is kept from the first call that finds it, and
+    AppConfig.ready makes one, in the thread that sets Django up.
     """
     global _app
-    if queues.chosen() != "celery":
+    # Without the module nobody has made an application, and starting Django does without Celery.
+    if queues.chosen() != "celery" or "celery" not in sys.modules:
         return None
-    if _app is None and (current := schedule.project_app()):
-        _app = current._get_current_object()  # type: ignore[attr-defined]
+    if _app is None:
+        from celery import current_app
+
+        if current_app.main != "default":
+            _app = current_app._get_current_object()  # type: ignore[attr-defined]
     return _app
 
 
-class CeleryBroker:
-    """Asks for polls, through a connection of its own; for one thread at a time.
+class Entry(msgspec.Struct, frozen=True):
+    """One entry of beat that sends the tick.
 
-    Celery's pool would try again and wait as the site's settings say; this gives up after
+    `seconds` is its interval, None for a crontab or another calendar. `never` says why an enabled
+    entry is not due, `amiss` what keeps the task that it sends from running: clauses, "" for
+    nothing.
+    """
+
+    name: str
+    seconds: float | None
+    enabled: bool = True
+    never: str = ""
+    amiss: str = ""
+
+
+def uses_database(app: Celery) -> bool:
+    """Return whether beat keeps its schedule in the tables of django-celery-beat."""
+    return DATABASE_SCHEDULER in str(app.conf.beat_scheduler)
+
+
+def database_installed() -> bool:
+    """Return whether the site has the tables of django-celery-beat."""
+    return apps.is_installed(DATABASE_SCHEDULER)
+
+
+def in_settings(app: Celery) -> list[Entry]:
+    """Return the entries for the tick in `beat_schedule` of the application."""
+    return _entries(app.conf.beat_schedule)
+
+
+def unread() -> list[Entry]:
+    """Return the entries for the tick in CELERY_BEAT_SCHEDULE of Django's settings.
+
+    The application reads them only where its configuration names the namespace "CELERY".
+    """
+    return _entries(getattr(settings, "CELERY_BEAT_SCHEDULE", None))
+
+
+def _entries(schedule: Any) -> list[Entry]:
+    found = schedule if isinstance(schedule, Mapping) else {}
+    return [
+        Entry(
+            str(name),
+            _seconds(entry.get("schedule")),
+            amiss=_amiss(entry.get("args"), entry.get("kwargs")),
+        )
+        for name, entry in found.items()
+        if isinstance(entry, Mapping) and entry.get("task") == TICK
+    ]
+
+
+def in_database(now: datetime | None = None) -> list[Entry]:
+    """Return the rows of django-celery-beat for the tick. Raises django.db.DatabaseError."""
+    model: Any = apps.get_app_config(DATABASE_SCHEDULER).get_model("PeriodicTask")
+    rows = (
+        model._default_manager.filter(task=TICK)
+        .select_related("interval", "crontab", "solar", "clocked")
+        .order_by("name")
+    )
+    moment = now or datetime.now(UTC)
+    return [
+        Entry(
+            row.name,
+            _seconds(row.interval and row.interval.schedule),
+            enabled=row.enabled,
+            never=_never(row, moment) if row.enabled else "",
+            amiss=_amiss(row.args, row.kwargs),
+        )
+        for row in rows
+    ]
+
+
+def _never(row: Any, now: datetime) -> str:
+    """Return why beat does not find the row due; "" if it does."""
+    last, start, expires = (
+        _aware(moment) for moment in (row.last_run_at, row.start_time, row.expires)
+    )
+    if start and start > now:
+        return f"it starts at {start:%Y-%m-%d %H:%M:%S %Z}"
+    if expires and expires <= now:
+        return f"it expired at {expires:%Y-%m-%d %H:%M:%S %Z}"
+    if row.one_off and row.total_run_count > 0:
+        return "it is one-off, and has run"
+    if last and last > now + TOLERANCE:
+        return (
+            f"it last ran at {last:%Y-%m-%d %H:%M:%S %Z}, which is in the future: the clock of "
+            "beat was ahead then"
+        )
+    if not (row.interval or row.crontab or row.solar or row.clocked):
+        return "it has no schedule"
+    if row.clocked:
+        return "it runs once, at one moment (clocked)"
+    if row.one_off:
+        return "it is one-off, and will run once"
+    return _never_by_calendar(row, last or now)
+
+
+def _never_by_calendar(row: Any, last: datetime) -> str:
+    """Return why a crontab or a solar schedule does not come round; "" if it does."""
+    if row.interval:
+        return ""
+    try:
+        wait = row.schedule.remaining_estimate(last)
+    except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        # Celery raises these for a day that no calendar has.
+        return f"its schedule never comes round ({type(error).__name__})"
+    return "its schedule comes round in over a day" if wait > LONGEST_WAIT else ""
+
+
+def _amiss(args: Any, kwargs: Any) -> str:
+    """Return what keeps the task, which takes no arguments, from running; "" for nothing."""
+    given = [part for part in (args, kwargs) if str(part or "").strip() not in EMPTY]
+    return "it has arguments, and the task takes none" if given else ""
+
+
+def _aware(moment: datetime | None) -> datetime | None:
+    return moment.replace(tzinfo=UTC) if moment and not moment.tzinfo else moment
+
+
+def _seconds(when: Any) -> float | None:
+    if isinstance(when, int | float):
+        return float(when)
+    every = getattr(when, "run_every", when)  # of a celery.schedules.schedule
+    return every.total_seconds() if isinstance(every, timedelta) else None
+
+
+class CeleryBroker:
+    """Sends polls through a connection of its own; for one thread at a time.
+
+    Celery's own pool retries and waits as the site's settings say. This one gives up after
     `timeout` seconds to connect, or for a reply. Nothing connects before the first `send`.
     """
 
@@ -52,7 +211,7 @@ class CeleryBroker:
     def send(self, *channels: str, worth: float, after: float = 0.0) -> None:
         """Have the channels polled in `after` seconds, or up to `worth` seconds from now.
 
-        Raises what the client library does, kombu.exceptions.OperationalError as a rule.
+        Raises the errors of the client library, usually kombu.exceptions.OperationalError.
         """
         if self._connection is None:
             self._connection = self._app.connection_for_write(
@@ -74,7 +233,7 @@ class CeleryBroker:
         )
 
     def close(self) -> None:
-        """Let go of the connection; the next `send` makes another."""
+        """Close the connection; the next `send` opens another."""
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.release()

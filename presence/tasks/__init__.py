@@ -1,16 +1,18 @@
-"""The tasks, for the queue that ASYNC_BACKEND names; both find them here by the module's name.
+"""The tasks of the queue that ASYNC_BACKEND names; both queues find them here by module name.
 
-The other one is not imported. A site whose own tasks run in Huey, and whose ticks come from
-`manage.py presence_sync --every`, has none of them.
+The other queue is not imported. A site whose own tasks run in Huey, and whose ticks come from
+`manage.py presence_sync --every`, has no tasks here.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from presence import queues
 from presence.conf import conf
-from presence.queues import schedule
 
+answer: Any = None
+"""The task with which the doctor asks for a consumer; under Huey alone."""
 sync_channels: Any
 sync_shard: Any
 update_presence: Any
@@ -20,11 +22,12 @@ if conf.ASYNC_BACKEND == "huey":
 
     from presence.tasks.huey import Tasks
 
-    tasks = Tasks(HUEY)
-    sync_channels = tasks.sync_channels
-    sync_shard = tasks.sync_shard
-    update_presence = tasks.update_presence
-elif schedule.celery_installed():
+    _tasks = Tasks(HUEY)
+    answer = _tasks.answer
+    sync_channels = _tasks.sync_channels
+    sync_shard = _tasks.sync_shard
+    update_presence = _tasks.update_presence
+elif queues.celery_installed():
     from presence.tasks.celery import sync_channels, sync_shard, update_presence
 
-__all__ = ["sync_channels", "sync_shard", "update_presence"]
+__all__ = ["answer", "sync_channels", "sync_shard", "update_presence"]

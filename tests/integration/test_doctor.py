@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import redis
 
-from presence.queues.schedule import TICK
+from presence.queues.celery import TICK
 from presence.roster.channel_names import Keys
 from presence_devtools import servers
 from presence_devtools.servers import manage, wait_until

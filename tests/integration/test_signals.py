@@ -12,7 +12,7 @@ import pytest
 from celery import Celery
 
 from presence.backends.redis.store import RedisStore
-from presence.queues.schedule import TICK
+from presence.queues.celery import TICK
 from presence.sync import statistics
 from presence_devtools.servers import Server, wait_until
 from tests.swarm import Swarm

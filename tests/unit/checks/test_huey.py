@@ -16,7 +16,7 @@ import presence.tasks
 from presence import queues
 from presence.doctor import celery, huey, ticks
 from presence.queues import celery as queues_celery
-from presence.queues import nudge, schedule
+from presence.queues import nudge
 from presence.sync.statistics import Statistics
 from presence.tasks.huey import Tasks
 from tests.unit.checks.test_site import found, only
@@ -100,7 +100,7 @@ def test_nothing_is_asked_of_celery(monkeypatch: pytest.MonkeyPatch) -> None:
     def imported() -> None:
         raise AssertionError("Celery is not to be looked at")
 
-    monkeypatch.setattr(schedule, "celery_installed", imported)
+    monkeypatch.setattr(queues, "celery_installed", imported)
     assert found(**SITE) == {}
 
 
@@ -140,7 +140,7 @@ def queue(monkeypatch: pytest.MonkeyPatch) -> Huey:
     """The site's Huey, on which our tasks are registered; nobody runs them."""
     made = MemoryHuey("shop")
     monkeypatch.setattr("huey.contrib.djhuey.HUEY", made)
-    monkeypatch.setattr(presence.tasks, "tasks", Tasks(made), raising=False)
+    monkeypatch.setattr(presence.tasks, "answer", Tasks(made).answer)
     return made
 
 

@@ -16,11 +16,12 @@ from django.core.management.base import SystemCheckError
 from django.test import override_settings
 from django.urls import path
 
+from presence import queues
 from presence.backends.memory import MemoryStore
 from presence.checks import TAG, values
 from presence.conf import NAMES, RANGES
 from presence.doctor import examination
-from presence.queues import schedule
+from presence.queues import celery
 
 GOOD = {
     "CENTRIFUGO_API_KEY": "key",
@@ -316,7 +317,8 @@ def test_w006_memory_beside_a_worker() -> None:
 
 
 def test_w006_is_not_for_a_site_without_celery(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(schedule, "celery_installed", lambda: False)
+    monkeypatch.setattr(celery, "project_app", lambda: None)
+    monkeypatch.setattr(queues, "celery_installed", lambda: False)
     assert found(PRESENCE_BACKEND="memory") == {}
 
 
@@ -349,6 +351,7 @@ def test_w008_no_request_in_templates(templates: list[Any]) -> None:
 
 
 def test_w009_no_celery_application(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(celery, "_app", None)
     monkeypatch.setattr("celery.current_app", Celery("default", set_as_current=False))
     message = only("presence.W009")
     assert "project/__init__.py" in str(message.hint)
@@ -358,20 +361,20 @@ def test_w009_no_celery_application(monkeypatch: pytest.MonkeyPatch) -> None:
     "entries", [{}, {"other": {"task": "shop.tasks.tidy", "schedule": 60.0}}, {"odd": None}]
 )
 def test_w010_no_entry_of_beat(monkeypatch: pytest.MonkeyPatch, entries: dict[str, Any]) -> None:
-    monkeypatch.setattr("celery.current_app", site_app(beat_schedule=entries))
-    monkeypatch.setattr(schedule, "database_installed", lambda: False)
-    assert schedule.TICK in str(only("presence.W010").hint)
+    monkeypatch.setattr(celery, "_app", site_app(beat_schedule=entries))
+    monkeypatch.setattr(celery, "database_installed", lambda: False)
+    assert celery.TICK in str(only("presence.W010").hint)
 
 
 def test_w010_is_not_where_the_tables_may_hold_the_entry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("celery.current_app", site_app(beat_schedule={}))
+    monkeypatch.setattr(celery, "_app", site_app(beat_schedule={}))
     assert found() == {}
 
 
 @pytest.mark.parametrize(("when", "seconds"), [(5, 5.0), (crontab(), None), ("never", None)])
 def test_the_entries_of_the_settings(when: object, seconds: float | None) -> None:
-    app = site_app(beat_schedule={"tick": {"task": schedule.TICK, "schedule": when}})
-    assert schedule.in_settings(app) == [schedule.Entry("tick", seconds)]
+    app = site_app(beat_schedule={"tick": {"task": celery.TICK, "schedule": when}})
+    assert celery.in_settings(app) == [celery.Entry("tick", seconds)]
 
 
 class TestUserNames:

@@ -25,7 +25,7 @@ from presence.doctor import (
 )
 from presence.doctor.findings import Finding, Findings, duration, explained, ok
 from presence.exceptions import CentrifugoAnswerError, CentrifugoRefused, CommandError
-from presence.queues.schedule import Entry
+from presence.queues.celery import Entry
 from presence.sync.report import Report
 from presence.sync.statistics import Statistics, Tick
 
@@ -310,12 +310,12 @@ def test_the_entries_of_beat(entries: list[Entry], expected: dict[str, str]) -> 
 
 
 def test_a_site_without_celery(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("presence.queues.schedule.celery_installed", lambda: False)
+    monkeypatch.setattr("presence.queues.celery_installed", lambda: False)
     assert levels(celery.examine()) == {"celery.app": "skipped"}
 
 
 def test_a_project_that_does_not_import_its_application(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("presence.queues.schedule.project_app", lambda: None)
+    monkeypatch.setattr("presence.queues.celery.project_app", lambda: None)
     (found,) = celery.examine()
     assert found.level == "problem"
     assert "project/__init__.py" in found.remedy
@@ -323,7 +323,7 @@ def test_a_project_that_does_not_import_its_application(monkeypatch: pytest.Monk
 
 @override_settings(SILENCED_SYSTEM_CHECKS=["presence.W009"])
 def test_a_project_that_does_without_celery_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("presence.queues.schedule.project_app", lambda: None)
+    monkeypatch.setattr("presence.queues.celery.project_app", lambda: None)
     assert levels(celery.examine()) == {"celery.app": "skipped"}
 
 

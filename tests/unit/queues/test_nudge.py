@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -304,14 +305,16 @@ def test_zero_is_off(asked: list[Any], settings: Any):
     assert asked == []
 
 
-def test_a_site_without_celery_asks_nobody(asked: list[Any], monkeypatch: pytest.MonkeyPatch):
+def test_page_served_on_a_site_without_celery_asks_nobody(
+    asked: list[Any], monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(celery, "_app", None)
-    monkeypatch.setattr(celery.schedule, "celery_installed", lambda: False)
+    monkeypatch.delitem(sys.modules, "celery")
     page_served(ROOM, "2", HERE)
     assert asked == []
 
 
-def test_the_project_s_application_is_known_in_every_thread():
+def test_project_app_is_found_in_every_thread():
     found: list[Any] = []
     thread = threading.Thread(target=lambda: found.append(celery.project_app()))
     thread.start()
