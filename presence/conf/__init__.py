@@ -1,7 +1,8 @@
-"""The settings, one typed property each; the only reader of django.conf.settings.
+"""The settings of the app, one typed property each.
 
-Read at every access, so that override_settings works. A value of the wrong type, or out of its
-range, raises ImproperlyConfigured that names the setting; `presence.checks` reports all at once.
+Each is read from Django's settings at every access, so that override_settings works. A value of
+the wrong type or out of range raises ImproperlyConfigured that names the setting; `presence.checks`
+reports all of them at once.
 """
 
 from __future__ import annotations
@@ -29,23 +30,23 @@ DAY: Final = 24 * HOUR
 
 
 class Range(NamedTuple):
-    """The numbers that are allowed, both ends included; `off`: 0, too, which switches it off."""
+    """The numbers that are allowed, both ends included; with `off` also 0, which means off."""
 
-    least: float
-    most: float
+    minimum: float
+    maximum: float
     off: bool = False
 
     def __contains__(self, number: object) -> bool:
         if not isinstance(number, int | float):
             return False
-        return self.least <= number <= self.most or (self.off and number == 0)
+        return self.minimum <= number <= self.maximum or (self.off and number == 0)
 
     def __str__(self) -> str:
-        return f"{'0, or ' if self.off else ''}from {self.least:.16g} to {self.most:.16g}"
+        return f"{'0, or ' if self.off else ''}from {self.minimum:.16g} to {self.maximum:.16g}"
 
 
-# Beyond these a number passes here and breaks what it reaches: PEXPIRE takes no fraction of a
-# millisecond, a browser's timer at most 2^31 ms (24.8 days), and a token may not outlive a grant.
+# A number beyond these breaks its reader: PEXPIRE takes no fraction of a millisecond, a browser's
+# timer at most 2^31 ms (24.8 days), and a token may not outlive a grant.
 RANGES: Final[Mapping[str, Range]] = {
     "CENTRIFUGO_TIMEOUT": Range(0.05, 300),
     "PRESENCE_BATCH_SIZE": Range(1, 10_000),
@@ -61,16 +62,16 @@ RANGES: Final[Mapping[str, Range]] = {
     "PRESENCE_TIMEOUT": Range(1, DAY),
     "PRESENCE_TOKEN_LIFETIME": Range(1, 14 * DAY),
 }
-"""The range of every setting that is a number: of seconds, or of things."""
+"""The range of every setting that is a number of seconds or a count."""
 
 PREFIX: Final = re.compile(r"[!-z|~]{1,100}")
-"""Printable ASCII without braces, which would choose the slot of a key in a Redis Cluster."""
+"""Printable ASCII without braces: those would choose the slot of a key in a Redis Cluster."""
 HEADER: Final = re.compile(r"[!-~]*")
-"""Goes into an HTTP header."""
+"""Characters that an HTTP header may have."""
 
 
 class Conf:
-    """Shadows Django's settings with types and defaults. Times are seconds, as floats."""
+    """The settings with their types and defaults. Times are seconds, as floats."""
 
     @property
     def CENTRIFUGO_API_URL(self) -> str:
@@ -90,22 +91,22 @@ class Conf:
 
     @property
     def CENTRIFUGO_WS_URL(self) -> str:
-        """The websocket endpoint as browsers reach it."""
+        """URL of Centrifugo's websocket endpoint as browsers reach it."""
         return _text("CENTRIFUGO_WS_URL", "ws://127.0.0.1:8001/connection/websocket")
 
     @property
     def CENTRIFUGO_TIMEOUT(self) -> float:
-        """Within which Centrifugo has to answer a request whole."""
+        """Seconds that Centrifugo has for a complete answer."""
         return _seconds("CENTRIFUGO_TIMEOUT", 5.0)
 
     @property
     def PRESENCE_REDIS_URL(self) -> str:
-        """Where the rosters are kept."""
+        """URL of the Redis that keeps the rosters."""
         return _text("PRESENCE_REDIS_URL", "redis://127.0.0.1:6379/0")
 
     @property
     def PRESENCE_PREFIX(self) -> str:
-        """What every key in Redis begins with."""
+        """First part of every key in Redis."""
         wanted = "a string of 1 to 100 printable ASCII characters without spaces and braces"
         return _text("PRESENCE_PREFIX", "presence", form=PREFIX, wanted=wanted)
 
@@ -131,27 +132,27 @@ class Conf:
 
     @property
     def PRESENCE_INTERVAL(self) -> float:
-        """Between two ticks."""
+        """Seconds between two ticks."""
         return _seconds("PRESENCE_INTERVAL", 60.0)
 
     @property
     def PRESENCE_LEAVE_GRACE(self) -> float:
-        """For which a member must have been missing to be believed gone."""
+        """Seconds for which a member must be missing before they leave."""
         return _seconds("PRESENCE_LEAVE_GRACE", 10.0)
 
     @property
     def PRESENCE_NUDGE(self) -> float:
-        """Between two polls of one channel that are asked for; 0: nobody asks for any."""
+        """Seconds between two early polls of one channel; 0: no early polls."""
         return _seconds("PRESENCE_NUDGE", 2.0)
 
     @property
     def PRESENCE_DISCOVERY(self) -> Literal["channels", "registry"]:
-        """Who tells which channels there are: Centrifugo, or pages and tokens that were made."""
+        """Source of the channels to poll: Centrifugo, or the pages and tokens that were made."""
         return _one_of("PRESENCE_DISCOVERY", "channels", "registry")
 
     @property
     def PRESENCE_SHARD_SIZE(self) -> int:
-        """Channels that one worker polls in a tick; a tick of more is shared out."""
+        """Channels that one worker polls in a tick; a tick of more is split into shards."""
         return _count("PRESENCE_SHARD_SIZE", 1000)
 
     @property
@@ -161,93 +162,93 @@ class Conf:
 
     @property
     def PRESENCE_ANONYMOUS(self) -> Literal["count", "list", "ignore"]:
-        """What becomes of visitors who are not signed in."""
+        """How visitors who are not signed in are shown."""
         return _one_of("PRESENCE_ANONYMOUS", "count", "list", "ignore")
 
     @property
     def PRESENCE_LIST_LIMIT(self) -> int:
-        """Members above which a room is counted and no longer listed."""
+        """Members above which a room is counted, not listed."""
         return _count("PRESENCE_LIST_LIMIT", 200)
 
     @property
     def PRESENCE_USER_INFO(self) -> UserInfo | None:
-        """user -> what others see of them: `name` and, as one likes, `avatar`, `color`, ..."""
+        """Callable user -> dict that others see: `name`, and optionally `avatar`, `color`, ..."""
         return cast("UserInfo | None", _callable("PRESENCE_USER_INFO"))
 
     @property
     def PRESENCE_AUTHORIZE(self) -> Authorize | None:
-        """(request, channel) -> whether the visitor may see who is there."""
+        """Callable (request, channel) -> whether the visitor may see who is in the channel."""
         return cast("Authorize | None", _callable("PRESENCE_AUTHORIZE"))
 
     @property
     def PRESENCE_FETCH(self) -> Fetch | None:
-        """ids of members who join -> what else others see of them, by id."""
+        """Callable ids of members who join -> more that others see of them, by id."""
         return cast("Fetch | None", _callable("PRESENCE_FETCH"))
 
     @property
     def PRESENCE_VISIBLE(self) -> Visible | None:
-        """user -> whether others may know that they are here."""
+        """Callable user -> whether others may know that the user is here."""
         return cast("Visible | None", _callable("PRESENCE_VISIBLE"))
 
     @property
     def PRESENCE_TIMEOUT(self) -> float:
-        """Without a heartbeat, after which a member without a websocket is gone."""
+        """Seconds after its last heartbeat until a member without a websocket is gone."""
         return _seconds("PRESENCE_TIMEOUT", 60.0)
 
     @property
     def PRESENCE_HEARTBEAT(self) -> float:
-        """Between two heartbeats of a page."""
+        """Seconds between two heartbeats of a page."""
         return _seconds("PRESENCE_HEARTBEAT", 30.0)
 
     @property
     def PRESENCE_TOKEN_LIFETIME(self) -> float:
-        """For which a token of Centrifugo is valid."""
+        """Seconds for which a token of Centrifugo is valid."""
         return _seconds("PRESENCE_TOKEN_LIFETIME", 3600.0)
 
     @property
     def ASYNC_BACKEND(self) -> Literal["celery", "huey"]:
-        """What runs the tick."""
+        """Queue that runs the tick."""
         return _one_of("ASYNC_BACKEND", "celery", "huey")
 
     @property
     def PRESENCE_CURSOR_TIMEOUT(self) -> float:
-        """After which a cursor without a sign is gone."""
+        """Seconds after its last move until a cursor is gone."""
         return _seconds("PRESENCE_CURSOR_TIMEOUT", 10.0)
 
     @property
     def PRESENCE_CURSOR_INTERVAL(self) -> float:
-        """Between two positions that a browser sends."""
+        """Seconds between two positions that a browser sends."""
         return _seconds("PRESENCE_CURSOR_INTERVAL", 0.05)
 
     @property
     def PRESENCE_CURSOR_LIMIT(self) -> int:
-        """Cursors of others that a page draws."""
+        """Most cursors of others that a page draws."""
         return _count("PRESENCE_CURSOR_LIMIT", 30)
 
     @property
     def PRESENCE_CURSOR_TRACK(self) -> bool:
-        """Whether the publish proxy stores what browsers send, for CursorTracker.get_cursors."""
+        """Whether the publish proxy stores moves of browsers, for CursorTracker.get_cursors."""
         return _flag("PRESENCE_CURSOR_TRACK", False)
 
 
 NAMES: Final = frozenset(name for name in vars(Conf) if name.isupper())
-"""The settings that are read."""
+"""Names of all settings of the app."""
 
 conf = Conf()
 
 
 def masked(text: object) -> str:
-    """`text` as a string in which the secrets of the settings, and logins in URLs, are masked."""
+    """Return `text` as a string with the secrets of the settings and logins in URLs masked."""
     return Redactor(words=_secrets()).text(text)
 
 
 def traceable(error: BaseException) -> BaseException | None:
-    """`error` for `exc_info`, or None where its traceback would show a secret of the settings."""
+    """Return `error` for `exc_info`; None where its traceback would show a secret of a setting."""
     return Redactor(words=_secrets()).cause(error)
 
 
 def _secrets() -> Iterator[str]:
-    """The secrets of every setting: the site's database or broker may answer with its own."""
+    """Yield the secrets of every setting: an error of the database or broker may show its own."""
     for name in dir(settings):
         if name.isupper():
             yield from secrets_in(getattr(settings, name, None), name=name)
@@ -267,7 +268,7 @@ def _text(
 
 
 def _encodable(text: str) -> bool:
-    """Whether it can be sent: os.environ gives bytes that are no UTF-8 as lone surrogates."""
+    """Return whether it is UTF-8: os.environ has lone surrogates for other bytes."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -276,7 +277,7 @@ def _encodable(text: str) -> bool:
 
 
 def _one_of(name: str, *values: T) -> T:
-    """The first of them by default."""
+    """Return the setting, which must be one of `values`; the first is the default."""
     given = _text(name, values[0])
     for value in values:
         if value == given:

@@ -1,45 +1,67 @@
-"""The one place from which code of the site is called: hooks of the settings, and callbacks.
+"""The one place that calls code of the site, hooks and callbacks, and fits its answers to the wire.
 
 A hook that fails costs what it was asked for and nothing else. The log names it, with a traceback.
 """
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
 from inspect import isawaitable, iscoroutine
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, NamedTuple, TypeVar, cast
 
+import msgspec
 from django.core.exceptions import ImproperlyConfigured, SynchronousOnlyOperation
+from django.core.serializers.json import DjangoJSONEncoder
 from django.db import Error, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from presence.conf import conf
-from presence.conf.fitting import described, fit
 from presence.roster import validation
+from presence.roster.names import MAX_NAME
+from presence.roster.validation import MAX_META, check_shape
 
-__all__ = ["HookFailed", "by_id", "call", "fetch", "fitted", "fitted_meta", "hook", "tell_left_out"]
+__all__ = [
+    "Fitted",
+    "HookFailed",
+    "by_id",
+    "call",
+    "fetch",
+    "fit",
+    "fitted",
+    "fitted_meta",
+    "hook",
+    "log_left_out",
+]
 
 logger = logging.getLogger("presence.hooks")
 
 T = TypeVar("T")
 
-TOLD: Final = 10_000
-"""Parts that were left out, and are remembered so that each is logged once."""
+MAX_LOGGED: Final = 10_000
+"""Parts that were left out and are remembered, so that each is logged once."""
 
-_told: set[tuple[str, str, str]] = set()
+_logged: set[tuple[str, str, str]] = set()
 
 
 class HookFailed(ImproperlyConfigured):
-    """Code of the site raised, or answered something that cannot be used."""
+    """Code of the site raised, or returned something that cannot be used."""
+
+
+class Fitted(NamedTuple):
+    """The `parts` of a dict as JSON has them; the reason for each part that was left out."""
+
+    parts: dict[str, Any]
+    left_out: dict[str, str]
 
 
 def hook(setting: str) -> Callable[..., Any] | None:
-    """The hook that a setting names; None where it is not set.
+    """Return the hook that a setting names; None where it is not set.
 
-    It is looked up when it is called, so a path that cannot be imported fails as the hook does.
+    The path is imported at each call, so one that cannot be imported fails as the hook does.
     """
     try:
         if getattr(conf, setting) is None:
@@ -57,18 +79,18 @@ def call(
     fallback: T,
     about: str = "",
     strict: bool = False,
-    spare: bool = True,
+    savepoint: bool = True,
 ) -> T:
-    """Return what `read` makes of the answer of `function`; `fallback` where either fails.
+    """Call `function` and return what `read` makes of its answer; `fallback` where either fails.
 
-    A failure is logged with the `name` of the setting or callback; `about` says what it was asked
-    about ("channel=presence:doc:42"). With `strict` it raises HookFailed instead. Without
-    `spare` it may break a transaction that it is called in: a worker has none. Raises
+    A failure is logged with the `name` of the setting or callback and with `about`, its subject
+    ("channel=presence:doc:42"). With `strict` it raises HookFailed instead. Without `savepoint` a
+    failed query breaks the transaction around the call: a worker has none. Raises
     SynchronousOnlyOperation where a hook that queries is called in an event loop: an async view
     can do something about that.
     """
     try:
-        return _run(name, lambda: read(_not_async(function(*arguments))), spare=spare)
+        return _run(name, lambda: read(_not_async(function(*arguments))), savepoint=savepoint)
     except HookFailed as error:
         if strict:
             raise
@@ -76,24 +98,94 @@ def call(
         return fallback
 
 
+def fetch() -> Callable[[list[str]], dict[str, dict[str, Any]]] | None:
+    """Return the hook PRESENCE_FETCH, with answers that fit the wire; None where it is not set.
+
+    It raises HookFailed. A member for whom it returns something other than a dict gets nothing.
+    """
+    function = hook("PRESENCE_FETCH")
+    return None if function is None else partial(_fetch, function)
+
+
+def _fetch(function: Callable[..., Any], ids: list[str]) -> dict[str, dict[str, Any]]:
+    infos: dict[str, Any] = call(
+        "PRESENCE_FETCH", function, ids, read=by_id, fallback={}, strict=True, savepoint=False
+    )
+    given = {key: infos[key] for key in ids if infos.get(key) is not None}
+    return {key: fitted("PRESENCE_FETCH", key, info) for key, info in given.items()}
+
+
+def by_id(answer: object) -> dict[str, Any]:
+    """Return the answer of PRESENCE_FETCH by user id. Raises TypeError for anything but a dict."""
+    if not isinstance(answer, Mapping):
+        raise TypeError(f"it returned a {type(answer).__name__}: return a dict by user id")
+    return {str(key): info for key, info in answer.items()}
+
+
+def _not_async(answer: Any) -> Any:
+    if not isawaitable(answer):
+        return answer
+    if iscoroutine(answer):
+        answer.close()
+    raise TypeError("it is an async function, which nothing awaits: make it a plain function")
+
+
+def _run(name: str, function: Callable[[], T], *, savepoint: bool) -> T:
+    try:
+        with _spared_transactions() if savepoint else nullcontext():
+            return function()
+    except (SynchronousOnlyOperation, HookFailed):
+        raise
+    except Exception as error:
+        raise HookFailed(f"{name} failed: {_describe(error)}") from error
+
+
+# What fits the wire
+
+
+def fit(given: object, *, beside: Mapping[str, Any] | None = None) -> Fitted:
+    """Return the entries of the dict `given` that fit into MAX_META bytes of JSON with `beside`.
+
+    An entry is left out or kept as a whole. One that JSON cannot hold is left out; then the
+    largest is, of equally large ones the last by name, until the rest fits. A name is cut first.
+    Entries of the same name as one of `beside` are dropped. Never raises.
+    """
+    if not isinstance(given, Mapping):
+        return Fitted({}, {"(all)": f"it is a {type(given).__name__}, not a dict"})
+    encoded, left_out = _encode_parts(given)
+    kept = {name: part for name, part in encoded.items() if name not in (beside or {})}
+    room = MAX_META - (len(_json(beside)) - 1 if beside else 1)
+    # Each part needs a comma or the closing brace after it.
+    while kept and sum(len(part) + 1 for part in kept.values()) > room:
+        largest = max(kept, key=lambda name: (len(kept[name]), name))
+        part = kept.pop(largest)
+        if largest == "name" and (cut := _cut(part)) != part:
+            kept["name"] = cut
+            left_out["name"] = f"it is cut to {MAX_NAME} characters"
+            continue
+        left_out[largest] = (
+            f"it has {len(part)} bytes as JSON; all parts together may have {MAX_META}"
+        )
+    return Fitted(_decode(kept.values()), left_out)
+
+
 def fitted(
     source: str, user: str, info: object, *, beside: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Return the parts of the dict `info` that fit the wire, see presence.conf.fitting.fit.
+    """Return the parts of the dict `info` that fit the wire, as `fit` does, and log the others.
 
-    What is left out is logged with its `source`, the setting or the function it came by, and the
-    `user`.
+    `source` is the setting or the function that `info` came by.
     """
     parts, left_out = fit(info, beside=beside)
-    tell_left_out(source, user, left_out)
+    log_left_out(source, user, left_out)
     return parts
 
 
 def fitted_meta(
     source: str, user: str, meta: object, *, beside: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """As `fitted`, of a `meta` that server code gave. Raises ValueError, as member_meta does, for
-    all but one that is too large."""
+    """Return the parts of a `meta` from server code that fit, as `fitted` does. Raises ValueError,
+    as member_meta does, for any other mistake than too large a `meta`."""
     checked: Any = meta or {}
     try:
         validation.member_meta(meta)
@@ -104,62 +196,81 @@ def fitted_meta(
     return cast("dict[str, Any]", checked)
 
 
-def tell_left_out(source: str, user: str, left_out: Mapping[str, str]) -> None:
+def log_left_out(source: str, user: str, left_out: Mapping[str, str]) -> None:
     """Log the parts that were left out: once in a process, as pages ask again and again."""
-    for part, why in left_out.items():
-        if (source, user, part) in _told:
+    for part, reason in left_out.items():
+        if (source, user, part) in _logged:
             continue
-        if len(_told) >= TOLD:
-            _told.clear()
-        _told.add((source, user, part))
-        logger.error("part=left-out source=%s user=%s part=%.80s why=%s", source, user, part, why)
+        if len(_logged) >= MAX_LOGGED:
+            _logged.clear()
+        _logged.add((source, user, part))
+        logger.error(
+            "part=left-out source=%s user=%s part=%.80s why=%s", source, user, part, reason
+        )
 
 
-def fetch() -> Callable[[list[str]], dict[str, dict[str, Any]]] | None:
-    """The hook PRESENCE_FETCH, with an answer that fits the wire; None where it is not set.
-
-    It raises HookFailed. A member for whom it returns something other than a dict gets nothing.
-    """
-    asked = hook("PRESENCE_FETCH")
-    return None if asked is None else partial(_fetch, asked)
-
-
-def _fetch(asked: Callable[..., Any], ids: list[str]) -> dict[str, dict[str, Any]]:
-    infos: dict[str, Any] = call(
-        "PRESENCE_FETCH", asked, ids, read=by_id, fallback={}, strict=True, spare=False
-    )
-    given = {key: infos[key] for key in ids if infos.get(key) is not None}
-    return {key: fitted("PRESENCE_FETCH", key, info) for key, info in given.items()}
-
-
-def by_id(found: object) -> dict[str, Any]:
-    """Return the answer of PRESENCE_FETCH by user id. Raises TypeError for anything but a dict."""
-    if not isinstance(found, Mapping):
-        raise TypeError(f"it gave a {type(found).__name__}: let it return a dict by user id")
-    return {str(key): info for key, info in found.items()}
-
-
-def _not_async(found: Any) -> Any:
-    if not isawaitable(found):
-        return found
-    if iscoroutine(found):
-        found.close()
-    raise TypeError("it is an async function, which nothing awaits: make it a plain one")
-
-
-def _run(name: str, function: Callable[[], T], *, spare: bool) -> T:
+def _describe(error: BaseException) -> str:
+    """Return the type of an error and its message, in at most 200 characters."""
     try:
-        with _spared_transactions() if spare else nullcontext():
-            return function()
-    except (SynchronousOnlyOperation, HookFailed):
-        raise
-    except Exception as error:
-        raise HookFailed(f"{name} failed: {described(error)}") from error
+        message = str(error)
+    except Exception:  # an error class of the site
+        message = ""
+    return f"{type(error).__name__}: {message}"[:200] if message else type(error).__name__
+
+
+def _encode_parts(given: Mapping[Any, Any]) -> tuple[dict[str, bytes], dict[str, str]]:
+    """Return each entry as JSON without braces, and the reason why each other entry is not."""
+    encoded: dict[str, bytes] = {}
+    left_out: dict[str, str] = {}
+    for key, value in given.items():
+        name = str(key) if isinstance(key, str | int) else f"(key of type {type(key).__name__})"
+        try:
+            if not isinstance(key, str | int):
+                raise TypeError("keys must be strings")
+            encoded[name] = _encode(name, value)
+        except Exception as error:  # the value is the site's, and may raise anything
+            left_out[name] = _describe(error)
+    return encoded, left_out
+
+
+def _cut(part: bytes) -> bytes:
+    """Return the entry `name` with as much of it as is shown."""
+    name = _decode([part])["name"]
+    return _encode("name", name[:MAX_NAME]) if isinstance(name, str) else part
+
+
+def _decode(parts: Iterable[bytes]) -> dict[str, Any]:
+    return msgspec.json.decode(b"{" + b",".join(parts) + b"}", type=dict[str, Any])
+
+
+def _encode(name: str, value: object) -> bytes:
+    """Return the entry as JSON without braces. Raises any error that the value raises."""
+    check_shape(name, {name: value}, MAX_META, texts=False)
+    return _json({name: value})[1:-1]
+
+
+def _json(value: object) -> bytes:
+    text = json.dumps(
+        value, cls=_Encoder, allow_nan=False, ensure_ascii=False, separators=(",", ":")
+    )
+    # Half a surrogate pair, which Python can hold and nobody else can read, becomes "?".
+    return text.encode("utf-8", "replace")
+
+
+class _Encoder(DjangoJSONEncoder):
+    def default(self, value: Any) -> Any:
+        # Sorted: another order would be an update of the member.
+        if isinstance(value, set | frozenset):
+            return sorted(value, key=str)
+        return super().default(value)
+
+
+# Transactions
 
 
 @contextmanager
 def _spared_transactions() -> Iterator[None]:
-    """Keep the transaction that a page is in (ATOMIC_REQUESTS) usable, whatever the block breaks.
+    """Keep the transaction of a page (ATOMIC_REQUESTS) usable, whatever the block breaks.
 
     The block has a savepoint of its own, made before its first query: a hook that makes no query
     costs none.

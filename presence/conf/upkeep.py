@@ -1,4 +1,4 @@
-"""Run the site's code outside a request with what Django does around one."""
+"""Django's upkeep of connections around a request, for code that runs outside of one."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ T = TypeVar("T")
 
 @contextmanager
 def like_a_request(*, alone: bool = False) -> Iterator[None]:
-    """Around one round of what runs for long: no database connection that has died or expired is
-    used, and nothing of the round is kept (with DEBUG, Django notes every query).
+    """Run one round of a long-lived process as Django runs a request.
 
-    With `alone`, where nothing else in the process uses them, connections are closed whatever
-    their age: not every database tells that a connection has died.
+    It uses no database connection that has died or expired, and nothing of the round is kept (with
+    DEBUG, Django notes every query). With `alone`, where nothing else in the process uses them,
+    connections are closed whatever their age: not every database tells that a connection has died.
     """
     reset_queries()
     _close_old_connections()
@@ -37,7 +37,8 @@ def like_a_request(*, alone: bool = False) -> Iterator[None]:
 def in_thread(
     function: Callable[P, T], *, thread_sensitive: bool = True
 ) -> Callable[P, Coroutine[Any, Any, T]]:
-    """`function` for async code: in a thread, with no database connection that has died or expired.
+    """Return `function` for async code: it runs in a thread, and uses no database connection that
+    has died or expired.
 
     A consumer has no request whose end would close them.
     """
@@ -54,8 +55,8 @@ def in_thread(
 
 
 def _close_old_connections(*, whatever_their_age: bool = False) -> None:
-    """As Django's, but for connections in a transaction (of a test, or of a page that runs tasks
-    itself), which it would end; and nothing fails where one cannot be closed.
+    """Close connections as Django does, except in a transaction, which that would end: a test has
+    one, and a page that runs tasks itself. Never raises.
 
     A connection that is broken may raise as it is closed. Test runners raise RuntimeError where a
     test may not use the database.

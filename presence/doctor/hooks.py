@@ -10,7 +10,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError
 
 from presence.conf import conf, hooks
-from presence.conf.fitting import fit
+from presence.conf.hooks import fit
 from presence.doctor.findings import Findings, ok, problem, skipped, warning
 from presence.roster.validation import MAX_META
 from presence.web.visitors import as_dict, is_visible

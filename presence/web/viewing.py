@@ -73,7 +73,7 @@ def meta_for(visitor: Visitor, meta: object) -> dict[str, Any]:
     least = {key: value for key, value in least.items() if key not in given}
     least |= hooks.fitted_meta("track_presence", visitor.id, given, beside=least)
     wrong = {key: validation.unfit({key: value}) for key, value in shown.info.items()}
-    hooks.tell_left_out("PRESENCE_USER_INFO", visitor.id, {k: w for k, w in wrong.items() if w})
+    hooks.log_left_out("PRESENCE_USER_INFO", visitor.id, {k: w for k, w in wrong.items() if w})
     info = {key: value for key, value in shown.info.items() if not wrong[key]}
     return hooks.fitted("PRESENCE_USER_INFO", visitor.id, info, beside=least) | least
 

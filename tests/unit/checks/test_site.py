@@ -137,11 +137,11 @@ def test_e001_for_a_number_that_would_break_later(name: str, number: object) -> 
 def test_range_of_a_setting_ends_where_what_it_reaches_still_works(name: str) -> None:
     allowed = RANGES[name]
     whole = name.endswith(("SIZE", "LIMIT"))
-    for number in (allowed.least, allowed.most):
+    for number in (allowed.minimum, allowed.maximum):
         messages = found(**{name: int(number) if whole else number})
         assert not [i for i in messages if i.startswith("presence.E")]
     # Timers of browsers have 32 bits, and Redis takes whole milliseconds.
-    assert whole or (1000 * allowed.most < 2**31 and round(1000 * allowed.least) >= 1)
+    assert whole or (1000 * allowed.maximum < 2**31 and round(1000 * allowed.minimum) >= 1)
 
 
 @pytest.mark.parametrize("name", sorted(NAMES - set(RANGES) - {"PRESENCE_CURSOR_TRACK"}))

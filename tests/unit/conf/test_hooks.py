@@ -15,7 +15,7 @@ from django.http import Http404
 from django.utils.translation import gettext_lazy
 
 from presence.conf import hooks
-from presence.conf.fitting import fit
+from presence.conf.hooks import fit
 from presence.manager import PresenceManager
 from presence.mixins import PresenceMixin
 from presence.roster.validation import MAX_META
@@ -64,7 +64,7 @@ FAILING = [
 def site(settings: Any) -> None:
     settings.PRESENCE_BACKEND = "memory"
     settings.PRESENCE_USER_INFO = None
-    hooks._told.clear()
+    hooks._logged.clear()
 
 
 @pytest.mark.parametrize("hook", FAILING)

@@ -191,7 +191,7 @@ def test_user_info_that_is_no_dict_leaves_the_default(
 def test_parts_of_user_info_that_are_no_json_are_left_out(
     bad: Any, caplog: pytest.LogCaptureFixture
 ):
-    hooks._told.clear()
+    hooks._logged.clear()
     signed = described(User(pk=42), lambda user: {**bad, "name": "Ada", "color": "#fff"})
     assert (signed.name, signed.info) == ("Ada", {"color": "#fff"})
     assert "source=PRESENCE_USER_INFO user=42" in caplog.text
