@@ -27,8 +27,8 @@ from presence.transport.redaction import Redactor, shown
 
 if TYPE_CHECKING:
     from presence.centrifugo.gateway import Gateway
-    from presence.sync.cache import Known
-    from presence.sync.executors import MakeExecutor
+    from presence.sync.cache import RosterCache
+    from presence.sync.context import MakeExecutor
     from presence.sync.tick import Options, Sync
 
 __all__ = ["gateway", "now", "options", "outbox", "replaced", "store", "sync", "tracker"]
@@ -126,11 +126,11 @@ outbox = Outbox(lambda messages: gateway().send(messages))
 
 
 @cache
-def known() -> Known:
+def roster_cache() -> RosterCache:
     """The rosters that the syncs of this process wrote last."""
-    from presence.sync.cache import Known
+    from presence.sync.cache import RosterCache
 
-    return Known()
+    return RosterCache()
 
 
 def options() -> Options:
@@ -154,7 +154,7 @@ def options() -> Options:
 
 def sync() -> Sync:
     """A sync that announces through Django's signals."""
-    from presence.sync.executors import threads
+    from presence.sync.context import threads
     from presence.sync.tick import Sync
 
     announce = signals.send if signals.wanted() else None
@@ -163,7 +163,7 @@ def sync() -> Sync:
         gateway(),
         options(),
         announce=announce,
-        known=known(),
+        cache=roster_cache(),
         clock=_instead.clock if _instead else time.monotonic,
         executor=_instead.executor if _instead else threads,
     )
@@ -177,7 +177,7 @@ def _forget(*, setting: str, **_: Any) -> None:
 def _renew() -> None:
     store.cache_clear()
     gateway.cache_clear()
-    known.cache_clear()
+    roster_cache.cache_clear()
 
 
 setting_changed.connect(_forget)

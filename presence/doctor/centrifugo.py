@@ -13,8 +13,8 @@ from presence.conf import conf
 from presence.doctor.findings import Findings, explained, ok, problem, skipped
 from presence.exceptions import CentrifugoError, CommandError
 from presence.roster import channel_names
+from presence.roster.commit import new_epoch
 from presence.roster.types import Position
-from presence.sync.publish import new_epoch
 
 __all__ = ["examine", "feeds_of", "named", "namespaces", "probe_of", "unnamed"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from math import ceil
 from typing import Any, NamedTuple
@@ -15,7 +16,18 @@ from presence.roster.types import Change, Diff, Position, Reload, Roster, Snapsh
 from presence.roster.types import diff as compare
 
 __all__ = [
-    *("Commit", "Damage", "Rules", "State", "damaged", "find_flaw", "plan", "restart", "seats"),
+    *(
+        "Commit",
+        "Damage",
+        "Rules",
+        "State",
+        "damaged",
+        "find_flaw",
+        "new_epoch",
+        "plan",
+        "restart",
+        "seats",
+    ),
     *("unlisted", "verify"),
 ]
 
@@ -295,6 +307,11 @@ def find_flaw(state: State, roster: bytes, snapshot: bytes) -> str:
     if shown != _snapshot(everybody, state.epoch, state.version, state.listed):
         return "the snapshot does not show the roster"
     return ""
+
+
+def new_epoch() -> str:
+    """Make a name for one life of a version chain."""
+    return secrets.token_hex(4)
 
 
 def reload_within(readers: int) -> float:

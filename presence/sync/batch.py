@@ -1,184 +1,239 @@
-"""From what was polled of a batch of channels to what is committed and published."""
+"""From what was polled of a batch to its commits: rosters merged, enriched, and planned."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from presence.backends.base import Loaded
-from presence.backends.tracker import Tracker
-from presence.centrifugo.gateway import Gateway, Survey
-from presence.exceptions import CommandError, PresenceError, StoreDamaged
-from presence.roster import channel_names
-from presence.roster.commit import Commit, Rules, State, plan
-from presence.roster.people import is_anonymous
+from presence.centrifugo.gateway import Survey
+from presence.centrifugo.replies import Reply
+from presence.exceptions import (
+    CentrifugoAnswerError,
+    CentrifugoError,
+    CommandError,
+    FetchFailed,
+    InvalidMessage,
+    StoreDamaged,
+)
+from presence.roster import enriching, messages
+from presence.roster.channel_names import feed_of
+from presence.roster.commit import Commit, State, damaged, new_epoch, plan
+from presence.roster.merge import Profiles, digest, read_presence
+from presence.roster.tracked import Tracked, fingerprint
 from presence.roster.types import Position, Roster
-from presence.sync.cache import Known
-from presence.sync.poll import Polled, Polls
-from presence.sync.publish import Delivery, new_epoch
-from presence.sync.readings import Reading, Readings
-from presence.sync.report import Report
+from presence.sync.channels import Shard
+from presence.sync.context import TickContext
+from presence.sync.poll import Polled, Seen
 
-__all__ = ["Batch"]
+__all__ = ["make_commits"]
+
+logger = logging.getLogger("presence.sync")
 
 
-class Batch:
-    """Takes batches of channels through the steps, and counts into one report."""
+class Reading(msgspec.Struct, frozen=True, gc=False):
+    """The roster that a channel shows, and the roster `old` that was committed last; None where
+    that cannot be read, which is a damage of the `state`.
 
-    def __init__(
-        self,
-        gateway: Gateway,
-        polls: Polls,
-        delivery: Delivery,
-        known: Known,
-        readings: Readings,
-        tracker: Tracker | None,
-        report: Report,
-        *,
-        survey: Survey,
-        believe: bool,
-        rules: Rules,
-        clock: Callable[[], float],
-    ) -> None:
-        self._gateway = gateway
-        self._polls = polls
-        self._delivery = delivery
-        self._known = known
-        self._readings = readings
-        self._tracker = tracker
-        self._report = report
-        self._survey = survey
-        self._crowd = sum(survey.clients.values())
-        self._believe = believe
-        self._rules = rules
-        self._clock = clock
+    Without a `digest` the next tick looks at it again, whatever the reply.
+    """
 
-    def work(self, polled: Polled, *, again: bool = True) -> None:
-        """Commit and publish what changed; what fails is counted, for one channel or for all."""
-        self._report.seconds.store += polled.store_s
-        self._report.seconds.read += polled.read_s
-        if again:
-            self._report.channels += len(polled.channels)
-        try:
-            if polled.error:
-                raise polled.error
-            self._delivery.signal_left_overs(polled.loaded)
-            self._compare(polled)
-            left = polled.pending
-            if left and again:
-                self._recover(left, polled.loaded)
-            else:
-                self._report.refused += len(left)
-        except PresenceError as error:
-            names = ",".join(polled.channels[:3])
-            self._report.failed(error, names, count=len(polled.channels))
+    channel: str
+    seen: Seen
+    state: State
+    old: Roster | None
+    roster: Roster
+    digest: bytes
 
-    def _recover(self, left: list[str], loaded: Loaded) -> None:
-        """Publish what a crash left pending, then poll those channels, once more."""
-        self._delivery.deliver([(c, loaded.states[c].pending) for c in left], loaded.now)
-        self._delivery.settle()
-        self.work(self._polls.one(left), again=False)
+    @property
+    def whole(self) -> bool:
+        """Whether nobody who is missing can have been left out."""
+        return bool(self.seen.digest)
 
-    def _compare(self, polled: Polled) -> None:
-        for channel, error in polled.failed.items():
-            self._report.failed(error, channel)
-        for channel in polled.unchanged:
-            self._count(polled.loaded.states[channel])
-        commits = self._plan(polled) if polled.different else []
-        self._commit(polled, commits)
 
-    def _plan(self, polled: Polled) -> list[Commit]:
-        """The commits for all that is different."""
-        commits: list[Commit] = []
-        for channel, reading in self._readings.of(polled):
-            with self._readings.failing(channel):
-                commits += self._plan_one(polled, channel, reading)
-        return self._with_positions(polled.loaded, commits)
+def make_commits(
+    ctx: TickContext, shard: Shard, profiles: Profiles, polled: Polled
+) -> list[Commit]:
+    """Make the commit of each channel that is different. What fails is reported.
 
-    def _plan_one(self, polled: Polled, channel: str, reading: Reading) -> list[Commit]:
-        state = reading.state
-        roster = reading.roster
-        # An empty room that never had anybody in it is not stored: anybody can make up its name.
-        # Pages that watch it learn from the first diff that there is an epoch.
-        if not (state.rev or state.damage or roster.occupied or roster.hidden):
-            return []
-        believe = self._believe and reading.whole and reading.seen.nodes == self._survey.nodes
-        if state.damage:
-            self._report.failed(StoreDamaged(f"damaged: {state.damage.reason}"), channel)
-            if reading.old is None and not believe:
-                return []  # Nobody would know who is only reconnecting.
-        commit = plan(
-            state,
-            reading.old or Roster(),
-            roster,
-            digest=reading.digest,
-            run=polled.loaded.run,
-            now=polled.loaded.now,
-            rules=self._rules,
-            believe=believe,
-            crowd=self._crowd,
-            new_epoch=new_epoch,
-        )
-        return [commit]
-
-    def _with_positions(self, loaded: Loaded, commits: list[Commit]) -> list[Commit]:
-        """Ask for the stream's position where the commit publishes nothing that would tell it.
-
-        And before a room's first commit: that creates the stream.
-        """
-        asking = [c for c in commits if not c.pending or not c.rev]
-        asking = [c for c in asking if c.digest != loaded.states[c.channel].digest]
-        with self._report.timed("read", self._clock):
-            found = self._gateway.positions([channel_names.feed_of(c.channel) for c in asking])
-        positions: dict[str, Position] = {}
-        for commit, position in zip(asking, found, strict=True):
-            if isinstance(position, Position):
-                positions[commit.channel] = position
-            elif not (isinstance(position, CommandError) and position.permanent):
-                self._report.failed(position, commit.channel)
-        return [
-            msgspec.structs.replace(c, position=positions.get(c.channel, c.position))
-            for c in commits
-        ]
-
-    def _commit(self, polled: Polled, planned: list[Commit]) -> None:
-        good = [*polled.unchanged, *(commit.channel for commit in planned)]
-        commits = []
-        for commit in planned:
-            if commit.repeats(polled.loaded.states[commit.channel]):
-                self._count_commit(commit)
-            else:
+    Rosters are read and compared one after the other: while it is at hand, a roster is compared in
+    less time. PRESENCE_FETCH alone needs all of them at once.
+    """
+    readings = _read_batch(ctx, shard, profiles, polled)
+    if ctx.options.fetch:
+        readings = iter(_enriched(ctx, profiles, list(readings)))
+    survey, crowd = shard.survey, sum(shard.clients.values())
+    commits: list[Commit] = []
+    for reading in readings:
+        with ctx.report.catching(reading.channel):
+            believe = shard.believe and reading.whole and reading.seen.nodes == survey.nodes
+            if commit := _commit_of(ctx, polled, reading, believe=believe, crowd=crowd):
                 commits.append(commit)
-        self._note_seen(commits, polled.loaded.now)
-        taken = self._delivery.write(commits, polled=good, now=polled.loaded.now)
-        written = [commit for commit, done in zip(commits, taken, strict=True) if done]
-        self._report.refused += len(commits) - len(written)
-        for commit in written:
-            self._known.keep(commit)
-            self._count_commit(commit)
-        pending = [(commit.channel, commit.pending) for commit in written if commit.pending]
-        self._delivery.deliver(pending, polled.loaded.now)
+    return _with_positions(ctx, polled, commits)
 
-    def _note_seen(self, commits: list[Commit], now: float) -> None:
-        """Note when those who leave were here: before they do, or a crash would forget it."""
-        gone = {member.id: now for commit in commits for member in commit.change.leaves}
-        users = {user: at for user, at in gone.items() if not is_anonymous(user)}
-        if self._tracker and users:
-            with self._report.timed("store", self._clock):
-                self._tracker.saw(users)
 
-    def _count(self, state: State | Commit) -> None:
-        self._report.members += state.total
-        self._report.anonymous += state.anonymous
+def _commit_of(
+    ctx: TickContext, polled: Polled, reading: Reading, *, believe: bool, crowd: int
+) -> Commit | None:
+    state, roster = reading.state, reading.roster
+    # An empty room that never had anybody in it is not stored: anybody can make up its name.
+    # Pages that watch it learn from the first diff that there is an epoch.
+    if not (state.rev or state.damage or roster.occupied or roster.hidden):
+        return None
+    if state.damage:
+        ctx.report.failed(StoreDamaged(f"damaged: {state.damage.reason}"), state.channel)
+        if reading.old is None and not believe:
+            return None  # Nobody would know who is only reconnecting.
+    return plan(
+        state,
+        reading.old or Roster(),
+        roster,
+        digest=reading.digest,
+        run=polled.loaded.run,
+        now=polled.loaded.now,
+        rules=ctx.options.rules,
+        believe=believe,
+        crowd=crowd,
+        new_epoch=new_epoch,
+    )
 
-    def _count_commit(self, commit: Commit) -> None:
-        self._count(commit)
-        change = commit.change
-        self._report.changed += bool(change)
-        self._report.joins += len(change.joins)
-        self._report.leaves += len(change.leaves)
-        self._report.updates += len(change.updates)
-        self._report.held += commit.held
-        if commit.begins_to_leave:
-            self._report.leaving.append(commit.channel)
+
+def _with_positions(ctx: TickContext, polled: Polled, commits: list[Commit]) -> list[Commit]:
+    """Ask for the stream's position where the commit publishes nothing that would tell it.
+
+    And before a room's first commit: asking creates the stream.
+    """
+    asking = [
+        commit
+        for commit in commits
+        if not (commit.pending and commit.rev)
+        and commit.digest != polled.loaded.states[commit.channel].digest
+    ]
+    with ctx.report.timed("read", ctx.clock):
+        found = ctx.gateway.positions([feed_of(commit.channel) for commit in asking])
+    positions: dict[str, Position] = {}
+    for commit, position in zip(asking, found, strict=True):
+        if isinstance(position, Position):
+            positions[commit.channel] = position
+        elif not (isinstance(position, CommandError) and position.permanent):
+            ctx.report.failed(position, commit.channel)
+    return [
+        msgspec.structs.replace(commit, position=positions.get(commit.channel, commit.position))
+        for commit in commits
+    ]
+
+
+def _read_batch(
+    ctx: TickContext, shard: Shard, profiles: Profiles, polled: Polled
+) -> Iterator[Reading]:
+    """Read the roster that each different channel shows; those that seem to be partial last."""
+    fewer: list[str] = []
+    for channel, seen in polled.different.items():
+        reading = None
+        with ctx.report.catching(channel):
+            roster, connections = _merge(ctx, profiles, polled, seen.raw, seen.tracked)
+            if connections < shard.clients.get(channel, 0):
+                fewer.append(channel)
+            else:
+                reading = _with_old(ctx, polled, channel, seen, roster)
+        if reading:
+            yield reading
+    if fewer:
+        yield from _read_again(ctx, profiles, polled, fewer)
+
+
+def _merge(
+    ctx: TickContext,
+    profiles: Profiles,
+    polled: Polled,
+    raw: msgspec.Raw,
+    tracked: Sequence[Tracked],
+) -> tuple[Roster, int]:
+    """Return the roster of a reply, and the number of connections in it."""
+    return read_presence(
+        raw,
+        anonymous=ctx.options.anonymous,
+        tracked=tracked,
+        profiles=profiles,
+        list_limit=ctx.options.rules.list_limit,
+        now=polled.loaded.now,
+    )
+
+
+def _with_old(
+    ctx: TickContext, polled: Polled, channel: str, seen: Seen, roster: Roster
+) -> Reading | None:
+    """Return None where somebody has written since the state was loaded."""
+    state, old = polled.loaded.states[channel], polled.known.get(channel)
+    if old is None:
+        rev, stored = polled.rosters.get(channel, (0, b""))
+        if rev != state.rev and not state.damage:
+            ctx.report.refused += 1
+            return None
+        try:
+            old = messages.decode(stored, Roster)
+        except InvalidMessage as error:
+            state = damaged(state, str(error))
+    return Reading(channel, seen, state, old, roster, seen.digest)
+
+
+def _read_again(
+    ctx: TickContext, profiles: Profiles, polled: Polled, channels: list[str]
+) -> Iterator[Reading]:
+    """Read channels that showed fewer clients than were counted, once more, all together.
+
+    Since the survey somebody may have left, or a partial answer may have become whole. One that is
+    still partial has no digest.
+    """
+    replies: list[Reply] = []
+    survey = Survey(frozenset(), {})
+    with ctx.report.catching(*channels), ctx.report.timed("read", ctx.clock):
+        replies, survey = ctx.gateway.recount(channels)
+    for channel, reply in zip(channels, replies, strict=False):
+        reading = None
+        with ctx.report.catching(channel):
+            if isinstance(reply, CentrifugoError):
+                raise reply
+            tracked = polled.different[channel].tracked
+            roster, connections = _merge(ctx, profiles, polled, reply, tracked)
+            counted = survey.clients.get(channel, 0)
+            found = b""
+            if connections >= counted:
+                found = digest(reply, ctx.options.fingerprint, fingerprint(tracked))
+            seen = Seen(reply, found, survey.nodes, tracked)
+            reading = _with_old(ctx, polled, channel, seen, roster)
+            if not found:
+                raise CentrifugoAnswerError(
+                    f"a partial answer: {connections} clients shown, {counted} counted; "
+                    "nobody is taken for gone"
+                )
+        if reading:
+            yield reading
+
+
+def _enriched(ctx: TickContext, profiles: Profiles, readings: list[Reading]) -> list[Reading]:
+    """Add what PRESENCE_FETCH gives, asked once for all who join in any of the readings.
+
+    Where it fails, nobody waits for it: the next tick asks again.
+    """
+    assert ctx.options.fetch
+    unknown = {
+        reading.channel: enriching.unknown(reading.old or Roster(), reading.roster, profiles)
+        for reading in readings
+    }
+    ids = {key for keys in unknown.values() for key in keys}
+    fetched: enriching.Fetched = {}
+    try:
+        fetched = enriching.ask(ctx.options.fetch, ids) if ids else {}
+    except FetchFailed as error:
+        logger.exception("fetch=failed members=%d", len(ids))
+        ctx.report.fail(error)
+    return [
+        msgspec.structs.replace(
+            reading,
+            roster=enriching.enrich(reading.old or Roster(), reading.roster, fetched),
+            digest=b"" if unknown[reading.channel] and not fetched else reading.digest,
+        )
+        for reading in readings
+    ]

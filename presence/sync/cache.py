@@ -9,9 +9,9 @@ from typing import NamedTuple
 from presence.roster.commit import Commit, State
 from presence.roster.types import Roster
 
-__all__ = ["KNOWN_MEMBERS", "Known"]
+__all__ = ["KEPT_MEMBERS", "RosterCache"]
 
-KNOWN_MEMBERS = 200_000
+KEPT_MEMBERS = 200_000
 """Members that are kept in all: 60 MB, at 309 bytes for one with a short name and no more."""
 
 
@@ -22,7 +22,7 @@ class _Entry(NamedTuple):
     roster: Roster
 
 
-class Known:
+class RosterCache:
     """Rosters by channel, those used last; `limit` counts members, and one for each channel.
 
     A roster is given out for the very state that it belongs to: an epoch is the name of one life
@@ -34,7 +34,7 @@ class Known:
     counted anew before anything is dropped.
     """
 
-    def __init__(self, limit: int = KNOWN_MEMBERS) -> None:
+    def __init__(self, limit: int = KEPT_MEMBERS) -> None:
         self._limit = limit
         self._size = 0
         self._entries: OrderedDict[str, _Entry] = OrderedDict()

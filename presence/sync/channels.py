@@ -1,96 +1,81 @@
-"""Which channels a tick polls."""
+"""Which channels a tick polls, and how they are shared out."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Literal
+from types import MappingProxyType
+from typing import Protocol
 
-from presence.backends.base import RosterStore
-from presence.centrifugo.gateway import Gateway, Survey
+import msgspec
+
+from presence.centrifugo.gateway import Survey
 from presence.exceptions import InvalidChannel
 from presence.roster import channel_names
+from presence.sync.context import TickContext
+from presence.sync.statistics import Opened
 
-__all__ = ["DiscoveryMode", "Surveyor"]
+__all__ = ["HandOut", "Shard", "batches", "find_channels", "split", "survey"]
 
 logger = logging.getLogger("presence.sync")
-
-DiscoveryMode = Literal["channels", "registry"]
 
 CHUNK = 1000
 """Channels whose states are loaded at a time."""
 
+BATCH_CLIENTS = 20_000
+"""Clients in a batch of several channels: some 4 MB of reply, which bounds a worker's memory."""
 
-class Surveyor:
-    """Finds the channels of a tick, and forgets the known ones that have long been empty.
 
-    `channels` asks Centrifugo which ones that match the `patterns` are active. `registry` takes
-    those registered in the last `registered_within` seconds, and asks Centrifugo for its nodes
-    alone: it counts no clients, so that partial answers cannot be told from whole ones.
+def survey(ctx: TickContext, only: Sequence[str] | None = None) -> Survey:
+    """Ask Centrifugo for its nodes, and for the clients on the active channels (or `only` on those
+    given).
+
+    With discovery by registry it is asked for its nodes alone: partial answers cannot be told from
+    whole ones then.
     """
+    if only is not None:
+        names = dict.fromkeys([*only, *map(channel_names.feed_of, only)])
+        found = ctx.gateway.survey(channel_names.cover(list(names)))
+        clients = {name: found.clients[name] for name in names if name in found.clients}
+        return Survey(found.nodes, clients)
+    if ctx.options.discovery == "registry":
+        return ctx.gateway.survey([])
+    return ctx.gateway.survey(_with_feeds(ctx.options.patterns))
 
-    def __init__(
-        self,
-        store: RosterStore,
-        gateway: Gateway,
-        *,
-        mode: DiscoveryMode,
-        patterns: Sequence[str],
-        registered_within: float,
-        sweep_after: float,
-    ) -> None:
-        self._store = store
-        self._gateway = gateway
-        self._mode = mode
-        self._patterns = patterns
-        self._registered_within = registered_within
-        self._sweep_after = sweep_after
 
-    def survey(self, only: Sequence[str] | None = None) -> Survey:
-        """The nodes, and the clients on the active channels (or `only` on those given)."""
-        if only is not None:
-            names = dict.fromkeys([*only, *map(channel_names.feed_of, only)])
-            found = self._gateway.survey(channel_names.cover(list(names)))
-            clients = {name: found.clients[name] for name in names if name in found.clients}
-            return Survey(found.nodes, clients)
-        if self._mode == "registry":
-            return self._gateway.survey([])
-        return self._gateway.survey(_with_feeds(self._patterns))
+def find_channels(
+    ctx: TickContext, survey: Survey, tracked: Collection[str]
+) -> tuple[Survey, list[str], dict[str, float]]:
+    """Find the channels to poll: the active or registered, the `tracked`, and the known that are
+    not empty. Known channels that have long been empty are forgotten.
 
-    def discover(
-        self, survey: Survey, tracked: Collection[str]
-    ) -> tuple[Survey, list[str], dict[str, float]]:
-        """The channels to poll: the active, the `tracked`, and the known that are not empty; with
-        the time of the last good poll of each that had one.
+    Returns the survey, the channels, and the time of the last good poll of each that had one.
+    Those polled longest ago come first: a tick that does not get to the end in time leaves out
+    others than the one before. The survey has the feeds of registered channels in it: a page that
+    was made may be watching, even if nobody is there.
+    """
+    if ctx.options.discovery == "registry":
+        registered = ctx.store.registered(within=ctx.options.registered_within)
+        feeds = {channel_names.feed_of(channel): 0 for channel in registered}
+        survey = Survey(survey.nodes, feeds)
+    known = ctx.store.known()
+    active = {*_rooms(survey.clients), *tracked}
+    channels = active.union(_occupied(ctx, active, known))
+    polled = {channel: known[channel] for channel in channels if channel in known}
+    return survey, sorted(channels, key=lambda c: (polled.get(c, 0.0), c)), polled
 
-        Those polled longest ago come first: a tick that does not get to the end in time leaves
-        out others than the one before.
-        The survey comes back with the feeds of registered channels in it: a page that was made
-        may be watching, whoever is there.
-        """
-        if self._mode == "registry":
-            registered = self._store.registered(within=self._registered_within)
-            feeds = {channel_names.feed_of(channel): 0 for channel in registered}
-            survey = Survey(survey.nodes, feeds)
-        known = self._store.known()
-        active = {*_rooms(survey.clients), *tracked}
-        channels = active.union(self._occupied(active, known))
-        polled = {channel: known[channel] for channel in channels if channel in known}
-        return survey, sorted(channels, key=lambda c: (polled.get(c, 0.0), c)), polled
 
-    def _occupied(self, active: set[str], known: Mapping[str, float]) -> Iterator[str]:
-        quiet = {c: at for c, at in known.items() if c not in active}
-        names = sorted(quiet)
-        for start in range(0, len(names), CHUNK):
-            some = names[start : start + CHUNK]
-            loaded = self._store.load(some)
-            yield from (channel for channel in some if loaded.states[channel].occupied)
-            old = loaded.now - self._sweep_after
-            empty = (channel for channel in some if not loaded.states[channel].occupied)
-            self._sweep({channel: quiet[channel] for channel in empty if quiet[channel] < old})
-
-    def _sweep(self, empty: Mapping[str, float]) -> None:
-        for channel in self._store.sweep(empty):
+def _occupied(ctx: TickContext, active: set[str], known: Mapping[str, float]) -> Iterator[str]:
+    quiet = {c: at for c, at in known.items() if c not in active}
+    names = sorted(quiet)
+    for start in range(0, len(names), CHUNK):
+        chunk = names[start : start + CHUNK]
+        loaded = ctx.store.load(chunk)
+        yield from (channel for channel in chunk if loaded.states[channel].occupied)
+        old = loaded.now - ctx.options.sweep_after
+        empty = (channel for channel in chunk if not loaded.states[channel].occupied)
+        swept = {channel: quiet[channel] for channel in empty if quiet[channel] < old}
+        for channel in ctx.store.sweep(swept):
             logger.info("channel=closed name=%s", channel)
 
 
@@ -111,3 +96,85 @@ def _rooms(clients: Mapping[str, int]) -> Iterator[str]:
             yield channel_names.validate_channel(channel)
         except InvalidChannel as error:
             logger.warning("channel=skipped reason=%r", str(error))
+
+
+class Shard(msgspec.Struct, frozen=True, kw_only=True):
+    """Some channels of a tick, and what its survey found of them.
+
+    Number `number` (from 1) of `of` shards of a tick that `opened`. `clients` counts those on the
+    channels and on their feeds, where there are any. On the `tracked` channels are members without
+    a websocket. `since` is when the one polled longest ago was, 0 where none ever was.
+    """
+
+    opened: Opened
+    number: int
+    of: int
+    channels: list[str]
+    clients: dict[str, int]
+    nodes: list[str]
+    believe: bool
+    tracked: list[str] = []
+    since: float = 0.0
+
+    @property
+    def survey(self) -> Survey:
+        return Survey(frozenset(self.nodes), self.clients)
+
+
+class HandOut(Protocol):
+    """Has another process run a shard. False where it could not be handed out."""
+
+    def __call__(self, shard: Shard, /) -> bool: ...
+
+
+def split(
+    channels: Sequence[str],
+    survey: Survey,
+    *,
+    size: int | None,
+    opened: Opened,
+    believe: bool,
+    tracked: Collection[str] = (),
+    polled: Mapping[str, float] = MappingProxyType({}),
+) -> list[Shard]:
+    """The channels in shards of at most `size`, or in one; at least one, which may be empty."""
+    size = max(1, len(channels)) if size is None else size
+    parts = [channels[start : start + size] for start in range(0, len(channels), size)] or [[]]
+    return [
+        Shard(
+            opened=opened,
+            number=number,
+            of=len(parts),
+            channels=list(part),
+            clients=dict(_counted(part, survey.clients)),
+            nodes=sorted(survey.nodes),
+            believe=believe,
+            tracked=[channel for channel in part if channel in tracked],
+            since=min((polled[channel] for channel in part if channel in polled), default=0.0),
+        )
+        for number, part in enumerate(parts, 1)
+    ]
+
+
+def _counted(channels: Sequence[str], clients: Mapping[str, int]) -> Iterator[tuple[str, int]]:
+    for channel in channels:
+        for name in (channel, channel_names.feed_of(channel)):
+            if name in clients:
+                yield name, clients[name]
+
+
+def batches(
+    channels: Sequence[str], clients: Mapping[str, int], size: int
+) -> Iterator[Sequence[str]]:
+    """The channels in batches of at most `size`, and of BATCH_CLIENTS clients or one channel."""
+    batch: list[str] = []
+    weight = 0
+    for channel in channels:
+        heavy = clients.get(channel, 0)
+        if batch and (len(batch) >= size or weight + heavy > BATCH_CLIENTS):
+            yield batch
+            batch, weight = [], 0
+        batch.append(channel)
+        weight += heavy
+    if batch:
+        yield batch

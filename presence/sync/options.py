@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from presence.roster import channel_names
 from presence.roster.commit import Rules
 from presence.roster.enriching import Fetch
 from presence.roster.merge import AnonymousMode
-from presence.sync.channels import DiscoveryMode
 
 __all__ = ["Options"]
+
+DiscoveryMode = Literal["channels", "registry"]
+"""Source of the channels: Centrifugo (the active ones), or the tokens that pages asked for."""
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,6 +10,9 @@ from typing import Any, Literal
 
 import msgspec
 
+from presence.exceptions import PresenceError
+from presence.roster.commit import Commit, State
+
 __all__ = ["Report", "Seconds"]
 
 logger = logging.getLogger("presence.sync")
@@ -22,6 +25,8 @@ COUNTS = (
     *("published", "held", "errors", "refused"),
 )
 KEPT_FAILURES = 20
+NAMED = 3
+"""Channels that an error names, of those that it left as they are."""
 
 
 class Seconds(msgspec.Struct):
@@ -59,10 +64,49 @@ class Report(msgspec.Struct):
     leaving: list[str] = []
     refused: int = 0
 
-    def failed(self, error: object, channel: str, *, count: int = 1) -> None:
-        """Log and count an error that left `count` channels as they are; `channel` names some."""
-        logger.error("channel=failed name=%s channels=%d error=%r", channel, count, str(error))
-        self.fail(f"{channel}: {error}", count=count)
+    @contextmanager
+    def catching(self, *channels: str) -> Iterator[None]:
+        """Log and count what goes wrong in the block, and go on.
+
+        What goes wrong with one channel may be any exception: its data may be odd in a way that
+        nobody thought of. With several, or with none, it is a PresenceError.
+        """
+        try:
+            yield
+        except PresenceError as error:
+            self.failed(error, *channels)
+        except Exception as error:
+            if len(channels) != 1:
+                raise
+            logger.exception("channel=failed name=%s", *channels)
+            self.fail(f"{channels[0]}: {type(error).__name__}: {error}")
+
+    def failed(self, error: object, *channels: str) -> None:
+        """Log and count an error that left `channels` as they are; without any, the whole tick."""
+        if not channels:
+            logger.error("tick=failed error=%r", str(error))
+            self.fail(error)
+            return
+        names, count = ",".join(channels[:NAMED]), len(channels)
+        logger.error("channel=failed name=%s channels=%d error=%r", names, count, str(error))
+        self.fail(f"{names}: {error}", count=count)
+
+    def count(self, counted: State | Commit) -> None:
+        """Count who is in a channel."""
+        self.members += counted.total
+        self.anonymous += counted.anonymous
+
+    def count_commit(self, commit: Commit) -> None:
+        """Count a commit that was taken, or that leaves its channel as it is."""
+        self.count(commit)
+        change = commit.change
+        self.changed += bool(change)
+        self.joins += len(change.joins)
+        self.leaves += len(change.leaves)
+        self.updates += len(change.updates)
+        self.held += commit.held
+        if commit.begins_to_leave:
+            self.leaving.append(commit.channel)
 
     def absorb(self, other: Report) -> None:
         """Add what another part of the same tick did. Its total time is not added."""

@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import dropwhile
+
+import msgspec
 
 from presence.backends.base import RosterStore
 from presence.backends.tracker import Standing, Tracker
 from presence.centrifugo.gateway import Gateway
-from presence.exceptions import PresenceError
+from presence.roster.grace import SKEW
+from presence.roster.merge import Profiles
+from presence.roster.messages import UNREADABLE
+from presence.roster.people import Signed
 from presence.sync import statistics
-from presence.sync.cache import Known
-from presence.sync.channels import Surveyor
-from presence.sync.executors import MakeExecutor, threads
+from presence.sync.batch import make_commits
+from presence.sync.cache import RosterCache
+from presence.sync.channels import HandOut, Shard, find_channels, split, survey
+from presence.sync.context import Announce, Clock, MakeExecutor, TickContext, threads
 from presence.sync.options import Options
-from presence.sync.publish import Announce
+from presence.sync.poll import poll_ahead
+from presence.sync.publish import Publisher
 from presence.sync.report import Report
-from presence.sync.rounds import Progress, Rounds
-from presence.sync.shards import HandOut, Shard, split
 from presence.sync.statistics import Opened
 
-__all__ = ["Options", "Sync"]
+__all__ = ["Options", "Progress", "Sync"]
 
 logger = logging.getLogger("presence.sync")
 
@@ -31,12 +36,17 @@ NODES_SETTLE = 40.0
 """Seconds after a change of Centrifugo's nodes in which no leave is believed: clients come back
 within the reconnect delay, an engine's presence is whole again within 27 s."""
 
+Progress = Callable[[int, int], None]
+"""Told of (channels done, channels in all)."""
+
+_signed = msgspec.json.Decoder(Signed)
+
 
 class Sync:
     """Runs ticks. Any number may run at once, in any number of processes: it costs work only.
 
     `announce` is called with (channel, version, change, epoch) for each change, once it is
-    published; None: nobody listens. `known` may be shared by syncs on one store. A store that is a
+    published; with None nobody listens. Syncs on one store may share a `cache`. A store that is a
     Tracker, too, brings the members without a websocket.
     """
 
@@ -47,31 +57,20 @@ class Sync:
         options: Options,
         *,
         announce: Announce | None,
-        known: Known | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        cache: RosterCache | None = None,
+        clock: Clock = time.monotonic,
         executor: MakeExecutor = threads,
     ) -> None:
-        self._store = store
-        self._gateway = gateway
-        self._options = options
-        self._clock = clock
-        self._rounds = Rounds(
-            store,
-            store if isinstance(store, Tracker) else None,
-            gateway,
-            options,
-            announce,
-            known or Known(),
+        self._context = TickContext(
+            store=store,
+            tracker=store if isinstance(store, Tracker) else None,
+            gateway=gateway,
+            options=options,
+            announce=announce,
+            cache=cache or RosterCache(),
             clock=clock,
             executor=executor,
-        )
-        self._surveyor = Surveyor(
-            store,
-            gateway,
-            mode=options.discovery,
-            patterns=options.patterns,
-            registered_within=options.registered_within,
-            sweep_after=options.sweep_after,
+            report=Report(),
         )
 
     def tick(
@@ -84,20 +83,21 @@ class Sync:
     ) -> Report:
         """Poll every channel, or `only` those given, and publish what changed.
 
-        Never raises for what goes wrong with Centrifugo, the store or a channel: that is counted
-        in the report. A tick over every channel is recorded in the statistics, as one of those
-        that come `every` so many seconds (the interval, if None). With `hand_out`, more than a
-        shard of channels are handed out, and the report tells of what was done here alone.
+        Never raises for what goes wrong with Centrifugo, the store or a channel: the report counts
+        that. A tick over every channel is recorded in the statistics, as one of those that come
+        `every` so many seconds (the interval, if None). With `hand_out`, more than a shard of
+        channels are handed out, and the report tells of what was done here alone.
         """
-        report = Report()
-        with report.timed("total", self._clock), _caught(report):
+        ctx = self._begin()
+        report = ctx.report
+        with report.timed("total", ctx.clock), report.catching():
             if only is None:
-                self._tick(report, every or self._options.interval, progress, hand_out)
+                _tick(ctx, every or ctx.options.interval, progress, hand_out)
             else:
-                standing = self._rounds.standing()
-                (shard,) = self._shards(report, standing, only=only)
-                ends = self._clock() + self._options.deadline
-                self._rounds.run(shard, standing, report, ends, progress)
+                ends = ctx.clock() + ctx.options.deadline
+                standing = _standing(ctx)
+                (shard,) = _shards(ctx, standing, only=only)
+                run_shard(ctx, shard, standing, ends=ends, progress=progress)
         if only is not None:
             logger.info("tick=done %s", report.line())
         return report
@@ -107,91 +107,151 @@ class Sync:
 
         Nothing is done after the deadline of the tick. Never raises, as `tick`.
         """
-        report = Report()
-        with report.timed("total", self._clock), _caught(report):
-            waited = max(0.0, self._store.load([]).now - shard.opened.started)
-            left = self._options.deadline - waited
-            if left < 0:
-                logger.warning("shard=late tick=%s number=%d", shard.opened.id, shard.number)
-                return report
-            with _caught(report):
-                standing = self._rounds.standing()
-                self._rounds.run(shard, standing, report, self._clock() + left)
-            self._add(shard.opened, shard.number, report, of=1 + shard.of)
-        return report
+        ctx = self._begin()
+        _run_handed_out(ctx, shard)
+        return ctx.report
 
-    def _tick(
-        self,
-        report: Report,
-        every: float,
-        progress: Progress | None,
-        hand_out: HandOut | None,
-    ) -> None:
-        ends = self._clock() + self._options.deadline
-        opened = statistics.begin(self._store, every=every, deadline=self._options.deadline)
-        shards: list[Shard] = []
-        with _caught(report):
-            standing = self._rounds.standing()
-            size = self._options.shard_size if hand_out else None
-            shards = self._shards(report, standing, opened=opened, size=size)
-        if hand_out and len(shards) > 1:
-            self._hand_out(shards, report, opened, hand_out)
+    def _begin(self) -> TickContext:
+        return replace(self._context, report=Report())
+
+
+def run_shard(
+    ctx: TickContext,
+    shard: Shard,
+    standing: Standing,
+    *,
+    ends: float,
+    progress: Progress | None = None,
+) -> None:
+    """Poll the channels in batches, and publish what changed; begin no batch after `ends`.
+
+    What a crash left to be published goes out first. Those channels are polled when that is done.
+    """
+    profiles = _profiles(standing)
+    news = _news(standing, shard.since - 2 * ctx.options.deadline)
+    pending: list[str] = []
+    done = 0
+    with Publisher(ctx) as publisher:
+        for polled in poll_ahead(ctx, shard, shard.channels, news=news, ends=ends):
+            with ctx.report.catching(*polled.channels):
+                publisher.recover(polled)
+                commits = make_commits(ctx, shard, profiles, polled)
+                publisher.commit_and_publish(polled, commits)
+            pending += polled.pending
+            done += len(polled.channels)
+            ctx.report.channels += len(polled.channels)
+            if progress:
+                progress(done, len(shard.channels))
+        if pending:
+            publisher.settle()
+            for polled in poll_ahead(ctx, shard, pending, news=news, ends=ends):
+                ctx.report.refused += len(polled.pending)
+                with ctx.report.catching(*polled.channels):
+                    commits = make_commits(ctx, shard, profiles, polled)
+                    publisher.commit_and_publish(polled, commits)
+    if left := len(shard.channels) - done:
+        ctx.report.fail(f"the tick's deadline passed: {left} channels not polled", count=left)
+
+
+def _tick(
+    ctx: TickContext, every: float, progress: Progress | None, hand_out: HandOut | None
+) -> None:
+    ends = ctx.clock() + ctx.options.deadline
+    opened = statistics.begin(ctx.store, every=every, deadline=ctx.options.deadline)
+    shards: list[Shard] = []
+    standing = Standing()
+    with ctx.report.catching():
+        standing = _standing(ctx)
+        size = ctx.options.shard_size if hand_out else None
+        shards = _shards(ctx, standing, opened=opened, size=size)
+    if hand_out and len(shards) > 1:
+        _hand_out(ctx, shards, opened, hand_out)
+        return
+    for shard in shards:
+        with ctx.report.catching():
+            run_shard(ctx, shard, standing, ends=ends, progress=progress)
+    _add(ctx, opened, 0, of=1)
+
+
+def _hand_out(ctx: TickContext, shards: Sequence[Shard], opened: Opened, hand_out: HandOut) -> None:
+    """Hand the shards out; what cannot be is done here. The survey is part 0 of the tick."""
+    here = list(dropwhile(hand_out, shards))
+    logger.info("tick=handed-out id=%s shards=%d here=%d", opened.id, len(shards), len(here))
+    with ctx.report.catching():
+        _add(ctx, opened, 0, of=1 + len(shards))
+    for shard in here:
+        part = replace(ctx, report=Report())
+        _run_handed_out(part, shard)
+        ctx.report.absorb(part.report)
+
+
+def _run_handed_out(ctx: TickContext, shard: Shard) -> None:
+    with ctx.report.timed("total", ctx.clock), ctx.report.catching():
+        waited = max(0.0, ctx.store.parts(shard.opened.id).now - shard.opened.started)
+        left = ctx.options.deadline - waited
+        if left < 0:
+            logger.warning("shard=late tick=%s number=%d", shard.opened.id, shard.number)
             return
-        for shard in shards:
-            with _caught(report):
-                self._rounds.run(shard, standing, report, ends, progress)
-        self._add(opened, 0, report, of=1)
-
-    def _hand_out(
-        self, shards: Sequence[Shard], report: Report, opened: Opened, hand_out: HandOut
-    ) -> None:
-        """Hand the shards out; what cannot be is done here. The survey is part 0 of the tick."""
-        here = list(dropwhile(hand_out, shards))
-        logger.info("tick=handed-out id=%s shards=%d here=%d", opened.id, len(shards), len(here))
-        self._add(opened, 0, report, of=1 + len(shards))
-        for shard in here:
-            report.absorb(self.shard(shard))
-
-    def _shards(
-        self,
-        report: Report,
-        standing: Standing,
-        *,
-        only: Sequence[str] | None = None,
-        opened: Opened | None = None,
-        size: int | None = None,
-    ) -> list[Shard]:
-        """Survey, and split what there is to poll in shards of `size`, or in one."""
-        with report.timed("read", self._clock):
-            survey = self._surveyor.survey(only)
-        with report.timed("store", self._clock):
-            changed = self._store.nodes(survey.nodes)
-            channels, polled = only, dict[str, float]()
-            if channels is None:
-                survey, channels, polled = self._surveyor.discover(survey, standing.channels)
-        return split(
-            channels,
-            survey,
-            size=size,
-            opened=opened or Opened(),
-            believe=changed is None or abs(changed) >= NODES_SETTLE,  # abs: a clock set back
-            tracked=standing.channels,
-            polled=polled,
-        )
-
-    def _add(self, opened: Opened, number: int, report: Report, *, of: int) -> None:
-        """Add what was done here to the tick; log the tick, if that was the last of it."""
-        if record := statistics.add(self._store, opened, number, report, of=of):
-            logger.info(
-                "tick=done id=%s shards=%d %s", record.id, record.shards, record.report.line()
-            )
+        with ctx.report.catching():
+            run_shard(ctx, shard, _standing(ctx), ends=ctx.clock() + left)
+        _add(ctx, shard.opened, shard.number, of=1 + shard.of)
 
 
-@contextmanager
-def _caught(report: Report) -> Iterator[None]:
-    """Count what goes wrong with Centrifugo or the store, and go on."""
-    try:
-        yield
-    except PresenceError as error:
-        logger.error("tick=failed error=%r", str(error))
-        report.fail(error)
+def _shards(
+    ctx: TickContext,
+    standing: Standing,
+    *,
+    only: Sequence[str] | None = None,
+    opened: Opened | None = None,
+    size: int | None = None,
+) -> list[Shard]:
+    """Survey, and split what there is to poll in shards of `size`, or in one."""
+    with ctx.report.timed("read", ctx.clock):
+        found = survey(ctx, only)
+    with ctx.report.timed("store", ctx.clock):
+        changed = ctx.store.nodes(found.nodes)
+        channels, polled = only, dict[str, float]()
+        if channels is None:
+            found, channels, polled = find_channels(ctx, found, standing.channels)
+    return split(
+        channels,
+        found,
+        size=size,
+        opened=opened or Opened(),
+        believe=changed is None or abs(changed) >= NODES_SETTLE,  # abs: a clock set back
+        tracked=standing.channels,
+        polled=polled,
+    )
+
+
+def _add(ctx: TickContext, opened: Opened, number: int, *, of: int) -> None:
+    """Add what was done here to the tick; log the tick, if that was the last of it."""
+    if record := statistics.add(ctx.store, opened, number, ctx.report, of=of):
+        logger.info("tick=done id=%s shards=%d %s", record.id, record.shards, record.report.line())
+
+
+def _standing(ctx: TickContext) -> Standing:
+    """Read what a tick has to know at its beginning. Raises StoreError."""
+    return ctx.tracker.standing(timeout=ctx.options.timeout) if ctx.tracker else Standing()
+
+
+def _news(standing: Standing, since: float) -> list[str]:
+    """Return the users of whom something was made known after `since`.
+
+    A tick that began before it may have polled a channel after it: so a while longer ago counts.
+    """
+    return [user for user, (noted, _) in standing.profiles.items() if noted >= since]
+
+
+def _profiles(standing: Standing) -> Profiles:
+    profiles = {}
+    for user, (noted, shown) in standing.profiles.items():
+        try:
+            signed = _signed.decode(shown)
+        except UNREADABLE as error:
+            logger.error("profile=unreadable user=%s noted=%s error=%s", user, noted, error)
+            continue
+        # By the clock of the store, where that of the process that signed it was far ahead.
+        wrong = signed.iat > noted + SKEW
+        profiles[user] = msgspec.structs.replace(signed, iat=noted) if wrong else signed
+    return profiles

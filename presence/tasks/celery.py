@@ -157,7 +157,7 @@ def update_presence() -> dict[str, Any]:
 
 @shared_task(base=TickTask, name="presence.tasks.sync_shard")
 def sync_shard(shard: dict[str, Any]) -> dict[str, Any]:
-    """Run a shard of a tick; `shard` is a presence.sync.shards.Shard as JSON has it."""
+    """Run a shard of a tick; `shard` is a presence.sync.channels.Shard as JSON has it."""
     return jobs.sync_shard(shard, QUEUE).as_dict()
 
 

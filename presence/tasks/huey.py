@@ -100,7 +100,7 @@ class Tasks:
             jobs.update_presence(self)
 
     def _sync_shard(self, shard: dict[str, Any]) -> None:
-        """Run a shard of a tick; `shard` is a presence.sync.shards.Shard as JSON has it."""
+        """Run a shard of a tick; `shard` is a presence.sync.channels.Shard as JSON has it."""
         jobs.sync_shard(shard, self)
 
     def _sync_channels(self, channels: list[str]) -> None:

@@ -8,8 +8,8 @@ import msgspec
 
 from presence import services
 from presence.conf.upkeep import like_a_request
+from presence.sync.channels import Shard
 from presence.sync.report import Report
-from presence.sync.shards import Shard
 
 __all__ = ["Queue", "sync_channels", "sync_shard", "update_presence"]
 
@@ -37,7 +37,7 @@ def update_presence(queue: Queue) -> Report:
 
 @like_a_request()
 def sync_shard(shard: dict[str, Any], queue: Queue) -> Report:
-    """Run a shard of a tick; `shard` is a presence.sync.shards.Shard as JSON has it."""
+    """Run a shard of a tick; `shard` is a presence.sync.channels.Shard as JSON has it."""
     report = services.sync().shard(msgspec.convert(shard, Shard))
     _poll_leaving(report, queue)
     return report

@@ -14,7 +14,7 @@ from presence import services
 from presence.backends.redis.store import RedisStore
 from presence.roster.commit import Rules
 from presence.roster.types import Change
-from presence.sync.publish import Announce
+from presence.sync.context import Announce
 from presence.sync.tick import Options, Sync
 from presence.web.heartbeat import heartbeat
 from presence.web.lifeline import Lifeline, make_lifeline

@@ -163,7 +163,8 @@ class Site:
 
     def configure(self, *, grace: float = 10.0, list_limit: int = 200, **options: Any) -> None:
         rules = Rules(grace=grace, list_limit=list_limit)
-        self.sync = self.make(Options(rules=rules, **options))
+        self.options = Options(rules=rules, **options)
+        self.sync = self.make(self.options)
 
     def make(self, options: Options, *, store: Any = None, gateway: Any = None) -> Sync:
         return Sync(

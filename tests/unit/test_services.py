@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from presence import services, signals
-from presence.sync.executors import threads
+from presence.sync.context import threads
 from presence.testing import FakePresence
 from presence.testing.clock import Inline
 
@@ -31,17 +31,19 @@ def receiver(**_: Any) -> None:
     """Hears nothing."""
 
 
-def test_the_syncs_of_a_process_share_what_they_know() -> None:
-    assert made()["known"] is made()["known"]
+def test_syncs_of_one_process_share_a_cache() -> None:
+    assert made()["cache"] is made()["cache"]
 
 
 @pytest.mark.parametrize("setting", ["PRESENCE_PREFIX", "PRESENCE_REDIS_URL"])
-def test_another_store_is_known_nothing_of(settings: Any, setting: str) -> None:
+def test_services_of_another_store_share_no_cache_with_the_first(
+    settings: Any, setting: str
+) -> None:
     before = made()
     setattr(settings, setting, "redis://127.0.0.1:1/7" if "URL" in setting else "another")
     after = made()
     assert after["store"] is not before["store"]
-    assert after["known"] is not before["known"]
+    assert after["cache"] is not before["cache"]
 
 
 def test_changes_are_announced_where_somebody_listens() -> None:
@@ -60,7 +62,7 @@ def test_a_test_may_have_parts_of_its_own(settings: Any) -> None:
         within = made()
         assert (within["store"], within["gateway"]) == (fake.store, fake.centrifugo)
         assert (within["executor"], within["clock"]) == (Inline, fake.clock)
-        assert within["known"] is not before["known"]
+        assert within["cache"] is not before["cache"]
         fake.advance(1000)
         assert services.now() > time.time() + 999
     after = made()

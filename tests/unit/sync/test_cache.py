@@ -10,7 +10,7 @@ from presence.roster import messages
 from presence.roster.commit import Commit, State
 from presence.roster.types import Member, Roster
 from presence.sync import poll
-from presence.sync.cache import Known
+from presence.sync.cache import RosterCache
 from tests.unit.fakes import ROOM, Site
 
 
@@ -32,15 +32,15 @@ def state(channel: str = ROOM, *, rev: int = 2, epoch: str = "e", digest: bytes 
 
 
 def test_the_state_after_the_acknowledgement() -> None:
-    known = Known()
-    known.keep(commit(ROOM, "ada"))
-    assert known.roster(state(rev=2)) == people("ada")
+    cache = RosterCache()
+    cache.keep(commit(ROOM, "ada"))
+    assert cache.roster(state(rev=2)) == people("ada")
 
 
 def test_the_state_after_a_commit_without_a_diff() -> None:
-    known = Known()
-    known.keep(commit(ROOM, "ada", rev=4, pending=b""))
-    assert known.roster(state(rev=5)) == people("ada")
+    cache = RosterCache()
+    cache.keep(commit(ROOM, "ada", rev=4, pending=b""))
+    assert cache.roster(state(rev=5)) == people("ada")
 
 
 @pytest.mark.parametrize(
@@ -55,47 +55,47 @@ def test_the_state_after_a_commit_without_a_diff() -> None:
     ],
 )
 def test_no_other_state(other: State) -> None:
-    known = Known()
-    known.keep(commit(ROOM, "ada"))
-    assert known.roster(other) is None
+    cache = RosterCache()
+    cache.keep(commit(ROOM, "ada"))
+    assert cache.roster(other) is None
 
 
 def test_what_a_partial_answer_left_is_not_kept() -> None:
-    known = Known()
-    known.keep(commit(ROOM, "ada"))
-    known.keep(commit(ROOM, "ada", rev=2, digest=b""))
-    assert known.roster(state(rev=4, digest=b"")) is None
+    cache = RosterCache()
+    cache.keep(commit(ROOM, "ada"))
+    cache.keep(commit(ROOM, "ada", rev=2, digest=b""))
+    assert cache.roster(state(rev=4, digest=b"")) is None
 
 
 def test_a_room_that_was_never_committed_is_empty() -> None:
-    assert Known().roster(State(channel=ROOM)) == Roster()
+    assert RosterCache().roster(State(channel=ROOM)) == Roster()
 
 
 def test_the_newest_is_kept() -> None:
-    known = Known()
-    known.keep(commit(ROOM, "ada"))
-    known.keep(commit(ROOM, "ada", "alan", rev=2))
-    assert known.roster(state(rev=2)) is None
-    assert known.roster(state(rev=4)) == people("ada", "alan")
+    cache = RosterCache()
+    cache.keep(commit(ROOM, "ada"))
+    cache.keep(commit(ROOM, "ada", "alan", rev=2))
+    assert cache.roster(state(rev=2)) is None
+    assert cache.roster(state(rev=4)) == people("ada", "alan")
 
 
 def test_those_used_last_are_kept() -> None:
-    known = Known(limit=6)
+    cache = RosterCache(limit=6)
     for channel in ("a", "b", "c"):
-        known.keep(commit(channel, "ada"))
-    known.roster(state("a"))
-    known.keep(commit("d", "ada"))
-    assert [bool(known.roster(state(channel))) for channel in "abcd"] == [True, False, True, True]
+        cache.keep(commit(channel, "ada"))
+    cache.roster(state("a"))
+    cache.keep(commit("d", "ada"))
+    assert [bool(cache.roster(state(channel))) for channel in "abcd"] == [True, False, True, True]
 
 
 def test_one_that_is_too_large_pushes_all_out_and_is_not_kept() -> None:
-    known = Known(limit=3)
-    known.keep(commit("a", "ada"))
-    known.keep(commit("b", "ada", "alan", "mia"))
-    assert known.roster(state("a")) is None
-    assert known.roster(state("b")) is None
-    known.keep(commit("c", "ada"))
-    assert known.roster(state("c")) == people("ada")
+    cache = RosterCache(limit=3)
+    cache.keep(commit("a", "ada"))
+    cache.keep(commit("b", "ada", "alan", "mia"))
+    assert cache.roster(state("a")) is None
+    assert cache.roster(state("b")) is None
+    cache.keep(commit("c", "ada"))
+    assert cache.roster(state("c")) == people("ada")
 
 
 class TestThroughTheSync:
@@ -118,7 +118,7 @@ class TestThroughTheSync:
         assert [*committed[0].after.members] == ["ada", "alan"]
 
     def test_what_another_process_wrote_is(self, site: Site) -> None:
-        other = site.make(site.sync._options)
+        other = site.make(site.options)
         site.centrifugo.enter(ROOM, "c2", "alan", "Alan")
         assert other.tick().joins == 1
         site.centrifugo.quit(ROOM, "c1")
@@ -149,7 +149,7 @@ class TestThroughTheSync:
     def test_what_another_wrote_after_the_store_went_back_is_believed(self, site: Site) -> None:
         """A worker that loaded before the store went back may write the very same `rev` again."""
         names, saved = ("_states", "_rosters", "_snapshots", "_polled"), {}
-        slow = site.make(site.sync._options)
+        slow = site.make(site.options)
 
         def meanwhile() -> None:
             del site.centrifugo.after["poll"]
@@ -176,7 +176,7 @@ class TestThroughTheSync:
         self, site: Site
     ) -> None:
         """Alan's second tab, signed later, was seen by the one whose roster was not written."""
-        other = site.make(site.sync._options)
+        other = site.make(site.options)
 
         def meanwhile() -> None:
             site.centrifugo.after.clear()
@@ -195,7 +195,7 @@ class TestThroughTheSync:
         loaded = site.store.load([ROOM], rosters=[ROOM])
         stored = messages.decode(loaded.rosters[ROOM][1], Roster)
         assert stored.issued["alan"] == 1.0
-        assert site.sync._rounds._known.roster(loaded.states[ROOM]) in (None, stored)
+        assert site.sync._context.cache.roster(loaded.states[ROOM]) in (None, stored)
 
     def test_a_diff_that_was_given_up(self, site: Site) -> None:
         site.store._states[ROOM] = msgspec.structs.replace(

@@ -82,7 +82,7 @@ def interrupt(site: Site, method: str, when: str, error: BaseException) -> Any:
     """A sync of the site, one of whose calls fails."""
     store, gateway = site.store, site.centrifugo
     wrapped = Interrupted(gateway if method in GATEWAY else store, method, when=when, error=error)
-    options = site.sync._options
+    options = site.options
     if method in GATEWAY:
         return site.make(options, gateway=wrapped)
     return site.make(options, store=wrapped)
@@ -244,7 +244,7 @@ def test_info_of_an_odd_shape_is_a_member_by_id(site: Site, info: Any) -> None:
 @pytest.fixture
 def other_tick(site: Site) -> Callable[[], Any]:
     """A second sync on the same store and Centrifugo."""
-    return site.make(site.sync._options).tick
+    return site.make(site.options).tick
 
 
 class TestTwoTicksAtOnce:

@@ -9,7 +9,7 @@ from typing import Any
 
 from presence.backends.memory import MemoryStore
 from presence.roster.commit import Rules
-from presence.sync.cache import Known
+from presence.sync.cache import RosterCache
 from presence.sync.tick import Options, Sync
 from presence.testing.clock import Inline
 from tests.between import interrupted_at, lines_of
@@ -31,14 +31,14 @@ class Site:
         self.centrifugo = FakeCentrifugo(self.clock)
         self.store = MemoryStore(clock=self.clock)
         self.announced: list[tuple[str, int]] = []
-        self.known = Known()
+        self.known = RosterCache()
         more: Any = {"executor": Inline} if inline else {}
         self.sync = Sync(
             self.store,
             self.centrifugo,  # type: ignore[arg-type]
             Options(rules=Rules(grace=0.0), batch_size=1),
             announce=lambda channel, version, *_: self.announced.append((channel, version)),
-            known=self.known,
+            cache=self.known,
             **more,
         )
         for room in ROOMS:

@@ -82,7 +82,7 @@ class TestComingAndGoing:
     def test_a_quiet_tick_writes_nothing(self, room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
         room.join("bot")
         room.tick()
-        monkeypatch.setattr("presence.sync.readings.read_presence", None)
+        monkeypatch.setattr("presence.sync.batch.read_presence", None)
         assert room.beat("bot")
         assert room.tick(30).changed == 0
         assert len(room.diffs) == 1

@@ -1,10 +1,11 @@
-"""Batches read ahead: their order, their depth, their round trips, their errors."""
+"""Batches polled ahead: their order, their depth, their round trips, their errors."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import closing
+from math import inf
 from typing import Any
 
 import msgspec
@@ -12,20 +13,24 @@ import pytest
 
 from presence.backends.base import Loaded
 from presence.backends.memory import MemoryStore
-from presence.centrifugo.gateway import Gateway
+from presence.centrifugo.gateway import Gateway, Survey
 from presence.exceptions import CentrifugoUnreachable, StoreError
 from presence.roster.merge import read_presence
 from presence.roster.messages import encode
 from presence.roster.types import Roster
-from presence.sync.cache import Known
-from presence.sync.executors import MakeExecutor, threads
-from presence.sync.poll import Polled, Polls
+from presence.sync.cache import RosterCache
+from presence.sync.channels import split
+from presence.sync.context import MakeExecutor, TickContext, threads
+from presence.sync.poll import Polled, poll_ahead
+from presence.sync.report import Report
+from presence.sync.statistics import Opened
 from presence.sync.tick import Options, Sync
 from presence.testing.contract.writing import commit, write
 from tests.rooms import fill
 from tests.unit.fakes import Clock, FakeCentrifugo, Inline
 
-BATCHES = [[f"presence:{n}"] for n in range(6)]
+CHANNELS = [f"presence:{number}" for number in range(6)]
+ONE_BY_ONE = Options(batch_size=1)
 
 
 class Store(MemoryStore):
@@ -43,53 +48,6 @@ class Store(MemoryStore):
         return super().load(channels, rosters=rosters, whole=whole)
 
 
-@pytest.fixture
-def store() -> Store:
-    return Store()
-
-
-@pytest.fixture
-def centrifugo() -> FakeCentrifugo:
-    return FakeCentrifugo()
-
-
-@pytest.fixture
-def polls(store: Store, centrifugo: FakeCentrifugo) -> Polls:
-    return make(store, centrifugo)
-
-
-def make(
-    store: Store,
-    gateway: Any,
-    executor: MakeExecutor = Inline,
-    *,
-    fingerprint: str = "",
-    clock: Callable[[], float] = lambda: 0.0,
-) -> Polls:
-    return Polls(
-        store,
-        gateway,
-        Known(),
-        tracked=None,
-        news=(),
-        clients={},
-        channels=1,
-        fingerprint=fingerprint,
-        clock=clock,
-        executor=executor,
-    )
-
-
-def numbers(polled: list[Polled]) -> list[int]:
-    return [int(one.channels[0].removeprefix("presence:")) for one in polled]
-
-
-def changed(store: Store, channel: str) -> None:
-    """Raise the `rev` of a channel, as another worker does."""
-    state = store._states[channel]
-    store._states[channel] = msgspec.structs.replace(state, rev=state.rev + 1)
-
-
 class Reads(Gateway):
     """Calls `read` in the thread of each read, and shows nobody."""
 
@@ -102,7 +60,50 @@ class Reads(Gateway):
         return [msgspec.Raw(b'{"presence":{}}')] * len(channels), frozenset()
 
 
-def test_they_come_in_order(store: Store) -> None:
+class Poll:
+    """Polls channels one by one, with everything that a poll needs."""
+
+    def __init__(
+        self,
+        store: Store,
+        gateway: Any,
+        executor: MakeExecutor = Inline,
+        *,
+        clock: Callable[[], float] = lambda: 0.0,
+    ) -> None:
+        self.report = Report()
+        self._ctx = TickContext(
+            store, None, gateway, ONE_BY_ONE, None, RosterCache(), clock, executor, self.report
+        )
+
+    def __call__(self, channels: list[str] = CHANNELS) -> Generator[Polled, None, None]:
+        survey = Survey(frozenset(), {})
+        (shard,) = split(channels, survey, size=None, opened=Opened(), believe=True)
+        return poll_ahead(self._ctx, shard, channels, ends=inf)
+
+
+@pytest.fixture
+def store() -> Store:
+    return Store()
+
+
+@pytest.fixture
+def centrifugo() -> FakeCentrifugo:
+    return FakeCentrifugo()
+
+
+@pytest.fixture
+def poll(store: Store, centrifugo: FakeCentrifugo) -> Poll:
+    return Poll(store, centrifugo)
+
+
+def changed(store: Store, channel: str) -> None:
+    """Raise the `rev` of a channel, as another worker does."""
+    state = store._states[channel]
+    store._states[channel] = msgspec.structs.replace(state, rev=state.rev + 1)
+
+
+def test_poll_yields_batches_in_order(store: Store) -> None:
     later = threading.Event()
 
     def read(channel: str) -> None:
@@ -111,134 +112,122 @@ def test_they_come_in_order(store: Store) -> None:
         else:
             later.set()
 
-    polls = make(store, Reads(read), threads)
-    assert numbers(list(polls.ahead(BATCHES))) == [0, 1, 2, 3, 4, 5]
+    poll = Poll(store, Reads(read), threads)
+    assert [polled.channels for polled in poll()] == [[channel] for channel in CHANNELS]
 
 
-def test_two_are_read_at_once(store: Store) -> None:
+def test_poll_reads_two_batches_at_once(store: Store) -> None:
     both = threading.Barrier(2, timeout=10)
-    polls = make(store, Reads(lambda _: both.wait()), threads)
-    assert len(list(polls.ahead(BATCHES))) == 6
+    poll = Poll(store, Reads(lambda _: both.wait()), threads)
+    assert len(list(poll())) == 6
 
 
-def test_no_more_are_taken_than_are_under_way_and_one(polls: Polls) -> None:
-    taken: list[int] = []
-
-    def batches() -> Iterator[list[str]]:
-        for number, batch in enumerate(BATCHES):
-            taken.append(number)
-            yield batch
-
-    with closing(polls.ahead(batches())) as reading:
+def test_poll_loads_no_more_than_is_under_way_and_one(poll: Poll, store: Store) -> None:
+    with closing(poll()) as reading:
         next(reading)
-        assert taken == [0, 1, 2, 3]
+        assert len(store.asked) == 4
         next(reading)
-        assert taken == [0, 1, 2, 3, 4]
+        assert len(store.asked) == 5
 
 
-def test_closing_leaves_no_thread_behind(store: Store) -> None:
+def test_poll_closed_early_leaves_no_thread_behind(store: Store) -> None:
     before = threading.active_count()
-    with closing(make(store, Reads(print), threads).ahead(BATCHES)) as reading:
+    with closing(Poll(store, Reads(print), threads)()) as reading:
         next(reading)
     assert threading.active_count() == before
 
 
-def test_one_is_the_same_as_many(polls: Polls, centrifugo: FakeCentrifugo) -> None:
-    centrifugo.enter("presence:0", "c", "ada", "Ada")
-    one, (other,) = polls.one(BATCHES[0]), list(polls.ahead(BATCHES[:1]))
-    assert vars(one) == vars(other)
-    assert list(one.different) == ["presence:0"]
-
-
-def test_rosters_come_with_the_states_of_the_batch_to_be_read_next(
-    polls: Polls, store: Store, centrifugo: FakeCentrifugo
+def test_poll_loads_rosters_with_the_states_of_the_batch_to_be_read_next(
+    poll: Poll, store: Store, centrifugo: FakeCentrifugo
 ) -> None:
-    for (channel,) in BATCHES[:4]:
+    for channel in CHANNELS[:4]:
         centrifugo.enter(channel, "c", "ada", "Ada")
         fill(store, channel)
     store.asked.clear()
-    for polled in polls.ahead(BATCHES[:4]):
+    for polled in poll(CHANNELS[:4]):
         (channel,) = polled.channels
         assert polled.rosters == {channel: (2, encode(Roster()))}
-    zero, one, two, three = BATCHES[:4]
+    zero, one, two, three = ([channel] for channel in CHANNELS[:4])
     assert store.asked == [
         *((zero, []), (one, []), (two, [])),
         *((three, zero), ([], one), ([], two), ([], three)),
     ]
 
 
-def test_what_did_not_change_costs_no_roster(store: Store, centrifugo: FakeCentrifugo) -> None:
-    for (channel,) in BATCHES:
+def test_poll_of_what_did_not_change_loads_no_roster(
+    store: Store, centrifugo: FakeCentrifugo
+) -> None:
+    for channel in CHANNELS:
         centrifugo.enter(channel, "c", "ada", "Ada")
     sync = Sync(store, centrifugo, Options(), announce=None, executor=Inline)  # type: ignore[arg-type]
     assert sync.tick().joins == 6
     store.asked.clear()
-    polls = make(store, centrifugo, fingerprint=Options().fingerprint)
-    assert [polled.unchanged for polled in polls.ahead(BATCHES)] == BATCHES
-    assert store.asked == [(batch, []) for batch in BATCHES]
+    found = list(Poll(store, centrifugo)())
+    assert [polled.unchanged for polled in found] == [[channel] for channel in CHANNELS]
+    assert store.asked == [([channel], []) for channel in CHANNELS]
 
 
-def test_state_is_taken_before_presence(store: Store, centrifugo: FakeCentrifugo) -> None:
+def test_poll_takes_state_before_presence(store: Store, centrifugo: FakeCentrifugo) -> None:
     """Else a reading could be older than the state that it is compared with."""
     fill(store, "presence:0")
     centrifugo.before["poll"] = lambda: changed(store, "presence:0")
-    (polled,) = make(store, centrifugo).ahead(BATCHES[:1])
+    (polled,) = Poll(store, centrifugo)(CHANNELS[:1])
     assert polled.loaded.states["presence:0"].rev == 2
     assert polled.rosters["presence:0"][0] == 3, "so that the commit will be refused"
 
 
-def test_the_time_of_a_poll_is_that_of_its_reading(
-    store: Store, centrifugo: FakeCentrifugo
-) -> None:
+def test_poll_has_the_time_of_its_reading(store: Store, centrifugo: FakeCentrifugo) -> None:
     """However long the states waited: nobody is taken to be missing from before that."""
     started, read, found = 50.0, list[float](), list[float]()
     clock = Clock(started)
     ahead = store.load([]).now - started
     store._clock = lambda: clock() + ahead
     centrifugo.before["poll"] = lambda: read.append(clock() + ahead)
-    for polled in make(store, centrifugo, clock=clock).ahead(BATCHES):
+    for polled in Poll(store, centrifugo, clock=clock)():
         found.append(polled.loaded.now)
         clock.advance(7)
     assert found == read
 
 
-def test_what_cannot_be_read_is_the_error_of_its_batch(polls: Polls, store: Store) -> None:
-    error = CentrifugoUnreachable("no answer")
-
+def test_poll_that_cannot_read_a_batch_reports_it_alone(store: Store) -> None:
     def read(channel: str) -> None:
         if channel == "presence:1":
-            raise error
+            raise CentrifugoUnreachable("no answer")
 
-    found = list(make(store, Reads(read)).ahead(BATCHES))
-    assert [one.error for one in found] == [None, error, None, None, None, None]
+    poll = Poll(store, Reads(read))
+    found = list(poll())
+    assert [list(polled.loaded.states) for polled in found] == [
+        [] if channel == "presence:1" else [channel] for channel in CHANNELS
+    ]
+    assert poll.report.failures == ["presence:1: no answer"]
     assert read_presence(found[0].different["presence:0"].raw)[1] == 0
 
 
-def test_a_store_that_fails_costs_both_batches_of_the_round_trip(
-    polls: Polls, store: Store, centrifugo: FakeCentrifugo
+def test_poll_whose_store_fails_loses_both_batches_of_the_round_trip(
+    poll: Poll, store: Store, centrifugo: FakeCentrifugo
 ) -> None:
-    for (channel,) in BATCHES:
+    for channel in CHANNELS:
         centrifugo.enter(channel, "c", "ada", "Ada")
         fill(store, channel)
     store.failing = "presence:3"
-    failed = [one.channels[0] for one in polls.ahead(BATCHES) if one.error]
-    assert failed == ["presence:0", "presence:3"]
+    assert len(list(poll())) == 6
+    assert poll.report.failures == ["presence:0: down", "presence:3: down"]
 
 
-def test_a_store_that_fails_costs_nothing_where_no_roster_was_asked_for(
+def test_poll_whose_store_fails_loses_one_batch_where_no_roster_was_asked_for(
     store: Store, centrifugo: FakeCentrifugo
 ) -> None:
-    for (channel,) in BATCHES:
+    for channel in CHANNELS:
         centrifugo.enter(channel, "c", "ada", "Ada")
     Sync(store, centrifugo, Options(), announce=None, executor=Inline).tick()  # type: ignore[arg-type]
-    polls = make(store, centrifugo, fingerprint=Options().fingerprint)
+    poll = Poll(store, centrifugo)
     store.failing = "presence:3"
-    assert [one.channels[0] for one in polls.ahead(BATCHES) if one.error] == ["presence:3"]
+    assert len(list(poll())) == 6
+    assert poll.report.failures == ["presence:3: down"]
 
 
-def test_what_a_crash_left_is_not_read(
-    polls: Polls, store: Store, centrifugo: FakeCentrifugo
-) -> None:
+def test_poll_does_not_read_what_a_crash_left_pending(store: Store, poll: Poll) -> None:
     write(store, [commit(channel="presence:0")])
-    polled = polls.one(["presence:0", "presence:1"])
-    assert (polled.pending, list(polled.different)) == (["presence:0"], ["presence:1"])
+    left, other = poll(CHANNELS[:2])
+    assert (left.pending, list(left.different)) == (["presence:0"], [])
+    assert (other.pending, list(other.different)) == ([], ["presence:1"])

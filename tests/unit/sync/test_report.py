@@ -39,11 +39,17 @@ def test_the_log_line_is_key_value() -> None:
 def test_an_error_is_counted_and_logged_with_its_channel(caplog: pytest.LogCaptureFixture) -> None:
     report = Report()
     with caplog.at_level(logging.ERROR, "presence.sync"):
-        report.failed(CentrifugoUnreachable("no\nanswer"), "presence:a", count=4)
-    assert (report.errors, report.failures) == (4, ["presence:a: no\nanswer"])
+        report.failed(
+            CentrifugoUnreachable("no\nanswer"),
+            "presence:a",
+            "presence:b",
+            "presence:c",
+            "presence:d",
+        )
+    assert (report.errors, report.failures) == (4, ["presence:a,presence:b,presence:c: no\nanswer"])
     (record,) = caplog.records
     assert "\n" not in record.getMessage()
-    assert "name=presence:a channels=4" in record.getMessage()
+    assert "name=presence:a,presence:b,presence:c channels=4" in record.getMessage()
 
 
 def test_at_most_twenty_failures_are_kept_and_all_are_counted() -> None:

@@ -11,7 +11,7 @@ import pytest
 from presence.centrifugo.gateway import Survey
 from presence.exceptions import CentrifugoUnreachable
 from presence.sync import statistics
-from presence.sync.shards import Shard, batches, split
+from presence.sync.channels import Shard, batches, split
 from presence.sync.statistics import Opened, Tick
 from tests.unit.fakes import Site
 

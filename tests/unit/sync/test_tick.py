@@ -44,7 +44,7 @@ class TestATick:
         self, site: Site, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         rev = site.store.load([ROOM]).states[ROOM].rev
-        monkeypatch.setattr("presence.sync.readings.read_presence", None)
+        monkeypatch.setattr("presence.sync.batch.read_presence", None)
         monkeypatch.setattr("presence.sync.poll.CHECKED_CHANNELS", 1e-9)  # none are checked
         monkeypatch.setattr(site.store, "_rosters", None)
         report = site.tick(1)

@@ -22,7 +22,7 @@ from presence.centrifugo.tokens import GRANT_LIFETIME, make_grant, read_grant
 from presence.exceptions import InvalidGrant, StoreError
 from presence.queues import nudge
 from presence.roster.tracked import Tracked
-from presence.sync.executors import threads
+from presence.sync.context import threads
 from presence.web import heartbeat
 from presence.web import page as web_page
 from presence.web.lifeline import MAX_LIFELINES, Lifeline, make_lifeline, read_lifeline
