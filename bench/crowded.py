@@ -12,8 +12,8 @@ from playwright.sync_api import Browser, CDPSession, Page, expect
 
 from bench.sizes import Sizes
 from bench.writer import Writer
-from tests.browser.board import board, shared
-from tests.browser.stage import Guest, Stage
+from tests.browser.cursor_surface import board, shared
+from tests.browser.one_page_site import Guest, Stage
 
 MOVING: Final = 100
 """Cursors that move while frames are counted."""

@@ -18,7 +18,7 @@ from bench.site import config
 from bench.sizes import Sizes
 from presence_devtools import servers
 from tests.browser.conftest import FLAGS
-from tests.browser.stage import open_stage
+from tests.browser.one_page_site import open_stage
 
 READERS: Final = 10
 """Connections that receive what Python publishes."""

@@ -14,9 +14,9 @@ from typing import Final
 from playwright.sync_api import Browser, Page
 
 from bench.sizes import Sizes
-from tests.browser.board import board, shared
-from tests.browser.stage import Guest, Stage
-from tests.swarm import connection_token, subscription_token
+from tests.browser.cursor_surface import board, shared
+from tests.browser.one_page_site import Guest, Stage
+from tests.websocket_clients import connection_token, subscription_token
 
 FRAME: Final = 1000 / 60
 """Milliseconds."""

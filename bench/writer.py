@@ -19,7 +19,7 @@ import django
 from django.core.cache.backends.redis import RedisCache
 
 from presence_devtools.servers import ROOT
-from tests.browser.stage import Stage
+from tests.browser.one_page_site import Stage
 
 PATIENCE = 30.0
 """Seconds for the outbox to publish what waits."""

@@ -8,7 +8,7 @@ from statistics import median
 
 from bench.sizes import Sizes
 from bench.writer import Writer
-from tests.browser.stage import Stage
+from tests.browser.one_page_site import Stage
 
 USERS = 100
 """Whom each process moves."""

@@ -12,7 +12,7 @@ import redis
 from redis.connection import Connection
 
 from presence_devtools import servers
-from tests.swarm import Swarm
+from tests.websocket_clients import Swarm
 
 
 @pytest.fixture(autouse=True)

@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from presence import services
 from presence_devtools import servers
-from tests.browser.stage import EVERY, Crowd, Guest, Stage, open_stage
+from tests.browser.one_page_site import EVERY, Crowd, Guest, Stage, open_stage
 
 FLAGS = [
     "--no-sandbox",

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from presence_devtools.servers import ROOT
-from tests.browser.stage import EVERY, Crowd, Guest, include, live, pass_time, roster
+from tests.browser.one_page_site import EVERY, Crowd, Guest, include, live, pass_time, roster
 
 Tick = Callable[..., None]
 Visit = Callable[..., Guest]

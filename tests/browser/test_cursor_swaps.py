@@ -9,8 +9,8 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import WebSocket, expect
 
-from tests.browser.board import board, cursor, expect_at, point_at, shared
-from tests.browser.stage import Guest, Stage
+from tests.browser.cursor_surface import board, cursor, expect_at, point_at, shared
+from tests.browser.one_page_site import Guest, Stage
 
 Visit = Callable[..., Guest]
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.board import (
+from tests.browser.cursor_surface import (
     NOTE_PLACES,
     board,
     cursor,
@@ -19,7 +19,7 @@ from tests.browser.board import (
     published,
     shared,
 )
-from tests.browser.stage import Guest, Stage, pass_time, sockets
+from tests.browser.one_page_site import Guest, Stage, pass_time, sockets
 
 Visit = Callable[..., Guest]
 

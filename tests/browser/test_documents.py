@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from presence_devtools import servers
 from tests.browser.conftest import Site, Visitor
-from tests.browser.stage import overflowing
+from tests.browser.one_page_site import overflowing
 from tests.browser.test_accessible import violations
 
 MakeVisitor = Callable[..., Visitor]

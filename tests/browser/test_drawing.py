@@ -10,7 +10,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from presence import services
 from presence.roster.names import clean_name
-from tests.browser.stage import Crowd, Guest, Stage, expect_ids, include, live, roster
+from tests.browser.one_page_site import Crowd, Guest, Stage, expect_ids, include, live, roster
 
 Tick = Callable[..., None]
 Visit = Callable[..., Guest]

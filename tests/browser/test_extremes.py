@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from presence import services
 from presence.roster.types import Member
-from tests.browser.stage import (
+from tests.browser.one_page_site import (
     Crowd,
     Guest,
     Stage,
@@ -23,7 +23,7 @@ from tests.browser.stage import (
     overflowing,
     roster,
 )
-from tests.rooms import fill
+from tests.stored_rooms import fill
 
 if TYPE_CHECKING:
     from tests.browser.conftest import Site

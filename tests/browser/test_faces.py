@@ -10,8 +10,8 @@ from playwright.sync_api import Locator, Page, expect
 
 from presence import services
 from presence.roster.types import Member
-from tests.browser.stage import Crowd, Guest, Stage, expect_ids, include, live, roster
-from tests.rooms import fill
+from tests.browser.one_page_site import Crowd, Guest, Stage, expect_ids, include, live, roster
+from tests.stored_rooms import fill
 
 Tick = Callable[..., None]
 Visit = Callable[..., Guest]

@@ -7,7 +7,7 @@ from typing import Any
 
 from playwright.sync_api import Page, expect
 
-from tests.browser.stage import Crowd, Guest, Stage, expect_ids, ids, include, live, roster
+from tests.browser.one_page_site import Crowd, Guest, Stage, expect_ids, ids, include, live, roster
 
 Tick = Callable[..., None]
 Visit = Callable[..., Guest]

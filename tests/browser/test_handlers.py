@@ -8,7 +8,7 @@ from typing import Any
 from playwright.sync_api import Page, expect
 
 from presence.events import broadcast
-from tests.browser.stage import Crowd, Guest, Stage, include, live, sockets
+from tests.browser.one_page_site import Crowd, Guest, Stage, include, live, sockets
 
 Tick = Callable[..., None]
 Visit = Callable[..., Guest]

@@ -12,7 +12,7 @@ from presence import services
 from presence.manager import PresenceManager
 from presence.roster.tracked import Tracked
 from presence_devtools.servers import wait_until
-from tests.browser.stage import Guest, Stage, expect_ids, include, live
+from tests.browser.one_page_site import Guest, Stage, expect_ids, include, live
 
 Tick = Callable[..., None]
 Visit = Callable[..., Guest]

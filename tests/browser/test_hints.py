@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from presence_devtools import servers
-from tests.browser.stage import (
+from tests.browser.one_page_site import (
     EVERY,
     Crowd,
     Guest,

@@ -10,8 +10,8 @@ from playwright.sync_api import Page, Response, WebSocket, expect
 
 from presence_devtools import servers
 from presence_devtools.servers import wait_until
-from tests.browser.board import board
-from tests.browser.stage import Guest, Stage, expect_ids, include, live, open_stage
+from tests.browser.cursor_surface import board
+from tests.browser.one_page_site import Guest, Stage, expect_ids, include, live, open_stage
 from tests.browser.test_swaps import FETCH, MORPH
 
 Tick = Callable[..., None]

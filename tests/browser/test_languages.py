@@ -9,8 +9,8 @@ from playwright.sync_api import expect
 
 from presence import services
 from presence.roster.types import Member
-from tests.browser.stage import EVERY, Crowd, Guest, Stage, include, live, pass_time, roster
-from tests.rooms import fill
+from tests.browser.one_page_site import EVERY, Crowd, Guest, Stage, include, live, pass_time, roster
+from tests.stored_rooms import fill
 
 Tick = Callable[..., None]
 Visit = Callable[..., Guest]

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from presence_devtools.servers import wait_until
-from tests.browser.board import board, held, shared, stir
-from tests.browser.stage import Guest, Stage
+from tests.browser.cursor_surface import board, held, shared, stir
+from tests.browser.one_page_site import Guest, Stage
 
 MOVES = 5000
 CURSORS = 50

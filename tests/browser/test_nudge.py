@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.browser.conftest import Visitor
-from tests.browser.stage import NOTE_LEAVES, live
+from tests.browser.one_page_site import NOTE_LEAVES, live
 from tests.browser.test_widget import MakeVisitor
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import pytest
 import redis
 from playwright.sync_api import Page, expect
 
-from tests.browser.stage import (
+from tests.browser.one_page_site import (
     NOTE_LEAVES,
     Crowd,
     Guest,

@@ -8,7 +8,17 @@ import pytest
 from playwright.sync_api import expect
 
 from presence_devtools.servers import wait_until
-from tests.browser.stage import Crowd, Guest, Stage, expect_ids, ids, include, live, roster, sockets
+from tests.browser.one_page_site import (
+    Crowd,
+    Guest,
+    Stage,
+    expect_ids,
+    ids,
+    include,
+    live,
+    roster,
+    sockets,
+)
 
 Tick = Callable[..., None]
 Visit = Callable[..., Guest]

@@ -8,8 +8,8 @@ from urllib.parse import urlencode
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.board import board, shared
-from tests.browser.stage import Guest, Stage, include, live
+from tests.browser.cursor_surface import board, shared
+from tests.browser.one_page_site import Guest, Stage, include, live
 
 Visit = Callable[..., Guest]
 

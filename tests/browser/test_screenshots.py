@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import expect
 
 from project.people import PEOPLE
-from tests.browser.stage import Crowd, Guest, Stage, include, live, overflowing
+from tests.browser.one_page_site import Crowd, Guest, Stage, include, live, overflowing
 
 Tick = Callable[..., None]
 Visit = Callable[..., Guest]

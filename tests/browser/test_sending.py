@@ -9,8 +9,16 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from presence_devtools.servers import wait_until
-from tests.browser.board import board, cursor, expect_at, place, point_at, published, shared
-from tests.browser.stage import Guest, Stage, pass_time
+from tests.browser.cursor_surface import (
+    board,
+    cursor,
+    expect_at,
+    place,
+    point_at,
+    published,
+    shared,
+)
+from tests.browser.one_page_site import Guest, Stage, pass_time
 
 Visit = Callable[..., Guest]
 Sent = Callable[[], list[dict[str, Any]]]

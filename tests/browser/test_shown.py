@@ -13,7 +13,7 @@ from presence import services
 from presence.snapshots import read_snapshot
 from presence_devtools import servers
 from presence_devtools.servers import wait_until
-from tests.browser.stage import Crowd, Guest, Stage, expect_ids, include, live, open_stage
+from tests.browser.one_page_site import Crowd, Guest, Stage, expect_ids, include, live, open_stage
 
 Tick = Callable[..., None]
 Visit = Callable[..., Guest]

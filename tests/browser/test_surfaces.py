@@ -9,8 +9,8 @@ import pytest
 from playwright.sync_api import Locator, Page, Route, expect
 
 from presence_devtools.servers import wait_until
-from tests.browser.board import NEAR, board, cursor, expect_at, point_at, shared
-from tests.browser.stage import PATIENCE, Guest, Stage
+from tests.browser.cursor_surface import NEAR, board, cursor, expect_at, point_at, shared
+from tests.browser.one_page_site import PATIENCE, Guest, Stage
 
 Visit = Callable[..., Guest]
 

@@ -9,7 +9,16 @@ import pytest
 from playwright.sync_api import Locator, Page, Route, expect
 
 from presence_devtools.servers import wait_until
-from tests.browser.stage import Crowd, Guest, Stage, expect_ids, include, live, pass_time, roster
+from tests.browser.one_page_site import (
+    Crowd,
+    Guest,
+    Stage,
+    expect_ids,
+    include,
+    live,
+    pass_time,
+    roster,
+)
 
 Tick = Callable[..., None]
 Visit = Callable[..., Guest]

@@ -9,7 +9,7 @@ from playwright.sync_api import Locator, expect
 
 from presence import services
 from presence.roster.types import Member
-from tests.browser.stage import (
+from tests.browser.one_page_site import (
     Crowd,
     Guest,
     Stage,
@@ -21,7 +21,7 @@ from tests.browser.stage import (
     roster,
     sockets,
 )
-from tests.rooms import fill
+from tests.stored_rooms import fill
 
 Tick = Callable[..., None]
 Visit = Callable[..., Guest]

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, WebSocket, expect
 
-from tests.browser.board import board
-from tests.browser.stage import PATIENCE, Guest, Stage, include, live, roster
+from tests.browser.cursor_surface import board
+from tests.browser.one_page_site import PATIENCE, Guest, Stage, include, live, roster
 
 Visit = Callable[..., Guest]
 

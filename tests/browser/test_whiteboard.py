@@ -15,9 +15,9 @@ from playwright.sync_api import Browser, Page, expect
 from presence.centrifugo.gateway import Gateway
 from presence_devtools import servers
 from project.people import PEOPLE
-from tests.browser.board import cursor, expect_at, point_at, shared
 from tests.browser.conftest import Site, Visitor
-from tests.browser.stage import overflowing
+from tests.browser.cursor_surface import cursor, expect_at, point_at, shared
+from tests.browser.one_page_site import overflowing
 from tests.browser.test_accessible import violations
 
 CHANNEL = "cursors:whiteboard"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from playwright.sync_api import expect
 
-from tests.browser.stage import expect_ids, ids, live
+from tests.browser.one_page_site import expect_ids, ids, live
 
 if TYPE_CHECKING:
     from tests.browser.conftest import Site, Visitor

@@ -20,7 +20,7 @@ import redis
 from presence.roster import messages
 from presence.roster.types import Diff, Snapshot, apply
 from presence_devtools.servers import manage, wait_until
-from tests.swarm import Recorder, Swarm
+from tests.websocket_clients import Recorder, Swarm
 
 WATCHER = "watcher"
 

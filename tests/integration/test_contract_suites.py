@@ -10,7 +10,7 @@ import pytest
 
 from presence.testing import contract
 from presence.testing.contract.base import Contract
-from tests.integration import mistaken
+from tests.integration import broken_backends
 
 ROOT = Path(__file__).parents[2]
 WITHOUT_DJANGO = ("-p", "no:django")  # the suites need none
@@ -57,8 +57,8 @@ def test_a_class_without_a_backend_is_told_what_to_give(elsewhere: pytest.Pytest
 
 
 def test_each_mistake_is_found(elsewhere: pytest.Pytester) -> None:
-    path = mistaken.__file__
-    tests = {f"Test{kind.__name__}::{kind.found_by}" for kind in mistaken.KINDS}
+    path = broken_backends.__file__
+    tests = {f"Test{kind.__name__}::{kind.found_by}" for kind in broken_backends.KINDS}
     output = run(elsewhere, "-q", "-rA", *(f"{path}::{test}" for test in tests)).stdout.str()
     failed = re.findall(r"^FAILED [^:]*::(\w+::\w+)", output, re.M)
     assert set(failed) == tests, output

@@ -21,7 +21,7 @@ from presence_devtools.crowd.people import signed, user_id
 from presence_devtools.crowd.plan import Plan
 from presence_devtools.crowd.tally import Tally
 from presence_devtools.servers import free_port
-from tests.swarm import Recorder, Swarm
+from tests.websocket_clients import Recorder, Swarm
 
 USERS = 8
 
@@ -85,7 +85,7 @@ def test_a_crowd_comes_moves_and_leaves(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     room, cursors = f"presence:{key}", f"cursors:{key}"
-    monkeypatch.setattr("tests.swarm.Recorder", Watcher)
+    monkeypatch.setattr("tests.websocket_clients.Recorder", Watcher)
     watcher = swarm.subscribe("watcher", cursors)
     assert isinstance(watcher, Watcher)
     process = crowd("--channel", room, "--cursors", "--rate", "10")

@@ -15,7 +15,7 @@ from presence.cursors import CursorTracker
 from presence.exceptions import CentrifugoUnreachable, CommandError
 from presence_devtools import servers
 from presence_devtools.servers import free_port
-from tests.swarm import Recorder, Swarm
+from tests.websocket_clients import Recorder, Swarm
 
 META = {"name": "Zoë", "color": "#4363d8"}
 PROCESSES, USERS = 8, 100

@@ -19,7 +19,7 @@ from presence.queues.celery import TICK
 from presence.roster.channel_names import Keys
 from presence_devtools import servers
 from presence_devtools.servers import manage, wait_until
-from tests.swarm import Swarm
+from tests.websocket_clients import Swarm
 
 CHANNEL = "presence:doctor:room"
 KEYS = Keys("presence")

@@ -14,7 +14,7 @@ from presence.manager import PresenceManager
 from presence.querysets import online, with_presence
 from presence.roster.types import Member
 from project.documents.models import Document
-from tests.rooms import fill
+from tests.stored_rooms import fill
 
 pytestmark = pytest.mark.django_db
 

@@ -26,7 +26,7 @@ from presence.sync.options import Options
 from presence.sync.tick import Sync
 from presence_devtools.servers import API_KEY, Centrifugo, manage, wait_until
 from tests.integration.test_chain import kill, processes
-from tests.swarm import Swarm
+from tests.websocket_clients import Swarm
 
 KEYS = Keys("presence")
 INTERVAL = 600.0

@@ -20,7 +20,7 @@ from presence.present import read_present
 from presence.snapshots import read_snapshot
 from presence_devtools import servers
 from presence_devtools.servers import free_port
-from tests.swarm import Recorder, Swarm
+from tests.websocket_clients import Recorder, Swarm
 
 META = {"name": "Zoë", "color": "#4363d8"}
 SHOWN = {"id": "bot-7", "name": "Zoë", "info": {"color": "#4363d8"}}

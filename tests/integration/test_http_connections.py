@@ -17,8 +17,9 @@ from presence.centrifugo import http
 from presence.centrifugo.gateway import Gateway
 from presence.exceptions import CentrifugoAnswerError, CentrifugoError, CentrifugoUnreachable
 from presence.transport import calls
-from tests.between import Balancer, balancer, interrupted_at, lines_of
+from tests.balancer import Balancer, balancer
 from tests.integration.test_bad_answers import Handler, Mode, Stub, instead, stub
+from tests.interruption import interrupted_at, lines_of
 
 __all__ = ["stub"]
 

@@ -27,10 +27,10 @@ from presence.roster.types import Roster
 from presence.sync import statistics
 from presence.tasks.huey import Tasks
 from presence_devtools.servers import Server, free_port, manage, wait_until
-from tests import rooms
+from tests import stored_rooms
 from tests.integration.test_doctor import Report
 from tests.integration.test_web import attribute, exchange, front, present
-from tests.swarm import Swarm
+from tests.websocket_clients import Swarm
 
 PATIENCE = 60.0
 ROOM = "presence:huey:room"
@@ -72,7 +72,7 @@ def consumer(environment: dict[str, str], log: Path, *options: str) -> Iterator[
 
 
 def names_in(store: RedisStore, channel: str) -> list[str]:
-    stored = rooms.rosters(store, [channel])
+    stored = stored_rooms.rosters(store, [channel])
     if channel not in stored:
         return []
     return sorted(messages.decode(stored[channel][1], Roster).members)
@@ -139,7 +139,7 @@ def test_signals_come_once_from_the_consumer_that_committed(
 ) -> None:
     notes = tmp_path / "notes"
     notes.touch()
-    site |= {"DJANGO_SETTINGS_MODULE": "tests.noting.settings", "NOTES": str(notes)}
+    site |= {"DJANGO_SETTINGS_MODULE": "tests.signal_log.settings", "NOTES": str(notes)}
     one, two = tmp_path / "one.log", tmp_path / "two.log"
 
     def noted() -> list[Any]:

@@ -21,8 +21,8 @@ from presence.roster import messages
 from presence.roster.types import Diff, Snapshot, apply
 from presence_devtools import servers
 from presence_devtools.servers import wait_until
-from tests.interrupted import ROOMS
-from tests.swarm import Recorder, Swarm
+from tests.tick_process import ROOMS
+from tests.websocket_clients import Recorder, Swarm
 
 WATCHER = "watcher"
 INTERRUPTION = "SoftTimeLimitExceeded"
@@ -54,7 +54,7 @@ class Worker:
 def worker(environment: dict[str, str], log: Path) -> Iterator[Worker]:
     with log.open("wb") as errors:
         process = subprocess.Popen(
-            [sys.executable, "-X", "faulthandler", "-m", "tests.interrupted"],
+            [sys.executable, "-X", "faulthandler", "-m", "tests.tick_process"],
             **{"env": environment, "cwd": servers.ROOT, "text": True, "stderr": errors},
             **{"stdin": subprocess.PIPE, "stdout": subprocess.PIPE},
         )

@@ -10,7 +10,7 @@ from presence.backends.memory import MemoryStore
 from presence.backends.redis.store import RedisStore
 from presence.exceptions import StoreError
 from presence.testing.contract import Clock, LedgerContract
-from tests.many import run_many
+from tests.processes import run_many
 
 
 @pytest.fixture

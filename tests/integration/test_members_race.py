@@ -13,7 +13,7 @@ from presence.manager import PresenceManager
 from presence.roster.tracked import Tracked
 from presence.testing.contract import Clock
 from presence.testing.contract.tracking import ROOM
-from tests.many import run_many
+from tests.processes import run_many
 
 PROCESSES, STEPS, TIMEOUT = 50, 60, 3600.0
 KEY = ROOM.removeprefix("presence:")

@@ -27,10 +27,10 @@ from presence.queues.nudge import LINGER, WORTH, Nudger
 from presence.roster import messages as roster_messages
 from presence.roster.types import Roster
 from presence_devtools.servers import Server, free_port, wait_until
-from tests import rooms
+from tests import stored_rooms
 from tests.integration.test_web import attribute, exchange, front, present
-from tests.swarm import Swarm
 from tests.unit.fakes import Clock
+from tests.websocket_clients import Swarm
 
 pytestmark = pytest.mark.django_db
 
@@ -77,7 +77,7 @@ def as_ada() -> Client:
 
 
 def names_in(channel: str) -> list[str]:
-    stored = rooms.rosters(services.store(), [channel])
+    stored = stored_rooms.rosters(services.store(), [channel])
     if channel not in stored:
         return []
     roster = roster_messages.decode(stored[channel][1], Roster)

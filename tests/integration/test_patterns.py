@@ -9,7 +9,7 @@ import pytest
 from presence.centrifugo.gateway import Gateway
 from presence.roster import channel_names
 from presence_devtools import servers
-from tests.swarm import Swarm
+from tests.websocket_clients import Swarm
 
 CHANNELS = [
     *("presence:a", "presence:b", "presence:ab", "presence:abc", "presence:a:b", "presence:"),

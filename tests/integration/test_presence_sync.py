@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from presence_devtools.servers import manage, wait_until
-from tests.swarm import Swarm
+from tests.websocket_clients import Swarm
 
 FIELDS = {
     *("channels", "changed", "members", "joins", "leaves", "updates", "anonymous"),

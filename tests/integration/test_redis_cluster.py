@@ -18,7 +18,7 @@ from presence.roster.commit import Rules
 from presence.sync.tick import Options, Sync
 from presence.testing.contract import BackendContract, Clock
 from presence_devtools.servers import wait_until
-from tests import rooms
+from tests import stored_rooms
 from tests.clusters import RunningCluster, client, redis_cluster
 from tests.unit.fakes import FakeCentrifugo
 
@@ -81,7 +81,7 @@ def test_rooms_are_spread_over_the_primaries(
         with client(port) as one:
             assert one.dbsize() > 5
     assert store.known().keys() == set(ROOMS)
-    assert rooms.rosters(store, ROOMS).keys() == set(ROOMS)
+    assert stored_rooms.rosters(store, ROOMS).keys() == set(ROOMS)
     snapshots = store.snapshots(ROOMS)
     assert list(snapshots) == ROOMS
     assert all(one.snapshot and one.polled for one in snapshots.values())

@@ -21,9 +21,10 @@ from presence.backends.redis.server import Server
 from presence.backends.redis.store import RedisStore
 from presence.exceptions import StoreError
 from presence.transport import calls
-from tests.between import Balancer, balancer, interrupted_at, lines_of
+from tests.balancer import Balancer, balancer
 from tests.clusters import client as client_of
 from tests.clusters import free_ports, redis_process
+from tests.interruption import interrupted_at, lines_of
 
 ROOMS = [f"presence:{number}" for number in range(5)]
 READS: dict[str, Callable[[RedisStore], object]] = {

@@ -15,7 +15,7 @@ from presence.backends.redis.store import RedisStore
 from presence.queues.celery import TICK
 from presence.sync import statistics
 from presence_devtools.servers import Server, wait_until
-from tests.swarm import Swarm
+from tests.websocket_clients import Swarm
 
 PATIENCE = 60.0
 ROOM = "presence:signals:room"
@@ -27,7 +27,7 @@ def notes(environment: dict[str, str], tmp_path: Path) -> Path:
     notes = tmp_path / "notes"
     notes.touch()
     environment |= {
-        **{"DJANGO_SETTINGS_MODULE": "tests.noting.settings", "NOTES": str(notes)},
+        **{"DJANGO_SETTINGS_MODULE": "tests.signal_log.settings", "NOTES": str(notes)},
         **{"PRESENCE_CHANNELS": "presence:signals:*", "PRESENCE_LEAVE_GRACE": "0"},
     }
     return notes

@@ -28,7 +28,7 @@ from presence.testing.contract.writing import (
     write,
 )
 from presence_devtools import servers
-from tests.many import run_many
+from tests.processes import run_many
 
 
 @pytest.fixture

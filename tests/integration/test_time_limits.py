@@ -17,9 +17,9 @@ from celery import Celery
 
 from presence_devtools import servers
 from presence_devtools.servers import wait_until
-from tests.between import balancer
+from tests.balancer import balancer
 from tests.integration.test_chain import WATCHER, assert_chain
-from tests.swarm import Swarm
+from tests.websocket_clients import Swarm
 
 ROOM = "presence:limited"
 TICK = "presence.tasks.update_presence"
@@ -29,7 +29,7 @@ LIMIT = {"prefork": "SoftTimeLimitExceeded", "solo": "no whole answer in"}
 
 @contextmanager
 def worker(pool: str, environment: dict[str, str], log: Path) -> Iterator[None]:
-    command = [sys.executable, "-m", "celery", "-A", "tests.limited", "worker"]
+    command = [sys.executable, "-m", "celery", "-A", "tests.celery_time_limit", "worker"]
     options = ["--pool", pool, "--concurrency", "1", "--loglevel", "info", "--without-mingle"]
     with log.open("wb") as out:
         process = subprocess.Popen(

@@ -15,7 +15,7 @@ from presence.exceptions import StoreError
 from presence.roster.channel_names import Keys
 from presence.testing.contract import Clock, TrackerContract
 from presence.testing.contract.cursors import CHANNEL, TIMEOUT, move, shown
-from tests.many import run_many
+from tests.processes import run_many
 
 PROCESSES, USERS = 8, 100
 

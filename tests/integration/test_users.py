@@ -12,7 +12,7 @@ from django.contrib.auth.models import User
 from presence import services
 from presence.manager import PresenceManager
 from presence.users import last_seen, refresh
-from tests.swarm import Swarm
+from tests.websocket_clients import Swarm
 
 ADA = User(pk=42, username="ada", first_name="Ada")
 

@@ -21,8 +21,8 @@ from django.test import Client
 from presence import services
 from presence.roster.types import Member
 from presence_devtools.servers import TOKEN_SECRET, Centrifugo, free_port
-from tests.rooms import fill
-from tests.swarm import Swarm
+from tests.stored_rooms import fill
+from tests.websocket_clients import Swarm
 
 pytestmark = pytest.mark.django_db
 

@@ -28,7 +28,7 @@ from presence.roster.channel_names import validate_channel
 from presence.roster.types import Member
 from project.documents.models import Document
 from project.urls import urlpatterns as demo
-from tests.rooms import fill
+from tests.stored_rooms import fill
 
 pytestmark = pytest.mark.django_db
 

@@ -30,7 +30,7 @@ from presence.exceptions import InvalidChannel, StoreError
 from presence.querysets import _key_of, online, with_presence
 from presence.roster.types import Member
 from project.documents.models import Document
-from tests.rooms import fill
+from tests.stored_rooms import fill
 
 pytestmark = pytest.mark.django_db
 

@@ -20,7 +20,7 @@ from django.utils.translation.template import templatize
 import presence
 from presence import services
 from presence.roster.types import Member
-from tests.rooms import fill
+from tests.stored_rooms import fill
 
 HERE = Path(presence.__file__).parent
 ROOM = "presence:doc:42"

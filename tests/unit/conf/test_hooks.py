@@ -24,7 +24,7 @@ from presence.testing import FakePresence
 from presence.web.access import authorise
 from presence.web.visitors import Visitor, describe, is_visible
 from presence.web.widget import widget_for
-from tests.unit.asking import request_of
+from tests.unit.http_requests import request_of
 
 ROOM = "presence:doc:42"
 ADA = User(pk=42, username="ada@example.org")

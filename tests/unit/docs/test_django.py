@@ -13,7 +13,7 @@ from django.test import RequestFactory
 
 from presence import services
 from presence.roster.types import Member
-from tests.rooms import fill
+from tests.stored_rooms import fill
 
 TEXT = (Path(__file__).parents[3] / "docs" / "django.md").read_text(encoding="utf-8")
 

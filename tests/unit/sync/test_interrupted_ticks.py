@@ -12,7 +12,7 @@ from presence.roster.commit import Rules
 from presence.sync.cache import RosterCache
 from presence.sync.tick import Options, Sync
 from presence.testing.clock import Inline
-from tests.between import interrupted_at, lines_of
+from tests.interruption import interrupted_at, lines_of
 from tests.unit.fakes import Clock, FakeCentrifugo
 
 ROOMS = ["presence:a", "presence:b", "presence:c"]

@@ -26,7 +26,7 @@ from presence.sync.report import Report
 from presence.sync.statistics import Opened
 from presence.sync.tick import Options, Sync
 from presence.testing.contract.writing import commit, write
-from tests.rooms import fill
+from tests.stored_rooms import fill
 from tests.unit.fakes import Clock, FakeCentrifugo, Inline
 
 CHANNELS = [f"presence:{number}" for number in range(6)]

@@ -18,8 +18,8 @@ from presence.exceptions import InvalidChannel, StoreError
 from presence.roster.types import Member
 from presence.web import lookup
 from presence.web import page as web_page
-from tests.rooms import fill
-from tests.unit.asking import request_of
+from tests.stored_rooms import fill
+from tests.unit.http_requests import request_of
 
 ROOM = "presence:doc:42"
 SITE = "presence:site"

@@ -24,8 +24,8 @@ from presence.web import page as web_page
 from presence.web.drawing import palette_index
 from presence.web.visitors import visitor_of
 from presence.web.widget import Widget
-from tests.rooms import fill
-from tests.unit.asking import request_of
+from tests.stored_rooms import fill
+from tests.unit.http_requests import request_of
 
 ROOM = "presence:doc:42"
 LOAD = "{% load presence_tags cache %}"

@@ -18,7 +18,7 @@ from presence import services
 from presence.centrifugo.tokens import read_grant
 from presence.roster.types import Member
 from presence.web import page as web_page
-from tests.rooms import fill
+from tests.stored_rooms import fill
 
 pytestmark = pytest.mark.django_db
 

@@ -18,7 +18,7 @@ from presence.centrifugo.tokens import GRANT_LIFETIME, make_grant
 from presence.exceptions import StoreError
 from presence.roster.types import Member
 from presence.web import views, widget
-from tests.rooms import fill
+from tests.stored_rooms import fill
 
 pytestmark = pytest.mark.django_db
 

@@ -17,7 +17,7 @@ from presence.centrifugo.tokens import read_grant
 from presence.exceptions import InvalidChannel
 from presence.web import page as web_page
 from presence.web.cursor_surface import Surface
-from tests.unit.asking import request_of
+from tests.unit.http_requests import request_of
 
 CHANNEL, ROOM = "cursors:doc:42", "presence:doc:42"
 LOAD = "{% load presence_tags %}"

@@ -22,8 +22,8 @@ from presence.web.cursor_surface import Surface, surface_for
 from presence.web.lifeline import heartbeat_for
 from presence.web.visitors import Visitor, describe, is_visible, visitor_as, visitor_of
 from presence.web.widget import Widget, widget_for
-from tests.rooms import fill
-from tests.unit.asking import request_of
+from tests.stored_rooms import fill
+from tests.unit.http_requests import request_of
 
 ROOM, CHAT, CURSORS = "presence:doc:42", "chat:7", "cursors:doc:42"
 SECRET = "a-secret-of-thirty-two-bytes-or-more"

@@ -21,7 +21,7 @@ from presence.backends.memory import MemoryStore
 from presence.centrifugo.tokens import GRANT_LIFETIME, make_grant, read_grant
 from presence.exceptions import InvalidMessage, StoreError
 from presence.roster.types import Member
-from tests.rooms import fill
+from tests.stored_rooms import fill
 
 pytestmark = pytest.mark.django_db
 

@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy
 from presence.conf import hooks
 from presence.roster.people import Signed
 from presence.web.visitors import MAX_NAME, Visitor, describe, person_as, visitor_as, visitor_of
-from tests.unit.asking import request_of
+from tests.unit.http_requests import request_of
 
 KEY = "a-session-key-of-32-characters--"
 

@@ -10,7 +10,7 @@ from cent import BatchRequest, Client, PublishRequest
 from playwright.sync_api import Locator, Page, expect
 
 from presence_devtools import servers
-from tests.browser.stage import PATIENCE, Guest, Stage
+from tests.browser.one_page_site import PATIENCE, Guest, Stage
 
 # How many pixels off is still the same place: sizes are whole pixels, positions four decimals.
 NEAR = 2.0

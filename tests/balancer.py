@@ -1,4 +1,4 @@
-"""What stands between a client and its server: a balancer, and an exception at any line."""
+"""A load balancer between a client and its server, with the faults that balancers have."""
 
 from __future__ import annotations
 
@@ -6,13 +6,10 @@ import contextlib
 import select
 import socket
 import struct
-import sys
 import threading
-from collections.abc import Callable, Iterator
-from types import FrameType
-from typing import Any
+from collections.abc import Iterator
 
-__all__ = ["Balancer", "balancer", "interrupted_at", "lines_of"]
+__all__ = ["Balancer", "balancer"]
 
 
 class Balancer:
@@ -98,38 +95,3 @@ def balancer(target: int) -> Iterator[Balancer]:
         yield made
     finally:
         made.close()
-
-
-def lines_of(run: Callable[[], object], *paths: str) -> int:
-    """The number of lines that `run` passes in files of the paths."""
-    return _traced(run, paths, 0, None)
-
-
-def interrupted_at(line: int, run: Callable[[], object], error: BaseException, *paths: str) -> None:
-    """Raise an error at a line of `run`, the first being 1, as a signal handler would."""
-    _traced(run, paths, line, error)
-
-
-def _traced(
-    run: Callable[[], object], paths: tuple[str, ...], line: int, error: BaseException | None
-) -> int:
-    passed = 0
-
-    def trace(frame: FrameType, event: str, _: Any) -> Any:
-        nonlocal passed
-        if not any(path in frame.f_code.co_filename for path in paths):
-            return None
-        if event == "line":
-            passed += 1
-            if passed == line and error is not None:
-                sys.settrace(None)
-                raise error
-        return trace
-
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        run()
-    finally:
-        sys.settrace(before)
-    return passed

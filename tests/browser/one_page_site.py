@@ -20,7 +20,7 @@ import jwt
 from playwright.sync_api import BrowserContext, Locator, Page, WebSocket, expect
 
 from presence_devtools import servers
-from tests.swarm import Swarm
+from tests.websocket_clients import Swarm
 
 EVERY = 60.0  # seconds between two ticks, as the pages are told
 PATIENCE = 15_000  # ms

@@ -27,7 +27,7 @@ def run_many(
     `work` has to be a function of a module. AssertionError with what was raised, if anything was.
     """
     path = f"{work.__module__}:{work.__qualname__}"
-    command = [sys.executable, "-m", "tests.many", path, url, str(processes)]
+    command = [sys.executable, "-m", "tests.processes", path, url, str(processes)]
     done = subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=PATIENCE
     )

@@ -3,4 +3,4 @@
 from project.settings import *  # noqa: F403 (as settings are made from settings)
 from project.settings import INSTALLED_APPS
 
-INSTALLED_APPS = [*INSTALLED_APPS, "tests.noting"]
+INSTALLED_APPS = [*INSTALLED_APPS, "tests.signal_log"]

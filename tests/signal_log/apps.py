@@ -18,7 +18,7 @@ NAMES = (
 
 
 class NotingConfig(AppConfig):
-    name = "tests.noting"
+    name = "tests.signal_log"
 
     def ready(self) -> None:
         for name in NAMES:
