@@ -1,12 +1,4 @@
-# make demo   the site on http://127.0.0.1:8000 (PORT=8010 moves it, LOGS=1 shows all its logs,
-#             ASYNC_BACKEND=huey has Huey run the ticks)
-# make crowd  people for the whiteboard of a running demo (USERS=50 of them)
-# make test   every test
-# make lint   style, types, import directions
-# make bench  ticks and cursors against bare requests, as ratios (BENCH=quick only shows that it
-#             works, BENCH=long moves cursors for a whole hour's worth)
-# make screenshots  the pictures of the README, anew
-# make setup  what the others call first; does nothing when nothing changed
+# `make` alone lists the targets: each has one line after "##".
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -22,9 +14,39 @@ FALLBACKS := $(if $(shell command -v redis-server 2>&1),$(if $(CI),--group redis
 # Last, so that a Node of the system comes before the one a Python package may have brought.
 export PATH := $(PATH):$(CURDIR)/$(BIN)
 
-.PHONY: setup demo crowd test lint bench screenshots
+.DEFAULT_GOAL := help
+.PHONY: help demo crowd test lint bench screenshots setup
 
-setup: $(INSTALLED) $(SDK)
+help:
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: setup ## run the site on http://127.0.0.1:8000 (PORT=8010, LOGS=1, ASYNC_BACKEND=huey)
+	@$(BIN)/python -m project.demo
+
+crowd: setup ## bring people to the whiteboard of a running demo (USERS=50)
+	@test -f "$(DEMO_DIR)/environment" || { echo "No demo is running: start one in another terminal with: make demo" >&2; exit 1; }
+	@. "$(DEMO_DIR)/environment" && exec $(BIN)/python manage.py presence_crowd --users $(USERS) --cursors
+
+test: setup ## run every test
+	@$(BIN)/python -m tools.versions
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --ignore tests/browser
+	$(BIN)/python -m pytest tests/browser
+	node --test --test-reporter=spec tests/js/*.test.js
+
+lint: setup ## check style, types and the direction of imports
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: setup ## compare ticks and cursors with bare requests (BENCH=quick, BENCH=long)
+	@$(BIN)/python -m bench $(if $(filter quick,$(BENCH)),--quick,--write) $(if $(filter long,$(BENCH)),--long)
+
+screenshots: setup ## take the pictures of the README again
+	SCREENSHOTS=docs/screenshots $(BIN)/python -m pytest -q tests/browser/test_screenshots.py \
+		tests/browser/test_whiteboard.py
+
+setup: $(INSTALLED) $(SDK) ## make .venv; the other targets call it, and it changes nothing twice
 
 $(BIN)/pip:
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed, try: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
@@ -37,29 +59,3 @@ $(INSTALLED): pyproject.toml requirements.txt | $(BIN)/pip
 
 $(SDK): package.json package-lock.json tools/sdk.py | $(INSTALLED)
 	$(BIN)/python tools/sdk.py
-
-demo: setup
-	@$(BIN)/python -m project.demo
-
-crowd: setup
-	@test -f "$(DEMO_DIR)/environment" || { echo "No demo is running: start one in another terminal with: make demo" >&2; exit 1; }
-	@. "$(DEMO_DIR)/environment" && exec $(BIN)/python manage.py presence_crowd --users $(USERS) --cursors
-
-test: setup
-	@$(BIN)/python -m tools.versions
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --ignore tests/browser
-	$(BIN)/python -m pytest tests/browser
-	node --test --test-reporter=spec tests/js/*.test.js
-
-lint: setup
-	$(BIN)/ruff check
-	$(BIN)/ruff format --check
-	$(BIN)/mypy
-	$(BIN)/lint-imports
-
-bench: setup
-	@$(BIN)/python -m bench $(if $(filter quick,$(BENCH)),--quick,--write) $(if $(filter long,$(BENCH)),--long)
-
-screenshots: setup
-	SCREENSHOTS=docs/screenshots $(BIN)/python -m pytest -q tests/browser/test_screenshots.py \
-		tests/browser/test_whiteboard.py
