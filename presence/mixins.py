@@ -20,9 +20,10 @@ from presence.exceptions import CentrifugoError
 from presence.manager import PresenceManager
 from presence.present import Record
 from presence.roster.channel_names import room
+from presence.roster.people import passing_id
 from presence.roster.validation import is_meta, member_meta
 from presence.web.lifetime import Lifetime
-from presence.web.viewing import has_come, key_of, meta_for, passing_id, visitor_behind
+from presence.web.viewing import has_come, key_of, meta_for, visitor_behind
 from presence.web.visitors import Visitor
 from presence.web.visits import is_visit
 
@@ -70,7 +71,7 @@ class PresenceMixin(Lifetime):
         return self._passing_id()
 
     def _passing_id(self) -> str:
-        self._presence_anonymous = self._presence_anonymous or passing_id()
+        self._presence_anonymous = self._presence_anonymous or passing_id(token_hex(8))
         return self._presence_anonymous
 
     def track_presence(self, meta: dict[str, Any] | None = None) -> Record | None:

@@ -16,8 +16,8 @@ from presence.roster import messages
 from presence.roster.commit import seats
 from presence.roster.enriching import enrich
 from presence.roster.merge import Roll, fallback_name
-from presence.roster.people import Signed
-from presence.roster.tracked import Tracked, is_passing, meta_of, signed_of
+from presence.roster.people import Signed, is_passing
+from presence.roster.tracked import Tracked, meta_of, signed_of
 from presence.roster.types import Member, Roster
 
 __all__ = ["Record", "is_hidden", "read_channel", "read_present", "record_of", "suspect"]

@@ -16,8 +16,14 @@ from presence.roster import messages
 from presence.roster.commit import seats, unlisted
 from presence.roster.grace import SKEW
 from presence.roster.names import clean_name, is_plain
-from presence.roster.people import Signed, anonymous_id, is_anonymous
-from presence.roster.tracked import Tracked, is_passing, signed_of
+from presence.roster.people import (
+    ANONYMOUS_NAME,
+    Signed,
+    anonymous_id,
+    is_anonymous,
+    is_passing,
+)
+from presence.roster.tracked import Tracked, signed_of
 from presence.roster.types import Member, Roster
 
 __all__ = [
@@ -152,7 +158,7 @@ class Roll:
 def fallback_name(member_id: str) -> str:
     """Return the name of a member who has none: the id, as far as it may be shown."""
     if is_anonymous(member_id):
-        return "Anonymous"
+        return ANONYMOUS_NAME
     return clean_name(member_id) or "User"
 
 
@@ -211,7 +217,7 @@ def read_presence(
             if not (signed.hidden and signed.session):
                 roll.say(connection.user, signed)
         elif anonymous == "list":
-            name = clean_name(signed.name) or "Anonymous"
+            name = clean_name(signed.name) or ANONYMOUS_NAME
             named = msgspec.structs.replace(signed, name=name)
             if signed.anonymous:
                 roll.say(signed.anonymous, named)

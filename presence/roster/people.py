@@ -1,4 +1,4 @@
-"""Claims that Django signs into tokens about their bearers; the ids of visitors. Pure."""
+"""Claims that Django signs into tokens about their bearers; ids and name of visitors. Pure."""
 
 from __future__ import annotations
 
@@ -6,10 +6,16 @@ from typing import Any, Final
 
 import msgspec
 
-__all__ = ["Signed", "anonymous_id", "is_anonymous"]
+__all__ = ["ANONYMOUS_NAME", "Signed", "anonymous_id", "is_anonymous", "is_passing", "passing_id"]
+
+ANONYMOUS_NAME: Final = "Anonymous"
+"""The name, in any language, of a visitor who is not signed in. Pages translate it."""
 
 _ANONYMOUS: Final = "anon_"
-"""The first characters of the ids of visitors who are not signed in."""
+"""First characters of the id of a visitor who is not signed in."""
+_PASSING: Final = f"{_ANONYMOUS}~"
+"""First characters of the id where such a visitor has no session either: anybody can have as many
+of these ids as they like."""
 
 
 def anonymous_id(key: str) -> str:
@@ -17,9 +23,19 @@ def anonymous_id(key: str) -> str:
     return f"{_ANONYMOUS}{key}"
 
 
+def passing_id(key: str) -> str:
+    """Return the id of a visitor without a session; `key` tells the visitor from others."""
+    return f"{_PASSING}{key}"
+
+
 def is_anonymous(member_id: str) -> bool:
     """Return whether an id is that of a visitor who is not signed in."""
     return member_id.startswith(_ANONYMOUS)
+
+
+def is_passing(member_id: str) -> bool:
+    """Return whether an id is that of a visitor without a session."""
+    return member_id.startswith(_PASSING)
 
 
 class Signed(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
 from presence.roster.names import clean_name
 from presence.roster.people import Signed
 
-__all__ = ["PASSING", "Tracked", "fingerprint", "is_passing", "meta_of", "signed_of"]
+__all__ = ["Tracked", "fingerprint", "meta_of", "signed_of"]
 
 logger = logging.getLogger("presence.sync")
-
-PASSING: Final = "anon_~"
-"""How the ids of members begin who are not signed in and have no session: anybody can have as many
-of these as they like."""
 
 
 class Tracked(msgspec.Struct, frozen=True):
@@ -67,11 +63,6 @@ def signed_of(tracked: Tracked) -> Signed:
     if info.get("user_id") == tracked.user:
         del info["user_id"]
     return Signed(name=name, info=info, iat=tracked.said if name else 0.0)
-
-
-def is_passing(member_id: str) -> bool:
-    """Whether the id is that of a member without a session."""
-    return member_id.startswith(PASSING)
 
 
 def fingerprint(members: Sequence[Tracked]) -> bytes:

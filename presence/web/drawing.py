@@ -10,10 +10,10 @@ from typing import Final
 import msgspec
 
 from presence.roster.names import initials
+from presence.roster.people import ANONYMOUS_NAME
 from presence.roster.types import Member
 
 __all__ = [
-    "ANONYMOUS",
     "PALETTE",
     "DrawnMember",
     "arrange",
@@ -27,9 +27,6 @@ __all__ = [
 
 PALETTE: Final = 12
 """Colours that the stylesheet has for those who bring none of their own."""
-
-ANONYMOUS: Final = "Anonymous"
-"""The name, in any language, of members who have none: what `reading.py` gives them."""
 
 _URL = re.compile(r"https?://|/(?![/\\])", re.IGNORECASE)
 _COLOUR = re.compile(r"#(?:[\da-f]{3}|[\da-f]{6})", re.IGNORECASE | re.ASCII)
@@ -56,12 +53,12 @@ class DrawnMember:
     folded: bool = False
 
 
-def draw(member: Member, *, self_id: str, anonymous: str = ANONYMOUS) -> DrawnMember:
+def draw(member: Member, *, self_id: str, anonymous: str = ANONYMOUS_NAME) -> DrawnMember:
     """The member as shown to whoever `self_id` is; "" is nobody.
 
     `anonymous` is the name of those who have none, in the language of the page.
     """
-    shown_name = anonymous if member.name == ANONYMOUS else member.name
+    shown_name = anonymous if member.name == ANONYMOUS_NAME else member.name
     return DrawnMember(
         id=member.id,
         name=member.name,

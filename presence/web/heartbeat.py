@@ -13,7 +13,7 @@ from presence.conf import conf
 from presence.exceptions import InvalidGrant, StoreError
 from presence.manager import let_go, mark_left
 from presence.queues import nudge
-from presence.roster.tracked import is_passing
+from presence.roster.people import is_passing
 from presence.web.access import open_grant
 from presence.web.json import No, answers, read_json
 from presence.web.lifeline import MAX_LIFELINES, Lifeline, make_lifeline, read_lifeline

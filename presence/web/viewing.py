@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from secrets import token_hex
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -12,16 +11,10 @@ from presence.conf import hooks
 from presence.roster import validation
 from presence.roster.keys import fill_in
 from presence.roster.names import clean_name
-from presence.roster.tracked import PASSING
 from presence.web.visitors import Visitor, describe, visitor_of
 from presence.web.visits import is_visit
 
-__all__ = ["has_come", "key_of", "meta_for", "passing_id", "visitor_behind"]
-
-
-def passing_id() -> str:
-    """A new id for a visitor without a session."""
-    return f"{PASSING}{token_hex(8)}"
+__all__ = ["has_come", "key_of", "meta_for", "visitor_behind"]
 
 
 def has_come(view: object, visitor: Visitor) -> bool:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from presence.roster.merge import read_presence
+from presence.roster.people import ANONYMOUS_NAME
 from presence.roster.types import Member
-from presence.web.drawing import ANONYMOUS, draw, palette_index, safe_colour, safe_url
+from presence.web.drawing import draw, palette_index, safe_colour, safe_url
 
 
 @pytest.mark.parametrize(
@@ -68,8 +69,8 @@ def test_who_is_not_oneself(id_: str, self_id: str):
 def test_who_has_no_name_has_one_in_the_language_of_the_page():
     found, _ = read_presence(b'{"presence":{"c1":{"user":""}}}', anonymous="list")
     (member,) = found.members.values()
-    assert member.name == ANONYMOUS
+    assert member.name == ANONYMOUS_NAME
     drawn = draw(member, self_id="", anonymous="Ohne Namen")
-    assert (drawn.name, drawn.shown_name, drawn.initials) == (ANONYMOUS, "Ohne Namen", "ON")
+    assert (drawn.name, drawn.shown_name, drawn.initials) == (ANONYMOUS_NAME, "Ohne Namen", "ON")
     named = draw(Member("42", "Ada"), self_id="", anonymous="Ohne Namen")
     assert (named.name, named.shown_name) == ("Ada", "Ada")

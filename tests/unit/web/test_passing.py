@@ -20,7 +20,8 @@ from presence.mixins import PresenceMixin
 from presence.present import Record
 from presence.roster.commit import SEATS, seats
 from presence.roster.merge import AnonymousMode, read_presence
-from presence.roster.tracked import Tracked, is_passing
+from presence.roster.people import is_passing
+from presence.roster.tracked import Tracked
 from presence.roster.types import Roster
 from presence.snapshots import read_snapshot
 from presence.testing import FakePresence

@@ -1,0 +1,39 @@
+"""Ids of visitors: only presence/roster/people.py knows what they look like."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import presence
+from presence.roster.people import anonymous_id, is_anonymous, is_passing, passing_id
+
+PACKAGE = Path(presence.__file__).parent
+
+
+@pytest.mark.parametrize(
+    ("member_id", "anonymous", "passing"),
+    [
+        (anonymous_id("c0ffee"), True, False),
+        (passing_id("c0ffee"), True, True),
+        ("42", False, False),
+        ("anonymous", False, False),
+    ],
+)
+def test_ids_of_visitors_tell_them_from_users(
+    member_id: str, anonymous: bool, passing: bool
+) -> None:
+    assert (is_anonymous(member_id), is_passing(member_id)) == (anonymous, passing)
+
+
+def test_no_other_module_spells_the_prefix_of_anonymous_ids() -> None:
+    found = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if (isinstance(node, ast.Constant) and str(node.value).startswith("anon_"))
+        or (isinstance(node, ast.Constant) and node.value == "Anonymous")
+    }
+    assert found == {"roster/people.py", "web/widget.py"}  # the latter marks it for translation
