@@ -46,8 +46,8 @@ async function enter({ clients = 1, user = ADA, known = true } = {}) {
 const publication = (sub, info, ...data) => (
   sub.trigger("publication", { data: data.length ? data[0] : AT, info }));
 
-describe("company", () => {
-  it("is nobody where one is the only one", async () => {
+describe("company of a cursor channel", () => {
+  it("company_of_the_only_client_is_false", async () => {
     const { channel, sub, follower } = await enter();
     assert.equal(channel.phase, "live");
     assert.equal(channel.open, false);
@@ -55,13 +55,13 @@ describe("company", () => {
     assert.ok(follower.told.every(({ open }) => !open));
   });
 
-  it("is whoever was there before", async () => {
+  it("company_of_a_client_that_was_there_before_is_true", async () => {
     const { channel, follower } = await enter({ clients: 2 });
     assert.equal(channel.open, true);
     assert.equal(follower.told.at(-1).open, true);
   });
 
-  it("is whoever comes; who was there already greets them, who was alone speaks anyway", async () => {
+  it("company_when_a_client_comes_is_true_and_greets_only_if_others_were_there", async () => {
     const { sub, channel, follower } = await enter();
     sub.trigger("join", { info: BOB });
     assert.equal(channel.open, true);
@@ -70,7 +70,7 @@ describe("company", () => {
     assert.equal(follower.greetings(), 1);
   });
 
-  it("is whoever is heard, but no server", async () => {
+  it("company_when_a_browser_publishes_is_true_but_not_when_the_server_does", async () => {
     const { sub, channel, follower } = await enter();
     publication(sub, undefined, { ...AT, user: "7" });
     assert.equal(channel.open, false);
@@ -79,7 +79,7 @@ describe("company", () => {
     assert.deepEqual(follower.heard().map(({ key }) => key), ["user 7", "client b1"]);
   });
 
-  it("is not oneself, nor one's echo, be one's own id known or not", async () => {
+  it("company_ignores_oneself_and_own_echoes_with_and_without_a_known_id", async () => {
     for (const known of [true, false]) {
       const { sub, channel, follower } = await enter({ known });
       sub.trigger("join", { info: OWN });
@@ -90,14 +90,14 @@ describe("company", () => {
     }
   });
 
-  it("is one's own other tab, where the two can be told apart", async () => {
+  it("company_counts_another_tab_of_the_same_user_when_ids_are_known", async () => {
     const { sub, channel, follower } = await enter();
     publication(sub, { ...OWN, client: "other" });
     assert.equal(channel.open, true);
     assert.equal(follower.heard()[0].member.id, "1");
   });
 
-  it("is asked for once, soon after many have left", async () => {
+  it("company_after_many_leaves_is_asked_for_once", async () => {
     const { world, sub, channel, follower } = await enter({ clients: 3 });
     sub.clients = 1;
     sub.trigger("leave", { info: BOB });
@@ -113,19 +113,19 @@ describe("company", () => {
     assert.equal(sub.asked, 2);
   });
 
-  it("is taken for granted where it may not be asked for", async () => {
+  it("company_is_true_when_presence_may_not_be_asked", async () => {
     for (const code of [103, 108]) {
       const { channel } = await enter({ clients: { code, message: "no" } });
       assert.equal(channel.open, true, `${code}`);
     }
   });
 
-  it("is asked for again where the answer was lost", async () => {
+  it("company_is_asked_for_again_when_the_answer_was_lost", async () => {
     for (const code of [1, 11, 100]) {
       const { world, sub, channel } = await enter({ clients: { code, temporary: true } });
       assert.equal(channel.open, false, `${code}`);
       sub.clients = 2;
-      channel.wonder();
+      channel.refreshCompany();
       assert.equal(sub.asked, 1);
       await world.pass(4501);
       await settle();
@@ -133,26 +133,26 @@ describe("company", () => {
     }
   });
 
-  it("may come and go unnoticed, and is asked about when something is to be said", async () => {
+  it("company_without_join_pushes_is_refreshed_when_the_pointer_moves", async () => {
     const { world, sub, channel } = await enter();
     sub.clients = 2;
     await world.pass(4501);
     assert.equal(sub.asked, 1);
-    channel.wonder();
+    channel.refreshCompany();
     await settle();
     assert.equal(channel.open, true);
     sub.clients = 1;
     await world.pass(60_000);
-    channel.wonder();
+    channel.refreshCompany();
     assert.equal(sub.asked, 2);
     await world.pass(1);
-    channel.wonder();
+    channel.refreshCompany();
     await settle();
     assert.equal(sub.asked, 3);
     assert.equal(channel.open, false);
   });
 
-  it("is not forgotten for an answer that is older", async () => {
+  it("company_is_not_lost_by_an_answer_older_than_a_join", async () => {
     let answer;
     const { sub, channel } = await enter({ clients: new Promise((done) => (answer = done)) });
     sub.trigger("join", { info: BOB });
@@ -161,7 +161,7 @@ describe("company", () => {
     assert.equal(channel.open, true);
   });
 
-  it("is unknown again after an interruption", async () => {
+  it("company_is_unknown_after_an_interruption", async () => {
     const { sub, channel, follower } = await enter({ clients: 2 });
     sub.clients = 1;
     sub.trigger("subscribing", { code: 1 });
@@ -173,8 +173,8 @@ describe("company", () => {
   });
 });
 
-describe("what others publish", () => {
-  it("is not heard of those who have left, be it late, until they are back", async () => {
+describe("publications of others", () => {
+  it("publication_of_a_client_that_left_is_ignored_until_it_is_back", async () => {
     const { world, sub, follower } = await enter({ clients: 2 });
     const moves = () => follower.heard().filter(({ gone }) => !gone).length;
     sub.trigger("leave", { info: BOB });
@@ -189,7 +189,7 @@ describe("what others publish", () => {
     assert.equal(moves(), 2);
   });
 
-  it("is somebody's only if Centrifugo or the server says so, and not one's own", async () => {
+  it("publication_counts_only_if_centrifugo_or_the_server_names_somebody_else", async () => {
     const { sub, follower } = await enter();
     for (const user of ["1", undefined, "", 7]) publication(sub, undefined, { ...AT, user });
     assert.deepEqual(follower.heard(), []);
@@ -198,7 +198,7 @@ describe("what others publish", () => {
     assert.deepEqual(follower.heard().map((heard) => heard.member.name), ["Bot", "Bob"]);
   });
 
-  it("throws nothing, whatever it is", async () => {
+  it("publication_of_any_shape_throws_nothing", async () => {
     const { sub, follower } = await enter();
     for (const data of [null, undefined, 4, "x", [], {}, { x: 0 }, { gone: 1 }]) {
       publication(sub, undefined, data);
@@ -209,8 +209,8 @@ describe("what others publish", () => {
   });
 });
 
-describe("what one publishes", () => {
-  it("ends with a refusal that will not pass, with one warning", async () => {
+describe("own publications", () => {
+  it("publish_after_a_lasting_refusal_stops_with_one_warning", async () => {
     for (const code of [103, 108, 403]) {
       const { world, sub, channel, follower } = await enter({ clients: 2 });
       sub.refusal = { code, message: "permission denied", temporary: false };
@@ -225,7 +225,7 @@ describe("what one publishes", () => {
     }
   });
 
-  it("is asked for again after one that will, and let be after any other", async () => {
+  it("publish_after_a_passing_refusal_asks_again_and_ignores_other_errors", async () => {
     const { world, sub, channel, follower } = await enter({ clients: 2 });
     const again = () => follower.told.flatMap((one) => one.again ?? []);
     for (const [refusal, data, asked] of [
@@ -243,7 +243,7 @@ describe("what one publishes", () => {
     assert.deepEqual(world.warnings, []);
   });
 
-  it("may be taken again after the next subscription", async () => {
+  it("publish_is_allowed_again_after_the_next_subscription", async () => {
     const { sub, channel } = await enter({ clients: 2 });
     sub.refusal = { code: 403, message: "not subscribed" };
     channel.publish(AT);
@@ -255,19 +255,19 @@ describe("what one publishes", () => {
     assert.equal(channel.open, true);
   });
 
-  it("is nothing for the anonymous, who do not ask for company either", async () => {
+  it("publish_of_the_anonymous_is_closed_and_asks_for_no_company", async () => {
     const { sub, channel, follower } = await enter({ user: null, clients: 5 });
     sub.trigger("join", { info: BOB });
     publication(sub, BOB);
-    channel.wonder();
+    channel.refreshCompany();
     assert.equal(channel.open, false);
     assert.equal(sub.asked, 0);
     assert.equal(follower.heard().length, 1);
   });
 });
 
-describe("the page's hold on it", () => {
-  it("gives a refusal of the subscription to those who look, once", async () => {
+describe("connection of a cursor channel", () => {
+  it("channel_reports_a_refused_subscription_once", async () => {
     const { world, sub, channel, follower, client } = await enter({ clients: 2 });
     sub.trigger("unsubscribed", { code: 103, reason: "permission denied" });
     assert.deepEqual([channel.phase, channel.open], ["static", false]);
@@ -277,7 +277,7 @@ describe("the page's hold on it", () => {
     assert.deepEqual(client.removed, [NAME]);
   });
 
-  it("is refused with its grant", async () => {
+  it("channel_without_a_grant_is_refused", async () => {
     const { world, page } = makePage();
     world.routes.set("/tokens", () => [200, {
       url: "ws://x", connection: "t", user: null, channels: {}, refused: { [NAME]: "not allowed" },
@@ -288,7 +288,7 @@ describe("the page's hold on it", () => {
     assert.ok(told.every(({ open }) => !open));
   });
 
-  it("only waits while a connection is away, and is refused where it ends for good", async () => {
+  it("channel_waits_while_the_connection_is_down_and_is_refused_when_it_ends", async () => {
     const { client, channel } = await enter({ clients: 2 });
     client.end(0, "disconnect called");
     assert.deepEqual([channel.phase, channel.refusal], ["stale", ""]);
@@ -298,7 +298,7 @@ describe("the page's hold on it", () => {
     assert.match(other.channel.refusal, /the connection was refused \(3500/);
   });
 
-  it("moves to a connection of the site's, and is open there anew", async () => {
+  it("channel_moves_to_a_connection_of_the_site_and_is_open_there", async () => {
     const { world, page, channel, follower, client } = await enter({ clients: 2 });
     const site = new Centrifuge("ws://site");
     page.useConnection(site);
@@ -316,7 +316,7 @@ describe("the page's hold on it", () => {
     assert.deepEqual(follower.heard(), [], "its id there is not known, but whose it is");
   });
 
-  it("listens to a subscription of the site's, and leaves it as it was", async () => {
+  it("channel_shares_a_subscription_of_the_site_and_leaves_it_in_place", async () => {
     const { world, page } = makePage({ user: ADA, ahead: true });
     const site = new Centrifuge("ws://site");
     const sub = site.newSubscription(NAME);
@@ -335,7 +335,7 @@ describe("the page's hold on it", () => {
     assert.equal(follower.told.length, told);
   });
 
-  it("ends with the last who follows it, and nothing runs on", async () => {
+  it("channel_ends_with_its_last_follower_and_leaves_no_timer", async () => {
     const { world, page, client, sub, follower, channel } = await enter({ clients: 2 });
     const second = follow(page);
     assert.equal(second.channel, channel);
@@ -354,7 +354,7 @@ describe("the page's hold on it", () => {
     assert.deepEqual(world.beacons, [], "nobody leaves a room with it");
   });
 
-  it("comes back as a new one", async () => {
+  it("channel_followed_again_is_a_new_one", async () => {
     const { world, page, follower, channel } = await enter({ clients: 2 });
     follower.end();
     await settle();

@@ -47,8 +47,8 @@ function sending({ interval = 50, timeout = 10_000 } = {}) {
 
 const at = (x, y = 0) => ({ x, y });
 
-describe("what is sent", () => {
-  it("goes at once, then at most once an interval, and the last position always", () => {
+describe("Sender", () => {
+  it("sender_publishes_at_once_then_once_an_interval_and_always_the_last_position", () => {
     const { time, sent, sender } = sending();
     sender.open(true);
     for (const x of [1, 2, 3]) sender.move(at(x));
@@ -61,7 +61,7 @@ describe("what is sent", () => {
     assert.equal(sent.length, 2);
   });
 
-  it("is never more than one message an interval, however fast the pointer is", () => {
+  it("sender_publishes_at_most_once_an_interval_for_a_fast_pointer", () => {
     const { time, sent, sender } = sending({ interval: 16 });
     sender.open(true);
     for (let x = 0; x < 1000; x += 1) {
@@ -73,7 +73,7 @@ describe("what is sent", () => {
     assert.deepEqual(sent.at(-1), at(999));
   });
 
-  it("is nothing for a pointer that stands still, but a sign of life", () => {
+  it("sender_publishes_only_signs_of_life_for_a_resting_pointer", () => {
     const { time, sent, sender } = sending();
     sender.open(true);
     sender.move(at(1));
@@ -86,7 +86,7 @@ describe("what is sent", () => {
     assert.equal(sent.length, 4);
   });
 
-  it("keeps alive in less than half of a shorter timeout", () => {
+  it("sender_with_a_short_timeout_gives_a_sign_within_half_of_it", () => {
     const { time, sent, sender } = sending({ timeout: 2000 });
     sender.open(true);
     sender.move(at(1));
@@ -94,7 +94,7 @@ describe("what is sent", () => {
     assert.equal(sent.length, 2);
   });
 
-  it("is nothing while alone, hidden or not connected; then the position that stands", () => {
+  it("sender_while_closed_publishes_nothing_and_then_the_current_position", () => {
     const { time, sent, sender } = sending();
     sender.move(at(1));
     time.pass(60_000);
@@ -110,7 +110,7 @@ describe("what is sent", () => {
     assert.deepEqual(sent, [at(1), at(2)]);
   });
 
-  it("says once that the pointer is gone, at once, and only to whom it was shown", () => {
+  it("sender_publishes_gone_once_and_only_after_a_position", () => {
     const { time, sent, sender } = sending();
     sender.open(true);
     sender.move(null);
@@ -130,7 +130,7 @@ describe("what is sent", () => {
     assert.equal(sent.length, 2);
   });
 
-  it("is repeated soon for whoever has come, once for many of them", () => {
+  it("sender_greets_soon_and_once_for_many_who_come", () => {
     const { time, sent, sender } = sending();
     sender.open(true);
     sender.greet();
@@ -145,8 +145,8 @@ describe("what is sent", () => {
   });
 });
 
-describe("what was refused for the moment", () => {
-  it("is said again soon, as it is then", () => {
+describe("Sender.repeat", () => {
+  it("sender_repeats_a_refused_position_soon", () => {
     const { time, sent, sender } = sending();
     sender.open(true);
     sender.move(at(1));
@@ -155,7 +155,7 @@ describe("what was refused for the moment", () => {
     assert.deepEqual(sent, [at(1), at(1)]);
   });
 
-  it("is said again of a pointer that has gone, but not once it is back, or nobody hears", () => {
+  it("sender_repeats_gone_only_while_the_pointer_is_away_and_the_sender_open", () => {
     const { time, sent, sender } = sending();
     sender.open(true);
     sender.move(at(1));
@@ -181,8 +181,8 @@ describe("what was refused for the moment", () => {
   });
 });
 
-describe("a clock that is set back", () => {
-  it("silences nobody", () => {
+describe("clock that is set back", () => {
+  it("sender_goes_on_when_the_clock_is_set_back", () => {
     const { time, sent, sender } = sending();
     sender.open(true);
     sender.move(at(1));
@@ -196,7 +196,7 @@ describe("a clock that is set back", () => {
     assert.ok(sent.length >= 3);
   });
 
-  it("keeps nobody for longer than the timeout", () => {
+  it("cursors_time_out_when_the_clock_is_set_back", () => {
     const { time, cursors, hear, keys } = watching();
     hear("a");
     time.pass(-3_600_000);
@@ -208,13 +208,13 @@ describe("a clock that is set back", () => {
   });
 });
 
-describe("a position", () => {
-  it("is rounded to what can be seen", () => {
+describe("encode", () => {
+  it("encode_rounds_to_what_can_be_seen", () => {
     assert.deepEqual(encode("fraction", at(1 / 3, 0.99999)), at(0.3333, 1));
     assert.deepEqual(encode("px", at(12.345, 99)), at(12.3, 99));
   });
 
-  it("is nothing where it cannot be one", () => {
+  it("encode_gives_null_for_what_is_no_position", () => {
     for (const value of [NaN, Infinity, -Infinity, -0.01, 1.01, "0.5x", undefined]) {
       assert.equal(encode("fraction", { x: value, y: 0.5 }), null);
       assert.equal(encode("fraction", { x: 0.5, y: value }), null);
@@ -222,7 +222,7 @@ describe("a position", () => {
     assert.equal(encode("px", at(100_001)), null);
   });
 
-  it("never weighs more than 64 bytes", () => {
+  it("encode_never_exceeds_64_bytes", () => {
     for (const unit of ["fraction", "px"]) {
       for (let i = 0; i < 2000; i += 1) {
         const value = () => Math.random() * 10 ** (Math.random() * 24 - 12);
@@ -233,11 +233,11 @@ describe("a position", () => {
   });
 });
 
-describe("a publication", () => {
+describe("read", () => {
   const info = { client: "c1", user: "42", chanInfo: { name: "Ada", info: { color: "#abc" } } };
   const taken = (data, from = info, unit = "fraction") => read(unit, data, from, readPush);
 
-  it("moves the cursor of the client whom Centrifugo names, whatever it says itself", () => {
+  it("read_takes_the_user_from_centrifugo_and_not_from_the_data", () => {
     const spoof = { x: 0.5, y: 0.25, user: "17", meta: { name: "Eve" }, client: "c9", more: {} };
     const { key, member, x, y } = taken(spoof);
     assert.deepEqual(member, { id: "42", name: "Ada", info: { color: "#abc" } });
@@ -245,7 +245,7 @@ describe("a publication", () => {
     assert.deepEqual([x, y], [0.5, 0.25]);
   });
 
-  it("may say who moved where only the server can have sent it", () => {
+  it("read_takes_the_user_from_the_data_only_if_the_server_published", () => {
     const meta = { name: "Bot", color: "#123456", avatar: "/b.png" };
     const { member } = taken({ x: 1, y: 0, user: "7", meta }, null);
     assert.deepEqual(member, { id: "7", name: "Bot", info: { color: "#123456", avatar: "/b.png" } });
@@ -260,7 +260,7 @@ describe("a publication", () => {
     }
   });
 
-  it("is nothing where it is malformed", () => {
+  it("read_gives_null_for_malformed_data", () => {
     const bad = [
       null, undefined, "x", 4, [], {}, { x: 0.5 }, { x: "0.5", y: 0.5 }, { x: 2, y: 0.5 },
       { x: -0.1, y: 0 }, { x: null, y: null }, { x: true, y: true }, { gone: "yes" }, { x: [0], y: [0] },
@@ -281,8 +281,8 @@ function watching({ limit = 30, timeout = 10_000 } = {}) {
 
 const ignore = () => {};
 
-describe("who is shown", () => {
-  it("is placed where it is first heard of, and eased from there", () => {
+describe("Cursors", () => {
+  it("cursor_starts_where_it_is_first_heard_of_and_is_eased_from_there", () => {
     const { cursors, hear } = watching();
     hear("a", 0.2, 0.4);
     const [cursor] = cursors.shown();
@@ -296,7 +296,7 @@ describe("who is shown", () => {
     assert.deepEqual([cursor.left, cursor.top], [0.8, 0.4]);
   });
 
-  it("is as far along after one long frame as after many short ones", () => {
+  it("cursor_is_as_far_after_one_long_frame_as_after_many_short_ones", () => {
     const places = [1, 4, 64].map((frames) => {
       const { cursors, hear } = watching();
       hear("a", 0);
@@ -307,7 +307,7 @@ describe("who is shown", () => {
     for (const place of places) assert.ok(Math.abs(place - places[0]) < 1e-9);
   });
 
-  it("is drawn again only while it is under way", () => {
+  it("cursor_is_drawn_only_while_it_moves", () => {
     const { cursors, hear } = watching();
     for (const key of ["a", "b"]) hear(key, 0);
     hear("a", 1);
@@ -317,7 +317,7 @@ describe("who is shown", () => {
     cursors.step(16, assert.fail);
   });
 
-  it("jumps where motion is not wanted", () => {
+  it("cursor_jumps_when_motion_is_not_wanted", () => {
     const { cursors, hear } = watching();
     hear("a", 0);
     hear("a", 1);
@@ -326,7 +326,7 @@ describe("who is shown", () => {
     assert.equal(cursors.step(Infinity, ignore), false);
   });
 
-  it("goes with all of a user's when the server says so", () => {
+  it("cursors_of_a_user_go_together_when_the_server_says_so", () => {
     const { cursors, hear, keys } = watching();
     for (const key of ["a", "b"]) hear(key);
     const { x, y } = at(0.5, 0.5);
@@ -335,7 +335,7 @@ describe("who is shown", () => {
     assert.deepEqual(keys(), ["b"]);
   });
 
-  it("goes when it says so, and after the timeout without a sign", () => {
+  it("cursor_goes_when_it_says_so_and_after_the_timeout", () => {
     const { time, cursors, hear, keys } = watching();
     hear("a");
     hear("b");
@@ -351,12 +351,12 @@ describe("who is shown", () => {
     assert.equal(cursors.all.size, 0);
   });
 
-  it("has a second after an interruption to be heard of again", () => {
+  it("cursors_after_an_interruption_have_a_second_to_give_a_sign", () => {
     const { time, cursors, hear, keys } = watching();
     for (const key of ["a", "b"]) hear(key);
     time.pass(9500);
     hear("b");
-    cursors.doubt();
+    cursors.doubtAll();
     time.pass(499);
     cursors.choose();
     assert.deepEqual(keys(), ["a", "b"]);
@@ -372,7 +372,7 @@ describe("who is shown", () => {
     assert.deepEqual(keys(), ["c"]);
   });
 
-  it("is whoever moved last, up to the limit", () => {
+  it("cursors_shown_are_those_that_moved_last_up_to_the_limit", () => {
     const { time, cursors, hear, keys } = watching({ limit: 2 });
     for (const key of ["a", "b", "c"]) {
       hear(key);
@@ -389,7 +389,7 @@ describe("who is shown", () => {
     assert.deepEqual(keys(), ["b", "c"]);
   });
 
-  it("does not flicker while more than the limit are moving, and is right when they rest", () => {
+  it("cursors_do_not_take_turns_while_more_than_the_limit_move", () => {
     const { time, cursors, hear, keys } = watching({ limit: 2 });
     for (let round = 1; round <= 20; round += 1) {
       for (const key of ["a", "b", "c"]) hear(key, round / 100);
@@ -403,7 +403,7 @@ describe("who is shown", () => {
     assert.equal(keys().length, 2);
   });
 
-  it("has not moved in from an old place when it is shown again", () => {
+  it("cursor_shown_again_starts_at_its_new_place", () => {
     const { time, cursors, hear } = watching({ limit: 1 });
     hear("a", 0.1);
     time.pass(300);

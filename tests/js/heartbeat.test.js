@@ -8,25 +8,25 @@ Object.assign(globalThis, {
   HTMLElement: class {},
   customElements: { get: () => undefined, define: () => {} },
 });
-const { Heart } = await import("../../presence/static/presence/js/heartbeat.js");
+const { Heartbeat } = await import("../../presence/static/presence/js/heartbeat.js");
 
 const EVERY = 30_000;
 
-/** A heart of a page, and a server that keeps whoever it is asked to. */
+/** The heartbeat of a page, and a server that keeps all members it is asked for. */
 function make(...lifelines) {
   const world = new World();
   world.routes.set("/heartbeat", ({ body }) => [
     200, { present: JSON.parse(body).tokens.map((token) => token.replace(/\+*$/u, "+")), gone: {} },
   ]);
-  const heart = new Heart({ url: "/heartbeat", every: EVERY, lifelines }, world.host);
+  const heartbeat = new Heartbeat({ url: "/heartbeat", every: EVERY, lifelines }, world.host);
   const said = () => world.requests.map(({ body }) => JSON.parse(body));
-  return { world, heart, said };
+  return { world, heartbeat, said };
 }
 
-describe("a heart", () => {
-  it("beats every so often, one POST for all, with what the last answer renewed", async () => {
-    const { world, heart, said } = make("a", "b");
-    heart.begin(false);
+describe("Heartbeat", () => {
+  it("heartbeat_sends_one_post_for_all_members_with_the_renewed_lifelines", async () => {
+    const { world, heartbeat, said } = make("a", "b");
+    heartbeat.begin(false);
     await world.pass(EVERY - 1);
     assert.deepEqual(said(), []);
     await world.pass(1);
@@ -37,11 +37,11 @@ describe("a heart", () => {
     assert.deepEqual(said().slice(1), Array(2).fill({ tokens: ["a+", "b+"], back: false }));
   });
 
-  it("waits from the answer on, and never for two", async () => {
-    const { world, heart } = make("a");
+  it("heartbeat_waits_an_interval_from_the_answer_and_never_sends_two", async () => {
+    const { world, heartbeat } = make("a");
     let answer;
     world.routes.set("/heartbeat", () => new Promise((resolve) => { answer = resolve; }));
-    heart.begin(false);
+    heartbeat.begin(false);
     await world.pass(3 * EVERY);
     assert.equal(world.requests.length, 1);
     answer([200, { present: ["a"], gone: {} }]);
@@ -52,16 +52,16 @@ describe("a heart", () => {
     assert.equal(world.requests.length, 2);
   });
 
-  it("begins at once, as one that is back, where the page may have left before", () => {
-    const { heart, said } = make("a");
-    heart.begin(true);
+  it("heartbeat_begins_at_once_when_the_page_may_have_left_before", () => {
+    const { heartbeat, said } = make("a");
+    heartbeat.begin(true);
     assert.deepEqual(said(), [{ tokens: ["a"], back: true }]);
   });
 
-  it("goes on with whom the server still has", async () => {
-    const { world, heart, said } = make("a", "b");
+  it("heartbeat_goes_on_with_the_members_that_the_server_still_has", async () => {
+    const { world, heartbeat, said } = make("a", "b");
     world.routes.set("/heartbeat", () => [200, { present: ["b2"], gone: { 0: "why" } }]);
-    heart.begin(false);
+    heartbeat.begin(false);
     await world.pass(2 * EVERY);
     assert.deepEqual(said()[1].tokens, ["b2"]);
   });
@@ -73,23 +73,23 @@ describe("a heart", () => {
     ["the URL is gone", [left], 404, undefined],
   ]) {
     it(`stops for good when ${what}`, async () => {
-      const { world, heart } = make("a");
+      const { world, heartbeat } = make("a");
       world.routes.set("/heartbeat", () => answer);
-      heart.begin(false);
+      heartbeat.begin(false);
       await world.pass(EVERY);
-      assert.deepEqual([world.requests.length, world.timers, heart.lifelines], [1, [], []]);
+      assert.deepEqual([world.requests.length, world.timers, heartbeat.lifelines], [1, [], []]);
       world.time += EVERY;
-      heart.wake();
-      heart.leave();
+      heartbeat.wake();
+      heartbeat.leave();
       assert.deepEqual([world.requests.length, world.timers, world.beacons], [1, [], beacons]);
     });
   }
 
-  it("stops for good, leaves and says so once, after any answer that is not ours", async () => {
+  it("heartbeat_stops_leaves_and_warns_once_after_a_foreign_answer", async () => {
     for (const answer of FINAL) {
-      const { world, heart } = make("a");
+      const { world, heartbeat } = make("a");
       world.routes.set("/heartbeat", () => answer);
-      heart.begin(false);
+      heartbeat.begin(false);
       await world.pass(3_600_000);
       assert.deepEqual([world.requests.length, world.beacons, world.warnings.length], [1, [left], 1], `${answer}`);
       assert.match(world.warnings[0], /\/heartbeat answered (a redirect|\d+): sign in/u);
@@ -97,9 +97,9 @@ describe("a heart", () => {
     }
   });
 
-  it("tries again sooner after a failure, and for ever", async () => {
-    const { world, heart, said } = make("a");
-    heart.begin(false);
+  it("heartbeat_tries_again_sooner_after_a_failure", async () => {
+    const { world, heartbeat, said } = make("a");
+    heartbeat.begin(false);
     const usual = world.routes.get("/heartbeat");
     for (const failure of PASSING) {
       world.routes.set("/heartbeat", () => failure);
@@ -113,58 +113,58 @@ describe("a heart", () => {
   });
 });
 
-describe("a page that is seen again", () => {
-  it("beats at once, and from then on as ever", async () => {
-    const { world, heart } = make("a");
-    heart.begin(false);
+describe("Heartbeat.wake", () => {
+  it("wake_beats_at_once_and_then_every_interval", async () => {
+    const { world, heartbeat } = make("a");
+    heartbeat.begin(false);
     world.time += EVERY / 2;
-    heart.wake();
+    heartbeat.wake();
     await settle();
     assert.equal(world.requests.length, 1);
     assert.deepEqual(world.timers.map(({ ms }) => ms), [EVERY]);
   });
 
-  it("does not beat that was made, or did, a moment ago, even if the clock is set back", async () => {
-    const { world, heart } = make("a");
-    heart.begin(true);
+  it("wake_right_after_a_heartbeat_sends_none_even_if_the_clock_is_set_back", async () => {
+    const { world, heartbeat } = make("a");
+    heartbeat.begin(true);
     for (const [later, requests] of [[0, 1], [4000, 1], [2000, 2], [-60_000, 3], [4000, 3]]) {
       world.time += later;
-      heart.wake();
+      heartbeat.wake();
       await settle();
       assert.equal(world.requests.length, requests, `${later}`);
     }
   });
 });
 
-describe("a page that closes", () => {
-  it("lets go of its members and is silent", async () => {
-    const { world, heart } = make("a", "b");
-    heart.begin(false);
+describe("Heartbeat.leave", () => {
+  it("leave_lets_go_of_the_members_and_is_silent", async () => {
+    const { world, heartbeat } = make("a", "b");
+    heartbeat.begin(false);
     await world.pass(EVERY);
-    heart.leave();
+    heartbeat.leave();
     assert.deepEqual(world.beacons, [{ url: "/heartbeat", tokens: ["a+", "b+"], leave: true }]);
     await world.pass(5 * EVERY);
     assert.equal(world.requests.length, 1);
   });
 
-  it("beats at once when it is back, and says that it is", async () => {
-    const { world, heart, said } = make("a");
-    heart.begin(false);
+  it("leave_then_wake_beats_at_once_and_says_that_the_page_is_back", async () => {
+    const { world, heartbeat, said } = make("a");
+    heartbeat.begin(false);
     await world.pass(EVERY);
-    heart.leave();
-    heart.wake();
+    heartbeat.leave();
+    heartbeat.wake();
     await settle();
     await world.pass(EVERY);
     assert.deepEqual(said().map(({ back }) => back), [false, true, false]);
   });
 
-  it("takes no notice of an answer that comes after that", async () => {
-    const { world, heart } = make("a");
+  it("leave_ignores_an_answer_that_comes_later", async () => {
+    const { world, heartbeat } = make("a");
     let answer;
     world.routes.set("/heartbeat", () => new Promise((resolve) => { answer = resolve; }));
-    heart.begin(false);
+    heartbeat.begin(false);
     await world.pass(EVERY);
-    heart.leave();
+    heartbeat.leave();
     answer([200, { present: ["a"], gone: {} }]);
     await settle();
     assert.deepEqual(world.timers, []);

@@ -1,16 +1,67 @@
-// Cursors without a page: when something is sent, and where each cursor is drawn. Clocks are given.
+/**
+ * Cursors without a page: what is sent when, and who is drawn where. Clocks and timers are given, so
+ * that tests decide about time.
+ *
+ * @import { Host } from "./connection.js"
+ * @import { Member } from "./presence.js"
+ */
+
+/**
+ * `fraction`: 0 to 1 of the surface. `px`: 0 to 100,000 CSS pixels from its top left corner.
+ *
+ * @typedef {"fraction" | "px"} Unit
+ */
+
+/** @typedef {{ x: number, y: number }} Point */
+
+/** @typedef {Pick<Host, "now" | "random" | "setTimeout" | "clearTimeout">} Clock */
+
+/**
+ * A cursor moved, or is gone. `key` tells cursors apart: the client, or the user of a cursor that the
+ * server moves. `gone` with a `user` takes every cursor of that user.
+ *
+ * @typedef {{ key: string, gone: true, user?: string | null }
+ *   | { key: string, member: Member, x: number, y: number, gone?: undefined }} Heard
+ */
+
+/**
+ * @typedef {object} Cursor
+ * @property {string} key
+ * @property {Member} member
+ * @property {number} x Where it is.
+ * @property {number} y
+ * @property {number} left Where it is drawn, on its way to `x`.
+ * @property {number} top
+ * @property {boolean} shown
+ * @property {number} moved Time in milliseconds at which it last moved.
+ * @property {number} heard Time in milliseconds of the last sign of it.
+ */
 
 const FARTHEST = { fraction: 1, px: 100_000 };
+// Positions are rounded to one part in so many of a unit: to what can be seen.
 const PLACES = { fraction: 10_000, px: 10 };
+// Largest size in bytes of a position as JSON.
 const LONGEST = 64;
+// All of these are milliseconds. The longest pause between two signs of life:
 const KEEP_ALIVE = 4500;
+// The longest wait before a user who came is told the position:
 const GREETING = 500;
+// The time for which a cursor that moves is not replaced by another:
 const HELD = 250;
+// The time constant of easing:
 const EASING = 60;
+// The time that a cursor has to give a sign after an interruption:
 const DOUBTED = 1000;
 
 const isText = (value) => typeof value === "string" && value !== "";
 
+/**
+ * Round a point to what is published.
+ *
+ * @param {Unit} unit
+ * @param {Point} point
+ * @returns {Point | null} Null for what is no point of the surface.
+ */
 export function encode(unit, { x, y }) {
   const round = (value) => Math.round(value * PLACES[unit]) / PLACES[unit];
   const point = { x: round(x), y: round(y) };
@@ -22,7 +73,19 @@ function within(unit, { x, y }) {
     Number.isFinite(value) && value >= 0 && value <= FARTHEST[unit]));
 }
 
-// Who moved is what Centrifugo says; only what no browser has sent may say so itself.
+/**
+ * Read a publication.
+ *
+ * Centrifugo attaches `info` to everything that a browser published, and it decides who moved. `user`
+ * and `meta` of the data count only without it: then the server published. Otherwise one page could
+ * move the cursor of another.
+ *
+ * @param {Unit} unit
+ * @param {any} data
+ * @param {any} info
+ * @param {(push: any) => Member | null} readPush
+ * @returns {Heard | null} Null for what is malformed, out of range or nobody's.
+ */
 export function read(unit, data, info, readPush) {
   const { x, y, gone, user, meta } = data ?? {};
   if (!info && !isText(user)) return null;
@@ -33,25 +96,48 @@ export function read(unit, data, info, readPush) {
   return member && within(unit, { x, y }) ? { key, member, x, y } : null;
 }
 
+/**
+ * Publishes where the pointer is: at most once an interval, and always the last position. A pointer
+ * that rests gives a sign of life. Nothing is sent while the sender is closed, while the pointer is
+ * nowhere, or twice without a change.
+ */
 export class Sender {
-  #at = null;
+  #point = null;
+  // The last message; null where nobody knows one.
   #sent = null;
-  #last = -Infinity;
-  #greeting = Infinity;
+  #sentAt = -Infinity;
+  // Time at which the position is due to somebody who came.
+  #greetAt = Infinity;
   #open = false;
   #timer;
 
+  /**
+   * @param {object} given
+   * @param {number} given.interval Milliseconds.
+   * @param {number} given.timeout Milliseconds after which others drop a cursor without a sign.
+   * @param {(data: Point | { gone: true }) => void} given.publish
+   * @param {Clock} given.host
+   */
   constructor({ interval, timeout, publish, host }) {
     const keepAlive = Math.min(KEEP_ALIVE, 0.45 * timeout);
     Object.assign(this, { interval, keepAlive, publish, host });
   }
 
+  /**
+   * The pointer is here, or nowhere, which is published at once.
+   *
+   * @param {Point | null} point
+   */
   move(point) {
-    this.#at = point;
+    this.#point = point;
     this.#plan();
   }
 
-  // Without company, or a connection, nobody knows any more what was sent.
+  /**
+   * Set whether anybody can hear. Without company or a connection nobody knows what was sent before.
+   *
+   * @param {boolean} open
+   */
   open(open) {
     if (open === this.#open) return;
     if (!open) this.#sent = null;
@@ -59,64 +145,90 @@ export class Sender {
     this.#plan();
   }
 
+  /** Somebody came: publish the position within half a second, once for many who come. */
   greet() {
     const soon = this.host.now() + this.host.random() * GREETING;
-    this.#greeting = Math.min(this.#greeting, soon);
+    this.#greetAt = Math.min(this.#greetAt, soon);
     this.#plan();
   }
 
-  // It was refused for the moment.
+  /**
+   * A message was refused for the moment: publish it again within half a second, unless there is
+   * something newer by then.
+   *
+   * @param {Point | { gone: true }} data
+   */
   repeat({ gone }) {
-    if (gone && this.#open && !this.#at) this.#sent = { gone };
+    if (gone && this.#open && !this.#point) this.#sent = { gone };
     this.greet();
   }
 
   #plan() {
     this.host.clearTimeout(this.#timer);
     const now = this.host.now();
-    // Clocks are set back.
-    if (this.#last > now) this.#last = this.#greeting = now;
+    // The clock of the computer was set back: without this, nothing would be due for that long.
+    if (this.#sentAt > now) this.#sentAt = this.#greetAt = now;
     const wait = this.#open ? this.#due() - now : Infinity;
     if (wait <= 0) this.#send();
     else if (wait < Infinity) this.#timer = this.host.setTimeout(() => this.#plan(), wait);
   }
 
   #due() {
-    const [at, sent] = [this.#at, this.#sent];
-    if (!at) return sent?.gone ? this.#greeting : sent ? -Infinity : Infinity;
-    if (at.x !== sent?.x || at.y !== sent?.y) return this.#last + this.interval;
-    return Math.min(this.#last + this.keepAlive, this.#greeting);
+    const [point, sent] = [this.#point, this.#sent];
+    if (!point) return sent?.gone ? this.#greetAt : sent ? -Infinity : Infinity;
+    if (point.x !== sent?.x || point.y !== sent?.y) return this.#sentAt + this.interval;
+    return Math.min(this.#sentAt + this.keepAlive, this.#greetAt);
   }
 
   #send() {
-    this.#sent = this.#at;
-    this.#last = this.host.now();
-    this.#greeting = Infinity;
-    this.publish(this.#at ?? { gone: true });
+    this.#sent = this.#point;
+    this.#sentAt = this.host.now();
+    this.#greetAt = Infinity;
+    this.publish(this.#point ?? { gone: true });
     this.#plan();
   }
 }
 
+/**
+ * The cursors of the others. At most `limit` are shown, those that moved last. One that gives no sign
+ * for the time-out is dropped.
+ */
 export class Cursors {
+  /** @type {Map<string, Cursor>} */
   all = new Map();
 
+  /**
+   * @param {object} given
+   * @param {number} given.limit
+   * @param {number} given.timeout Milliseconds.
+   * @param {number} given.near Distance at which a cursor has arrived.
+   * @param {Clock} given.host
+   */
   constructor({ limit, timeout, near, host }) {
     Object.assign(this, { limit, timeout, near, host });
   }
 
+  /** @param {Heard} heard */
   hear({ key, member, x, y, gone, user }) {
     if (gone) return this.drop(key, user);
     const now = this.host.now();
     const known = this.all.get(key);
     const cursor = known ?? { key, x, y, left: x, top: y, shown: false, moved: now };
     if (cursor.x !== x || cursor.y !== y) cursor.moved = now;
+    // A cursor that was not drawn has no place to be eased from.
     if (!cursor.shown) Object.assign(cursor, { left: x, top: y });
     Object.assign(cursor, { member, x, y, heard: now });
     this.all.set(key, cursor);
     if (!cursor.shown) this.choose();
   }
 
-  // The server speaks of users, whoever moved their cursors.
+  /**
+   * Drop one cursor, and every cursor of a user if one is given: the server takes away users, and
+   * knows nothing of their connections.
+   *
+   * @param {string} key
+   * @param {string | null} [user]
+   */
   drop(key, user = null) {
     this.all.delete(key);
     for (const [other, { member }] of this.all) {
@@ -125,16 +237,23 @@ export class Cursors {
     this.choose();
   }
 
-  // Nobody was seen leaving while the page was not live; who is still there greets whoever comes.
-  doubt() {
+  /**
+   * The page is live again after an interruption, in which it saw nobody leave: drop what gives no
+   * sign within a second. A user who is still there greets us, since we have just come.
+   */
+  doubtAll() {
     const heard = this.host.now() - this.timeout + DOUBTED;
     for (const cursor of this.all.values()) cursor.heard = Math.min(cursor.heard, heard);
   }
 
-  // Who is moving is not pushed out by another: a crowd would flicker.
+  /**
+   * Drop what has timed out, and choose which cursors are shown. One that moved less than 250 ms ago
+   * stays: where more than `limit` move at once, they would take turns many times a second.
+   */
   choose() {
     const now = this.host.now();
     for (const [key, cursor] of this.all) {
+      // The clock of the computer may have been set back.
       cursor.heard = Math.min(cursor.heard, now);
       cursor.moved = Math.min(cursor.moved, now);
       if (now - cursor.heard >= this.timeout) this.all.delete(key);
@@ -146,11 +265,18 @@ export class Cursors {
     });
   }
 
+  /** @returns {Cursor[]} */
   shown() {
     return [...this.all.values()].filter(({ shown }) => shown);
   }
 
-  // Whether anything is still under way.
+  /**
+   * Ease all cursors towards where they are.
+   *
+   * @param {number} elapsed Milliseconds since the last step; Infinity: they jump.
+   * @param {(cursor: Cursor) => void} draw Called for each cursor that moved.
+   * @returns {boolean} Whether any is still on its way.
+   */
   step(elapsed, draw) {
     const share = 1 - Math.exp(-elapsed / EASING);
     let moving = false;

@@ -1,12 +1,37 @@
-// A shared element: where the pointer is on it, and where the pointers of the others are.
+/**
+ * An element that is shared: where the pointer is on it, and the cursors of the others over it.
+ *
+ * @import * as Cover from "./cover.js"
+ * @import { Cursors, Point, Unit } from "./cursor_state.js"
+ * @import { Member } from "./presence.js"
+ */
+
+/**
+ * The size of the content of a box, in CSS pixels before any transform.
+ *
+ * @typedef {object} Extent
+ * @property {number} width
+ * @property {number} height
+ * @property {boolean} scrolls Whether the box scrolls: then it is as large as what is in it.
+ * @property {number} start Pixels by which the content begins left of what shows first: more than 0
+ *   only in a box that scrolls from right to left.
+ */
 
 const FARTHEST = 100_000;
+// Milliseconds for which a finger stays after it was lifted.
 const LINGER = 1000;
+// Size of the arrow in CSS pixels, with the gap to its label.
 const ARROW = { x: 24, y: 32 };
 
 const clamp = (value, most) => Math.min(most, Math.max(0, value));
 
-// A box that scrolls is as large as what is in it.
+/**
+ * Measure the content of a box.
+ *
+ * @param {Pick<Element, "clientWidth" | "clientHeight" | "scrollWidth" | "scrollHeight">} box
+ * @param {Pick<CSSStyleDeclaration, "overflowX" | "overflowY" | "direction">} style
+ * @returns {Extent}
+ */
 export function extent(box, { overflowX, overflowY, direction }) {
   const scrolls = /auto|scroll/u.test(overflowX + overflowY);
   const width = scrolls ? box.scrollWidth : box.clientWidth;
@@ -15,6 +40,16 @@ export function extent(box, { overflowX, overflowY, direction }) {
   return { width, height, scrolls, start };
 }
 
+/**
+ * Return where in the content of a box a place of the window is. Borders, scrolling and scales are
+ * taken into account; rotation is not.
+ *
+ * @param {HTMLElement} box
+ * @param {Extent} extent
+ * @param {Unit} unit
+ * @param {{ clientX: number, clientY: number }} place
+ * @returns {Point} Within the surface.
+ */
 export function locate(box, { width, height, scrolls, start }, unit, { clientX, clientY }) {
   const seen = box.getBoundingClientRect();
   const scroll = scrolls ? [box.scrollLeft + start, box.scrollTop] : [0, 0];
@@ -26,6 +61,12 @@ export function locate(box, { width, height, scrolls, start }, unit, { clientX, 
 }
 
 const LAYER = "presence-cursors-layer";
+
+/**
+ * Tell whether `cover.js` is needed: a layer in the element would not be seen, or not where it is.
+ *
+ * @param {Element} element
+ */
 export function isFlat(element) {
   const probe = element.appendChild(document.createElement("i"));
   const flat = !probe.getClientRects()[0] && element.getClientRects()[0];
@@ -33,9 +74,10 @@ export function isFlat(element) {
   return flat || /^(inline|contents)$/u.test(getComputedStyle(element).display);
 }
 
+// Layers with a surface: any other is part of a copy of the page's HTML.
 const live = new WeakSet();
 
-// One loop for all surfaces of the page, which ends when nothing moves.
+// One loop of animation frames serves all surfaces of the page, and ends when nothing moves.
 const moving = new Set();
 let last = null;
 
@@ -57,21 +99,40 @@ function wake(surface) {
   requestAnimationFrame(frame);
 }
 
-// How far a label reaches from the point, as long as there is room.
+// The pixels that a label needs right of its point and below it. Without them it goes to the other side.
 function roomFor(item) {
   const { offsetWidth = 0, offsetHeight = 0 } = item.querySelector("[data-presence-part=name]") ?? {};
   return { x: offsetWidth + ARROW.x, y: offsetHeight + ARROW.y };
 }
 
 export class Surface {
+  // By key of the cursor: its element, the member as JSON, and the pixels that its label needs.
   #drawn = new Map();
   #ended = new AbortController();
+  // Place of the pointer in the window; null where there is none.
   #pointer = null;
   #lingering;
   #dragged = false;
   #resized = new ResizeObserver(() => this.#measure());
   #changed = new MutationObserver(() => this.#adopt());
 
+  /**
+   * Lay a layer over `element`, which takes no clicks and is hidden from screen readers.
+   *
+   * A box that scrolls is as large as its content; positions stay right while the box or the page
+   * scrolls, or is resized. While something is dragged, browsers send no events of the pointer, so the
+   * cursor follows those of the drag.
+   *
+   * @param {object} given
+   * @param {HTMLElement} given.element
+   * @param {HTMLTemplateElement} given.template Copied for each cursor.
+   * @param {Unit} given.unit
+   * @param {Cursors} given.cursors
+   * @param {typeof Cover} [given.cover]
+   * @param {(item: Element, member: Member) => void} given.drawMember
+   * @param {(point: Point | null) => void} given.moved Told where the pointer is; null when it has
+   *   left, when the window has lost the focus, or when the page is hidden.
+   */
   constructor(given) {
     Object.assign(this, given);
     const { element, cover } = given;
@@ -80,7 +141,7 @@ export class Surface {
     this.layer.className = `presence ${LAYER}`;
     this.layer.ariaHidden = true;
     live.add(this.layer);
-    // In a copy of a surface.
+    // A library that copied the surface copied the layer with it.
     for (const layer of this.#layers()) if (!live.has(layer)) layer.remove();
     this.host.append(this.layer);
     this.#measure();
@@ -89,6 +150,7 @@ export class Surface {
     this.#listen();
   }
 
+  /** Take the layer away, and all that listens. */
   close() {
     this.#ended.abort();
     this.#resized.disconnect();
@@ -98,6 +160,7 @@ export class Surface {
     this.layer.remove();
   }
 
+  /** Draw the cursors that are new, and take away those that are gone. */
   show() {
     const shown = new Map(this.cursors.shown().map((cursor) => [cursor.key, cursor]));
     for (const [key, { item }] of this.#drawn) {
@@ -110,6 +173,12 @@ export class Surface {
     wake(this);
   }
 
+  /**
+   * Move all cursors on. Called by the loop of frames.
+   *
+   * @param {number} elapsed Milliseconds.
+   * @returns {boolean} Whether any is still on its way.
+   */
   step(elapsed) {
     return this.cursors.step(elapsed, (cursor) => this.#place(cursor));
   }
@@ -118,7 +187,7 @@ export class Surface {
     const { key, member } = cursor;
     const known = this.#drawn.get(key);
     const item = known?.item ?? this.template.content.firstElementChild.cloneNode(true);
-    // A picture that failed is asked for once.
+    // Drawn again only for another name or info, or a picture that failed would be fetched at each move.
     const drawn = JSON.stringify(member);
     if (known?.drawn === drawn) return;
     this.drawMember(item, member);
@@ -144,7 +213,7 @@ export class Surface {
     return [...this.host.children].filter(({ classList }) => classList.contains(LAYER));
   }
 
-  // Without the layers, or content that shrank would stay as large as they are.
+  // Measures without the layers: content that shrank would stay as large as they are.
   #measure() {
     const { element, cover, layer, layer: { style } } = this;
     for (const other of this.#layers()) other.hidden = !cover;
@@ -161,7 +230,7 @@ export class Surface {
     this.#again();
   }
 
-  // Others may change what is in the element, and take the layer away with the rest.
+  // A library may replace what is in the element, and take the layer away with it.
   #adopt() {
     const { element, host, layer } = this;
     if (layer.parentNode !== host) host.append(layer);
@@ -189,7 +258,7 @@ export class Surface {
     on(window, "blur pagehide", () => this.#lose());
     on(document, "visibilitychange", () => {
       if (document.hidden) return this.#lose();
-      // Timers were late.
+      // Timers were late while the page was hidden.
       this.cursors.choose();
       this.show();
     });
@@ -203,7 +272,8 @@ export class Surface {
     this.#again();
   }
 
-  // A finger that was lifted was there a moment ago.
+  // Of several fingers the first counts. It stays for a moment after it was lifted, or a tap would only
+  // flash.
   #leave({ isPrimary, pointerType }) {
     if (!isPrimary) return;
     if (pointerType === "mouse") this.#lose();
@@ -222,7 +292,7 @@ export class Surface {
     this.moved(null);
   }
 
-  // What lies under a pointer that stands still may have moved.
+  // Also called where the pointer rests: what lies under it may have scrolled or been resized.
   #again() {
     const { element, layer, size, unit } = this;
     if (this.#pointer) this.moved(locate(this.cover ? layer : element, size, unit, this.#pointer));

@@ -1,47 +1,146 @@
+/**
+ * One channel, live: its subscription, its state, and the snapshot that it fetches where diffs cannot
+ * help.
+ *
+ * A page that has just been opened fetches at once, else a feed waits for a random moment, as a whole
+ * crowd may have to fetch. Publications are kept while a snapshot is awaited. What still does not fit
+ * the snapshot then is worth one more fetch, no more. Of two fetches under way only the newest counts.
+ *
+ * Where join pushes are on, a user who subscribes is shown at once, as a hint: until a diff has them
+ * or should have had them (the interval and 5 seconds), or until the same client leaves.
+ *
+ * @import { Member, SiteEvent, View } from "./presence.js"
+ * @import { Changes, State } from "./roster.js"
+ * @import * as connection from "./connection.js"
+ * @import * as roster from "./roster.js"
+ */
+
+/**
+ * What a page says of a channel.
+ *
+ * @typedef {object} Config
+ * @property {string} channel
+ * @property {string} [owner] Id of the user whom the grant was made for; "" for the anonymous.
+ * @property {string} feed Channel of the diffs: the channel itself, or `roster:` and its name.
+ * @property {string} snapshot URL of the snapshot endpoint, without a query.
+ * @property {{ offset: number, epoch: string } | null} position Place in the stream at which the page
+ *   was rendered; null if there was no stream.
+ * @property {number} every Seconds between two ticks.
+ * @property {number | null} [asOf] Time, by `host.now`, at which what the page shows was true; null
+ *   if that is not known.
+ */
+
+/**
+ * `static`: not live yet, or refused for good. `stale`: not live for now.
+ *
+ * @typedef {"static" | "live" | "stale"} Phase
+ */
+
+/**
+ * What a listener is told. `synced`: in step with the server, for the first time or again. `stale`: no
+ * longer live, for now or for good, which may come after that. A room that is seen for the first time,
+ * that is counted from now on or listed, is a change without joins and leaves: draw `feed.view`.
+ *
+ * @typedef {Changes & { synced?: boolean, stale?: boolean, event?: SiteEvent }} News
+ */
+
+/**
+ * Called at once, and after every change of what is shown or of the phase.
+ *
+ * @typedef {(feed: Feed, news: News) => void} Listener
+ */
+
+/**
+ * What the page gives to all that it follows.
+ *
+ * @typedef {object} Tools
+ * @property {typeof roster} roster
+ * @property {connection.Tokens} tokens
+ * @property {typeof connection.getJson} getJson
+ * @property {typeof connection.backoff} backoff
+ * @property {typeof connection.hold} hold
+ * @property {connection.Host} host
+ * @property {() => void} [quit] Called after a refusal: the page may need its connection no more.
+ */
+
 const NOTHING = { joined: [], left: [], updated: [] };
-const MOST = 100;
+// Largest number of publications that are kept, which is the history size of a feed, and of hints.
+const LIMIT = 100;
 
 export class Feed {
+  /** @type {Set<Listener>} */
   listeners = new Set();
+  /** @type {Phase} */
   phase = "static";
+  /** Why the feed is refused for good; "" while it is not. */
   refusal = "";
+  /** @type {Member | null} The owner of the connection; null for the anonymous, and without one. */
   user = null;
+  /** @type {any} The `Centrifuge` that the feed is attached to. */
   client = null;
+  /** @type {Member[]} Oneself, once subscribed; empty where one is not shown. */
   self = [];
   #sub;
-  #met;
+  // Whether the feed was ever subscribed: the position of the page is of no use after that.
+  #hasSubscribed;
+  // Whether a snapshot is awaited.
   #awaiting;
   #release;
   #timer;
   #view;
   #asOf;
   #attempt = 0;
+  // Number of fetches so far, by which an answer knows whether it is the newest.
   #fetches = 0;
+  // Publications kept while a snapshot is awaited.
   #kept = [];
+  // Members shown ahead of the roster, by id.
   #ahead = new Map();
+  // Members of join pushes that no diff has confirmed, and when they end, by client id.
   #hints = new Map();
 
+  /**
+   * @param {Config} config
+   * @param {State} shown What the page shows; it belongs to the feed from now on.
+   * @param {Tools} tools
+   */
   constructor(config, shown, tools) {
     Object.assign(this, tools, { config, state: shown });
     this.#asOf = config.asOf ?? -Infinity;
   }
 
+  /**
+   * What is shown, made when it is asked for and kept until something changes.
+   *
+   * @returns {View}
+   */
   get view() {
     return this.#view ??= this.roster.view(this.state, this.#ahead);
   }
 
+  /** Time, by `host.now`, at which what is shown was last known to be true; -Infinity if unknown. */
   get asOf() {
     return this.phase === "live" ? this.host.now() : this.#asOf;
   }
 
+  /** Seconds since `asOf`; null if that is unknown. */
   age() {
     const age = (this.host.now() - this.asOf) / 1000;
     return age < Infinity ? age : null;
   }
 
+  /**
+   * Subscribe through a client, or join the subscription that the client has already. One that the
+   * site has unsubscribed stays so: the feed is not live until the site subscribes again.
+   *
+   * @param {any} client
+   * @param {connection.Entry} entry
+   * @param {Member | null} user
+   * @param {() => Promise<string>} getToken
+   */
   attach(client, { token, shown }, user, getToken) {
     const { channel, feed, position } = this.config;
-    const since = position?.epoch && !this.#met ? position : null;
+    const since = position?.epoch && !this.#hasSubscribed ? position : null;
     const self = shown && user ? [user] : [];
     [this.#sub, this.#release] = this.hold(client, feed, { token, getToken, since }, {
       subscribed: ({ recovered }) => this.#subscribed(recovered, self),
@@ -55,32 +154,55 @@ export class Feed {
     if (this.#sub.state === "subscribed") this.#subscribed(false, self);
   }
 
+  /**
+   * Let go of the client, until the feed is attached again. A subscription of the site stays. Fetches,
+   * hints and a refusal end with it.
+   */
   detach() {
     this.#rest();
     this.refusal = "";
     this.stall();
   }
 
+  /** End the feed. */
   close() {
     this.listeners.clear();
     this.detach();
   }
 
+  /**
+   * Take over the state of another widget of this channel, if it is newer or the first.
+   *
+   * @param {State} shown
+   */
   offer(shown) {
     const { epoch, version } = this.state;
     if ((epoch && shown.epoch !== epoch) || shown.version <= version) return;
     this.#show(shown, this.roster.since(this.state, shown));
   }
 
+  /** The connection or the subscription is down for now. */
   stall() {
     if (this.phase === "live") this.#enter("stale");
   }
 
+  /**
+   * The connection or the subscription has ended: for now if the code is 0, else for good.
+   *
+   * @param {string} what
+   * @param {{ code: number, reason: string }} ended
+   */
   lose(what, { code, reason }) {
     if (code === 0) this.stall();
     else this.refuse(`${what}: ${code} ${reason}`);
   }
 
+  /**
+   * Give up for good. What is shown stays, oneself as well, but for hints, which nothing will confirm.
+   * The feed lets go of the client, so that others do not go on seeing us here.
+   *
+   * @param {string} why
+   */
   refuse(why) {
     this.#rest();
     this.refusal = `${why}`;
@@ -90,7 +212,14 @@ export class Feed {
     this.quit?.();
   }
 
-  *events({ joined, left, updated, synced, stale, said }) {
+  /**
+   * Turn news into events, one for each member. Take them while the listener is called: they read
+   * what the feed shows now.
+   *
+   * @param {News} news
+   * @returns {Iterable<[name: string, detail: object]>} Names and details of `EventMap`.
+   */
+  *events({ joined, left, updated, synced, stale, event }) {
     const { channel } = this.config;
     const about = { channel, version: this.state.version };
     for (const member of joined) yield ["join", { ...about, member }];
@@ -98,9 +227,15 @@ export class Feed {
     for (const member of updated) yield ["update", { ...about, member }];
     if (synced) yield ["sync", { ...about, ...this.view }];
     if (stale) yield ["stale", { ...about, state: this.phase, age: this.age() }];
-    if (said) yield ["event", { channel, ...said }];
+    if (event) yield ["event", { channel, ...event }];
   }
 
+  /**
+   * Tell listeners. What one of them throws is reported, and the others are told all the same.
+   *
+   * @param {Partial<News>} news What it leaves out did not change.
+   * @param {Iterable<Listener>} [listeners] All of them by default.
+   */
   tell(news, listeners = this.listeners) {
     for (const listener of listeners) {
       try {
@@ -111,9 +246,11 @@ export class Feed {
     }
   }
 
+  // Only a recovered stream brings every later diff by itself. Anything else needs the snapshot: a page
+  // that is just opened fetches at once, a resubscription after a random wait, as a crowd may return.
   #subscribed(recovered, self) {
-    const wait = this.#met ? this.#spread() : 0;
-    this.#met = true;
+    const wait = this.#hasSubscribed ? this.#spread() : 0;
+    this.#hasSubscribed = true;
     this.self = self;
     this.#show();
     if (recovered === true && this.state.version && !this.#awaiting) this.#settle();
@@ -121,20 +258,22 @@ export class Feed {
   }
 
   #receive(publication) {
-    const said = this.roster.readEvent(publication);
-    if (said) this.tell({ said });
+    const event = this.roster.readEvent(publication);
+    if (event) this.tell({ event });
     const { changes, fetch, within } = this.roster.reduce(this.state, publication);
     if (changes) this.#show(this.state, changes, this.host.now());
     if (fetch && !this.#awaiting) this.#need(this.#spread(within));
+    // Kept although it was applied: the snapshot may be older than that.
     if (!this.#awaiting || !this.roster.read(publication)) return;
-    this.#kept = [...this.#kept, publication].slice(-MOST);
+    this.#kept = [...this.#kept, publication].slice(-LIMIT);
   }
 
+  // The subscribers of a `roster:` feed need not be in the channel, so its join pushes are no hints.
   #hint(push) {
     const { channel, feed, every } = this.config;
     const member = feed === channel && this.roster.readPush(push);
     if (!member || member.id === this.user?.id) return;
-    if (this.#hints.size >= MOST || !this.roster.ahead(this.state, [member]).size) return;
+    if (this.#hints.size >= LIMIT || !this.roster.ahead(this.state, [member]).size) return;
     this.#forget(push.client);
     const timer = this.host.setTimeout(() => this.#drop(push.client), (every + 5) * 1000);
     this.#hints.set(push.client, { member, timer });
@@ -150,6 +289,7 @@ export class Feed {
     return this.#hints.delete(client);
   }
 
+  // Milliseconds to wait before a fetch, at random: 500 members fetch over a second, at most over five.
   #spread(within) {
     const { total, anonymous } = this.state;
     const usual = Math.min(5, 0.05 + (total + anonymous) / 500);
@@ -172,6 +312,7 @@ export class Feed {
       if (turn === this.#fetches) this.#take(answer);
     } catch (error) {
       if (turn !== this.#fetches) return;
+      // Whether asking again may help: see `Host.ask`.
       if (error.passing) this.#retry();
       else this.refuse(error.message);
     }
@@ -184,6 +325,7 @@ export class Feed {
       this.config.every = answer.every;
       this.#show(next.state, next.changes, this.host.now() - Math.max(0, answer.age) * 1000);
     }
+    // A snapshot that is too old, or that leaves a gap: the first gap is worth another fetch.
     if (!next || (next.open.length && !this.#attempt)) this.#retry();
     else if (!this.#timer) this.#settle();
   }
@@ -195,6 +337,7 @@ export class Feed {
   #rest() {
     this.#release?.();
     this.#release = this.#sub = this.client = null;
+    // The answer to a fetch under way comes too late from here on.
     this.#fetches += 1;
     this.host.clearTimeout(this.#timer);
     this.#timer = null;
@@ -215,6 +358,7 @@ export class Feed {
     if (asOf > this.#asOf) this.#asOf = asOf;
     const hinted = [...this.#hints.values()].map(({ member }) => member);
     this.#ahead = this.roster.ahead(state, [...this.self, ...hinted]);
+    // The roster has this member now. A hint that stayed would show them again after they left.
     for (const [client, { member }] of this.#hints) {
       if (!this.#ahead.has(member.id)) this.#forget(client);
     }

@@ -1,4 +1,4 @@
 import type { Handlers } from "./presence.js";
 
-/** Yours: a `presence/js/handlers.js` that is found before the app's. See docs/javascript.md. */
+/** Handlers of the site: a `presence/js/handlers.js` found before the app's. See docs/javascript.md. */
 export const handlers: Handlers;

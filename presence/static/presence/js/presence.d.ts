@@ -1,48 +1,76 @@
 /**
  * The public API of the page: `import { presence } from "…/presence/js/widget.js"`.
  *
- * The URL is what `{% static "presence/js/widget.js" %}` gives; see docs/javascript.md.
+ * The URL comes from `{% static "presence/js/widget.js" %}`; see docs/javascript.md.
  */
 
-import type { Member, Said, View } from "./roster.js";
+/** One person, however many tabs they have open. */
+export interface Member {
+  readonly id: string;
+  readonly name: string;
+  /** What the site signed for them: PRESENCE_USER_INFO. */
+  readonly info: Readonly<Record<string, unknown>>;
+}
 
-export type { Member } from "./roster.js";
+/** What is shown: the roster, and after it the members who are not in it yet. */
+export interface View {
+  /** In order of arrival, newest last; none in a counted room. A new array each time. */
+  readonly members: readonly Member[];
+  /** Ids of the members that no diff has confirmed: oneself, and those who have just subscribed. */
+  readonly provisional: ReadonlySet<string>;
+  /** Name of one life of the version chain. */
+  readonly epoch: string;
+  readonly version: number;
+  /** Whether the room is listed; a large one is only counted. */
+  readonly listed: boolean;
+  /** Number of identified members. Each counts once. */
+  readonly total: number;
+  /** Number of visitors who are not signed in. */
+  readonly anonymous: number;
+}
 
-/** `static`: not live yet, or refused; `stale`: no longer live, for now. */
+/** What the site told everybody in a room: `PresenceMixin.broadcast_to_presence`. */
+export interface SiteEvent {
+  /** Not empty. */
+  readonly event: string;
+  readonly payload: Readonly<Record<string, unknown>>;
+}
+
+/** `static`: not live yet, or refused for good. `stale`: not live for now. */
 export type PresenceState = "static" | "live" | "stale";
 
-/** What every event about the roster says. */
+/** Part of every event about the roster. */
 export interface About {
   channel: string;
-  /** Of the roster that is shown. */
+  /** Version of the roster that is shown. */
   version: number;
 }
 
-/** Somebody came, left, or has another name or info. */
+/** A member came, left, or has another name or info. */
 export interface MemberDetail extends About {
   member: Member;
 }
 
-/** In step with the server, at first and again. */
+/** The page is in step with the server, for the first time or again. */
 export interface SyncDetail extends About, View {
   channel: string;
   version: number;
 }
 
-/** No longer live: for now, or for good, which may come after that. */
+/** The page is no longer live: for now, or for good, which may come after that. */
 export interface StaleDetail extends About {
-  /** `stale` for now, `static` for good. */
+  /** `stale`: for now. `static`: for good. */
   state: PresenceState;
   /** Seconds since what is shown was last known to be true; null if that is not known. */
   age: number | null;
 }
 
-/** The site told everybody in the room something. */
-export interface EventDetail extends Said {
+/** The site told everybody in the room something. Anybody may be behind it: set it as text. */
+export interface EventDetail extends SiteEvent {
   channel: string;
 }
 
-/** Events by name. What a room holds when it is first read is a sync, not a crowd of joins. */
+/** Events by name. The members of a room that is read for the first time are a sync, not joins. */
 export interface EventMap {
   join: MemberDetail;
   leave: MemberDetail;
@@ -52,44 +80,47 @@ export interface EventMap {
   event: EventDetail;
 }
 
-/** One channel for those who draw it themselves; its fields are kept true. */
+/** One channel for scripts that draw it themselves. Its fields are kept up to date. */
 export interface Room extends View {
   readonly channel: string;
   /** Whether it is live. */
   readonly state: PresenceState;
 
-  /** Calls `run` with the detail of each event of that name; the function given back ends it. */
+  /** Call `run` with the detail of each event of a name, until the returned function is called. */
   on<Name extends keyof EventMap>(name: Name, run: (detail: EventMap[Name]) => void): () => void;
 
-  /** Nothing is told after this, even of what is being told. The subscription ends with the last who follows the channel. */
+  /**
+   * Stop: no listener is called any more, even for the current event. The subscription ends with the
+   * last widget or room of the channel.
+   */
   readonly close: () => void;
 }
 
-/** The one of the page, even if its module has two URLs. */
+/** One object for the page, even where its module has two URLs. */
 export interface Presence {
   /**
-   * Follows a channel that an element of the page carries: a widget, or one with `variant="none"`,
-   * which shows nothing. Rejects with an Error that says what to include where there is none.
+   * Follow a channel that a widget of the page has: one that shows it, or one with `variant="none"`.
+   * Without such a widget, reject with an Error that says what to include.
    */
   subscribe(channel: string): Promise<Room>;
 
   /**
-   * Makes the page's widgets use a connection of the site's, before or after they went live: an
-   * instance of `Centrifuge`, which is never connected or disconnected by us, and must belong to
-   * the user whom the page was rendered for.
+   * Have the widgets of the page use a connection of the site, before or after they went live.
+   * `centrifuge` is an instance of `Centrifuge` of the user for whom the page was rendered. It is never
+   * connected or disconnected by the widgets.
    */
   useConnection(centrifuge: object): void;
 }
 
-/** Somebody clicks on a face or a name. `preventDefault()` keeps a stack from opening its list. */
+/** A face or a name was clicked. `preventDefault()` keeps a stack from opening its list. */
 export interface OpenDetail extends MemberDetail {}
 
-/** Events of the widget alone: those of the channel, and what people do with the widget. */
+/** Events of a widget: those of the channel, and what its users do. */
 export interface WidgetEventMap extends EventMap {
   open: OpenDetail;
 }
 
-/** What a site's own `presence/js/handlers.js` exports as `handlers`. */
+/** Export `handlers` of a site's own `presence/js/handlers.js`. */
 export type Handlers = {
   [Name in keyof WidgetEventMap]?: (
     detail: WidgetEventMap[Name],
@@ -98,7 +129,7 @@ export type Handlers = {
   ) => void;
 };
 
-/** DOM events by name: they bubble from `<presence-roster>`. */
+/** DOM events by name. They bubble from `<presence-roster>`. */
 export type PresenceEventMap = {
   [Name in keyof WidgetEventMap as `presence:${Name}`]: CustomEvent<WidgetEventMap[Name]>;
 };

@@ -1,4 +1,72 @@
+/**
+ * The roster of one channel as a reducer, the twin of `presence/roster/types.py`: both are tested on
+ * the messages in `tests/fixtures/wire/`.
+ *
+ * This module knows no DOM, no socket and no clock. It ignores what is malformed, repeated, older or
+ * foreign, so that a bad message never costs the page its roster.
+ *
+ * @import { Member, SiteEvent, View } from "./presence.js"
+ */
+
+/**
+ * A roster at a version. It belongs to one feed, which changes it in place.
+ *
+ * @typedef {object} State
+ * @property {string} epoch Name of one life of the version chain; "" for a channel never polled.
+ * @property {number} version 0 for a channel never polled.
+ * @property {Map<string, Member>} members By id, in order of arrival; empty in a counted room.
+ * @property {boolean} listed False for a counted room: one too large to be listed.
+ * @property {number} total Number of identified members, also in a counted room.
+ * @property {number} anonymous Number of visitors who are not signed in.
+ */
+
+/**
+ * Whole members, those who left as well.
+ *
+ * @typedef {object} Changes
+ * @property {readonly Member[]} joined
+ * @property {readonly Member[]} left
+ * @property {readonly Member[]} updated
+ */
+
+/**
+ * The step from version `base` to `version`, which is `base` + 1 or fits nothing.
+ *
+ * @typedef {object} Diff
+ * @property {"presence.diff"} type
+ * @property {string} epoch
+ * @property {number} base
+ * @property {number} version
+ * @property {Member[]} joins
+ * @property {string[]} leaves Ids.
+ * @property {Member[]} updates
+ * @property {number} total
+ * @property {number} anonymous
+ */
+
+/**
+ * An order to fetch the snapshot, at a random moment in the next `within` seconds: the change is too
+ * large for a diff, or no diff can express it.
+ *
+ * @typedef {object} Reload
+ * @property {"presence.reload"} type
+ * @property {string} epoch
+ * @property {number} version
+ * @property {number} within
+ */
+
+/**
+ * What Centrifugo attaches to a join or leave push.
+ *
+ * @typedef {object} Push
+ * @property {unknown} [user]
+ * @property {unknown} [client]
+ * @property {any} [chanInfo] Signed in the subscription token.
+ * @property {any} [connInfo] Signed in the connection token.
+ */
+
 const isText = (value) => typeof value === "string";
+// A name needs one letter that can be seen: the rule of `presence/roster/names.py`.
 const isName = (value) => isText(value)
   && /[^\p{M}\p{C}\p{Z}\p{DI}\u2800\ufffc\u{13441}\u{13442}\u{1d159}]/u.test(value);
 const isCount = (value) => Number.isSafeInteger(value) && value >= 0;
@@ -8,11 +76,18 @@ const isKnown = (epoch, ...counts) => isText(epoch) && counts.every(isCount);
 const same = (one, other) => one === other || JSON.stringify(one) === JSON.stringify(other);
 const byId = (members) => new Map(members.map((member) => [member.id, member]));
 
+// Unknown fields are dropped here, so that a later version of the server may add some.
 function readMembers(value = []) {
-  if (!Array.isArray(value) || !value.every((one) => isMember(one ?? {}))) return null;
+  if (!Array.isArray(value) || !value.every((member) => isMember(member ?? {}))) return null;
   return value.map(({ id, name, info = {} }) => ({ id, name, info }));
 }
 
+/**
+ * Read the diff or reload that a publication carries.
+ *
+ * @param {any} publication
+ * @returns {Diff | Reload | null} Null for anything else, malformed ones included.
+ */
 export function read(publication) {
   const { type, epoch, base, version, within, leaves = [], total, anonymous } = publication ?? {};
   if (type === "presence.reload" && isKnown(epoch, version) && Number.isFinite(within)) {
@@ -25,12 +100,24 @@ export function read(publication) {
   return { type, epoch, base, version, joins, leaves, updates, total, anonymous };
 }
 
+/**
+ * Read the event that a publication carries. An event changes no state.
+ *
+ * @param {any} publication
+ * @returns {SiteEvent | null} Null for anything else, malformed ones included.
+ */
 export function readEvent(publication) {
   const { type, event, payload = {} } = publication ?? {};
   if (type !== "presence.event" || !event || !isText(event) || !isObject(payload)) return null;
   return { event, payload };
 }
 
+/**
+ * Read the state that a snapshot describes.
+ *
+ * @param {any} snapshot
+ * @returns {State | null} Null for a malformed one.
+ */
 export function fromSnapshot(snapshot) {
   const { epoch, version, listed, total, anonymous } = snapshot ?? {};
   if (!isKnown(epoch, version, total, anonymous) || typeof listed !== "boolean") return null;
@@ -38,6 +125,14 @@ export function fromSnapshot(snapshot) {
   return members && { epoch, version, members: byId(listed ? members : []), listed, total, anonymous };
 }
 
+/**
+ * Read the member that a push is about, by the rules of `presence/roster/merge.py`.
+ *
+ * A site may sign more for its own use. Only `name`, `avatar` and `color` of that are for everybody.
+ *
+ * @param {Push} push
+ * @returns {Member | null} Null for the anonymous and the invisible.
+ */
 export function readPush({ user, chanInfo, connInfo }) {
   const signed = isName(chanInfo?.name) || chanInfo?.info ? chanInfo : connInfo;
   const { name, info, avatar, color } = signed ?? {};
@@ -48,10 +143,11 @@ export function readPush({ user, chanInfo, connInfo }) {
 
 function compare(before, after) {
   const missing = (from, other) => [...from.values()].filter(({ id }) => !other.has(id));
-  const updated = [...after.values()].filter((one) => !same(before.get(one.id) ?? one, one));
+  const updated = [...after.values()].filter((member) => !same(before.get(member.id) ?? member, member));
   return { joined: missing(after, before), left: missing(before, after), updated };
 }
 
+// Compares only the members that the diff names: the cost is the size of the diff, not of the room.
 function apply(state, { version, joins, leaves, updates, total, anonymous }) {
   const { members, listed } = state;
   const ids = [...leaves, ...byId([...updates, ...joins]).keys()];
@@ -59,12 +155,22 @@ function apply(state, { version, joins, leaves, updates, total, anonymous }) {
   const before = pick();
   Object.assign(state, { version, total, anonymous });
   for (const id of leaves) members.delete(id);
-  for (const one of updates) if (members.has(one.id)) members.set(one.id, one);
-  for (const one of joins) if (listed && !members.has(one.id)) members.set(one.id, one);
+  for (const member of updates) if (members.has(member.id)) members.set(member.id, member);
+  for (const member of joins) if (listed && !members.has(member.id)) members.set(member.id, member);
   return compare(before, pick());
 }
 
+/**
+ * Take one publication, and change `state` in place where it fits.
+ *
+ * @param {State} state
+ * @param {any} publication
+ * @returns {{ changes: Changes | null, fetch: boolean, within: number | null }} `changes` is null if
+ *   nothing changed. `fetch` says that only a snapshot can help, to be asked for within `within`
+ *   seconds, or when the caller likes if that is null.
+ */
 export function reduce(state, publication) {
+  // A message that is not for the roster counts as one of the version that is shown: nothing changes.
   const message = read(publication) ?? state;
   const { epoch, base, version, within = null } = message;
   const known = epoch === state.epoch;
@@ -73,32 +179,77 @@ export function reduce(state, publication) {
   return { changes: news && fits ? apply(state, message) : null, fetch: news && !fits, within };
 }
 
+/**
+ * Return what changed between two states.
+ *
+ * A member who is the same in both becomes the very object of `before` in `after`: then the drawing
+ * sees by identity which members it has to draw again.
+ *
+ * @param {State} before
+ * @param {State} after
+ * @returns {Changes | null} Null where nobody came or went: the room is seen for the first time, or
+ *   it was listed and is counted, or the other way round.
+ */
 export function since(before, after) {
   if (!before.version || before.listed !== after.listed) return null;
-  for (const [id, one] of before.members) {
-    if (same(one, after.members.get(id))) after.members.set(id, one);
+  for (const [id, member] of before.members) {
+    if (same(member, after.members.get(id))) after.members.set(id, member);
   }
   return compare(before.members, after.members);
 }
 
+/**
+ * Join a fetched snapshot with the publications that were kept while it was awaited.
+ *
+ * @param {State} state The state that is shown; not changed.
+ * @param {any} snapshot
+ * @param {readonly any[]} kept
+ * @returns {{ state: State, changes: Changes | null, open: any[] } | null} Null for a snapshot that
+ *   is older than `state` even with `kept` applied. `open` holds the publications that do not fit.
+ * @throws {Error} The snapshot is malformed.
+ */
 export function splice(state, snapshot, kept) {
   const next = fromSnapshot(snapshot);
   if (!next) throw Error("no snapshot");
-  const open = kept.filter((one) => reduce(next, one).fetch);
+  const open = kept.filter((publication) => reduce(next, publication).fetch);
   if (next.epoch === state.epoch && next.version < state.version) return null;
   return { state: next, changes: since(state, next), open };
 }
 
+/**
+ * Return the candidates who are shown ahead of the roster: those it does not have, and nobody in a
+ * counted room. They are in the order of ids, in which one diff would confirm them.
+ *
+ * @param {State} state
+ * @param {readonly Member[]} candidates
+ * @returns {Map<string, Member>}
+ */
 export function ahead({ listed, members }, candidates) {
   const waiting = candidates.filter(({ id }) => listed && !members.has(id));
   return byId(waiting.sort((one, other) => (one.id > other.id ? 1 : -1)));
 }
 
+/**
+ * Return the changes of a roster as they look where members are shown ahead of it. A diff that
+ * confirms such a member is no change, unless it has another name or info.
+ *
+ * @param {Changes} changes
+ * @param {ReadonlyMap<string, Member>} before Members shown ahead until now.
+ * @param {ReadonlyMap<string, Member>} after Members shown ahead from now on.
+ * @returns {Changes}
+ */
 export function overlay({ joined, left, updated }, before, after) {
   const found = compare(new Map([...before, ...byId(left)]), new Map([...after, ...byId(joined)]));
   return { ...found, updated: [...updated, ...found.updated] };
 }
 
+/**
+ * Return what to show: the state, and after it the candidates that it does not have.
+ *
+ * @param {State} state
+ * @param {ReadonlyMap<string, Member>} candidates
+ * @returns {View}
+ */
 export function view(state, candidates) {
   const shown = ahead(state, [...candidates.values()]);
   const members = [...state.members.values(), ...shown.values()];

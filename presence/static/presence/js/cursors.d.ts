@@ -1,2 +1,0 @@
-/** Defines `<presence-cursors>`. The module exports nothing: the element is the interface. */
-export {};
