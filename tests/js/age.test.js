@@ -8,7 +8,7 @@ Object.assign(globalThis, {
 });
 const { ago } = await import("../../presence/static/presence/js/widget.js");
 
-it("the age of what is shown is told in the largest unit that fits, in the page's language", () => {
+it("ago_takes_the_largest_unit_that_fits_in_the_language_of_the_page", () => {
   const expected = {
     60: "1 minute ago", 3599: "59 minutes ago", 7300: "2 hours ago", 90000: "yesterday",
   };

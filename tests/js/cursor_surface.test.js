@@ -32,15 +32,15 @@ function found(given, clientX, clientY, { unit = "px", ...style } = {}) {
 
 const SCROLLS = { overflowX: "auto", overflowY: "auto" };
 
-describe("the extent of a surface", () => {
-  it("is what lies within its borders", () => {
+describe("extent", () => {
+  it("extent_of_a_box_is_within_its_borders", () => {
     const box = boxOf({ border: 5, content: { width: 900, height: 900 } });
     assert.deepEqual(extent(box, STYLE), { width: 400, height: 200, scrolls: false, start: 0 });
     const { scrolls } = extent(box, { ...STYLE, overflowX: "hidden", overflowY: "hidden" });
     assert.equal(scrolls, false);
   });
 
-  it("is all of the content where that scrolls, in one direction or both", () => {
+  it("extent_of_a_box_that_scrolls_is_all_of_its_content", () => {
     const box = boxOf({ content: { width: 400, height: 900 } });
     for (const style of [SCROLLS, { overflowY: "scroll" }, { overflowX: "auto", overflowY: "hidden" }]) {
       const { width, height, scrolls } = extent(box, { ...STYLE, ...style });
@@ -48,28 +48,28 @@ describe("the extent of a surface", () => {
     }
   });
 
-  it("begins left of what is seen first where one reads from the right", () => {
+  it("extent_of_a_box_that_reads_from_the_right_starts_left_of_what_shows_first", () => {
     const box = boxOf({ content: { width: 1000, height: 200 } });
     assert.equal(extent(box, { ...STYLE, ...SCROLLS, direction: "rtl" }).start, 600);
     assert.equal(extent(box, { ...STYLE, direction: "rtl" }).start, 0);
   });
 });
 
-describe("a place on a surface", () => {
-  it("is counted from the corner of the content, within the border", () => {
+describe("locate", () => {
+  it("locate_counts_from_the_corner_of_the_content_within_the_border", () => {
     assert.deepEqual(found({ left: 100, top: 50 }, 130, 90), { x: 30, y: 40 });
     assert.deepEqual(found({ left: 100, top: 50, border: 10 }, 140, 100), { x: 30, y: 40 });
     assert.deepEqual(found({ left: -300, top: -20 }, 0, 0), { x: 300, y: 20 });
   });
 
-  it("is a fraction of the content", () => {
+  it("locate_in_fractions_counts_parts_of_the_content", () => {
     const unit = "fraction";
     assert.deepEqual(found({ left: 100, border: 10 }, 310, 110, { unit }), { x: 0.5, y: 0.5 });
     const given = { content: { width: 800, height: 1000 }, scroll: [400, 800] };
     assert.deepEqual(found(given, 200, 100, { unit, ...SCROLLS }), { x: 0.75, y: 0.9 });
   });
 
-  it("is the same however much the surface is scaled", () => {
+  it("locate_on_a_scaled_surface_gives_the_same_place", () => {
     for (const scale of [0.5, 1, 2.5]) {
       const given = { left: 40, top: 10, border: 8, scale };
       const at = (offset) => (8 + offset) * scale;
@@ -78,7 +78,7 @@ describe("a place on a surface", () => {
     }
   });
 
-  it("counts what was scrolled away, in scaled boxes and from the right as well", () => {
+  it("locate_in_a_scrolled_box_adds_what_was_scrolled_away", () => {
     const content = { width: 1000, height: 800 };
     assert.deepEqual(found({ content, scroll: [50, 300] }, 100, 100, SCROLLS), { x: 150, y: 400 });
     const scaled = { content, scroll: [50, 300], scale: 2 };
@@ -88,13 +88,13 @@ describe("a place on a surface", () => {
     assert.equal(found({ content, scroll: [-600, 0] }, 0, 0, right).x, 0);
   });
 
-  it("never lies outside", () => {
+  it("locate_outside_gives_a_place_on_the_edge", () => {
     const unit = "fraction";
     assert.deepEqual(found({ left: 10, border: 10 }, 0, 5000, { unit }), { x: 0, y: 1 });
     assert.deepEqual(found({}, 1e9, -1), { x: 100_000, y: 0 });
   });
 
-  it("is a number even in a box without a size", () => {
+  it("locate_in_a_box_without_a_size_gives_a_number", () => {
     for (const unit of ["fraction", "px"]) {
       const { x, y } = found({ width: 0, height: 0 }, 5, 5, { unit });
       assert.ok(Number.isFinite(x) && Number.isFinite(y));

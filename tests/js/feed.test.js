@@ -18,7 +18,7 @@ async function live(options) {
 }
 
 describe("splicing the page and the stream", () => {
-  it("subscribes since the page's position and fetches nothing when recovered", async () => {
+  it("feed_subscribes_since_the_position_of_the_page_and_fetches_nothing_when_recovered", async () => {
     const { sub, follower, world } = await live();
     assert.deepEqual(sub.options.since, POSITION);
     publish(sub, diff(12, { joins: [member("5")], total: 2 }));
@@ -26,14 +26,14 @@ describe("splicing the page and the stream", () => {
     assert.deepEqual(world.asked("/snapshot"), []);
   });
 
-  it("never sends an empty epoch", async () => {
+  it("feed_never_sends_an_empty_epoch", async () => {
     for (const position of [null, { offset: 3, epoch: "" }]) {
       const { sub } = await open({ position });
       assert.equal(sub.options.since, null);
     }
   });
 
-  it("fetches the snapshot once, at once, when it was not recovered", async () => {
+  it("feed_not_recovered_on_a_new_page_fetches_once_and_at_once", async () => {
     const { sub, follower, world } = await open({ position: POSITION });
     serve(world, [200, { channel: "presence:a", ...snapshot(20, [member("9")]) }]);
     sub.trigger("subscribed", { wasRecovering: true, recovered: false });
@@ -46,7 +46,7 @@ describe("splicing the page and the stream", () => {
     assert.deepEqual([request.cache, others.length], ["no-store", 0]);
   });
 
-  it("fetches the first snapshot of a room that has none, even if recovered", async () => {
+  it("feed_without_a_snapshot_fetches_even_when_recovered", async () => {
     const { sub, world } = await open({ shown: snapshot(0, [], { epoch: "" }), position: POSITION });
     serve(world, [200, snapshot(1)]);
     sub.trigger("subscribed", { recovered: true });
@@ -54,7 +54,7 @@ describe("splicing the page and the stream", () => {
     assert.equal(world.asked("/snapshot").length, 1);
   });
 
-  it("tells a first snapshot as a sync, not as a crowd that joins", async () => {
+  it("feed_tells_a_first_snapshot_as_a_sync", async () => {
     const { sub, world, follower } = await open({ shown: snapshot(0, [], { epoch: "" }) });
     serve(world, [200, snapshot(3, [member("1"), member("2")])]);
     sub.trigger("subscribed", { recovered: false });
@@ -63,7 +63,7 @@ describe("splicing the page and the stream", () => {
     assert.equal(follower.told.at(-1).synced, true);
   });
 
-  it("waits at random before it fetches after a resubscription, the longer the larger the room", async () => {
+  it("feed_resubscribed_waits_at_random_longer_for_a_larger_room", async () => {
     const { sub, world, follower } = await live({ shown: snapshot(12, [member("42")], { total: 400, anonymous: 100 }) });
     serve(world, [200, snapshot(13)]);
     sub.trigger("subscribing", {});
@@ -74,13 +74,13 @@ describe("splicing the page and the stream", () => {
     assert.equal(follower.feed.phase, "live");
   });
 
-  it("never waits for more than five seconds", async () => {
+  it("feed_resubscribed_waits_five_seconds_at_most", async () => {
     const { sub, world } = await live({ shown: snapshot(12, [], { listed: false, total: 90_000 }) });
     sub.trigger("subscribed", { recovered: false });
     assert.equal(world.timers[0].ms, 2500);
   });
 
-  it("is live again without a fetch after a recovered resubscription", async () => {
+  it("feed_recovered_after_an_interruption_is_live_without_a_fetch", async () => {
     const { sub, world, follower } = await live();
     sub.trigger("subscribing", {});
     sub.trigger("subscribed", { wasRecovering: true, recovered: true });
@@ -91,7 +91,7 @@ describe("splicing the page and the stream", () => {
   });
 });
 
-describe("a snapshot that is awaited", () => {
+describe("snapshot that is awaited", () => {
   /** A page that has found a gap, and the means to answer its fetch. */
   async function gapped() {
     const made = await live();
@@ -103,7 +103,7 @@ describe("a snapshot that is awaited", () => {
     return { ...made, answer: async (value) => { answer(value); await settle(); } };
   }
 
-  it("is asked for once, however many diffs do not fit", async () => {
+  it("fetch_is_one_for_many_diffs_that_do_not_fit", async () => {
     const { sub, world, answer, follower } = await gapped();
     publish(sub, diff(15));
     publish(sub, diff(16, { joins: [member("5")], total: 2 }));
@@ -114,7 +114,7 @@ describe("a snapshot that is awaited", () => {
     assert.equal(follower.feed.phase, "live");
   });
 
-  it("is asked for again, after a while, when the kept diffs do not fit it", async () => {
+  it("fetch_is_repeated_later_when_kept_diffs_do_not_fit", async () => {
     const { world, answer, follower } = await gapped();
     await answer([200, snapshot(13)]);
     assert.equal(follower.feed.state.version, 13);
@@ -124,7 +124,7 @@ describe("a snapshot that is awaited", () => {
     assert.equal(follower.feed.phase, "live");
   });
 
-  it("is asked for again when it lags behind a diff that came meanwhile", async () => {
+  it("fetch_is_repeated_when_the_snapshot_lags_behind_a_diff", async () => {
     const { sub, world, answer, follower } = await gapped();
     publish(sub, diff(18));
     await answer([200, snapshot(15)]);
@@ -135,7 +135,7 @@ describe("a snapshot that is awaited", () => {
     assert.equal(follower.feed.phase, "live");
   });
 
-  it("is not taken when it is older than what is shown", async () => {
+  it("fetch_of_an_older_snapshot_is_not_taken", async () => {
     const { world, answer, follower } = await gapped();
     await answer([200, snapshot(11, [member("1")])]);
     assert.deepEqual(shownIds(follower), ["42"]);
@@ -146,7 +146,7 @@ describe("a snapshot that is awaited", () => {
     assert.equal(follower.feed.phase, "live");
   });
 
-  it("is retried after errors, and for ever", async () => {
+  it("fetch_is_retried_for_ever_after_passing_errors", async () => {
     const { world, answer, follower } = await gapped();
     for (const one of PASSING) {
       await answer(one);
@@ -158,7 +158,7 @@ describe("a snapshot that is awaited", () => {
     assert.equal(world.asked("/snapshot").length, 6);
   });
 
-  it("leaves the widget static for whatever else it is answered, and asks no more", async () => {
+  it("fetch_of_a_foreign_answer_leaves_the_widget_static", async () => {
     for (const one of [...FINAL, [200, { members: [], epoch: 1 }]]) {
       const { world, answer, follower } = await gapped();
       await answer(one);
@@ -168,7 +168,7 @@ describe("a snapshot that is awaited", () => {
     }
   });
 
-  it("leaves the widget static when our own code fails", async () => {
+  it("fetch_with_an_error_of_our_own_leaves_the_widget_static", async () => {
     const { world, answer, follower, page } = await gapped();
     follower.feed.roster = { ...page.tools.roster, splice: () => { throw new TypeError("a mistake"); } };
     await answer([200, snapshot(15)]);
@@ -176,7 +176,7 @@ describe("a snapshot that is awaited", () => {
     assert.deepEqual([follower.feed.phase, world.warnings], ["static", ["a mistake"]]);
   });
 
-  it("does not keep diffs from being shown that fit", async () => {
+  it("fetch_under_way_does_not_hold_up_diffs_that_fit", async () => {
     const { sub, answer, follower } = await gapped();
     publish(sub, diff(12, { joins: [member("5")], total: 2 }));
     assert.deepEqual(shownIds(follower), ["42", "5"]);
@@ -184,14 +184,14 @@ describe("a snapshot that is awaited", () => {
     assert.equal(follower.feed.phase, "live");
   });
 
-  it("is bounded in what it keeps", async () => {
+  it("fetch_under_way_keeps_a_bounded_number_of_diffs", async () => {
     const { sub, answer, world } = await gapped();
     for (let base = 20; base < 140; base += 1) publish(sub, diff(base));
     await answer([200, snapshot(20)]);
     assert.equal(world.timers.length, 1, "the oldest were let go: one more fetch");
   });
 
-  it("is read once more when the subscription was lost meanwhile", async () => {
+  it("fetch_is_repeated_when_the_subscription_was_lost_meanwhile", async () => {
     const { sub, world, answer, follower } = await gapped();
     sub.trigger("subscribing", {});
     sub.trigger("subscribed", { wasRecovering: true, recovered: false });
@@ -202,7 +202,7 @@ describe("a snapshot that is awaited", () => {
     assert.equal(follower.feed.phase, "live");
   });
 
-  it("leaves the widget static when the endpoint says no", async () => {
+  it("fetch_that_is_forbidden_leaves_the_widget_static", async () => {
     const { world, answer, follower } = await gapped();
     await answer([403, { error: "not any more" }]);
     assert.equal(follower.feed.phase, "static");
@@ -211,7 +211,7 @@ describe("a snapshot that is awaited", () => {
     assert.match(world.warnings[0], /not any more/u);
   });
 
-  it("shows nothing any more once the last widget has left", async () => {
+  it("fetch_after_the_last_widget_left_shows_nothing", async () => {
     const { answer, follower } = await gapped();
     follower.end();
     await settle();
@@ -220,8 +220,8 @@ describe("a snapshot that is awaited", () => {
   });
 });
 
-describe("a reload", () => {
-  it("is followed at a random moment within the time it gives", async () => {
+describe("reload", () => {
+  it("reload_is_followed_at_a_random_moment_in_its_time", async () => {
     const { sub, world, follower } = await live();
     serve(world, [200, snapshot(1, [member("9")], { epoch: "zzzzzz" })]);
     publish(sub, { type: "presence.reload", epoch: "zzzzzz", version: 1, within: 8 });
@@ -231,7 +231,7 @@ describe("a reload", () => {
     assert.equal(world.asked("/snapshot").length, 1);
   });
 
-  it("to a version that is shown asks for nothing", async () => {
+  it("reload_to_a_shown_version_fetches_nothing", async () => {
     const { sub, world } = await live();
     publish(sub, { type: "presence.reload", epoch: "k3f9a1", version: 12, within: 8 });
     assert.deepEqual(world.timers, []);
@@ -242,7 +242,7 @@ describe("oneself", () => {
   const user = member("7", "Me");
   const joined = ({ told }) => told.flatMap((news) => news.joined).map(({ id }) => id);
 
-  it("is shown once the subscription stands, and joins only once", async () => {
+  it("self_is_shown_once_subscribed_and_joins_once", async () => {
     const { sub, follower } = await open({ user, ahead: true, position: POSITION });
     assert.deepEqual(joined(follower), [], "not before it stands");
     sub.trigger("subscribed", { recovered: true });
@@ -256,7 +256,7 @@ describe("oneself", () => {
     assert.deepEqual(joined(follower), ["7"]);
   });
 
-  it("stays while the connection is interrupted, and as it was shown when it is refused", async () => {
+  it("self_stays_while_interrupted_and_when_refused", async () => {
     const { sub, follower } = await live({ user, ahead: true });
     sub.trigger("subscribing", {});
     assert.deepEqual(shownIds(follower), ["42", "7"]);
@@ -265,7 +265,7 @@ describe("oneself", () => {
     assert.deepEqual(follower.told.flatMap(({ left }) => left), []);
   });
 
-  it("keeps its place when one diff has it and who was hinted", async () => {
+  it("self_keeps_its_place_when_a_diff_confirms_it_with_a_hint", async () => {
     const { sub, follower } = await live({ user, ahead: true });
     sub.trigger("join", { info: { user: "5", client: "c" } });
     const before = shownIds(follower);
@@ -273,7 +273,7 @@ describe("oneself", () => {
     assert.deepEqual(shownIds(follower), before);
   });
 
-  it("is not shown ahead where the server says so, or where nobody is known", async () => {
+  it("self_is_not_shown_ahead_of_an_unknown_or_hidden_user", async () => {
     for (const options of [{ user, ahead: false }, { user: null, ahead: true }]) {
       const { follower } = await live(options);
       assert.deepEqual(shownIds(follower), ["42"]);
@@ -281,7 +281,7 @@ describe("oneself", () => {
   });
 });
 
-describe("a feed that is refused", () => {
+describe("refused feed", () => {
   const user = member("7", "Me");
   const push = { info: { user: "10", client: "c", connInfo: { name: "Ten" } } };
 
@@ -294,7 +294,7 @@ describe("a feed that is refused", () => {
     return made;
   }
 
-  it("stays as it was shown, and says why", async () => {
+  it("refused_feed_stays_as_shown_and_says_why", async () => {
     const { follower, world } = await refused();
     assert.deepEqual([follower.feed.phase, shownIds(follower)], ["static", ["42", "7"]]);
     assert.match(follower.feed.refusal, /another user/u);
@@ -302,7 +302,7 @@ describe("a feed that is refused", () => {
     assert.deepEqual(follower.told.flatMap(({ left }) => left), []);
   });
 
-  it("is no longer subscribed, and takes nothing any more", async () => {
+  it("refused_feed_is_unsubscribed_and_takes_nothing", async () => {
     const { follower, sub, client, page, world } = await refused();
     assert.deepEqual(client.removed, ["presence:a"]);
     const told = follower.told.length;
@@ -316,7 +316,7 @@ describe("a feed that is refused", () => {
     assert.deepEqual([world.asked("/snapshot").length, world.beacons], [1, []]);
   });
 
-  it("is not changed by the fetch that is flying, which is not tried again", async () => {
+  it("refused_feed_ignores_the_fetch_under_way", async () => {
     for (const late of [[500, {}], [200, snapshot(20, [member("9")])], [403, {}]]) {
       const { client, follower, sub, world } = await live();
       let answer;
@@ -331,7 +331,7 @@ describe("a feed that is refused", () => {
     }
   });
 
-  it("says that it is static for good, whatever it was before", async () => {
+  it("refused_feed_tells_that_it_is_static_whatever_it_was", async () => {
     const { client, follower } = await live();
     const states = () => follower.told.filter(({ stale }) => stale).map(({ phase }) => phase);
     client.end(3500, "invalid token");
@@ -343,7 +343,7 @@ describe("a feed that is refused", () => {
   });
 });
 
-describe("two fetches that fly at once", () => {
+describe("two fetches under way", () => {
   /** A page with a fetch in the air when another became due; both answers are a test's to give. */
   async function doubled() {
     const made = await live();
@@ -358,7 +358,7 @@ describe("two fetches that fly at once", () => {
     return { ...made, answer };
   }
 
-  it("are one: only the newest counts, whatever the other brings", async () => {
+  it("fetches_under_way_only_the_newest_counts", async () => {
     for (const late of [[200, snapshot(15)], [500, {}], [403, {}], new TypeError("timeout")]) {
       const { answer, follower, world } = await doubled();
       await answer(1, [200, snapshot(3, [member("9")], { epoch: "newone" })]);
@@ -369,7 +369,7 @@ describe("two fetches that fly at once", () => {
     }
   });
 
-  it("wait for the newest", async () => {
+  it("fetches_under_way_wait_for_the_newest", async () => {
     const { answer, follower } = await doubled();
     await answer(0, [200, snapshot(15)]);
     assert.deepEqual([follower.feed.phase, follower.feed.state.version], ["stale", 12]);
@@ -378,8 +378,8 @@ describe("two fetches that fly at once", () => {
   });
 });
 
-describe("a publication of the future", () => {
-  it("changes nothing for good, and asks for two snapshots at most", async () => {
+describe("publication of the future", () => {
+  it("future_publication_changes_nothing_and_fetches_twice_at_most", async () => {
     const far = Number.MAX_SAFE_INTEGER;
     const odd = [
       { type: "presence.reload", epoch: "k3f9a1", version: far, within: 0 },
@@ -400,8 +400,8 @@ describe("a publication of the future", () => {
   });
 });
 
-describe("a listener that throws", () => {
-  it("is reported, and keeps nobody else from being told", async () => {
+describe("listener that throws", () => {
+  it("throwing_listener_is_reported_and_others_are_told", async () => {
     const { page, sub, follower, world } = await live();
     const caught = [];
     const before = process.listeners("uncaughtException");
@@ -426,8 +426,8 @@ describe("a listener that throws", () => {
   });
 });
 
-describe("bad publications", () => {
-  it("change nothing", async () => {
+describe("malformed publications", () => {
+  it("malformed_publications_change_nothing", async () => {
     const { sub, world, follower } = await live();
     const before = structuredClone(follower.feed.state);
     for (const data of [null, undefined, 7, "x", [], {}, { type: "presence.diff" }, diff(12, { joins: [null] })]) {
@@ -446,7 +446,7 @@ describe("hints", () => {
     .filter(([name]) => name !== "sync").map(([name, { member: who }]) => `${name} ${who?.id}`);
   const provisional = ({ feed }) => [...feed.view.provisional];
 
-  it("show who subscribes at once, until a diff has them", async () => {
+  it("hint_shows_a_subscriber_until_a_diff_has_them", async () => {
     const { sub, follower } = await live();
     sub.trigger("join", push("5"));
     assert.deepEqual([shownIds(follower), provisional(follower)], [["42", "5"], ["5"]]);
@@ -459,7 +459,7 @@ describe("hints", () => {
     assert.deepEqual([shownIds(follower), events(follower)], [["42"], ["join 5", "leave 5"]]);
   });
 
-  it("are confirmed by a snapshot too, and by the words that the roster has", async () => {
+  it("hint_is_confirmed_by_a_snapshot_with_the_words_of_the_roster", async () => {
     const { sub, world, follower } = await live();
     sub.trigger("join", push("5"));
     serve(world, [200, snapshot(15, [member("42"), member("5", "Ada")])]);
@@ -469,7 +469,7 @@ describe("hints", () => {
     assert.deepEqual(events(follower), ["join 5", "stale undefined", "update 5"]);
   });
 
-  it("go again when the tick that should have them is over", async () => {
+  it("hint_ends_when_its_tick_is_over", async () => {
     const { sub, world, follower } = await live();
     sub.trigger("join", push("5"));
     assert.deepEqual(await world.tick(), [65_000]);
@@ -477,7 +477,7 @@ describe("hints", () => {
     assert.deepEqual(events(follower), ["join 5", "leave 5"]);
   });
 
-  it("wait for as long as the server's interval asks", async () => {
+  it("hint_waits_for_the_interval_of_the_server", async () => {
     const { sub, world } = await live({ every: 10 });
     sub.trigger("join", push("5"));
     assert.equal(world.timers[0].ms, 15_000);
@@ -488,7 +488,7 @@ describe("hints", () => {
     assert.equal(world.timers[1].ms, 25_000);
   });
 
-  it("go when the last of the clients that they are of leaves", async () => {
+  it("hint_ends_with_the_last_client_of_its_user", async () => {
     const { sub, follower } = await live();
     for (const tab of ["a", "b"]) sub.trigger("join", push("5", tab));
     sub.trigger("leave", push("5", "a"));
@@ -497,7 +497,7 @@ describe("hints", () => {
     assert.deepEqual([shownIds(follower), events(follower)], [["42"], ["join 5", "leave 5"]]);
   });
 
-  it("of a client that comes back are not ended by the time of the first", async () => {
+  it("hint_of_a_client_that_comes_back_outlives_the_first_timer", async () => {
     const { sub, world, follower } = await live();
     sub.trigger("join", push("5"));
     await world.pass(10_000);
@@ -508,7 +508,7 @@ describe("hints", () => {
     assert.deepEqual(shownIds(follower), ["42"]);
   });
 
-  it("leave no timer behind when they are over, or their widget is", async () => {
+  it("hint_leaves_no_timer_when_it_or_its_widget_ends", async () => {
     const { sub, world, follower } = await live();
     for (const event of ["join", "leave", "join"]) sub.trigger(event, push("5"));
     assert.equal(world.timers.length, 1);
@@ -520,7 +520,7 @@ describe("hints", () => {
     assert.deepEqual(world.timers, []);
   });
 
-  it("are not taken from leaves, of who is there, or of nobody in particular", async () => {
+  it("hint_is_not_made_of_leaves_members_or_nobody", async () => {
     const { sub, follower } = await live();
     for (const data of [push("42"), push(""), push(undefined), {}, { info: null }, { info: 4 }]) {
       sub.trigger("join", data);
@@ -530,7 +530,7 @@ describe("hints", () => {
     assert.deepEqual([shownIds(follower), follower.feed.view.total, events(follower)], [["42"], 1, []]);
   });
 
-  it("are not taken where being subscribed is not being present, or nobody is listed", async () => {
+  it("hint_is_not_made_on_a_roster_feed_or_in_a_counted_room", async () => {
     const made = await live({ feed: "roster:presence:a" });
     made.sub.trigger("join", push("5"));
     assert.deepEqual(shownIds(made.follower), ["42"]);
@@ -540,7 +540,7 @@ describe("hints", () => {
     assert.deepEqual(counted.world.timers, []);
   });
 
-  it("never show oneself a second time", async () => {
+  it("hint_never_shows_oneself_twice", async () => {
     const { sub, follower } = await live({ user: member("7", "Me"), ahead: true });
     sub.trigger("join", push("7"));
     assert.deepEqual([shownIds(follower), follower.feed.view.total], [["42", "7"], 2]);
@@ -549,13 +549,13 @@ describe("hints", () => {
     assert.deepEqual([shownIds(follower), events(follower)], [["42", "7"], ["join 7"]]);
   });
 
-  it("do not show oneself where the server says that nobody is to be shown ahead", async () => {
+  it("hint_does_not_show_oneself_where_the_server_forbids_it", async () => {
     const { sub, follower } = await live({ user: member("7", "Me"), ahead: false });
     sub.trigger("join", push("7"));
     assert.deepEqual(shownIds(follower), ["42"]);
   });
 
-  it("go when the room is counted instead, or the widget refused", async () => {
+  it("hint_ends_when_the_room_is_counted_or_the_widget_refused", async () => {
     const { sub, world, follower } = await live();
     sub.trigger("join", push("5"));
     serve(world, [200, snapshot(13, [], { listed: false, total: 300 })]);
@@ -569,15 +569,15 @@ describe("hints", () => {
     assert.deepEqual([shownIds(other.follower), other.follower.feed.view.total], [["42"], 1]);
   });
 
-  it("are bounded", async () => {
+  it("hints_are_bounded", async () => {
     const { sub, follower } = await live();
     for (let user = 100; user < 400; user += 1) sub.trigger("join", push(String(user)));
     assert.equal(follower.feed.view.members.length, 101);
   });
 });
 
-describe("how old what is shown is", () => {
-  it("is counted from what the page says, until it is live", async () => {
+describe("age of what is shown", () => {
+  it("age_is_that_of_the_page_until_the_feed_is_live", async () => {
     const { sub, world, follower } = await open({ position: POSITION, asOf: 999_000 });
     world.time += 4000;
     const second = await open({ position: POSITION });
@@ -589,13 +589,13 @@ describe("how old what is shown is", () => {
     assert.deepEqual([follower.feed.phase, follower.feed.age()], ["live", 0]);
   });
 
-  it("is not known where the page does not say", async () => {
+  it("age_is_unknown_when_the_page_does_not_say", async () => {
     const { sub, follower } = await open({ position: POSITION });
     sub.trigger("subscribed", { recovered: false });
     assert.equal(follower.feed.age(), null);
   });
 
-  it("grows while it is not live, and shrinks by what comes meanwhile", async () => {
+  it("age_grows_while_stale_and_shrinks_by_newer_data", async () => {
     const { sub, world, follower } = await live();
     assert.equal(follower.feed.asOf, world.time);
     sub.trigger("subscribing", {});
@@ -614,7 +614,7 @@ describe("how old what is shown is", () => {
     assert.equal(follower.feed.age(), 1);
   });
 
-  it("takes no time of the future, from a page or from a snapshot", async () => {
+  it("age_takes_no_time_of_the_future", async () => {
     const { sub, world, follower } = await live();
     sub.trigger("subscribing", {});
     world.time += 10_000;
@@ -627,7 +627,7 @@ describe("how old what is shown is", () => {
     assert.equal(follower.feed.age(), 5);
   });
 
-  it("does not grow by a snapshot of unknown or greater age", async () => {
+  it("age_does_not_grow_by_a_snapshot_of_greater_or_unknown_age", async () => {
     const { sub, world, follower } = await live();
     sub.trigger("subscribing", {});
     world.time += 10_000;
@@ -760,7 +760,7 @@ class Watcher {
   }
 }
 
-describe("whatever happens in whatever order", () => {
+describe("random histories", () => {
   const junk = [
     null, 7, "x", [], {}, { type: "presence.diff" }, { type: "presence.event", event: "e", payload: {} },
     { type: "constructor" }, { type: "presence.reload", epoch: "k3f9a1", version: 1e9, within: "1" },
@@ -823,7 +823,7 @@ describe("whatever happens in whatever order", () => {
     assert.deepEqual(world.timers, []);
   }
 
-  it("shows versions of the room as it was, everybody once, and comes to rest", async () => {
+  it("feed_in_any_order_of_events_shows_true_versions_and_comes_to_rest", async () => {
     for (let seed = 1; seed <= 150; seed += 1) {
       await history(seed).catch((error) => {
         throw new Error(`seed ${seed}: ${error.stack}`);

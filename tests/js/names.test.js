@@ -1,4 +1,4 @@
-// Twins of tests/unit/test_names.py.
+// Twins of tests/unit/roster/test_names.py.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { describe, it } from "node:test";
@@ -8,7 +8,7 @@ import { readPush } from "../../presence/static/presence/js/roster.js";
 
 const cases = JSON.parse(readFileSync(new URL("../fixtures/names.json", import.meta.url)));
 
-describe("the names that Python and JavaScript share", () => {
+describe("names that Python and JavaScript share", () => {
   for (const { name, clean, initials: letters } of cases) {
     it(JSON.stringify(name), () => {
       assert.equal(initials(name), letters);
@@ -19,12 +19,12 @@ describe("the names that Python and JavaScript share", () => {
     });
   }
 
-  it("give way to the name of the connection where the subscription's shows nothing", () => {
+  it("read_push_falls_back_to_the_connection_when_the_subscription_name_shows_nothing", () => {
     const push = { user: "7", chanInfo: { name: "\u3164" }, connInfo: { name: "Ada" } };
     assert.equal(readPush(push).name, "Ada");
   });
 
-  it("have the initials of code points in a browser that knows no graphemes", () => {
+  it("initials_without_a_segmenter_are_code_points", () => {
     const { Segmenter } = Intl;
     delete Intl.Segmenter;
     try {

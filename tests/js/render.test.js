@@ -3,16 +3,16 @@ import { describe, it } from "node:test";
 
 import { paletteIndex, pluralForm, safeColour, safeUrl } from "../../presence/static/presence/js/render.js";
 
-describe("what stands for a member", () => {
-  it("has a place in the palette by FNV-1a of the id's bytes", () => {
+describe("paletteIndex", () => {
+  it("palette_index_is_fnv_1a_of_the_bytes_of_the_id", () => {
     const expected = { "": 0x811c9dc5, a: 0xe40c292c, foobar: 0xbf9cf968 };
     for (const [id, hash] of Object.entries(expected)) assert.equal(paletteIndex(id), hash % 12);
     assert.equal(paletteIndex("é"), paletteIndex("\u00e9"));
   });
 });
 
-describe("data from elsewhere", () => {
-  it("is a URL only if it is http, https or a path of this site", () => {
+describe("safeUrl, safeColour", () => {
+  it("safe_url_takes_only_http_https_and_paths_of_this_site", () => {
     for (const url of ["https://a.example/x.png", "HTTP://a.example/x.png", "/a/42.png"]) {
       assert.equal(safeUrl(url), url);
     }
@@ -21,7 +21,7 @@ describe("data from elsewhere", () => {
     }
   });
 
-  it("is a colour only in hexadecimal", () => {
+  it("safe_colour_takes_only_hexadecimal", () => {
     for (const colour of ["#abc", "#4363D8"]) assert.equal(safeColour(colour), colour);
     for (const colour of ["red", "#ab", "#abcd", "#12345g", "#fff;", "url(x)", "#fff\n", null, 0]) {
       assert.equal(safeColour(colour), "");
@@ -29,11 +29,11 @@ describe("data from elsewhere", () => {
   });
 });
 
-describe("plurals", () => {
+describe("pluralForm", () => {
   const samples = (words) => [0, 1, 2, 3, 5, 6, 7, 11, 20, 100].map((n) => [n, words(n)]);
   const polish = samples((n) => (n === 1 ? "osoba" : [2, 3].includes(n) ? "osoby" : "osób"));
 
-  it("take the form of a sample of the same category", () => {
+  it("plural_form_of_a_count_is_that_of_a_sample_of_its_category", () => {
     assert.deepEqual([1, 2, 4, 5, 22, 25].map((n) => pluralForm(polish, n, "pl")),
       ["osoba", "osoby", "osoby", "osób", "osoby", "osób"]);
     const english = samples((n) => (n === 1 ? "visitor" : "visitors"));
@@ -41,7 +41,7 @@ describe("plurals", () => {
       ["visitors", "visitor", "visitors", "visitors"]);
   });
 
-  it("have a sample for every category of every language there is", () => {
+  it("plural_form_has_a_sample_for_every_category_of_every_language", () => {
     for (const language of ["ar", "br", "cs", "cy", "en", "ga", "he", "ja", "lt", "lv", "mt", "ro", "ru", "sl"]) {
       const rules = new Intl.PluralRules(language);
       const covered = new Set(samples((n) => n).map(([n]) => rules.select(n)));
@@ -51,7 +51,7 @@ describe("plurals", () => {
     }
   });
 
-  it("of whole millions are the usual ones, as no sample is as large", () => {
+  it("plural_form_of_whole_millions_is_the_usual_one", () => {
     const words = (n) => (n === 1 ? "visitante anónimo" : "visitantes anónimos");
     for (const language of ["es", "fr", "it", "pt"]) {
       assert.equal(new Intl.PluralRules(language).select(1_000_000), "many");
@@ -59,7 +59,7 @@ describe("plurals", () => {
     }
   });
 
-  it("survive a language that Intl does not know, or no forms at all", () => {
+  it("plural_form_of_an_unknown_language_or_no_forms_does_not_throw", () => {
     assert.equal(pluralForm([[1, "one"], [100, "many"]], 7, "xx"), "many");
     assert.equal(pluralForm([], 7, "en"), "");
   });

@@ -20,8 +20,8 @@ async function enter() {
   return { world, page, room, told, client, sub };
 }
 
-describe("a room", () => {
-  it("has what the page shows from the start", async () => {
+describe("Room", () => {
+  it("room_has_the_snapshot_of_the_page_from_the_start", async () => {
     const { room } = await enter();
     assert.deepEqual(room.members, [member("42")]);
     assert.deepEqual(
@@ -30,7 +30,7 @@ describe("a room", () => {
     );
   });
 
-  it("has the roster as it is, and says what happens, one member at a time", async () => {
+  it("room_follows_the_roster_and_tells_one_event_a_member", async () => {
     const { room, told, sub, world } = await enter();
     sub.trigger("subscribed", { recovered: true });
     const about = { channel: "presence:a", version: 12 };
@@ -52,7 +52,7 @@ describe("a room", () => {
     assert.deepEqual(world.requests.length, 1);
   });
 
-  it("passes on what the site tells the room, and nothing malformed", async () => {
+  it("room_passes_on_events_of_the_site_and_nothing_malformed", async () => {
     const { room, told, sub, world } = await enter();
     sub.trigger("subscribed", { recovered: true });
     told.length = 0;
@@ -69,7 +69,7 @@ describe("a room", () => {
     assert.deepEqual([room.version, room.state, world.requests.length], [12, "live", 1]);
   });
 
-  it("hears events while it awaits a snapshot, each once", async () => {
+  it("room_tells_events_once_while_a_snapshot_is_awaited", async () => {
     const { told, sub, world } = await enter();
     world.routes.set("/snapshot", () => [200, snapshot(14)]);
     sub.trigger("subscribed", { recovered: false });
@@ -78,7 +78,7 @@ describe("a room", () => {
     assert.deepEqual(told.map(([name]) => name), ["event", "sync"]);
   });
 
-  it("ends what it is asked to end", async () => {
+  it("room_off_ends_one_listener", async () => {
     const { room, told, sub, client } = await enter();
     const off = room.on("join", () => assert.fail("it was ended"));
     off();
@@ -90,7 +90,7 @@ describe("a room", () => {
     assert.deepEqual(client.removed, ["presence:a"]);
   });
 
-  it("tells nothing after it is closed, even of the same diff", async () => {
+  it("room_close_silences_even_the_current_diff", async () => {
     const { room, sub, told } = await enter();
     sub.trigger("subscribed", { recovered: true });
     const off = room.on("join", () => room.close());
@@ -100,7 +100,7 @@ describe("a room", () => {
     assert.deepEqual(told.map(([name, { member: who }]) => [name, who?.id]), [["sync", undefined], ["join", "5"]]);
   });
 
-  it("says when it is refused, once it was live", async () => {
+  it("room_refused_after_it_was_live_says_so", async () => {
     const { sub, told, client, room } = await enter();
     sub.trigger("subscribed", { recovered: true });
     client.end(3500, "invalid token");
@@ -108,7 +108,7 @@ describe("a room", () => {
     assert.deepEqual([said.at(-1), room.state], ["static", "static"]);
   });
 
-  it("shares the feed of a widget of its channel, and outlives it", async () => {
+  it("room_shares_the_feed_of_a_widget_and_outlives_it", async () => {
     const { page, room, sub } = await enter();
     const widget = page.follow(configOf("presence:a"), roster.fromSnapshot(snapshot(12)), () => {});
     sub.trigger("subscribed", { recovered: true });
@@ -121,7 +121,7 @@ describe("a room", () => {
     assert.equal(second.members.length, 2);
   });
 
-  it("is not stopped by a mistake of who listens", async () => {
+  it("room_goes_on_when_a_listener_throws", async () => {
     const { room, told, sub } = await enter();
     const caught = [];
     const before = process.listeners("uncaughtException");

@@ -16,7 +16,7 @@ function frozen(value) {
   return Object.freeze(value);
 }
 
-describe("the sequences that Python and JavaScript share", () => {
+describe("sequences that Python and JavaScript share", () => {
   for (const { name, snapshot: first, publications, expect } of load("sequences.json")) {
     it(name, () => {
       const state = fromSnapshot(frozen(first));
@@ -36,8 +36,8 @@ describe("the sequences that Python and JavaScript share", () => {
   }
 });
 
-describe("reading the wire", () => {
-  it("reads the examples", () => {
+describe("read, readEvent, fromSnapshot", () => {
+  it("read_takes_the_examples_of_the_wire", () => {
     assert.equal(read(load("diff.json")).version, 13);
     assert.deepEqual(read(load("reload.json")), load("reload.json"));
     assert.equal(read(load("event.json")), null);
@@ -45,13 +45,13 @@ describe("reading the wire", () => {
     assert.equal(fromSnapshot(load("snapshot-counted.json")).total, 412);
   });
 
-  it("never throws, and takes nothing malformed for a snapshot", () => {
+  it("from_snapshot_gives_null_for_malformed_snapshots", () => {
     const odd = [undefined, null, [], "x", 7, {}, { ...load("snapshot.json"), members: null }];
     odd.push({ ...load("snapshot.json"), version: "12" }, { ...load("snapshot.json"), listed: 1 });
     for (const value of odd) assert.equal(fromSnapshot(value), null);
   });
 
-  it("takes an event for what it says, and for no change of a roster", () => {
+  it("read_event_gives_the_event_and_reduce_changes_nothing", () => {
     const { event, payload } = load("event.json");
     assert.deepEqual(readEvent(load("event.json")), { event, payload });
     assert.deepEqual(readEvent({ type: "presence.event", event, more: 1 }), { event, payload: {} });
@@ -62,7 +62,7 @@ describe("reading the wire", () => {
     assert.deepEqual(state, fromSnapshot(snapshot(12)));
   });
 
-  it("takes nothing malformed for an event", () => {
+  it("read_event_gives_null_for_malformed_events", () => {
     const good = load("event.json");
     const odd = [undefined, null, [], "x", 7, {}, { type: "presence.event" }];
     for (const event of [undefined, null, "", 7, {}, ["saved"]]) odd.push({ ...good, event });
@@ -71,17 +71,17 @@ describe("reading the wire", () => {
     for (const value of odd) assert.equal(readEvent(frozen(value)), null, JSON.stringify(value));
   });
 
-  it("says within how many seconds a reload wants to be followed", () => {
+  it("reduce_of_a_reload_gives_its_seconds", () => {
     const state = fromSnapshot(snapshot(12));
     assert.equal(reduce(state, { ...load("reload.json"), within: 3.5 }).within, 3.5);
     assert.equal(reduce(state, diff(20)).within, null);
   });
 });
 
-describe("applying a diff", () => {
+describe("reduce", () => {
   const idsOf = ({ joined, left, updated }) => [joined, left, updated].map((all) => all.map(({ id }) => id));
 
-  it("changes the state in place and says who joined, left and is different", () => {
+  it("reduce_changes_the_state_in_place_and_gives_joins_leaves_and_updates", () => {
     const state = fromSnapshot(load("snapshot.json"));
     const { members } = state;
     const { changes } = reduce(state, load("diff.json"));
@@ -91,7 +91,7 @@ describe("applying a diff", () => {
     assert.equal(changes.updated[0].name, "Ada King");
   });
 
-  it("says nothing of joins, leaves and updates that change nothing", () => {
+  it("reduce_is_silent_on_joins_leaves_and_updates_that_change_nothing", () => {
     const state = fromSnapshot(snapshot(12));
     const { changes } = reduce(state, diff(12, {
       joins: [member("42", "Somebody else")], leaves: ["9"], updates: [member("8"), member("42")],
@@ -100,7 +100,7 @@ describe("applying a diff", () => {
     assert.deepEqual([...state.members.values()], [member("42")]);
   });
 
-  it("says of who leaves and comes back in one diff only what is different", () => {
+  it("reduce_of_a_leave_and_join_in_one_diff_gives_only_what_differs", () => {
     for (const [name, updated] of [["Member 42", []], ["New name", ["42"]]]) {
       const state = fromSnapshot(snapshot(12, [member("42"), member("7")]));
       const { changes } = reduce(state, diff(12, { leaves: ["42"], joins: [member("42", name)] }));
@@ -109,7 +109,7 @@ describe("applying a diff", () => {
     }
   });
 
-  it("passes names through as they are", () => {
+  it("reduce_keeps_names_as_they_are", () => {
     const names = ["<b onload=x>&amp;", "👩‍👩‍👧 😀", "\u202Eevil\u2066", "x".repeat(10_000), "", "\0\n", "__proto__"];
     const state = fromSnapshot(snapshot(12, []));
     const joins = names.map((name, at) => member(String(at), name, { title: name }));
@@ -120,14 +120,14 @@ describe("applying a diff", () => {
     assert.deepEqual(names.slice(0, 4).map((name) => readPush({ user: "7", connInfo: { name } }).name), names.slice(0, 4));
   });
 
-  it("takes none that skips a version", () => {
+  it("reduce_of_a_diff_that_skips_a_version_asks_to_fetch", () => {
     const state = fromSnapshot(snapshot(12));
     const far = { ...diff(12, { joins: [member("5")] }), version: Number.MAX_SAFE_INTEGER };
     assert.deepEqual(reduce(state, far), { changes: null, fetch: true, within: null });
     assert.deepEqual(state, fromSnapshot(snapshot(12)));
   });
 
-  it("lists nobody in a counted room", () => {
+  it("reduce_in_a_counted_room_lists_nobody", () => {
     const state = fromSnapshot(snapshot(12, [member("1")], { listed: false, total: 900 }));
     const { changes } = reduce(state, diff(12, { joins: [member("5")], total: 901 }));
     assert.deepEqual(idsOf(changes), [[], [], []]);
@@ -135,10 +135,10 @@ describe("applying a diff", () => {
   });
 });
 
-describe("splicing a fetched snapshot", () => {
+describe("splice", () => {
   const shown = () => fromSnapshot(snapshot(12));
 
-  it("applies what was kept after it, and says what changed", () => {
+  it("splice_applies_the_kept_diffs_and_gives_the_changes", () => {
     const kept = [diff(11), diff(14, { joins: [member("5")], total: 2 })];
     const next = splice(shown(), snapshot(14, [member("42", "New name")]), kept);
     assert.equal(next.state.version, 15);
@@ -147,26 +147,26 @@ describe("splicing a fetched snapshot", () => {
     assert.deepEqual(next.open, []);
   });
 
-  it("does not take an older one of the same epoch", () => {
+  it("splice_of_an_older_snapshot_of_the_same_epoch_gives_null", () => {
     assert.equal(splice(shown(), snapshot(11), []), null);
   });
 
-  it("takes an older one that the kept diffs bring up to what is shown", () => {
+  it("splice_takes_an_older_snapshot_that_the_kept_diffs_bring_up_to_date", () => {
     assert.equal(splice(shown(), snapshot(11), [diff(11)]).state.version, 12);
   });
 
-  it("takes one of another epoch whatever its version", () => {
+  it("splice_takes_a_snapshot_of_another_epoch_whatever_its_version", () => {
     assert.equal(splice(shown(), snapshot(1, [], { epoch: "zzzzzz" }), []).state.epoch, "zzzzzz");
   });
 
-  it("gives back what does not fit, as it was kept", () => {
+  it("splice_gives_back_the_publications_that_do_not_fit", () => {
     const kept = [diff(13), diff(15), { ...diff(14), epoch: "zzzzzz" }];
     const { open } = splice(shown(), snapshot(13), kept);
     assert.deepEqual(open, [kept[1], kept[2]]);
     assert.equal(open[0], kept[1]);
   });
 
-  it("leaves everybody the very object who did not change", () => {
+  it("splice_keeps_the_very_object_of_a_member_who_did_not_change", () => {
     const state = fromSnapshot(snapshot(12, [member("42"), member("7")]));
     const next = splice(state, snapshot(14, [member("7", "New"), member("42"), member("9")]), []).state;
     assert.deepEqual(ids(next), ["7", "42", "9"]);
@@ -174,20 +174,20 @@ describe("splicing a fetched snapshot", () => {
     assert.equal(next.members.get("7").name, "New");
   });
 
-  it("takes nothing malformed", () => {
+  it("splice_of_a_malformed_snapshot_throws", () => {
     for (const odd of [null, undefined, new Error("offline"), { epoch: 4 }, [], "x"]) {
       assert.throws(() => splice(shown(), odd, []), /no snapshot/u);
     }
   });
 
-  it("leaves what is shown as it is", () => {
+  it("splice_leaves_the_shown_state_unchanged", () => {
     const state = shown();
     const before = structuredClone(state);
     splice(state, snapshot(14), [diff(14, { joins: [member("5")] })]);
     assert.deepEqual(state, before);
   });
 
-  it("does not take a room that is seen anew for a crowd that comes or goes", () => {
+  it("splice_of_a_room_seen_anew_gives_no_changes", () => {
     const counted = snapshot(13, [], { listed: false, total: 400 });
     assert.equal(splice(shown(), counted, []).changes, null);
     assert.equal(splice(fromSnapshot(counted), snapshot(14), []).changes, null);
@@ -195,11 +195,11 @@ describe("splicing a fetched snapshot", () => {
   });
 });
 
-describe("what is shown", () => {
+describe("view", () => {
   const me = member("7", "Me");
   const mine = new Map([["7", me]]);
 
-  it("has those ahead last, counted once, until the roster has them", () => {
+  it("view_has_members_ahead_last_and_counts_each_once", () => {
     const state = fromSnapshot(snapshot(12));
     const before = view(state, mine);
     assert.deepEqual(before.members.map(({ id }) => id), ["42", "7"]);
@@ -210,12 +210,12 @@ describe("what is shown", () => {
     assert.deepEqual([[...after.provisional], after.total], [[], 2]);
   });
 
-  it("has nobody ahead in a counted room", () => {
+  it("view_of_a_counted_room_has_nobody_ahead", () => {
     const counted = view(fromSnapshot(load("snapshot-counted.json")), mine);
     assert.deepEqual([counted.members, counted.provisional.size, counted.total], [[], 0, 412]);
   });
 
-  it("changes by what is new to the eye, not by being confirmed", () => {
+  it("overlay_is_silent_when_a_diff_confirms_a_member_ahead", () => {
     const nothing = { joined: [], left: [], updated: [] };
     assert.deepEqual(overlay({ ...nothing, joined: [me] }, mine, new Map()), nothing);
     assert.deepEqual(overlay({ ...nothing, left: [me] }, new Map(), mine), nothing);
@@ -228,10 +228,10 @@ describe("what is shown", () => {
   });
 });
 
-describe("whom a join push shows", () => {
+describe("readPush", () => {
   const named = { name: "Ada", info: { color: "#123456" }, iat: 1, anonymous: "" };
 
-  it("is named by the subscription, else by the connection, else by the id", () => {
+  it("read_push_names_by_subscription_then_connection_then_id", () => {
     const expected = [
       [{ chanInfo: named, connInfo: { name: "Bob" } }, member("7", "Ada", named.info)],
       [{ chanInfo: {}, connInfo: named }, member("7", "Ada", named.info)],
@@ -245,14 +245,14 @@ describe("whom a join push shows", () => {
     }
   });
 
-  it("is nobody where either token hides its bearer", () => {
+  it("read_push_gives_null_when_a_token_is_hidden", () => {
     const hidden = { iat: 2, hidden: true };
     for (const push of [{ chanInfo: hidden }, { connInfo: hidden }, { chanInfo: named, connInfo: hidden }]) {
       assert.equal(readPush({ user: "7", ...push }), null);
     }
   });
 
-  it("is nobody where no user is told", () => {
+  it("read_push_gives_null_without_a_user", () => {
     for (const push of [{}, { user: "" }, { user: 7 }, { user: null, connInfo: named }]) {
       assert.equal(readPush(push), null);
     }

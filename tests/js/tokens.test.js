@@ -11,8 +11,8 @@ function make(...channels) {
   return { world, tokens };
 }
 
-describe("swapping grants for tokens", () => {
-  it("is one POST for all who ask together", async () => {
+describe("Tokens", () => {
+  it("tokens_asked_for_together_take_one_post", async () => {
     const { world, tokens } = make("a", "b");
     const asked = [tokens.entry("a"), tokens.entry("b"), tokens.ask()];
     assert.deepEqual(await world.tick(), [10]);
@@ -28,7 +28,7 @@ describe("swapping grants for tokens", () => {
     );
   });
 
-  it("shares a POST under way with who needs nothing else of it, and with nobody else", async () => {
+  it("tokens_share_a_post_under_way_only_for_the_same_grant", async () => {
     const { world, tokens } = make("a");
     let answer;
     const usual = world.routes.get("/tokens");
@@ -48,7 +48,7 @@ describe("swapping grants for tokens", () => {
     assert.equal(world.requests.length, 2);
   });
 
-  it("renews with the newest grant", async () => {
+  it("tokens_are_renewed_with_the_newest_grant", async () => {
     const { world, tokens } = make("a");
     for (const expected of ["grant a", "next a"]) {
       assert.equal(tokens.grants.get("a"), expected);
@@ -59,7 +59,7 @@ describe("swapping grants for tokens", () => {
     assert.equal(world.requests[1].body, '{"grants":["next a"]}');
   });
 
-  it("is refused by a status that says no, in the server's words", async () => {
+  it("tokens_are_refused_by_a_final_status_in_the_words_of_the_server", async () => {
     const { world, tokens } = make("a");
     for (const [status, body] of [[403, { error: "the grant is for another user" }], [403, { refused: { a: "why" } }], [400, {}], ...FINAL.filter(([code]) => code > 200)]) {
       world.routes.set("/tokens", () => [status, body]);
@@ -70,7 +70,7 @@ describe("swapping grants for tokens", () => {
     }
   });
 
-  it("is not refused by what may pass", async () => {
+  it("tokens_are_not_refused_by_a_passing_status", async () => {
     const { world, tokens } = make("a");
     for (const answer of PASSING) {
       world.routes.set("/tokens", () => answer);
@@ -80,7 +80,7 @@ describe("swapping grants for tokens", () => {
     }
   });
 
-  it("is refused by whatever is not our answer, in words that say what to do", async () => {
+  it("tokens_are_refused_by_a_foreign_answer_with_a_hint", async () => {
     const { world, tokens } = make("a");
     for (const answer of [[0, undefined], [200, undefined], [302, undefined], [403, undefined]]) {
       world.routes.set("/tokens", () => answer);
@@ -91,7 +91,7 @@ describe("swapping grants for tokens", () => {
     }
   });
 
-  it("does not follow a redirect", async () => {
+  it("tokens_do_not_follow_a_redirect", async () => {
     const { world, tokens } = make("a");
     const asked = tokens.ask();
     await world.tick();
@@ -99,7 +99,7 @@ describe("swapping grants for tokens", () => {
     assert.equal(world.requests[0].redirect, "manual");
   });
 
-  it("refuses the one channel that was refused", async () => {
+  it("tokens_refuse_only_the_refused_channel", async () => {
     const { world, tokens } = make("a", "__proto__");
     const usual = world.routes.get("/tokens");
     world.routes.set("/tokens", (request) => {
@@ -116,7 +116,7 @@ describe("swapping grants for tokens", () => {
     await Promise.all(asked);
   });
 
-  it("asks anew after a failure", async () => {
+  it("tokens_ask_anew_after_a_failure", async () => {
     const { world, tokens } = make("a");
     const usual = world.routes.get("/tokens");
     world.routes.set("/tokens", () => new TypeError("offline"));
@@ -130,11 +130,11 @@ describe("swapping grants for tokens", () => {
   });
 });
 
-describe("more grants than the server takes at once", () => {
+describe("Tokens with many grants", () => {
   const many = Array.from({ length: 250 }, (_, at) => `c${at}`);
   const grantsOf = ({ body }) => JSON.parse(body).grants;
 
-  it("are sent in parts, together", async () => {
+  it("tokens_of_many_channels_are_sent_in_parts_together", async () => {
     const { world, tokens } = make(...many);
     const asked = Promise.all(many.map((channel) => tokens.entry(channel)));
     assert.deepEqual(await world.tick(), [10]);
@@ -145,7 +145,7 @@ describe("more grants than the server takes at once", () => {
     assert.equal(tokens.grants.get("c249"), "next c249");
   });
 
-  it("are refused by parts, and fail by parts", async () => {
+  it("tokens_of_many_channels_are_refused_and_fail_by_parts", async () => {
     const { world, tokens } = make(...many);
     const usual = world.routes.get("/tokens");
     world.routes.set("/tokens", (request) => {
@@ -161,14 +161,14 @@ describe("more grants than the server takes at once", () => {
     assert.equal((await Promise.all(asked))[2].entry.token, "token c249");
   });
 
-  it("leave room for a hundred in one part", () => {
+  it("parts_hold_a_hundred_items", () => {
     const sizes = [0, 1, 100, 101].map((size) => parts(Array(size).fill("x")).map((part) => part.length));
     assert.deepEqual(sizes, [[], [1], [100], [100, 1]]);
   });
 });
 
 describe("backoff", () => {
-  it("doubles from half a second to half a minute, less up to half of it", () => {
+  it("backoff_doubles_from_half_a_second_to_half_a_minute_less_up_to_half", () => {
     const waits = [0, 1, 2, 6, 60].map((attempt) => backoff(attempt, () => 1));
     assert.deepEqual(waits, [500, 1000, 2000, 30_000, 30_000]);
     assert.equal(backoff(0, () => 0), 250);
