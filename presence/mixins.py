@@ -15,13 +15,12 @@ from asgiref.sync import async_to_sync, iscoroutinefunction
 from presence.conf import hooks
 from presence.conf.upkeep import in_thread
 from presence.cursors import CursorTracker
-from presence.events import broadcast
 from presence.exceptions import CentrifugoError
-from presence.manager import PresenceManager
-from presence.present import Record
+from presence.manager import PresenceManager, broadcast
 from presence.roster.channel_names import room
 from presence.roster.people import passing_id
 from presence.roster.validation import is_meta, member_meta
+from presence.snapshots import Record
 from presence.web.lifetime import Lifetime
 from presence.web.viewing import has_come, key_of, meta_for, visitor_behind
 from presence.web.visitors import Visitor

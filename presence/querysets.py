@@ -14,9 +14,9 @@ from django.db.models import Field, Model, QuerySet
 from django.db.models.query import ModelIterable
 
 from presence.conf import conf
-from presence.present import read_channel, read_present
 from presence.roster.channel_names import room
 from presence.roster.keys import fill_in
+from presence.snapshots import read_channel, read_records
 from presence.web.access import polled_channel
 
 __all__ = ["online", "with_presence"]
@@ -72,7 +72,7 @@ def with_presence(queryset: QuerySet[M], key: str = "document:{pk}") -> QuerySet
 
 def _fill(objects: list[Any], key: str) -> None:
     rooms = [_room_of(one, key) for one in objects]
-    present = read_present(list(dict.fromkeys(rooms)))
+    present = read_records(list(dict.fromkeys(rooms)))
     for one, name in zip(objects, rooms, strict=True):
         one.presences = present.get(name, [])
         one.presence_count = len(one.presences)

@@ -1,46 +1,78 @@
-"""The snapshots of channels, read for somebody who shows them."""
+"""Presence as it is stored: snapshots for pages that show a channel, records for Python code.
+
+Connected members are as of the last tick, members without a websocket as of now.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from typing import Any
+
+import msgspec
 
 from presence import services
 from presence.backends.base import Stored
-from presence.backends.tracker import AHEAD
+from presence.backends.tracker import AHEAD, Found
 from presence.conf import conf
-from presence.exceptions import InvalidMessage, StoreDamaged
-from presence.present import suspect
+from presence.exceptions import InvalidMessage, StoreDamaged, StoreError
 from presence.roster import messages
-from presence.roster.types import Snapshot
+from presence.roster.commit import seats
+from presence.roster.enriching import enrich
+from presence.roster.merge import Roll, fallback_name
+from presence.roster.people import Signed, is_passing
+from presence.roster.tracked import Tracked, meta_of, signed_of
+from presence.roster.types import Member, Roster, Snapshot
 
-__all__ = ["read_snapshot", "read_snapshots"]
+__all__ = [
+    "Record",
+    "is_hidden",
+    "read_channel",
+    "read_records",
+    "read_snapshot",
+    "read_snapshots",
+    "record_of",
+]
 
 logger = logging.getLogger("presence.store")
 
+Record = dict[str, Any]
+"""One person in a channel:
+
+    {"id": "42", "user_id": "42", "name": "Ada", "joined_at": 1700000000.5, "meta": {…}, …}
+
+and every entry of `meta` flat beside these, which win. `joined_at` is in seconds since 1970 by the
+store's clock, None for a member who is here by websocket alone. `name` falls back to the id, and to
+"Anonymous" for visitors who are not signed in."""
+
+
+# Snapshots
+
 
 def read_snapshot(channel: str) -> Snapshot:
-    """The snapshot of `channel` with its age, in one round trip; version 0 if never polled.
+    """Return the snapshot of `channel` with its age, in one round trip; version 0 if never polled.
 
-    Raises StoreError when the store cannot be read, StoreDamaged when what it holds is no
+    Raises StoreError when the store cannot be read, StoreDamaged when what it holds is not a
     snapshot: the next tick mends that.
     """
-    return _read(services.store().snapshots([channel])[channel], channel)
+    return _snapshot(services.store().snapshots([channel])[channel], channel)
 
 
 def read_snapshots(channels: Sequence[str]) -> dict[str, Snapshot]:
-    """The snapshots of several channels, in one round trip, less those that are damaged, which are
-    logged. Raises StoreError when the store cannot be read."""
+    """Return the snapshot of each channel, in one round trip. A damaged one is logged and left out.
+
+    Raises StoreError when the store cannot be read.
+    """
     snapshots = {}
     for channel, stored in services.store().snapshots(channels).items():
         try:
-            snapshots[channel] = _read(stored, channel)
+            snapshots[channel] = _snapshot(stored, channel)
         except StoreDamaged as error:
             logger.error("channel=damaged name=%s error=%r", channel, str(error))
     return snapshots
 
 
-def _read(stored: Stored, channel: str) -> Snapshot:
+def _snapshot(stored: Stored, channel: str) -> Snapshot:
     if stored.damage:
         raise StoreDamaged(
             f"{channel} in the store cannot be read ({stored.damage}): the next tick mends it."
@@ -48,20 +80,147 @@ def _read(stored: Stored, channel: str) -> Snapshot:
     try:
         return _serve(stored)
     except InvalidMessage as error:
-        raise suspect(channel, "snapshot", stored.snapshot or b"", error) from error
+        raise _suspect(channel, "snapshot", stored.snapshot or b"", error) from error
 
 
 def _serve(stored: Stored) -> Snapshot:
     age = None
-    # A time that is yet to come, as it is until the first tick after the clock was set back, tells
-    # no age.
+    # A clock that was set back leaves a time in the future until the next tick: that tells no age.
     if stored.polled is not None and stored.polled <= stored.now + AHEAD:
         age = round(max(0.0, stored.now - stored.polled), 1)
     # Centrifugo would call anything recovered since an empty epoch.
     position = stored.position if stored.position and stored.position.epoch else None
-    found = messages.serve(
+    snapshot = messages.serve(
         stored.snapshot, age=age, every=conf.PRESENCE_INTERVAL, position=position
     )
-    if (found.epoch, found.version) != (stored.epoch, stored.version):
-        raise InvalidMessage(f"it is of version {found.version}, {stored.version} was committed")
-    return found
+    if (snapshot.epoch, snapshot.version) != (stored.epoch, stored.version):
+        raise InvalidMessage(f"it is of version {snapshot.version}, {stored.version} was committed")
+    return snapshot
+
+
+def _suspect(channel: str, field: str, found: bytes, reason: object) -> StoreDamaged:
+    """Mark an unreadable `field` of a channel, "roster" or "snapshot", for the next tick to mend.
+
+    `found` are the bytes that were read. Returns the error to raise.
+    """
+    try:
+        services.store().suspect(channel, field, found)
+    except StoreError as error:
+        logger.error("channel=not-marked name=%s error=%r", channel, str(error))
+    return StoreDamaged(
+        f"The {field} of {channel} in the store cannot be read ({reason}): the next tick mends it."
+    )
+
+
+# Records
+
+
+def read_records(channels: Sequence[str]) -> dict[str, list[Record]]:
+    """Return the records of each channel, one per person, in one round trip.
+
+    The rule is that of the tick: the newest claim about a person counts, and hidden users are in no
+    list. Nor are visitors who are only counted. A damaged channel is logged and left out. Raises
+    StoreError when the store cannot be read.
+    """
+    records = {}
+    for channel, found in _load(channels).items():
+        try:
+            records[channel] = _records(found, _roster_of(found, channel))
+        except StoreDamaged as error:
+            logger.error("channel=damaged name=%s error=%r", channel, str(error))
+    return records
+
+
+def read_channel(channel: str) -> list[Record]:
+    """Return the records of one channel, as `read_records` does. Raises StoreDamaged when what the
+    store holds is not a roster, StoreError when it cannot be read."""
+    found = _load([channel])[channel]
+    return _records(found, _roster_of(found, channel))
+
+
+def record_of(tracked: Tracked) -> Record:
+    """Return the record of a member that has no other source than `tracked`."""
+    return _merged(Found(members=[tracked]), Roster())[0]
+
+
+def is_hidden(channel: str, user: str) -> bool:
+    """Return whether a user is in `channel`, and hidden, as of the last tick. Raises as
+    `read_channel` does."""
+    return user in _roster_of(_load([channel])[channel], channel).hidden
+
+
+def _load(channels: Sequence[str]) -> dict[str, Found]:
+    if not channels:
+        return {}
+    found = services.tracker().present(channels, timeout=conf.PRESENCE_TIMEOUT)
+    return {channel: found[channel] for channel in channels}
+
+
+def _roster_of(found: Found, channel: str) -> Roster:
+    """Return the stored roster. Raises StoreDamaged: without it nobody knows who is hidden."""
+    try:
+        if found.damage:
+            raise InvalidMessage(found.damage)
+        return messages.decode(found.roster, Roster) if found.roster else Roster()
+    except InvalidMessage as error:
+        raise _suspect(channel, "roster", found.roster, error) from error
+
+
+def _records(found: Found, roster: Roster) -> list[Record]:
+    """Return the records, less those of visitors without a session beyond the seats of the room:
+    these are counted."""
+    users = dict.fromkeys(member.user for member in found.members)
+    passing = [user for user in users if is_passing(user)]
+    if passing:
+        others = sum(not is_passing(user) for user in {*roster.members, *users})
+        counted = set(passing[seats(others, limit=conf.PRESENCE_LIST_LIMIT) :])
+        seated = [member for member in found.members if member.user not in counted]
+        found = msgspec.structs.replace(found, members=seated)
+    return _merged(found, roster)
+
+
+def _merged(found: Found, roster: Roster) -> list[Record]:
+    tracked: dict[str, list[Tracked]] = {}
+    for said in found.members:
+        if said.user not in roster.hidden:
+            tracked.setdefault(said.user, []).append(said)
+    # Members of the roster whom only tracking put there are here as long as they are tracked.
+    alone = set(roster.tracked)
+    members = {
+        key: member for key, member in roster.members.items() if key in tracked or key not in alone
+    }
+    roll = Roll()
+    for key, member in members.items():
+        roll.say(key, Signed(member.name, member.info, roster.issued.get(key, 0.0)))
+    for said in found.members:
+        if said.user in tracked:
+            roll.say(said.user, signed_of(said))
+    merged = roll.roster(0, ())
+    shown = enrich(roster, merged, {})
+    records = []
+    for key in dict.fromkeys([*members, *tracked]):
+        sources = tracked.get(key, ())
+        meta = _meta_of(merged.members[key], sources) | roster.fetched.get(key, {})
+        records.append(_record(shown.members[key], sources, meta))
+    return records
+
+
+def _meta_of(member: Member, tracked: Sequence[Tracked]) -> dict[str, Any]:
+    """Return the meta that `member` was made of; where a token made them, one that looks alike."""
+    for said in tracked:
+        signed = signed_of(said)
+        name = signed.name or fallback_name(member.id)
+        if (signed.info, name) == (member.info, member.name):
+            return meta_of(said)
+    return {**member.info, "name": member.name}
+
+
+def _record(member: Member, tracked: Sequence[Tracked], meta: dict[str, Any]) -> Record:
+    return {
+        **meta,
+        "id": member.id,
+        "user_id": member.id,
+        "name": member.name,
+        "joined_at": min((said.joined for said in tracked), default=None),
+        "meta": meta,
+    }

@@ -37,13 +37,12 @@ def like_a_request(*, alone: bool = False) -> Iterator[None]:
 def in_thread(
     function: Callable[P, T], *, thread_sensitive: bool = True
 ) -> Callable[P, Coroutine[Any, Any, T]]:
-    """Return `function` for async code: it runs in a thread, and uses no database connection that
-    has died or expired.
+    """Return the async twin of `function`: it runs in a thread, and uses no database connection
+    that has died or expired.
 
     A consumer has no request whose end would close them.
     """
 
-    @wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> T:
         _close_old_connections()
         try:
@@ -51,7 +50,13 @@ def in_thread(
         finally:
             _close_old_connections()
 
-    return sync_to_async(run, thread_sensitive=thread_sensitive)
+    threaded = sync_to_async(run, thread_sensitive=thread_sensitive)
+
+    @wraps(function)
+    async def twin(*args: P.args, **kwargs: P.kwargs) -> T:
+        return await threaded(*args, **kwargs)
+
+    return twin
 
 
 def _close_old_connections(*, whatever_their_age: bool = False) -> None:

@@ -12,7 +12,7 @@ from django.utils.html import format_html
 
 from presence.conf import conf
 from presence.exceptions import InvalidChannel
-from presence.present import Record
+from presence.snapshots import Record
 from presence.web.cursor_surface import UNITS, Surface, surface_for
 from presence.web.lifeline import Heartbeat, heartbeat_for
 from presence.web.lookup import look_up

@@ -9,9 +9,8 @@ from django.dispatch import Signal
 
 from presence import services
 from presence.backends.memory import MemoryStore
-from presence.present import read_channel
 from presence.roster import channel_names
-from presence.snapshots import read_snapshot
+from presence.snapshots import read_channel, read_snapshot
 from presence.testing import reasons
 from presence.testing.centrifugo import FakeCentrifugo
 from presence.testing.people import id_of

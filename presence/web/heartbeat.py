@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from presence import services
 from presence.conf import conf
 from presence.exceptions import InvalidGrant, StoreError
-from presence.manager import let_go, mark_left
+from presence.manager import forget_member, left_flag
 from presence.queues import nudge
 from presence.roster.people import is_passing
 from presence.web.access import open_grant
@@ -99,7 +99,7 @@ def _keep(lifeline: Lifeline, visitor: Visitor, *, back: bool) -> Lifeline | Non
     channel, member, source = lifeline.channel, lifeline.member, lifeline.source
     if tracker.beat(channel, member, source=source, timeout=timeout):
         return lifeline
-    if tracker.remembers(mark_left(channel, member, source)):
+    if tracker.remembers(left_flag(channel, member, source)):
         return None
     if not back and tracker.remembers(_mark_closed(lifeline)):
         return lifeline
@@ -114,7 +114,7 @@ def _keep(lifeline: Lifeline, visitor: Visitor, *, back: bool) -> Lifeline | Non
 
 def _leave(lifeline: Lifeline) -> None:
     services.tracker().remember(_mark_closed(lifeline), seconds=CLOSING)
-    let_go(lifeline.channel, lifeline.member, lifeline.source)
+    forget_member(lifeline.channel, lifeline.member, lifeline.source)
 
 
 def _mark_closed(lifeline: Lifeline) -> str:

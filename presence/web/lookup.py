@@ -11,8 +11,8 @@ from django.core.exceptions import SynchronousOnlyOperation
 from django.http import HttpRequest
 
 from presence.exceptions import StoreError
-from presence.present import Record, read_present
 from presence.roster.channel_names import validate_channel
+from presence.snapshots import Record, read_records
 from presence.web.access import authorise
 from presence.web.page import store_is_down, store_went_down, warn_once
 
@@ -71,7 +71,7 @@ def _read(channels: Sequence[str], request: HttpRequest | None) -> People:
     if not channels or store_is_down(request):
         return {}
     try:
-        return read_present(channels)
+        return read_records(channels)
     except StoreError:
         logger.exception("present=unread channels=%s", ",".join(channels[:3]))
         store_went_down(request)

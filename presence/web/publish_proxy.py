@@ -15,11 +15,11 @@ import msgspec
 from django.http import HttpRequest
 from django.utils.crypto import constant_time_compare
 
-from presence import services
+from presence import cursors, services
 from presence.centrifugo import replies
 from presence.conf import conf
 from presence.exceptions import CentrifugoError, InvalidChannel, StoreError
-from presence.roster import moves, validation
+from presence.roster import validation
 from presence.roster.channel_names import room_of
 from presence.roster.names import clean_name
 from presence.web.json import No, answers
@@ -193,13 +193,13 @@ def _track(asked: _Publication, sent: _Sent, shown: _Shown) -> None:
     tracker, meta = services.tracker(), _meta(shown)
     if sent.gone:
         # Another page of the same user may still point.
-        tracker.remove(asked.channel, asked.user, ending=moves.ending(asked.client))
+        tracker.remove(asked.channel, asked.user, ending=cursors.suffix_of(asked.client))
         return
     try:
-        move = moves.make_move(asked.user, sent.x, sent.y, meta)
+        move = cursors.make_move(asked.user, sent.x, sent.y, meta)
     except ValueError as error:
         raise _Refused(403, str(error)) from error
-    kept = {move.user: moves.kept(move, asked.client)}
+    kept = {move.user: cursors.encode_move(move, asked.client)}
     tracker.move(asked.channel, kept, timeout=conf.PRESENCE_CURSOR_TIMEOUT)
 
 

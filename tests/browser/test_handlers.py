@@ -7,7 +7,7 @@ from typing import Any
 
 from playwright.sync_api import Page, expect
 
-from presence.events import broadcast
+from presence.manager import broadcast
 from tests.browser.one_page_site import Crowd, Guest, Stage, include, live, sockets
 
 Tick = Callable[..., None]

@@ -16,8 +16,7 @@ from presence import services
 from presence.exceptions import CentrifugoUnreachable, CommandError, StoreError
 from presence.manager import PresenceManager
 from presence.mixins import LiveCursorMixin
-from presence.present import read_present
-from presence.snapshots import read_snapshot
+from presence.snapshots import read_records, read_snapshot
 from presence_devtools import servers
 from presence_devtools.servers import free_port
 from tests.websocket_clients import Recorder, Swarm
@@ -142,7 +141,7 @@ def test_events_that_cannot_be_sent_are_errors(
     online: Any, view: Whiteboard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("presence.events.feed_of", lambda channel: f"nonsense:{channel}")
+        patch.setattr("presence.manager.feed_of", lambda channel: f"nonsense:{channel}")
         with pytest.raises(CommandError, match=r"channel\.namespaces"):
             view.broadcast_to_presence("saved")
     online.CENTRIFUGO_API_URL = f"http://127.0.0.1:{free_port()}/api"
@@ -181,8 +180,8 @@ class TestRoundTrips:
             (lambda key: PresenceManager.leave_presence(key, "7"), 3),
             (lambda key: PresenceManager.list_presences(key), 1),
             (lambda key: PresenceManager.presence_count(key), 1),
-            (lambda key: read_present([f"presence:{key}:{n}" for n in range(50)]), 1),
-            (lambda key: read_present([]), 0),
+            (lambda key: read_records([f"presence:{key}:{n}" for n in range(50)]), 1),
+            (lambda key: read_records([]), 0),
         ],
     )
     def test_each_takes_so_many(

@@ -21,9 +21,8 @@ from presence.backends.base import RosterStore
 from presence.backends.memory import MemoryStore
 from presence.centrifugo.coalescer import Outbox
 from presence.conf import conf
-from presence.cursors import CURSOR_TIMEOUT, CursorTracker
+from presence.cursors import CURSOR_TIMEOUT, CursorTracker, decode_move, encode_move, make_move
 from presence.exceptions import CommandError, InvalidChannel, StoreError
-from presence.roster import moves
 from tests.unit.fakes import Clock
 
 WIRE = Path(__file__).parents[1] / "fixtures" / "wire"
@@ -100,8 +99,8 @@ class TestOne:
         *2 * [st.integers(-(10**9), 10**9) | st.floats(-1e9, 1e9, allow_nan=False)],
     )
     def test_numbers_come_back_as_they_were_given(self, x: float, y: float) -> None:
-        move = moves.make_move("7", x, y)
-        back = moves.shown(moves.kept(move), 1.0)
+        move = make_move("7", x, y)
+        back = decode_move(encode_move(move), 1.0)
         assert [repr(back[name]) for name in "xy"] == [repr(x), repr(y)]
 
     def test_numbers_of_other_kinds_are_plain_ones(self) -> None:
@@ -110,8 +109,8 @@ class TestOne:
 
         class Length(float): ...
 
-        move = moves.make_move("7", Place.LEFT, Length(1.5))
-        assert moves.kept(move) == b'{"x":3,"y":1.5}'
+        move = make_move("7", Place.LEFT, Length(1.5))
+        assert encode_move(move) == b'{"x":3,"y":1.5}'
 
     def test_an_id_that_a_template_marked_safe(self, site: Site) -> None:
         CursorTracker.update_cursor(mark_safe(KEY), mark_safe("7"), 1, 2)

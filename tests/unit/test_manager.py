@@ -20,11 +20,10 @@ from hypothesis import strategies as st
 
 from presence.exceptions import InvalidChannel, StoreDamaged, StoreError
 from presence.manager import PresenceManager
-from presence.present import read_present
 from presence.queues import nudge
 from presence.roster.channel_names import room
 from presence.roster.merge import Signed
-from presence.snapshots import read_snapshot
+from presence.snapshots import read_records, read_snapshot
 from presence.testing import FakePresence
 from presence.users import last_seen
 
@@ -361,13 +360,13 @@ class TestWithTheConnected:
         join(KEY, "7")
         site.connect("presence:other", account(8))
         site.tick()
-        found = read_present([CHANNEL, "presence:other", "presence:empty"])
+        found = read_records([CHANNEL, "presence:other", "presence:empty"])
         assert {channel: len(records) for channel, records in found.items()} == {
             CHANNEL: 1,
             "presence:other": 1,
             "presence:empty": 0,
         }
-        assert read_present([]) == {}
+        assert read_records([]) == {}
 
     def test_list_presences_of_a_damaged_roster_raises_until_the_next_tick(
         self, site: FakePresence

@@ -17,13 +17,12 @@ from django.views import View
 
 from presence.manager import PresenceManager
 from presence.mixins import PresenceMixin
-from presence.present import Record
 from presence.roster.commit import SEATS, seats
 from presence.roster.merge import AnonymousMode, read_presence
 from presence.roster.people import is_passing
 from presence.roster.tracked import Tracked
 from presence.roster.types import Roster
-from presence.snapshots import read_snapshot
+from presence.snapshots import Record, read_snapshot
 from presence.testing import FakePresence
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls(__name__)]

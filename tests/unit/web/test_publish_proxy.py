@@ -15,14 +15,13 @@ from django.urls import reverse
 
 from presence import services
 from presence.backends.memory import MemoryStore
-from presence.cursors import CursorTracker
+from presence.cursors import CursorTracker, encode_move, make_move
 from presence.exceptions import (
     CentrifugoError,
     CentrifugoUnreachable,
     CommandError,
     StoreError,
 )
-from presence.roster import moves
 from tests.unit.fakes import Clock, FakeCentrifugo
 
 KEY = "the-key-of-the-api"
@@ -441,8 +440,8 @@ class TestTracking:
         assert cursors() == {}
 
     def test_a_browser_that_leaves_does_not_remove_what_server_code_stored(self):
-        move = moves.make_move("42", 1, 2, {"client": ADA})
-        services.tracker().move(CHANNEL, {"42": moves.kept(move)}, timeout=10)
+        move = make_move("42", 1, 2, {"client": ADA})
+        services.tracker().move(CHANNEL, {"42": encode_move(move)}, timeout=10)
         ask({"gone": True})
         assert cursors() == {"42": {"x": 1, "y": 2, "meta": {"client": ADA}}}
 
