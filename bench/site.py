@@ -17,6 +17,7 @@ import redis
 from bench.crowd import Crowd
 from presence.backends.redis.store import RedisStore
 from presence.centrifugo.gateway import Gateway, Publication
+from presence.centrifugo.http import HttpTransport
 from presence.exceptions import CentrifugoError
 from presence.roster.commit import Rules
 from presence.roster.types import Position
@@ -41,7 +42,7 @@ class Recorder(Gateway):
     last: list[Publication] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        super().__init__(self.url, servers.API_KEY, timeout=PATIENCE)
+        super().__init__(HttpTransport(self.url, servers.API_KEY, timeout=PATIENCE))
 
     def publish(self, publications: Sequence[Publication]) -> list[Position | CentrifugoError]:
         self.last += publications
@@ -62,7 +63,7 @@ class Site:
 
     def settle(self, entries: int) -> None:
         """Return once Centrifugo shows `entries` clients over all channels, and all is quiet."""
-        gateway = Gateway(self.api_url, servers.API_KEY, timeout=PATIENCE)
+        gateway = Gateway(HttpTransport(self.api_url, servers.API_KEY, timeout=PATIENCE))
 
         def whole() -> bool:
             return sum(gateway.survey(["presence:**"]).clients.values()) == entries

@@ -12,6 +12,7 @@ from typing import NamedTuple, Self
 
 from bench.site import PATIENCE, make_sync, tick, timed
 from presence.centrifugo.gateway import Gateway
+from presence.centrifugo.http import HttpTransport
 from presence_devtools.servers import API_KEY
 
 
@@ -62,7 +63,9 @@ def peak_memory() -> float:
 
 
 def _serve(api_url: str, redis_url: str, *patterns: str) -> None:
-    sync = make_sync(redis_url, Gateway(api_url, API_KEY, timeout=PATIENCE), patterns)
+    sync = make_sync(
+        redis_url, Gateway(HttpTransport(api_url, API_KEY, timeout=PATIENCE)), patterns
+    )
     for _ in sys.stdin:
         spent, report = timed(lambda: tick(sync))
         done = Done(spent, peak_memory(), report.members, report.channels)

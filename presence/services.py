@@ -115,9 +115,12 @@ def gateway() -> Gateway:
     if _instead:
         return _instead.gateway
     from presence.centrifugo.gateway import Gateway
+    from presence.centrifugo.http import HttpTransport
 
     return Gateway(
-        conf.CENTRIFUGO_API_URL, conf.CENTRIFUGO_API_KEY, timeout=conf.CENTRIFUGO_TIMEOUT
+        HttpTransport(
+            conf.CENTRIFUGO_API_URL, conf.CENTRIFUGO_API_KEY, timeout=conf.CENTRIFUGO_TIMEOUT
+        )
     )
 
 

@@ -1,4 +1,4 @@
-"""HTTP requests that end: in time, and after so many bytes."""
+"""HTTP to Centrifugo: requests that end in time, and after so many bytes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import queue
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -17,11 +17,18 @@ from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
+from presence.centrifugo.gateway import Command
+from presence.centrifugo.replies import Reply, read_batch
+from presence.exceptions import (
+    CentrifugoAnswerError,
+    CentrifugoError,
+    CentrifugoRefused,
+    CentrifugoUnreachable,
+)
 from presence.transport.calls import RESTED, Call, TooLarge, Wire, current_call, within
+from presence.transport.redaction import Redactor, address
 
-__all__ = ["DeadlineSession"]
-
-_JSON = "application/json"
+__all__ = ["HttpTransport"]
 
 _PLAIN: Final = 1 << 18
 _PACKED: Final = 1 << 14
@@ -30,37 +37,177 @@ _PACKED: Final = 1 << 14
 _CODINGS: Final = ("", "identity", "gzip", "deflate")
 
 
-class DeadlineSession(requests.Session):
-    """Posts within the current `Call`: as a whole, from connecting to the last byte of the answer.
+_CONNECTION_FAILED = (
+    requests.ConnectionError,
+    requests.Timeout,
+    requests.exceptions.ChunkedEncodingError,
+    urllib3.exceptions.ProtocolError,
+)
+"""Errors of a connection after which another connection may work."""
 
-    The timeout of requests is per read: a server that drips its answer would pass it for ever. JSON
-    goes out as UTF-8: requests would escape all beyond ASCII, to three times the size, and
-    Centrifugo keeps and delivers what it is given.
+_NO_URL = (
+    requests.exceptions.InvalidSchema,
+    requests.exceptions.InvalidURL,
+    requests.exceptions.MissingSchema,
+)
+_BROKEN_OFF = (
+    requests.RequestException,
+    urllib3.exceptions.HTTPError,
+    OSError,
+    ValueError,
+    RecursionError,
+)
+"""All else that goes wrong with an answer that stops half way or cannot be decompressed."""
+
+_PASSING = (408, 421, 502, 503, 504)
+"""Statuses with which a balancer answers for a server that it cannot reach at this moment."""
+
+
+class _StatusError(Exception):
+    """An answer of a status other than 200."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+class HttpTransport:
+    """Centrifugo's server API at `url` (its `/batch`), with `key` as the API key.
+
+    `timeout` is in seconds, for a whole answer, from connecting to its last byte: the timeout of
+    requests is per read, and a server that drips its answer would pass it for ever. JSON goes out
+    as UTF-8, as Centrifugo keeps and delivers what it is given. See docs/decisions.md for why this
+    is not the client library cent.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        url: str,
+        key: str,
+        *,
+        timeout: float = 5.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._endpoint = f"{url}/batch"
+        self._timeout = timeout
         self._clock = clock
-        self.headers["Accept-Encoding"] = "gzip, deflate"
+        self._session = requests.Session()
+        self._session.headers.update(
+            {
+                "Accept-Encoding": "gzip, deflate",
+                "Content-Type": "application/json",
+                "X-API-Key": key,
+            }
+        )
         for scheme in ("http://", "https://"):
-            self.mount(scheme, _Adapter())
+            self._session.mount(scheme, _Adapter())
+        self._url = address(url)
+        # A path or query of the site's own may be a password to its proxy.
+        rest = url.partition("://")[2].partition("/")[2] if "://" in url else url
+        self._redactor = Redactor(url, words=[key, rest] if rest != "api" else [key])
 
-    def post(self, *args: Any, json: Any = None, **kwargs: Any) -> requests.Response:
-        """Post `json`, and read the answer. Raises TooLarge, and what requests does."""
-        timeout = kwargs.pop("timeout")
-        call = current_call() or Call(timeout, clock=self._clock)
-        kwargs |= {
-            "data": msgspec.json.encode(json),
-            "headers": {"Content-Type": _JSON},
-            "timeout": within(timeout),
-        }
-        response = super().post(*args, **kwargs, stream=True, allow_redirects=False)
+    def batch(
+        self, commands: Sequence[Command], *, parallel: bool = False, once: bool = False
+    ) -> list[Reply]:
+        """Send commands; see presence.centrifugo.gateway.Transport."""
+        methods = [method for method, _ in commands]
+        body = msgspec.json.encode(
+            {"commands": [{method: what} for method, what in commands], "parallel": parallel}
+        )
+        call = Call(self._timeout, once=once, clock=self._clock)
+        try:
+            try:
+                return read_batch(self._post(body, call), methods)
+            except (_StatusError, CentrifugoAnswerError, *_CONNECTION_FAILED) as error:
+                final = isinstance(error, _StatusError) and error.status not in _PASSING
+                if final or call.once or call.is_over():
+                    raise
+            self._session.close()  # of its connections, what one is the others may be, too
+            call.renew()
+            return read_batch(self._post(body, call), methods)
+        except TooLarge as error:
+            raise CentrifugoAnswerError(
+                f"the answer of Centrifugo at {self._url} to {_summary(commands)} {error}: check "
+                "that CENTRIFUGO_API_URL is right"
+            ) from error
+        except (_StatusError, *_BROKEN_OFF) as error:
+            raise self._explained(error) from self._redactor.cause(error)
+
+    def _post(self, body: bytes, call: Call) -> bytes:
+        """Post a batch; the body of the answer. Raises TooLarge, and what requests does."""
+        response = self._session.post(
+            self._endpoint,
+            data=body,
+            timeout=within(self._timeout),
+            stream=True,
+            allow_redirects=False,
+        )
+        # The connection, of which more may be to come, is closed with an answer that is not read.
         with response:
-            # As requests does when it reads the body itself. That of an error says nothing, and the
-            # connection, of which more may be to come, is closed with an answer that is not read.
-            response._content = _body(response, call) if response.status_code == 200 else b""
-        response.encoding = "utf-8"
-        return response
+            if response.status_code != 200:
+                raise _StatusError(response.status_code)
+            return _valid(_body(response, call))
+
+    def _explained(self, error: BaseException) -> CentrifugoError:
+        """Return the error of ours that says what went wrong."""
+        if isinstance(error, _StatusError):
+            return _status_error(self._url, error.status)
+        if isinstance(error, _NO_URL):
+            return CentrifugoRefused(
+                f"CENTRIFUGO_API_URL ({self._url}) is no URL that can be asked: set it to the API "
+                "of Centrifugo, such as http://127.0.0.1:8001/api"
+            )
+        if isinstance(error, requests.ConnectionError | requests.Timeout):
+            reason = self._redactor.text(_reason(error))
+            return CentrifugoUnreachable(
+                f"Centrifugo at {self._url} did not answer ({reason}): check that it runs "
+                "and that CENTRIFUGO_API_URL is right"
+            )
+        reason = self._redactor.text(f"{type(error).__name__}: {error}")
+        return CentrifugoAnswerError(f"Centrifugo at {self._url} broke off its answer ({reason})")
+
+
+def _valid(body: bytes) -> bytes:
+    """Return the body with all that is no UTF-8 replaced: it shall not cost the whole batch."""
+    try:
+        body.isascii() or body.decode()
+    except UnicodeDecodeError:
+        return body.decode("utf-8", "replace").encode()
+    return body
+
+
+def _status_error(url: str, status: int) -> CentrifugoError:
+    if status == 401:
+        return CentrifugoRefused(
+            f"Centrifugo at {url} refused the API key: CENTRIFUGO_API_KEY must equal its "
+            "http_api.key"
+        )
+    if status in (403, 404, 405) or 300 <= status < 400:
+        return CentrifugoRefused(
+            f"The server at {url} answered HTTP {status}: CENTRIFUGO_API_URL must be the API of "
+            "Centrifugo, such as http://127.0.0.1:8001/api"
+        )
+    return CentrifugoUnreachable(f"Centrifugo at {url} answered HTTP {status}: see its log")
+
+
+def _reason(error: BaseException) -> str:
+    """Return what the operating system said, without the layers of libraries around it."""
+    if isinstance(error, requests.Timeout):
+        return "no whole answer in time"
+    inner: BaseException | None = error
+    while inner is not None:
+        if isinstance(inner, OSError) and inner.strerror:
+            return inner.strerror
+        inner = inner.__cause__ or inner.__context__
+    return str(error)
+
+
+def _summary(commands: Sequence[Command]) -> str:
+    """Return the name of the request, for errors."""
+    methods = ", ".join(dict.fromkeys(method for method, _ in commands))
+    names = [str(what.get("channel") or what.get("pattern") or "") for _, what in commands]
+    named = [name for name in names if name]
+    return f"{len(commands)} commands ({methods}: {', '.join(named[:3])}{', …' * (len(named) > 3)})"
 
 
 def _body(response: requests.Response, call: Call) -> bytes:

@@ -1,4 +1,4 @@
-"""A Centrifugo in the memory of a test: the gateway, with its server left out."""
+"""A Centrifugo in the memory of a test: the transport of the gateway, with no server behind it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from presence.centrifugo.gateway import Command, Gateway
+from presence.centrifugo.gateway import Command
 from presence.centrifugo.replies import Reply
 from presence.exceptions import CentrifugoError
 from presence.roster import channel_names
@@ -32,7 +32,7 @@ class Client(msgspec.Struct, frozen=True):
         return self.user or self.signed.anonymous or anonymous_id(self.id)
 
 
-class FakeCentrifugo(Gateway):
+class FakeCentrifugo:
     """Knows who is connected and what was published, and answers the commands of the gateway.
 
     While `error` is set, every command fails with it: Centrifugo is down. Without regard to
@@ -78,15 +78,16 @@ class FakeCentrifugo(Gateway):
         with self._lock:
             self._published.clear()
 
-    def _replies(
-        self, asked: Sequence[Command], *, parallel: bool = False, once: bool = False
+    def batch(
+        self, commands: Sequence[Command], *, parallel: bool = False, once: bool = False
     ) -> list[Reply]:
-        if asked and self.error:
+        """Answer commands, as presence.centrifugo.gateway.Transport does."""
+        if self.error:
             raise self.error
         with self._lock:
             return [
                 msgspec.Raw(msgspec.json.encode(self._answer(method, parameters)))
-                for method, parameters in asked
+                for method, parameters in commands
             ]
 
     def _answer(self, method: str, parameters: dict[str, Any]) -> dict[str, Any]:

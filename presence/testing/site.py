@@ -10,6 +10,7 @@ from django.test import override_settings
 
 from presence import services
 from presence.backends.memory import MemoryStore
+from presence.centrifugo.gateway import Gateway
 from presence.conf import conf
 from presence.sync.report import Report
 from presence.testing.assertions import SENT, Assertions
@@ -57,7 +58,10 @@ class FakePresence(Assertions):
             )
             stack.enter_context(
                 services.replaced(
-                    store=self.store, gateway=self.centrifugo, executor=Inline, clock=self.clock
+                    store=self.store,
+                    gateway=Gateway(self.centrifugo),
+                    executor=Inline,
+                    clock=self.clock,
                 )
             )
             stack.enter_context(self._ear)

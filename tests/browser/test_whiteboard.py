@@ -13,6 +13,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from presence.centrifugo.gateway import Gateway
+from presence.centrifugo.http import HttpTransport
 from presence_devtools import servers
 from project.people import PEOPLE
 from tests.browser.conftest import Site, Visitor
@@ -119,7 +120,7 @@ def test_the_board_looks_as_it_should(chromium: Browser, site: Site, tmp_path: P
         page = at_the_board(Visitor(context, site), "katherine")
         surface = shared(page, CHANNEL)
         others = [person for name, person in PEOPLE.items() if name != "katherine"]
-        gateway = Gateway(site.centrifugo.api_url, servers.API_KEY)
+        gateway = Gateway(HttpTransport(site.centrifugo.api_url, servers.API_KEY))
         for person, (x, y) in zip(others, PLACES, strict=False):
             meta = {"name": person.full_name, "color": person.color}
             move = {"x": x, "y": y, "user": person.username, "meta": meta}

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from presence.centrifugo.gateway import Gateway, Publication
+from presence.centrifugo.http import HttpTransport
 from presence.centrifugo.tokens import Issuer
 from presence.roster.merge import read_presence
 from presence.roster.people import Signed
@@ -23,7 +24,7 @@ SIGNED = Signed(name="Ada Lovelace", info={"color": "#4363d8"}, iat=1_700_000_00
 
 @pytest.fixture
 def real(centrifugo: servers.Centrifugo) -> Gateway:
-    return Gateway(centrifugo.api_url, servers.API_KEY)
+    return Gateway(HttpTransport(centrifugo.api_url, servers.API_KEY))
 
 
 @pytest.mark.asyncio
@@ -35,8 +36,9 @@ async def test_a_connection_is_shown_the_same_way(
     )
     visitor = await visit(issuer.connection())
     await visitor.subscribe(channel, issuer.subscription(channel))
-    fake = FakeCentrifugo()
-    fake.enter(channel, Client(visitor.id, "42", SIGNED))
+    made_up = FakeCentrifugo()
+    made_up.enter(channel, Client(visitor.id, "42", SIGNED))
+    fake = Gateway(made_up)
     assert presence(fake, channel) == presence(real, channel)
     assert read_presence(raw(fake, channel)) == read_presence(raw(real, channel))
     for pattern in (channel, "presence:*", "other:*"):
@@ -46,7 +48,7 @@ async def test_a_connection_is_shown_the_same_way(
 
 
 def test_publications_are_counted_the_same_way(real: Gateway, channel: str) -> None:
-    assert offsets(FakeCentrifugo(), channel) == offsets(real, channel)
+    assert offsets(Gateway(FakeCentrifugo()), channel) == offsets(real, channel)
 
 
 def offsets(gateway: Gateway, channel: str) -> list[int]:

@@ -14,6 +14,7 @@ import pytest
 
 from presence.backends.redis.store import RedisStore
 from presence.centrifugo.gateway import Gateway, Publication
+from presence.centrifugo.http import HttpTransport
 from presence.exceptions import CentrifugoError, CentrifugoUnreachable
 from presence.roster.commit import Rules
 from presence.sync.report import Report
@@ -127,7 +128,7 @@ class Site:
     def make(self, clock: Clock, *, timeout: float = 5.0) -> Sync:
         url = f"http://127.0.0.1:{self.stub.server_address[1]}/api"
         options = Options(rules=Rules(grace=0.0))
-        gateway = Gateway(url, "key", timeout=timeout, clock=clock)
+        gateway = Gateway(HttpTransport(url, "key", timeout=timeout, clock=clock))
         return Sync(self.store, gateway, options, announce=lambda *one: self.announced.append(one))
 
     def ids(self, channel: str = ROOM) -> list[str]:
@@ -279,7 +280,7 @@ def test_a_slow_drip_does_not_outlive_the_deadline(site: Site, asked: str) -> No
 
 def test_a_head_that_drips_is_cut_off(stub: Stub) -> None:
     stub.mode = drip_head
-    gateway = Gateway(f"http://127.0.0.1:{stub.server_port}/api", "key", timeout=0.3)
+    gateway = Gateway(HttpTransport(f"http://127.0.0.1:{stub.server_port}/api", "key", timeout=0.3))
     with pytest.raises(CentrifugoUnreachable, match="did not answer"):
         gateway.versions()
 
@@ -336,7 +337,7 @@ def test_what_follows_a_bad_answer_on_the_same_connection_is_not_mixed_up(site: 
 
 def test_centrifugo_down(site: Site) -> None:
     site.move()
-    gateway = Gateway(f"http://127.0.0.1:{servers.free_port()}/api", "key")
+    gateway = Gateway(HttpTransport(f"http://127.0.0.1:{servers.free_port()}/api", "key"))
     options = Options(rules=Rules(grace=0.0))
     report = Sync(site.store, gateway, options, announce=lambda *_: None).tick()
     assert_nothing_lost(site, report, "CENTRIFUGO_API_URL")
@@ -353,7 +354,7 @@ def test_ten_thousand_members_in_one_answer(site: Site) -> None:
 
 def test_every_call_of_the_gateway_raises_its_own_kind_of_error(site: Site) -> None:
     site.stub.mode = MODES["gzip"][0]
-    gateway: Any = site.sync._gateway
+    gateway: Any = site.sync._context.gateway
     for call in (
         lambda: gateway.survey(["*"]),
         lambda: gateway.presence([ROOM]),

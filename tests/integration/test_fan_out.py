@@ -16,6 +16,7 @@ from celery import Celery
 
 from presence.backends.redis.store import RedisStore
 from presence.centrifugo.gateway import Gateway
+from presence.centrifugo.http import HttpTransport
 from presence.roster import messages
 from presence.roster.channel_names import Keys
 from presence.roster.commit import Rules
@@ -119,7 +120,7 @@ def test_a_killed_worker_leaves_an_incomplete_tick_and_the_next_is_whole(
     options = Options(
         patterns=("presence:fan:*",), interval=INTERVAL, shard_size=10, rules=Rules(grace=0.0)
     )
-    gateway = Gateway(centrifugo.api_url, API_KEY)
+    gateway = Gateway(HttpTransport(centrifugo.api_url, API_KEY))
 
     def hand_out(shard: Shard) -> bool:
         broker.send_task("presence.tasks.sync_shard", [msgspec.to_builtins(shard)])

@@ -16,6 +16,7 @@ import msgspec
 
 from presence.backends.redis.store import RedisStore
 from presence.centrifugo.gateway import Gateway
+from presence.centrifugo.http import HttpTransport
 from presence.exceptions import CentrifugoError
 from presence.roster import messages
 from presence.roster.types import Diff, Snapshot, apply
@@ -137,7 +138,7 @@ def test_worker_interrupted_at_random_moments_runs_the_next_tick_right(
     dice = random.Random(SEED)
     crowd = Crowd(swarm, dice)
     store = RedisStore(redis_url)
-    gateway = Gateway(centrifugo.api_url, servers.API_KEY, timeout=10.0)
+    gateway = Gateway(HttpTransport(centrifugo.api_url, servers.API_KEY, timeout=10.0))
     interrupted = 0
     with worker(site, tmp_path / "worker.log") as process:
         first = process.tick()

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from presence.centrifugo.gateway import Gateway
+from presence.centrifugo.http import HttpTransport
 from presence.roster import channel_names
 from presence_devtools import servers
 from tests.websocket_clients import Swarm
@@ -39,7 +40,7 @@ def gateway(centrifugo: servers.Centrifugo) -> Iterator[Gateway]:
     """A gateway to a Centrifugo on which the CHANNELS are active."""
     swarm = Swarm(centrifugo.ws_url)
     swarm.connect("42", *CHANNELS)
-    yield Gateway(centrifugo.api_url, servers.API_KEY)
+    yield Gateway(HttpTransport(centrifugo.api_url, servers.API_KEY))
     swarm.close()
 
 

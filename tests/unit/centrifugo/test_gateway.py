@@ -14,6 +14,7 @@ from requests.adapters import BaseAdapter
 from urllib3 import HTTPResponse
 
 from presence.centrifugo.gateway import Gateway, Publication
+from presence.centrifugo.http import HttpTransport
 from presence.exceptions import (
     CentrifugoAnswerError,
     CentrifugoRefused,
@@ -79,8 +80,8 @@ def transport() -> Transport:
 
 @pytest.fixture
 def gateway(transport: Transport, clock: Clock) -> Gateway:
-    gateway = Gateway(URL, "key", timeout=5.0, clock=clock)
-    gateway._client._session._session.mount("http://", transport)
+    gateway = Gateway(HttpTransport(URL, "key", timeout=5.0, clock=clock))
+    gateway._transport._session.mount("http://", transport)  # type: ignore[attr-defined]
     return gateway
 
 
@@ -92,7 +93,7 @@ def publication(**fields: Any) -> Publication:
 
 class TestWhatItAsks:
     def test_nothing_connects_before_the_first_call(self) -> None:
-        Gateway("http://127.0.0.1:9/api", "key")
+        Gateway(HttpTransport("http://127.0.0.1:9/api", "key"))
 
     def test_an_empty_batch_is_not_sent(self, gateway: Gateway, transport: Transport) -> None:
         assert (gateway.poll([]), gateway.presence([])) == (([], frozenset()), [])

@@ -391,7 +391,7 @@ class TestWhatIsSent:
 
     def test_a_command_without_an_answer_says_so(self, site: FakePresence) -> None:
         with pytest.raises(NotImplementedError, match="'disconnect'"):
-            site.centrifugo._replies([("disconnect", {})])
+            site.centrifugo.batch([("disconnect", {})])
 
 
 class TestFailures:
@@ -509,7 +509,7 @@ class TestTheSeam:
                 inner.tick()
                 assert services.store() is services.tracker() is inner.store
             assert services.store() is outer.store
-            assert services.gateway() is outer.centrifugo
+            assert services.gateway()._transport is outer.centrifugo
             outer.tick()
             outer.assert_count(ROOM, 0)
         assert services.store() not in (outer.store, inner.store)

@@ -15,6 +15,7 @@ from django.test import override_settings
 from presence import services
 from presence.backends.redis.store import RedisStore
 from presence.centrifugo.gateway import Gateway
+from presence.centrifugo.http import HttpTransport
 from presence.checks import TAG
 from presence.conf import NAMES, conf, masked, traceable
 from presence.doctor import examination
@@ -216,12 +217,12 @@ def test_store_error_hides_what_the_server_repeats() -> None:
 
 
 def test_gateway_error_hides_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    gateway = Gateway("http://127.0.0.1:1/api", SECRET)
+    gateway = Gateway(HttpTransport("http://127.0.0.1:1/api", SECRET))
 
     def breaks(*_: object) -> None:
         raise ValueError(f"Invalid header value {SECRET!r}")
 
-    monkeypatch.setattr(gateway._client, "batch", breaks)
+    monkeypatch.setattr(gateway._transport, "_post", breaks)
     with pytest.raises(CentrifugoError, match="Invalid header") as raised:
         gateway.versions()
     assert SECRET not in str(raised.value)
@@ -237,7 +238,7 @@ def test_gateway_error_hides_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_gateway_error_hides_all_of_the_url_but_scheme_host_and_port(url: str) -> None:
     with pytest.raises(CentrifugoError) as raised:
-        Gateway(url, "key", timeout=1.0).versions()
+        Gateway(HttpTransport(url, "key", timeout=1.0)).versions()
     link: BaseException | None = raised.value
     while link is not None:
         assert "Hidden4you" not in str(link)
