@@ -95,7 +95,7 @@ class CursorTracker:
         read is logged and left out.
         """
         channel = cursor_channel(presence_key)
-        stored = services.tracker().cursors(channel, timeout=conf.PRESENCE_CURSOR_TIMEOUT)
+        stored = services.tracker().load_cursors(channel, timeout=conf.PRESENCE_CURSOR_TIMEOUT)
         cursors = {}
         for user, (timestamp, move) in stored.items():
             try:
@@ -111,7 +111,7 @@ class CursorTracker:
         Pages remove every cursor of that user, those of their browsers as well.
         """
         channel, user = cursor_channel(presence_key), validation.user_of(user_id)
-        stored = services.tracker().remove(channel, user)
+        stored = services.tracker().delete_cursor(channel, user)
         services.outbox.put((channel, user), gone_publication(user))
         return stored
 
@@ -175,7 +175,7 @@ def gone_publication(user: str) -> msgspec.Raw:
 
 def _store(channel: str, moves: Iterable[Move]) -> None:
     stored = {move.user: encode_move(move) for move in moves}
-    services.tracker().move(channel, stored, timeout=conf.PRESENCE_CURSOR_TIMEOUT)
+    services.tracker().save_cursors(channel, stored, timeout=conf.PRESENCE_CURSOR_TIMEOUT)
 
 
 def _moves(cursors: object) -> Iterator[Move]:

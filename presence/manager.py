@@ -54,7 +54,7 @@ class PresenceManager:
         channel, user = room(presence_key), validation.user_of(user_id)
         origin = validation.source_of(source)
         given = validation.member_meta(hooks.fitted_meta("join_presence", user, meta))
-        member = services.tracker().join(
+        member = services.tracker().save_member(
             channel, user, source=origin, meta=given, timeout=conf.PRESENCE_TIMEOUT
         )
         nudge.member_changed(channel)
@@ -70,7 +70,7 @@ class PresenceManager:
         origin = validation.source_of(source)
         if origin:
             # Before they leave: a page of theirs may be about to say that they are here.
-            services.tracker().remember(left_flag(channel, user, origin), seconds=REMEMBERED)
+            services.tracker().set_flag(left_flag(channel, user, origin), seconds=REMEMBERED)
         member = forget_member(channel, user, origin)
         return record_of(member) if member else None
 
@@ -90,7 +90,7 @@ class PresenceManager:
         """Keep a user for another PRESENCE_TIMEOUT seconds. Returns False, and does nothing, where
         that source never added the user, took them back, or let the time pass."""
         channel, user = room(presence_key), validation.user_of(user_id)
-        return services.tracker().beat(
+        return services.tracker().touch_member(
             channel, user, source=validation.source_of(source), timeout=conf.PRESENCE_TIMEOUT
         )
 
@@ -133,14 +133,14 @@ def forget_member(channel: str, user: str, source: str) -> Tracked | None:
     still. A note that cannot be taken is logged, as the user has left.
     """
     tracker, timeout = services.tracker(), conf.PRESENCE_TIMEOUT
-    member = tracker.leave(channel, user, source=source, timeout=timeout)
+    member = tracker.delete_member(channel, user, source=source, timeout=timeout)
     if member is None:
         return None
     nudge.member_changed(channel)
     # Ticks note users who leave a roster. A user who comes and goes between two ticks is in none.
     try:
         if not is_anonymous(user) and not is_hidden(channel, user):
-            tracker.saw({user: member.beat})
+            tracker.note_last_seen({user: member.beat})
     except StoreError:
         logger.exception("last-seen=not-noted channel=%s", channel)
     return member

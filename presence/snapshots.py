@@ -12,8 +12,8 @@ from typing import Any
 import msgspec
 
 from presence import services
-from presence.backends.base import Stored
-from presence.backends.tracker import AHEAD, Found
+from presence.backends.base import StoredSnapshot
+from presence.backends.tracker import AHEAD, StoredPresence
 from presence.conf import conf
 from presence.exceptions import InvalidMessage, StoreDamaged, StoreError
 from presence.roster import messages
@@ -55,7 +55,7 @@ def read_snapshot(channel: str) -> Snapshot:
     Raises StoreError when the store cannot be read, StoreDamaged when what it holds is not a
     snapshot: the next tick mends that.
     """
-    return _snapshot(services.store().snapshots([channel])[channel], channel)
+    return _snapshot(services.store().load_snapshots([channel])[channel], channel)
 
 
 def read_snapshots(channels: Sequence[str]) -> dict[str, Snapshot]:
@@ -64,7 +64,7 @@ def read_snapshots(channels: Sequence[str]) -> dict[str, Snapshot]:
     Raises StoreError when the store cannot be read.
     """
     snapshots = {}
-    for channel, stored in services.store().snapshots(channels).items():
+    for channel, stored in services.store().load_snapshots(channels).items():
         try:
             snapshots[channel] = _snapshot(stored, channel)
         except StoreDamaged as error:
@@ -72,7 +72,7 @@ def read_snapshots(channels: Sequence[str]) -> dict[str, Snapshot]:
     return snapshots
 
 
-def _snapshot(stored: Stored, channel: str) -> Snapshot:
+def _snapshot(stored: StoredSnapshot, channel: str) -> Snapshot:
     if stored.damage:
         raise StoreDamaged(
             f"{channel} in the store cannot be read ({stored.damage}): the next tick mends it."
@@ -83,7 +83,7 @@ def _snapshot(stored: Stored, channel: str) -> Snapshot:
         raise _suspect(channel, "snapshot", stored.snapshot or b"", error) from error
 
 
-def _serve(stored: Stored) -> Snapshot:
+def _serve(stored: StoredSnapshot) -> Snapshot:
     age = None
     # A clock that was set back leaves a time in the future until the next tick: that tells no age.
     if stored.polled is not None and stored.polled <= stored.now + AHEAD:
@@ -140,7 +140,7 @@ def read_channel(channel: str) -> list[Record]:
 
 def record_of(tracked: Tracked) -> Record:
     """Return the record of a member that has no other source than `tracked`."""
-    return _merged(Found(members=[tracked]), Roster())[0]
+    return _merged(StoredPresence(members=[tracked]), Roster())[0]
 
 
 def is_hidden(channel: str, user: str) -> bool:
@@ -149,14 +149,14 @@ def is_hidden(channel: str, user: str) -> bool:
     return user in _roster_of(_load([channel])[channel], channel).hidden
 
 
-def _load(channels: Sequence[str]) -> dict[str, Found]:
+def _load(channels: Sequence[str]) -> dict[str, StoredPresence]:
     if not channels:
         return {}
-    found = services.tracker().present(channels, timeout=conf.PRESENCE_TIMEOUT)
+    found = services.tracker().load_present(channels, timeout=conf.PRESENCE_TIMEOUT)
     return {channel: found[channel] for channel in channels}
 
 
-def _roster_of(found: Found, channel: str) -> Roster:
+def _roster_of(found: StoredPresence, channel: str) -> Roster:
     """Return the stored roster. Raises StoreDamaged: without it nobody knows who is hidden."""
     try:
         if found.damage:
@@ -166,7 +166,7 @@ def _roster_of(found: Found, channel: str) -> Roster:
         raise _suspect(channel, "roster", found.roster, error) from error
 
 
-def _records(found: Found, roster: Roster) -> list[Record]:
+def _records(found: StoredPresence, roster: Roster) -> list[Record]:
     """Return the records, less those of visitors without a session beyond the seats of the room:
     these are counted."""
     users = dict.fromkeys(member.user for member in found.members)
@@ -179,7 +179,7 @@ def _records(found: Found, roster: Roster) -> list[Record]:
     return _merged(found, roster)
 
 
-def _merged(found: Found, roster: Roster) -> list[Record]:
+def _merged(found: StoredPresence, roster: Roster) -> list[Record]:
     tracked: dict[str, list[Tracked]] = {}
     for said in found.members:
         if said.user not in roster.hidden:

@@ -31,7 +31,7 @@ def last_seen(users: Iterable[Any]) -> dict[Any, datetime | None]:
     store cannot be read.
     """
     keys = {key: str(key) for key in map(_key_of, users)}
-    found = services.tracker().seen(list(keys.values())) if keys else {}
+    found = services.tracker().last_seen(list(keys.values())) if keys else {}
     times = {user: datetime.fromtimestamp(at, UTC) for user, at in found.items()}
     return {key: times.get(user) for key, user in keys.items()}
 
@@ -53,7 +53,7 @@ def refresh(user: Any) -> None:
     visitor, user_info = person_as(user, strict=True), hooks.hook("PRESENCE_USER_INFO")
     shown = describe(visitor, user_info, now=services.now(), strict=True)
     seconds = conf.PRESENCE_TOKEN_LIFETIME + MARGIN
-    services.tracker().profile(str(key), msgspec.json.encode(shown), seconds=seconds)
+    services.tracker().save_profile(str(key), msgspec.json.encode(shown), seconds=seconds)
 
 
 alast_seen = in_thread(last_seen)

@@ -21,7 +21,7 @@ def fill(
     position: Position | None = STREAM,
 ) -> None:
     """Make `members` the first roster of `channel`: version 1 of the epoch "e1"."""
-    loaded = store.load([channel])
+    loaded = store.load_states([channel])
     commit = plan(
         loaded.states[channel],
         Roster(),

@@ -68,7 +68,7 @@ def state() -> dict[str, Any]:
     """What this process holds on to, and what it would show."""
     from presence import services
 
-    shown = services.store().snapshots(ROOMS)
+    shown = services.store().load_snapshots(ROOMS)
     return {
         "threads": [thread.name for thread in threading.enumerate()],
         "files": len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0,

@@ -14,23 +14,23 @@ from presence.roster.types import Position
 
 __all__ = [
     "Acknowledgement",
-    "Begun",
+    "BatchState",
     "Ledger",
-    "Loaded",
-    "Logged",
-    "Parts",
     "RosterStore",
-    "Stored",
-    "Whole",
+    "StoredRoster",
+    "StoredSnapshot",
+    "TickHistory",
+    "TickParts",
+    "TickStart",
+    "WriteResult",
     "Writes",
-    "Written",
 ]
 
 KEPT_TICKS = 100
 """Ticks that stay on record."""
 
 
-class Whole(NamedTuple):
+class StoredRoster(NamedTuple):
     """The `rev` of a channel, and the roster and the snapshot that it has; empty where missing."""
 
     rev: int
@@ -38,7 +38,7 @@ class Whole(NamedTuple):
     snapshot: bytes
 
 
-class Loaded(msgspec.Struct, frozen=True, kw_only=True):
+class BatchState(msgspec.Struct, frozen=True, kw_only=True):
     """The states of a batch, the store's clock (seconds since 1970) and its `run`.
 
     `run` names one life of the store: it is another one after a restart or a failover, when
@@ -50,7 +50,7 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
     run: str
     states: dict[str, State]
     rosters: dict[str, tuple[int, bytes]] = {}
-    whole: dict[str, Whole] = {}
+    whole: dict[str, StoredRoster] = {}
 
 
 class Acknowledgement(NamedTuple):
@@ -81,14 +81,14 @@ class Writes(msgspec.Struct, frozen=True, kw_only=True):
         return bool(self.signalled or self.acknowledgements or self.commits or self.polled)
 
 
-class Written(msgspec.Struct, frozen=True, kw_only=True):
+class WriteResult(msgspec.Struct, frozen=True, kw_only=True):
     """Whether each of the acknowledgements and each of the commits was taken."""
 
     acknowledged: list[bool] = []
     committed: list[bool] = []
 
 
-class Stored(msgspec.Struct, frozen=True, kw_only=True):
+class StoredSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     """A snapshot as it is kept, and the `epoch` and `version` that it has to be of. `polled` is
     the time of the last good poll, None if never. `damage` says what of it cannot be read."""
 
@@ -101,7 +101,7 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
     damage: str = ""
 
 
-class Begun(msgspec.Struct, frozen=True, kw_only=True):
+class TickStart(msgspec.Struct, frozen=True, kw_only=True):
     """A tick that began `now`, `since` seconds after the one before (None: it is the first).
 
     `open` are the other ticks that have begun and not been closed, with the time they began.
@@ -112,7 +112,7 @@ class Begun(msgspec.Struct, frozen=True, kw_only=True):
     open: dict[str, float]
 
 
-class Parts(msgspec.Struct, frozen=True, kw_only=True):
+class TickParts(msgspec.Struct, frozen=True, kw_only=True):
     """What has come in of a tick's `of` parts (0: nothing has, so nobody knows how many)."""
 
     now: float
@@ -120,7 +120,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     parts: list[bytes]
 
 
-class Logged(msgspec.Struct, frozen=True, kw_only=True):
+class TickHistory(msgspec.Struct, frozen=True, kw_only=True):
     """The records of the last ticks, newest first; when the newest `began`; those still open."""
 
     now: float
@@ -136,42 +136,42 @@ class Ledger(ABC):
     """
 
     @abstractmethod
-    def begin(self, tick: str) -> Begun:
+    def begin_tick(self, tick: str) -> TickStart:
         """Note that a tick begins."""
 
     @abstractmethod
-    def add(self, tick: str, number: int, part: bytes, *, of: int) -> bool:
+    def add_part(self, tick: str, number: int, part: bytes, *, of: int) -> bool:
         """Note part `number` of a tick of `of` parts; whether all of them are in now.
 
         The same number again takes the place of the first.
         """
 
     @abstractmethod
-    def parts(self, tick: str) -> Parts:
+    def load_parts(self, tick: str) -> TickParts:
         """What has come in of a tick that is not closed."""
 
     @abstractmethod
-    def close(self, tick: str, record: bytes) -> bool:
+    def close_tick(self, tick: str, record: bytes) -> bool:
         """End a tick and keep its record, among the last KEPT_TICKS of them.
 
         True for one caller only: False where it was closed before, or never began.
         """
 
     @abstractmethod
-    def ticks(self) -> Logged:
+    def load_ticks(self) -> TickHistory:
         """What is on record, in one round trip."""
 
     @abstractmethod
-    def register(self, channels: Sequence[str]) -> None:
+    def register_channels(self, channels: Sequence[str]) -> None:
         """Note that a token was made for these channels, in one round trip."""
 
-    def unregistered(self, channels: Sequence[str]) -> list[str]:
+    def unregistered_channels(self, channels: Sequence[str]) -> list[str]:
         """Return those of the channels that are not registered, in one round trip."""
-        known = set(self.registered(within=inf))
+        known = set(self.registered_channels(within=inf))
         return [channel for channel in channels if channel not in known]
 
     @abstractmethod
-    def registered(self, *, within: float) -> list[str]:
+    def registered_channels(self, *, within: float) -> list[str]:
         """The channels registered in the last `within` seconds; forgets the others."""
 
 
@@ -186,23 +186,23 @@ class RosterStore(Ledger):
     """Whether other processes see what is written here."""
 
     @abstractmethod
-    def load(
+    def load_states(
         self,
         channels: Sequence[str],
         *,
         rosters: Sequence[str] = (),
         whole: Sequence[str] = (),
-    ) -> Loaded:
+    ) -> BatchState:
         """The state of each channel (`rev` 0 where there is none), the `rev` and the roster of
         each of the `rosters` that was committed, and the snapshot, too, of those to be had
         `whole`, in one round trip."""
 
     @abstractmethod
-    def snapshots(self, channels: Sequence[str]) -> dict[str, Stored]:
+    def load_snapshots(self, channels: Sequence[str]) -> dict[str, StoredSnapshot]:
         """What a page shows of each channel, in one round trip."""
 
     @abstractmethod
-    def write(self, writes: Writes) -> Written:
+    def write(self, writes: Writes) -> WriteResult:
         """Write all of it, in one round trip.
 
         A commit is taken if its `rev` still stands and its channel has nothing pending, and,
@@ -225,21 +225,21 @@ class RosterStore(Ledger):
         is still what was `found` (empty: it is missing): its state is damaged from then on."""
 
     @abstractmethod
-    def known(self) -> Mapping[str, float]:
+    def known_channels(self) -> Mapping[str, float]:
         """Every known channel, with the time of its last good poll."""
 
     @abstractmethod
-    def sweep(self, channels: Mapping[str, float]) -> list[str]:
+    def sweep_channels(self, channels: Mapping[str, float]) -> list[str]:
         """Forget those of the channels (with the time last polled that made them candidates) that
         are empty with nothing pending, and were not polled since. Returns the forgotten ones."""
 
     @abstractmethod
-    def nodes(self, uids: frozenset[str]) -> float | None:
+    def note_nodes(self, uids: frozenset[str]) -> float | None:
         """Note the Centrifugo nodes of this tick. Returns the seconds since they last changed,
         None where they have not changed since the first tick."""
 
     @abstractmethod
-    def claim(self, channel: str, slot: int, *, seconds: float) -> bool:
+    def claim_slot(self, channel: str, slot: int, *, seconds: float) -> bool:
         """True for the first who claims the slot of the channel, and for nobody else in the
         `seconds` after that. Slots that were claimed before the clock was set back are free again
         from the next claim of the channel on."""

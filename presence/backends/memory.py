@@ -12,12 +12,12 @@ import msgspec
 
 from presence.backends.base import (
     Acknowledgement,
-    Loaded,
+    BatchState,
     RosterStore,
-    Stored,
-    Whole,
+    StoredRoster,
+    StoredSnapshot,
+    WriteResult,
     Writes,
-    Written,
 )
 from presence.backends.memory_base import put_right
 from presence.backends.memory_ledger import MemoryLedger
@@ -49,15 +49,15 @@ class MemoryStore(MemoryTracker, MemoryLedger, RosterStore):
         self._nodes: tuple[frozenset[str], float | None] | None = None
         self._claims: dict[tuple[str, int], tuple[float, float]] = {}
 
-    def load(
+    def load_states(
         self,
         channels: Sequence[str],
         *,
         rosters: Sequence[str] = (),
         whole: Sequence[str] = (),
-    ) -> Loaded:
+    ) -> BatchState:
         with self._lock:
-            return Loaded(
+            return BatchState(
                 now=self._clock(),
                 run=self._run,
                 states={c: self._state(c) for c in channels},
@@ -72,20 +72,20 @@ class MemoryStore(MemoryTracker, MemoryLedger, RosterStore):
             reason = reason or f"a reader could not read its {field}"
         if not reason:
             return state
-        # Loaded again: it may have been acknowledged since.
+        # BatchState again: it may have been acknowledged since.
         return damaged(msgspec.structs.replace(state, damage=None), reason)
 
-    def _whole(self, channel: str) -> Whole:
+    def _whole(self, channel: str) -> StoredRoster:
         rev = self._states[channel].rev if channel in self._states else 0
-        return Whole(rev, self._rosters.get(channel, b""), self._snapshots.get(channel, b""))
+        return StoredRoster(rev, self._rosters.get(channel, b""), self._snapshots.get(channel, b""))
 
-    def snapshots(self, channels: Sequence[str]) -> dict[str, Stored]:
+    def load_snapshots(self, channels: Sequence[str]) -> dict[str, StoredSnapshot]:
         with self._lock:
             return {c: self._stored(c) for c in channels}
 
-    def _stored(self, channel: str) -> Stored:
+    def _stored(self, channel: str) -> StoredSnapshot:
         state = self._states.get(channel)
-        return Stored(
+        return StoredSnapshot(
             snapshot=self._snapshots.get(channel, b"") if state else None,
             position=state.position if state else None,
             polled=self._polled.get(channel),
@@ -95,7 +95,7 @@ class MemoryStore(MemoryTracker, MemoryLedger, RosterStore):
             damage=state.damage.reason if state and state.damage else "",
         )
 
-    def write(self, writes: Writes) -> Written:
+    def write(self, writes: Writes) -> WriteResult:
         with self._lock:
             for one in writes.signalled:
                 self._signalled(*one)
@@ -106,7 +106,7 @@ class MemoryStore(MemoryTracker, MemoryLedger, RosterStore):
             for channel in writes.polled:
                 self._polled[channel] = max(writes.now, self._polled.get(channel, 0.0))
             committed = [self._commit(commit) for commit in writes.commits]
-            return Written(acknowledged=acknowledged, committed=committed)
+            return WriteResult(acknowledged=acknowledged, committed=committed)
 
     @contextmanager
     def _whole_or_not_at_all(self, channel: str) -> Iterator[None]:
@@ -188,12 +188,12 @@ class MemoryStore(MemoryTracker, MemoryLedger, RosterStore):
             if state and kept.get(channel, b"") == found:
                 self._suspects[channel] = field
 
-    def known(self) -> Mapping[str, float]:
+    def known_channels(self) -> Mapping[str, float]:
         with self._lock:
             put_right(self._polled, self._clock())
             return dict(self._polled)
 
-    def sweep(self, channels: Mapping[str, float]) -> list[str]:
+    def sweep_channels(self, channels: Mapping[str, float]) -> list[str]:
         with self._lock:
             swept = []
             for channel, polled in channels.items():
@@ -211,7 +211,7 @@ class MemoryStore(MemoryTracker, MemoryLedger, RosterStore):
             kept.pop(channel, None)
         return True
 
-    def nodes(self, uids: frozenset[str]) -> float | None:
+    def note_nodes(self, uids: frozenset[str]) -> float | None:
         with self._lock:
             now = self._clock()
             if self._nodes is None:
@@ -223,7 +223,7 @@ class MemoryStore(MemoryTracker, MemoryLedger, RosterStore):
                 self._nodes, since = (uids, now), now
             return None if since is None else now - since
 
-    def claim(self, channel: str, slot: int, *, seconds: float) -> bool:
+    def claim_slot(self, channel: str, slot: int, *, seconds: float) -> bool:
         with self._lock:
             now = self._clock()
             self._claims = {

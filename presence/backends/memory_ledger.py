@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from presence.backends.base import KEPT_TICKS, Begun, Ledger, Logged, Parts
+from presence.backends.base import KEPT_TICKS, Ledger, TickHistory, TickParts, TickStart
 from presence.backends.memory_base import InMemory, put_right
 
 __all__ = ["MemoryLedger"]
@@ -22,26 +22,26 @@ class MemoryLedger(InMemory, Ledger):
         self._records: deque[bytes] = deque(maxlen=KEPT_TICKS)
         self._registry: dict[str, float] = {}
 
-    def begin(self, tick: str) -> Begun:
+    def begin_tick(self, tick: str) -> TickStart:
         with self._lock:
             now, began, others = self._clock(), self._began, dict(self._open)
             self._began = self._open[tick] = now
             since = None if began is None or began > now else now - began
-            return Begun(now=now, since=since, open=others)
+            return TickStart(now=now, since=since, open=others)
 
-    def add(self, tick: str, number: int, part: bytes, *, of: int) -> bool:
+    def add_part(self, tick: str, number: int, part: bytes, *, of: int) -> bool:
         with self._lock:
             _, parts = self._parts.get(tick, (of, {}))
             parts[number] = part
             self._parts[tick] = (of, parts)
             return len(parts) >= of
 
-    def parts(self, tick: str) -> Parts:
+    def load_parts(self, tick: str) -> TickParts:
         with self._lock:
             of, parts = self._parts.get(tick, (0, {}))
-            return Parts(now=self._clock(), of=of, parts=[parts[n] for n in sorted(parts)])
+            return TickParts(now=self._clock(), of=of, parts=[parts[n] for n in sorted(parts)])
 
-    def close(self, tick: str, record: bytes) -> bool:
+    def close_tick(self, tick: str, record: bytes) -> bool:
         with self._lock:
             if self._open.pop(tick, None) is None:
                 return False
@@ -49,25 +49,25 @@ class MemoryLedger(InMemory, Ledger):
             self._records.appendleft(record)
             return True
 
-    def ticks(self) -> Logged:
+    def load_ticks(self) -> TickHistory:
         with self._lock:
             now = self._clock()
-            return Logged(
+            return TickHistory(
                 now=now,
                 began=None if self._began is None else min(self._began, now),
                 open=dict(self._open),
                 records=list(self._records),
             )
 
-    def register(self, channels: Sequence[str]) -> None:
+    def register_channels(self, channels: Sequence[str]) -> None:
         with self._lock:
             self._registry |= dict.fromkeys(channels, self._clock())
 
-    def unregistered(self, channels: Sequence[str]) -> list[str]:
+    def unregistered_channels(self, channels: Sequence[str]) -> list[str]:
         with self._lock:
             return [channel for channel in channels if channel not in self._registry]
 
-    def registered(self, *, within: float) -> list[str]:
+    def registered_channels(self, *, within: float) -> list[str]:
         with self._lock:
             put_right(self._registry, self._clock())
             since = self._clock() - within

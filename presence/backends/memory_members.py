@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 
 from presence.backends.memory_base import InMemory, put_right
-from presence.backends.tracker import Found, Standing, Tracker
+from presence.backends.tracker import StoredPresence, Tracker, TrackerState
 from presence.roster.tracked import Tracked
 
 __all__ = ["MemoryMembers"]
@@ -26,7 +26,9 @@ class MemoryMembers(InMemory, Tracker):
         self._profiles: dict[str, tuple[float, float, bytes]] = {}
         self._seen: dict[str, float] = {}
 
-    def join(self, channel: str, user: str, *, source: str, meta: bytes, timeout: float) -> Tracked:
+    def save_member(
+        self, channel: str, user: str, *, source: str, meta: bytes, timeout: float
+    ) -> Tracked:
         with self._lock:
             now = self._clock()
             kept = self._fresh(channel, timeout)
@@ -38,7 +40,9 @@ class MemoryMembers(InMemory, Tracker):
             self._members[channel] = kept | {(user, source): record}
             return record
 
-    def leave(self, channel: str, user: str, *, source: str, timeout: float) -> Tracked | None:
+    def delete_member(
+        self, channel: str, user: str, *, source: str, timeout: float
+    ) -> Tracked | None:
         with self._lock:
             kept = self._fresh(channel, timeout)
             record = kept.pop((user, source), None)
@@ -46,7 +50,7 @@ class MemoryMembers(InMemory, Tracker):
                 self._members.pop(channel, None)
             return record
 
-    def beat(self, channel: str, user: str, *, source: str, timeout: float) -> bool:
+    def touch_member(self, channel: str, user: str, *, source: str, timeout: float) -> bool:
         with self._lock:
             kept = self._fresh(channel, timeout)
             if (record := kept.get((user, source))) is None:
@@ -55,17 +59,17 @@ class MemoryMembers(InMemory, Tracker):
             kept[user, source] = msgspec.structs.replace(record.by(now), beat=now)
             return True
 
-    def members(self, channels: Sequence[str], *, timeout: float) -> dict[str, list[Tracked]]:
+    def load_members(self, channels: Sequence[str], *, timeout: float) -> dict[str, list[Tracked]]:
         with self._lock:
             now = self._clock()
             return {c: _in_order(self._fresh(c, timeout), now) for c in channels}
 
-    def present(self, channels: Sequence[str], *, timeout: float) -> dict[str, Found]:
+    def load_present(self, channels: Sequence[str], *, timeout: float) -> dict[str, StoredPresence]:
         with self._lock:
-            found = self.members(channels, timeout=timeout)
-            return {c: Found(self._rosters.get(c, b""), found[c]) for c in channels}
+            found = self.load_members(channels, timeout=timeout)
+            return {c: StoredPresence(self._rosters.get(c, b""), found[c]) for c in channels}
 
-    def standing(self, *, timeout: float) -> Standing:
+    def load_tracker_state(self, *, timeout: float) -> TrackerState:
         with self._lock:
             now = self._clock()
             channels = frozenset(c for c in list(self._members) if self._fresh(c, timeout))
@@ -75,15 +79,17 @@ class MemoryMembers(InMemory, Tracker):
                 for user, (at, ends, shown) in self._profiles.items()
                 if ends > now
             }
-            return Standing(channels, {u: (at, one) for u, (at, _, one) in self._profiles.items()})
+            return TrackerState(
+                channels, {u: (at, one) for u, (at, _, one) in self._profiles.items()}
+            )
 
-    def profile(self, user: str, shown: bytes, *, seconds: float) -> float:
+    def save_profile(self, user: str, shown: bytes, *, seconds: float) -> float:
         with self._lock:
             now = self._clock()
             self._profiles[user] = (now, now + seconds, shown)
             return now
 
-    def saw(self, users: Mapping[str, float]) -> None:
+    def note_last_seen(self, users: Mapping[str, float]) -> None:
         with self._lock:
             now = self._clock()
             put_right(self._seen, now)
@@ -91,7 +97,7 @@ class MemoryMembers(InMemory, Tracker):
                 at = min(at, now)
                 self._seen[user] = max(at, self._seen.get(user, at))
 
-    def seen(self, users: Sequence[str]) -> dict[str, float]:
+    def last_seen(self, users: Sequence[str]) -> dict[str, float]:
         with self._lock:
             put_right(self._seen, self._clock())
             return {user: self._seen[user] for user in users if user in self._seen}

@@ -20,15 +20,15 @@ class MemoryTracker(MemoryMembers):
         self._taken: dict[str, tuple[float, int]] = {}
         self._remembered: dict[str, tuple[float, float]] = {}
 
-    def move(self, channel: str, cursors: Mapping[str, bytes], *, timeout: float) -> float:
+    def save_cursors(self, channel: str, cursors: Mapping[str, bytes], *, timeout: float) -> float:
         with self._lock:
             now = self._clock()
             self._pass_by(timeout)
-            fresh = self.cursors(channel, timeout=timeout)
+            fresh = self.load_cursors(channel, timeout=timeout)
             self._cursors[channel] = fresh | {u: (now, where) for u, where in cursors.items()}
             return now
 
-    def cursors(self, channel: str, *, timeout: float) -> dict[str, tuple[float, bytes]]:
+    def load_cursors(self, channel: str, *, timeout: float) -> dict[str, tuple[float, bytes]]:
         with self._lock:
             now = self._clock()
             kept = self._cursors.pop(channel, {})
@@ -41,7 +41,7 @@ class MemoryTracker(MemoryMembers):
                 self._cursors[channel] = fresh
             return dict(fresh)
 
-    def remove(self, channel: str, user: str, *, ending: bytes = b"") -> bool:
+    def delete_cursor(self, channel: str, user: str, *, ending: bytes = b"") -> bool:
         with self._lock:
             kept = self._cursors.get(channel, {})
             if user not in kept or not kept[user][1].endswith(ending):
@@ -51,7 +51,7 @@ class MemoryTracker(MemoryMembers):
                 del self._cursors[channel]
             return True
 
-    def take(self, name: str, *, most: int, seconds: float, times: int = 1) -> int:
+    def hit_rate_limit(self, name: str, *, limit: int, seconds: float, times: int = 1) -> int:
         with self._lock:
             now = self._clock()
             self._taken = {n: one for n, one in self._taken.items() if one[0] > now}
@@ -59,15 +59,15 @@ class MemoryTracker(MemoryMembers):
             if not now < ends <= now + seconds:  # later where the clock was set back
                 ends, before = now + seconds, 0
             self._taken[name] = (ends, before + times)
-            return max(0, min(times, most - before))
+            return max(0, min(times, limit - before))
 
-    def remember(self, name: str, *, seconds: float) -> None:
+    def set_flag(self, name: str, *, seconds: float) -> None:
         with self._lock:
             now = self._clock()
             self._remembered = {n: one for n, one in self._remembered.items() if one[0] > now}
             self._remembered[name] = (now + seconds, seconds)
 
-    def remembers(self, name: str) -> bool:
+    def has_flag(self, name: str) -> bool:
         with self._lock:
             now = self._clock()
             ends, seconds = self._remembered.get(name, (0.0, 0.0))
@@ -79,4 +79,4 @@ class MemoryTracker(MemoryMembers):
         """Clear two channels that were not looked at for longest: more than a move can add, so
         those that nobody touches any more do not pile up."""
         for channel in list(islice(self._cursors, 2)):
-            self.cursors(channel, timeout=timeout)
+            self.load_cursors(channel, timeout=timeout)

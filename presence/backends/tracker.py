@@ -10,7 +10,7 @@ import msgspec
 
 from presence.roster.tracked import Tracked
 
-__all__ = ["Found", "Standing", "Tracker", "is_fresh"]
+__all__ = ["StoredPresence", "Tracker", "TrackerState", "is_fresh"]
 
 AHEAD: Final = 1.0
 """Seconds by which a time may lie ahead: clocks are set back, by little or by much."""
@@ -21,7 +21,7 @@ def is_fresh(at: float, *, now: float, timeout: float) -> bool:
     return now - timeout <= at <= now + AHEAD
 
 
-class Standing(msgspec.Struct, frozen=True):
+class TrackerState(msgspec.Struct, frozen=True):
     """What a tick has to know at its beginning, beside the known channels.
 
     `channels` had a member join or beat within the time-out (one may be named in which all have
@@ -33,7 +33,7 @@ class Standing(msgspec.Struct, frozen=True):
     profiles: dict[str, tuple[float, bytes]] = {}
 
 
-class Found(msgspec.Struct, frozen=True):
+class StoredPresence(msgspec.Struct, frozen=True):
     """Who is in a channel: the roster as the sync left it (b"" if there is none), and the members
     without a websocket, in order of arrival. `damage` says why the roster cannot be read."""
 
@@ -54,47 +54,51 @@ class Tracker(ABC):
     """
 
     @abstractmethod
-    def join(self, channel: str, user: str, *, source: str, meta: bytes, timeout: float) -> Tracked:
+    def save_member(
+        self, channel: str, user: str, *, source: str, meta: bytes, timeout: float
+    ) -> Tracked:
         """Note that a user is here; the record. The same source again takes the place of the
         first, and keeps its time of joining unless that was stale; so, too, the time at which the
         metadata was said, where that is the same."""
 
     @abstractmethod
-    def leave(self, channel: str, user: str, *, source: str, timeout: float) -> Tracked | None:
+    def delete_member(
+        self, channel: str, user: str, *, source: str, timeout: float
+    ) -> Tracked | None:
         """Forget what that source said of a user; the record, None where there was none."""
 
     @abstractmethod
-    def beat(self, channel: str, user: str, *, source: str, timeout: float) -> bool:
+    def touch_member(self, channel: str, user: str, *, source: str, timeout: float) -> bool:
         """Note a sign of life. False where there is no such record: it revives nobody."""
 
     @abstractmethod
-    def members(self, channels: Sequence[str], *, timeout: float) -> dict[str, list[Tracked]]:
+    def load_members(self, channels: Sequence[str], *, timeout: float) -> dict[str, list[Tracked]]:
         """The records of each channel, in order of arrival, then by user and source, in one round
         trip. Clears the stale ones away, except one that was written to meanwhile."""
 
     @abstractmethod
-    def present(self, channels: Sequence[str], *, timeout: float) -> dict[str, Found]:
+    def load_present(self, channels: Sequence[str], *, timeout: float) -> dict[str, StoredPresence]:
         """As `members`, with the roster of each channel, in the same round trip."""
 
     @abstractmethod
-    def standing(self, *, timeout: float) -> Standing:
+    def load_tracker_state(self, *, timeout: float) -> TrackerState:
         """What a tick begins with, in one round trip; forgets what has passed."""
 
     @abstractmethod
-    def profile(self, user: str, shown: bytes, *, seconds: float) -> float:
+    def save_profile(self, user: str, shown: bytes, *, seconds: float) -> float:
         """Note for `seconds` what is to be shown of a user, in the place of what was noted before.
         Returns the time noted."""
 
     @abstractmethod
-    def saw(self, users: Mapping[str, float]) -> None:
+    def note_last_seen(self, users: Mapping[str, float]) -> None:
         """Note when users were last in a channel, unless a later time is known."""
 
     @abstractmethod
-    def seen(self, users: Sequence[str]) -> dict[str, float]:
+    def last_seen(self, users: Sequence[str]) -> dict[str, float]:
         """When each of the users of whom that is known was last in a channel, in one round trip."""
 
     @abstractmethod
-    def move(self, channel: str, cursors: Mapping[str, bytes], *, timeout: float) -> float:
+    def save_cursors(self, channel: str, cursors: Mapping[str, bytes], *, timeout: float) -> float:
         """Note where the cursors of some users are, in one round trip. Returns the time noted.
 
         Cursors without a sign for more than `timeout` seconds are cleared away in passing, so that
@@ -102,7 +106,7 @@ class Tracker(ABC):
         """
 
     @abstractmethod
-    def cursors(self, channel: str, *, timeout: float) -> dict[str, tuple[float, bytes]]:
+    def load_cursors(self, channel: str, *, timeout: float) -> dict[str, tuple[float, bytes]]:
         """When and where the cursor of each user was, in the last `timeout` seconds.
 
         Clears the others away, except one that was moved meanwhile; so, too, those whose time is
@@ -110,12 +114,12 @@ class Tracker(ABC):
         """
 
     @abstractmethod
-    def remove(self, channel: str, user: str, *, ending: bytes = b"") -> bool:
+    def delete_cursor(self, channel: str, user: str, *, ending: bytes = b"") -> bool:
         """Forget the cursor of a user, if its position ends so; whether there was such a one,
         which may have been stale."""
 
     @abstractmethod
-    def take(self, name: str, *, most: int, seconds: float, times: int = 1) -> int:
+    def hit_rate_limit(self, name: str, *, limit: int, seconds: float, times: int = 1) -> int:
         """Take `name` so many `times`. Returns how many of these are among the first `most` of its
         window.
 
@@ -123,13 +127,13 @@ class Tracker(ABC):
         """
 
     @abstractmethod
-    def remember(self, name: str, *, seconds: float) -> None:
+    def set_flag(self, name: str, *, seconds: float) -> None:
         """Keep in mind for `seconds` what is known of `name`."""
 
     @abstractmethod
-    def remembers(self, name: str) -> bool:
+    def has_flag(self, name: str) -> bool:
         """Whether that is so now."""
 
-    def admit(self, name: str, *, most: int, seconds: float, known: str) -> tuple[bool, bool]:
+    def admit(self, name: str, *, limit: int, seconds: float, known: str) -> tuple[bool, bool]:
         """`take` of `name` and `remembers` of `known`; one round trip, where there are any."""
-        return bool(self.take(name, most=most, seconds=seconds)), self.remembers(known)
+        return bool(self.hit_rate_limit(name, limit=limit, seconds=seconds)), self.has_flag(known)

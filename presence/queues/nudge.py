@@ -199,7 +199,7 @@ def _affords(shown: Snapshot, user_id: str) -> bool:
     if not isinstance(store, Tracker):
         return True
     with suppress(StoreError):  # without it nothing is asked for either
-        return bool(store.take(f"nudges:{user_id}", most=NEW_ROOMS, seconds=HOUR))
+        return bool(store.hit_rate_limit(f"nudges:{user_id}", limit=NEW_ROOMS, seconds=HOUR))
     return True
 
 
@@ -249,4 +249,4 @@ def _in_thread(run: Callable[[], None]) -> None:
 
 def _claim(nudge: Nudge) -> bool:
     with like_a_request():  # the store may be the site's own, on its database
-        return services.store().claim(nudge.channel, nudge.slot, seconds=nudge.every + WORTH)
+        return services.store().claim_slot(nudge.channel, nudge.slot, seconds=nudge.every + WORTH)

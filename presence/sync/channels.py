@@ -55,10 +55,10 @@ def find_channels(
     was made may be watching, even if nobody is there.
     """
     if ctx.options.discovery == "registry":
-        registered = ctx.store.registered(within=ctx.options.registered_within)
+        registered = ctx.store.registered_channels(within=ctx.options.registered_within)
         feeds = {channel_names.feed_of(channel): 0 for channel in registered}
         survey = Survey(survey.nodes, feeds)
-    known = ctx.store.known()
+    known = ctx.store.known_channels()
     active = {*_rooms(survey.clients), *tracked}
     channels = active.union(_occupied(ctx, active, known))
     polled = {channel: known[channel] for channel in channels if channel in known}
@@ -70,12 +70,12 @@ def _occupied(ctx: TickContext, active: set[str], known: Mapping[str, float]) ->
     names = sorted(quiet)
     for start in range(0, len(names), CHUNK):
         chunk = names[start : start + CHUNK]
-        loaded = ctx.store.load(chunk)
+        loaded = ctx.store.load_states(chunk)
         yield from (channel for channel in chunk if loaded.states[channel].occupied)
         old = loaded.now - ctx.options.sweep_after
         empty = (channel for channel in chunk if not loaded.states[channel].occupied)
         swept = {channel: quiet[channel] for channel in empty if quiet[channel] < old}
-        for channel in ctx.store.sweep(swept):
+        for channel in ctx.store.sweep_channels(swept):
             logger.info("channel=closed name=%s", channel)
 
 

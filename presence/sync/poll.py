@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from presence.backends.base import Loaded
+from presence.backends.base import BatchState
 from presence.exceptions import CentrifugoError, PresenceError, StoreError
 from presence.roster.commit import damaged, find_flaw, verify
 from presence.roster.merge import digest
@@ -59,7 +59,7 @@ class Polled:
     """
 
     channels: Sequence[str]
-    loaded: Loaded = field(default_factory=lambda: Loaded(now=0.0, run="", states={}))
+    loaded: BatchState = field(default_factory=lambda: BatchState(now=0.0, run="", states={}))
     loaded_at: float = 0.0
     """When the states were there, by the clock of this process."""
     tracked: dict[str, list[Tracked]] = field(default_factory=dict)
@@ -144,10 +144,12 @@ class _Poller:
         ctx = self._ctx
         try:
             with ctx.report.timed("store", ctx.clock):
-                loaded = ctx.store.load(channels, rosters=unknown, whole=self._choose(channels))
+                loaded = ctx.store.load_states(
+                    channels, rosters=unknown, whole=self._choose(channels)
+                )
                 tracked = [channel for channel in channels if channel in self._tracked]
                 if ctx.tracker and tracked:
-                    batch.tracked = ctx.tracker.members(tracked, timeout=ctx.options.timeout)
+                    batch.tracked = ctx.tracker.load_members(tracked, timeout=ctx.options.timeout)
         except StoreError as error:
             batch.error = error
             if done and unknown:
@@ -241,7 +243,7 @@ class _Poller:
         return [channel for channel in done.different if channel not in done.known]
 
 
-def _verified(loaded: Loaded) -> Loaded:
+def _verified(loaded: BatchState) -> BatchState:
     """Return `loaded` with the damage of each state that cannot be used."""
     states = {channel: verify(state) for channel, state in loaded.states.items()}
     for channel, (rev, roster, snapshot) in loaded.whole.items():

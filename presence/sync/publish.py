@@ -115,7 +115,7 @@ class Publisher:
         users = {user: at for user, at in gone.items() if not is_anonymous(user)}
         if self._ctx.tracker and users:
             with self._ctx.report.timed("store", self._ctx.clock):
-                self._ctx.tracker.saw(users)
+                self._ctx.tracker.note_last_seen(users)
 
     def _write(
         self, commits: Sequence[Commit] = (), *, polled: Sequence[str] = (), now: float = 0.0

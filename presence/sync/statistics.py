@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from presence.backends.base import Begun, Parts, RosterStore
+from presence.backends.base import RosterStore, TickParts, TickStart
 from presence.roster.messages import UNREADABLE
 from presence.sync.report import Report
 
@@ -102,7 +102,7 @@ def begin(store: RosterStore, *, every: float, deadline: float) -> Opened:
     `every`: the time between two ticks. `deadline`: after it no part of a tick is begun.
     """
     tick = secrets.token_hex(4)
-    begun = store.begin(tick)
+    begun = store.begin_tick(tick)
     overlapping = begun.since is not None and begun.since < OVERLAP * every
     if overlapping:
         logger.warning(
@@ -119,14 +119,14 @@ def add(store: RosterStore, opened: Opened, number: int, report: Report, *, of: 
     Raises StoreError.
     """
     part = _Part(overlapping=opened.overlapping, report=msgspec.structs.replace(report, leaving=[]))
-    if not store.add(opened.id, number, msgspec.json.encode(part), of=of):
+    if not store.add_part(opened.id, number, msgspec.json.encode(part), of=of):
         return None
-    return _end(store, opened.id, store.parts(opened.id), opened.started)
+    return _end(store, opened.id, store.load_parts(opened.id), opened.started)
 
 
 def read(store: RosterStore) -> Statistics:
     """What is on record. Raises StoreError."""
-    logged = store.ticks()
+    logged = store.load_ticks()
     history = [tick for raw in logged.records if (tick := _recorded(raw, logged.now))]
     since = history[0].started if history else logged.now
     return Statistics(
@@ -138,10 +138,10 @@ def read(store: RosterStore) -> Statistics:
     )
 
 
-def _end_overdue(store: RosterStore, begun: Begun, deadline: float) -> None:
+def _end_overdue(store: RosterStore, begun: TickStart, deadline: float) -> None:
     for tick, started in begun.open.items():
         if abs(begun.now - started) >= OVERDUE * deadline:  # abs: the clock was set back
-            record = _end(store, tick, store.parts(tick), started)
+            record = _end(store, tick, store.load_parts(tick), started)
             if record:
                 logger.warning(
                     "tick=incomplete id=%s shards=%d missing=%d (did a worker end?) %s",
@@ -149,7 +149,7 @@ def _end_overdue(store: RosterStore, begun: Begun, deadline: float) -> None:
                 )
 
 
-def _end(store: RosterStore, tick: str, found: Parts, started: float) -> Tick | None:
+def _end(store: RosterStore, tick: str, found: TickParts, started: float) -> Tick | None:
     parts = [part for part in map(_part, found.parts) if part]
     report = _sum([part.report for part in parts])
     report.seconds.total = max(0.0, found.now - started)
@@ -163,7 +163,7 @@ def _end(store: RosterStore, tick: str, found: Parts, started: float) -> Tick | 
         clock_ahead=time.time() - found.now,
         report=report,
     )
-    return record if store.close(tick, msgspec.json.encode(record)) else None
+    return record if store.close_tick(tick, msgspec.json.encode(record)) else None
 
 
 def _sum(reports: Sequence[Report]) -> Report:
@@ -196,10 +196,10 @@ def _recorded(raw: bytes, now: float) -> Tick | None:
 
 def _behind(store: RosterStore, since: float) -> dict[str, float]:
     """The occupied channels whose last good poll was before `since`, with its time."""
-    old = {channel: at for channel, at in store.known().items() if at < since}
+    old = {channel: at for channel, at in store.known_channels().items() if at < since}
     names = sorted(old)
     behind: dict[str, float] = {}
     for start in range(0, len(names), CHUNK):
-        states = store.load(names[start : start + CHUNK]).states
+        states = store.load_states(names[start : start + CHUNK]).states
         behind |= {channel: old[channel] for channel, state in states.items() if state.occupied}
     return behind

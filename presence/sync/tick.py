@@ -11,7 +11,7 @@ from itertools import dropwhile
 import msgspec
 
 from presence.backends.base import RosterStore
-from presence.backends.tracker import Standing, Tracker
+from presence.backends.tracker import Tracker, TrackerState
 from presence.centrifugo.gateway import Gateway
 from presence.roster.grace import SKEW
 from presence.roster.merge import Profiles
@@ -118,7 +118,7 @@ class Sync:
 def run_shard(
     ctx: TickContext,
     shard: Shard,
-    standing: Standing,
+    standing: TrackerState,
     *,
     ends: float,
     progress: Progress | None = None,
@@ -159,7 +159,7 @@ def _tick(
     ends = ctx.clock() + ctx.options.deadline
     opened = statistics.begin(ctx.store, every=every, deadline=ctx.options.deadline)
     shards: list[Shard] = []
-    standing = Standing()
+    standing = TrackerState()
     with ctx.report.catching():
         standing = _standing(ctx)
         size = ctx.options.shard_size if hand_out else None
@@ -187,7 +187,7 @@ def _hand_out(ctx: TickContext, shards: Sequence[Shard], opened: Opened, hand_ou
 
 def _run_handed_out(ctx: TickContext, shard: Shard) -> None:
     with ctx.report.timed("total", ctx.clock), ctx.report.catching():
-        waited = max(0.0, ctx.store.parts(shard.opened.id).now - shard.opened.started)
+        waited = max(0.0, ctx.store.load_parts(shard.opened.id).now - shard.opened.started)
         left = ctx.options.deadline - waited
         if left < 0:
             logger.warning("shard=late tick=%s number=%d", shard.opened.id, shard.number)
@@ -199,7 +199,7 @@ def _run_handed_out(ctx: TickContext, shard: Shard) -> None:
 
 def _shards(
     ctx: TickContext,
-    standing: Standing,
+    standing: TrackerState,
     *,
     only: Sequence[str] | None = None,
     opened: Opened | None = None,
@@ -209,7 +209,7 @@ def _shards(
     with ctx.report.timed("read", ctx.clock):
         found = survey(ctx, only)
     with ctx.report.timed("store", ctx.clock):
-        changed = ctx.store.nodes(found.nodes)
+        changed = ctx.store.note_nodes(found.nodes)
         channels, polled = only, dict[str, float]()
         if channels is None:
             found, channels, polled = find_channels(ctx, found, standing.channels)
@@ -230,12 +230,16 @@ def _add(ctx: TickContext, opened: Opened, number: int, *, of: int) -> None:
         logger.info("tick=done id=%s shards=%d %s", record.id, record.shards, record.report.line())
 
 
-def _standing(ctx: TickContext) -> Standing:
+def _standing(ctx: TickContext) -> TrackerState:
     """Read what a tick has to know at its beginning. Raises StoreError."""
-    return ctx.tracker.standing(timeout=ctx.options.timeout) if ctx.tracker else Standing()
+    return (
+        ctx.tracker.load_tracker_state(timeout=ctx.options.timeout)
+        if ctx.tracker
+        else TrackerState()
+    )
 
 
-def _news(standing: Standing, since: float) -> list[str]:
+def _news(standing: TrackerState, since: float) -> list[str]:
     """Return the users of whom something was made known after `since`.
 
     A tick that began before it may have polled a channel after it: so a while longer ago counts.
@@ -243,7 +247,7 @@ def _news(standing: Standing, since: float) -> list[str]:
     return [user for user, (noted, _) in standing.profiles.items() if noted >= since]
 
 
-def _profiles(standing: Standing) -> Profiles:
+def _profiles(standing: TrackerState) -> Profiles:
     profiles = {}
     for user, (noted, shown) in standing.profiles.items():
         try:

@@ -92,7 +92,7 @@ class Tasks:
         if every != _every():
             return
         try:
-            first = services.store().claim(TICKS, slot, seconds=2 * every)
+            first = services.store().claim_slot(TICKS, slot, seconds=2 * every)
         except StoreError as error:
             logger.error("tick=failed error=%r", str(error))
             return

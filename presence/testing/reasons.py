@@ -50,7 +50,7 @@ def for_presence(store: MemoryStore, centrifugo: FakeCentrifugo, channel: str, k
 
 def for_count(store: MemoryStore, channel: str) -> str:
     """Why a count may not be what it will be."""
-    if store.snapshots([channel])[channel].polled is None:
+    if store.load_snapshots([channel])[channel].polled is None:
         return "No tick() has looked at this channel"
     if leaving := _leaving(store, channel):
         gone = ", ".join(leaving)
@@ -63,17 +63,17 @@ def _connected(centrifugo: FakeCentrifugo, channel: str, key: str) -> bool:
 
 
 def _tracked_channels(store: MemoryStore) -> list[str]:
-    return sorted(store.standing(timeout=conf.PRESENCE_TIMEOUT).channels)
+    return sorted(store.load_tracker_state(timeout=conf.PRESENCE_TIMEOUT).channels)
 
 
 def _sources(store: MemoryStore, channel: str, key: str) -> list[str]:
-    found = store.members([channel], timeout=conf.PRESENCE_TIMEOUT)[channel]
+    found = store.load_members([channel], timeout=conf.PRESENCE_TIMEOUT)[channel]
     return [one.source for one in found if one.user == key]
 
 
 def _leaving(store: MemoryStore, channel: str) -> dict[str, float]:
     """Who is missing, and for how many seconds."""
-    loaded = store.load([channel])
+    loaded = store.load_states([channel])
     raw = loaded.states[channel].leaving
     members = messages.decode(raw, Leaving).members if raw else {}
     return {key: loaded.now - since for key, since in members.items()}

@@ -122,7 +122,7 @@ class FakePresence(Assertions):
         """Tick, and where somebody is leaving once more after the leave grace: until everybody
         sees what is so."""
         self.tick()
-        if any(self.store.load([c]).states[c].leaving for c in self.store.known()):
+        if any(self.store.load_states([c]).states[c].leaving for c in self.store.known_channels()):
             self.tick(after=conf.PRESENCE_LEAVE_GRACE)
 
     def signals(self, channel: str | None = None) -> list[Caught]:

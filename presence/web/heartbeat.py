@@ -97,23 +97,23 @@ def _keep(lifeline: Lifeline, visitor: Visitor, *, back: bool) -> Lifeline | Non
     """Keep the member. Returns the lifeline that the page is to go on with, None for none."""
     tracker, timeout = services.tracker(), conf.PRESENCE_TIMEOUT
     channel, member, source = lifeline.channel, lifeline.member, lifeline.source
-    if tracker.beat(channel, member, source=source, timeout=timeout):
+    if tracker.touch_member(channel, member, source=source, timeout=timeout):
         return lifeline
-    if tracker.remembers(left_flag(channel, member, source)):
+    if tracker.has_flag(left_flag(channel, member, source)):
         return None
-    if not back and tracker.remembers(_mark_closed(lifeline)):
+    if not back and tracker.has_flag(_mark_closed(lifeline)):
         return lifeline
     if is_passing(member) and visitor.returning:
         # They have a session by now, by which their websocket is known as well.
         member = visitor.anonymous
     meta = lifeline.meta.encode()
-    tracker.join(channel, member, source=source, meta=meta, timeout=timeout)
+    tracker.save_member(channel, member, source=source, meta=meta, timeout=timeout)
     nudge.member_changed(channel)
     return msgspec.structs.replace(lifeline, member=member)
 
 
 def _leave(lifeline: Lifeline) -> None:
-    services.tracker().remember(_mark_closed(lifeline), seconds=CLOSING)
+    services.tracker().set_flag(_mark_closed(lifeline), seconds=CLOSING)
     forget_member(lifeline.channel, lifeline.member, lifeline.source)
 
 

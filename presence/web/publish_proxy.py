@@ -171,16 +171,16 @@ def _admit(asked: _Publication) -> None:
     """
     tracker = services.tracker()
     pair = f"{asked.client}:{asked.channel}"
-    taken, known = tracker.admit(f"moves:{asked.user}", most=_most(), seconds=1.0, known=pair)
+    taken, known = tracker.admit(f"moves:{asked.user}", limit=_most(), seconds=1.0, known=pair)
     if not taken:
         raise _Refused(429, "too many moves")
     if known:
         return
-    if not tracker.take(f"asks:{asked.user}", most=ASKS, seconds=TRUSTED):
+    if not tracker.hit_rate_limit(f"asks:{asked.user}", limit=ASKS, seconds=TRUSTED):
         raise _Refused(429, "too many channels")
     if asked.client not in _subscribed(asked.channel):
         raise _Refused(403, "not subscribed")
-    tracker.remember(pair, seconds=TRUSTED)
+    tracker.set_flag(pair, seconds=TRUSTED)
 
 
 def _most() -> int:
@@ -193,14 +193,14 @@ def _track(asked: _Publication, sent: _Sent, shown: _Shown) -> None:
     tracker, meta = services.tracker(), _meta(shown)
     if sent.gone:
         # Another page of the same user may still point.
-        tracker.remove(asked.channel, asked.user, ending=cursors.suffix_of(asked.client))
+        tracker.delete_cursor(asked.channel, asked.user, ending=cursors.suffix_of(asked.client))
         return
     try:
         move = cursors.make_move(asked.user, sent.x, sent.y, meta)
     except ValueError as error:
         raise _Refused(403, str(error)) from error
     kept = {move.user: cursors.encode_move(move, asked.client)}
-    tracker.move(asked.channel, kept, timeout=conf.PRESENCE_CURSOR_TIMEOUT)
+    tracker.save_cursors(asked.channel, kept, timeout=conf.PRESENCE_CURSOR_TIMEOUT)
 
 
 def _read_meta(raw: msgspec.Raw) -> _Shown:

@@ -40,14 +40,16 @@ def touch(channels: Sequence[str], *, by: str) -> None:
 
 def _register(channels: list[str], by: str) -> None:
     store = services.store()
-    new = store.unregistered(channels)
+    new = store.unregistered_channels(channels)
     # A store of a site's own that counts nothing has no limit.
     if new and isinstance(store, Tracker):
-        admitted = store.take(f"rooms:{by}", most=NEW_ROOMS, seconds=HOUR, times=len(new))
+        admitted = store.hit_rate_limit(
+            f"rooms:{by}", limit=NEW_ROOMS, seconds=HOUR, times=len(new)
+        )
         if refused := new[int(admitted) :]:
             _warn(by.partition(":")[0])
             channels = [channel for channel in channels if channel not in set(refused)]
-    store.register(channels)
+    store.register_channels(channels)
 
 
 @lru_cache

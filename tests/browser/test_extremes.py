@@ -195,7 +195,7 @@ def test_every_sync_is_right_while_a_room_goes_round_its_limit(
         crowd.leave(*gone)
         here += come
         tick()
-        listed = services.store().load([channel]).states[channel].listed
+        listed = services.store().load_states([channel]).states[channel].listed
         listings.append(listed)
         for widget in widgets:
             expect(widget).to_have_attribute("data-presence-total", str(len(here) + 1))

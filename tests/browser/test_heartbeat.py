@@ -36,7 +36,7 @@ def address(stage: Stage, channel: str, body: str = HEARTBEAT) -> str:
 
 
 def here(channel: str) -> list[Tracked]:
-    return services.tracker().members([channel], timeout=TIMEOUT)[channel]
+    return services.tracker().load_members([channel], timeout=TIMEOUT)[channel]
 
 
 def answered(page: Page, **said: bool) -> Any:
@@ -84,7 +84,7 @@ def test_a_page_that_sleeps_is_back_at_once(visit: Visit, tick: Tick, channel: s
     tick()
     page = visit_tracked(ada, channel)
     (first,) = here(channel)
-    services.tracker().leave(channel, ada.id, source=first.source, timeout=TIMEOUT)
+    services.tracker().delete_member(channel, ada.id, source=first.source, timeout=TIMEOUT)
     awake = page.evaluate("Date.now() + 3_600_000")
     with answered(page, back=False):  # by a timer that is long due, or as it is looked at
         page.clock.pause_at(awake)

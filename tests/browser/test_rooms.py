@@ -90,7 +90,7 @@ def test_the_counts_are_right_all_through_the_churn(
         tick()
         expect(widget).to_have_attribute("data-presence-total", str(len(here)))
         expect(widget.locator("[data-presence-total]:visible")).to_have_text(str(len(here)))
-        listed = services.store().load([channel]).states[channel].listed
+        listed = services.store().load_states([channel]).states[channel].listed
         expect_ids(widget, here if listed else [])
     live(page, channel)
 

@@ -8,70 +8,72 @@ import msgspec
 import pytest
 
 from presence.backends.memory import MemoryStore
-from presence.backends.tracker import Found
+from presence.backends.tracker import StoredPresence
 from presence.testing.contract import BackendContract, Clock
 
 
 class Revives(MemoryStore):
     found_by = "test_a_beat_revives_nobody"
 
-    def beat(self, channel, user, **said):
-        if not super().beat(channel, user, **said):
-            self.join(channel, user, meta=b"{}", **said)
+    def touch_member(self, channel, user, **said):
+        if not super().touch_member(channel, user, **said):
+            self.save_member(channel, user, meta=b"{}", **said)
         return True
 
 
 class JoinsAnew(MemoryStore):
     found_by = "test_the_same_source_again_takes_the_place_of_the_first"
 
-    def join(self, channel, user, **said):
-        self.leave(channel, user, source=said["source"], timeout=said["timeout"])
-        return super().join(channel, user, **said)
+    def save_member(self, channel, user, **said):
+        self.delete_member(channel, user, source=said["source"], timeout=said["timeout"])
+        return super().save_member(channel, user, **said)
 
 
 class KnowsNoSources(MemoryStore):
     found_by = "test_each_source_takes_back_what_it_said_alone"
 
-    def join(self, channel, user, **said):
-        return super().join(channel, user, **said | {"source": ""})
+    def save_member(self, channel, user, **said):
+        return super().save_member(channel, user, **said | {"source": ""})
 
 
 class ForgetsNobody(MemoryStore):
     found_by = "test_a_member_stays_for_the_time_out_and_no_longer"
 
-    def members(self, channels, *, timeout):
-        return super().members(channels, timeout=10 * timeout)
+    def load_members(self, channels, *, timeout):
+        return super().load_members(channels, timeout=10 * timeout)
 
 
 class ShowsOthersRosters(MemoryStore):
     found_by = "test_the_roster_comes_with_the_members"
 
-    def present(self, channels, *, timeout):
-        found = super().present(channels, timeout=timeout)
+    def load_present(self, channels, *, timeout):
+        found = super().load_present(channels, timeout=timeout)
         roster = max((one.roster for one in found.values()), default=b"")
-        return {c: Found(roster, one.members) for c, one in found.items()}
+        return {c: StoredPresence(roster, one.members) for c, one in found.items()}
 
 
 class StandsStill(MemoryStore):
     found_by = "test_beats_keep_them"
 
-    def beat(self, channel, user, **said):
-        return said["source"] in [m.source for m in self.members([channel], timeout=60)[channel]]
+    def touch_member(self, channel, user, **said):
+        return said["source"] in [
+            m.source for m in self.load_members([channel], timeout=60)[channel]
+        ]
 
 
 class KeepsTheFirstProfile(MemoryStore):
     found_by = "test_the_last_profile_of_each_with_its_time"
 
-    def profile(self, user, shown, *, seconds):
+    def save_profile(self, user, shown, *, seconds):
         if user in self._profiles:
             return self._clock()
-        return super().profile(user, shown, seconds=seconds)
+        return super().save_profile(user, shown, seconds=seconds)
 
 
 class SawLast(MemoryStore):
     found_by = "test_the_latest_time_of_each"
 
-    def saw(self, users):
+    def note_last_seen(self, users):
         self._seen |= users
 
 
@@ -79,7 +81,7 @@ class TakesAnyRev(MemoryStore):
     found_by = "test_a_rev_that_no_longer_stands_is_refused"
 
     def write(self, writes):
-        states = self.load([one.channel for one in writes.commits]).states
+        states = self.load_states([one.channel for one in writes.commits]).states
         commits = [
             msgspec.structs.replace(one, rev=states[one.channel].rev) for one in writes.commits
         ]
@@ -98,15 +100,15 @@ class SweepsAll(MemoryStore):
 class ClosesTwice(MemoryStore):
     found_by = "test_a_tick_is_closed_once"
 
-    def close(self, tick, record):
-        super().close(tick, record)
+    def close_tick(self, tick, record):
+        super().close_tick(tick, record)
         return True
 
 
 class TakesAlways(MemoryStore):
     found_by = "test_nothing_is_taken_more_often_than_the_most_in_a_window"
 
-    def take(self, name, *, most, seconds):
+    def hit_rate_limit(self, name, *, limit, seconds):
         return True
 
 

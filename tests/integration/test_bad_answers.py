@@ -132,7 +132,7 @@ class Site:
         return Sync(self.store, gateway, options, announce=lambda *one: self.announced.append(one))
 
     def ids(self, channel: str = ROOM) -> list[str]:
-        snapshot = json.loads(self.store.snapshots([channel])[channel].snapshot or b"{}")
+        snapshot = json.loads(self.store.load_snapshots([channel])[channel].snapshot or b"{}")
         return [member["id"] for member in snapshot["members"]]
 
     def move(self) -> None:

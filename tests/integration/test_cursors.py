@@ -153,7 +153,7 @@ def test_processes_that_write_lose_nothing_and_publish_all_before_they_end(
         for writer in writers:
             act(writer)
     wanted = {f"{who}-{n}": (n, who) for who in range(PROCESSES) for n in range(USERS)}
-    kept = services.tracker().cursors(f"cursors:{key}", timeout=600)
+    kept = services.tracker().load_cursors(f"cursors:{key}", timeout=600)
     assert len(kept) == PROCESSES * USERS
     await_users(seen, set(wanted))
     assert {move["user"]: (move["x"], move["y"]) for move in seen.publications} == wanted

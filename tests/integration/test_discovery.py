@@ -27,7 +27,7 @@ def test_a_wave_of_channels_leaves_nothing_behind(redis_url: str, discovery: str
         for name in names:
             site.centrifugo.enter(name, "c", "ada", "Ada")
         if discovery == "registry":
-            store.register(names)
+            store.register_channels(names)
         if 0 < turn < 4:
             for n in range(SIZE):
                 site.centrifugo.quit(f"presence:{turn - 1}:{n}", "c")
@@ -35,7 +35,7 @@ def test_a_wave_of_channels_leaves_nothing_behind(redis_url: str, discovery: str
         report = sync.tick()
         assert (report.joins, report.errors) == (SIZE if turn < 3 else 0, 0)
         assert report.leaves == (SIZE if 0 < turn < 4 else 0)
-    assert (store.known(), store.registered(within=1e9)) == ({}, [])
+    assert (store.known_channels(), store.registered_channels(within=1e9)) == ({}, [])
     assert len(statistics.read(store).history) == TURNS
     with redis.Redis.from_url(redis_url, decode_responses=True) as client:
         keys = Keys("presence")

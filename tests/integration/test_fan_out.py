@@ -71,7 +71,7 @@ def took_a_shard(log: Path) -> bool:
 
 def assert_everybody_once(store: RedisStore) -> None:
     for n, channel in enumerate(CHANNELS):
-        raw = store.snapshots([channel])[channel].snapshot
+        raw = store.load_snapshots([channel])[channel].snapshot
         assert raw, channel
         snapshot = messages.decode(raw, Snapshot)
         assert sorted(m.id for m in snapshot.members) == [f"u{n:02}a", f"u{n:02}b"]

@@ -221,7 +221,7 @@ def test_a_page_is_seen_and_seen_leaving_without_a_tick(
         beacon = json.dumps({"grants": [attribute(page, "grant")]})
         client.post(attribute(page, "beacon"), beacon, content_type="text/plain")
         wait_until(lambda: names_in(store, channel) == [], "she is seen leaving", timeout=PATIENCE)
-    assert store.load([channel]).states[channel].version == 2
+    assert store.load_states([channel]).states[channel].version == 2
     assert statistics.read(store).history == []
 
 

@@ -116,7 +116,7 @@ def assert_right(
 ) -> None:
     """The rosters are those of Centrifugo: in the process, in Redis, and at the watchers."""
     assert (done["errors"], done["refused"]) == (0, 0), done["failures"]
-    stored = store.snapshots(ROOMS)
+    stored = store.load_snapshots(ROOMS)
     for room in ROOMS:
         shown = done["rosters"][room]
         assert {member["id"] for member in shown["members"]} == users[room]

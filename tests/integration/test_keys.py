@@ -50,14 +50,14 @@ def live(store: RedisStore, centrifugo: FakeCentrifugo, turn: int) -> None:
     """What happens between two ticks: each time in rooms that nobody was in before."""
     for user in map(str, range(USERS)):
         room = f"presence:{turn}:{user}"
-        store.register([room])
-        store.join(room, user, source="page", meta=b"{}", timeout=TIMEOUT)
-        store.beat(f"presence:beaten:{turn}:{user}", user, source="", timeout=TIMEOUT)
-        store.move(f"cursors:{turn}:{user}", {user: b"{}"}, timeout=10.0)
-        store.profile(user, b"{}", seconds=3600.0)
-        store.claim(room, turn, seconds=30.0)
-        store.take(f"{turn}:{user}", most=3, seconds=60.0)
-        store.remember(f"{turn}:{user}", seconds=60.0)
+        store.register_channels([room])
+        store.save_member(room, user, source="page", meta=b"{}", timeout=TIMEOUT)
+        store.touch_member(f"presence:beaten:{turn}:{user}", user, source="", timeout=TIMEOUT)
+        store.save_cursors(f"cursors:{turn}:{user}", {user: b"{}"}, timeout=10.0)
+        store.save_profile(user, b"{}", seconds=3600.0)
+        store.claim_slot(room, turn, seconds=30.0)
+        store.hit_rate_limit(f"{turn}:{user}", limit=3, seconds=60.0)
+        store.set_flag(f"{turn}:{user}", seconds=60.0)
         centrifugo.rooms[room] = {}
         centrifugo.enter(room, f"c{user}", user, user)
         centrifugo.rooms.pop(f"presence:{turn - 1}:{user}", None)
@@ -69,12 +69,12 @@ def test_keys_after_a_day_expire_or_are_bounded_by_the_users(
     sync = make_sync(store, centrifugo, clock)
     for turn in range(DAY // PAUSE):
         live(store, centrifugo, turn)
-        store.begin(f"lost-{turn}")
-        store.add(f"lost-{turn}", 0, b"{}", of=2)
+        store.begin_tick(f"lost-{turn}")
+        store.add_part(f"lost-{turn}", 0, b"{}", of=2)
         assert sync.tick().errors == 0
         clock.advance(PAUSE)
     assert sync.tick().errors == 0
-    store.registered(within=3660.0)
+    store.registered_channels(within=3660.0)
     bounded: dict[str, int] = {}
     for raw in server.scan_iter("presence:1:*"):
         key = raw.decode()
@@ -105,10 +105,10 @@ def test_key_of_another_type_is_mended_by_a_tick_and_leaves_the_rooms_alone(
 ) -> None:
     sync = make_sync(store, centrifugo, clock, discovery="registry")
     for room in (ROOM, "presence:b"):
-        store.register([room])
-        store.join(room, "bot", source="", meta=b'{"name":"Bot"}', timeout=TIMEOUT)
+        store.register_channels([room])
+        store.save_member(room, "bot", source="", meta=b'{"name":"Bot"}', timeout=TIMEOUT)
         centrifugo.enter(room, "c1", "ada", "Ada")
-    store.profile("ada", b"{}", seconds=3600.0)
+    store.save_profile("ada", b"{}", seconds=3600.0)
     sync.tick()
     made = {
         "string": lambda key: server.set(key, "x"),
@@ -125,12 +125,12 @@ def test_key_of_another_type_is_mended_by_a_tick_and_leaves_the_rooms_alone(
         made(key)
         clock.advance(10)
         for room in (ROOM, "presence:b"):
-            store.register([room])
-            store.join(room, "bot", source="", meta=b'{"name":"Bot"}', timeout=TIMEOUT)
-        store.seen(["ada"])
+            store.register_channels([room])
+            store.save_member(room, "bot", source="", meta=b'{"name":"Bot"}', timeout=TIMEOUT)
+        store.last_seen(["ada"])
         sync.tick()
         assert sync.tick().errors == 0, key
-        shown = store.snapshots([ROOM, "presence:b"])
+        shown = store.load_snapshots([ROOM, "presence:b"])
         assert all(b"Ada" in (stored.snapshot or b"") for stored in shown.values()), key
         assert all(stored.polled == clock.now for stored in shown.values()), key
 
@@ -149,7 +149,7 @@ def test_entry_that_is_no_channel_is_taken_out(
     for key in (KEYS.channels, KEYS.tracked, KEYS.registry):
         server.zadd(key, {name: clock.now})
     assert sync.tick().errors == 0
-    assert store.registered(within=60.0) == []
+    assert store.registered_channels(within=60.0) == []
     for key in (KEYS.channels, KEYS.tracked, KEYS.registry):
         assert server.zscore(key, name) is None
 
@@ -166,7 +166,7 @@ def test_value_that_cannot_be_read_fails_no_tick_and_is_forgotten(
 ) -> None:
     sync = make_sync(store, centrifugo, clock)
     centrifugo.enter(ROOM, "c1", "ada", "Ada")
-    store.join(ROOM, "bot", source="", meta=b"{}", timeout=TIMEOUT)
+    store.save_member(ROOM, "bot", source="", meta=b"{}", timeout=TIMEOUT)
     sync.tick()
     server.hset(KEYS.open, mapping={b"tick:x": value, b"began": value, b"\xff": value})
     server.hset(KEYS.nodes, "changed", value)
@@ -176,11 +176,14 @@ def test_value_that_cannot_be_read_fails_no_tick_and_is_forgotten(
     server.hset(KEYS.tick("t"), mapping={b"of": value, b"0": value, b"x": value})
     server.set(KEYS.taken("me"), value)
     server.set(KEYS.remembered("me"), value)
-    store.begin("t")
+    store.begin_tick("t")
     clock.advance(300)
     assert sync.tick().errors == 0
-    assert b"Ada" in (store.snapshots([ROOM])[ROOM].snapshot or b"")
-    assert [store.take("me", most=1, seconds=5), store.take("me", most=1, seconds=5)] == [
+    assert b"Ada" in (store.load_snapshots([ROOM])[ROOM].snapshot or b"")
+    assert [
+        store.hit_rate_limit("me", limit=1, seconds=5),
+        store.hit_rate_limit("me", limit=1, seconds=5),
+    ] == [
         True,
         False,
     ]
@@ -197,13 +200,13 @@ def test_member_with_meta_that_is_no_object_goes_by_their_id_and_fails_no_tick(
 ) -> None:
     sync = make_sync(store, centrifugo, clock)
     centrifugo.enter(ROOM, "c1", "ada", "Ada")
-    store.join(ROOM, "bot", source="", meta=b"{}", timeout=TIMEOUT)
-    store.join(ROOM, "cat", source="", meta=b"{}", timeout=TIMEOUT)
+    store.save_member(ROOM, "bot", source="", meta=b"{}", timeout=TIMEOUT)
+    store.save_member(ROOM, "cat", source="", meta=b"{}", timeout=TIMEOUT)
     server.hset(KEYS.members(ROOM), b'["bot",""]', b"%r %r %r %b" % (*3 * (clock.now,), meta))
     assert sync.tick().errors == 0
-    snapshot = store.snapshots([ROOM])[ROOM].snapshot or b""
+    snapshot = store.load_snapshots([ROOM])[ROOM].snapshot or b""
     shown = {member["id"]: member["name"] for member in json.loads(snapshot)["members"]}
     assert shown == {"ada": "Ada", "bot": "bot", "cat": "cat"}
-    store.join(ROOM, "bot", source="", meta=b'{"name":"Bot"}', timeout=TIMEOUT)
+    store.save_member(ROOM, "bot", source="", meta=b'{"name":"Bot"}', timeout=TIMEOUT)
     assert sync.tick().errors == 0
-    assert b'"Bot"' in (store.snapshots([ROOM])[ROOM].snapshot or b"")
+    assert b'"Bot"' in (store.load_snapshots([ROOM])[ROOM].snapshot or b"")

@@ -31,36 +31,36 @@ class TestInRedis(LedgerContract):
 
 
 def add(url: str, number: int) -> bool:
-    return RedisStore(url).add("a", number, b"x" * 100, of=8)
+    return RedisStore(url).add_part("a", number, b"x" * 100, of=8)
 
 
 def test_many_processes_one_of_them_has_the_last_part(redis_url: str) -> None:
     ledger = RedisStore(redis_url)
-    ledger.begin("a")
+    ledger.begin_tick("a")
     assert sum(run_many(add, redis_url, processes=8)) == 1
-    assert len(ledger.parts("a").parts) == 8
+    assert len(ledger.load_parts("a").parts) == 8
 
 
 def test_the_time_is_that_of_redis(redis_url: str) -> None:
     ledger = RedisStore(redis_url)
     before = time.time()
-    begun = ledger.begin("a")
-    ledger.register(["presence:a"])
+    begun = ledger.begin_tick("a")
+    ledger.register_channels(["presence:a"])
     assert before - 1 <= begun.now <= time.time() + 1
-    assert ledger.registered(within=10) == ["presence:a"]
-    assert abs(ledger.ticks().began - begun.now) < 0.001
+    assert ledger.registered_channels(within=10) == ["presence:a"]
+    assert abs(ledger.load_ticks().began - begun.now) < 0.001
 
 
 def test_a_redis_that_does_not_answer_is_a_store_error() -> None:
     ledger = RedisStore("redis://127.0.0.1:9/0")
     for call in (
-        lambda: ledger.begin("a"),
-        lambda: ledger.add("a", 0, b"", of=1),
-        lambda: ledger.parts("a"),
-        lambda: ledger.close("a", b""),
-        lambda: ledger.ticks(),
-        lambda: ledger.register(["presence:a"]),
-        lambda: ledger.registered(within=1.0),
+        lambda: ledger.begin_tick("a"),
+        lambda: ledger.add_part("a", 0, b"", of=1),
+        lambda: ledger.load_parts("a"),
+        lambda: ledger.close_tick("a", b""),
+        lambda: ledger.load_ticks(),
+        lambda: ledger.register_channels(["presence:a"]),
+        lambda: ledger.registered_channels(within=1.0),
     ):
         with pytest.raises(StoreError, match="PRESENCE_REDIS_URL"):
             call()

@@ -32,12 +32,12 @@ CALLS: dict[str, Callable[[Tracker], object]] = {
     "join": lambda tracker: join(tracker, "ada"),
     "leave": lambda tracker: leave(tracker, "ada"),
     "beat": lambda tracker: beat(tracker, "ada"),
-    "members": lambda tracker: tracker.members([ROOM, OTHER], timeout=TIMEOUT),
-    "present": lambda tracker: tracker.present([ROOM, OTHER], timeout=TIMEOUT),
-    "standing": lambda tracker: tracker.standing(timeout=TIMEOUT),
-    "profile": lambda tracker: tracker.profile("ada", b"{}", seconds=60),
-    "saw": lambda tracker: tracker.saw({"ada": 1.0, "bob": 2.0}),
-    "seen": lambda tracker: tracker.seen(["ada", "bob"]),
+    "members": lambda tracker: tracker.load_members([ROOM, OTHER], timeout=TIMEOUT),
+    "present": lambda tracker: tracker.load_present([ROOM, OTHER], timeout=TIMEOUT),
+    "standing": lambda tracker: tracker.load_tracker_state(timeout=TIMEOUT),
+    "profile": lambda tracker: tracker.save_profile("ada", b"{}", seconds=60),
+    "saw": lambda tracker: tracker.note_last_seen({"ada": 1.0, "bob": 2.0}),
+    "seen": lambda tracker: tracker.last_seen(["ada", "bob"]),
 }
 
 
@@ -59,7 +59,7 @@ class TestRoundTrips:
         for user in ("ada", "bob", "eve"):
             join(store, user)
             join(store, user, source="tab", channel=OTHER)
-            store.profile(user, b"{}", seconds=60)
+            store.save_profile(user, b"{}", seconds=60)
         round_trips.clear()
         CALLS[name](store)
         assert len(round_trips) == 1
@@ -70,7 +70,7 @@ class TestRoundTrips:
     ) -> None:
         for channel in (ROOM, OTHER):
             join(store, "ada", channel=channel)
-        store.profile("ada", b"{}", seconds=TIMEOUT)
+        store.save_profile("ada", b"{}", seconds=TIMEOUT)
         clock.advance(TIMEOUT + 1)
         round_trips.clear()
         for trips in (2, 3, 4):
@@ -101,7 +101,7 @@ class TestWhoComesBackInTheVeryMoment:
 
         return arrange
 
-    @pytest.mark.parametrize("read", ["members", "present"])
+    @pytest.mark.parametrize("read", ["load_members", "load_present"])
     @pytest.mark.parametrize("meta", [b"old", b"new"])
     def test_stays(
         self, store: RedisStore, reader: RedisStore, clock: Clock, read: str, meta: bytes,
@@ -121,8 +121,8 @@ class TestWhoComesBackInTheVeryMoment:
     ) -> None:  # fmt: skip
         join(store, "ada")
         clock.advance(TIMEOUT + 1)
-        meanwhile(lambda: store.beat(ROOM, "ada", source="", timeout=3 * TIMEOUT))
-        reader.members([ROOM], timeout=TIMEOUT)
+        meanwhile(lambda: store.touch_member(ROOM, "ada", source="", timeout=3 * TIMEOUT))
+        reader.load_members([ROOM], timeout=TIMEOUT)
         assert pairs(store) == [("ada", "")]
 
     def test_another_reader_that_was_faster_is_no_matter(
@@ -131,18 +131,18 @@ class TestWhoComesBackInTheVeryMoment:
     ) -> None:  # fmt: skip
         join(store, "ada")
         clock.advance(TIMEOUT + 1)
-        meanwhile(lambda: store.members([ROOM], timeout=TIMEOUT))
-        assert reader.members([ROOM], timeout=TIMEOUT) == {ROOM: []}
+        meanwhile(lambda: store.load_members([ROOM], timeout=TIMEOUT))
+        assert reader.load_members([ROOM], timeout=TIMEOUT) == {ROOM: []}
 
     def test_a_profile_that_is_noted_anew_stays(
         self, store: RedisStore, reader: RedisStore, clock: Clock,
         meanwhile: Callable[[Callable[[], object]], None],
     ) -> None:  # fmt: skip
-        store.profile("ada", b"1", seconds=60)
+        store.save_profile("ada", b"1", seconds=60)
         clock.advance(61)
-        meanwhile(lambda: store.profile("ada", b"1", seconds=60))
-        assert reader.standing(timeout=TIMEOUT).profiles == {}
-        assert store.standing(timeout=TIMEOUT).profiles == {"ada": (clock.now, b"1")}
+        meanwhile(lambda: store.save_profile("ada", b"1", seconds=60))
+        assert reader.load_tracker_state(timeout=TIMEOUT).profiles == {}
+        assert store.load_tracker_state(timeout=TIMEOUT).profiles == {"ada": (clock.now, b"1")}
 
     def test_a_channel_stands_whose_first_member_comes_while_others_are_forgotten(
         self, store: RedisStore, redis_url: str, clock: Clock
@@ -151,7 +151,7 @@ class TestWhoComesBackInTheVeryMoment:
         join(store, "ada")
         clock.advance(TIMEOUT + 1)
         join(store, "bob")
-        assert store.standing(timeout=TIMEOUT).channels == {ROOM}
+        assert store.load_tracker_state(timeout=TIMEOUT).channels == {ROOM}
 
 
 class TestKeys:
@@ -159,8 +159,8 @@ class TestKeys:
         self, store: RedisStore, server: redis.Redis
     ) -> None:
         join(store, "ada")
-        store.profile("ada", b"{}", seconds=60)
-        store.saw({"ada": 1.0})
+        store.save_profile("ada", b"{}", seconds=60)
+        store.note_last_seen({"ada": 1.0})
         found = {key.decode() for key in server.scan_iter()}
         assert found == {MEMBERS, KEYS.tracked, KEYS.profiles, KEYS.seen}
         assert f"{{{ROOM}}}" in MEMBERS
@@ -179,7 +179,7 @@ class TestKeys:
         self, store: RedisStore, server: redis.Redis
     ) -> None:
         for seconds in (10, 100, 20):
-            store.profile("ada", b"{}", seconds=seconds)
+            store.save_profile("ada", b"{}", seconds=seconds)
         assert 90_000 < server.pttl(KEYS.profiles) <= 100_000
 
     def test_nothing_is_left_of_channels_that_nobody_reads(
@@ -188,13 +188,13 @@ class TestKeys:
         for n in range(100):
             join(store, "ada", channel=f"presence:{n}")
         clock.advance(TIMEOUT + 1)
-        assert store.standing(timeout=TIMEOUT).channels == set()
+        assert store.load_tracker_state(timeout=TIMEOUT).channels == set()
         assert not server.exists(KEYS.tracked)
 
     def test_prefixes_keep_sites_apart(self, redis_url: str, store: RedisStore) -> None:
         join(store, "ada")
         other = RedisStore(redis_url, prefix="other")
-        assert (listed(other), other.standing(timeout=TIMEOUT).channels) == ([], set())
+        assert (listed(other), other.load_tracker_state(timeout=TIMEOUT).channels) == ([], set())
 
 
 class TestWhatWasNeverWrittenByThisApp:
@@ -242,10 +242,10 @@ class TestWhatWasNeverWrittenByThisApp:
         self, store: RedisStore, server: redis.Redis, clock: Clock, value: str,
         caplog: pytest.LogCaptureFixture,
     ) -> None:  # fmt: skip
-        store.profile("ada", b"{}", seconds=60)
+        store.save_profile("ada", b"{}", seconds=60)
         server.hset(KEYS.profiles, "bad", value)
         server.hset(KEYS.profiles, b"\xff", f"1 {clock.now + 9} {{}}")
-        assert store.standing(timeout=TIMEOUT).profiles == {"ada": (clock.now, b"{}")}
+        assert store.load_tracker_state(timeout=TIMEOUT).profiles == {"ada": (clock.now, b"{}")}
         assert server.hlen(KEYS.profiles) == 1
         assert "profile=unreadable" in caplog.text
 
@@ -290,5 +290,5 @@ def test_without_a_clock_the_time_is_the_server_s(redis_url: str, server: redis.
     assert beat(store, "ada")
     (now,) = listed(store)
     assert record.joined == now.joined < now.beat
-    assert store.profile("ada", b"{}", seconds=60) > now.beat
-    assert store.standing(timeout=TIMEOUT).channels == {ROOM}
+    assert store.save_profile("ada", b"{}", seconds=60) > now.beat
+    assert store.load_tracker_state(timeout=TIMEOUT).channels == {ROOM}

@@ -75,14 +75,14 @@ class Members(RuleBasedStateMachine):
         record = Tracked(user, source, before.joined if before else now, now, meta, said)
         self.kept[channel, user, source] = record
         self.signs[channel] = now
-        told = self.tracker.join(channel, user, source=source, meta=meta, timeout=TIMEOUT)
+        told = self.tracker.save_member(channel, user, source=source, meta=meta, timeout=TIMEOUT)
         assert told == record
 
     @rule(channel=channels, user=users, source=sources)
     def leave(self, channel: str, user: str, source: str) -> None:
         record = self.fresh((channel, user, source))
         self.kept.pop((channel, user, source), None)
-        assert self.tracker.leave(channel, user, source=source, timeout=TIMEOUT) == record
+        assert self.tracker.delete_member(channel, user, source=source, timeout=TIMEOUT) == record
 
     @rule(channel=channels, user=users, source=sources)
     def beat(self, channel: str, user: str, source: str) -> None:
@@ -90,7 +90,7 @@ class Members(RuleBasedStateMachine):
         if record:
             self.kept[channel, user, source] = msgspec.structs.replace(record.by(now), beat=now)
         self.signs[channel] = now
-        told = self.tracker.beat(channel, user, source=source, timeout=TIMEOUT)
+        told = self.tracker.touch_member(channel, user, source=source, timeout=TIMEOUT)
         assert told is (record is not None)
 
     @rule(seconds=seconds)
@@ -106,14 +106,14 @@ class Members(RuleBasedStateMachine):
 
     @rule(asked=st.permutations(CHANNELS))
     def listing(self, asked: Sequence[str]) -> None:
-        members = self.tracker.members(asked, timeout=TIMEOUT)
+        members = self.tracker.load_members(asked, timeout=TIMEOUT)
         assert members == {channel: self.here(channel) for channel in asked}
         assert [*members] == [*asked]
 
     @rule()
     def count(self) -> None:
         """As many as the list has, and each person as often as there are sources."""
-        present = self.tracker.present(CHANNELS, timeout=TIMEOUT)
+        present = self.tracker.load_present(CHANNELS, timeout=TIMEOUT)
         for channel, found in present.items():
             pairs = [(one.user, one.source) for one in found.members]
             assert len(pairs) == len(set(pairs)) == len(self.here(channel))
@@ -121,7 +121,7 @@ class Members(RuleBasedStateMachine):
 
     @rule()
     def stand(self) -> None:
-        now, standing = self.clock.now, self.tracker.standing(timeout=TIMEOUT)
+        now, standing = self.clock.now, self.tracker.load_tracker_state(timeout=TIMEOUT)
         occupied = {channel for channel in CHANNELS if self.here(channel)}
         # Forgotten then, and not remembered when the clock is set back.
         self.signs = {c: at for c, at in self.signs.items() if abs(now - at) <= TIMEOUT}
@@ -140,14 +140,16 @@ class Members(RuleBasedStateMachine):
     def profile(self, user: str, shown: bytes, seconds: float) -> None:
         now = self.clock.now
         self.profiles[user] = (now, now + seconds, shown)
-        assert self.tracker.profile(user, shown, seconds=seconds) == now
+        assert self.tracker.save_profile(user, shown, seconds=seconds) == now
 
     @rule(users=st.dictionaries(users, seconds))
     def saw(self, users: dict[str, float]) -> None:
-        self.tracker.saw(users)
+        self.tracker.note_last_seen(users)
         for user, at in users.items():
             self.seen[user] = max(at, self.seen.get(user, at))
-        assert self.tracker.seen([*users, "nobody"]) == {user: self.seen[user] for user in users}
+        assert self.tracker.last_seen([*users, "nobody"]) == {
+            user: self.seen[user] for user in users
+        }
 
     def teardown(self) -> None:
         if hasattr(self, "tracker"):

@@ -35,19 +35,19 @@ def come_and_go(url: str, who: int) -> dict[str, Any]:
     happened: Counter[str] = Counter()
 
     def look() -> None:
-        found = store.members([ROOM], timeout=TIMEOUT)[ROOM]
+        found = store.load_members([ROOM], timeout=TIMEOUT)[ROOM]
         mine = {(m.user, m.source) for m in found if m.source.startswith(f"{who}:")}
         assert mine == set(here), (mine, here)
 
     def common() -> None:
         if chance.random() < 0.5:
-            record = store.join(ROOM, EVERYBODY, source="", meta=b"{}", timeout=TIMEOUT)
+            record = store.save_member(ROOM, EVERYBODY, source="", meta=b"{}", timeout=TIMEOUT)
             happened["came"] += record.joined == record.beat
         elif chance.random() < 0.7:
-            left = store.leave(ROOM, EVERYBODY, source="", timeout=TIMEOUT)
+            left = store.delete_member(ROOM, EVERYBODY, source="", timeout=TIMEOUT)
             happened["went"] += left is not None
         else:
-            store.beat(ROOM, EVERYBODY, source="", timeout=TIMEOUT)
+            store.touch_member(ROOM, EVERYBODY, source="", timeout=TIMEOUT)
 
     for _ in range(STEPS):
         common()
@@ -55,14 +55,14 @@ def come_and_go(url: str, who: int) -> dict[str, Any]:
         joined = here.get((user, source))
         act = chance.choice(("join", "join", "leave", "beat", "look"))
         if act == "join":
-            record = store.join(ROOM, user, source=source, meta=b"%d" % who, timeout=TIMEOUT)
+            record = store.save_member(ROOM, user, source=source, meta=b"%d" % who, timeout=TIMEOUT)
             assert joined is None or record.joined == joined
             here[user, source] = record.joined
         elif act == "leave":
-            left = store.leave(ROOM, user, source=source, timeout=TIMEOUT)
+            left = store.delete_member(ROOM, user, source=source, timeout=TIMEOUT)
             assert (left and left.joined) == here.pop((user, source), None)
         elif act == "beat":
-            beaten = store.beat(ROOM, user, source=source, timeout=TIMEOUT)
+            beaten = store.touch_member(ROOM, user, source=source, timeout=TIMEOUT)
             assert beaten is (joined is not None)
         else:
             look()
@@ -79,14 +79,14 @@ def test_of_the_store(each_redis_url: str) -> None:
     told = run_many(come_and_go, each_redis_url, processes=PROCESSES)
 
     store = RedisStore(each_redis_url)
-    found = store.members([ROOM], timeout=TIMEOUT)[ROOM]
+    found = store.load_members([ROOM], timeout=TIMEOUT)[ROOM]
     wanted = sorted((*one, b"%d" % who) for who, all_ in enumerate(told) for one in all_["here"])
     assert sorted(_told(one) for one in found if one.user != EVERYBODY) == wanted
     assert len(wanted) > PROCESSES, "there was something to lose"
     left = sum(one.user == EVERYBODY for one in found)
     assert left == sum(all_.get("came", 0) - all_.get("went", 0) for all_ in told)
-    assert store.standing(timeout=TIMEOUT).channels == {ROOM}
-    assert store.members([ROOM], timeout=1e12)[ROOM] == found, "nothing stale is left"
+    assert store.load_tracker_state(timeout=TIMEOUT).channels == {ROOM}
+    assert store.load_members([ROOM], timeout=1e12)[ROOM] == found, "nothing stale is left"
 
 
 def _told(one: Tracked) -> tuple[str, str, float, bytes]:
@@ -134,6 +134,6 @@ def test_of_presence_manager(settings: Any, each_redis_url: str) -> None:
     records = PresenceManager.list_presences(KEY)
     assert sorted(record["id"] for record in records) == sorted({u for all_ in told for u in all_})
     assert PresenceManager.presence_count(KEY) == len(records)
-    found = services.tracker().members([ROOM], timeout=TIMEOUT)[ROOM]
+    found = services.tracker().load_members([ROOM], timeout=TIMEOUT)[ROOM]
     wanted = sorted((user, own(who, 0)) for who, all_ in enumerate(told) for user in all_)
     assert sorted((one.user, one.source) for one in found) == wanted

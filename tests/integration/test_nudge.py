@@ -105,7 +105,7 @@ def test_a_page_is_seen_and_seen_leaving_without_a_tick(
     sent = as_ada.post(attribute(page, "beacon"), beacon, content_type="text/plain")
     assert sent.status_code == 204
     wait_until(lambda: names_in(channel) == [], "she is seen leaving", timeout=PATIENCE)
-    assert services.store().load([channel]).states[channel].version == 2
+    assert services.store().load_states([channel]).states[channel].version == 2
 
 
 def test_a_member_without_a_websocket_is_seen_and_gone_without_a_tick(

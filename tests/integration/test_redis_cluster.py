@@ -80,9 +80,9 @@ def test_rooms_are_spread_over_the_primaries(
     for port in cluster.primaries():
         with client(port) as one:
             assert one.dbsize() > 5
-    assert store.known().keys() == set(ROOMS)
+    assert store.known_channels().keys() == set(ROOMS)
     assert stored_rooms.rosters(store, ROOMS).keys() == set(ROOMS)
-    snapshots = store.snapshots(ROOMS)
+    snapshots = store.load_snapshots(ROOMS)
     assert list(snapshots) == ROOMS
     assert all(one.snapshot and one.polled for one in snapshots.values())
 
@@ -90,12 +90,12 @@ def test_rooms_are_spread_over_the_primaries(
 def test_a_round_trip_for_each_primary(
     store: RedisStore, visits: Visits, round_trips: list[object]
 ) -> None:
-    for ask in (lambda: store.load(ROOMS), lambda: store.snapshots(ROOMS)):
+    for ask in (lambda: store.load_states(ROOMS), lambda: store.load_snapshots(ROOMS)):
         round_trips.clear()
         ask()
         assert len(round_trips) == 3
     round_trips.clear()
-    store.claim(ROOMS[0], 1, seconds=1.0)
+    store.claim_slot(ROOMS[0], 1, seconds=1.0)
     assert len(round_trips) == 1
 
 
@@ -109,33 +109,35 @@ def test_scripts_are_sent_where_they_are_not_known(cluster: RunningCluster, visi
 def test_a_slot_moves(cluster: RunningCluster, store: RedisStore, visits: Visits) -> None:
     """First the keys, of which the old primary says where they are; then the slot, which the
     client learns when it is told off. Nothing is lost, so the rooms go on."""
-    run, key = store.load([]).run, Keys("presence").channel(ROOMS[7])
+    run, key = store.load_states([]).run, Keys("presence").channel(ROOMS[7])
     cluster.move_keys(key)
     assert visits.tick() == {"presence.diff"}
     cluster.move_slot(key)
     assert visits.tick() == {"presence.diff"}
-    assert store.load([]).run == run
+    assert store.load_states([]).run == run
 
 
 def test_threads(store: RedisStore) -> None:
     """Of a client that has yet to find the cluster."""
     with ThreadPoolExecutor(8) as threads:
         claimed = [
-            threads.submit(store.claim, room, 1, seconds=60.0) for room in ROOMS for _ in range(4)
+            threads.submit(store.claim_slot, room, 1, seconds=60.0)
+            for room in ROOMS
+            for _ in range(4)
         ]
     assert sum(one.result() for one in claimed) == len(ROOMS)
 
 
 def test_cursors_by_the_clock_of_their_primary(store: RedisStore) -> None:
     for room in ROOMS:
-        at = store.move(room, {"ada": b"{}"}, timeout=10.0)
-        assert store.cursors(room, timeout=10.0) == {"ada": (at, b"{}")}
+        at = store.save_cursors(room, {"ada": b"{}"}, timeout=10.0)
+        assert store.load_cursors(room, timeout=10.0) == {"ada": (at, b"{}")}
 
 
 def test_one_host_that_is_up_is_enough(cluster: RunningCluster) -> None:
     port = cluster.primaries()[1]
     store = RedisStore(f"redis+cluster://127.0.0.1:9,127.0.0.1:{port}", timeout=1.0)
-    assert store.load(ROOMS).run
+    assert store.load_states(ROOMS).run
 
 
 def test_no_cluster_at_all(redis_url: str, cluster: RunningCluster) -> None:
@@ -145,7 +147,7 @@ def test_no_cluster_at_all(redis_url: str, cluster: RunningCluster) -> None:
         (cluster.url.replace("//", "//me:sesame@"), "invalid username-password"),
     ]:
         with pytest.raises(StoreError, match=said) as raised:
-            RedisStore(url).load(ROOMS)
+            RedisStore(url).load_states(ROOMS)
         assert "PRESENCE_REDIS_URL" in str(raised.value)
         assert "sesame" not in str(raised.value)
 
@@ -188,13 +190,13 @@ def test_primaries_take_turns(cluster: RunningCluster, visits: Visits, store: Re
     assert planned != before
     assert visits.tick() == {"presence.reload"}
     assert visits.tick() == {"presence.diff"}
-    assert store.load([]).run == planned == RedisStore(cluster.url).load([]).run
+    assert store.load_states([]).run == planned == RedisStore(cluster.url).load_states([]).run
 
     lone = RedisStore(f"redis+cluster://127.0.0.1:{cluster.pair[0]}")
     assert lone.load(ROOMS).run == planned
     cluster.kill_primary()
     with pytest.raises(StoreError):
-        store.load(ROOMS)
+        store.load_states(ROOMS)
     wait_until(lambda: answers(store), "the store finds the new primary")
     wait_until(lambda: answers(lone), "so does one whose URL names none that is up")
     assert visits.tick() == {"presence.reload"}
@@ -203,6 +205,6 @@ def test_primaries_take_turns(cluster: RunningCluster, visits: Visits, store: Re
 
 def answers(store: RedisStore) -> bool:
     try:
-        return bool(store.load(ROOMS).run)
+        return bool(store.load_states(ROOMS).run)
     except StoreError:
         return False

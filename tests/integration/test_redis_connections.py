@@ -28,12 +28,12 @@ from tests.interruption import interrupted_at, lines_of
 
 ROOMS = [f"presence:{number}" for number in range(5)]
 READS: dict[str, Callable[[RedisStore], object]] = {
-    "pipeline": lambda store: store.snapshots(ROOMS),
-    "load": lambda store: store.load(ROOMS),
-    "script": lambda store: store.standing(timeout=60.0),
-    "one command": lambda store: store.seen(["ada"]),
-    "one write": lambda store: store.saw({"ada": 5.0}),
-    "once": lambda store: store.remove(ROOMS[0], "ada"),
+    "pipeline": lambda store: store.load_snapshots(ROOMS),
+    "load": lambda store: store.load_states(ROOMS),
+    "script": lambda store: store.load_tracker_state(timeout=60.0),
+    "one command": lambda store: store.last_seen(["ada"]),
+    "one write": lambda store: store.note_last_seen({"ada": 5.0}),
+    "once": lambda store: store.delete_cursor(ROOMS[0], "ada"),
 }
 
 
@@ -88,8 +88,8 @@ def test_store_interrupted_at_any_line_reads_its_own_replies_after_it(
         with suppress(error):
             interrupted_at(line, lambda: run(store), error(), *paths)
         for room in reversed(ROOMS):
-            assert store.snapshots([room])[room].snapshot == room.encode(), line
-        assert store.seen(["nobody"]) == {}
+            assert store.load_snapshots([room])[room].snapshot == room.encode(), line
+        assert store.last_seen(["nobody"]) == {}
 
 
 def test_store_interrupted_often_has_a_connection_left(redis_url: str) -> None:
@@ -97,9 +97,13 @@ def test_store_interrupted_often_has_a_connection_left(redis_url: str) -> None:
     for line in range(1, 100):
         with suppress(SoftTimeLimitExceeded):
             interrupted_at(
-                line, lambda: store.load(ROOMS), SoftTimeLimitExceeded(), "/redis/", "/backends/"
+                line,
+                lambda: store.load_states(ROOMS),
+                SoftTimeLimitExceeded(),
+                "/redis/",
+                "/backends/",
             )
-    assert store.load(ROOMS).run
+    assert store.load_states(ROOMS).run
 
 
 @pytest.mark.parametrize("how", ["reset", "end"])
@@ -108,7 +112,7 @@ def test_store_on_a_connection_that_was_forgotten_calls_on_a_new_one(
     store: RedisStore, through: Balancer, name: str, how: str
 ) -> None:
     READS[name](store)
-    store.load(ROOMS)
+    store.load_states(ROOMS)
     through.forget(how)
     if name == "once":
         with pytest.raises(StoreError):
@@ -132,25 +136,25 @@ def test_store_on_a_rested_connection_that_was_forgotten_always_succeeds(
 def test_store_whose_reply_was_lost_writes_again_but_counts_once(
     store: RedisStore, through: Balancer, redis_url: str
 ) -> None:
-    store.saw({"ada": 1.0})
+    store.note_last_seen({"ada": 1.0})
     through.swallow = True
-    store.saw({"ada": 7.0})
-    assert store.seen(["ada"]) == {"ada": 7.0}
+    store.note_last_seen({"ada": 7.0})
+    assert store.last_seen(["ada"]) == {"ada": 7.0}
     through.swallow = True
     with pytest.raises(StoreError):
-        store.take("moves", most=1, seconds=60.0)
-    assert not store.take("moves", most=1, seconds=60.0)
-    assert store.take("others", most=1, seconds=60.0)
+        store.hit_rate_limit("moves", limit=1, seconds=60.0)
+    assert not store.hit_rate_limit("moves", limit=1, seconds=60.0)
+    assert store.hit_rate_limit("others", limit=1, seconds=60.0)
 
 
 def test_store_that_begins_a_tick_again_is_not_told_of_two(
     store: RedisStore, through: Balancer
 ) -> None:
-    store.begin("a")
+    store.begin_tick("a")
     through.swallow = True
-    again = store.begin("b")
+    again = store.begin_tick("b")
     assert (again.since, again.open) == (None, {})
-    assert set(store.ticks().open) == {"a", "b"}
+    assert set(store.load_ticks().open) == {"a", "b"}
 
 
 def test_store_after_a_failover_behind_its_address_writes_to_the_new_primary(
@@ -168,14 +172,14 @@ def test_store_after_a_failover_behind_its_address_writes_to_the_new_primary(
         other = RedisStore(f"redis://127.0.0.1:{address.port}/0")
         for each in (store, other):
             each.join(ROOMS[0], "ada", source="bot", meta=b"{}", timeout=60.0)
-            assert each.take("moves", most=9, seconds=60.0)
+            assert each.hit_rate_limit("moves", limit=9, seconds=60.0)
         new.replicaof("NO", "ONE")
         old.replicaof("127.0.0.1", str(second))
         address.target = second
-        store.join(ROOMS[0], "zoe", source="bot", meta=b"{}", timeout=60.0)
-        store.saw({"zoe": 1.0})
+        store.save_member(ROOMS[0], "zoe", source="bot", meta=b"{}", timeout=60.0)
+        store.note_last_seen({"zoe": 1.0})
         # Also what is not repeated: it was refused.
-        assert other.take("moves", most=9, seconds=60.0)
+        assert other.hit_rate_limit("moves", limit=9, seconds=60.0)
         assert new.hlen(f"presence:1:{{{ROOMS[0]}}}:members")
         assert new.zscore(store._keys.seen, "zoe") == 1.0
 

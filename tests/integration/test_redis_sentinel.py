@@ -36,19 +36,19 @@ def test_a_replica_takes_over(settings: Any, tmp_path: Path) -> None:
         assert levels(settings, alone)["redis.mode"] == "problem"
         tick("u1")
         assert tick("u2") == "presence.diff"
-        before = store.load([ROOM])
+        before = store.load_states([ROOM])
 
         running.kill_primary()
         with pytest.raises(StoreError) as raised:
-            store.load([ROOM])
+            store.load_states([ROOM])
         assert "sesame" not in str(raised.value)
         wait_until(lambda: answers(store), "the sentinel has made the replica the primary")
 
-        after = store.load([ROOM])
+        after = store.load_states([ROOM])
         assert after.run != before.run
         assert after.states[ROOM].epoch == before.states[ROOM].epoch
         assert tick("u3") == "presence.reload"
-        assert store.load([ROOM]).states[ROOM].epoch != before.states[ROOM].epoch
+        assert store.load_states([ROOM]).states[ROOM].epoch != before.states[ROOM].epoch
         assert tick("u4") == "presence.diff"
 
 
@@ -60,7 +60,7 @@ def levels(settings: Any, url: str) -> dict[str, str]:
 
 def answers(store: RedisStore) -> bool:
     try:
-        return bool(store.load([ROOM]).run)
+        return bool(store.load_states([ROOM]).run)
     except StoreError:
         return False
 
@@ -68,6 +68,6 @@ def answers(store: RedisStore) -> bool:
 def test_no_sentinel_answers() -> None:
     url = "redis+sentinel://:sesame@127.0.0.1:9/mymaster?sentinel_password=opensesame"
     with pytest.raises(StoreError, match="no sentinel names a primary") as raised:
-        RedisStore(url).load([ROOM])
+        RedisStore(url).load_states([ROOM])
     assert "sesame" not in str(raised.value)
     assert raised.value.__cause__ is None

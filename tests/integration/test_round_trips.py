@@ -95,7 +95,7 @@ def test_a_move_through_django(
     settings.PRESENCE_REDIS_URL = redis_url
     settings.CENTRIFUGO_API_KEY = "key"
     settings.PRESENCE_CURSOR_TRACK = tracked
-    services.tracker().remember("c1:cursors:doc:42", seconds=60)
+    services.tracker().set_flag("c1:cursors:doc:42", seconds=60)
     asked = {"client": "c1", "user": "42", "channel": "cursors:doc:42", "data": {"x": 1, "y": 2}}
     body = json.dumps(asked, separators=(",", ":"))
     round_trips.clear()

@@ -42,11 +42,11 @@ class TestInMemory(StoreContract):
         return MemoryStore(clock=clock)
 
     def test_a_claim_ends(self, backend: MemoryStore, clock: Clock) -> None:
-        assert backend.claim(ROOM, 7, seconds=4)
+        assert backend.claim_slot(ROOM, 7, seconds=4)
         clock.advance(3.9)
-        assert not backend.claim(ROOM, 7, seconds=4)
+        assert not backend.claim_slot(ROOM, 7, seconds=4)
         clock.advance(0.2)
-        assert backend.claim(ROOM, 7, seconds=4)
+        assert backend.claim_slot(ROOM, 7, seconds=4)
 
 
 class TestInRedis(StoreContract):
@@ -67,7 +67,7 @@ class TestOnRedis:
         return RedisStore(redis_url, clock=clock)
 
     def test_a_claim_ends_by_itself(self, kept: RedisStore, server: redis.Redis) -> None:
-        assert kept.claim(ROOM, 7, seconds=4.5)
+        assert kept.claim_slot(ROOM, 7, seconds=4.5)
         (key,) = server.keys("*")
         assert 0 < server.pttl(key) <= 4500
 
@@ -83,9 +83,9 @@ class TestOnRedis:
         server.script_flush()
         signalled(kept, [(ROOM, one.pending)])
         server.script_flush()
-        assert kept.nodes(frozenset("a")) is None
+        assert kept.note_nodes(frozenset("a")) is None
         server.script_flush()
-        assert kept.sweep({"presence:never": 1.0}) == []
+        assert kept.sweep_channels({"presence:never": 1.0}) == []
         assert state(kept).unsignalled == ()
 
     @pytest.mark.parametrize("known", ["signalled", "acknowledge", "commit"])
@@ -120,44 +120,44 @@ class TestOnRedis:
         settled(kept)
         other = RedisStore(redis_url, prefix="other")
         assert state(other) == State(channel=ROOM)
-        assert other.known() == {}
+        assert other.known_channels() == {}
 
     def test_without_a_clock_the_time_is_the_server_s(
         self, redis_url: str, server: redis.Redis
     ) -> None:
         store = RedisStore(redis_url)
         before, _ = server.time()
-        now = store.load([]).now
+        now = store.load_states([]).now
         after, _ = server.time()
         assert before <= now <= after + 1
-        assert before <= store.snapshots([ROOM])[ROOM].now <= after + 2
+        assert before <= store.load_snapshots([ROOM])[ROOM].now <= after + 2
 
     def test_load_channel_of_another_type_is_damaged_and_leaves_the_others(
         self, kept: RedisStore, server: redis.Redis
     ) -> None:
         server.set(Keys("presence").channel(ROOM), "mine")
         settled(kept, channel="presence:b")
-        loaded = kept.load([ROOM, "presence:b"], rosters=[ROOM, "presence:b"], whole=[ROOM])
+        loaded = kept.load_states([ROOM, "presence:b"], rosters=[ROOM, "presence:b"], whole=[ROOM])
         assert "WRONGTYPE" in loaded.states[ROOM].damage.reason
         assert (loaded.states["presence:b"].damage, loaded.rosters[ROOM]) == (None, (0, b""))
-        assert kept.snapshots([ROOM, "presence:b"])["presence:b"].damage == ""
+        assert kept.load_snapshots([ROOM, "presence:b"])["presence:b"].damage == ""
         assert write(kept, [commit(), commit(2, rev=2, channel="presence:b")]) == [False, True]
-        assert kept.sweep({ROOM: 1.0}) == []
+        assert kept.sweep_channels({ROOM: 1.0}) == []
 
     @pytest.mark.parametrize(
         "call",
         [
-            lambda store: store.load([ROOM]),
+            lambda store: store.load_states([ROOM]),
             lambda store: rosters(store, [ROOM]),
-            lambda store: store.snapshots([ROOM]),
+            lambda store: store.load_snapshots([ROOM]),
             lambda store: write(store, polled=[ROOM], now=1.0),
             lambda store: write(store, [commit()]),
             lambda store: acknowledge(store, [(ROOM, b"x", None)], 1.0),
             lambda store: store.drop(ROOM, b"x", epoch="e", now=1.0),
             lambda store: signalled(store, [(ROOM, b"x")]),
-            lambda store: store.known(),
-            lambda store: store.sweep({ROOM: 1.0}),
-            lambda store: store.nodes(frozenset("a")),
+            lambda store: store.known_channels(),
+            lambda store: store.sweep_channels({ROOM: 1.0}),
+            lambda store: store.note_nodes(frozenset("a")),
         ],
     )
     def test_one_that_is_down_is_a_store_error_without_a_password(
@@ -171,9 +171,9 @@ class TestOnRedis:
     def test_another_life_has_another_run(self, tmp_path: Any) -> None:
         with servers.redis_server(tmp_path) as (url, server):
             store = RedisStore(url)
-            first = store.load([]).run
+            first = store.load_states([]).run
             server.restart()
-            assert store.load([]).run != first
+            assert store.load_states([]).run != first
 
     def test_processes_race_and_one_wins_each_rev(self, redis_url: str) -> None:
         """Four processes write as fast as they can; the chain has no gap and no fork."""

@@ -45,32 +45,32 @@ class TestInMemory(TrackerContract):
     def test_of_what_is_removed_nothing_is_left(self, backend: MemoryStore) -> None:
         move(backend, "ada", "bob")
         for user in ("ada", "eve", "bob", "bob"):
-            backend.remove(CHANNEL, user)
-        backend.remove("cursors:other", "ada")
+            backend.delete_cursor(CHANNEL, user)
+        backend.delete_cursor("cursors:other", "ada")
         assert backend._cursors == {}
 
     def test_a_new_window_begins_when_one_has_ended(
         self, backend: MemoryStore, clock: Clock
     ) -> None:
-        assert [backend.take("c1", most=1, seconds=1) for _ in range(2)] == [True, False]
+        assert [backend.hit_rate_limit("c1", limit=1, seconds=1) for _ in range(2)] == [True, False]
         clock.advance(0.9)
-        assert not backend.take("c1", most=1, seconds=1), "a refusal makes it no longer"
+        assert not backend.hit_rate_limit("c1", limit=1, seconds=1), "a refusal makes it no longer"
         clock.advance(0.2)
-        assert backend.take("c1", most=1, seconds=1)
+        assert backend.hit_rate_limit("c1", limit=1, seconds=1)
 
     def test_windows_do_not_last_longer_when_the_clock_is_set_back(
         self, backend: MemoryStore, clock: Clock
     ) -> None:
-        assert [backend.take("c1", most=1, seconds=1) for _ in range(2)] == [True, False]
+        assert [backend.hit_rate_limit("c1", limit=1, seconds=1) for _ in range(2)] == [True, False]
         clock.advance(-3600)
-        assert [backend.take("c1", most=1, seconds=1) for _ in range(2)] == [True, False]
+        assert [backend.hit_rate_limit("c1", limit=1, seconds=1) for _ in range(2)] == [True, False]
 
     def test_what_is_remembered_ends(self, backend: MemoryStore, clock: Clock) -> None:
-        backend.remember("c1", seconds=60)
+        backend.set_flag("c1", seconds=60)
         clock.advance(59)
-        assert backend.remembers("c1")
+        assert backend.has_flag("c1")
         clock.advance(1)
-        assert not backend.remembers("c1")
+        assert not backend.has_flag("c1")
 
 
 class TestInRedis(TrackerContract):
@@ -86,31 +86,37 @@ class TestInRedis(TrackerContract):
 class TestWhatEndsByItself:
     def test_a_window(self, redis_url: str, server: redis.Redis) -> None:
         tracker = RedisStore(redis_url)
-        tracker.take("c1", most=1, seconds=60)
+        tracker.hit_rate_limit("c1", limit=1, seconds=60)
         (key,) = server.keys("*")
         assert 0 < server.pttl(key) <= 60_000
         server.pexpire(key, 20_000)
-        tracker.take("c1", most=1, seconds=60)
+        tracker.hit_rate_limit("c1", limit=1, seconds=60)
         assert 0 < server.pttl(key) <= 20_000, "a refusal makes it no longer"
 
     def test_a_window_after_the_clock_was_set_back(
         self, redis_url: str, server: redis.Redis
     ) -> None:
         tracker, key = RedisStore(redis_url), Keys("presence").taken("c1")
-        assert [tracker.take("c1", most=1, seconds=60) for _ in range(2)] == [True, False]
+        assert [tracker.hit_rate_limit("c1", limit=1, seconds=60) for _ in range(2)] == [
+            True,
+            False,
+        ]
         server.pexpire(key, 3_600_000)
-        assert [tracker.take("c1", most=1, seconds=60) for _ in range(2)] == [True, False]
+        assert [tracker.hit_rate_limit("c1", limit=1, seconds=60) for _ in range(2)] == [
+            True,
+            False,
+        ]
         assert 0 < server.pttl(key) <= 60_000
 
     def test_what_is_remembered(self, redis_url: str, server: redis.Redis) -> None:
-        RedisStore(redis_url).remember("c1", seconds=1.5)
+        RedisStore(redis_url).set_flag("c1", seconds=1.5)
         (key,) = server.keys("*")
         assert 0 < server.pttl(key) <= 1500
 
     def test_what_admits_ends_too_and_is_one_round_trip(
         self, redis_url: str, server: redis.Redis, round_trips: list[object]
     ) -> None:
-        RedisStore(redis_url).admit("c1", most=2, seconds=60, known="c1:room")
+        RedisStore(redis_url).admit("c1", limit=2, seconds=60, known="c1:room")
         assert len(round_trips) == 1
         assert 0 < server.pttl(Keys("presence").taken("c1")) <= 60_000
 
@@ -126,7 +132,7 @@ class TestOnRedis:
     def test_a_move_is_one_round_trip_and_so_is_reading(
         self, kept: RedisStore, round_trips: list[object], users: int
     ) -> None:
-        kept.remove(CHANNEL, "nobody")  # connects
+        kept.delete_cursor(CHANNEL, "nobody")  # connects
         round_trips.clear()
         move(kept, *map(str, range(users)))
         assert len(round_trips) == 1
@@ -151,7 +157,7 @@ class TestOnRedis:
         reader._evaluate = late  # type: ignore[method-assign,assignment]
         assert shown(reader) == {}, "as it was when it was read"
         assert shown(writer) == {"ada": (clock.now, b"new")}
-        assert list(writer.cursors(CHANNEL, timeout=1e6)) == ["ada"]
+        assert list(writer.load_cursors(CHANNEL, timeout=1e6)) == ["ada"]
 
     def test_the_time_is_read_after_the_cursors(self, kept: RedisStore) -> None:
         """Or a move that comes between the two would be one of the future, and be removed."""
@@ -206,7 +212,7 @@ class TestOnRedis:
         for _ in range(2):
             move(kept, "ada")
             server.script_flush()
-        assert kept.take("c1", most=1, seconds=60)
+        assert kept.hit_rate_limit("c1", limit=1, seconds=60)
 
     def test_without_a_clock_the_time_is_the_server_s(
         self, redis_url: str, server: redis.Redis
@@ -225,7 +231,11 @@ class TestOnRedis:
     def test_call_on_a_key_of_another_type_deletes_it_and_goes_on(
         self, kept: RedisStore, server: redis.Redis
     ) -> None:
-        for call in (shown, lambda one: move(one, "ada"), lambda one: one.remove(CHANNEL, "ada")):
+        for call in (
+            shown,
+            lambda one: move(one, "ada"),
+            lambda one: one.delete_cursor(CHANNEL, "ada"),
+        ):
             server.delete(Keys("presence").cursors(CHANNEL))
             server.set(Keys("presence").cursors(CHANNEL), "mine")
             call(kept)
@@ -236,11 +246,11 @@ class TestOnRedis:
         [
             lambda tracker: move(tracker, "ada"),
             shown,
-            lambda tracker: tracker.remove(CHANNEL, "ada"),
-            lambda tracker: tracker.take("c1", most=1, seconds=1),
-            lambda tracker: tracker.remember("c1", seconds=1),
-            lambda tracker: tracker.remembers("c1"),
-            lambda tracker: tracker.admit("c1", most=1, seconds=1, known="c2"),
+            lambda tracker: tracker.delete_cursor(CHANNEL, "ada"),
+            lambda tracker: tracker.hit_rate_limit("c1", limit=1, seconds=1),
+            lambda tracker: tracker.set_flag("c1", seconds=1),
+            lambda tracker: tracker.has_flag("c1"),
+            lambda tracker: tracker.admit("c1", limit=1, seconds=1, known="c2"),
         ],
     )
     def test_one_that_is_down_is_a_store_error_without_a_password(
@@ -252,7 +262,7 @@ class TestOnRedis:
 
     def test_processes_that_write_lose_nothing(self, redis_url: str) -> None:
         run_many(write_all, redis_url, processes=PROCESSES)
-        kept = RedisStore(redis_url).cursors(CHANNEL, timeout=600)
+        kept = RedisStore(redis_url).load_cursors(CHANNEL, timeout=600)
         wanted = {f"{who}-{n}": b"%d" % n for who in range(PROCESSES) for n in range(USERS)}
         assert {user: where for user, (_, where) in kept.items()} == wanted
 
@@ -261,7 +271,7 @@ def write_all(url: str, who: int) -> None:
     """Move USERS cursors one by one, against all the others."""
     store = RedisStore(url)
     for n in range(USERS):
-        store.move(CHANNEL, {f"{who}-{n}": b"%d" % n}, timeout=600)
+        store.save_cursors(CHANNEL, {f"{who}-{n}": b"%d" % n}, timeout=600)
 
 
 def held(tracker: RedisStore) -> int:

@@ -33,7 +33,7 @@ def names(key: str) -> list[str]:
 
 
 def test_one_round_trip_each(site: Any, round_trips: list[object]) -> None:
-    services.tracker().saw({str(n): 1_700_000_000.0 for n in range(500)})
+    services.tracker().note_last_seen({str(n): 1_700_000_000.0 for n in range(500)})
     round_trips.clear()
     found = last_seen(range(1_000))
     assert len(round_trips) == 1

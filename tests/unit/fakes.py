@@ -183,7 +183,7 @@ class Site:
 
     def snapshot(self, channel: str = ROOM) -> dict[str, Any]:
         """The snapshot as it is stored; {} where there is none."""
-        stored = self.store.snapshots([channel])[channel].snapshot
+        stored = self.store.load_snapshots([channel])[channel].snapshot
         return msgspec.json.decode(stored) if stored else {}
 
     def ids(self, channel: str = ROOM) -> list[str]:

@@ -273,7 +273,7 @@ def test_a_store_that_is_down_is_no_empty_page(
     def present(*args: object, **options: object) -> None:
         raise StoreError("no Redis")
 
-    monkeypatch.setattr(MemoryStore, "present", present)
+    monkeypatch.setattr(MemoryStore, "load_present", present)
     with caplog.at_level(logging.ERROR, "presence"):
         assert column(html(client, "/admin/documents/document/")) == ["?"] * 5
     assert len(caplog.records) == 1

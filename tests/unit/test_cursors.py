@@ -169,7 +169,7 @@ class TestUnreadable:
     def test_one_never_hides_the_others(
         self, site: Site, kept: bytes, caplog: pytest.LogCaptureFixture
     ) -> None:
-        site.store.move(CHANNEL, {"6": kept}, timeout=10)
+        site.store.save_cursors(CHANNEL, {"6": kept}, timeout=10)
         CursorTracker.update_cursor(KEY, "7", 1, 2)
         assert list(CursorTracker.get_cursors(KEY)) == ["7"]
         assert f"cursor=unreadable channel={CHANNEL} user='6' error=" in caplog.text
@@ -206,7 +206,7 @@ class TestMany:
         assert CursorTracker.get_cursors(KEY) == before
 
     def test_none_is_nothing_to_do(self, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(site.store, "move", None)
+        monkeypatch.setattr(site.store, "save_cursors", None)
         CursorTracker.update_cursors(KEY, {})
         CursorTracker.update_cursors(KEY, [])
         assert site.batches == []
@@ -350,8 +350,8 @@ class TestStores:
         def down(*_: Any, **__: Any) -> float:
             raise StoreError("down")
 
-        monkeypatch.setattr(site.store, "move", down)
-        monkeypatch.setattr(site.store, "remove", down)
+        monkeypatch.setattr(site.store, "save_cursors", down)
+        monkeypatch.setattr(site.store, "delete_cursor", down)
         for call in (
             lambda: CursorTracker.update_cursor(KEY, "7", 1, 2),
             lambda: CursorTracker.update_cursors(KEY, {"7": (1, 2)}),

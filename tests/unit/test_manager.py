@@ -55,7 +55,7 @@ def account(pk: int) -> User:
 
 
 def profile(site: FakePresence, user: str, signed: Signed) -> None:
-    site.store.profile(user, msgspec.json.encode(signed), seconds=3600)
+    site.store.save_profile(user, msgspec.json.encode(signed), seconds=3600)
 
 
 def lazily(text: str) -> Any:
@@ -181,9 +181,9 @@ class TestSources:
 
     def test_a_source_that_left_is_remembered(self, site: FakePresence) -> None:
         join(KEY, "7", source="page")
-        assert not site.store.remembers(f"left:{CHANNEL}:7:page")
+        assert not site.store.has_flag(f"left:{CHANNEL}:7:page")
         leave(KEY, "7", source="page")
-        assert site.store.remembers(f"left:{CHANNEL}:7:page")
+        assert site.store.has_flag(f"left:{CHANNEL}:7:page")
 
 
 class TestTime:
@@ -227,7 +227,7 @@ class TestLastSeen:
         join(KEY, "7")
         site.advance(5)
         beat(KEY, "7")
-        at = site.store.members([room(KEY)], timeout=60)[room(KEY)][0].beat
+        at = site.store.load_members([room(KEY)], timeout=60)[room(KEY)][0].beat
         site.advance(5)
         assert last_seen(["7"]) == {"7": None}
         leave(KEY, "7")
@@ -243,7 +243,7 @@ class TestLastSeen:
             join(KEY, user)
             leave(KEY, user)
         leave(KEY, "8")
-        assert site.store.seen(["7", "8", "anon_1"]) == {}
+        assert site.store.last_seen(["7", "8", "anon_1"]) == {}
 
 
 class TestWithTheConnected:
@@ -483,7 +483,7 @@ class TestStore:
         def down(*_: Any, **__: Any) -> Any:
             raise StoreError("down")
 
-        for name in ("join", "leave", "beat", "present"):
+        for name in ("save_member", "delete_member", "touch_member", "load_present"):
             monkeypatch.setattr(site.store, name, down)
         for call in (join, leave, beat):
             with pytest.raises(StoreError):

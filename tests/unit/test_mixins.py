@@ -360,7 +360,7 @@ class TestTracking:
         self, site: FakePresence, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         view = page()
-        monkeypatch.setattr(site.store, "join", down)
+        monkeypatch.setattr(site.store, "save_member", down)
         with pytest.raises(StoreError):
             view.track_presence()
         assert view.told == []
@@ -703,7 +703,7 @@ class TestConsumers:
 
         consumer = Document(scope_of(doc_id=42))
         consumer.track_presence()
-        monkeypatch.setattr(site.store, "leave", down)
+        monkeypatch.setattr(site.store, "delete_member", down)
         with pytest.raises(StopConsumer), caplog.at_level(logging.ERROR, "presence.mixins"):
             consumer.dispatch(GONE)
         assert "presence=not-taken-back view=Document error=down" in caplog.text

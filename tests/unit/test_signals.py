@@ -11,7 +11,7 @@ import pytest
 from django.dispatch import Signal
 
 from presence import signals
-from presence.backends.base import Writes, Written
+from presence.backends.base import WriteResult, Writes
 from presence.backends.memory import MemoryStore
 from presence.exceptions import CommandError, StoreError
 from presence.roster.types import Change, Member
@@ -146,7 +146,7 @@ class TestThroughTheSync:
             "u2",
             "u3",
         ]
-        assert site.store.load([ROOM]).states[ROOM].unsignalled == ()
+        assert site.store.load_states([ROOM]).states[ROOM].unsignalled == ()
 
     def test_not_before_the_diff_is_out(self) -> None:
         site = Site()
@@ -201,7 +201,7 @@ class TestThroughTheSync:
             site.centrifugo.enter(room, "c", "ada", "Ada")
 
         def receiver(*_: object) -> None:
-            stored = site.store.snapshots(rooms).values()
+            stored = site.store.load_snapshots(rooms).values()
             committed.append(sum(one.snapshot is not None for one in stored))
             published.append(len(site.centrifugo.delivered))
 
@@ -219,14 +219,14 @@ class TestThroughTheSync:
         site.clock.advance(SIGNAL_PATIENCE + 1)
         quiet = Sync(site.store, site.centrifugo, Options(), announce=None, executor=Inline)  # type: ignore[arg-type]
         assert quiet.tick().errors == 0
-        assert site.store.load([ROOM]).states[ROOM].unsignalled == ()
+        assert site.store.load_states([ROOM]).states[ROOM].unsignalled == ()
 
     def test_where_nobody_listens_nothing_is_left_over(self) -> None:
         site = Site()
         site.centrifugo.enter(ROOM, "c", "ada", "Ada")
         quiet = Sync(site.store, site.centrifugo, Options(), announce=None, executor=Inline)  # type: ignore[arg-type]
         assert quiet.tick().published == 1
-        assert site.store.load([ROOM]).states[ROOM].unsignalled == ()
+        assert site.store.load_states([ROOM]).states[ROOM].unsignalled == ()
 
     def test_left_overs_are_sent_in_order(self) -> None:
         site = Site(grace=0.0)
@@ -251,7 +251,7 @@ def crash_once(site: Site) -> None:
     """The next time something is acknowledged, the process ends right after it."""
     write = site.store.write
 
-    def crashing(writes: Writes) -> Written:
+    def crashing(writes: Writes) -> WriteResult:
         written = write(writes)
         if writes.acknowledgements:
             site.store.write = write  # type: ignore[method-assign]

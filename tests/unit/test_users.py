@@ -32,9 +32,9 @@ class Counted(MemoryStore):
         super().__init__(clock=clock)
         self.asked: list[list[str]] = []
 
-    def seen(self, users: Sequence[str]) -> dict[str, float]:
+    def last_seen(self, users: Sequence[str]) -> dict[str, float]:
         self.asked.append(list(users))
-        return super().seen(users)
+        return super().last_seen(users)
 
 
 @pytest.fixture
@@ -56,13 +56,13 @@ NAMELESS = [AnonymousUser(), User(username="unsaved"), None, ""]
 
 class TestLastSeen:
     def test_is_told_by_primary_key_in_utc(self, store: Counted):
-        store.saw({"42": AT})
+        store.note_last_seen({"42": AT})
         assert last_seen([ADA, GRACE]) == {42: THEN, 17: None}
         assert store.asked == [["42", "17"]]
 
     def test_takes_users_and_keys_of_any_kind(self, store: Counted):
         key = uuid.UUID(int=7)
-        store.saw({"42": AT, str(key): AT})
+        store.note_last_seen({"42": AT, str(key): AT})
         assert last_seen(iter([ADA, 42, "42", key, 5])) == {
             42: THEN,
             "42": THEN,
@@ -84,12 +84,12 @@ class TestLastSeen:
     def test_is_an_error_while_the_store_is_down(
         self, store: Counted, monkeypatch: pytest.MonkeyPatch
     ):
-        monkeypatch.setattr(store, "seen", down)
+        monkeypatch.setattr(store, "last_seen", down)
         with pytest.raises(StoreError):
             last_seen([ADA])
 
     def test_has_an_async_twin(self, store: Counted):
-        store.saw({"42": AT})
+        store.note_last_seen({"42": AT})
         assert async_to_sync(alast_seen)([ADA]) == {42: THEN}
 
 
@@ -99,7 +99,7 @@ def down(*_: Any, **__: Any) -> Any:
 
 class TestRefresh:
     def profiles(self, store: Counted) -> dict[str, Signed]:
-        noted = store.standing(timeout=60.0).profiles
+        noted = store.load_tracker_state(timeout=60.0).profiles
         return {user: msgspec.json.decode(raw, type=Signed) for user, (_, raw) in noted.items()}
 
     def test_notes_what_a_token_of_theirs_would_say(self, store: Counted):
@@ -153,7 +153,7 @@ class TestRefresh:
     def test_is_an_error_while_the_store_is_down(
         self, store: Counted, monkeypatch: pytest.MonkeyPatch
     ):
-        monkeypatch.setattr(store, "profile", down)
+        monkeypatch.setattr(store, "save_profile", down)
         with pytest.raises(StoreError):
             refresh(ADA)
 

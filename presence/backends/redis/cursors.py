@@ -21,12 +21,12 @@ class RedisTracker(RedisMembers):
     A hash that nothing is written to for the time-out is gone whole.
     """
 
-    def move(self, channel: str, cursors: Mapping[str, bytes], *, timeout: float) -> float:
+    def save_cursors(self, channel: str, cursors: Mapping[str, bytes], *, timeout: float) -> float:
         arguments = [self._moment(), milliseconds(timeout), *chain.from_iterable(cursors.items())]
         (now,) = self._evaluate([("move", self._keys.cursors(channel), arguments)])
         return float(now)
 
-    def cursors(self, channel: str, *, timeout: float) -> dict[str, tuple[float, bytes]]:
+    def load_cursors(self, channel: str, *, timeout: float) -> dict[str, tuple[float, bytes]]:
         key = self._keys.cursors(channel)
         with self._pipeline() as pipe:
             # In this order: or a move that comes between the two would be one of the future.
@@ -51,27 +51,27 @@ class RedisTracker(RedisMembers):
             self._evaluate([("retire", key, stale)])
         return fresh
 
-    def remove(self, channel: str, user: str, *, ending: bytes = b"") -> bool:
+    def delete_cursor(self, channel: str, user: str, *, ending: bytes = b"") -> bool:
         key = self._keys.cursors(channel)
         if ending:
             return bool(self._evaluate([("drop", key, [user, ending])], once=True)[0])
         return bool(self._ask(lambda pipe: pipe.hdel(key, user), once=True))
 
-    def take(self, name: str, *, most: int, seconds: float, times: int = 1) -> int:
-        arguments = [milliseconds(seconds), most, times]
+    def hit_rate_limit(self, name: str, *, limit: int, seconds: float, times: int = 1) -> int:
+        arguments = [milliseconds(seconds), limit, times]
         return int(self._evaluate([("take", self._keys.taken(name), arguments)], once=True)[0])
 
-    def remember(self, name: str, *, seconds: float) -> None:
+    def set_flag(self, name: str, *, seconds: float) -> None:
         life = milliseconds(seconds)
         self._ask(lambda pipe: pipe.set(self._keys.remembered(name), life, px=life))
 
-    def remembers(self, name: str) -> bool:
+    def has_flag(self, name: str) -> bool:
         return bool(self._evaluate([("remembers", self._keys.remembered(name), [])])[0])
 
-    def admit(self, name: str, *, most: int, seconds: float, known: str) -> tuple[bool, bool]:
+    def admit(self, name: str, *, limit: int, seconds: float, known: str) -> tuple[bool, bool]:
         taken, found = self._evaluate(
             [
-                ("take", self._keys.taken(name), [milliseconds(seconds), most, 1]),
+                ("take", self._keys.taken(name), [milliseconds(seconds), limit, 1]),
                 ("remembers", self._keys.remembered(known), []),
             ],
             once=True,

@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
-from presence.backends.base import Stored, Whole
-from presence.backends.tracker import Found
+from presence.backends.base import StoredRoster, StoredSnapshot
+from presence.backends.tracker import StoredPresence
 from presence.roster.commit import Commit, Damage, State
 from presence.roster.tracked import Tracked
 from presence.roster.types import Position
@@ -73,25 +73,25 @@ def roster(row: Row) -> tuple[int, bytes]:
     return found.rev, found.roster
 
 
-def whole(row: Row) -> Whole:
+def whole(row: Row) -> StoredRoster:
     if isinstance(row, Exception):
-        return Whole(0, b"", b"")
+        return StoredRoster(0, b"", b"")
     try:
         rev = _positive(row[0])
     except ValueError:
         rev = 0
-    return Whole(rev, row[1] or b"", row[2] or b"")
+    return StoredRoster(rev, row[1] or b"", row[2] or b"")
 
 
-def stored(row: Row, *, polled: float | None, now: float) -> Stored:
+def stored(row: Row, *, polled: float | None, now: float) -> StoredSnapshot:
     """Return the snapshot in the values of SHOWN, or in the error in their place."""
     if isinstance(row, Exception):
-        return Stored(snapshot=None, position=None, polled=polled, now=now, damage=str(row))
+        return StoredSnapshot(snapshot=None, position=None, polled=polled, now=now, damage=str(row))
     if not is_there(row):
-        return Stored(snapshot=None, position=None, polled=polled, now=now)
+        return StoredSnapshot(snapshot=None, position=None, polled=polled, now=now)
     snapshot, at, epoch, version = row
     try:
-        return Stored(
+        return StoredSnapshot(
             snapshot=snapshot or b"",
             position=position(at),
             polled=polled,
@@ -100,16 +100,18 @@ def stored(row: Row, *, polled: float | None, now: float) -> Stored:
             version=_positive(version),
         )
     except ValueError as error:
-        return Stored(snapshot=snapshot, position=None, polled=polled, now=now, damage=str(error))
+        return StoredSnapshot(
+            snapshot=snapshot, position=None, polled=polled, now=now, damage=str(error)
+        )
 
 
-def found(row: Row, members: list[Tracked]) -> Found:
+def found(row: Row, members: list[Tracked]) -> StoredPresence:
     """Return the roster of a row of `rev` and `roster`, with the members without a websocket."""
     if isinstance(row, Exception):
-        return Found(members=members, damage=str(row))
+        return StoredPresence(members=members, damage=str(row))
     rev, everybody = row
     damage = "it is missing" if rev and not everybody else ""
-    return Found(everybody or b"", members, damage)
+    return StoredPresence(everybody or b"", members, damage)
 
 
 def commit_fields(commit: Commit) -> dict[str, Any]:
@@ -147,13 +149,13 @@ def position(raw: bytes | None) -> Position | None:
     return Position(_whole(offset, MAX_OFFSET), epoch.decode())
 
 
-def _whole(raw: bytes | None, most: int = MOST) -> int:
+def _whole(raw: bytes | None, limit: int = MOST) -> int:
     """A number as this app writes it. Raises ValueError for anything else."""
     given = raw or b""
     padded = given.startswith(b"0") and len(given) > 1
     if not given.isdigit() or padded or len(given) > DIGITS:
         raise ValueError(f"{given[:40]!r} is no whole number")
-    if (number := int(given)) >= most:
+    if (number := int(given)) >= limit:
         raise ValueError(f"{given!r} is too large")
     return number
 

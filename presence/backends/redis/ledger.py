@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from presence.backends.base import KEPT_TICKS, Begun, Ledger, Logged, Parts
+from presence.backends.base import KEPT_TICKS, Ledger, TickHistory, TickParts, TickStart
 from presence.backends.redis.connection import Connection, milliseconds
 
 __all__ = ["RedisLedger"]
@@ -29,34 +29,34 @@ _TICK = "tick:"
 class RedisLedger(Connection, Ledger):
     """The contract of Ledger."""
 
-    def begin(self, tick: str) -> Begun:
+    def begin_tick(self, tick: str) -> TickStart:
         ((moment, *pairs),) = self._evaluate([("begin", self._keys.open, [self._moment(), tick])])
         now = float(moment)
         began, times = self._open(dict(zip(pairs[::2], pairs[1::2], strict=True)))
-        return Begun(
+        return TickStart(
             now=now,
             since=None if began is None or began > now else now - began,
             open=times,
         )
 
-    def add(self, tick: str, number: int, part: bytes, *, of: int) -> bool:
+    def add_part(self, tick: str, number: int, part: bytes, *, of: int) -> bool:
         arguments = [number, part, of, KEPT_PARTS]
         return bool(self._evaluate([("add", self._keys.tick(tick), arguments)])[0])
 
-    def parts(self, tick: str) -> Parts:
+    def load_parts(self, tick: str) -> TickParts:
         with self._pipeline() as pipe:
             pipe.time()
             pipe.hgetall(self._keys.tick(tick))
             moment, found = self._execute(pipe)
         of = found.pop(b"of", b"0")
         numbers = sorted((number for number in found if number.isdigit()), key=int)
-        return Parts(
+        return TickParts(
             now=self._time(moment),
             of=int(of) if of.isdigit() and len(of) < MOST_DIGITS else 0,
             parts=[found[number] for number in numbers],
         )
 
-    def close(self, tick: str, record: bytes) -> bool:
+    def close_tick(self, tick: str, record: bytes) -> bool:
         if not self._ask(lambda pipe: pipe.hdel(self._keys.open, _TICK + tick), once=True):
             return False
         with self._pipeline() as pipe:
@@ -66,7 +66,7 @@ class RedisLedger(Connection, Ledger):
             self._execute(pipe, once=True)
         return True
 
-    def ticks(self) -> Logged:
+    def load_ticks(self) -> TickHistory:
         with self._pipeline() as pipe:
             pipe.time()
             pipe.hgetall(self._keys.open)
@@ -74,26 +74,26 @@ class RedisLedger(Connection, Ledger):
             moment, found, records = self._execute(pipe)
         began, times = self._open(found)
         now = self._time(moment)
-        return Logged(
+        return TickHistory(
             now=now,
             began=None if began is None else min(began, now),
             open=times,
             records=records,
         )
 
-    def register(self, channels: Sequence[str]) -> None:
+    def register_channels(self, channels: Sequence[str]) -> None:
         if channels:
             kept = milliseconds(KEPT_REGISTRY)
             given = [self._moment(), kept, *channels]
             self._evaluate([("register", self._keys.registry, given)])
 
-    def unregistered(self, channels: Sequence[str]) -> list[str]:
+    def unregistered_channels(self, channels: Sequence[str]) -> list[str]:
         if not channels:
             return []
         scores: Any = self._ask(lambda pipe: pipe.zmscore(self._keys.registry, list(channels)))
         return [channel for channel, at in zip(channels, scores, strict=True) if at is None]
 
-    def registered(self, *, within: float) -> list[str]:
+    def registered_channels(self, *, within: float) -> list[str]:
         given = [self._moment(), repr(within)]
         (names,) = self._evaluate([("registered", self._keys.registry, given)])
         return list(self._channels(self._keys.registry, names))

@@ -11,7 +11,7 @@ import msgspec
 
 from presence.backends.redis import fields
 from presence.backends.redis.connection import Call, Connection, milliseconds
-from presence.backends.tracker import Found, Standing, Tracker
+from presence.backends.tracker import StoredPresence, Tracker, TrackerState
 from presence.roster.messages import UNREADABLE
 from presence.roster.tracked import Tracked
 
@@ -29,7 +29,9 @@ class RedisMembers(Connection, Tracker):
     is gone whole.
     """
 
-    def join(self, channel: str, user: str, *, source: str, meta: bytes, timeout: float) -> Tracked:
+    def save_member(
+        self, channel: str, user: str, *, source: str, meta: bytes, timeout: float
+    ) -> Tracked:
         # The channel first: one that is polled in vain costs less than one that never is.
         _, (now, joined, said) = self._evaluate(
             [
@@ -39,12 +41,14 @@ class RedisMembers(Connection, Tracker):
         )
         return Tracked(user, source, float(joined), float(now), meta, float(said))
 
-    def leave(self, channel: str, user: str, *, source: str, timeout: float) -> Tracked | None:
+    def delete_member(
+        self, channel: str, user: str, *, source: str, timeout: float
+    ) -> Tracked | None:
         call = self._on_member("leave", channel, user, source, timeout)
         (value,) = self._evaluate([call], once=True)
         return None if value is None else _record(channel, _field(user, source), value)
 
-    def beat(self, channel: str, user: str, *, source: str, timeout: float) -> bool:
+    def touch_member(self, channel: str, user: str, *, source: str, timeout: float) -> bool:
         _, beaten = self._evaluate(
             [
                 self._on_channel(channel, timeout),
@@ -53,7 +57,7 @@ class RedisMembers(Connection, Tracker):
         )
         return bool(beaten)
 
-    def members(self, channels: Sequence[str], *, timeout: float) -> dict[str, list[Tracked]]:
+    def load_members(self, channels: Sequence[str], *, timeout: float) -> dict[str, list[Tracked]]:
         with self._pipeline() as pipe:
             for channel in channels:
                 pipe.hgetall(self._keys.members(channel))
@@ -61,7 +65,7 @@ class RedisMembers(Connection, Tracker):
             *hashes, moment = self._execute(pipe)
         return self._fresh(channels, hashes, self._time(moment), timeout)
 
-    def present(self, channels: Sequence[str], *, timeout: float) -> dict[str, Found]:
+    def load_present(self, channels: Sequence[str], *, timeout: float) -> dict[str, StoredPresence]:
         with self._pipeline() as pipe:
             for channel in channels:
                 pipe.hmget(self._keys.channel(channel), "rev", "roster")
@@ -74,7 +78,7 @@ class RedisMembers(Connection, Tracker):
             for channel, row in zip(channels, rows[::2], strict=True)
         }
 
-    def standing(self, *, timeout: float) -> Standing:
+    def load_tracker_state(self, *, timeout: float) -> TrackerState:
         (now, *channels), noted = self._evaluate(
             [
                 ("standing", self._keys.tracked, [self._moment(), milliseconds(timeout)]),
@@ -89,19 +93,19 @@ class RedisMembers(Connection, Tracker):
                 passed += [user, value]
         if passed:
             self._evaluate([("retire", self._keys.profiles, passed)])
-        return Standing(frozenset(self._channels(self._keys.tracked, channels)), profiles)
+        return TrackerState(frozenset(self._channels(self._keys.tracked, channels)), profiles)
 
-    def profile(self, user: str, shown: bytes, *, seconds: float) -> float:
+    def save_profile(self, user: str, shown: bytes, *, seconds: float) -> float:
         arguments = [self._moment(), milliseconds(seconds), user, shown]
         (now,) = self._evaluate([("profile", self._keys.profiles, arguments)])
         return float(now)
 
-    def saw(self, users: Mapping[str, float]) -> None:
+    def note_last_seen(self, users: Mapping[str, float]) -> None:
         if users:
             pairs = [part for user, at in users.items() for part in (user, repr(at))]
             self._evaluate([("saw", self._keys.seen, [self._moment(), *pairs])])
 
-    def seen(self, users: Sequence[str]) -> dict[str, float]:
+    def last_seen(self, users: Sequence[str]) -> dict[str, float]:
         if not users:
             return {}
         (times,) = self._evaluate([("seen", self._keys.seen, [self._moment(), *users])])

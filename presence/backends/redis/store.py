@@ -7,7 +7,7 @@ from itertools import islice
 from types import MappingProxyType
 from typing import Any
 
-from presence.backends.base import Loaded, RosterStore, Stored, Writes, Written
+from presence.backends.base import BatchState, RosterStore, StoredSnapshot, WriteResult, Writes
 from presence.backends.redis import fields
 from presence.backends.redis.connection import Call, milliseconds
 from presence.backends.redis.cursors import RedisTracker
@@ -24,13 +24,13 @@ class RedisStore(RedisTracker, RedisLedger, RosterStore):
     (seconds since 1970) is given. `timeout` is in seconds, for a call as a whole.
     """
 
-    def load(
+    def load_states(
         self,
         channels: Sequence[str],
         *,
         rosters: Sequence[str] = (),
         whole: Sequence[str] = (),
-    ) -> Loaded:
+    ) -> BatchState:
         with self._pipeline() as pipe:
             pipe.time()
             pipe.execute_command("INFO", "server")
@@ -44,7 +44,7 @@ class RedisStore(RedisTracker, RedisLedger, RosterStore):
         replies = iter(rows)
         states = dict(zip(channels, islice(replies, len(channels)), strict=True))
         found = dict(zip(rosters, islice(replies, len(rosters)), strict=True))
-        return Loaded(
+        return BatchState(
             now=self._time(moment),
             run=str(server["run_id"]),
             states={c: fields.state(c, row) for c, row in states.items()},
@@ -52,7 +52,7 @@ class RedisStore(RedisTracker, RedisLedger, RosterStore):
             whole={c: fields.whole(row) for c, row in zip(whole, replies, strict=True)},
         )
 
-    def snapshots(self, channels: Sequence[str]) -> dict[str, Stored]:
+    def load_snapshots(self, channels: Sequence[str]) -> dict[str, StoredSnapshot]:
         with self._pipeline() as pipe:
             pipe.time()
             for channel in channels:
@@ -65,9 +65,9 @@ class RedisStore(RedisTracker, RedisLedger, RosterStore):
             for channel, row, polled in zip(channels, rows[::2], rows[1::2], strict=True)
         }
 
-    def write(self, writes: Writes) -> Written:
+    def write(self, writes: Writes) -> WriteResult:
         if not writes:
-            return Written()
+            return WriteResult()
         done: list[Call] = [("signalled", c, [pending]) for c, pending in writes.signalled]
         acknowledged: list[Call] = [
             (
@@ -80,31 +80,31 @@ class RedisStore(RedisTracker, RedisLedger, RosterStore):
         committed = [_committing(commit) for commit in writes.commits]
         polled = dict.fromkeys(writes.polled, writes.now)
         taken = self._run([*done, *acknowledged, *committed], polled=polled)[len(done) :]
-        return Written(
+        return WriteResult(
             acknowledged=taken[: len(acknowledged)], committed=taken[len(acknowledged) :]
         )
 
     def drop(self, channel: str, pending: bytes, *, epoch: str, now: float) -> bool:
-        stored = self.snapshots([channel])[channel].snapshot or b""
+        stored = self.load_snapshots([channel])[channel].snapshot or b""
         arguments = [pending, "", now, epoch, restart(stored, epoch)]
         return self._run([("acknowledge", channel, arguments)])[0]
 
     def suspect(self, channel: str, field: str, found: bytes) -> None:
         self._run([("suspect", channel, [field, found])])
 
-    def known(self) -> Mapping[str, float]:
+    def known_channels(self) -> Mapping[str, float]:
         (rows,) = self._evaluate([("known", self._keys.channels, [self._moment()])])
         times = dict(zip(rows[::2], map(float, rows[1::2]), strict=True))
         return {c: times[c.encode()] for c in self._channels(self._keys.channels, times)}
 
-    def sweep(self, channels: Mapping[str, float]) -> list[str]:
+    def sweep_channels(self, channels: Mapping[str, float]) -> list[str]:
         empty = self._run([("sweep", c, []) for c in channels])
         closed = [c for c, done in zip(channels, empty, strict=True) if done]
         calls = [("forget", self._keys.channels, [c, repr(channels[c])]) for c in closed]
         gone = self._evaluate(calls)
         return [c for c, done in zip(closed, gone, strict=True) if done]
 
-    def nodes(self, uids: frozenset[str]) -> float | None:
+    def note_nodes(self, uids: frozenset[str]) -> float | None:
         with self._guarded():
             moment: Any = self._client.time()
         now = self._time(moment)
@@ -112,7 +112,7 @@ class RedisStore(RedisTracker, RedisLedger, RosterStore):
         changed = float(self._evaluate([("nodes", self._keys.nodes, arguments)])[0])
         return now - changed if changed else None
 
-    def claim(self, channel: str, slot: int, *, seconds: float) -> bool:
+    def claim_slot(self, channel: str, slot: int, *, seconds: float) -> bool:
         given = [self._moment(), slot, milliseconds(seconds)]
         (done,) = self._evaluate([("claim", self._keys.slots(channel), given)], once=True)
         return bool(done)

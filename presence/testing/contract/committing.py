@@ -27,11 +27,14 @@ __all__ = ["CommittingContract", "LoadingContract"]
 
 class LoadingContract(Contract):
     def test_loading_what_was_never_committed(self, backend: RosterStore, clock: Clock) -> None:
-        loaded = backend.load([ROOM, "presence:b"])
+        loaded = backend.load_states([ROOM, "presence:b"])
         assert loaded.states == {c: State(channel=c) for c in (ROOM, "presence:b")}
         assert (loaded.now, bool(loaded.run)) == (clock.now, True)
         assert rosters(backend, [ROOM]) == {}
-        assert (backend.known(), backend.snapshots([ROOM])[ROOM].snapshot) == ({}, None)
+        assert (backend.known_channels(), backend.load_snapshots([ROOM])[ROOM].snapshot) == (
+            {},
+            None,
+        )
 
     def test_everything_comes_back_as_it_was_committed(self, backend: RosterStore) -> None:
         one = commit(3, anonymous=5, leaving=b'{"x":1}', position=Position(7, "S:1"), listed=False)
@@ -42,27 +45,27 @@ class LoadingContract(Contract):
             assert getattr(found, name) == getattr(one, name), name
         assert (found.rev, found.unsignalled) == (1, ())
         assert rosters(backend, [ROOM]) == {ROOM: (1, one.roster)}
-        assert backend.snapshots([ROOM])[ROOM].snapshot == one.snapshot
+        assert backend.load_snapshots([ROOM])[ROOM].snapshot == one.snapshot
 
     def test_a_batch_is_loaded_in_the_order_asked_for(self, backend: RosterStore) -> None:
         settled(backend, channel="presence:b", who=0)
-        loaded = backend.load(["presence:c", "presence:b", "presence:a"])
+        loaded = backend.load_states(["presence:c", "presence:b", "presence:a"])
         assert list(loaded.states) == ["presence:c", "presence:b", "presence:a"]
         assert [s.rev > 0 for s in loaded.states.values()] == [False, True, False]
 
     def test_nothing_asked_nothing_done(self, backend: RosterStore) -> None:
-        assert backend.load([]).states == {}
-        assert (rosters(backend, []), backend.snapshots([])) == ({}, {})
+        assert backend.load_states([]).states == {}
+        assert (rosters(backend, []), backend.load_snapshots([])) == ({}, {})
         write(backend, polled=[], now=1.0)
         signalled(backend, [])
-        assert (write(backend, []), acknowledge(backend, [], 1.0), backend.sweep({})) == (
+        assert (write(backend, []), acknowledge(backend, [], 1.0), backend.sweep_channels({})) == (
             [],
             [],
             [],
         )
 
     def test_its_run_stays_the_same(self, backend: RosterStore) -> None:
-        assert backend.load([]).run == backend.load([ROOM]).run
+        assert backend.load_states([]).run == backend.load_states([ROOM]).run
 
 
 class CommittingContract(Contract):
@@ -99,7 +102,7 @@ class CommittingContract(Contract):
         assert write(backend, [quiet]) == [True]
         assert (state(backend).rev, state(backend).version) == (before.rev + 1, 1)
         assert rosters(backend, [ROOM])[ROOM] == (before.rev + 1, one.roster)
-        assert backend.snapshots([ROOM])[ROOM].snapshot == one.snapshot
+        assert backend.load_snapshots([ROOM])[ROOM].snapshot == one.snapshot
 
     def test_each_commit_of_a_batch_for_itself(self, backend: RosterStore) -> None:
         settled(backend)

@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from presence.backends.tracker import Found, Standing, Tracker
+from presence.backends.tracker import StoredPresence, Tracker, TrackerState
 from presence.testing.contract.base import Contract
 from presence.testing.contract.clock import Clock
 from presence.testing.contract.side_by_side import run_all
@@ -18,22 +18,22 @@ TIMEOUT = 10.0
 
 
 def move(tracker: Tracker, *users: str, where: bytes = b"{}", channel: str = CHANNEL) -> float:
-    return tracker.move(channel, dict.fromkeys(users, where), timeout=TIMEOUT)
+    return tracker.save_cursors(channel, dict.fromkeys(users, where), timeout=TIMEOUT)
 
 
 def shown(tracker: Tracker, channel: str = CHANNEL) -> dict[str, tuple[float, bytes]]:
-    return tracker.cursors(channel, timeout=TIMEOUT)
+    return tracker.load_cursors(channel, timeout=TIMEOUT)
 
 
 def kept(tracker: Tracker) -> int:
     """How many cursors there are, stale or not; nothing is cleared away."""
-    return len(tracker.cursors(CHANNEL, timeout=1e6))
+    return len(tracker.load_cursors(CHANNEL, timeout=1e6))
 
 
 class MovingContract(Contract):
     def test_a_channel_where_nobody_moved(self, backend: Tracker) -> None:
         assert shown(backend) == {}
-        assert backend.remove(CHANNEL, "ada") is False
+        assert backend.delete_cursor(CHANNEL, "ada") is False
 
     @pytest.mark.parametrize("user", ["7", "ada lovelace", "héloïse \U0001f600", "a" * 200, "1 2"])
     @pytest.mark.parametrize("where", [b'{"x":1,"y":2}', b"", b" \x00\xff\r\n", b"x" * 5000])
@@ -59,18 +59,18 @@ class MovingContract(Contract):
 
     def test_thousands_of_cursors_at_once(self, backend: Tracker) -> None:
         many = {f"u{n}": b'{"x":%d}' % n for n in range(5000)}
-        backend.move(CHANNEL, many, timeout=TIMEOUT)
+        backend.save_cursors(CHANNEL, many, timeout=TIMEOUT)
         assert {user: where for user, (_, where) in shown(backend).items()} == many
 
     def test_removed_cursors_are_gone(self, backend: Tracker) -> None:
         move(backend, "ada", "bob")
-        assert [backend.remove(CHANNEL, "ada") for _ in range(2)] == [True, False]
+        assert [backend.delete_cursor(CHANNEL, "ada") for _ in range(2)] == [True, False]
         assert list(shown(backend)) == ["bob"]
 
     def test_a_cursor_is_no_member_and_no_roster(self, backend: Tracker) -> None:
         move(backend, "ada")
-        assert backend.present([CHANNEL], timeout=TIMEOUT) == {CHANNEL: Found()}
-        assert backend.standing(timeout=TIMEOUT) == Standing()
+        assert backend.load_present([CHANNEL], timeout=TIMEOUT) == {CHANNEL: StoredPresence()}
+        assert backend.load_tracker_state(timeout=TIMEOUT) == TrackerState()
 
     def test_threads_that_write_lose_nothing(self, backend: Tracker, peer: Tracker) -> None:
         def write(who: int) -> None:
@@ -100,7 +100,7 @@ class StaleCursorsContract(Contract):
         clock.advance(TIMEOUT + 1)
         move(backend, "eve", channel="cursors:other")
         assert shown(backend) == {}
-        assert backend.cursors(CHANNEL, timeout=1e6) == {}, "nothing is left of them"
+        assert backend.load_cursors(CHANNEL, timeout=1e6) == {}, "nothing is left of them"
 
     def test_stale_cursors_come_back_with_a_move(self, backend: Tracker, clock: Clock) -> None:
         move(backend, "ada", where=b"1")
@@ -130,7 +130,9 @@ class CursorsAheadContract(Contract):
         move(backend, "bob", where=b"2")
         assert shown(backend) == {"bob": (clock.now, b"2")}
         clock.advance(3600)
-        assert list(backend.cursors(CHANNEL, timeout=1e6)) == ["bob"], "the other is cleared away"
+        assert list(backend.load_cursors(CHANNEL, timeout=1e6)) == ["bob"], (
+            "the other is cleared away"
+        )
         assert shown(backend) == {}
 
     def test_a_second_ahead_is_not_held_against_them(self, backend: Tracker, clock: Clock) -> None:
@@ -155,10 +157,10 @@ class RemovingContract(Contract):
     def test_removing_what_ends_so_leaves_anything_else(self, backend: Tracker) -> None:
         move(backend, "ada", where=b"1 tab-a")
         for ending in (b"tab-b", b"tab-", b"11 tab-a", b"0 1 tab-a", b"x" * 100):
-            assert not backend.remove(CHANNEL, "ada", ending=ending)
+            assert not backend.delete_cursor(CHANNEL, "ada", ending=ending)
         assert list(shown(backend)) == ["ada"]
-        assert backend.remove(CHANNEL, "ada", ending=b" tab-a")
-        assert not backend.remove(CHANNEL, "ada", ending=b" tab-a")
+        assert backend.delete_cursor(CHANNEL, "ada", ending=b" tab-a")
+        assert not backend.delete_cursor(CHANNEL, "ada", ending=b" tab-a")
         assert shown(backend) == {}
 
 

@@ -31,12 +31,12 @@ class KnownContract(Contract):
         write(backend, polled=[ROOM, "presence:b"], now=50.25)
         write(backend, polled=[ROOM], now=60.5)
         write(backend, polled=["presence:b"], now=40.0)
-        assert backend.known() == {ROOM: 60.5, "presence:b": 50.25}
-        assert backend.snapshots([ROOM, "presence:c"])[ROOM].polled == 60.5
-        assert backend.snapshots(["presence:c"])["presence:c"].polled is None
+        assert backend.known_channels() == {ROOM: 60.5, "presence:b": 50.25}
+        assert backend.load_snapshots([ROOM, "presence:c"])[ROOM].polled == 60.5
+        assert backend.load_snapshots(["presence:c"])["presence:c"].polled is None
 
     def test_a_snapshot_comes_with_the_time(self, backend: RosterStore, clock: Clock) -> None:
-        assert backend.snapshots([ROOM])[ROOM].now == clock.now
+        assert backend.load_snapshots([ROOM])[ROOM].now == clock.now
 
 
 class SweepingContract(Contract):
@@ -48,14 +48,14 @@ class SweepingContract(Contract):
 
     def test_an_empty_channel_is_forgotten_whole(self, backend: RosterStore) -> None:
         self.empty(backend)
-        assert backend.sweep({ROOM: self.MOMENT}) == [ROOM]
-        assert (state(backend), backend.known()) == (State(channel=ROOM), {})
+        assert backend.sweep_channels({ROOM: self.MOMENT}) == [ROOM]
+        assert (state(backend), backend.known_channels()) == (State(channel=ROOM), {})
         assert rosters(backend, [ROOM]) == {}
-        assert backend.snapshots([ROOM])[ROOM].snapshot is None
+        assert backend.load_snapshots([ROOM])[ROOM].snapshot is None
 
     def test_a_channel_that_was_only_ever_touched_is_forgotten(self, backend: RosterStore) -> None:
         write(backend, polled=[ROOM], now=self.MOMENT)
-        assert backend.sweep({ROOM: self.MOMENT}) == [ROOM]
+        assert backend.sweep_channels({ROOM: self.MOMENT}) == [ROOM]
 
     @pytest.mark.parametrize("fields", [{"total": 1}, {"anonymous": 1}, {"leaving": b"x"}])
     def test_a_channel_that_is_not_empty_stays(
@@ -63,39 +63,39 @@ class SweepingContract(Contract):
     ) -> None:
         self.empty(backend, **fields)
         before = state(backend)
-        assert backend.sweep({ROOM: self.MOMENT}) == []
-        assert (state(backend), ROOM in backend.known()) == (before, True)
+        assert backend.sweep_channels({ROOM: self.MOMENT}) == []
+        assert (state(backend), ROOM in backend.known_channels()) == (before, True)
 
     def test_a_channel_with_something_unfinished_stays(self, backend: RosterStore) -> None:
         self.empty(backend)
         one = commit(2, rev=state(backend).rev, who=0)
         write(backend, [one])
-        assert backend.sweep({ROOM: self.MOMENT}) == []
+        assert backend.sweep_channels({ROOM: self.MOMENT}) == []
         acknowledge(backend, [(ROOM, one.pending, None)], 1.0)
-        assert backend.sweep({ROOM: self.MOMENT}) == []
+        assert backend.sweep_channels({ROOM: self.MOMENT}) == []
         signalled(backend, [(ROOM, one.pending)])
-        assert backend.sweep({ROOM: self.MOMENT}) == [ROOM]
+        assert backend.sweep_channels({ROOM: self.MOMENT}) == [ROOM]
 
     def test_a_channel_that_was_polled_since_stays_known(self, backend: RosterStore) -> None:
         self.empty(backend)
         write(backend, polled=[ROOM], now=self.MOMENT + 1)
-        assert backend.sweep({ROOM: self.MOMENT}) == []
-        assert backend.known() == {ROOM: self.MOMENT + 1}
+        assert backend.sweep_channels({ROOM: self.MOMENT}) == []
+        assert backend.known_channels() == {ROOM: self.MOMENT + 1}
 
     def test_whoever_comes_in_while_it_is_swept_is_never_lost(self, backend: RosterStore) -> None:
         """A sync that loaded the channel commits while it is swept: it wins, or tries again."""
         for n in range(20):
             self.empty(backend)
             loaded = state(backend)
-            moment = backend.known()[ROOM]
+            moment = backend.known_channels()[ROOM]
             taken: list[bool] = []
 
             def come(n: int = n, rev: int = loaded.rev, taken: list[bool] = taken) -> None:
                 write(backend, polled=[ROOM], now=self.MOMENT + 1 + n)
                 taken.extend(write(backend, [commit(2, rev=rev)]))
 
-            run_all([come, partial(backend.sweep, {ROOM: moment})])
-            assert ROOM in backend.known(), "touched before the commit"
+            run_all([come, partial(backend.sweep_channels, {ROOM: moment})])
+            assert ROOM in backend.known_channels(), "touched before the commit"
             assert (state(backend).total == 1) is taken[0]
             one = state(backend)
             if one.pending:
@@ -105,41 +105,41 @@ class SweepingContract(Contract):
             one = state(backend)
             acknowledge(backend, [(ROOM, one.pending, None)], 1.0)
             signalled(backend, [(ROOM, one.pending)])
-            assert backend.sweep(dict(backend.known())) == [ROOM]
+            assert backend.sweep_channels(dict(backend.known_channels())) == [ROOM]
 
 
 class NodesContract(Contract):
     def test_the_first_tick_has_no_nodes_to_compare(
         self, backend: RosterStore, clock: Clock
     ) -> None:
-        assert backend.nodes(frozenset("ab")) is None
+        assert backend.note_nodes(frozenset("ab")) is None
         clock.advance(100)
-        assert backend.nodes(frozenset("ba")) is None
+        assert backend.note_nodes(frozenset("ba")) is None
 
     def test_seconds_since_the_nodes_changed(self, backend: RosterStore, clock: Clock) -> None:
-        backend.nodes(frozenset("ab"))
+        backend.note_nodes(frozenset("ab"))
         clock.advance(5)
-        assert backend.nodes(frozenset("a")) == 0
+        assert backend.note_nodes(frozenset("a")) == 0
         clock.advance(7.5)
-        assert backend.nodes(frozenset("a")) == pytest.approx(7.5)
-        assert backend.nodes(frozenset("ab")) == 0
+        assert backend.note_nodes(frozenset("a")) == pytest.approx(7.5)
+        assert backend.note_nodes(frozenset("ab")) == 0
 
 
 class ClaimingContract(Contract):
     def test_the_first_has_the_slot_of_the_channel(self, backend: RosterStore) -> None:
-        assert [backend.claim(ROOM, 7, seconds=60) for _ in range(3)] == [True, False, False]
-        assert backend.claim(ROOM, 8, seconds=60)
-        assert backend.claim("presence:b", 7, seconds=60)
+        assert [backend.claim_slot(ROOM, 7, seconds=60) for _ in range(3)] == [True, False, False]
+        assert backend.claim_slot(ROOM, 8, seconds=60)
+        assert backend.claim_slot("presence:b", 7, seconds=60)
 
     def test_claim_outlasts_shorter_ones_of_other_slots(
         self, backend: RosterStore, clock: Clock
     ) -> None:
-        assert backend.claim(ROOM, 7, seconds=60)
-        assert backend.claim(ROOM, 8, seconds=4)
+        assert backend.claim_slot(ROOM, 7, seconds=60)
+        assert backend.claim_slot(ROOM, 8, seconds=4)
         clock.advance(30)
-        assert [backend.claim(ROOM, slot, seconds=4) for slot in (7, 8)] == [False, True]
+        assert [backend.claim_slot(ROOM, slot, seconds=4) for slot in (7, 8)] == [False, True]
         clock.advance(31)
-        assert backend.claim(ROOM, 7, seconds=4)
+        assert backend.claim_slot(ROOM, 7, seconds=4)
 
     def test_of_many_exactly_one_has_the_slot(
         self, backend: RosterStore, peer: RosterStore
@@ -147,11 +147,11 @@ class ClaimingContract(Contract):
         taken: list[bool] = []
 
         def take(by: RosterStore) -> None:
-            taken.append(by.claim(ROOM, 7, seconds=60))
+            taken.append(by.claim_slot(ROOM, 7, seconds=60))
 
         run_all([partial(take, by) for by in (backend, peer) * 4])
         assert sorted(taken) == [False] * 7 + [True]
 
     def test_a_slot_is_no_channel(self, backend: RosterStore) -> None:
-        backend.claim(ROOM, 7, seconds=60)
-        assert (state(backend), backend.known()) == (State(channel=ROOM), {})
+        backend.claim_slot(ROOM, 7, seconds=60)
+        assert (state(backend), backend.known_channels()) == (State(channel=ROOM), {})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from presence.backends.tracker import Found, Tracker
+from presence.backends.tracker import StoredPresence, Tracker
 from presence.roster.tracked import Tracked
 from presence.testing.contract.base import Contract
 from presence.testing.contract.clock import Clock
@@ -27,15 +27,15 @@ __all__ = ["JoiningContract"]
 
 class JoiningContract(Contract):
     def test_a_channel_where_nobody_is(self, backend: Tracker) -> None:
-        assert backend.members([ROOM, OTHER], timeout=TIMEOUT) == {ROOM: [], OTHER: []}
-        assert backend.present([ROOM], timeout=TIMEOUT) == {ROOM: Found()}
+        assert backend.load_members([ROOM, OTHER], timeout=TIMEOUT) == {ROOM: [], OTHER: []}
+        assert backend.load_present([ROOM], timeout=TIMEOUT) == {ROOM: StoredPresence()}
         assert (leave(backend, "ada"), beat(backend, "ada")) == (None, False)
         assert listed(backend) == [], "nor has that brought anybody in"
 
     def test_no_channel_asked_none_told(self, backend: Tracker) -> None:
         join(backend, "ada")
-        assert backend.members([], timeout=TIMEOUT) == {}
-        assert backend.present([], timeout=TIMEOUT) == {}
+        assert backend.load_members([], timeout=TIMEOUT) == {}
+        assert backend.load_present([], timeout=TIMEOUT) == {}
 
     @pytest.mark.parametrize("user", ODD_NAMES)
     @pytest.mark.parametrize("source", ["", *ODD_NAMES])
@@ -115,7 +115,7 @@ class JoiningContract(Contract):
         join(backend, "bob", channel=OTHER)
         assert leave(backend, "ada", channel=OTHER) is None
         assert not beat(backend, "bob")
-        found = backend.members([OTHER, ROOM], timeout=TIMEOUT)
+        found = backend.load_members([OTHER, ROOM], timeout=TIMEOUT)
         assert {channel: [one.user for one in here] for channel, here in found.items()} == {
             OTHER: ["bob"],
             ROOM: ["ada"],
@@ -144,7 +144,7 @@ class JoiningContract(Contract):
         for n, channel in enumerate(channels):
             if n % 2:
                 join(backend, str(n), channel=channel)
-        found = backend.members(channels, timeout=TIMEOUT)
+        found = backend.load_members(channels, timeout=TIMEOUT)
         assert list(found) == channels
         assert [[one.user for one in here] for here in found.values()] == [
             [str(n)] if n % 2 else [] for n in range(500)

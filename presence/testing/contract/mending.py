@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from presence.backends.base import RosterStore, Whole
+from presence.backends.base import RosterStore, StoredRoster
 from presence.roster.commit import Commit, State
 from presence.testing.contract.base import Contract
 from presence.testing.contract.writing import (
@@ -24,7 +24,7 @@ __all__ = ["MendingContract"]
 
 def suspected(backend: RosterStore, field: str = "snapshot") -> State:
     """The state of a channel of which a reader says that it cannot read a field."""
-    found = backend.load([], whole=[ROOM]).whole[ROOM]
+    found = backend.load_states([], whole=[ROOM]).whole[ROOM]
     backend.suspect(ROOM, field, getattr(found, field))
     return state(backend)
 
@@ -36,10 +36,10 @@ def mending(damaged: State, version: int = 1, **fields: Any) -> Commit:
 class MendingContract(Contract):
     def test_load_whole_gives_roster_and_snapshot_of_one_rev(self, backend: RosterStore) -> None:
         one = settled(backend)
-        loaded = backend.load([], whole=[ROOM, "presence:never"])
+        loaded = backend.load_states([], whole=[ROOM, "presence:never"])
         assert loaded.whole == {
-            ROOM: Whole(2, one.roster or b"", one.snapshot or b""),
-            "presence:never": Whole(0, b"", b""),
+            ROOM: StoredRoster(2, one.roster or b"", one.snapshot or b""),
+            "presence:never": StoredRoster(0, b"", b""),
         }
 
     @pytest.mark.parametrize("field", ["roster", "snapshot"])

@@ -103,7 +103,7 @@ class AcknowledgingContract(Contract):
         write(backend, [one])
         acknowledge(backend, [(ROOM, one.pending, told)], 1.0)
         assert state(backend).position == kept
-        assert backend.snapshots([ROOM])[ROOM].position == kept
+        assert backend.load_snapshots([ROOM])[ROOM].position == kept
 
 
 class DroppingContract(Contract):
@@ -115,7 +115,7 @@ class DroppingContract(Contract):
         found = state(backend)
         assert (found.epoch, found.version, found.pending) == ("f", 1, b"")
         assert (found.rev, found.unsignalled) == (4, ((9.0, one.pending),))
-        snapshot = messages.decode(backend.snapshots([ROOM])[ROOM].snapshot or b"", Snapshot)
+        snapshot = messages.decode(backend.load_snapshots([ROOM])[ROOM].snapshot or b"", Snapshot)
         assert (snapshot.epoch, snapshot.version, snapshot.members) == ("f", 1, [ADA])
         assert rosters(backend, [ROOM])[ROOM][1] == one.roster
 

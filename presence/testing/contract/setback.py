@@ -21,52 +21,52 @@ class StoreSetBackContract(Contract):
         write(backend, polled=[ROOM], now=clock.now)
         clock.advance(-HOUR)
         right = clock.now
-        assert backend.known() == {ROOM: right}
+        assert backend.known_channels() == {ROOM: right}
         clock.advance(10)
         write(backend, polled=[ROOM], now=clock.now)
-        assert backend.known() == {ROOM: right + 10}
-        assert backend.snapshots([ROOM])[ROOM].polled == right + 10
+        assert backend.known_channels() == {ROOM: right + 10}
+        assert backend.load_snapshots([ROOM])[ROOM].polled == right + 10
 
     def test_nodes_that_changed_ahead_changed_just_now(
         self, backend: RosterStore, clock: Clock
     ) -> None:
-        backend.nodes(frozenset("a"))
-        backend.nodes(frozenset("b"))
+        backend.note_nodes(frozenset("a"))
+        backend.note_nodes(frozenset("b"))
         clock.advance(-HOUR)
-        assert backend.nodes(frozenset("b")) == 0.0
+        assert backend.note_nodes(frozenset("b")) == 0.0
         clock.advance(50)
-        assert backend.nodes(frozenset("b")) == 50.0
+        assert backend.note_nodes(frozenset("b")) == 50.0
 
     def test_claim_made_ahead_is_gone_when_its_slot_comes_again(
         self, backend: RosterStore, clock: Clock
     ) -> None:
-        assert backend.claim(ROOM, 3607, seconds=60)
+        assert backend.claim_slot(ROOM, 3607, seconds=60)
         clock.advance(-HOUR)
-        assert backend.claim(ROOM, 7, seconds=60)
-        assert not backend.claim(ROOM, 7, seconds=60)
+        assert backend.claim_slot(ROOM, 7, seconds=60)
+        assert not backend.claim_slot(ROOM, 7, seconds=60)
         clock.advance(HOUR)
-        assert backend.claim(ROOM, 3607, seconds=60)
+        assert backend.claim_slot(ROOM, 3607, seconds=60)
 
 
 class LedgerSetBackContract(Contract):
     def test_ticks_that_began_ahead_began_just_now(
         self, backend: RosterStore, clock: Clock
     ) -> None:
-        backend.begin("a")
+        backend.begin_tick("a")
         clock.advance(-HOUR)
-        assert backend.ticks().began == clock.now
-        assert backend.begin("b").since is None
+        assert backend.load_ticks().began == clock.now
+        assert backend.begin_tick("b").since is None
         clock.advance(60)
-        assert backend.begin("c").since == 60.0
+        assert backend.begin_tick("c").since == 60.0
 
     def test_registered_ahead_is_forgotten_in_time(
         self, backend: RosterStore, clock: Clock
     ) -> None:
-        backend.register([ROOM])
+        backend.register_channels([ROOM])
         clock.advance(-HOUR)
-        assert backend.registered(within=60) == [ROOM]
+        assert backend.registered_channels(within=60) == [ROOM]
         clock.advance(61)
-        assert backend.registered(within=60) == []
+        assert backend.registered_channels(within=60) == []
 
 
 class TrackerSetBackContract(Contract):
@@ -82,22 +82,24 @@ class TrackerSetBackContract(Contract):
         assert (record.joined, record.said) == (right, right), "and that stays"
 
     def test_seen_ahead_is_of_now_and_is_seen_later(self, backend: Tracker, clock: Clock) -> None:
-        backend.saw({"ada": clock.now, "bob": clock.now, "eve": clock.now + HOUR})
-        assert backend.seen(["eve"]) == {"eve": clock.now}
+        backend.note_last_seen({"ada": clock.now, "bob": clock.now, "eve": clock.now + HOUR})
+        assert backend.last_seen(["eve"]) == {"eve": clock.now}
         clock.advance(-HOUR)
         right = clock.now
-        assert backend.seen(["ada"]) == {"ada": right}
+        assert backend.last_seen(["ada"]) == {"ada": right}
         clock.advance(20)
-        assert backend.seen(["ada"]) == {"ada": right}
-        backend.saw({"bob": clock.now})
-        assert backend.seen(["bob"]) == {"bob": right + 20}
+        assert backend.last_seen(["ada"]) == {"ada": right}
+        backend.note_last_seen({"bob": clock.now})
+        assert backend.last_seen(["bob"]) == {"bob": right + 20}
 
     def test_profiles_noted_ahead_are_of_now(self, backend: Tracker, clock: Clock) -> None:
-        backend.profile("ada", b"1", seconds=60)
+        backend.save_profile("ada", b"1", seconds=60)
         clock.advance(-HOUR)
         right = clock.now
-        assert backend.standing(timeout=TIMEOUT).profiles == {"ada": (right, b"1")}
+        assert backend.load_tracker_state(timeout=TIMEOUT).profiles == {"ada": (right, b"1")}
         clock.advance(50)
-        assert backend.standing(timeout=TIMEOUT).profiles == {"ada": (right, b"1")}, "that stays"
+        assert backend.load_tracker_state(timeout=TIMEOUT).profiles == {"ada": (right, b"1")}, (
+            "that stays"
+        )
         clock.advance(20)
-        assert backend.standing(timeout=TIMEOUT).profiles == {}, "and ends in its time"
+        assert backend.load_tracker_state(timeout=TIMEOUT).profiles == {}, "and ends in its time"

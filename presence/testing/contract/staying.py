@@ -75,7 +75,7 @@ class StaleMembersContract(Contract):
         assert again == Tracked("ada", "", clock.now, clock.now, meta, clock.now)
         assert listed(backend) == [again]
 
-    @pytest.mark.parametrize("read", ["members", "present"])
+    @pytest.mark.parametrize("read", ["load_members", "load_present"])
     def test_stale_members_are_cleared_away_by_reading(
         self, backend: Tracker, clock: Clock, read: str
     ) -> None:
@@ -170,6 +170,6 @@ class AtOnceContract(Contract):
             for user in users:
                 join(backend, user)
             clock.advance(TIMEOUT + 1)
-            read = partial(backend.members, [ROOM], timeout=TIMEOUT)
+            read = partial(backend.load_members, [ROOM], timeout=TIMEOUT)
             run_all([come, read, read, read])
             assert pairs(backend) == [(user, "") for user in users]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from presence.backends.base import RosterStore
-from presence.backends.tracker import Standing, Tracker
+from presence.backends.tracker import Tracker, TrackerState
 from presence.roster.tracked import Tracked
 from presence.testing.contract.base import Contract
 from presence.testing.contract.clock import Clock
@@ -24,12 +24,12 @@ __all__ = ["LastSeenContract", "PresentContract", "ProfilesContract", "StandingC
 
 
 def standing(tracker: Tracker) -> set[str]:
-    return set(tracker.standing(timeout=TIMEOUT).channels)
+    return set(tracker.load_tracker_state(timeout=TIMEOUT).channels)
 
 
 class StandingContract(Contract):
     def test_nothing_stands_at_first(self, backend: Tracker) -> None:
-        assert backend.standing(timeout=TIMEOUT) == Standing()
+        assert backend.load_tracker_state(timeout=TIMEOUT) == TrackerState()
 
     def test_a_channel_stands_for_the_time_out_after_a_join(
         self, backend: Tracker, clock: Clock
@@ -78,37 +78,37 @@ class StandingContract(Contract):
 
 class ProfilesContract(Contract):
     def test_the_last_profile_of_each_with_its_time(self, backend: Tracker, clock: Clock) -> None:
-        first = backend.profile("ada", b"1", seconds=60)
+        first = backend.save_profile("ada", b"1", seconds=60)
         assert first == clock.now
-        backend.profile("bob", b"2", seconds=60)
+        backend.save_profile("bob", b"2", seconds=60)
         clock.advance(5)
-        backend.profile("ada", b"3", seconds=60)
-        assert backend.standing(timeout=TIMEOUT).profiles == {
+        backend.save_profile("ada", b"3", seconds=60)
+        assert backend.load_tracker_state(timeout=TIMEOUT).profiles == {
             "ada": (clock.now, b"3"),
             "bob": (first, b"2"),
         }
 
     def test_a_profile_ends(self, backend: Tracker, clock: Clock) -> None:
-        backend.profile("ada", b"1", seconds=60)
-        backend.profile("bob", b"2", seconds=90.5)
+        backend.save_profile("ada", b"1", seconds=60)
+        backend.save_profile("bob", b"2", seconds=90.5)
         clock.advance(59.9)
-        assert set(backend.standing(timeout=TIMEOUT).profiles) == {"ada", "bob"}
+        assert set(backend.load_tracker_state(timeout=TIMEOUT).profiles) == {"ada", "bob"}
         clock.advance(0.1)
-        assert set(backend.standing(timeout=TIMEOUT).profiles) == {"bob"}
+        assert set(backend.load_tracker_state(timeout=TIMEOUT).profiles) == {"bob"}
         clock.advance(30.5)
-        assert backend.standing(timeout=TIMEOUT).profiles == {}
+        assert backend.load_tracker_state(timeout=TIMEOUT).profiles == {}
 
     def test_a_shorter_one_ends_no_other(self, backend: Tracker, clock: Clock) -> None:
-        backend.profile("ada", b"1", seconds=600)
-        backend.profile("bob", b"2", seconds=1)
+        backend.save_profile("ada", b"1", seconds=600)
+        backend.save_profile("bob", b"2", seconds=1)
         clock.advance(2)
-        assert set(backend.standing(timeout=TIMEOUT).profiles) == {"ada"}
+        assert set(backend.load_tracker_state(timeout=TIMEOUT).profiles) == {"ada"}
 
     def test_what_is_shown_is_opaque(self, backend: Tracker) -> None:
         shown = {name: b" 1 \x00\xff\r\n " + name.encode() for name in ODD_NAMES}
         for name, one in shown.items():
-            backend.profile(name, one, seconds=60)
-        found = backend.standing(timeout=TIMEOUT).profiles
+            backend.save_profile(name, one, seconds=60)
+        found = backend.load_tracker_state(timeout=TIMEOUT).profiles
         assert {user: one for user, (_, one) in found.items()} == shown
 
 
@@ -119,7 +119,7 @@ class PresentContract(Contract):
         assert isinstance(backend, RosterStore)
         one = settled(backend)
         join(backend, "bob", channel=OTHER)
-        found = backend.present([OTHER, ROOM], timeout=TIMEOUT)
+        found = backend.load_present([OTHER, ROOM], timeout=TIMEOUT)
         assert [found[c].roster for c in (OTHER, ROOM)] == [b"", one.roster]
         bob = Tracked("bob", "", clock.now, clock.now, META, clock.now)
         assert [found[c].members for c in (OTHER, ROOM)] == [[bob], []]
@@ -127,27 +127,27 @@ class PresentContract(Contract):
     def test_a_member_is_no_roster(self, backend: Tracker) -> None:
         assert isinstance(backend, RosterStore)
         join(backend, "ada")
-        assert (backend.known(), state(backend).rev) == ({}, 0)
+        assert (backend.known_channels(), state(backend).rev) == ({}, 0)
         assert write(backend, [commit()]) == [True], "nor is it in the way of one"
 
     def test_sweeping_a_channel_leaves_its_members(self, backend: Tracker) -> None:
         assert isinstance(backend, RosterStore)
         settled(backend, who=0)
         join(backend, "ada")
-        assert backend.sweep(dict(backend.known())) == [ROOM]
+        assert backend.sweep_channels(dict(backend.known_channels())) == [ROOM]
         assert [one.user for one in listed(backend)] == ["ada"]
         assert standing(backend) == {ROOM}
 
 
 class LastSeenContract(Contract):
     def test_nobody_was_seen_at_first(self, backend: Tracker) -> None:
-        backend.saw({})
-        assert (backend.seen([]), backend.seen(["ada"])) == ({}, {})
+        backend.note_last_seen({})
+        assert (backend.last_seen([]), backend.last_seen(["ada"])) == ({}, {})
 
     def test_the_latest_time_of_each(self, backend: Tracker) -> None:
-        backend.saw({"ada": 1699999999.123457, "bob": 5.25})
-        backend.saw({"ada": 1699999999.123456, "bob": 6.5, "eve": 0.0})
-        assert backend.seen(["eve", "bob", "zoe", "ada", "bob"]) == {
+        backend.note_last_seen({"ada": 1699999999.123457, "bob": 5.25})
+        backend.note_last_seen({"ada": 1699999999.123456, "bob": 6.5, "eve": 0.0})
+        assert backend.last_seen(["eve", "bob", "zoe", "ada", "bob"]) == {
             "ada": 1699999999.123457,
             "bob": 6.5,
             "eve": 0.0,
@@ -157,9 +157,9 @@ class LastSeenContract(Contract):
         """That is for whoever takes note of leaves to say."""
         join(backend, "ada")
         leave(backend, "ada")
-        assert backend.seen(["ada"]) == {}
+        assert backend.last_seen(["ada"]) == {}
 
     def test_any_name_and_thousands_of_them(self, backend: Tracker) -> None:
         many = {f"u{n}": n / 4 for n in range(5000)} | dict.fromkeys(ODD_NAMES, 7.5)
-        backend.saw(many)
-        assert backend.seen(list(many)) == many
+        backend.note_last_seen(many)
+        assert backend.last_seen(list(many)) == many

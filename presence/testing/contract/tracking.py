@@ -20,21 +20,21 @@ ODD_NAMES = ["7", "ada lovelace", "héloïse \U0001f600", "a" * 200, " 1 2 ", '[
 def join(
     tracker: Tracker, user: str, *, source: str = "", meta: bytes = META, channel: str = ROOM
 ) -> Tracked:
-    return tracker.join(channel, user, source=source, meta=meta, timeout=TIMEOUT)
+    return tracker.save_member(channel, user, source=source, meta=meta, timeout=TIMEOUT)
 
 
 def leave(tracker: Tracker, user: str, *, source: str = "", channel: str = ROOM) -> Tracked | None:
-    return tracker.leave(channel, user, source=source, timeout=TIMEOUT)
+    return tracker.delete_member(channel, user, source=source, timeout=TIMEOUT)
 
 
 def beat(tracker: Tracker, user: str, *, source: str = "", channel: str = ROOM) -> bool:
-    return tracker.beat(channel, user, source=source, timeout=TIMEOUT)
+    return tracker.touch_member(channel, user, source=source, timeout=TIMEOUT)
 
 
 def listed(tracker: Tracker, channel: str = ROOM, *, timeout: float = TIMEOUT) -> list[Tracked]:
     """Who is there by `members`, which `present` must agree with."""
-    found = tracker.members([channel], timeout=timeout)[channel]
-    assert tracker.present([channel], timeout=timeout)[channel].members == found
+    found = tracker.load_members([channel], timeout=timeout)[channel]
+    assert tracker.load_present([channel], timeout=timeout)[channel].members == found
     return found
 
 

@@ -13,22 +13,27 @@ __all__ = ["WindowsContract"]
 
 class TakingContract(Contract):
     def test_nothing_is_taken_more_often_than_the_most_in_a_window(self, backend: Tracker) -> None:
-        taken = [backend.take("c1", most=3, seconds=60) for _ in range(5)]
+        taken = [backend.hit_rate_limit("c1", limit=3, seconds=60) for _ in range(5)]
         assert taken == [True, True, True, False, False]
-        assert backend.take("c2", most=3, seconds=60), "another's are another's"
+        assert backend.hit_rate_limit("c2", limit=3, seconds=60), "another's are another's"
 
     def test_take_several_times_at_once_returns_how_many_are_within_the_most(
         self, backend: Tracker
     ) -> None:
-        assert [backend.take("c1", most=10, seconds=60, times=4) for _ in range(4)] == [4, 4, 2, 0]
-        assert backend.take("c2", most=1, seconds=60, times=5) == 1
-        assert backend.take("c2", most=1, seconds=60) == 0
+        assert [backend.hit_rate_limit("c1", limit=10, seconds=60, times=4) for _ in range(4)] == [
+            4,
+            4,
+            2,
+            0,
+        ]
+        assert backend.hit_rate_limit("c2", limit=1, seconds=60, times=5) == 1
+        assert backend.hit_rate_limit("c2", limit=1, seconds=60) == 0
 
     def test_of_many_who_take_at_once_no_more_may(self, backend: Tracker, peer: Tracker) -> None:
         taken: list[bool] = []
 
         def take(by: Tracker) -> None:
-            taken.append(bool(by.take("c1", most=3, seconds=60)))
+            taken.append(bool(by.hit_rate_limit("c1", limit=3, seconds=60)))
 
         run_all([partial(take, by) for by in (backend, peer) * 4])
         assert sorted(taken) == [False] * 5 + [True] * 3
@@ -36,9 +41,9 @@ class TakingContract(Contract):
 
 class RememberingContract(Contract):
     def test_what_is_remembered(self, backend: Tracker) -> None:
-        assert not backend.remembers("c1")
-        backend.remember("c1", seconds=60)
-        assert (backend.remembers("c1"), backend.remembers("c2")) == (True, False)
+        assert not backend.has_flag("c1")
+        backend.set_flag("c1", seconds=60)
+        assert (backend.has_flag("c1"), backend.has_flag("c2")) == (True, False)
 
 
 class AdmittingContract(Contract):
@@ -46,12 +51,12 @@ class AdmittingContract(Contract):
         self, backend: Tracker
     ) -> None:
         def admit(name: str) -> tuple[bool, bool]:
-            return backend.admit(name, most=2, seconds=60, known="c1:room")
+            return backend.admit(name, limit=2, seconds=60, known="c1:room")
 
         assert [admit("c1"), admit("c2")] == [(True, False), (True, False)]
-        backend.remember("c1:room", seconds=60)
+        backend.set_flag("c1:room", seconds=60)
         assert [admit("c1"), admit("c1")] == [(True, True), (False, True)]
-        assert not backend.take("c1", most=2, seconds=60)
+        assert not backend.hit_rate_limit("c1", limit=2, seconds=60)
 
 
 class WindowsContract(TakingContract, RememberingContract, AdmittingContract):

@@ -44,7 +44,7 @@ def commit(
 
 def state(store: RosterStore, channel: str = ROOM) -> State:
     """The state of one channel."""
-    return store.load([channel]).states[channel]
+    return store.load_states([channel]).states[channel]
 
 
 def write(
@@ -73,7 +73,7 @@ def signalled(store: RosterStore, done: Sequence[tuple[str, bytes]]) -> None:
 
 def rosters(store: RosterStore, channels: Sequence[str]) -> dict[str, tuple[int, bytes]]:
     """The `rev` and the roster of each channel that has one."""
-    return store.load([], rosters=channels).rosters
+    return store.load_states([], rosters=channels).rosters
 
 
 def settled(store: RosterStore, version: int = 1, **fields: Any) -> Commit:

@@ -72,7 +72,7 @@ def test_enriching_in_list_mode_asks_for_no_visitor_without_session(hook: Hook) 
     site.tick(30)
     site.tick(30)
     assert members(site) == {}
-    assert site.store.seen(["c1", "anon_c1"]) == {}
+    assert site.store.last_seen(["c1", "anon_c1"]) == {}
 
 
 def test_it_may_give_another_name(site: Site) -> None:
@@ -85,7 +85,7 @@ def test_it_is_asked_once_for_all_rooms_of_a_batch(site: Site, hook: Hook) -> No
     site.centrifugo.enter(OTHER, "c2", "43", "Grace")
     site.centrifugo.enter(OTHER, "c3", "42", "Ada")
     site.centrifugo.enter(OTHER, "c4", "")
-    site.store.join(OTHER, "anon_1", source="", meta=b"{}", timeout=60)
+    site.store.save_member(OTHER, "anon_1", source="", meta=b"{}", timeout=60)
     site.tick()
     assert hook.asked == [["42", "43"]]
 
@@ -125,7 +125,7 @@ def test_refresh_has_it_asked_again(site: Site, hook: Hook) -> None:
     site.tick()
     hook.answer["42"] = {"team": "Green"}
     profile = msgspec.json.encode(Signed(name="Ada", iat=site.clock()))
-    site.store.profile("42", profile, seconds=3600.0)
+    site.store.save_profile("42", profile, seconds=3600.0)
     site.tick(1)
     assert members(site)["42"] == ("Ada", {"team": "Green"})
     site.tick(1)

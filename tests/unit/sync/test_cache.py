@@ -192,7 +192,7 @@ class TestThroughTheSync:
         site.centrifugo.enter(ROOM, "c3", "alan", "Alan", iat=5.0)
         site.centrifugo.after["poll"] = meanwhile
         assert site.tick(1).published == 1
-        loaded = site.store.load([ROOM], rosters=[ROOM])
+        loaded = site.store.load_states([ROOM], rosters=[ROOM])
         stored = messages.decode(loaded.rosters[ROOM][1], Roster)
         assert stored.issued["alan"] == 1.0
         assert site.sync._context.cache.roster(loaded.states[ROOM]) in (None, stored)

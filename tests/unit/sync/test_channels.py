@@ -20,7 +20,7 @@ def come(site: Site, numbers: range) -> None:
     names = [f"presence:{n}" for n in numbers]
     for name in names:
         site.centrifugo.enter(name, "c", "ada", "Ada")
-    site.store.register(names)
+    site.store.register_channels(names)
 
 
 def go(site: Site, numbers: range) -> None:
@@ -45,13 +45,13 @@ def test_thousands_of_channels_come_and_go(
             assert report.errors == 0
             assert report.joins == (2000 if turn < 5 else 0)
             assert report.leaves == (2000 if 0 < turn < 6 else 0)
-            known.append(len(here.store.known()))
+            known.append(len(here.store.known_channels()))
     assert max(known) == 10_000
     assert known[-1] == 0
-    assert discovery == "channels" or here.store.registered(within=1e9) == []
+    assert discovery == "channels" or here.store.registered_channels(within=1e9) == []
     closed = [r for r in caplog.records if "channel=closed" in r.getMessage()]
     assert len(closed) == 10_000
-    assert here.store.load(["presence:0"]).states["presence:0"].rev == 0
+    assert here.store.load_states(["presence:0"]).states["presence:0"].rev == 0
 
 
 def test_of_many_that_are_named_each_is_counted_and_no_other() -> None:
@@ -85,9 +85,9 @@ def test_those_polled_longest_ago_come_first() -> None:
     for _ in range(5):
         report = here.tick(60)
         assert 0 < report.channels < 20
-        seen |= here.store.known().keys()
+        seen |= here.store.known_channels().keys()
     assert len(seen) == 20
-    times = sorted(here.store.known().values())
+    times = sorted(here.store.known_channels().values())
     assert here.clock() - times[0] < 5 * (60 + 2 * here.options.deadline)
 
 
@@ -115,14 +115,14 @@ class TestTheRegistry:
         come(here, range(1))
         here.tick()
         assert here.tick(3 * LIFETIME).channels == 1
-        assert here.store.registered(within=1e9) == []
+        assert here.store.registered_channels(within=1e9) == []
         go(here, range(1))
         assert here.tick(60).leaves == 1
         assert here.tick(60).channels == 0
 
     def test_a_token_keeps_an_empty_channel_polled_until_it_is_renewed(self) -> None:
         here = site(discovery="registry")
-        here.store.register(["presence:0"])
+        here.store.register_channels(["presence:0"])
         assert here.tick().channels == 1
         assert here.tick(LIFETIME + 60).channels == 1
         assert here.tick(60).channels == 0
@@ -131,9 +131,9 @@ class TestTheRegistry:
 
     def test_tick_polls_a_registered_empty_room_and_stores_nothing(self) -> None:
         here = site(discovery="registry", patterns=("chat:*",))
-        here.store.register(["chat:lobby"])
+        here.store.register_channels(["chat:lobby"])
         assert here.tick().channels == 1
-        assert (here.snapshot("chat:lobby"), here.store.known()) == ({}, {})
+        assert (here.snapshot("chat:lobby"), here.store.known_channels()) == ({}, {})
         assert here.centrifugo.streams == {}
         here.centrifugo.enter("chat:lobby", "c", "ada", "Ada")
         assert here.tick(60).joins == 1
@@ -156,9 +156,9 @@ def test_channels_of_cursors_are_never_polled(
     for name in ("cursors:1", "presence:1"):
         here.centrifugo.enter(name, "c", "ada", "Ada")
     here.centrifugo.watchers["roster:cursors:1"] = 1
-    here.store.register(["cursors:1", "presence:1"])
+    here.store.register_channels(["cursors:1", "presence:1"])
     with caplog.at_level(logging.WARNING, "presence.sync"):
         report = here.tick()
     assert (report.channels, report.joins) == (1, 1)
-    assert list(here.store.known()) == ["presence:1"]
+    assert list(here.store.known_channels()) == ["presence:1"]
     assert not caplog.records

@@ -30,7 +30,7 @@ def site() -> Site:
 
 
 def age(site: Site) -> float | None:
-    return _serve(site.store.snapshots([ROOM])[ROOM]).age
+    return _serve(site.store.load_snapshots([ROOM])[ROOM]).age
 
 
 def test_age_after_the_clock_was_set_back_is_unknown_until_a_tick_and_right_then(
@@ -45,7 +45,7 @@ def test_age_after_the_clock_was_set_back_is_unknown_until_a_tick_and_right_then
 def test_tick_after_the_clock_was_set_back_polls_the_room_in_its_turn(site: Site) -> None:
     for seconds in range(3):
         site.tick(60)
-        assert site.store.known()[ROOM] == site.clock(), seconds
+        assert site.store.known_channels()[ROOM] == site.clock(), seconds
 
 
 def test_statistics_after_the_clock_was_set_back_tell_no_time_to_come(site: Site) -> None:
@@ -61,10 +61,10 @@ def test_statistics_after_the_clock_was_set_back_tell_no_time_to_come(site: Site
 
 def test_tick_that_was_open_ahead_is_ended(site: Site) -> None:
     site.clock.advance(HOUR)
-    site.store.begin("lost")
+    site.store.begin_tick("lost")
     site.clock.advance(-HOUR)
     site.tick(60)
-    assert "lost" not in site.store.ticks().open
+    assert "lost" not in site.store.load_ticks().open
 
 
 def test_change_acknowledged_ahead_is_signalled(site: Site) -> None:
@@ -89,7 +89,7 @@ def test_name_signed_ahead_gives_way_to_the_next_one(site: Site) -> None:
 def test_profile_noted_ahead_gives_way_to_what_is_signed_later(site: Site) -> None:
     site.clock.advance(HOUR)
     profile = msgspec.json.encode(Signed(name="Ada noted", iat=site.clock()))
-    site.store.profile("ada", profile, seconds=HOUR)
+    site.store.save_profile("ada", profile, seconds=HOUR)
     site.clock.advance(-HOUR)
     site.tick(1)
     assert [member["name"] for member in site.snapshot()["members"]] == ["Ada noted"]

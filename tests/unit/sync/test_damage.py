@@ -77,14 +77,14 @@ def test_tick_mends_a_state_with_a_message_that_cannot_be_read(
 
 
 def test_tick_keeps_the_signals_that_can_be_read(site: Site) -> None:
-    good = site.store.load([ROOM]).states[ROOM]
+    good = site.store.load_states([ROOM]).states[ROOM]
     change = commit().pending
     set_state(site, unsignalled=((1.0, b"garbage"), (2.0, change)), leaving=b"x")
     site.tick(1)
-    assert good.epoch != site.store.load([ROOM]).states[ROOM].epoch
+    assert good.epoch != site.store.load_states([ROOM]).states[ROOM].epoch
     site.tick(60)
     site.tick(60)
-    assert site.store.load([ROOM]).states[ROOM].unsignalled == ()
+    assert site.store.load_states([ROOM]).states[ROOM].unsignalled == ()
 
 
 def test_tick_with_a_partial_answer_mends_no_roster_that_is_lost(site: Site) -> None:
@@ -112,7 +112,7 @@ def test_tick_sees_the_last_one_out_of_a_room_that_was_damaged(site: Site) -> No
 def test_damaged_state_with_a_rev_that_cannot_be_read_goes_on_above_any_other(site: Site) -> None:
     set_state(site, rev=0, damage=damaged(State(channel=ROOM), "rev: lost").damage)
     site.tick(60)
-    assert site.store.load([ROOM]).states[ROOM].rev > 1_000_000
+    assert site.store.load_states([ROOM]).states[ROOM].rev > 1_000_000
     assert (site.ids(), site.tick(60).errors) == (["ada", "alan"], 0)
 
 

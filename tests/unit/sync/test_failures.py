@@ -20,8 +20,14 @@ from tests.unit.fakes import ROOM, Site
 OTHER = "presence:other"
 GATEWAY = ["survey", "poll", "recount", "positions", "publish"]
 STORE = [
-    *("load", "load.rosters", "write.commits", "write.acknowledgements", "write.signalled"),
-    *("known", "nodes"),
+    *(
+        "load_states",
+        "load_states.rosters",
+        "write.commits",
+        "write.acknowledgements",
+        "write.signalled",
+    ),
+    *("known_channels", "note_nodes"),
 ]
 ERRORS = [
     CentrifugoUnreachable("no answer"),
@@ -135,7 +141,7 @@ def test_a_failing_store_loses_nothing(site: Site, method: str, when: str) -> No
 @pytest.mark.parametrize(
     "method",
     [
-        *("load", "poll", "load.rosters", "write.commits"),
+        *("load_states", "poll", "load_states.rosters", "write.commits"),
         *("publish", "write.acknowledgements", "write.signalled"),
     ],
 )
@@ -195,7 +201,7 @@ def test_an_error_of_one_channel_is_that_channel_s(site: Site, code: int) -> Non
     assert site.ids(OTHER) == ["mia", "zoe"]
     site.tick(1000)
     assert site.ids() == before, "however long it lasts"
-    assert site.store.known()[ROOM] < site.clock(), "and the age of the snapshot says so"
+    assert site.store.known_channels()[ROOM] < site.clock(), "and the age of the snapshot says so"
 
 
 @pytest.mark.parametrize("code", [102, 107, 108])

@@ -67,7 +67,7 @@ class Site:
             assert versions == [(n, n + 1) for n in range(len(versions))], line
 
     def assert_rosters(self, wanted: list[list[str]], line: int) -> None:
-        stored = self.store.snapshots(ROOMS)
+        stored = self.store.load_snapshots(ROOMS)
         for room, ids in zip(ROOMS, wanted, strict=True):
             members = json.loads(stored[room].snapshot or b"{}")["members"]
             assert sorted(one["id"] for one in members) == sorted(ids), (line, room)

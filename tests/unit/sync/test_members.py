@@ -26,13 +26,13 @@ class Room:
 
     def join(self, user: str, source: str = "", **meta: Any) -> None:
         encoded = msgspec.json.encode(meta)
-        self.site.store.join(ROOM, user, source=source, meta=encoded, timeout=TIMEOUT)
+        self.site.store.save_member(ROOM, user, source=source, meta=encoded, timeout=TIMEOUT)
 
     def leave(self, user: str, source: str = "") -> None:
-        self.site.store.leave(ROOM, user, source=source, timeout=TIMEOUT)
+        self.site.store.delete_member(ROOM, user, source=source, timeout=TIMEOUT)
 
     def beat(self, user: str, source: str = "") -> bool:
-        return self.site.store.beat(ROOM, user, source=source, timeout=TIMEOUT)
+        return self.site.store.touch_member(ROOM, user, source=source, timeout=TIMEOUT)
 
     def connect(self, client: str, user: str, name: str = "", **more: Any) -> None:
         self.site.centrifugo.enter(ROOM, client, user, name, **more)
@@ -56,7 +56,7 @@ class Room:
 
     @property
     def roster(self) -> Roster:
-        _, stored = self.site.store.load([ROOM], rosters=[ROOM]).rosters[ROOM]
+        _, stored = self.site.store.load_states([ROOM], rosters=[ROOM]).rosters[ROOM]
         return messages.decode(stored, Roster)
 
     @property
@@ -114,7 +114,7 @@ class TestComingAndGoing:
         room.leave("bot")
         room.tick(1)
         room.tick(700)
-        assert ROOM not in room.site.store.known()
+        assert ROOM not in room.site.store.known_channels()
 
     def test_one_person_however_many_sources(self, room: Room) -> None:
         room.join("ada", source="tab-1", name="Ada")
@@ -172,7 +172,7 @@ class TestComingAndGoing:
             raise StoreError("gone")
 
         with monkeypatch.context() as patch:
-            patch.setattr(MemoryStore, "members", broken)
+            patch.setattr(MemoryStore, "load_members", broken)
             assert room.site.tick(1).errors == 1
         assert room.members == [("bot", "bot")]
 
@@ -274,7 +274,7 @@ class TestHiddenSession:
         assert room.members == [("ada", "Ada")]
         room.tick(30)
         assert room.members == []
-        assert room.site.store.seen(["ada"]) != {}
+        assert room.site.store.last_seen(["ada"]) != {}
 
     def test_tick_with_hidden_session_of_user_keeps_what_is_tracked(self, room: Room) -> None:
         room.join("ada", name="Ada")
@@ -289,7 +289,7 @@ class TestHiddenSession:
 class TestProfiles:
     def know(self, room: Room, user: str, **shown: Any) -> None:
         signed = Signed(iat=room.site.clock(), **shown)
-        room.site.store.profile(user, msgspec.json.encode(signed), seconds=3600.0)
+        room.site.store.save_profile(user, msgspec.json.encode(signed), seconds=3600.0)
 
     def test_a_new_name_is_an_update_though_no_token_tells_it(self, room: Room) -> None:
         room.connect("c1", "42", "Ada")
@@ -348,7 +348,7 @@ class TestProfiles:
 
     def test_one_that_cannot_be_read_is_left_out(self, room: Room) -> None:
         room.connect("c1", "42", "Ada")
-        room.site.store.profile("42", b"{", seconds=60.0)
+        room.site.store.save_profile("42", b"{", seconds=60.0)
         room.tick()
         assert room.members == [("42", "Ada")]
 
@@ -359,13 +359,13 @@ class TestLastSeen:
         room.join("bot")
         room.connect("c2", "")
         room.tick()
-        assert room.site.store.seen(["42", "bot"]) == {}
+        assert room.site.store.last_seen(["42", "bot"]) == {}
         room.leave("bot")
         room.site.centrifugo.quit(ROOM, "c1")
         room.tick(5)
         first = room.site.clock()
         room.tick(20)
-        assert room.site.store.seen(["42", "bot", "43"]) == {"42": first + 20, "bot": first}
+        assert room.site.store.last_seen(["42", "bot", "43"]) == {"42": first + 20, "bot": first}
 
     def test_visitors_are_nobody_whom_one_could_ask_for(self) -> None:
         room = Room(anonymous="list")
@@ -373,4 +373,4 @@ class TestLastSeen:
         room.tick()
         room.leave("anon_5")
         room.tick(1)
-        assert room.site.store.seen(["anon_5"]) == {}
+        assert room.site.store.last_seen(["anon_5"]) == {}

@@ -177,7 +177,7 @@ class Reader:
         self._subscribe(self.fetch())
 
     def fetch(self) -> Position | None:
-        stored = self._world.store.snapshots([self._channel])[self._channel]
+        stored = self._world.store.load_snapshots([self._channel])[self._channel]
         try:
             if stored.damage:
                 raise InvalidMessage(stored.damage)
@@ -294,10 +294,10 @@ class World:
         channel, user = self.random.choice(ROOMS), self.random.choice(TRACKED)
         source = self.random.choice(["", "tab"])
         if self.random.random() < 0.5:
-            self.store.leave(channel, user, source=source, timeout=TIMEOUT)
+            self.store.delete_member(channel, user, source=source, timeout=TIMEOUT)
         else:
             meta = msgspec.json.encode({"name": f"{user} {self.random.choice('ABC')}"})
-            self.store.join(channel, user, source=source, meta=meta, timeout=TIMEOUT)
+            self.store.save_member(channel, user, source=source, meta=meta, timeout=TIMEOUT)
 
     def start(self) -> None:
         if len(self.workers) < 3:
@@ -397,7 +397,7 @@ def truth(world: World, channel: str) -> tuple[dict[str, str], int]:
             signed = entry["conn_info"]
             one = (signed["iat"], signed["name"])
             newest[entry["user"]] = max(newest.get(entry["user"], one), one)
-    for record in world.store.members([channel], timeout=TIMEOUT)[channel]:
+    for record in world.store.load_members([channel], timeout=TIMEOUT)[channel]:
         one = (record.joined, msgspec.json.decode(record.meta)["name"])
         newest[record.user] = max(newest.get(record.user, one), one)
     anonymous = sum(1 for entry in entries if not entry["user"])
@@ -408,7 +408,7 @@ def assert_converged(world: World) -> None:
     for reader in world.readers:
         channel, shown = reader._channel, reader.shown
         members, anonymous = truth(world, channel)
-        stored = world.store.snapshots([channel])[channel].snapshot
+        stored = world.store.load_snapshots([channel])[channel].snapshot
         served = messages.serve(stored, age=None, every=60.0, position=None)
         if stored:  # else the store lost a room that nobody is in
             assert (shown.epoch, shown.version) == (served.epoch, served.version)
@@ -457,7 +457,7 @@ def assert_signalled(world: World) -> None:
         pending = messages.decode(raw, messages.Pending)
         assert (channel, pending.version, repr(pending.change)) in announced
     for channel in ROOMS:
-        assert world.store.load([channel]).states[channel].unsignalled == ()
+        assert world.store.load_states([channel]).states[channel].unsignalled == ()
 
 
 @pytest.mark.parametrize("block", range(8))
@@ -498,7 +498,7 @@ def test_a_store_that_is_damaged_at_any_moment_is_mended_and_converges(block: in
             assert_converged(world)
             assert_nobody_left_on_errors(world)
             for channel in ROOMS:
-                loaded = world.store.load([channel], whole=[channel])
+                loaded = world.store.load_states([channel], whole=[channel])
                 state, whole = loaded.states[channel], loaded.whole[channel]
                 assert verify(state).damage is None
                 assert not state.rev or not find_flaw(state, whole.roster, whole.snapshot)

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from presence.backends.base import Loaded
+from presence.backends.base import BatchState
 from presence.backends.memory import MemoryStore
 from presence.centrifugo.gateway import Gateway, Survey
 from presence.exceptions import CentrifugoUnreachable, StoreError
@@ -41,11 +41,11 @@ class Store(MemoryStore):
         self.asked: list[tuple[list[str], list[str]]] = []
         self.failing: str = ""
 
-    def load(self, channels: Any, *, rosters: Any = (), whole: Any = ()) -> Loaded:
+    def load_states(self, channels: Any, *, rosters: Any = (), whole: Any = ()) -> BatchState:
         self.asked.append(([*channels], [*rosters]))
         if self.failing in channels:
             raise StoreError("down")
-        return super().load(channels, rosters=rosters, whole=whole)
+        return super().load_states(channels, rosters=rosters, whole=whole)
 
 
 class Reads(Gateway):
@@ -180,7 +180,7 @@ def test_poll_has_the_time_of_its_reading(store: Store, centrifugo: FakeCentrifu
     """However long the states waited: nobody is taken to be missing from before that."""
     started, read, found = 50.0, list[float](), list[float]()
     clock = Clock(started)
-    ahead = store.load([]).now - started
+    ahead = store.load_states([]).now - started
     store._clock = lambda: clock() + ahead
     centrifugo.before["poll"] = lambda: read.append(clock() + ahead)
     for polled in Poll(store, centrifugo, clock=clock)():

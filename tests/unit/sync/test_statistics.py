@@ -79,7 +79,7 @@ def test_a_store_that_fails_is_counted(site: Site, monkeypatch: pytest.MonkeyPat
     def down(*_: object, **__: object) -> None:
         raise StoreError("no answer")
 
-    monkeypatch.setattr(site.store, "add", down)
+    monkeypatch.setattr(site.store, "add_part", down)
     report = site.tick()
     assert (report.joins, report.errors, report.failures) == (1, 1, ["no answer"])
     assert read(site).running == 1
@@ -113,7 +113,7 @@ class TestStaleness:
         site.centrifugo.quit(ROOM, "c1")
         for _ in range(4):
             site.tick(INTERVAL)
-        assert ROOM in site.store.known()
+        assert ROOM in site.store.known_channels()
         assert (read(site).behind, read(site).staleness) == ({}, 0.0)
 
     def test_of_a_site_that_had_polls_but_no_tick(self, site: Site) -> None:
@@ -155,6 +155,6 @@ class TestOverlapping:
 
 def test_a_record_that_cannot_be_read_hides_no_other(site: Site) -> None:
     site.tick()
-    site.store.begin("x")
-    site.store.close("x", b"{}")
+    site.store.begin_tick("x")
+    site.store.close_tick("x", b"{}")
     assert len(read(site).history) == 1

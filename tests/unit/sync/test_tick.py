@@ -43,14 +43,14 @@ class TestATick:
     def test_a_quiet_one_decodes_and_writes_nothing(
         self, site: Site, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        rev = site.store.load([ROOM]).states[ROOM].rev
+        rev = site.store.load_states([ROOM]).states[ROOM].rev
         monkeypatch.setattr("presence.sync.batch.read_presence", None)
         monkeypatch.setattr("presence.sync.poll.CHECKED_CHANNELS", 1e-9)  # none are checked
         monkeypatch.setattr(site.store, "_rosters", None)
         report = site.tick(1)
         assert (report.changed, report.published, report.members) == (0, 0, 1)
-        assert site.store.load([ROOM]).states[ROOM].rev == rev
-        assert site.store.known()[ROOM] == site.clock(), "it was polled all the same"
+        assert site.store.load_states([ROOM]).states[ROOM].rev == rev
+        assert site.store.known_channels()[ROOM] == site.clock(), "it was polled all the same"
 
     def test_a_reconnect_changes_nothing_that_is_shown(self, site: Site) -> None:
         site.centrifugo.quit(ROOM, "c1")
@@ -77,7 +77,7 @@ class TestATick:
         site = Site()
         report = site.tick(only=["presence:nobody"])
         assert (report.channels, report.errors, site.snapshot("presence:nobody")) == (1, 0, {})
-        assert site.store.known() == {}
+        assert site.store.known_channels() == {}
 
     def test_nothing_at_all_is_no_error(self) -> None:
         report = Site().tick().as_dict()
@@ -178,7 +178,7 @@ class TestLeaving:
         assert site.tick(10).leaves == 1
 
     def test_the_first_tick_ever_has_nothing_to_compare(self, site: Site) -> None:
-        assert site.store.nodes(frozenset({"node-1"})) is None
+        assert site.store.note_nodes(frozenset({"node-1"})) is None
 
     def test_a_partial_answer_shows_nobody_leaving(self, site: Site) -> None:
         site.configure(grace=0.0)
@@ -264,7 +264,7 @@ class TestWhichChannels:
         for _ in range(2):
             report = site.tick(1)
             assert (report.channels, report.errors) == (1, 0)
-        assert (site.snapshot(CHAT), site.store.known()) == ({}, {})
+        assert (site.snapshot(CHAT), site.store.known_channels()) == ({}, {})
         assert site.centrifugo.streams == {}
         site.centrifugo.enter(CHAT, "c", "ada", "Ada")
         site.tick(1)
@@ -289,9 +289,9 @@ class TestWhichChannels:
         site.tick(10)
         assert site.snapshot()["total"] == 0
         site.tick(599)
-        assert ROOM in site.store.known()
+        assert ROOM in site.store.known_channels()
         site.tick(2)
-        assert (site.store.known(), site.snapshot()) == ({}, {})
+        assert (site.store.known_channels(), site.snapshot()) == ({}, {})
 
     def test_a_forgotten_one_starts_a_new_epoch(self, site: Site) -> None:
         first = site.snapshot()["epoch"]
@@ -306,7 +306,7 @@ class TestWhichChannels:
 
 class TestPositions:
     def position(self, site: Site) -> Position | None:
-        return site.store.load([ROOM]).states[ROOM].position
+        return site.store.load_states([ROOM]).states[ROOM].position
 
     def test_a_first_commit_asks_for_it_first(self, site: Site) -> None:
         calls = site.centrifugo.calls

@@ -238,7 +238,7 @@ def test_a_store_that_is_down_is_logged(
     def down(*_: Any, **__: Any) -> bool:
         raise StoreError("Redis: connection refused")
 
-    monkeypatch.setattr(cluster.store, "claim", down)
+    monkeypatch.setattr(cluster.store, "claim_slot", down)
     cluster.live(120.0)
     assert cluster.ran == []
     assert "tick=failed" in caplog.text

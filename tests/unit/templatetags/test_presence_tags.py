@@ -62,7 +62,7 @@ def test_without_a_channel_it_is_that_of_the_settings(settings: Any):
 
 
 def test_whoever_is_tracked_counts_and_meta_is_flat():
-    services.tracker().join(
+    services.tracker().save_member(
         ROOM, "bot-1", source="", meta=b'{"name": "Robot", "color": "#aaa"}', timeout=60.0
     )
     page = "{% presence_list room as people %}{{ people.0.color }}{% is_present 'bot-1' room %}"
@@ -124,7 +124,7 @@ def test_a_store_that_is_down_breaks_no_page_and_is_logged_once(
         tries.append(args)
         raise StoreError("no Redis")
 
-    monkeypatch.setattr(MemoryStore, "present", present)
+    monkeypatch.setattr(MemoryStore, "load_present", present)
     page = "{% presence_count %}{% presence_list as people %}{{ people }}{% is_present 1 %}"
     with caplog.at_level(logging.ERROR, "presence"):
         assert html(page + "{% presence_count room %}", request_of(), room=ROOM) == "0[]False0"

@@ -487,7 +487,7 @@ def test_the_store_is_down(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCa
         calls.append(channels)
         raise StoreError("Redis cannot be reached")
 
-    monkeypatch.setattr(MemoryStore, "snapshots", down)
+    monkeypatch.setattr(MemoryStore, "load_snapshots", down)
     request = request_of(User(pk=42))
     for channel in (ROOM, "presence:site"):
         given = state(f"'{channel}'", request)

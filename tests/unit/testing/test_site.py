@@ -70,7 +70,7 @@ def render(text: str) -> str:
 
 def claims(client: Client, user_id: str, channel: str = ROOM) -> dict[str, Any]:
     """What the site really signs into the subscription token of whoever is logged in."""
-    grant = make_grant(channel, user_id, now=services.store().load([]).now)
+    grant = make_grant(channel, user_id, now=services.store().load_states([]).now)
     asked = {"grants": [grant]}
     answer = client.post(reverse("presence:tokens"), asked, content_type="application/json").json()
     token = answer["channels"][channel]["token"]

@@ -210,7 +210,7 @@ def test_store_error_hides_what_the_server_repeats() -> None:
     store = RedisStore(f"redis://me:{SECRET}@127.0.0.1:1/0")
     store._client = Echo()
     with pytest.raises(StoreError, match="unknown command") as raised:
-        store.load(["presence:a"])
+        store.load_states(["presence:a"])
     assert SECRET not in str(raised.value)
     assert raised.value.__cause__ is None
     assert raised.value.__suppress_context__

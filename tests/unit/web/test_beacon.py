@@ -100,7 +100,7 @@ def test_a_static_widget_asks_for_nothing(served: list[SHOWN], ada: User, settin
 def test_a_store_that_is_down_is_not_asked_again(
     served: list[SHOWN], ada: User, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(MemoryStore, "snapshots", unreadable)
+    monkeypatch.setattr(MemoryStore, "load_snapshots", unreadable)
     assert "presence-roster" in page(ada, times=2)
     assert served == []
 
@@ -119,9 +119,9 @@ def test_a_beacon_is_heard_without_a_token_against_forgery(
 
 def test_a_beacon_changes_no_roster(as_ada: Client, ada: User, left: list[SHOWN]):
     fill(services.store(), ROOM, Member(str(ada.pk), "Ada"))
-    before = services.store().load([ROOM]).states
+    before = services.store().load_states([ROOM]).states
     send(as_ada, grant(ada))
-    assert services.store().load([ROOM]).states == before
+    assert services.store().load_states([ROOM]).states == before
 
 
 def test_beacon_of_a_page_that_is_back_counts_as_a_page_served(
@@ -180,7 +180,7 @@ def test_a_beacon_while_the_store_is_down(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ):
-    monkeypatch.setattr(MemoryStore, "snapshots", unreadable)
+    monkeypatch.setattr(MemoryStore, "load_snapshots", unreadable)
     assert send(as_ada, grant(ada)).status_code == 204
     assert left == []
     assert [record.name for record in caplog.records] == ["presence.views"]
@@ -192,7 +192,9 @@ def test_a_beacon_while_the_store_is_down(
 @pytest.fixture
 def registered(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     found: list[str] = []
-    monkeypatch.setattr(MemoryStore, "register", lambda self, channels: found.extend(channels))
+    monkeypatch.setattr(
+        MemoryStore, "register_channels", lambda self, channels: found.extend(channels)
+    )
     return found
 
 
@@ -218,7 +220,7 @@ def test_a_registry_that_is_down_breaks_nothing(
 ):
     settings.PRESENCE_DISCOVERY = "registry"
     settings.PRESENCE_NUDGE = 0
-    monkeypatch.setattr(MemoryStore, "register", unreadable)
+    monkeypatch.setattr(MemoryStore, "register_channels", unreadable)
     assert "data-presence-grant" in page(ada)
     grants = {"grants": [grant(ada)]}
     assert as_ada.post("/presence/tokens/", grants, "application/json").status_code == 200

@@ -73,11 +73,11 @@ def changed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def track(member: str, source: str = "page-1", channel: str = ROOM) -> None:
     """What PresenceMixin.track_presence has the store do."""
     meta = META.encode()
-    services.tracker().join(channel, member, source=source, meta=meta, timeout=TIMEOUT)
+    services.tracker().save_member(channel, member, source=source, meta=meta, timeout=TIMEOUT)
 
 
 def present(channel: str = ROOM) -> list[Tracked]:
-    return services.tracker().members([channel], timeout=TIMEOUT)[channel]
+    return services.tracker().load_members([channel], timeout=TIMEOUT)[channel]
 
 
 def token(
@@ -245,8 +245,8 @@ def test_whom_the_site_took_out_stays_out(
 ):
     track(str(ada.pk))
     track(str(ada.pk), "page-2")
-    services.tracker().remember(f"left:{ROOM}:{ada.pk}:page-1", seconds=3600)
-    services.tracker().leave(ROOM, str(ada.pk), source="page-1", timeout=TIMEOUT)
+    services.tracker().set_flag(f"left:{ROOM}:{ada.pk}:page-1", seconds=3600)
+    services.tracker().delete_member(ROOM, str(ada.pk), source="page-1", timeout=TIMEOUT)
     answer = send(as_ada, token(ada), token(ada, source="page-2")).json()
     assert [read_lifeline(text).source for text in answer["present"]] == ["page-2"]
     assert answer["gone"] == {"0": heartbeat.GONE}
@@ -499,7 +499,8 @@ def test_heartbeats_are_posted(method: str):
 
 
 @pytest.mark.parametrize(
-    ("what", "leave"), [("beat", False), ("remembers", False), ("join", False), ("leave", True)]
+    ("what", "leave"),
+    [("touch_member", False), ("has_flag", False), ("save_member", False), ("delete_member", True)],
 )
 def test_a_store_that_is_down_is_tried_again(
     what: str,
@@ -527,6 +528,6 @@ def test_a_roster_that_cannot_be_read_keeps_nobody_here(
     (lifeline,) = send(as_ada, token(ada)).json()["present"]
     services.store()._rosters[ROOM] = b"nonsense"
     assert send(as_ada, lifeline, leave=True).status_code == 204
-    assert services.tracker().members([ROOM], timeout=60) == {ROOM: []}
+    assert services.tracker().load_members([ROOM], timeout=60) == {ROOM: []}
     (record,) = [one for one in caplog.records if one.name == "presence.manager"]
     assert "last-seen=not-noted" in record.message

@@ -87,9 +87,9 @@ def test_get_without_a_cookie_stores_nothing(site: FakePresence) -> None:
     for _ in range(30):
         assert lifelines(Client())
     assert (ids(), joined) == ([], [])
-    assert site.store.standing(timeout=60).channels == frozenset()
+    assert site.store.load_tracker_state(timeout=60).channels == frozenset()
     site.tick()
-    assert site.store.known() == {}
+    assert site.store.known_channels() == {}
 
 
 def test_first_beat_without_a_session_makes_a_member(site: FakePresence) -> None:

@@ -441,7 +441,7 @@ class TestTracking:
 
     def test_a_browser_that_leaves_does_not_remove_what_server_code_stored(self):
         move = make_move("42", 1, 2, {"client": ADA})
-        services.tracker().move(CHANNEL, {"42": encode_move(move)}, timeout=10)
+        services.tracker().save_cursors(CHANNEL, {"42": encode_move(move)}, timeout=10)
         ask({"gone": True})
         assert cursors() == {"42": {"x": 1, "y": 2, "meta": {"client": ADA}}}
 
@@ -484,5 +484,5 @@ class TestTracking:
         def down(*_: object, **__: object) -> None:
             raise StoreError("Redis: ConnectionError")
 
-        monkeypatch.setattr(MemoryStore, "move", down)
+        monkeypatch.setattr(MemoryStore, "save_cursors", down)
         assert_refused(ask(), 503, temporary=True)

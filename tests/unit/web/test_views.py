@@ -153,9 +153,9 @@ def test_the_anonymous_watch_cursors_and_are_not_shown():
 def test_cursors_are_not_polled_for(as_ada: Client, ada: User, settings: Any):
     settings.PRESENCE_DISCOVERY = "registry"
     exchange(as_ada, grant(CURSORS, ada))
-    assert services.store().registered(within=60) == []
+    assert services.store().registered_channels(within=60) == []
     exchange(as_ada, grant(CURSORS, ada), grant(ROOM, ada))
-    assert services.store().registered(within=60) == [ROOM]
+    assert services.store().registered_channels(within=60) == [ROOM]
 
 
 @pytest.mark.parametrize("tracked", [False, True])
@@ -368,7 +368,7 @@ def test_a_snapshot_while_the_store_is_down(
     def down(self: MemoryStore, channels: object) -> None:
         raise StoreError("Redis cannot be reached")
 
-    monkeypatch.setattr(MemoryStore, "snapshots", down)
+    monkeypatch.setattr(MemoryStore, "load_snapshots", down)
     assert_says_no(Client().get(SNAPSHOT, {"grant": grant()}), 503, "try again")
     ours = [record for record in caplog.records if record.name == "presence.views"]
     (record,) = ours
