@@ -209,7 +209,7 @@ def test_search_finds_people_and_survives_who_comes_and_goes(
     expect(field).to_have_value("oster ZOE")
     field.fill("xyz")
     expect(seen).to_have_count(0)
-    expect(part(widget, "panel").get_by_role("status")).to_have_text("Nobody of that name.")
+    expect(part(widget, "panel").get_by_role("status")).to_have_text("Nobody has that name.")
     page.mouse.click(5, 5)
     expect(part(widget, "panel")).to_be_hidden()
     part(widget, "overflow").click()

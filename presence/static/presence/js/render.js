@@ -1,12 +1,34 @@
+/**
+ * Renders a feed into the HTML that Django rendered, by the rules of the Python code that draws a
+ * member: one that scripts draw looks like the others.
+ *
+ * Data becomes text, checked URLs and checked colours; never HTML. Every part of the widget but the
+ * list of members may be missing, since a site may override each template. Words without forms for
+ * numbers stay as they are.
+ *
+ * @import { Feed } from "./feed.js"
+ * @import { Member } from "./presence.js"
+ * @import { State } from "./roster.js"
+ */
+
+// Milliseconds for which joins and leaves ease.
 const MOTION = 400;
+// Length from which a list has a field that finds members.
 const MANY = 20;
 
+/**
+ * Return the place of an id in the palette: FNV-1a (32 bit) of its UTF-8 bytes.
+ *
+ * @param {string} id
+ * @returns {number}
+ */
 export function paletteIndex(id) {
   let hash = 0x811c9dc5;
   for (const byte of new TextEncoder().encode(id)) hash = Math.imul(hash ^ byte, 0x01000193);
   return (hash >>> 0) % 12;
 }
 
+// A letter that shows anything: the rule of `presence/roster/names.py`.
 const SHOWS = /[^\p{M}\p{C}\p{Z}\p{DI}\u2800\ufffc\u{13441}\u{13442}\u{1d159}]/u;
 
 function graphemes(word) {
@@ -14,6 +36,13 @@ function graphemes(word) {
   return Array.from(new Intl.Segmenter().segment(word), ({ segment }) => segment);
 }
 
+/**
+ * Return the first grapheme of the first word and of the last, by the rules of
+ * `presence/roster/names.py`; "?" where no word shows anything.
+ *
+ * @param {string} name
+ * @returns {string}
+ */
 export function initials(name) {
   const shown = (word) => graphemes(word).filter((letter) => SHOWS.test(letter));
   const words = name.split(/[\s\p{Cc}]+/u).map(shown);
@@ -24,21 +53,45 @@ export function initials(name) {
 }
 
 const safe = (form) => (value) => (typeof value === "string" && form.test(value) ? value : "");
+
+/** Return an absolute http(s) URL or a path of this site as it is; "" for anything else. */
 export const safeUrl = safe(/^(https?:\/\/|\/(?![/\\]))/iu);
+
+/** Return `#rgb` or `#rrggbb` as it is; "" for anything else. */
 export const safeColour = safe(/^#([\da-f]{3}|[\da-f]{6})$/iu);
 
-// Django knows languages that `Intl` does not.
+/**
+ * Return the words for a count, of those that Django rendered for samples: those of the first sample
+ * of the same plural category, or else the last.
+ *
+ * @param {[sample: number, words: string][]} forms
+ * @param {number} count
+ * @param {string} language Django knows some that `Intl` does not: they have the plurals of English.
+ */
 export function pluralForm(forms, count, language) {
   const rules = new Intl.PluralRules([language.split("_")[0], "en"]);
   const wanted = rules.select(count);
   return (forms.find(([sample]) => rules.select(sample) === wanted) ?? forms.at(-1))?.[1] ?? "";
 }
 
-// Oneself, then the others by arrival.
+/**
+ * Return members in the order of every list: oneself, then the others by arrival.
+ *
+ * @param {readonly Member[]} members
+ * @param {string | undefined} self Own id.
+ * @returns {Member[]}
+ */
 export function arrange(members, self) {
   return [true, false].flatMap((mine) => members.filter(({ id }) => (id === self) === mine));
 }
 
+/**
+ * Return the members that are shown at once: oneself and the newest, `limit` of them at most.
+ *
+ * @param {Member[]} members Arranged.
+ * @param {string | undefined} self Own id.
+ * @param {number} limit
+ */
 export function choose(members, self, limit) {
   const own = members[0]?.id === self ? 1 : 0;
   const newest = members.slice(Math.max(own, members.length - limit + own));
@@ -56,7 +109,9 @@ function setAll(element, attributes) {
   for (const name in attributes) element.setAttribute(name, attributes[name]);
 }
 
-// The stylesheet takes the colour from the attribute, in browsers that can.
+// The stylesheet reads the colour from the attribute, where the browser can. For the others the element
+// itself gets a property by CSSOM, which a policy against style attributes allows: a style sheet of our
+// own would grow with the crowd, and would not reach into shadow roots.
 function paint({ style, dataset }) {
   if (CSS.supports("color", "attr(x type(<color>))")) return;
   const colour = safeColour(dataset.presenceColour);
@@ -74,6 +129,13 @@ function drawPicture(avatar, src) {
   avatar.append(picture);
 }
 
+/**
+ * Draw a member into a copy of the <template> `member` or `face`.
+ *
+ * @param {HTMLElement} item
+ * @param {Member} member
+ * @param {string} [anonymous] Shown for the name that the server gives to all who have none.
+ */
 export function drawMember(item, { id, name, info }, anonymous = name) {
   const shown = name === "Anonymous" ? anonymous : name;
   const colour = safeColour(info.color);
@@ -90,6 +152,13 @@ export function drawMember(item, { id, name, info }, anonymous = name) {
   drawPicture(part(item, "avatar"), safeUrl(info.avatar));
 }
 
+/**
+ * Return the words for a count, of the forms in the attributes of an element; "" where it has none.
+ *
+ * @param {HTMLElement | undefined} element
+ * @param {number} count
+ * @param {string} language
+ */
 export function words(element, count, language) {
   const forms = Object.entries({ ...element?.dataset })
     .map(([key, text]) => [Number(key.replace("presenceForm", "")), text])
@@ -97,9 +166,13 @@ export function words(element, count, language) {
   return pluralForm(forms, count, language);
 }
 
+/** The items of one list, of kind `member` or `face`: one for each member that it shows. */
 class Items {
+  // By id, in the order of the list; also those that are leaving.
   items = new Map();
+  // By item, the member it shows: by identity, an unchanged member is not drawn again.
   #drawn = new WeakMap();
+  // By item, the timer that removes it once it has left.
   #timers = new WeakMap();
 
   constructor(root, kind) {
@@ -109,21 +182,24 @@ class Items {
     this.template = root.querySelector(`template[data-presence-template=${kind}]`);
     for (const item of [...this.list?.children ?? []]) {
       const id = item.getAttribute(this.attribute);
-      // In a copy of a widget that somebody was leaving.
+      // A library copied the widget while a member was leaving.
       if (id === null || this.items.has(id)) item.remove();
       else this.items.set(id, item);
     }
   }
 
+  /** Take over the items that the server rendered. */
   adopt(members) {
     for (const [id, item] of this.items) {
       this.#drawn.set(item, members?.get(id));
       paint(item);
+      // A picture that failed before this script listened.
       const picture = item.querySelector("img");
       if (picture?.complete && !picture.naturalWidth) picture.remove();
     }
   }
 
+  /** Show members, changing only what differs. An item that is leaving keeps its place. */
   show(members, provisional, folded) {
     const staying = new Set(members.map(({ id }) => id));
     for (const [id, item] of this.items) {
@@ -160,6 +236,7 @@ class Items {
     return item;
   }
 
+  // An item that leaves is inert, and may come back: its timer is cleared then.
   #leave(id, item) {
     const remove = () => item.inert && this.items.delete(id) && item.remove();
     this.#turn(id, item, true);
@@ -177,13 +254,19 @@ class Items {
 }
 
 export class Drawing {
+  // The list of members, and that of the faces where there is one.
   #lists;
+  // The members that are shown, in their order.
   #members = [];
+  // Oneself, who is shown in a counted room too.
   #own = [];
+  // Promise of the search, once it is loaded.
   #search;
 
+  /** @param {HTMLElement} root The widget. */
   constructor(root) {
     this.root = root;
+    // `error` and `toggle` do not bubble: both are caught on their way down.
     root.addEventListener("error", ({ target }) => {
       if (target.matches(".presence-picture")) target.remove();
     }, true);
@@ -195,7 +278,8 @@ export class Drawing {
     this.#hush();
   }
 
-  // Escape takes a name away that is shown of a face, for as long as somebody points there.
+  // Escape hides the names of the faces for as long as the pointer or the focus stays: content that shows
+  // on hover has to go without a move of the pointer (WCAG 1.4.13).
   #hush() {
     const { root } = this;
     const hush = ({ key }) => key === "Escape" && root.setAttribute("data-presence-quiet", "");
@@ -220,7 +304,7 @@ export class Drawing {
     if (!this.root.dispatchEvent(new CustomEvent("presence:open", about))) event.preventDefault();
   }
 
-  // Loaded once a long list is opened.
+  // The search is loaded once a long list is opened.
   async #find() {
     const [panel, rest] = ["panel", "rest"].map((name) => part(this.root, name));
     const isOpen = panel ? panel.matches(":is(:popover-open)") : rest?.open;
@@ -232,18 +316,26 @@ export class Drawing {
     (await this.#search)?.show(isOpen, isLong);
   }
 
+  // Ties the button to its popup by id. Browsers open and close the popup by themselves, but set no
+  // `aria-expanded`.
   #bind() {
     const [button, panel] = ["overflow", "panel"].map((name) => part(this.root, name));
     if (!button || !panel?.isConnected) return;
-    // A copy has the ids of the other.
+    // A copy of a widget has the ids of the original.
     const page = panel.getRootNode();
     while (page.getElementById(panel.id) !== panel) panel.id += "-";
     const { id } = panel;
-    // Not every browser knows popovers.
+    // `:is()` forgives a browser that knows no popovers.
     const open = panel.matches(":is(:popover-open)");
     setAll(button, { popovertarget: id, "aria-controls": id, "aria-expanded": open });
   }
 
+  /**
+   * Take over what was rendered, also where a library rendered it anew.
+   *
+   * @param {(snapshot: any) => State | null} understand `fromSnapshot` of roster.js.
+   * @returns {State | null} The state that the HTML shows; null where it shows none.
+   */
   adopt(understand) {
     const data = this.root.dataset;
     const lists = [new Items(this.root, "member"), new Items(this.root, "face")];
@@ -251,7 +343,7 @@ export class Drawing {
     if (this.#lists[0] !== lists[0]) return null;
     this.#bind();
     const all = [...lists[0].items.values()].map(({ dataset }) => dataset);
-    // Who is ahead of the roster is not in it.
+    // A member shown ahead of the roster is not in it.
     const known = all.filter(({ presenceProvisional }) => presenceProvisional === undefined);
     const members = known.map(({ presenceMember: id, presenceName: name, presenceInfo }) => (
       { id, name, info: JSON.parse(presenceInfo) }));
@@ -269,6 +361,12 @@ export class Drawing {
     return shown;
   }
 
+  /**
+   * Draw what a feed shows, changing only what differs.
+   *
+   * @param {Feed} feed
+   * @param {boolean} [isCounted] Whether the number of anonymous visitors includes this one.
+   */
   show({ view, phase: state, self }, isCounted) {
     const { members: all, provisional, ...rest } = view;
     const { presenceSelfId: own, presenceVariant } = this.root.dataset;
@@ -304,7 +402,7 @@ export class Drawing {
     return (member) => !inSight.has(member);
   }
 
-  // Words that go with a number, and the names of the faces.
+  // Writes the words that go with a number, and the names of the faces.
   #write(data, faces) {
     const { lang, dataset: { presenceSelfId, presenceAnonymousName } } = this.root;
     for (const line of this.root.querySelectorAll("[data-presence-words]")) {
