@@ -142,7 +142,8 @@ def matches(pattern: str, channel: str) -> bool:
     """Whether Centrifugo's `channels` call would list `channel` under `pattern`.
 
     The syntax is the glob of Centrifugo (gobwas/glob without separators): `*` and `?` match
-    any characters, `[abc]`, `[a-z]` and `[!abc]` one of a set, `{a,b}` one of several.
+    any characters, `[abc]`, `[a-z]` and `[!abc]` one of a set, `{a,b}` one of several. A set is one
+    range or one list of characters, not both.
     Raises ValueError for a pattern that Centrifugo would refuse.
     """
     return _compiled(pattern).fullmatch(channel) is not None
@@ -155,13 +156,17 @@ def _compiled(pattern: str) -> re.Pattern[str]:
     while i < len(pattern):
         token = _TOKEN.match(pattern, i)
         if token is None:
-            raise ValueError(f"Pattern {pattern!r} has an unclosed '[' or a trailing '\\'")
+            raise ValueError(
+                f"Pattern {pattern!r} cannot be read at {pattern[i : i + 20]!r}: a set is one "
+                "range, [a-z], or one list, [abc], and not both: write {[a-z],[0-9]} for [a-z0-9]; "
+                "a '\\' is followed by a character"
+            )
         i = token.end()
         text = token.group()
         depth += (text == "{") - (text == "}")
         if depth < 0:
             break
-        parts.append(_translate(text, inside=depth > 0))
+        parts.append(_translate(token, inside=depth > 0))
     if depth:
         raise ValueError(f"Pattern {pattern!r} has a '{{' or '}}' without its partner")
     try:
@@ -170,21 +175,27 @@ def _compiled(pattern: str) -> re.Pattern[str]:
         raise ValueError(f"Pattern {pattern!r} is malformed: {error}") from error
 
 
-_TOKEN = re.compile(r"\\.|\[[^\]]+\]|[^\[\\]", re.DOTALL)
+_TOKEN = re.compile(
+    r"""\\. | [^\[\\]
+    | \[ (?P<not>!?+) (?: (?P<low>.)-(?P<high>.) | (?!.-)(?P<list>(?:\\.|[^\]\\])+) ) \]""",
+    re.DOTALL | re.VERBOSE,
+)
 _SIMPLE = {"*": ".*", "?": ".", "{": "(?:", "}": ")"}
 
 
-def _translate(part: str, *, inside: bool) -> str:
-    if part == "," and inside:
+def _translate(token: re.Match[str], *, inside: bool) -> str:
+    text = token.group()
+    if text == "," and inside:
         return "|"
-    if part[0] == "\\":
-        return re.escape(part[1])
-    if part[0] == "[":
-        negated = part[1] == "!"
-        body = part[2:-1] if negated else part[1:-1]
-        quoted = re.sub(r"([\\^&~|])", r"\\\1", body)
-        return f"[^{quoted}]" if negated else f"[{quoted}]"
-    return _SIMPLE.get(part, re.escape(part))
+    if text[0] == "\\":
+        return re.escape(text[1])
+    if text[0] != "[":
+        return _SIMPLE.get(text, re.escape(text))
+    if token["list"]:
+        characters = re.escape(re.sub(r"\\(.)", r"\1", token["list"], flags=re.DOTALL))
+    else:
+        characters = f"{re.escape(token['low'])}-{re.escape(token['high'])}"
+    return f"[{'^' if token['not'] else ''}{characters}]"
 
 
 class Keys:

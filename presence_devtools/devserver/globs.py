@@ -1,46 +1,44 @@
 """The glob patterns of Centrifugo's `channels` call and `allowed_origins`.
 
-`*` and `**` any run of characters (no separators are special), `?` one character, `[abc]`, `[a-z]`
-and `[!…]` one of a set, `{a,b}` alternatives which may hold patterns, backslash takes the next
-character as it is.
+`*` and `**` match any run of characters (no separators are special), `?` one character, `[abc]`,
+`[a-z]` and `[!…]` one of a set, `{a,b}` alternatives, which may hold patterns. A backslash takes
+the next character as it is. A set is one range or one list of characters, not both.
 """
 
 from __future__ import annotations
 
 import re
 
+TOKEN = re.compile(
+    r"""\\(?P<escaped>.) | [^\[]
+    | \[ (?P<not>!?+) (?: (?P<low>.)-(?P<high>.) | (?!.-)(?P<list>(?:\\.|[^\]\\])+) ) \]""",
+    re.DOTALL | re.VERBOSE,
+)
 WILDCARDS = {"*": ".*", "?": "."}
 
 
 def compile_glob(pattern: str) -> re.Pattern[str]:
-    """A regular expression whose `fullmatch` says whether a text matches `pattern`.
+    """Return a regular expression whose `fullmatch` tells whether a string matches `pattern`.
 
     Raises ValueError when the pattern is malformed.
     """
     parts: list[str] = []
-    depth = 0
-    at = 0
+    depth = at = 0
     while at < len(pattern):
-        char = pattern[at]
-        at += 1
-        if char == "\\" and at < len(pattern):
-            parts.append(re.escape(pattern[at]))
-            at += 1
-        elif char in WILDCARDS:
-            parts.append(WILDCARDS[char])
-        elif char == "[":
-            members, at = _set(pattern, at)
-            parts.append(members)
-        elif char == "{":
-            depth += 1
+        token = TOKEN.match(pattern, at)
+        if token is None:
+            raise ValueError(f"unclosed or mixed [ in pattern {pattern!r}")
+        at, text = token.end(), token.group()
+        if token["escaped"] or text not in "{},":
+            parts.append(_translate(token))
+        elif text == "{":
             parts.append("(?:")
-        elif char == "}" and depth:
-            depth -= 1
-            parts.append(")")
-        elif char == "," and depth:
-            parts.append("|")
+            depth += 1
+        elif not depth:
+            parts.append(text)
         else:
-            parts.append(re.escape(char))
+            parts.append("|" if text == "," else ")")
+            depth -= text == "}"
     if depth:
         raise ValueError(f"unclosed {{ in pattern {pattern!r}")
     try:
@@ -49,13 +47,12 @@ def compile_glob(pattern: str) -> re.Pattern[str]:
         raise ValueError(f"malformed pattern {pattern!r}: {error}") from error
 
 
-def _set(pattern: str, at: int) -> tuple[str, int]:
-    """The regular expression of the set whose content begins at `at`, and where it ends."""
-    end = pattern.find("]", at)
-    content = pattern[at:end]
-    negated = content.startswith("!")
-    members = content[negated:]
-    if end < 0 or not members:
-        raise ValueError(f"unclosed or empty [ in pattern {pattern!r}")
-    escaped = re.escape(members).replace(r"\-", "-") if len(members) == 3 else re.escape(members)
-    return f"[{'^' if negated else ''}{escaped}]", end + 1
+def _translate(token: re.Match[str]) -> str:
+    text = token.group()
+    if token["escaped"] or text[0] != "[":
+        return WILDCARDS.get(text) or re.escape(token["escaped"] or text)
+    if token["list"]:
+        characters = re.escape(re.sub(r"\\(.)", r"\1", token["list"], flags=re.DOTALL))
+    else:
+        characters = f"{re.escape(token['low'])}-{re.escape(token['high'])}"
+    return f"[{'^' if token['not'] else ''}{characters}]"

@@ -1,4 +1,4 @@
-"""`naming.matches` says what Centrifugo's `channels` call would list, and `escape` one alone."""
+"""`matches` says which channels Centrifugo's `channels` call lists, `escape` names one of them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 
 from presence.centrifugo.gateway import Gateway
 from presence.centrifugo.http import HttpTransport
+from presence.exceptions import CentrifugoError
 from presence.roster import channel_names
 from presence_devtools import servers
 from tests.websocket_clients import Swarm
@@ -31,7 +32,14 @@ PATTERNS = [
     *("presence:\\{a,b\\}", "presence:\\\\a", "presence:a.b", "presence:a+b", "presence:(a)"),
     *("presence:]", "presence:-", "presence:a|b", "presence:^", "presence:!", "chat:*"),
     *("presence:&&", "presence:[&]&", "presence:[|]", "presence:a:?", "*:*:*"),
-    *("presence", "presence:[abc]*"),
+    *("presence", "presence:[abc]*", "presence:{[a-c],[0-9]}", "presence:{[a-c],[0-9]}*"),
+    *("presence:[ab-d]", "presence:[^a-c]", "presence:[abc-]", "presence:[-a]", "presence:[]-a]"),
+    *("presence:[\\]]", "presence:[\\]a]", "presence:[\\-a]", "presence:[\\a]", "presence:[!!-a]"),
+]  # fmt: skip
+REFUSED = [
+    *("presence:[a-z0-9]*", "presence:[a-c1]", "presence:[!a-z0]", "presence:[a-b-c]"),
+    *("presence:[a-]", "presence:[--]", "presence:[a-]]", "presence:[c-a]", "presence:[a-\\]"),
+    *("presence:[]", "presence:[!]", "presence:[!]]", "presence:[]a]", "presence:[a"),
 ]  # fmt: skip
 
 
@@ -52,6 +60,14 @@ def listed(gateway: Gateway, pattern: str) -> set[str]:
 def test_a_pattern_matches_what_centrifugo_lists(gateway: Gateway, pattern: str) -> None:
     ours = {channel for channel in CHANNELS if channel_names.matches(pattern, channel)}
     assert ours == listed(gateway, pattern)
+
+
+@pytest.mark.parametrize("pattern", REFUSED)
+def test_pattern_that_centrifugo_refuses_is_a_value_error(gateway: Gateway, pattern: str) -> None:
+    with pytest.raises(CentrifugoError):
+        gateway.survey([pattern])
+    with pytest.raises(ValueError, match="Pattern"):
+        channel_names.matches(pattern, "presence:a")
 
 
 def test_an_escaped_channel_is_listed_alone(gateway: Gateway) -> None:

@@ -242,7 +242,10 @@ def test_e007_an_unknown_backend(backend: str) -> None:
     assert backend in only("presence.E007", PRESENCE_BACKEND=backend).msg
 
 
-@pytest.mark.parametrize("pattern", ["presence:[a", "{presence:*", "presence:*}", "presence:\\"])
+@pytest.mark.parametrize(
+    "pattern",
+    ["presence:[a", "{presence:*", "presence:*}", "presence:\\", "presence:[a-z0-9]*"],
+)
 def test_e008_a_pattern_that_cannot_be_read(pattern: str) -> None:
     message = only("presence.E008", PRESENCE_CHANNELS=["presence:*", pattern])
     assert repr(pattern) in message.msg

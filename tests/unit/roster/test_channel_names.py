@@ -130,7 +130,10 @@ def test_patterns(pattern: str, matching: list[str], other: list[str]) -> None:
     ] == matching
 
 
-@pytest.mark.parametrize("pattern", ["[a", "[]", "{a", "a}", "}{", "a\\", "[z-a]", "{a,{b}"])
+@pytest.mark.parametrize(
+    "pattern",
+    ["[a", "[]", "{a", "a}", "}{", "a\\", "[z-a]", "{a,{b}", "[a-z0-9]", "[!a-z0]", "[a-]", "[--]"],
+)
 def test_a_malformed_pattern_is_a_value_error_that_shows_it(pattern: str) -> None:
     with pytest.raises(ValueError, match="Pattern") as caught:
         channel_names.matches(pattern, "a")
