@@ -39,7 +39,7 @@ def announcing(channel: str, variant: str) -> str:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing(
+def test_widget_of_each_variant_passes_axe(
     visit: Visit, crowd: Crowd, tick: Tick, channel: str, scheme: Any
 ) -> None:
     crowd.fill(channel, EIGHT)
@@ -60,7 +60,7 @@ def test_axe_finds_nothing(
     assert violations(page) == []
 
 
-def test_axe_finds_nothing_where_nothing_is_live(
+def test_widget_that_is_not_live_passes_axe(
     visit: Visit, crowd: Crowd, tick: Tick, channel: str
 ) -> None:
     ada = visit("ada", bypass_csp=True, reduced_motion="reduce")
@@ -72,7 +72,9 @@ def test_axe_finds_nothing_where_nothing_is_live(
     assert violations(page) == []
 
 
-def test_the_light_has_words(visit: Visit, crowd: Crowd, tick: Tick, channel: str) -> None:
+def test_light_of_each_state_has_words(
+    visit: Visit, crowd: Crowd, tick: Tick, channel: str
+) -> None:
     page = visit().open(include(channel))
     light = live(page, channel).locator(".presence-light")
     expect(light).to_have_text("Live", use_inner_text=True)
@@ -94,7 +96,7 @@ RECORD = """(root) => {
 }"""
 
 
-def test_a_tick_is_one_sentence_for_those_who_asked(
+def test_announcer_says_one_sentence_a_tick(
     visit: Visit, crowd: Crowd, tick: Tick, channel: str
 ) -> None:
     crowd.fill(channel, ["a1", "a2"])
@@ -127,7 +129,7 @@ def test_a_tick_is_one_sentence_for_those_who_asked(
     assert page.evaluate("globalThis.said") == ["3 joined, 1 left", "2 joined, 1 left"]
 
 
-def test_what_oneself_does_is_not_said(
+def test_announcer_is_silent_about_oneself(
     visit: Visit, crowd: Crowd, tick: Tick, channel: str
 ) -> None:
     crowd.fill(channel, ["u1", "own"])
@@ -147,7 +149,9 @@ def test_what_oneself_does_is_not_said(
     assert page.evaluate("globalThis.said") == ["1 left"]
 
 
-def test_nothing_is_said_unasked(visit: Visit, crowd: Crowd, tick: Tick, channel: str) -> None:
+def test_widget_without_announce_says_nothing(
+    visit: Visit, crowd: Crowd, tick: Tick, channel: str
+) -> None:
     page = visit().open(include(channel, "stack"))
     widget = live(page, channel)
     widget.evaluate(RECORD)

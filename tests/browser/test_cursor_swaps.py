@@ -21,7 +21,9 @@ def channel(request: pytest.FixtureRequest) -> str:
     return f"cursors:{re.sub(r'[^a-z0-9_]', '-', request.node.name)}"
 
 
-def test_a_copy_of_a_surface_has_no_cursors_of_its_own(visit: Visit, stage: Stage, channel: str):
+def test_surface_that_is_copied_has_no_cursors_of_the_original(
+    visit: Visit, stage: Stage, channel: str
+):
     his = shared(visit("bob").open(board(channel)), channel)
     stage.publish(channel, {"x": 0.5, "y": 0.5, "user": "bot"})
     expect(cursor(his, "bot")).to_be_attached()
@@ -33,7 +35,7 @@ def test_a_copy_of_a_surface_has_no_cursors_of_its_own(visit: Visit, stage: Stag
     expect(again.locator(".presence-cursors-layer")).to_have_count(1)
 
 
-def test_a_surface_that_is_replaced_apart_from_the_include_works(
+def test_surface_replaced_apart_from_its_include_is_found_again(
     visit: Visit, stage: Stage, channel: str
 ):
     text = (
@@ -56,7 +58,7 @@ def test_a_surface_that_is_replaced_apart_from_the_include_works(
     expect_at(hers.locator(".board"), bob, 0.5, 0.5)
 
 
-def test_who_leaves_a_surface_says_so_before_leaving_its_channel(
+def test_surface_that_is_removed_publishes_gone_before_it_unsubscribes(
     visit: Visit, stage: Stage, channel: str
 ):
     room = channel.replace("cursors:", "presence:")
@@ -89,7 +91,7 @@ def test_who_leaves_a_surface_says_so_before_leaving_its_channel(
     assert about == ["publish", "unsubscribe"]
 
 
-def test_a_new_grant_is_taken_in_place(visit: Visit, stage: Stage, channel: str):
+def test_surface_with_a_new_grant_stays_subscribed(visit: Visit, stage: Stage, channel: str):
     bob = visit("bob")
     bob.expected = "403|not live"
     page = bob.open(board(channel))

@@ -35,7 +35,7 @@ def channel(request: pytest.FixtureRequest) -> str:
     return f"cursors:{re.sub(r'[^a-z0-9_]', '-', request.node.name)}"
 
 
-def test_three_people_see_one_another_move_in_windows_of_any_size(visit: Visit, channel: str):
+def test_cursors_of_three_people_show_in_windows_of_any_size(visit: Visit, channel: str):
     sizes = {"ada": (1280, 720), "bob": (700, 900), "eve": (1000, 500)}
     guests = {
         name: visit(name, viewport={"width": width, "height": height})
@@ -57,7 +57,7 @@ def test_three_people_see_one_another_move_in_windows_of_any_size(visit: Visit, 
     assert label.evaluate("(item) => Boolean(item.closest('[aria-hidden=true]'))")
 
 
-def test_a_cursor_stays_in_place_when_windows_are_resized(visit: Visit, channel: str):
+def test_cursor_stays_in_place_when_windows_are_resized(visit: Visit, channel: str):
     ada, bob = visit("ada"), visit("bob")
     hers, his = (shared(one.open(board(channel)), channel) for one in (ada, bob))
     point_at(hers, 0.8, 0.6)
@@ -66,7 +66,7 @@ def test_a_cursor_stays_in_place_when_windows_are_resized(visit: Visit, channel:
     expect_at(his, ada, 0.8, 0.6)
 
 
-def test_a_cursor_is_where_it_points_in_content_that_scrolls(visit: Visit, channel: str):
+def test_cursor_is_where_it_points_in_content_that_scrolls(visit: Visit, channel: str):
     ada, bob = visit("ada"), visit("bob")
     inside = '<div class="board-content"></div>'
     hers, his = (
@@ -85,7 +85,7 @@ def test_a_cursor_is_where_it_points_in_content_that_scrolls(visit: Visit, chann
         assert surface.evaluate("(box) => [box.scrollWidth, box.scrollHeight]") == size
 
 
-def test_a_cursor_is_where_it_points_on_a_page_that_scrolls(visit: Visit, channel: str):
+def test_cursor_is_where_it_points_on_a_page_that_scrolls(visit: Visit, channel: str):
     ada, bob = visit("ada"), visit("bob")
     tall = board(channel, more="data-test-tall")
     hers, his = (shared(one.open(tall), channel) for one in (ada, bob))
@@ -99,14 +99,14 @@ def test_a_cursor_is_where_it_points_on_a_page_that_scrolls(visit: Visit, channe
     expect_at_pixels(his, ada, first[0], first[1] + before - after)
 
 
-def test_pixels_are_for_those_who_want_them(visit: Visit, channel: str):
+def test_cursor_with_unit_px_is_sent_in_pixels(visit: Visit, channel: str):
     ada, bob = visit("ada"), visit("bob", viewport={"width": 600, "height": 600})
     hers, his = (shared(one.open(board(channel, unit="px")), channel) for one in (ada, bob))
     hers.hover(position={"x": 120, "y": 80})
     expect_at_pixels(his, ada, 120, 80)
 
 
-def test_a_cursor_goes_when_the_pointer_leaves(visit: Visit, channel: str):
+def test_cursor_goes_when_the_pointer_leaves(visit: Visit, channel: str):
     ada, bob = visit("ada"), visit("bob")
     hers, his = (shared(one.open(board(channel)), channel) for one in (ada, bob))
     for leave in (
@@ -123,7 +123,7 @@ def test_a_cursor_goes_when_the_pointer_leaves(visit: Visit, channel: str):
         hers.page.mouse.move(1, 1)
 
 
-def test_a_cursor_goes_with_its_page_and_with_its_connection(
+def test_cursor_goes_with_its_page_and_with_its_connection(
     visit: Visit, stage: Stage, channel: str
 ):
     ada, bob = visit("ada"), visit("bob")
@@ -141,7 +141,7 @@ def test_a_cursor_goes_with_its_page_and_with_its_connection(
     expect_at(his, ada, 0.5, 0.5)
 
 
-def test_nothing_is_sent_by_who_is_alone_or_still(visit: Visit, channel: str):
+def test_cursor_that_is_alone_or_rests_sends_nothing(visit: Visit, channel: str):
     ada, bob = visit("ada"), visit("bob")
     page = ada.context.new_page()
     ada.listen(page)
@@ -161,7 +161,7 @@ def test_nothing_is_sent_by_who_is_alone_or_still(visit: Visit, channel: str):
     bob.context.close()
 
 
-def test_who_comes_later_sees_a_cursor_that_stands_still(visit: Visit, channel: str):
+def test_cursor_that_rests_shows_to_a_page_that_comes_later(visit: Visit, channel: str):
     ada, bob, eve = visit("ada"), visit("bob"), visit("eve")
     hers, his = (shared(one.open(board(channel)), channel) for one in (ada, bob))
     point_at(hers, 0.25, 0.75)
@@ -171,7 +171,7 @@ def test_who_comes_later_sees_a_cursor_that_stands_still(visit: Visit, channel: 
     expect_at(late, ada, 0.25, 0.75)
 
 
-def test_a_cursor_without_a_sign_of_life_goes(visit: Visit, channel: str, stage: Stage):
+def test_cursor_without_a_sign_of_life_goes(visit: Visit, channel: str, stage: Stage):
     bob = visit("bob")
     page = bob.context.new_page()
     bob.listen(page)
@@ -186,7 +186,7 @@ def test_a_cursor_without_a_sign_of_life_goes(visit: Visit, channel: str, stage:
     expect(cursor(his, "bot")).to_have_count(0)
 
 
-def test_who_was_away_comes_back(visit: Visit, channel: str):
+def test_cursor_comes_back_after_its_connection_was_lost(visit: Visit, channel: str):
     ada, bob = visit("ada"), visit("bob")
     bob.expected = ada.expected = "ERR_INTERNET_DISCONNECTED"
     hers, his = (shared(one.open(board(channel)), channel) for one in (ada, bob))
@@ -221,7 +221,7 @@ SPOOF = """async ([channel, data]) => {
 }"""
 
 
-def test_a_hostile_browser_can_move_only_its_own_cursor(visit: Visit, channel: str):
+def test_hostile_browser_moves_only_its_own_cursor(visit: Visit, channel: str):
     ada, bob, mallory = visit("ada"), visit("bob"), visit("mallory", "<i>Mallory</i>")
     hers, his = (shared(one.open(board(channel)), channel) for one in (ada, bob))
     evil = mallory.open(board(channel))
@@ -242,7 +242,7 @@ def test_a_hostile_browser_can_move_only_its_own_cursor(visit: Visit, channel: s
     expect_at(his, ada, 0.25, 0.25)
 
 
-def test_the_anonymous_watch(visit: Visit, channel: str):
+def test_anonymous_visitor_sees_cursors_and_sends_none(visit: Visit, channel: str):
     ada, stranger = visit("ada"), visit()
     page = stranger.context.new_page()
     stranger.listen(page)
@@ -256,7 +256,7 @@ def test_the_anonymous_watch(visit: Visit, channel: str):
     assert sent() == []
 
 
-def test_a_finger_leaves_a_cursor_for_a_moment(visit: Visit, channel: str):
+def test_finger_that_is_lifted_leaves_a_cursor_for_a_moment(visit: Visit, channel: str):
     ada, bob = visit("ada", has_touch=True), visit("bob")
     hers, his = (shared(one.open(board(channel)), channel) for one in (ada, bob))
     box = hers.bounding_box()
@@ -266,7 +266,7 @@ def test_a_finger_leaves_a_cursor_for_a_moment(visit: Visit, channel: str):
     expect(cursor(his, ada)).to_have_count(0)
 
 
-def test_at_most_so_many_are_drawn(visit: Visit, channel: str, stage: Stage):
+def test_cursors_above_the_limit_are_not_drawn(visit: Visit, channel: str, stage: Stage):
     his = shared(visit("bob").open(board(channel)), channel)
     for number in range(40):
         stage.publish(channel, {"x": number / 40, "y": 0.5, "user": f"bot-{number}"})
@@ -280,7 +280,7 @@ def moved(page: Page) -> list[str]:
     return found
 
 
-def test_moves_are_eased(visit: Visit, channel: str, stage: Stage):
+def test_cursor_that_moves_is_eased(visit: Visit, channel: str, stage: Stage):
     his = shared(visit("bob").open(board(channel)), channel)
     stage.publish(channel, {"x": 0.1, "y": 0.5, "user": "bot"})
     expect_at(his, "bot", 0.1, 0.5)
@@ -290,7 +290,7 @@ def test_moves_are_eased(visit: Visit, channel: str, stage: Stage):
     assert len(set(moved(his.page))) > 2
 
 
-def test_moves_jump_where_motion_is_not_wanted(visit: Visit, channel: str, stage: Stage):
+def test_cursor_with_reduced_motion_jumps(visit: Visit, channel: str, stage: Stage):
     his = shared(visit("bob", reduced_motion="reduce").open(board(channel)), channel)
     stage.publish(channel, {"x": 0.1, "y": 0.5, "user": "bot"})
     expect_at(his, "bot", 0.1, 0.5)
@@ -300,9 +300,7 @@ def test_moves_jump_where_motion_is_not_wanted(visit: Visit, channel: str, stage
     assert len(set(moved(his.page))) == 1
 
 
-def test_a_surface_can_be_any_element_and_there_can_be_several(
-    visit: Visit, channel: str, stage: Stage
-):
+def test_page_with_several_surfaces_shows_cursors_on_each(visit: Visit, channel: str, stage: Stage):
     other = f"{channel}-other"
     text = (
         f'<div class="board" data-presence-cursors="{channel}"></div>'
@@ -320,7 +318,7 @@ def test_a_surface_can_be_any_element_and_there_can_be_several(
         expect(surface.locator("[data-presence-cursor]")).to_have_count(1)
 
 
-def test_a_surface_that_is_removed_is_left_and_one_that_returns_is_live(
+def test_surface_that_is_removed_unsubscribes_and_is_live_when_it_returns(
     visit: Visit, channel: str, stage: Stage
 ):
     ada, bob = visit("ada"), visit("bob")
@@ -335,7 +333,7 @@ def test_a_surface_that_is_removed_is_left_and_one_that_returns_is_live(
     assert stage.clients(channel) == 2
 
 
-def test_a_page_may_have_a_roster_and_a_surface_on_one_connection(visit: Visit, channel: str):
+def test_page_with_roster_and_surface_has_one_connection(visit: Visit, channel: str):
     room = channel.replace("cursors:", "presence:")
     text = f'{{% include "presence/widget.html" with channel="{room}" %}}' + board(channel)
     ada = visit("ada")

@@ -33,7 +33,7 @@ def row(page: Page, title: str) -> Locator:
 
 
 @pytest.mark.parametrize("path", ["documents/1/", "reading-room/"])
-def test_two_people_at_one_place_see_one_another(
+def test_document_shows_two_people_to_each_other(
     site: Site, visitor: MakeVisitor, path: str
 ) -> None:
     ada, alan = visitor(), visitor()
@@ -49,7 +49,9 @@ def test_two_people_at_one_place_see_one_another(
 
 
 @pytest.mark.parametrize("path", ["documents/2/", "reading-room/"])
-def test_whoever_has_no_websocket_is_seen_too(site: Site, visitor: MakeVisitor, path: str) -> None:
+def test_document_shows_a_member_without_a_websocket(
+    site: Site, visitor: MakeVisitor, path: str
+) -> None:
     page = visitor().open(f"{site.url}/{path}", who="ada")
     expect(members(page).filter(has_text="Ada Lovelace")).to_be_visible()
     katherine = visitor(java_script=False)
@@ -57,7 +59,7 @@ def test_whoever_has_no_websocket_is_seen_too(site: Site, visitor: MakeVisitor, 
     expect(members(page).filter(has_text="Katherine Johnson")).to_be_visible()
 
 
-def test_the_list_shows_who_is_where(site: Site, visitor: MakeVisitor) -> None:
+def test_list_of_documents_shows_the_members_of_each(site: Site, visitor: MakeVisitor) -> None:
     for who in ("ada", "alan", "katherine"):
         visitor(java_script=False).open(f"{site.url}/documents/3/", who=who)
     visitor(java_script=False).open(f"{site.url}/documents/6/", who="edsger")
@@ -86,7 +88,7 @@ def two_admins(site: Site, visitor: MakeVisitor) -> Callable[..., list[Visitor]]
     return make
 
 
-def test_the_admin_shows_the_other_one_live(
+def test_admin_shows_the_other_editor_live(
     site: Site, two_admins: Callable[[], list[Visitor]]
 ) -> None:
     grace, alan = two_admins()
@@ -115,7 +117,7 @@ def _background(banner: Locator) -> str:
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_the_pages_are_accessible(
+def test_pages_of_documents_pass_axe(
     site: Site, two_admins: Callable[[], list[Visitor]], chromium: Browser, theme: Any
 ) -> None:
     grace, alan = two_admins()

@@ -79,7 +79,7 @@ def assert_same(one: Page, other: Page, channel: str, selector: str) -> None:
 
 
 @pytest.mark.parametrize("variant", ["list", "stack"])
-def test_who_was_rendered_looks_as_who_joined(
+def test_member_rendered_by_django_looks_like_one_drawn_by_the_script(
     visit: Visit, crowd: Crowd, tick: Tick, channel: str, variant: str
 ) -> None:
     early = visit("ada").open(include(channel, variant))
@@ -101,7 +101,7 @@ def test_who_was_rendered_looks_as_who_joined(
 
 
 @pytest.mark.parametrize("variant", ["list", "stack", "count"])
-def test_nothing_moves_when_the_page_goes_live(
+def test_widget_that_goes_live_moves_nothing(
     visit: Visit, crowd: Crowd, tick: Tick, channel: str, stage: Stage, variant: str
 ) -> None:
     crowd.fill(channel, ["u1", "u2", "u3", "u4", "u5", "u6", "u7"])
@@ -122,7 +122,7 @@ def test_nothing_moves_when_the_page_goes_live(
 
 
 @pytest.mark.parametrize("motion", ["no-preference", "reduce"])
-def test_joins_and_leaves_ease_unless_that_is_not_wanted(
+def test_joins_and_leaves_ease_except_with_reduced_motion(
     visit: Visit, crowd: Crowd, tick: Tick, channel: str, stage: Stage, motion: Any
 ) -> None:
     crowd.fill(channel, ["u1", "u2"])
@@ -152,7 +152,7 @@ def test_joins_and_leaves_ease_unless_that_is_not_wanted(
     expect(widget).to_have_attribute("data-presence-total", "2")
 
 
-def test_who_comes_back_while_leaving_stays(
+def test_member_who_comes_back_while_leaving_stays(
     visit: Visit, crowd: Crowd, tick: Tick, channel: str
 ) -> None:
     crowd.fill(channel, ["u1", "u2", "u3"])
@@ -172,7 +172,7 @@ def test_who_comes_back_while_leaving_stays(
     assert back.evaluate("(item) => item.inert") is False
 
 
-def test_who_comes_and_goes_in_quick_succession_is_there_once(
+def test_member_who_comes_and_goes_quickly_is_there_once(
     visit: Visit, crowd: Crowd, tick: Tick, channel: str, stage: Stage
 ) -> None:
     crowd.fill(channel, ["u1", "u2"])
@@ -196,7 +196,7 @@ def test_who_comes_and_goes_in_quick_succession_is_there_once(
     expect_ids(widget, ["u2", "u1"])
 
 
-def test_only_who_joins_eases_in_and_not_whoever_is_there_when_the_list_opens(
+def test_list_that_opens_eases_in_only_members_who_join(
     visit: Visit, crowd: Crowd, tick: Tick, channel: str
 ) -> None:
     crowd.fill(channel, ["u1", "u2", "u3", "u4", "u5", "u6"])
@@ -217,7 +217,7 @@ def test_only_who_joins_eases_in_and_not_whoever_is_there_when_the_list_opens(
     assert eased == 0
 
 
-def test_a_site_sets_what_it_likes_in_its_own_stylesheet(
+def test_stylesheet_of_the_site_sets_custom_properties(
     visit: Visit, crowd: Crowd, tick: Tick, channel: str
 ) -> None:
     crowd.fill(channel, ["u1"])
@@ -228,7 +228,7 @@ def test_a_site_sets_what_it_likes_in_its_own_stylesheet(
     expect(avatar).to_have_css("height", "64px")
 
 
-def test_the_popup_takes_its_ink_from_a_property(
+def test_popup_takes_its_ink_from_a_property(
     visit: Visit, crowd: Crowd, tick: Tick, channel: str
 ) -> None:
     crowd.fill(channel, ["u1", "u2", "u3", "u4", "u5", "u6"])
@@ -241,7 +241,7 @@ def test_the_popup_takes_its_ink_from_a_property(
 
 
 @pytest.mark.parametrize("variant", ["list", "stack"])
-def test_names_are_text_however_hostile(
+def test_hostile_name_is_drawn_as_text(
     visit: Visit, crowd: Crowd, tick: Tick, channel: str, variant: str
 ) -> None:
     early = visit(viewport={"width": 360, "height": 640}).open(include(channel, variant))
@@ -279,7 +279,7 @@ SHARE = """async (root) => {
 }"""
 
 
-def test_other_modules_share_what_the_page_has_loaded(
+def test_other_script_shares_what_the_page_has_loaded(
     visit: Visit, crowd: Crowd, tick: Tick, channel: str
 ) -> None:
     page = visit().open(include(channel))

@@ -72,7 +72,7 @@ def own_page(guest: Guest, stage: Stage, body: str) -> Page:
 
 
 @pytest.mark.parametrize("variant", ["list", "stack"])
-def test_parts_of_a_sites_own_draw_who_is_here_and_who_comes(
+def test_templates_of_the_site_draw_members_and_joins(
     visit: Visit, crowd: Crowd, tick: Tick, channel: str, stage: Stage, variant: str
 ) -> None:
     crowd.join("u1", channel, name="First <One>")
@@ -113,7 +113,7 @@ def test_parts_of_a_sites_own_draw_who_is_here_and_who_comes(
         assert faces.locator(".own-name").all_text_contents() == ["Renamed", "Third <b>"]
 
 
-def test_more_widgets_than_a_request_may_ask_for(
+def test_page_with_more_widgets_than_a_request_takes_is_live(
     visit: Visit, crowd: Crowd, tick: Tick, channel: str, stage: Stage
 ) -> None:
     widgets = 120
@@ -144,7 +144,7 @@ def test_more_widgets_than_a_request_may_ask_for(
     expect_ids(roster(page, last), [guest.id, "u1"])
 
 
-def test_a_hundred_changes_among_ten_thousand_touch_nobody_else(
+def test_hundred_changes_among_ten_thousand_draw_nobody_else(
     visit: Visit, tick: Tick, channel: str, stage: Stage
 ) -> None:
     members = [Member(f"u{n:04}", f"User {n}", {"color": "#123456"}) for n in range(10_000)]
@@ -175,7 +175,7 @@ def test_a_hundred_changes_among_ten_thousand_touch_nobody_else(
     assert set(page.evaluate("[...touched]")) == changed
 
 
-def test_every_sync_is_right_while_a_room_goes_round_its_limit(
+def test_sync_events_are_right_while_a_room_passes_its_limit(
     visit: Visit, crowd: Crowd, tick: Tick, channel: str, settings: Any
 ) -> None:
     settings.PRESENCE_LIST_LIMIT = 20
@@ -211,9 +211,7 @@ def test_every_sync_is_right_while_a_room_goes_round_its_limit(
 
 
 @pytest.mark.parametrize("locale", ["en", "ar"])
-def test_no_page_of_the_demo_is_wider_than_a_phone(
-    chromium: Browser, site: Site, locale: str
-) -> None:
+def test_demo_pages_are_no_wider_than_a_phone(chromium: Browser, site: Site, locale: str) -> None:
     context = chromium.new_context(viewport={"width": 390, "height": 844}, locale=locale)
     page = context.new_page()
     for path in ("/", "/rooms/launch-plan/", "/variants/"):

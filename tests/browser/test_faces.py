@@ -188,7 +188,7 @@ def test_long_list_opens_and_closes(visit: Visit, tick: Tick, channel: str, scri
     expect(seen).to_have_count(20)
 
 
-def test_search_finds_people_and_survives_who_comes_and_goes(
+def test_search_finds_members_and_survives_joins_and_leaves(
     visit: Visit, crowd: Crowd, tick: Tick, channel: str, stage: Stage
 ) -> None:
     fill(services.store(), channel, *CROWD)
@@ -236,7 +236,7 @@ NOTE_OPENED = """(cancel) => {
 
 
 @pytest.mark.parametrize("cancel", [False, True])
-def test_click_on_a_face_tells_of_the_member_and_opens_the_list_unless_it_is_cancelled(
+def test_click_on_a_face_dispatches_open_and_opens_the_list_unless_cancelled(
     visit: Visit, tick: Tick, channel: str, cancel: bool
 ) -> None:
     fill(services.store(), channel, Member("u1", "Ada", {"team": "x"}), Member("u2", "Grace"))
@@ -262,7 +262,7 @@ UNABLE = """(() => {
 
 
 @pytest.mark.parametrize("able", [True, False])
-def test_colour_of_ones_own_survives_another_page_of_sheets_and_reaches_shadow_roots(
+def test_own_colour_survives_new_stylesheets_and_reaches_shadow_roots(
     visit: Visit, crowd: Crowd, tick: Tick, channel: str, able: bool
 ) -> None:
     fill(services.store(), channel, Member("u1", "Ada", {"color": "#123456"}))

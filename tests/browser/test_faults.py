@@ -46,7 +46,7 @@ def sign_out_and_fetch(guest: Guest, stage: Stage, channel: str) -> None:
     expect(widget).to_have_attribute("data-presence-state", "static")
 
 
-def test_who_was_refused_is_not_seen_any_more_and_sees_nothing_new(
+def test_refused_user_is_not_shown_to_others_and_sees_nothing_new(
     visit: Visit, crowd: Crowd, tick: Tick, channel: str, stage: Stage
 ) -> None:
     crowd.fill(channel, ["u1"])
@@ -67,7 +67,7 @@ def test_who_was_refused_is_not_seen_any_more_and_sees_nothing_new(
     assert events(page) == [["stale", "stale"], ["stale", "static"]]
 
 
-def test_a_connection_that_is_ended_for_good_is_told_as_that_alone(
+def test_connection_that_ends_for_good_warns_with_that_reason_alone(
     visit: Visit, channel: str, stage: Stage
 ) -> None:
     ada = visit("ada")
@@ -84,7 +84,7 @@ def test_a_connection_that_is_ended_for_good_is_told_as_that_alone(
     assert ids(widget) == [ada.id]
 
 
-def test_a_fragment_of_a_signed_in_visitor_is_live_where_the_last_was_refused(
+def test_fragment_with_a_new_grant_is_live_after_a_refusal(
     visit: Visit, channel: str, stage: Stage
 ) -> None:
     ada = visit("ada")
@@ -96,7 +96,9 @@ def test_a_fragment_of_a_signed_in_visitor_is_live_where_the_last_was_refused(
     expect_ids(live(page, channel), [ada.id])
 
 
-def test_a_fragment_of_who_has_signed_in_makes_them_present(visit: Visit, channel: str) -> None:
+def test_fragment_for_a_user_who_has_signed_in_makes_them_present(
+    visit: Visit, channel: str
+) -> None:
     guest = visit()
     page = guest.open(include(channel))
     live(page, channel)
@@ -109,7 +111,7 @@ def test_a_fragment_of_who_has_signed_in_makes_them_present(visit: Visit, channe
     expect_ids(live(page, channel), [guest.id])
 
 
-def test_a_widget_that_is_back_is_not_live_while_it_cannot_be(visit: Visit, channel: str) -> None:
+def test_widget_that_is_put_back_is_not_live_while_it_cannot_be(visit: Visit, channel: str) -> None:
     guest = visit("ada")
     guest.expected = "Failed to load"
     page = guest.open(include(channel))

@@ -28,7 +28,7 @@ def events(page: Page, *names: str) -> list[dict[str, Any]]:
     return [event for event in found if event["name"] in names]
 
 
-def test_events_bubble_with_the_member(
+def test_join_leave_and_update_events_bubble_with_the_member(
     visit: Visit, crowd: Crowd, tick: Tick, channel: str
 ) -> None:
     crowd.join("u1", channel, name="Ada")
@@ -63,7 +63,7 @@ def test_events_bubble_with_the_member(
     assert events(page, "sync", "stale") == []
 
 
-def test_sync_and_stale_say_what_is_shown(
+def test_sync_and_stale_events_say_what_is_shown(
     visit: Visit, crowd: Crowd, tick: Tick, channel: str
 ) -> None:
     crowd.join("u1", channel, name="Ada")
@@ -86,7 +86,7 @@ def test_sync_and_stale_say_what_is_shown(
     assert len(events(page, "sync")) >= 2
 
 
-def test_a_site_brings_its_own_handlers(
+def test_handlers_of_the_site_are_called(
     visit: Visit, crowd: Crowd, tick: Tick, channel: str
 ) -> None:
     crowd.join("u0", channel)
@@ -106,7 +106,7 @@ def test_a_site_brings_its_own_handlers(
     assert {note["tag"] for note in page.evaluate("globalThis.handled")} == {"presence-roster"}
 
 
-def test_what_the_site_tells_a_room_reaches_every_page_of_it(
+def test_broadcast_reaches_every_page_of_the_room(
     visit: Visit, tick: Tick, channel: str, stage: Stage
 ) -> None:
     tick()
@@ -151,9 +151,7 @@ def test_what_the_site_tells_a_room_reaches_every_page_of_it(
         )
 
 
-def test_an_event_is_told_to_who_listens_and_kept_for_nobody(
-    visit: Visit, tick: Tick, channel: str
-) -> None:
+def test_broadcast_is_told_once_and_kept_for_nobody(visit: Visit, tick: Tick, channel: str) -> None:
     tick()
     page = visit().open(include(channel, "none"))
     widget = live(page, channel)
@@ -191,7 +189,7 @@ SAW = (
 )
 
 
-def test_who_draws_for_themselves_follows_a_channel(
+def test_subscribe_follows_a_channel_for_a_script(
     visit: Visit, crowd: Crowd, tick: Tick, channel: str
 ) -> None:
     crowd.fill(channel, ["u1"])
@@ -230,7 +228,7 @@ def test_who_draws_for_themselves_follows_a_channel(
     )
 
 
-def test_a_site_brings_its_own_connection(
+def test_use_connection_follows_over_the_connection_of_the_site(
     visit: Visit, crowd: Crowd, tick: Tick, channel: str
 ) -> None:
     guest = visit("ada")

@@ -56,7 +56,9 @@ def beats_within(page: Page, seconds: float) -> bool:
     return answer.value.status == 200
 
 
-def test_a_page_keeps_its_member_and_takes_it_along(visit: Visit, tick: Tick, channel: str) -> None:
+def test_page_keeps_its_member_and_lets_go_when_it_closes(
+    visit: Visit, tick: Tick, channel: str
+) -> None:
     watcher = visit()
     widget = live(watcher.open(include(channel)), channel)
     ada = visit("ada")
@@ -79,7 +81,7 @@ def test_a_page_keeps_its_member_and_takes_it_along(visit: Visit, tick: Tick, ch
     expect_ids(widget, [])
 
 
-def test_a_page_that_sleeps_is_back_at_once(visit: Visit, tick: Tick, channel: str) -> None:
+def test_page_that_slept_is_back_at_once(visit: Visit, tick: Tick, channel: str) -> None:
     ada = visit("ada")
     tick()
     page = visit_tracked(ada, channel)
@@ -93,7 +95,9 @@ def test_a_page_that_sleeps_is_back_at_once(visit: Visit, tick: Tick, channel: s
     assert (again.user, again.source, again.meta) == (first.user, first.source, first.meta)
 
 
-def test_two_pages_of_one_person(visit: Visit, tick: Tick, channel: str) -> None:
+def test_member_with_two_pages_stays_until_the_last_closes(
+    visit: Visit, tick: Tick, channel: str
+) -> None:
     watcher = visit()
     widget = live(watcher.open(include(channel)), channel)
     ada = visit("ada")
@@ -111,7 +115,9 @@ def test_two_pages_of_one_person(visit: Visit, tick: Tick, channel: str) -> None
     expect_ids(widget, [])
 
 
-def test_the_anonymous_are_kept_without_a_session(visit: Visit, tick: Tick, channel: str) -> None:
+def test_anonymous_visitor_is_kept_without_a_session(
+    visit: Visit, tick: Tick, channel: str
+) -> None:
     tick()
     guest = visit()
     page = visit_tracked(guest, channel)
@@ -123,7 +129,7 @@ def test_the_anonymous_are_kept_without_a_session(visit: Visit, tick: Tick, chan
     wait_until(lambda: here(channel) == [], "the page that was closed has left")
 
 
-def test_a_page_goes_on_without_whom_the_site_took_out(
+def test_page_goes_on_without_a_member_that_the_site_took_out(
     visit: Visit, tick: Tick, channel: str
 ) -> None:
     tick()
@@ -140,7 +146,9 @@ def test_a_page_goes_on_without_whom_the_site_took_out(
     assert here(channel) == []
 
 
-def test_signing_out_elsewhere_ends_it(visit: Visit, tick: Tick, channel: str) -> None:
+def test_heartbeat_after_signing_out_elsewhere_stops(
+    visit: Visit, tick: Tick, channel: str
+) -> None:
     tick()
     ada = visit("ada")
     page = visit_tracked(ada, channel)
@@ -150,7 +158,7 @@ def test_signing_out_elsewhere_ends_it(visit: Visit, tick: Tick, channel: str) -
     wait_until(lambda: here(channel) == [], "the page that was refused has left")
 
 
-def test_an_element_that_goes_leaves_and_one_that_moves_stays(
+def test_heartbeat_element_that_goes_leaves_and_one_that_moves_stays(
     visit: Visit, tick: Tick, channel: str
 ) -> None:
     tick()
@@ -175,7 +183,7 @@ def test_an_element_that_goes_leaves_and_one_that_moves_stays(
     assert len(here(channel)) == 1
 
 
-def test_a_page_that_is_morphed_leaves_as_the_old_and_stays_as_the_new(
+def test_heartbeat_element_that_is_morphed_swaps_its_members(
     visit: Visit, tick: Tick, channel: str
 ) -> None:
     tick()
@@ -203,7 +211,7 @@ STRICT = """
 """
 
 
-def test_a_strict_policy_is_kept(visit: Visit, tick: Tick, channel: str) -> None:
+def test_heartbeat_violates_no_strict_policy(visit: Visit, tick: Tick, channel: str) -> None:
     tick()
     ada = visit("ada")
     ada.context.add_init_script(STRICT)
@@ -212,7 +220,7 @@ def test_a_strict_policy_is_kept(visit: Visit, tick: Tick, channel: str) -> None
     assert page.evaluate("globalThis.violations") == []
 
 
-def test_a_page_that_the_browser_keeps_leaves_and_is_back(
+def test_page_in_the_bfcache_leaves_and_is_back(
     keeping: Browser, stage: Stage, tick: Tick, channel: str
 ) -> None:
     tick()

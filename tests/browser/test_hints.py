@@ -61,7 +61,7 @@ def record(page: Page) -> None:
     )
 
 
-def test_a_join_shows_at_once_and_the_tick_confirms_it(
+def test_hint_shows_a_join_at_once_and_the_tick_confirms_it(
     visit: Visit, crowd: Crowd, tick: Tick, channel: str
 ) -> None:
     crowd.fill(channel, ["u1"])
@@ -82,7 +82,7 @@ def test_a_join_shows_at_once_and_the_tick_confirms_it(
     assert page.evaluate("globalThis.told") == [["join", "u2"]]
 
 
-def test_what_no_tick_confirms_goes_in_time(
+def test_hint_that_no_tick_confirms_goes_in_time(
     visit: Visit, crowd: Crowd, tick: Tick, channel: str, stage: Stage
 ) -> None:
     crowd.fill(channel, ["u1"])
@@ -107,7 +107,7 @@ def test_what_no_tick_confirms_goes_in_time(
     expect(widget).to_have_attribute("data-presence-total", "2")
 
 
-def test_who_turns_away_at_the_door_is_not_waited_for(
+def test_hint_ends_with_its_connection(
     visit: Visit, crowd: Crowd, tick: Tick, channel: str
 ) -> None:
     crowd.fill(channel, ["u1"])
@@ -126,7 +126,9 @@ def test_who_turns_away_at_the_door_is_not_waited_for(
     expect_ids(widget, ["u3"])
 
 
-def test_one_is_there_once(visit: Visit, crowd: Crowd, tick: Tick, channel: str) -> None:
+def test_member_with_hint_and_diff_is_there_once(
+    visit: Visit, crowd: Crowd, tick: Tick, channel: str
+) -> None:
     ada, bob = visit("ada"), visit("bob")
     page = ada.open(include(channel) + include(channel, "stack"))
     hers = live(page, channel, "list")
@@ -147,7 +149,9 @@ def test_one_is_there_once(visit: Visit, crowd: Crowd, tick: Tick, channel: str)
     assert not any(name == "leave" for name, _ in page.evaluate("globalThis.told"))
 
 
-def test_strangers_are_not_hinted(visit: Visit, crowd: Crowd, tick: Tick, channel: str) -> None:
+def test_anonymous_visitors_are_not_hinted(
+    visit: Visit, crowd: Crowd, tick: Tick, channel: str
+) -> None:
     page = visit("ada").open(include(channel))
     widget = live(page, channel)
     live(visit().open(include(channel)), channel)
@@ -159,7 +163,7 @@ def test_strangers_are_not_hinted(visit: Visit, crowd: Crowd, tick: Tick, channe
     expect(widget).to_have_attribute("data-presence-anonymous", "1")
 
 
-def test_a_counted_room_takes_no_hints(
+def test_counted_room_takes_no_hints(
     visit: Visit, crowd: Crowd, tick: Tick, channel: str, settings: Any
 ) -> None:
     settings.PRESENCE_LIST_LIMIT = 2

@@ -51,7 +51,7 @@ class Wire:
         return "".join([*self.frames, *(one.text() for one in told)])
 
 
-def test_nobody_sees_who_is_hidden_come_be_there_and_go(
+def test_hidden_user_is_never_shown_to_others(
     visit: Visit, tick: Tick, channel: str, stage: Stage
 ) -> None:
     grace, hidden = visit("grace"), visit("hidden-zoe", "Zenobia")
@@ -81,7 +81,7 @@ def test_nobody_sees_who_is_hidden_come_be_there_and_go(
     assert [part for part in ("Zenobia", "hidden-zoe", *ids) if part in everything] == []
 
 
-def test_who_signs_in_without_a_new_page_is_a_stranger_no_more(
+def test_visitor_who_signs_in_by_a_fragment_is_no_stranger(
     visit: Visit, tick: Tick, channel: str
 ) -> None:
     """Whom the connection is of cannot be told by the member, who is none."""

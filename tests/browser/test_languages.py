@@ -19,7 +19,7 @@ NUMBERS = (1, 2, 3, 11, 100)
 
 
 @pytest.mark.parametrize("language", ["de", "fr", "es", "ar"])
-def test_the_script_inflects_as_django_does(
+def test_script_chooses_plurals_as_django_does(
     visit: Visit, tick: Tick, channel: str, stage: Stage, language: str
 ) -> None:
     store = services.store()
@@ -42,7 +42,7 @@ def test_the_script_inflects_as_django_does(
         assert "visitor" not in str(plain)
 
 
-def test_a_page_in_arabic_is_arabic_throughout(
+def test_page_in_arabic_is_arabic_throughout(
     visit: Visit, crowd: Crowd, tick: Tick, channel: str, stage: Stage
 ) -> None:
     fill(services.store(), channel, Member("u1", "Ada"))
@@ -72,7 +72,7 @@ def test_a_page_in_arabic_is_arabic_throughout(
     assert set(latin) <= {"Zoe", "ZZ", "AD"}
 
 
-def test_who_has_no_name_is_called_so_by_django_and_by_the_script(
+def test_member_without_a_name_has_the_same_words_from_django_and_the_script(
     visit: Visit, tick: Tick, channel: str, stage: Stage
 ) -> None:
     fill(services.store(), channel, Member("anon_1", "Anonymous"))

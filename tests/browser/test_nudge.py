@@ -24,7 +24,7 @@ def shown(widget: Locator, name: str) -> Locator:
     return widget.locator(f'[data-presence-member][data-presence-name="{name}"]')
 
 
-def test_people_come_and_go_between_two_ticks(site: Site, visitor: MakeVisitor) -> None:
+def test_nudge_shows_joins_and_leaves_between_two_ticks(site: Site, visitor: MakeVisitor) -> None:
     channel = "presence:room:meet"
     ada, grace = visitor(), visitor()
     hers = live(ada.open(site.room("meet"), who="ada"), channel)
@@ -60,7 +60,7 @@ def beacons(page: Page) -> int:
     return int(page.evaluate("Number(localStorage.beacons ?? 0)"))
 
 
-def test_a_beacon_shows_nobody_leaving_who_comes_back(site: Site, visitor: MakeVisitor) -> None:
+def test_beacon_of_a_member_who_comes_back_shows_no_leave(site: Site, visitor: MakeVisitor) -> None:
     channel = "presence:room:reload"
     ada, grace = visitor(), counted(visitor())
     watching = ada.open(site.room("reload"), who="ada")
@@ -111,7 +111,7 @@ def test_page_that_the_browser_keeps_leaves_and_comes_back_live(
     grace.context.close()
 
 
-def test_a_widget_that_is_taken_away_sends_a_beacon(site: Site, visitor: MakeVisitor) -> None:
+def test_widget_that_is_taken_away_sends_a_beacon(site: Site, visitor: MakeVisitor) -> None:
     channel = "presence:room:away"
     ada, grace = visitor(), counted(visitor())
     hers = live(ada.open(site.room("away"), who="ada"), channel)

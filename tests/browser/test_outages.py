@@ -42,7 +42,7 @@ def requests(page: Page, part: str) -> list[str]:
     return made
 
 
-def test_a_network_that_was_cut_is_caught_up_with(
+def test_page_after_a_network_cut_catches_up(
     visit: Visit, crowd: Crowd, tick: Tick, channel: str
 ) -> None:
     crowd.fill(channel, ["u1", "u2"])
@@ -74,7 +74,7 @@ def test_a_network_that_was_cut_is_caught_up_with(
     assert snapshots == []
 
 
-def test_what_history_has_lost_is_fetched_once(
+def test_page_whose_history_is_lost_fetches_once(
     visit: Visit, crowd: Crowd, tick: Tick, channel: str, stage: Stage
 ) -> None:
     guest = visit("ada")
@@ -98,7 +98,7 @@ def test_what_history_has_lost_is_fetched_once(
     assert page.evaluate("globalThis.left") == []
 
 
-def test_a_short_interruption_says_nothing(
+def test_short_interruption_is_not_mentioned(
     visit: Visit, crowd: Crowd, tick: Tick, channel: str, stage: Stage
 ) -> None:
     guest = visit("ada")
@@ -119,7 +119,7 @@ def test_a_short_interruption_says_nothing(
     assert page.evaluate("globalThis.said") == []
 
 
-def test_without_redis_the_widget_is_empty_and_fills_itself(
+def test_widget_without_redis_is_empty_and_fills_itself(
     visit: Visit, crowd: Crowd, tick: Tick, channel: str, stage: Stage
 ) -> None:
     crowd.fill(channel, ["u1", "u2"])
@@ -138,7 +138,7 @@ def test_without_redis_the_widget_is_empty_and_fills_itself(
     expect_ids(widget, ["u1", "u2"])
 
 
-def test_a_flushed_redis_fills_again_and_shows_nobody_leaving(
+def test_flushed_redis_fills_again_and_shows_nobody_leaving(
     visit: Visit, crowd: Crowd, tick: Tick, channel: str, stage: Stage
 ) -> None:
     crowd.fill(channel, ["u1"])
@@ -157,7 +157,7 @@ def test_a_flushed_redis_fills_again_and_shows_nobody_leaving(
     assert page.evaluate("globalThis.left") == []
 
 
-def test_a_reload_flickers_for_nobody(
+def test_reload_of_a_page_shows_nobody_leaving(
     visit: Visit, crowd: Crowd, tick: Tick, channel: str, settings: Any
 ) -> None:
     settings.PRESENCE_LEAVE_GRACE = 10.0
@@ -185,7 +185,7 @@ def test_a_reload_flickers_for_nobody(
 
 
 @pytest.mark.parametrize("then", ["", "grace"])
-def test_signing_out_in_another_tab_leaves_a_list_and_no_requests(
+def test_page_after_signing_out_elsewhere_keeps_its_list_and_asks_nothing(
     visit: Visit, crowd: Crowd, tick: Tick, channel: str, then: str
 ) -> None:
     crowd.fill(channel, ["u1"])
@@ -212,7 +212,7 @@ def test_signing_out_in_another_tab_leaves_a_list_and_no_requests(
     assert [url for url in made if "done" not in url] == []
 
 
-def test_a_module_that_was_missing_is_asked_for_again_by_the_next_widget(
+def test_module_that_was_missing_is_asked_for_by_the_next_widget(
     visit: Visit, crowd: Crowd, tick: Tick, channel: str
 ) -> None:
     crowd.fill(channel, ["u1"])

@@ -26,7 +26,7 @@ Visit = Callable[..., Guest]
 VARIANTS = ("stack", "list", "count", "none")
 
 
-def test_a_strict_policy_is_kept(
+def test_page_violates_no_strict_policy(
     visit: Visit, crowd: Crowd, tick: Tick, channel: str, stage: Stage
 ) -> None:
     crowd.fill(channel, ["u1", "u2", "u3", "u4", "u5", "u6"])
@@ -62,7 +62,7 @@ def test_a_strict_policy_is_kept(
     assert page.evaluate("globalThis.violations") == []
 
 
-def test_the_page_is_whole_without_scripts(
+def test_page_without_scripts_is_whole(
     visit: Visit, crowd: Crowd, tick: Tick, channel: str
 ) -> None:
     crowd.join("u1", channel, name="Ada Lovelace")
@@ -89,7 +89,7 @@ SWAP = """async () => {
 }"""
 
 
-def test_a_page_swap_unsubscribes_and_the_next_page_is_live(
+def test_page_swap_unsubscribes_and_the_next_page_is_live(
     visit: Visit, crowd: Crowd, tick: Tick, channel: str, stage: Stage
 ) -> None:
     ada = visit("ada")
@@ -118,7 +118,7 @@ def test_a_page_swap_unsubscribes_and_the_next_page_is_live(
     assert len([socket for socket in opened if not socket.is_closed()]) == 1
 
 
-def test_a_copy_of_a_widget_is_a_widget(
+def test_widget_that_is_copied_is_live(
     visit: Visit, crowd: Crowd, tick: Tick, channel: str
 ) -> None:
     crowd.fill(channel, ["u1", "u2", "u3", "u4", "u5", "u6"])
@@ -145,7 +145,7 @@ def test_a_copy_of_a_widget_is_a_widget(
         page.keyboard.press("Escape")
 
 
-def test_a_widget_that_is_moved_stays_subscribed(
+def test_widget_that_is_moved_stays_subscribed(
     visit: Visit, crowd: Crowd, tick: Tick, channel: str
 ) -> None:
     page = visit("ada").open(include(channel))
@@ -186,7 +186,7 @@ def test_widgets_of_many_channels_share_a_connection(
 
 
 @pytest.mark.parametrize("hashed", ["widget.js", "widget.js?hashed"])
-def test_the_module_may_come_twice(
+def test_module_under_two_urls_follows_once(
     visit: Visit, crowd: Crowd, tick: Tick, channel: str, stage: Stage, hashed: str
 ) -> None:
     guest = visit()
@@ -220,7 +220,7 @@ NONSENSE: list[object] = [
 ]
 
 
-def test_bad_publications_change_nothing(
+def test_malformed_publications_change_nothing(
     visit: Visit, crowd: Crowd, tick: Tick, channel: str, stage: Stage
 ) -> None:
     crowd.fill(channel, ["u1", "u2"])

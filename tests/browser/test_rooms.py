@@ -30,7 +30,7 @@ def shows(widget: Any, total: int, listed: bool) -> None:
     expect(widget).to_have_attribute("data-presence-listed", "true" if listed else "false")
 
 
-def test_a_room_is_counted_above_the_limit_and_listed_again_well_below_it(
+def test_room_is_counted_above_the_limit_and_listed_well_below_it(
     visit: Visit, crowd: Crowd, tick: Tick, channel: str, settings: Any
 ) -> None:
     settings.PRESENCE_LIST_LIMIT = 10
@@ -71,7 +71,7 @@ def test_a_room_is_counted_above_the_limit_and_listed_again_well_below_it(
     shows(widget, 7, listed=True)
 
 
-def test_the_counts_are_right_all_through_the_churn(
+def test_counts_are_right_all_through_the_churn(
     visit: Visit, crowd: Crowd, tick: Tick, channel: str, settings: Any
 ) -> None:
     settings.PRESENCE_LIST_LIMIT = 5
@@ -118,7 +118,7 @@ def weight(page: Page, channel: str) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("variant", ["stack", "list"])
-def test_ten_thousand_are_no_more_to_a_page_than_three(
+def test_counted_room_of_ten_thousand_costs_a_page_no_more_than_three(
     visit: Visit, tick: Tick, channel: str, stage: Stage, variant: str
 ) -> None:
     store = services.store()

@@ -39,7 +39,7 @@ LOADED = """() => [...document.images]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_variants_look_as_they_should(
+def test_variants_match_their_screenshots(
     visit: Visit, crowd: Crowd, tick: Tick, stage: Stage, tmp_path: Path, kind: str
 ) -> None:
     channel = f"presence:picture-{kind}"

@@ -83,7 +83,7 @@ def pair(visit: Visit, channel: str) -> tuple[Locator, Sent, Locator, Guest]:
     return hers, sent, his, ada
 
 
-def test_a_fast_pointer_sends_one_position_an_interval(
+def test_fast_pointer_sends_one_position_an_interval(
     pair: tuple[Locator, Sent, Locator, Guest],
 ) -> None:
     hers, sent, his, ada = pair
@@ -101,7 +101,7 @@ def test_a_fast_pointer_sends_one_position_an_interval(
     expect_sent(hers.page, sent, count + 6)
 
 
-def test_a_still_pointer_keeps_its_cursor_until_it_leaves(
+def test_resting_pointer_keeps_its_cursor_until_it_leaves(
     pair: tuple[Locator, Sent, Locator, Guest],
 ) -> None:
     hers, sent, his, ada = pair
@@ -122,7 +122,7 @@ def test_a_still_pointer_keeps_its_cursor_until_it_leaves(
     expect_sent(hers.page, sent, count + 4)
 
 
-def test_who_looked_away_is_back_with_the_next_move(
+def test_cursor_of_a_blurred_window_is_back_with_the_next_move(
     pair: tuple[Locator, Sent, Locator, Guest],
 ) -> None:
     hers, sent, his, ada = pair
@@ -136,9 +136,7 @@ def test_who_looked_away_is_back_with_the_next_move(
     expect_at(his, ada, 0.25, 0.75)
 
 
-def test_a_page_that_the_browser_kept_is_live_again_when_it_is_back(
-    visit: Visit, channel: str
-) -> None:
+def test_surface_from_the_bfcache_is_live_again(visit: Visit, channel: str) -> None:
     ada, bob = visit("ada"), visit("bob")
     hers, his = (shared(one.open(board(channel)), channel) for one in (ada, bob))
     point_at(hers, 0.5, 0.5)
@@ -153,7 +151,7 @@ def test_a_page_that_the_browser_kept_is_live_again_when_it_is_back(
     expect_at(hers, bob, 0.75, 0.25)
 
 
-def test_a_hidden_page_draws_nothing_and_is_right_at_once_when_it_is_seen(
+def test_hidden_page_draws_nothing_and_is_right_when_it_is_seen(
     visit: Visit, stage: Stage, channel: str
 ) -> None:
     his, sent = open_clocked(visit("bob"), channel)
@@ -175,7 +173,7 @@ def test_a_hidden_page_draws_nothing_and_is_right_at_once_when_it_is_seen(
     assert sent() == []
 
 
-def test_a_page_that_was_hidden_for_long_shows_nobody_of_old(
+def test_page_hidden_for_long_shows_no_old_cursors(
     visit: Visit, stage: Stage, channel: str
 ) -> None:
     his, _ = open_clocked(visit("bob"), channel)
@@ -190,7 +188,7 @@ def test_a_page_that_was_hidden_for_long_shows_nobody_of_old(
     assert cursor(his, "bot").count() == 0
 
 
-def test_after_an_outage_nobody_is_seen_twice(visit: Visit, stage: Stage, channel: str) -> None:
+def test_cursor_after_an_outage_is_shown_once(visit: Visit, stage: Stage, channel: str) -> None:
     ada, bob = visit("ada"), visit("bob")
     bob.expected = "ERR_INTERNET_DISCONNECTED"
     his = shared(bob.open(board(channel)), channel)

@@ -69,7 +69,7 @@ def expect_on_mark(surface: Locator, who: Guest | str) -> None:
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_a_cursor_is_over_what_is_pointed_at(visit: Visit, channel: str, layout: str) -> None:
+def test_cursor_is_over_what_is_pointed_at(visit: Visit, channel: str, layout: str) -> None:
     ada, bob = visit("ada", bypass_csp=True), visit("bob", bypass_csp=True)
     inside, more = LAYOUTS[layout]
     hers, his = (
@@ -84,7 +84,9 @@ def test_a_cursor_is_over_what_is_pointed_at(visit: Visit, channel: str, layout:
 
 
 @pytest.mark.parametrize("layout", ["scaled", "zoomed", "scrolling", "scrolling-from-the-right"])
-def test_pixels_are_those_of_the_content(visit: Visit, channel: str, layout: str) -> None:
+def test_position_in_pixels_counts_from_the_content(
+    visit: Visit, channel: str, layout: str
+) -> None:
     ada, bob = visit("ada", bypass_csp=True), visit("bob", bypass_csp=True)
     inside, more = LAYOUTS[layout]
     text = board(channel, unit="px", inside=inside, more=more)
@@ -93,7 +95,7 @@ def test_pixels_are_those_of_the_content(visit: Visit, channel: str, layout: str
     expect_on_mark(his, ada)
 
 
-def test_the_body_can_be_the_surface(visit: Visit, channel: str) -> None:
+def test_body_can_be_the_surface(visit: Visit, channel: str) -> None:
     ada, bob = visit("ada"), visit("bob")
     pages = [one.open(board(channel)) for one in (ada, bob)]
     for page in pages:
@@ -108,7 +110,7 @@ def test_the_body_can_be_the_surface(visit: Visit, channel: str) -> None:
     expect_at(his, ada, 0.3, 0.4)
 
 
-def test_content_that_comes_later_counts(visit: Visit, stage: Stage, channel: str) -> None:
+def test_surface_counts_content_that_comes_later(visit: Visit, stage: Stage, channel: str) -> None:
     bob = visit("bob", bypass_csp=True)
     his = shared(
         bob.open(board(channel, inside="<p>Short</p>", more=f'style="{SCROLLS}"')), channel
@@ -138,7 +140,7 @@ def layer(surface: Locator) -> dict[str, float]:
     return found
 
 
-def test_a_layer_that_was_taken_away_is_put_back(visit: Visit, stage: Stage, channel: str) -> None:
+def test_layer_that_was_taken_away_is_put_back(visit: Visit, stage: Stage, channel: str) -> None:
     his = shared(visit("bob").open(board(channel)), channel)
     stage.publish(channel, {"x": 0.5, "y": 0.5, "user": "bot"})
     expect_at(his, "bot", 0.5, 0.5)
@@ -151,7 +153,7 @@ def test_a_layer_that_was_taken_away_is_put_back(visit: Visit, stage: Stage, cha
         expect_at(his, "bot", 0.5, 0.5)
 
 
-def test_a_page_that_is_morphed_into_the_next_has_its_cursors(
+def test_surface_morphed_to_another_channel_follows_it(
     visit: Visit, stage: Stage, channel: str
 ) -> None:
     other = f"{channel}-next"
@@ -177,7 +179,7 @@ def test_a_page_that_is_morphed_into_the_next_has_its_cursors(
     expect(page.locator(".presence-cursors-layer")).to_have_count(1)
 
 
-def test_several_surfaces_of_one_channel_are_each_their_own(visit: Visit, channel: str) -> None:
+def test_surfaces_of_one_channel_are_each_their_own(visit: Visit, channel: str) -> None:
     include = f'{{% include "presence/cursors.html" with channel="{channel}" %}}'
     text = (
         f'<div class="board" data-presence-cursors="{channel}">{include}</div>'
@@ -195,7 +197,7 @@ def test_several_surfaces_of_one_channel_are_each_their_own(visit: Visit, channe
             expect_at(surface, ada, 0.5, 0.2 + number / 10)
 
 
-def test_what_is_removed_before_it_began_never_does(
+def test_surface_removed_before_it_began_never_begins(
     visit: Visit, stage: Stage, channel: str
 ) -> None:
     bob = visit("bob")
@@ -230,7 +232,7 @@ def dispatch(surface: Locator, kind: str, x: float, y: float, **more: Any) -> No
 
 
 @pytest.mark.parametrize("kind", ["touch", "pen"])
-def test_of_several_pointers_the_first_counts(visit: Visit, channel: str, kind: str) -> None:
+def test_first_of_several_pointers_counts(visit: Visit, channel: str, kind: str) -> None:
     ada, bob = visit("ada"), visit("bob")
     hers, his = (shared(one.open(board(channel)), channel) for one in (ada, bob))
     first = {"pointerId": 7, "pointerType": kind}
@@ -262,7 +264,7 @@ NAMES = {
 
 
 @pytest.mark.parametrize("width", [200, 390, 1000])
-def test_any_name_is_shown_safely_and_within_the_surface(
+def test_label_with_any_name_is_text_within_the_surface(
     visit: Visit, stage: Stage, channel: str, width: int
 ) -> None:
     bob = visit("bob", viewport={"width": width, "height": 600}, bypass_csp=True)
@@ -294,7 +296,7 @@ def outside(surface: Locator, user: str) -> float:
     return found
 
 
-def test_a_site_may_draw_cursors_of_its_own(visit: Visit, stage: Stage, channel: str) -> None:
+def test_template_of_the_site_draws_cursors(visit: Visit, stage: Stage, channel: str) -> None:
     guest = visit("bob")
     page = guest.context.new_page()
     guest.listen(page)
@@ -391,7 +393,7 @@ CARD = (
 )
 
 
-def test_cursor_of_drag_goes_with_it_and_stays_after_the_drop(visit: Visit, channel: str) -> None:
+def test_cursor_of_a_drag_follows_it_and_stays_after_the_drop(visit: Visit, channel: str) -> None:
     ada, (hers, his) = pair(visit, channel, CARD)
     hers.evaluate(
         "document.querySelector('.target').addEventListener('dragover', (event) => {"
@@ -422,7 +424,7 @@ def test_cursor_follows_pointer_whose_events_the_site_stops(visit: Visit, channe
     expect_seen(his, ada, 30, 20)
 
 
-def test_cursor_picture_that_fails_gives_way_to_initials_and_is_asked_for_once(
+def test_cursor_picture_that_fails_gives_way_to_initials_and_is_fetched_once(
     visit: Visit, stage: Stage, channel: str
 ) -> None:
     guest = visit("bob")

@@ -62,7 +62,7 @@ def expect_shown(widget: Locator, whos: list[str]) -> None:
 
 
 @pytest.mark.parametrize("variant", ["list", "stack"])
-def test_a_morph_to_what_was_true_a_tick_ago_changes_nothing(
+def test_morph_to_an_older_version_changes_nothing(
     visit: Visit, crowd: Crowd, tick: Tick, channel: str, stage: Stage, variant: str
 ) -> None:
     crowd.fill(channel, ["u1", "u2"])
@@ -92,7 +92,9 @@ def test_a_morph_to_what_was_true_a_tick_ago_changes_nothing(
     assert stage.clients(channel) == 4
 
 
-def test_a_morph_to_what_is_true_now(visit: Visit, crowd: Crowd, tick: Tick, channel: str) -> None:
+def test_morph_to_the_current_version_is_taken_over(
+    visit: Visit, crowd: Crowd, tick: Tick, channel: str
+) -> None:
     crowd.fill(channel, ["u1", "u2", "u3"])
     tick()
     page = visit().open(include(channel))
@@ -108,7 +110,7 @@ def test_a_morph_to_what_is_true_now(visit: Visit, crowd: Crowd, tick: Tick, cha
     expect_shown(widget, ["u1", "u3", "u4"])
 
 
-def test_an_open_list_stays_usable_through_a_morph(
+def test_open_list_stays_usable_through_a_morph(
     visit: Visit, crowd: Crowd, tick: Tick, channel: str
 ) -> None:
     crowd.fill(channel, ["u1", "u2", "u3", "u4", "u5", "u6", "u7"])
@@ -126,7 +128,7 @@ def test_an_open_list_stays_usable_through_a_morph(
     expect(widget.locator("[data-presence-member=u7]")).to_be_visible()
 
 
-def test_a_morph_to_another_room_follows_that_room(
+def test_morph_to_another_room_follows_that_room(
     visit: Visit, crowd: Crowd, tick: Tick, channel: str, stage: Stage
 ) -> None:
     other = f"{channel}-other"
@@ -157,7 +159,7 @@ STREAM = """async (channel) => {
 }"""
 
 
-def test_a_widget_that_is_still_being_parsed_waits_for_its_end(
+def test_widget_still_being_parsed_waits_for_its_end(
     visit: Visit, crowd: Crowd, tick: Tick, channel: str
 ) -> None:
     crowd.fill(channel, ["u1", "u2"])
@@ -172,7 +174,7 @@ def test_a_widget_that_is_still_being_parsed_waits_for_its_end(
 
 
 @pytest.mark.parametrize("name", ["render.js", "roster.js"])
-def test_a_module_that_fails_is_asked_for_again(
+def test_module_that_fails_is_asked_for_again(
     visit: Visit, crowd: Crowd, tick: Tick, channel: str, stage: Stage, name: str
 ) -> None:
     crowd.fill(channel, ["u1"])
@@ -234,7 +236,7 @@ WITHOUT = {
 
 
 @pytest.mark.parametrize("part", WITHOUT)
-def test_a_part_may_be_left_out(
+def test_widget_without_a_part_works(
     visit: Visit, crowd: Crowd, tick: Tick, channel: str, stage: Stage, part: str
 ) -> None:
     seven = ["u1", "u2", "u3", "u4", "u5", "u6", "u7"]
@@ -275,7 +277,7 @@ WITHOUT_MAIN = "(root) => root.querySelector(':scope > .presence-anonymous').rem
         (WITHOUT_MAIN, "+ 1 anonymous visitor", "+ 2 anonymous visitors"),
     ],
 )
-def test_the_words_for_strangers_are_left_as_the_site_has_them(
+def test_words_for_anonymous_visitors_of_the_site_are_kept(
     visit: Visit, tick: Tick, channel: str, stage: Stage, change: str, one: str, two: str
 ) -> None:
     guest = visit()
@@ -291,7 +293,7 @@ def test_the_words_for_strangers_are_left_as_the_site_has_them(
     expect(strangers).to_contain_text(re.compile(re.escape(two).replace(r"\ ", r"\s+")))
 
 
-def test_who_is_listed_without_a_name_is_told_at_once_that_it_is_them(
+def test_member_listed_without_a_name_is_marked_as_oneself_at_once(
     visit: Visit, crowd: Crowd, tick: Tick, channel: str, stage: Stage
 ) -> None:
     guest = visit()
@@ -308,7 +310,7 @@ def test_who_is_listed_without_a_name_is_told_at_once_that_it_is_them(
     expect(widget.locator("[data-presence-member=anon_1] .presence-you")).to_be_visible()
 
 
-def test_the_age_counts_the_time_that_a_computer_slept(
+def test_age_counts_the_time_that_a_computer_slept(
     visit: Visit, crowd: Crowd, tick: Tick, channel: str, stage: Stage
 ) -> None:
     crowd.fill(channel, ["u1"])

@@ -39,9 +39,7 @@ def faces(widget: Locator) -> list[str]:
     return [str(face.get_attribute("data-presence-face")) for face in found.all()]
 
 
-def test_whoever_comes_and_goes_is_listed(
-    visit: Visit, crowd: Crowd, tick: Tick, channel: str
-) -> None:
+def test_list_shows_joins_and_leaves(visit: Visit, crowd: Crowd, tick: Tick, channel: str) -> None:
     crowd.join("u1", channel, name="Ada Lovelace")
     tick()
     widget = live(visit().open(include(channel)), channel)
@@ -55,14 +53,14 @@ def test_whoever_comes_and_goes_is_listed(
     expect(widget).to_have_attribute("data-presence-total", "1")
 
 
-def test_the_stack_is_the_variant_of_who_names_none(
+def test_widget_without_a_variant_is_a_stack(
     visit: Visit, crowd: Crowd, tick: Tick, channel: str
 ) -> None:
     page = visit().open(f'{{% include "presence/widget.html" with channel="{channel}" %}}')
     expect(roster(page, channel)).to_have_attribute("data-presence-variant", "stack")
 
 
-def test_a_stack_has_five_faces_and_a_button_for_everybody(
+def test_stack_has_five_faces_and_a_button_for_everybody(
     visit: Visit, crowd: Crowd, tick: Tick, channel: str
 ) -> None:
     crowd.fill(channel, SEVEN)
@@ -81,7 +79,7 @@ def test_a_stack_has_five_faces_and_a_button_for_everybody(
     expect(panel).to_be_hidden()
 
 
-def test_the_button_counts_who_comes_and_goes(
+def test_button_counts_joins_and_leaves(
     visit: Visit, crowd: Crowd, tick: Tick, channel: str
 ) -> None:
     crowd.fill(channel, SEVEN[:5])
@@ -103,7 +101,7 @@ def test_the_button_counts_who_comes_and_goes(
     assert faces(widget) == ["u1", *SEVEN[2:6]]
 
 
-def test_the_button_works_by_keyboard_and_gives_the_focus_back(
+def test_button_works_by_keyboard_and_gives_the_focus_back(
     visit: Visit, crowd: Crowd, tick: Tick, channel: str
 ) -> None:
     crowd.fill(channel, SEVEN)
@@ -153,7 +151,7 @@ def test_button_of_a_room_that_everybody_left_stays_until_the_focus_leaves_it(
     expect(button).to_be_hidden()
 
 
-def test_the_end_of_a_long_list_does_not_touch_the_edge(
+def test_panel_of_a_long_list_keeps_its_padding_at_the_end(
     visit: Visit, crowd: Crowd, tick: Tick, channel: str
 ) -> None:
     fill(
@@ -176,7 +174,7 @@ def test_the_end_of_a_long_list_does_not_touch_the_edge(
     assert room >= 12
 
 
-def test_without_scripts_the_button_opens_the_list_as_well(
+def test_button_without_scripts_opens_the_list(
     visit: Visit, crowd: Crowd, tick: Tick, channel: str
 ) -> None:
     crowd.fill(channel, SEVEN)
@@ -192,7 +190,7 @@ def test_without_scripts_the_button_opens_the_list_as_well(
 
 
 @pytest.mark.parametrize("variant", ["stack", "list", "count"])
-def test_strangers_are_a_number(
+def test_anonymous_visitors_are_a_number(
     visit: Visit, crowd: Crowd, tick: Tick, channel: str, variant: str
 ) -> None:
     page = visit().open(include(channel, variant))
@@ -208,7 +206,7 @@ def test_strangers_are_a_number(
     assert ids(widget) == []
 
 
-def test_who_has_several_tabs_is_there_once_and_knows_themselves(
+def test_member_with_several_tabs_is_there_once_and_marked_as_oneself(
     visit: Visit, crowd: Crowd, tick: Tick, channel: str
 ) -> None:
     crowd.join("zoe", channel)
@@ -228,9 +226,7 @@ def test_who_has_several_tabs_is_there_once_and_knows_themselves(
     expect_ids(live(first, channel, "list"), [ada.id, "zoe"])
 
 
-def test_one_is_shown_to_oneself_at_once(
-    visit: Visit, crowd: Crowd, tick: Tick, channel: str
-) -> None:
+def test_oneself_is_shown_at_once(visit: Visit, crowd: Crowd, tick: Tick, channel: str) -> None:
     ada = visit("ada")
     page = ada.open(include(channel))
     widget = live(page, channel)
@@ -243,7 +239,7 @@ def test_one_is_shown_to_oneself_at_once(
     expect(widget).to_have_attribute("data-presence-total", "1")
 
 
-def test_a_count_names_nobody(visit: Visit, crowd: Crowd, tick: Tick, channel: str) -> None:
+def test_count_names_nobody(visit: Visit, crowd: Crowd, tick: Tick, channel: str) -> None:
     crowd.fill(channel, ["u1", "u2"])
     tick()
     page = visit().open(include(channel, "count"))
@@ -257,7 +253,7 @@ def test_a_count_names_nobody(visit: Visit, crowd: Crowd, tick: Tick, channel: s
     expect(widget).to_have_attribute("data-presence-total", "3")
 
 
-def test_a_widget_without_a_face_shows_nothing_and_is_live(
+def test_variant_none_shows_nothing_and_is_live(
     visit: Visit, crowd: Crowd, tick: Tick, channel: str
 ) -> None:
     page = visit().open(include(channel, "none"))
@@ -268,7 +264,7 @@ def test_a_widget_without_a_face_shows_nothing_and_is_live(
     expect(widget).to_be_hidden()
 
 
-def test_two_widgets_of_a_channel_agree_over_one_connection(
+def test_widgets_of_one_channel_agree_over_one_connection(
     visit: Visit, crowd: Crowd, tick: Tick, channel: str, stage: Stage
 ) -> None:
     crowd.fill(channel, SEVEN[:2])
@@ -288,7 +284,7 @@ def test_two_widgets_of_a_channel_agree_over_one_connection(
 
 
 @pytest.mark.parametrize("language", ["en", "ar"])
-def test_the_stack_goes_as_the_language_does(
+def test_stack_runs_in_the_direction_of_the_language(
     visit: Visit, crowd: Crowd, tick: Tick, channel: str, language: str
 ) -> None:
     for n, name in enumerate(["أدا لوفلايس", "Grace Hopper", "محمد بن موسى الخوارزمي", "Алан"]):

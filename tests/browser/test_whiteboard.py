@@ -38,7 +38,9 @@ def at_the_board(visitor: Visitor, who: str = "") -> Page:
     return page
 
 
-def test_two_people_see_each_other_point(visitor: Callable[..., Visitor], site: Site) -> None:
+def test_whiteboard_shows_two_people_to_each_other(
+    visitor: Callable[..., Visitor], site: Site
+) -> None:
     people = {"ada": visitor(), "grace": visitor()}
     pages = {who: at_the_board(one, who) for who, one in people.items()}
     hers, theirs = (shared(page, CHANNEL) for page in pages.values())
@@ -77,7 +79,7 @@ def test_demo_on_a_narrow_phone_keeps_long_words_in_their_boxes(
         page.close()
 
 
-def test_the_page_fits_a_phone_whatever_points_at_its_edges(
+def test_page_fits_a_phone_with_cursors_at_its_edges(
     visitor: Callable[..., Visitor],
 ) -> None:
     ada, grace = visitor(), visitor()
@@ -96,7 +98,7 @@ def test_the_page_fits_a_phone_whatever_points_at_its_edges(
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing(
+def test_whiteboard_passes_axe(
     chromium: Browser, visitor: Callable[..., Visitor], site: Site, scheme: str
 ) -> None:
     # axe needs `eval`; that the page needs none is shown above, where nothing complains.
@@ -112,7 +114,7 @@ def test_axe_finds_nothing(
         context.close()
 
 
-def test_the_board_looks_as_it_should(chromium: Browser, site: Site, tmp_path: Path) -> None:
+def test_whiteboard_matches_its_screenshot(chromium: Browser, site: Site, tmp_path: Path) -> None:
     """`make screenshots` keeps the picture for the README."""
     view: Any = {"viewport": {"width": 1040, "height": 640}, "device_scale_factor": 1.5}
     context = chromium.new_context(**view, reduced_motion="reduce")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 MakeVisitor = Callable[..., "Visitor"]
 
 
-def test_two_people_see_each_other_come_and_go(site: Site, visitor: MakeVisitor) -> None:
+def test_widget_shows_two_people_to_each_other(site: Site, visitor: MakeVisitor) -> None:
     channel = "presence:room:meet"
     ada, grace = visitor(), visitor()
     hers = live(ada.open(site.room("meet"), who="ada"), channel)
