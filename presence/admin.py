@@ -19,7 +19,7 @@ from presence.conf import hooks
 from presence.exceptions import InvalidChannel
 from presence.roster.channel_names import MAX_LENGTH
 from presence.web.access import polled_channel
-from presence.web.lookup import look_up
+from presence.web.page import look_up
 
 if TYPE_CHECKING:
     from django.contrib.admin.views.main import ChangeList
@@ -80,7 +80,7 @@ class PresenceAdminMixin(Base):
     @admin.display(description=_("Here now"))
     def here_now(self, obj: Model) -> str | None:
         """The column of the list: who has the object open; "?" where that cannot be read."""
-        people = getattr(obj, "_presence_people", None)
+        people = getattr(obj, "_presence_here_now", None)
         if people is None:
             return UNKNOWN
         names = ", ".join(one["name"] for one in people[:NAMED])
@@ -97,9 +97,9 @@ class PresenceAdminMixin(Base):
         known: list[tuple[Any, str]] = []
         wrong: list[InvalidChannel] = []
         for obj in objects:
-            obj._presence_people = []  # type: ignore[attr-defined]
+            obj._presence_here_now = []  # type: ignore[attr-defined]
             if self.has_view_or_change_permission(request, obj):
-                obj._presence_people = None  # type: ignore[attr-defined]
+                obj._presence_here_now = None  # type: ignore[attr-defined]
                 try:
                     if (channel := self._channel(obj)) is not None:
                         known.append((obj, polled_channel(channel)))
@@ -111,7 +111,7 @@ class PresenceAdminMixin(Base):
             logger.error("%s", wrong[0])
         found = look_up([channel for obj, channel in known], request)
         for obj, channel in known:
-            obj._presence_people = found.get(channel)
+            obj._presence_here_now = found.get(channel)
 
     def _channel(self, obj: Model) -> str | None:
         """The channel of an object; None where the method of the site fails, which is logged."""

@@ -1,4 +1,4 @@
-"""Presence in views: class-based ones of Django, sync and async, consumers and live views.
+"""Presence in views: class-based views of Django, sync and async, consumers and live views.
 
 Nothing here needs more than Django. In a class, put the mixin after those that deny access and
 before all other bases.
@@ -7,141 +7,210 @@ before all other bases.
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import wraps
+from inspect import isawaitable
 from secrets import token_hex
-from typing import Any, NamedTuple
+from types import SimpleNamespace
+from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar, cast
 
 from asgiref.sync import async_to_sync, iscoroutinefunction
+from django.http import HttpRequest
 
 from presence.conf import hooks
 from presence.conf.upkeep import in_thread
 from presence.cursors import CursorTracker
-from presence.exceptions import CentrifugoError
+from presence.exceptions import CentrifugoError, StoreError
 from presence.manager import PresenceManager, broadcast
 from presence.roster.channel_names import room
+from presence.roster.keys import fill_in
 from presence.roster.people import passing_id
 from presence.roster.validation import is_meta, member_meta
 from presence.snapshots import Record
-from presence.web.lifetime import Lifetime
-from presence.web.viewing import has_come, key_of, meta_for, visitor_behind
-from presence.web.visitors import Visitor
-from presence.web.visits import is_visit
+from presence.web.page import PageMember, page_state
+from presence.web.visitors import Visitor, is_visit, meta_for, visitor_of
 
-__all__ = ["LiveCursorMixin", "PresenceMixin"]
+__all__ = ["LiveCursorMixin", "PresenceMixin", "is_visit"]
 
 logger = logging.getLogger("presence.mixins")
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _twin(
+    method: Callable[Concatenate[Any, P], T],
+) -> Callable[Concatenate[Any, P], Coroutine[Any, Any, T]]:
+    """Return the async twin of a method, which calls that method of the view in a thread."""
+
+    @wraps(method)
+    async def twin(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        threaded = in_thread(getattr(self, method.__name__))
+        return cast(T, await threaded(*args, **kwargs))
+
+    return twin
+
 
 class _Here(NamedTuple):
-    """What a view said: that `user` is here, with `meta`."""
+    """Claim of a view that `user` is here, with `meta`."""
 
     key: str
     user: str
     meta: dict[str, Any]
 
 
-class PresenceMixin(Lifetime):
-    """Says that whom the view is for is here, and knows who else is.
+class ViewLifecycle:
+    """Calls `mount(request, **kwargs)` of a view before its handler, and untracks a consumer that
+    is disconnected.
+
+    `mount` is called where it is a method of the site's own class: one that comes from a base
+    without this mixin is left to that base, as live views have. Mixins that deny access come first,
+    so visitors whom they turn away are never tracked.
+    """
+
+    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        """Dispatch as Django's View does, or as a consumer, whose messages pass through."""
+        if not self._has_mount(request):
+            return super().dispatch(request, *args, **kwargs)  # type: ignore[misc]
+        if getattr(self, "view_is_async", False):
+            return self._mount_and_dispatch(request, *args, **kwargs)
+        self.mount(request, **kwargs)  # type: ignore[attr-defined]
+        return super().dispatch(request, *args, **kwargs)  # type: ignore[misc]
+
+    async def _mount_and_dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        mount = self.mount  # type: ignore[attr-defined]
+        await (mount if iscoroutinefunction(mount) else in_thread(mount))(request, **kwargs)
+        response = super().dispatch(request, *args, **kwargs)  # type: ignore[misc]
+        return await response if isawaitable(response) else response
+
+    def _has_mount(self, request: Any) -> bool:
+        """Return whether there is a `mount` to call, and a handler to call it for."""
+        method = str(getattr(request, "method", "")).lower()
+        owners = [kind for kind in type(self).__mro__ if "mount" in vars(kind)]
+        ours = bool(owners) and all(issubclass(kind, ViewLifecycle) for kind in owners)
+        return ours and method not in ("", "options") and hasattr(self, method)
+
+    def websocket_disconnect(self, message: Any) -> Any:
+        """Disconnect as a consumer of Channels does, sync or async."""
+        return self._end_after(getattr(super(), "websocket_disconnect", None), message)
+
+    def disconnect(self, *args: Any) -> Any:
+        """Disconnect as a consumer of Channels does, sync or async."""
+        return self._end_after(getattr(super(), "disconnect", None), *args)
+
+    def _end_after(self, ends: Callable[..., Any] | None, *args: Any) -> Any:
+        if iscoroutinefunction(ends):
+            return self._aend_after(ends, *args)
+        try:
+            return ends(*args) if ends else None
+        finally:
+            self._end()
+
+    async def _aend_after(self, ends: Callable[..., Awaitable[Any]], *args: Any) -> Any:
+        try:
+            return await ends(*args)
+        finally:
+            await in_thread(self._end)()
+
+    def _end(self) -> None:
+        """Untrack. A member who cannot be taken back is gone after PRESENCE_TIMEOUT."""
+        try:
+            self.untrack_presence()  # type: ignore[attr-defined]
+        except StoreError as error:
+            logger.error("presence=not-taken-back view=%s error=%s", type(self).__name__, error)
+
+
+class PresenceMixin(ViewLifecycle):
+    """Tracks the visitor of the view in a room, and knows who else is there.
 
     `presence_key` is "document:{doc_id}": variables come from attributes of the view, else from
-    its URL. Without it, it is the whole name of the class. Every instance speaks for itself: what
-    it says it can take back, whatever other tabs of the same person say.
+    its URL. Without it, the key is the full name of the class. Every instance is a source of its
+    own: it takes back only what it said, whatever other tabs of the same person say.
 
     Methods that touch the store raise StoreError where it cannot be reached, those that need the
-    key InvalidChannel (a ValueError) where it cannot be one. Those that begin with an `a` are for
+    key InvalidChannel (a ValueError) where it cannot be one. Methods that begin with an `a` are for
     async code, which the others would block.
     """
 
     presence_key: str | None = None
 
     _presence: _Here | None = None
+    _presence_source: str = ""
     _presence_anonymous: str = ""
 
     def get_presence_key(self) -> str:
-        """The key, with its variables filled in. Raises InvalidChannel that names the variable
-        where one is missing, None or empty."""
-        return key_of(self, self.presence_key)
+        """Return the key with its variables filled in. Raises InvalidChannel that names the
+        variable where one is missing, None or empty."""
+        kind = type(self)
+        if self.presence_key is None:
+            return f"{kind.__module__}.{kind.__qualname__}"
+        owner = f"{kind.__qualname__}: set it before, as an attribute or in the URL"
+        return fill_in(self.presence_key, self._presence_variable, owner=owner)
 
     def get_presence_user_id(self) -> str:
-        """Return the primary key of the user as a string; of a visitor who is not signed in an id
+        """Return the primary key of the user as a string; for a visitor who is not signed in an id
         `anon_…` that lasts as long as their session, or this instance where they have none."""
-        visitor = visitor_behind(self)
-        if known := visitor.id or visitor.anonymous:
-            return known
-        return self._passing_id()
-
-    def _passing_id(self) -> str:
-        self._presence_anonymous = self._presence_anonymous or passing_id(token_hex(8))
-        return self._presence_anonymous
+        visitor = _visitor_behind(self)
+        return visitor.id or visitor.anonymous or self._passing_id()
 
     def track_presence(self, meta: dict[str, Any] | None = None) -> Record | None:
-        """Say that whom the view is for is here, until `untrack_presence`, or until
-        PRESENCE_TIMEOUT passes without a heartbeat.
+        """Track the visitor until `untrack_presence`, or until PRESENCE_TIMEOUT passes without a
+        heartbeat.
 
-        `meta` is a dict of JSON; of a user who is signed in it has a `name`, a `user_id` and what
-        PRESENCE_USER_INFO gives as well. Beyond 4096 bytes, the largest parts of what that gives,
-        then of `meta`, are left out, which is logged. Again, it replaces what was said.
-        Returns the record (see PresenceManager); None, and nothing is said, for a user whom
+        `meta` is a dict of JSON; for a signed-in user it gets a `name`, a `user_id` and the answer
+        of PRESENCE_USER_INFO as well. Beyond 4096 bytes the largest parts are left out, first of
+        that answer, then of `meta`, which is logged. A second call replaces what the first said.
+        Returns the record (see PresenceManager); None, and tracks nobody, for a user whom
         PRESENCE_VISIBLE hides. None as well where the request does not show that somebody came: it
-        fetched the page ahead, or brought neither a user nor a session. Then it is the page's
-        heartbeat that says so, once the page is open, and `handle_presence_join` is not called.
+        fetched the page ahead, or brought neither a user nor a session. Then the page's heartbeat
+        tracks the visitor once the page is open, and `handle_presence_join` is not called.
         Raises ValueError, and stores nothing, for another `meta`.
         """
-        visitor = visitor_behind(self)
+        visitor = _visitor_behind(self)
         if visitor.hidden:
             return None
-        user, come = self._whom(visitor)
+        user, came = self._presence_member(visitor)
         here = _Here(self.get_presence_key(), user, meta_for(visitor, meta))
         before = self._presence
         if before and before[:2] != here[:2]:
             self.untrack_presence()
             before = None
         self._presence_source = self._presence_source or token_hex(8)
-        said = (room(here.key), here.user, self._presence_source, member_meta(here.meta))
-        if not come:
-            self._keep(said, joins=True)
+        member = (room(here.key), here.user, self._presence_source, member_meta(here.meta))
+        if not came:
+            self._keep_by_heartbeat(member, joins=True)
             return None
         record = PresenceManager.join_presence(*here, source=self._presence_source)
         self._presence = here
-        self._keep(said)
+        self._keep_by_heartbeat(member)
         if before is None:
-            self._tell("handle_presence_join", record)
+            self._call_handler("handle_presence_join", record)
         return record
 
     def untrack_presence(self) -> Record | None:
         """Take back what this instance said. Returns the record; None where it said nothing, or
-        the time had passed. Consumers do it themselves when they are disconnected."""
+        the time had passed. Consumers do this themselves when they are disconnected."""
         here, self._presence = self._presence, None
         if self._presence_source:
-            self._keep(None)
+            self._keep_by_heartbeat(None)
         if here is None:
             return None
         record = PresenceManager.leave_presence(here.key, here.user, source=self._presence_source)
         if record is not None:
-            self._tell("handle_presence_leave", record)
+            self._call_handler("handle_presence_leave", record)
         return record
 
-    def _whom(self, visitor: Visitor) -> tuple[str, bool]:
-        """Return the id of the member who is the visitor, and whether the request shows that they
-        came."""
-        user, request = self.get_presence_user_id(), getattr(self, "request", None)
-        if user not in (visitor.id, visitor.anonymous, self._presence_anonymous):
-            return user, is_visit(request)  # an id of the site's own
-        if has_come(self, visitor):
-            return user, True
-        # A session that this request made tells nothing: the heartbeat brings it along, or not.
-        return (user if visitor.id or visitor.returning else self._passing_id()), False
-
     def list_presences(self) -> list[Record]:
-        """Everybody who is here, as PresenceManager.list_presences gives them."""
+        """Return the records of everybody here, as PresenceManager.list_presences does."""
         return PresenceManager.list_presences(self.get_presence_key())
 
     def presence_count(self) -> int:
-        """How many records `list_presences` gives."""
+        """Return the number of records of `list_presences`."""
         return PresenceManager.presence_count(self.get_presence_key())
 
     def update_presence_heartbeat(self) -> bool:
-        """Stay for another PRESENCE_TIMEOUT seconds. False, and nothing else, where this instance
-        said nothing, or the time had passed."""
+        """Stay for another PRESENCE_TIMEOUT seconds. Returns False, and does nothing, where this
+        instance tracks nobody, or the time had passed."""
         if self._presence is None:
             return False
         key, user, _ = self._presence
@@ -149,14 +218,14 @@ class PresenceMixin(Lifetime):
 
     def broadcast_to_presence(self, event: str, payload: dict[str, Any] | None = None) -> None:
         """Send an event to every page that shows the room, where it becomes a `presence:event` of
-        the DOM. `event` is a text of 1 to 100 characters; with `payload`, a dict of JSON, it has at
-        most 8 KiB. Raises ValueError for what is not that, CentrifugoError where Centrifugo did
-        not take it. Nobody gets it later."""
+        the DOM. `event` is a string of 1 to 100 characters; with `payload`, a dict of JSON, it has
+        at most 8 KiB. Raises ValueError for anything else, CentrifugoError where Centrifugo did not
+        take it. Nobody gets it later."""
         broadcast(room(self.get_presence_key()), event, payload)
 
     def push_event(self, event: str, payload: dict[str, Any] | None = None) -> Any:
-        """What another base of the view does by that name; where there is none,
-        `broadcast_to_presence`, but for a Centrifugo that is down: that is logged."""
+        """Call `push_event` of another base of the view; where there is none, do
+        `broadcast_to_presence`, but log a Centrifugo that is down."""
         if pushes := getattr(super(), "push_event", None):
             return pushes(event, payload)
         try:
@@ -165,13 +234,61 @@ class PresenceMixin(Lifetime):
             logger.error("event=not-sent event=%s error=%s", event, error)
 
     def handle_presence_join(self, presence: Record) -> Any:
-        """Called with the record by `track_presence`, in this view alone: receivers of the signal
-        presence_joined are called for everybody. May be async, as the next one."""
+        """Override to act on the record of `track_presence`, in this view alone: receivers of the
+        signal presence_joined are called for everybody. May be async, as the next one."""
 
     def handle_presence_leave(self, presence: Record) -> Any:
-        """Called with the record by `untrack_presence`, in this view alone."""
+        """Override to act on the record of `untrack_presence`, in this view alone."""
 
-    def _tell(self, name: str, record: Record) -> None:
+    atrack_presence = _twin(track_presence)
+    auntrack_presence = _twin(untrack_presence)
+    alist_presences = _twin(list_presences)
+    apresence_count = _twin(presence_count)
+    aupdate_presence_heartbeat = _twin(update_presence_heartbeat)
+    abroadcast_to_presence = _twin(broadcast_to_presence)
+
+    def _passing_id(self) -> str:
+        self._presence_anonymous = self._presence_anonymous or passing_id(token_hex(8))
+        return self._presence_anonymous
+
+    def _presence_member(self, visitor: Visitor) -> tuple[str, bool]:
+        """Return the id of the member who is the visitor, and whether the request shows that they
+        came.
+
+        A request that fetches a page ahead, or one that brings neither a user nor a session, does
+        not: then the page itself says so when it is open. A websocket is open.
+        """
+        user, request = self.get_presence_user_id(), getattr(self, "request", None)
+        came = request is None or is_visit(request)
+        if user not in (visitor.id, visitor.anonymous, self._presence_anonymous):
+            return user, came  # an id of the site's own
+        if came and (request is None or visitor.id or visitor.returning):
+            return user, True
+        # A session that this request made shows nothing: the heartbeat brings it along, or not.
+        return (user if visitor.id or visitor.returning else self._passing_id()), False
+
+    def _presence_variable(self, name: str) -> object:
+        value = getattr(self, name, None)
+        if value is not None and value != "" and not callable(value):
+            return value
+        # Views have methods of many names.
+        arguments = getattr(self, "kwargs", None)
+        if arguments is None:
+            arguments = _scope(self).get("url_route", {}).get("kwargs")
+        return (arguments or {}).get(name)
+
+    def _keep_by_heartbeat(self, member: PageMember | None, *, joins: bool = False) -> None:
+        """Let the page's heartbeat keep `member`, and no member that the view tracked before.
+
+        `joins`: the heartbeat makes the member join.
+        """
+        if (request := getattr(self, "request", None)) is not None:
+            state = page_state(request)
+            others = [kept for kept in state.members if kept[2] != self._presence_source]
+            state.members = [*others, member] if member else others
+            state.joins = state.joins or joins
+
+    def _call_handler(self, name: str, record: Record) -> None:
         """Call a handler of the view. One that fails is logged, and nothing else fails."""
         handler = getattr(self, name)
         if iscoroutinefunction(handler):
@@ -179,77 +296,62 @@ class PresenceMixin(Lifetime):
         about = f"view={type(self).__qualname__} user={record['id']}"
         hooks.call(name, handler, record, read=lambda _: None, fallback=None, about=about)
 
-    async def atrack_presence(self, meta: dict[str, Any] | None = None) -> Record | None:
-        """As `track_presence`."""
-        return await in_thread(self.track_presence)(meta)
-
-    async def auntrack_presence(self) -> Record | None:
-        """As `untrack_presence`."""
-        return await in_thread(self.untrack_presence)()
-
-    async def alist_presences(self) -> list[Record]:
-        """As `list_presences`."""
-        return await in_thread(self.list_presences)()
-
-    async def apresence_count(self) -> int:
-        """As `presence_count`."""
-        return await in_thread(self.presence_count)()
-
-    async def aupdate_presence_heartbeat(self) -> bool:
-        """As `update_presence_heartbeat`."""
-        return await in_thread(self.update_presence_heartbeat)()
-
-    async def abroadcast_to_presence(
-        self, event: str, payload: dict[str, Any] | None = None
-    ) -> None:
-        """As `broadcast_to_presence`."""
-        await in_thread(self.broadcast_to_presence)(event, payload)
-
 
 class LiveCursorMixin(PresenceMixin):
-    """A PresenceMixin that moves cursors, too: see presence.cursors for what positions are."""
+    """A PresenceMixin that moves cursors as well: see presence.cursors for positions."""
 
     _presence_pointed: tuple[str, str] | None = None
 
     def update_cursor_position(self, x: float, y: float) -> None:
-        """Move the cursor of whom the view is for, and have it published with the meta that was
-        tracked, here or for another request, which takes a read. Nothing for whom
-        PRESENCE_VISIBLE hides. Raises as CursorTracker does."""
-        visitor = visitor_behind(self)
+        """Move the cursor of the visitor, and have it published with the meta that was tracked.
+
+        Does nothing for a user whom PRESENCE_VISIBLE hides. Reads the meta from the store where
+        another request tracked the visitor. Raises as CursorTracker does.
+        """
+        visitor = _visitor_behind(self)
         if visitor.hidden:
             return
-        here = self._presence or self._here(visitor)
+        here = self._presence or self._find_presence(visitor)
         CursorTracker.update_cursor(here.key, here.user, x, y, here.meta)
         self._presence_pointed = (here.key, here.user)
 
     def get_cursors(self) -> dict[str, dict[str, Any]]:
-        """Every cursor here, as CursorTracker.get_cursors gives them: {user id: {x, y, …}}."""
+        """Return every cursor here by user id, as CursorTracker.get_cursors does."""
         return CursorTracker.get_cursors(self.get_presence_key())
 
     def handle_cursor_move(self, x: float, y: float) -> Any:
-        """To be called with what a page sends; moves the cursor unless you override it."""
+        """Move the cursor; the site calls this with what a page sends, and may override it."""
         self.update_cursor_position(x, y)
 
     def untrack_presence(self) -> Record | None:
-        """As PresenceMixin does; takes the cursor away as well."""
+        """Untrack as PresenceMixin does, and remove the cursor."""
         tracked, pointed = self._presence, self._presence_pointed
         self._presence_pointed = None
         record = super().untrack_presence()
-        for key, user in {one[:2] for one in (tracked, pointed) if one}:
+        for key, user in {cursor[:2] for cursor in (tracked, pointed) if cursor}:
             CursorTracker.remove_cursor(key, user)
         return record
 
-    def _here(self, visitor: Visitor) -> _Here:
+    aupdate_cursor_position = _twin(update_cursor_position)
+    aget_cursors = _twin(get_cursors)
+
+    def _find_presence(self, visitor: Visitor) -> _Here:
         key, user = self.get_presence_key(), self.get_presence_user_id()
-        known = [one["meta"] for one in self.list_presences() if one["id"] == user]
-        if not known or not is_meta(known[0]):
-            known = [meta_for(visitor, None)]
-        return _Here(key, user, known[0])
+        metas = [record["meta"] for record in self.list_presences() if record["id"] == user]
+        if not metas or not is_meta(metas[0]):
+            metas = [meta_for(visitor, None)]
+        return _Here(key, user, metas[0])
 
-    async def aupdate_cursor_position(self, x: float, y: float) -> None:
-        """As `update_cursor_position`."""
-        await in_thread(self.update_cursor_position)(x, y)
 
-    async def aget_cursors(self) -> dict[str, dict[str, Any]]:
-        """As `get_cursors`."""
-        return await in_thread(self.get_cursors)()
+def _visitor_behind(view: object) -> Visitor:
+    """Return the visitor who sent the `request` of `view`, or whose `scope` it has, as Channels
+    makes it. Raises as `visitor_of` does."""
+    request = getattr(view, "request", None)
+    if request is None:
+        scope = _scope(view)
+        request = SimpleNamespace(user=scope.get("user"), session=scope.get("session"))
+    return visitor_of(cast(HttpRequest, request))
+
+
+def _scope(view: object) -> dict[str, Any]:
+    return getattr(view, "scope", None) or {}

@@ -14,8 +14,8 @@ from presence.conf import conf
 from presence.exceptions import InvalidChannel
 from presence.snapshots import Record
 from presence.web.cursor_surface import UNITS, Surface, surface_for
-from presence.web.lifeline import Heartbeat, heartbeat_for
-from presence.web.lookup import look_up
+from presence.web.heartbeat import Heartbeat, heartbeat_for
+from presence.web.page import look_up
 from presence.web.widget import FACES, LIMITS, VARIANTS, Widget, widget_for
 
 register = Library()
@@ -152,7 +152,7 @@ def presence_heartbeat(context: Context) -> dict[str, Any]:
 
 @register.simple_tag(takes_context=True)
 def presence_heartbeat_state(context: Context) -> Heartbeat:
-    """What the heartbeat of the page needs: see presence.web.lifeline.Heartbeat. Asks no server."""
+    """The heartbeat of the page, a presence.web.heartbeat.Heartbeat. Asks no server."""
     return heartbeat_for(_request(context))
 
 

@@ -19,8 +19,8 @@ from presence.testing.clock import Clock, Inline
 from presence.testing.connection import Connection
 from presence.testing.people import id_of, is_anonymous, sign, visitor
 from presence.testing.signals import Caught, Ear
-from presence.web import registry
 from presence.web.access import polled_channel
+from presence.web.views import register_channels
 
 __all__ = ["FakePresence"]
 
@@ -83,7 +83,7 @@ class FakePresence(Assertions):
         polled_channel(channel)
         who = visitor(user, session_key)
         # As many rooms as the test likes.
-        registry.touch([channel], by=f"test:{channel}")
+        register_channels([channel], by=f"test:{channel}")
         signed = sign(who, now=self.clock())
         client = Client(f"client-{next(self._ids):06}", who.id, signed)
         return Connection(self.centrifugo, channel, client)

@@ -1,4 +1,4 @@
-"""Who may see who is in a channel, and the cursors there."""
+"""Access: which visitors may see the members of a channel and the cursors there."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ __all__ = ["authorise", "open_grant", "polled_channel"]
 
 
 def authorise(request: HttpRequest | None, channel: str) -> bool:
-    """Whether who sent `request` may see who is in `channel`.
+    """Return whether the visitor who sent `request` may see the members of `channel`.
 
-    Asked at include, exchange, renewal, snapshot and beacon. Whoever may see a room may see its
-    cursors: of a cursor channel PRESENCE_AUTHORIZE is asked about the room, which need not be
+    Called at include, exchange, renewal, snapshot and beacon. A visitor who may see a room may see
+    its cursors: for a cursor channel PRESENCE_AUTHORIZE is asked about the room, which need not be
     polled. With PRESENCE_AUTHORIZE set, nobody may where there is no request to ask about, nor
-    where it fails, which is logged. Raises InvalidChannel for what cannot be a channel and for a
-    channel that no pattern of PRESENCE_CHANNELS matches.
+    where it fails, which is logged. Raises InvalidChannel for a name that cannot be a channel and
+    for a channel that no pattern of PRESENCE_CHANNELS matches.
     """
     name = room_of(channel) if is_cursor_channel(channel) else polled_channel(channel)
     allows = hooks.hook("PRESENCE_AUTHORIZE")
@@ -44,7 +44,7 @@ def authorise(request: HttpRequest | None, channel: str) -> bool:
 
 
 def _denying(allows: Callable[..., Any]) -> Callable[..., Any]:
-    """`allows`, where PermissionDenied is a plain no: nothing that the log has to tell."""
+    """Return `allows` with PermissionDenied as a plain no, which is not logged as a failure."""
 
     def answer(*arguments: Any) -> Any:
         try:
@@ -56,7 +56,7 @@ def _denying(allows: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def polled_channel(name: object) -> str:
-    """`name`, where it is that of a channel which is polled. Raises InvalidChannel for what cannot
+    """Return `name` if it is that of a polled channel. Raises InvalidChannel for a name that cannot
     be a channel and for a channel that no pattern of PRESENCE_CHANNELS matches."""
     channel = validate_channel(name)
     if not _polled(channel):
@@ -69,8 +69,8 @@ def polled_channel(name: object) -> str:
 
 
 def open_grant(request: HttpRequest, grant: Grant, visitor: Visitor, *, now: float) -> str:
-    """The channel of `grant`; raises InvalidGrant when the visitor, who sent `request`, may not see
-    it (any more). `now` is in seconds since 1970."""
+    """Return the channel of `grant`. Raises InvalidGrant when the visitor, who sent `request`, may
+    not see it (any more). `now` is in seconds since 1970."""
     grant.check(user_id=visitor.id, now=now)
     try:
         allowed = authorise(request, grant.channel)

@@ -1,4 +1,4 @@
-"""What the template of a cursor surface is given: the twin of `widget.py`."""
+"""The context of a cursor surface's template: the twin of `widget.py`."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from presence.web.page import admit, links
 __all__ = ["UNITS", "Surface", "surface_for"]
 
 UNITS: Final = ("fraction", "px")
-"""What positions are counted in: the first, of the width and height of the surface, by default."""
+"""Units of positions. The first, the default, is of the width and height of the surface."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surface:
-    """What `{% presence_cursors_state channel as presence %}` gives.
+    """The value of `{% presence_cursors_state channel as presence %}`.
 
-    `live` says whether scripts can show cursors; only then is there a grant, are there URLs.
-    `denied`, `error` and `show_error` are those of a presence.web.widget.Widget.
+    `live` says whether scripts can show cursors; only then are there a grant and URLs. `denied`,
+    `error` and `show_error` are those of a presence.web.widget.Widget.
     """
 
     channel: str
@@ -44,13 +44,13 @@ class Surface:
 
 
 def surface_for(named: object, request: HttpRequest | None) -> Surface:
-    """The surface of the cursor channel `named` for whoever sent `request`.
+    """Return the surface of the cursor channel `named` for the visitor who sent `request`.
 
-    Not live where there is no request, where its user cannot be told, and for whom others may not
-    see: they would see a cursor. Raises InvalidChannel for what is no cursor channel.
+    It is not live where there is no request, where its user is unknown, and for hidden users: the
+    others would see a cursor. Raises InvalidChannel for a name that is not a cursor channel.
     """
     room_of(named)
-    # A literal of a template is marked safe, and would not be escaped: adding "" makes it plain.
+    # A literal of a template is marked safe and would not be escaped: adding "" makes it plain.
     channel = cast(str, named) + ""
     visitor, allowed, error = admit(channel, request)
     if not allowed:

@@ -1,58 +1,139 @@
-"""What a page sends for the members whom its view tracked: that it is open, and that it closes."""
+"""The heartbeat of a page: it keeps members that the page's view tracked, until the page closes."""
 
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
 import msgspec
+from django.core.exceptions import SynchronousOnlyOperation
 from django.http import HttpRequest
+from django.urls import NoReverseMatch, reverse
 
 from presence import services
+from presence.centrifugo.tokens import Grant, seal, unseal
 from presence.conf import conf
 from presence.exceptions import InvalidGrant, StoreError
 from presence.manager import forget_member, left_flag
 from presence.queues import nudge
 from presence.roster.people import is_passing
 from presence.web.access import open_grant
-from presence.web.json import No, answers, read_json
-from presence.web.lifeline import MAX_LIFELINES, Lifeline, make_lifeline, read_lifeline
+from presence.web.json import HttpError, json_view, read_json
+from presence.web.page import NO_URLS, NOT_LOADED, page_state, page_visitor, warn_once
 from presence.web.visitors import Visitor, visitor_of
 
-__all__ = ["heartbeat"]
+__all__ = [
+    "MAX_LIFELINES",
+    "Heartbeat",
+    "Lifeline",
+    "heartbeat",
+    "heartbeat_for",
+    "make_lifeline",
+    "read_lifeline",
+]
 
 logger = logging.getLogger("presence.heartbeat")
 
+MAX_LIFELINES: Final = 20
+"""Members of one page."""
 MAX_BODY: Final = 160 * 1024
 """Bytes: room for MAX_LIFELINES tokens with as much meta as a member may have."""
 CLOSING: Final = 20.0
-"""Seconds for which a heartbeat may be under way that its page sent before it closed."""
+"""Seconds that a heartbeat may be under way which its page sent before it closed."""
 GONE: Final = "The site has taken them out of the channel."
 
+_SALT: Final = "presence.heartbeat"
 
-class _Asked(msgspec.Struct):
+
+class Lifeline(Grant, frozen=True, array_like=True):
+    """Claim, signed for a page, that its view tracked `member` in `channel` as `source`.
+
+    The page was shown to `user_id` at `issued`. `meta` is the JSON with which the member joins
+    again. Holds nothing secret.
+    """
+
+    member: str
+    source: str
+    meta: str
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """The value of `{% presence_heartbeat_state as heartbeat %}`.
+
+    Scripts send the signed `lifelines` to `url` every `every` seconds; without lifelines there is
+    no heartbeat. `joins`: the first heartbeat is due at once, as it makes members join.
+    """
+
+    lifelines: tuple[str, ...] = ()
+    url: str = ""
+    every: float = 0.0
+    joins: bool = False
+
+
+class _Body(msgspec.Struct):
     tokens: Annotated[list[str], msgspec.Meta(min_length=1, max_length=MAX_LIFELINES)]
     leave: bool = False
     back: bool = False
 
 
-_asked = msgspec.json.Decoder(_Asked)
+_body = msgspec.json.Decoder(_Body)
 
 
-# Another site's page has none of the tokens, which are as good as one against forgery.
-@answers("POST")
+def make_lifeline(lifeline: Lifeline, *, now: float) -> str:
+    """Return the lifeline as of `now`, signed with SECRET_KEY: printable ASCII without spaces."""
+    renewed = msgspec.structs.replace(lifeline, issued=int(now))
+    return seal(renewed, salt=_SALT, compress=True)
+
+
+def read_lifeline(text: str) -> Lifeline:
+    """Return the lifeline in `text`; `Lifeline.check` tells whether it is still valid.
+
+    Raises InvalidGrant when we never signed it.
+    """
+    return unseal(text, Lifeline, salt=_SALT, what="token")
+
+
+def heartbeat_for(request: HttpRequest | None) -> Heartbeat:
+    """Return the heartbeat of the page that answers `request`; none where its view tracked nobody.
+
+    Nor is there one where the page's user is unknown or our URLs are missing: that is logged once.
+    """
+    state = page_state(request)
+    if request is None or not state.members:
+        return Heartbeat()
+    if len(state.members) > MAX_LIFELINES:
+        logger.error("heartbeat=cut-off members=%d most=%d", len(state.members), MAX_LIFELINES)
+    now = services.now()
+    try:
+        user_id = page_visitor(request).id
+        url = reverse("presence:heartbeat")
+    except (SynchronousOnlyOperation, NoReverseMatch) as error:
+        warn_once(NO_URLS if isinstance(error, NoReverseMatch) else NOT_LOADED)
+        return Heartbeat()
+    lifelines = tuple(
+        make_lifeline(Lifeline(channel, user_id, now, member, source, meta.decode()), now=now)
+        for channel, member, source, meta in state.members[:MAX_LIFELINES]
+    )
+    return Heartbeat(lifelines, url, conf.PRESENCE_HEARTBEAT, state.joins)
+
+
+# Another site's page has none of the tokens, which are as good as a CSRF token.
+@json_view("POST")
 def heartbeat(request: HttpRequest) -> dict[str, Any] | None:
     """Keep the members of a page.
 
-    Asked with `{"tokens": ["…"]}`, as the heartbeat's element has them, in a body of any content
-    type, it answers `{"present": [tokens to go on with, renewed], "gone": {index: why}}`. Who went
-    stale, as in a page that slept, joins again; who was taken out by the site is gone. With
-    `"leave": true` the page closes: its members are let go of, and nothing is answered (204). What
-    it sent before that and comes later makes nobody join, unless it says that it is `"back": true`.
+    The body is `{"tokens": ["…"]}`, the tokens of the heartbeat's element, of any content type. The
+    answer is `{"present": [renewed tokens to go on with], "gone": {index: reason}}`. A member that
+    timed out, as in a page that slept, joins again; one that the site took out is gone. With
+    `"leave": true` the page closes: its members leave, and there is no answer (204). A heartbeat
+    that the page sent before and that arrives later makes nobody join, unless it says `"back":
+    true`.
 
     400 for a body of another shape, 403 when every token is refused, 503 while the store is down.
     """
-    asked = read_json(request, _asked, most=MAX_BODY, example='{"tokens": ["…"]}')
+    asked = read_json(request, _body, limit=MAX_BODY, example='{"tokens": ["…"]}')
     visitor, now = visitor_of(request), services.now()
     lifelines: dict[int, Lifeline] = {}
     gone: dict[str, str] = {}
@@ -62,32 +143,33 @@ def heartbeat(request: HttpRequest) -> dict[str, Any] | None:
         except InvalidGrant as error:
             gone[str(index)] = str(error)
     if not lifelines:
-        raise No(403, "Every token was refused.", gone=gone)
+        raise HttpError(403, "Every token was refused.", gone=gone)
     present = []
     try:
         for index, lifeline in lifelines.items():
             if asked.leave:
                 _leave(lifeline)
-            # Who is hidden by now is not kept, but may be seen again.
+            # A user who is hidden by now is not kept, but may be seen again.
             elif kept := lifeline if visitor.hidden else _keep(lifeline, visitor, back=asked.back):
                 present.append(make_lifeline(kept, now=now))
             else:
                 gone[str(index)] = GONE
     except StoreError as error:
         logger.exception("heartbeat=unheard channel=%s", lifeline.channel)
-        raise No(503, "Nobody can be kept at the moment: try again.") from error
+        raise HttpError(503, "Nobody can be kept at the moment: try again.") from error
     return None if asked.leave else {"present": present, "gone": gone}
 
 
 def _admit(
     request: HttpRequest, text: str, visitor: Visitor, now: float, *, leaving: bool
 ) -> Lifeline:
-    """The lifeline in `text`; raises InvalidGrant when the visitor may not hold it."""
+    """Return the lifeline in `text`; raises InvalidGrant when the visitor may not hold it."""
     lifeline = read_lifeline(text)
     if not leaving:
         open_grant(request, lifeline, visitor, now=now)
         return lifeline
-    # A page is closed by signing in or out as well, and then says so as whom it was not made for.
+    # Signing in or out closes a page as well: it then leaves as another visitor than it was made
+    # for.
     signed_over = not (visitor.id and lifeline.user_id)
     lifeline.check(user_id=lifeline.user_id if signed_over else visitor.id, now=now)
     return lifeline
@@ -101,10 +183,10 @@ def _keep(lifeline: Lifeline, visitor: Visitor, *, back: bool) -> Lifeline | Non
         return lifeline
     if tracker.has_flag(left_flag(channel, member, source)):
         return None
-    if not back and tracker.has_flag(_mark_closed(lifeline)):
+    if not back and tracker.has_flag(_closed_flag(lifeline)):
         return lifeline
     if is_passing(member) and visitor.returning:
-        # They have a session by now, by which their websocket is known as well.
+        # They have a session by now, which names their websocket as well.
         member = visitor.anonymous
     meta = lifeline.meta.encode()
     tracker.save_member(channel, member, source=source, meta=meta, timeout=timeout)
@@ -113,9 +195,9 @@ def _keep(lifeline: Lifeline, visitor: Visitor, *, back: bool) -> Lifeline | Non
 
 
 def _leave(lifeline: Lifeline) -> None:
-    services.tracker().set_flag(_mark_closed(lifeline), seconds=CLOSING)
+    services.tracker().set_flag(_closed_flag(lifeline), seconds=CLOSING)
     forget_member(lifeline.channel, lifeline.member, lifeline.source)
 
 
-def _mark_closed(lifeline: Lifeline) -> str:
+def _closed_flag(lifeline: Lifeline) -> str:
     return f"closed:{lifeline.channel}:{lifeline.member}:{lifeline.source}"

@@ -1,13 +1,15 @@
-"""How our endpoints are asked and how they answer.
+"""JSON views: how our endpoints are called and how they answer.
 
-Every answer with a body is JSON and is stored nowhere; one that is no says why in `error`.
-Nothing redirects to a login page, which a script could only take for a failure that passes.
+Every answer with a body is JSON and must not be stored; an error answer gives the reason in
+`error`. Nothing redirects to a login page, which a script could only take for a failure that
+passes. No request of a script keeps an idle session alive.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import wraps
+from contextlib import suppress
+from functools import cache, wraps
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -20,14 +22,12 @@ from django.utils.log import log_response
 from django.views.decorators.csrf import csrf_exempt
 
 from presence.exceptions import PresenceError
-from presence.web.idle import leave_session_alone
 
-__all__ = ["No", "answers", "read_json"]
+__all__ = ["HttpError", "json_view", "leave_session_alone", "read_json"]
 
 View = Callable[[HttpRequest], HttpResponse]
 Answer = Callable[[HttpRequest], dict[str, Any] | None]
 T = TypeVar("T")
-
 
 REASONS: Final[Sequence[tuple[tuple[type[Exception], ...], int, str]]] = (
     ((UnreadablePostError, SuspiciousOperation, BadRequest), 400, "The request cannot be read."),
@@ -43,22 +43,22 @@ REASONS: Final[Sequence[tuple[tuple[type[Exception], ...], int, str]]] = (
 """Answers to exceptions: the first entry that the exception is an instance of counts."""
 
 
-class No(Exception):
-    """An answer other than 200: `why`, and whatever `more` is to be in the body."""
+class HttpError(Exception):
+    """An error answer of a JSON view: `reason` and the fields `more` are its body."""
 
-    def __init__(self, status: int, why: str, **more: Any) -> None:
-        super().__init__(why)
+    def __init__(self, status: int, reason: str, **more: Any) -> None:
+        super().__init__(reason)
         self.status = status
-        self.body = {"error": why, **more}
+        self.body = {"error": reason, **more}
 
 
-def answers(method: str) -> Callable[[Answer], View]:
-    """Make a view of a function that returns what is answered to `method` (None: nothing, 204),
-    or raises No. Whatever goes wrong in it is answered as JSON as well.
+def json_view(method: str) -> Callable[[Answer], View]:
+    """Make a view of a function that returns the answer to `method` (None: no content, 204).
 
-    The view needs no login, no token against forgery and no transaction, whatever the site asks
-    of its own views: what refuses there answers HTML. Nothing here changes what an account may do,
-    and another origin cannot read the answers.
+    The function may raise HttpError; any other exception is answered as JSON as well. The view
+    needs no login, no CSRF token and no transaction, whatever the site asks of its own views: those
+    refuse with HTML. Nothing here changes what an account may do, and another origin cannot read
+    the answers.
     """
 
     def decorate(answer: Answer) -> View:
@@ -66,13 +66,13 @@ def answers(method: str) -> Callable[[Answer], View]:
         def view(request: HttpRequest) -> HttpResponse:
             leave_session_alone(request)
             if request.method != method:
-                why = f"{request.method} is not allowed here: use {method}."
-                return _json({"error": why}, status=405, headers={"Allow": method})
+                reason = f"{request.method} is not allowed here: use {method}."
+                return _json({"error": reason}, status=405, headers={"Allow": method})
             try:
                 return _json(answer(request))
-            except No as no:
-                return _json(no.body, status=no.status)
-            except Exception as error:  # logged as Django logs what a view raises
+            except HttpError as error:
+                return _json(error.body, status=error.status)
+            except Exception as error:  # logged as Django logs an exception of a view
                 return _failed(request, error)
 
         for alias in connections:
@@ -82,10 +82,26 @@ def answers(method: str) -> Callable[[Answer], View]:
     return decorate
 
 
+def read_json(
+    request: HttpRequest, decoder: msgspec.json.Decoder[T], *, limit: int, example: str
+) -> T:
+    """Decode the body, of any content type. Raises HttpError (400) for one of more than `limit`
+    bytes, and for one that is not like the `example`."""
+    body = request.read(limit + 1)
+    if len(body) > limit:
+        raise HttpError(400, f"The body has more than {limit} bytes.")
+    try:
+        return decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise HttpError(400, f"The body must be JSON such as {example}: {error}") from error
+
+
 def _failed(request: HttpRequest, error: Exception) -> HttpResponse:
-    """The answer to a request that raised: 4xx for what the caller sent, 503 for what passes."""
-    status, why = next((status, why) for kinds, status, why in REASONS if isinstance(error, kinds))
-    response = _json({"error": why}, status=status)
+    """Answer a request that raised: 4xx for a fault of the request, 503 for one that passes."""
+    status, reason = next(
+        (status, reason) for kinds, status, reason in REASONS if isinstance(error, kinds)
+    )
+    response = _json({"error": reason}, status=status)
     if status == 500 or isinstance(error, DatabaseError):
         got_request_exception.send(sender=None, request=request)
     log_response(
@@ -99,20 +115,6 @@ def _failed(request: HttpRequest, error: Exception) -> HttpResponse:
     return response
 
 
-def read_json(
-    request: HttpRequest, decoder: msgspec.json.Decoder[T], *, most: int, example: str
-) -> T:
-    """What the body says, of whatever content type. Raises No (400) for more than `most` bytes,
-    and for what is not such as the `example`."""
-    body = request.read(most + 1)
-    if len(body) > most:
-        raise No(400, f"The body has more than {most} bytes.")
-    try:
-        return decoder.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise No(400, f"The body must be JSON such as {example}: {error}") from error
-
-
 def _json(
     body: dict[str, Any] | None, *, status: int = 200, headers: dict[str, str] | None = None
 ) -> HttpResponse:
@@ -122,3 +124,49 @@ def _json(
     return HttpResponse(
         msgspec.json.encode(body), content_type="application/json", status=status, headers=headers
     )
+
+
+# Idle sessions
+
+
+def leave_session_alone(request: HttpRequest) -> None:
+    """Have the session saved after this request only if it is modified.
+
+    With SESSION_SAVE_EVERY_REQUEST each request saves it, and the requests of an open page would
+    keep an idle visitor signed in for ever. A session that is not one of Django's is left as it is.
+    """
+    session: Any = getattr(request, "session", None)
+    kind: Any = type(session)
+    if (
+        session is None
+        or isinstance(session, _IdleSession)
+        or "modified" not in getattr(session, "__dict__", {})
+    ):
+        return
+    with suppress(TypeError):  # its layout cannot be extended
+        session.__class__ = _idle_class(kind)
+
+
+class _IdleSession:
+    """Mixin of a session that the middleware takes for none, unless it is modified or emptied.
+
+    The middleware takes a request whose session has no `accessed` for one without a session, and
+    looks after all views and the middleware below are done: what these modify is saved.
+    """
+
+    @property
+    def accessed(self) -> bool:
+        if self.modified or self.is_empty():  # type: ignore[attr-defined]
+            return bool(vars(self)["accessed"])
+        raise AttributeError("accessed: the session is not to be saved after this request")
+
+    @accessed.setter
+    def accessed(self, value: bool) -> None:
+        vars(self)["accessed"] = value
+
+
+@cache
+def _idle_class(kind: Any) -> Any:
+    # Django derives the salt of stored sessions from the name of their class.
+    names = {"__module__": kind.__module__, "__qualname__": kind.__qualname__}
+    return type(kind.__name__, (_IdleSession, kind), names)

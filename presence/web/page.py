@@ -1,9 +1,11 @@
-"""What an element that is included in a page starts from: who the page is for, and our URLs."""
+"""What all elements of a page share: the visitor, our URLs, presence that was read, failures."""
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
 
@@ -12,34 +14,69 @@ from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 
 from presence.conf import conf
+from presence.exceptions import StoreError
+from presence.roster.channel_names import validate_channel
+from presence.snapshots import Record, read_records
 from presence.web.access import authorise
 from presence.web.visitors import Visitor, visitor_of
 
 __all__ = [
+    "NOT_LOADED",
+    "NO_URLS",
     "Links",
+    "PageMember",
+    "PageState",
     "admit",
     "links",
+    "look_up",
+    "page_state",
     "page_visitor",
-    "store_is_down",
-    "store_went_down",
     "warn_once",
 ]
 
 logger = logging.getLogger("presence.widget")
 
+LOOK_UP_LIFETIME: Final = 1.0
+"""Seconds for which records are reused: about the time to render a page. A view that lives on
+renders many pages for one request."""
+
 NO_URLS: Final = (
     "This is not live: the site's urls.py lacks the line "
     'path("presence/", include("presence.urls")).'
 )
-NOT_LOADED: Final = (
-    "This is not live: an async view rendered it before its user was loaded. "
-    "Let the view call `await sync_to_async(render)(request, …)`, or `await request.auser()` first."
+_RENDER: Final = (
+    "an async view rendered the page before its user was loaded. Let the view call "
+    "`await sync_to_async(render)(request, …)`"
 )
+NOT_LOADED: Final = f"This is not live: {_RENDER}, or `await request.auser()` first."
+NOT_ALLOWED: Final = f"Nobody is shown: PRESENCE_AUTHORIZE needs the user, and {_RENDER}."
+
+People = dict[str, list[Record]]
+"""Records by channel."""
+PageMember = tuple[str, str, str, bytes]
+"""Channel, user, source and meta (as JSON) of a member that a page's heartbeat keeps."""
+
+
+@dataclass(slots=True)
+class PageState:
+    """What has been found out for one request, kept on it.
+
+    `store_is_down`: an element of the page waited for the store in vain, so no other does. `people`
+    were read at `people_read`, by time.monotonic(). `members` are those whom the view tracked;
+    `joins`: the page's first heartbeat makes one of them join.
+    """
+
+    visitor: Visitor | None = None
+    store_is_down: bool = False
+    people: People = field(default_factory=dict)
+    people_read: float = float("-inf")
+    members: list[PageMember] = field(default_factory=list)
+    joins: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """The URLs that scripts ask; all are "" where they cannot take over, `error` says why."""
+    """URLs that scripts call; all "" where scripts cannot take over, and `error` says why."""
 
     tokens: str = ""
     snapshot: str = ""
@@ -47,8 +84,18 @@ class Links:
     error: str = ""
 
 
+def page_state(request: object) -> PageState:
+    """Return the state of the page that answers `request`; without a request, one to throw away."""
+    state: PageState | None = getattr(request, "_presence_page", None)
+    if state is None:
+        state = PageState()
+        if request is not None:
+            request._presence_page = state  # type: ignore[attr-defined]
+    return state
+
+
 def admit(channel: str, request: HttpRequest | None) -> tuple[Visitor | None, bool, str]:
-    """Who asks (None: cannot be told), whether they may see the channel, and what is wrong.
+    """Return the visitor (None: unknown), whether they may see the channel, and an error text.
 
     Raises InvalidChannel as `authorise` does.
     """
@@ -62,39 +109,62 @@ def admit(channel: str, request: HttpRequest | None) -> tuple[Visitor | None, bo
 
 
 def page_visitor(request: HttpRequest) -> Visitor:
-    """Who asks, as `visitor_of` tells. Of one page, PRESENCE_VISIBLE is asked once, however much it
-    includes."""
-    known: Visitor | None = getattr(request, "_presence_visitor", None)
+    """Return the visitor as `visitor_of` does. PRESENCE_VISIBLE is called once for a page."""
+    state = page_state(request)
+    known = state.visitor
     if known is None or known.user is None or known.user is not getattr(request, "user", None):
-        known = visitor_of(request)
-        request._presence_visitor = known  # type: ignore[attr-defined]
+        known = state.visitor = visitor_of(request)
     return known
 
 
 def links(visitor: Visitor | None) -> Links:
-    """The links for a visitor; none where it cannot be told who that is."""
+    """Return the links for a visitor; none for an unknown one."""
     if visitor is None:
         return Links()
     try:
-        found = [reverse(f"presence:{name}") for name in ("tokens", "snapshot", "beacon")]
+        tokens, snapshot, beacon = (
+            reverse(f"presence:{name}") for name in ("tokens", "snapshot", "beacon")
+        )
     except NoReverseMatch:
         warn_once(NO_URLS)
         return Links(error=NO_URLS)
-    tokens, snapshot, beacon = found
-    # Only who is identified, and seen, is nudged for.
+    # Only signed-in, visible users trigger an early poll.
     nudged = visitor.id and not visitor.hidden and conf.PRESENCE_NUDGE
     return Links(tokens, snapshot, beacon if nudged else "")
 
 
-def store_is_down(request: HttpRequest | None) -> bool:
-    """Whether something else of the page waited for the store in vain."""
-    return getattr(request, "_presence_store_down", False)
+def look_up(channels: Sequence[object], request: HttpRequest | None) -> People:
+    """Return the records of each channel; none of one that the visitor may not see.
+
+    Takes one round trip, and none for channels that the same page asked for before. A channel that
+    cannot be read is left out, which is logged once for a page. Raises InvalidChannel for names
+    that cannot be a channel or are not polled.
+    """
+    names = [validate_channel(channel) for channel in channels]
+    state, now = page_state(request), time.monotonic()
+    if now - state.people_read >= LOOK_UP_LIFETIME:
+        state.people, state.people_read = {}, now
+    people = state.people
+    new = [name for name in dict.fromkeys(names) if name not in people]
+    allowed = [name for name in new if _may_see(request, name)]
+    people |= {name: [] for name in new if name not in allowed}
+    if allowed and not state.store_is_down:
+        try:
+            people |= read_records(allowed)
+        except StoreError:
+            logging.getLogger("presence.lookup").exception(
+                "present=unread channels=%s", ",".join(allowed[:3])
+            )
+            state.store_is_down = True
+    return {name: people[name] for name in names if name in people}
 
 
-def store_went_down(request: HttpRequest | None) -> None:
-    """Let nothing else of the page wait for the store."""
-    if request is not None:
-        request._presence_store_down = True  # type: ignore[attr-defined]
+def _may_see(request: HttpRequest | None, channel: str) -> bool:
+    try:
+        return authorise(request, channel)
+    except SynchronousOnlyOperation:
+        warn_once(NOT_ALLOWED)
+        return False
 
 
 @lru_cache

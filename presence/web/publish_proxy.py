@@ -1,7 +1,7 @@
-"""Moves of browsers on their way through Django: the publish proxy of the namespace `cursors`.
+"""The publish proxy of the namespace `cursors`: Centrifugo asks Django about moves of browsers.
 
-For sites that need what Centrifugo has not: a limit on how fast a browser may publish, a check of
-what it publishes, or its moves in `CursorTracker.get_cursors`.
+For sites that need more than Centrifugo offers: a limit on how fast a browser may publish, a check
+of what it publishes, or its moves in `CursorTracker.get_cursors`.
 """
 
 from __future__ import annotations
@@ -22,32 +22,32 @@ from presence.exceptions import CentrifugoError, InvalidChannel, StoreError
 from presence.roster import validation
 from presence.roster.channel_names import room_of
 from presence.roster.names import clean_name
-from presence.web.json import No, answers
+from presence.web.json import HttpError, json_view
 
 __all__ = ["publish"]
 
 logger = logging.getLogger("presence.proxy")
 
 MAX_BODY: Final = 128 * 1024
-"""Bytes: what Centrifugo takes from a browser by default, and the meta of its connection."""
+"""Bytes: as much as Centrifugo takes from a browser by default, and the meta of its connection."""
 MAX_DATA: Final = 1024
-"""Bytes of a move. Those of our scripts have at most 64."""
-FARTHEST: Final = 100_000
-"""Pixels; fractions end at 1, and which of the two a surface counts in is not known here."""
+"""Bytes of a move. A move of our scripts has at most 64."""
+MAX_COORDINATE: Final = 100_000
+"""Pixels; fractions end at 1. The unit of the surface is not known here."""
 
 SLACK: Final = 1.5
-"""Times the rate at which our scripts send: what a slow network held back arrives all at once."""
+"""Factor on the rate of our scripts: moves that a slow network held back arrive all at once."""
 TRUSTED: Final = 60.0
-"""Seconds for which a client that was found subscribed is taken to be."""
+"""Seconds for which a client counts as subscribed after Centrifugo said so."""
 ASKS: Final = 60
-"""Times in TRUSTED seconds that Centrifugo is asked about the clients of one user, each page of
-whom is one."""
+"""Times in TRUSTED seconds that Centrifugo is asked about the clients of one user: each page is a
+client."""
 
 TEMPORARY: Final = (429, 503)
 
 
 class _Publication(msgspec.Struct):
-    """What Centrifugo asks about. It vouches for all but the data; the anonymous have no user."""
+    """Publication that Centrifugo asks about. All but `data` is trusted; visitors have no user."""
 
     client: Annotated[str, msgspec.Meta(min_length=1)]
     channel: str
@@ -60,8 +60,8 @@ class _Presence(msgspec.Struct):
     presence: dict[str, msgspec.Raw]
 
 
-class _Shown(msgspec.Struct):
-    """What our connection tokens say of a user (presence.centrifugo.tokens.Issuer)."""
+class _Claims(msgspec.Struct):
+    """Claims of our connection tokens about a user (presence.centrifugo.tokens.Issuer)."""
 
     name: str = ""
     info: dict[str, Any] = {}
@@ -69,8 +69,8 @@ class _Shown(msgspec.Struct):
 
 
 Coordinate = (
-    Annotated[int, msgspec.Meta(ge=0, le=FARTHEST)]
-    | Annotated[float, msgspec.Meta(ge=0, le=FARTHEST)]
+    Annotated[int, msgspec.Meta(ge=0, le=MAX_COORDINATE)]
+    | Annotated[float, msgspec.Meta(ge=0, le=MAX_COORDINATE)]
 )
 
 
@@ -89,12 +89,12 @@ class _Sent(msgspec.Struct, omit_defaults=True):
 
 
 _publication = msgspec.json.Decoder(_Publication)
-_shown = msgspec.json.Decoder(_Shown)
+_claims = msgspec.json.Decoder(_Claims)
 _sent = msgspec.json.Decoder(_Sent)
 
 
 class _Refused(Exception):
-    """Not to be published; the code is among those that Centrifugo leaves to sites."""
+    """A publication must not be published; the code is one that Centrifugo leaves to sites."""
 
     def __init__(self, code: int, message: str) -> None:
         super().__init__(message)
@@ -103,18 +103,20 @@ class _Refused(Exception):
             self.error["temporary"] = True
 
 
-# Who calls is told by the key, and Centrifugo has no cookies.
-@answers("POST")
+# The key identifies the caller, and Centrifugo has no cookies.
+@json_view("POST")
 def publish(request: HttpRequest) -> dict[str, Any]:
-    """Whether Centrifugo may publish what a browser sent: its publish proxy.
+    """Answer whether Centrifugo may publish what a browser sent.
 
-    200 with `{"result": {}}` (with `data` where something else than what was sent is to be
-    published) or `{"error": {"code", "message", "temporary"?}}`. 403 unless X-API-Key is
-    CENTRIFUGO_API_KEY, 405 for another method than POST.
+    200 with `{"result": {}}` (with `data` where other data than was sent is to be published) or
+    `{"error": {"code", "message", "temporary"?}}`. 403 unless X-API-Key is CENTRIFUGO_API_KEY, 405
+    for another method than POST.
     """
     key = conf.CENTRIFUGO_API_KEY
     if not key or not constant_time_compare(request.headers.get("X-API-Key", ""), key):
-        raise No(403, "The header X-API-Key has to be CENTRIFUGO_API_KEY (http.static_headers).")
+        raise HttpError(
+            403, "The header X-API-Key has to be CENTRIFUGO_API_KEY (http.static_headers)."
+        )
     try:
         return {"result": _judge(request.read(MAX_BODY + 1))}
     except _Refused as refused:
@@ -122,10 +124,10 @@ def publish(request: HttpRequest) -> dict[str, Any]:
 
 
 def _judge(body: bytes) -> dict[str, Any]:
-    """The result for what may be published; raises _Refused."""
+    """Return the result for a publication that is allowed; raises _Refused for another."""
     asked = _read(body)
-    shown = _read_meta(asked.meta)
-    if not asked.user or shown.hidden:
+    claims = _read_claims(asked.meta)
+    if not asked.user or claims.hidden:
         raise _Refused(403, "the anonymous and the invisible have no cursor")
     try:
         room_of(asked.channel)
@@ -135,9 +137,9 @@ def _judge(body: bytes) -> dict[str, Any]:
     try:
         _admit(asked)
         if conf.PRESENCE_CURSOR_TRACK:
-            _track(asked, sent, shown)
+            _track(asked, sent, claims)
     except (StoreError, CentrifugoError) as error:
-        # Without them nobody knows who may publish, or how often they did.
+        # Without them we cannot know whether the user may publish, or how often they did.
         logger.error("publish=refused channel=%s error=%s", asked.channel, error)
         raise _Refused(503, "cursors are not passed on at the moment") from error
     understood = msgspec.json.encode(sent)
@@ -165,9 +167,8 @@ def _understand(data: msgspec.Raw) -> _Sent:
 def _admit(asked: _Publication) -> None:
     """Raise _Refused where the user sends too much, or the client is not subscribed.
 
-    It is users that are counted: anybody may have as many clients as they like. Centrifugo asks us
-    instead of looking whether the client is subscribed, for which it takes a token of ours: so it
-    is asked who is.
+    The limit is per user: anybody may have as many clients as they like. With a proxy, Centrifugo
+    does not check that the client is subscribed, which takes a token of ours: so we ask it.
     """
     tracker = services.tracker()
     pair = f"{asked.client}:{asked.channel}"
@@ -184,15 +185,15 @@ def _admit(asked: _Publication) -> None:
 
 
 def _most() -> int:
-    """Moves a second that a user may send."""
+    """Return the moves a second that a user may send."""
     return ceil(SLACK * ceil(1 / conf.PRESENCE_CURSOR_INTERVAL))
 
 
-def _track(asked: _Publication, sent: _Sent, shown: _Shown) -> None:
-    """Keep what was sent for `CursorTracker.get_cursors`."""
-    tracker, meta = services.tracker(), _meta(shown)
+def _track(asked: _Publication, sent: _Sent, claims: _Claims) -> None:
+    """Store a move for `CursorTracker.get_cursors`."""
+    tracker, meta = services.tracker(), _meta(claims)
     if sent.gone:
-        # Another page of the same user may still point.
+        # Another page of the same user may still show a cursor.
         tracker.delete_cursor(asked.channel, asked.user, ending=cursors.suffix_of(asked.client))
         return
     try:
@@ -203,23 +204,23 @@ def _track(asked: _Publication, sent: _Sent, shown: _Shown) -> None:
     tracker.save_cursors(asked.channel, kept, timeout=conf.PRESENCE_CURSOR_TIMEOUT)
 
 
-def _read_meta(raw: msgspec.Raw) -> _Shown:
-    """Nothing of what a site wrote into tokens of its own."""
+def _read_claims(raw: msgspec.Raw) -> _Claims:
+    """Return our claims; none where a site wrote something else into tokens of its own."""
     try:
-        return _shown.decode(raw)
+        return _claims.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return _Shown()
+        return _Claims()
 
 
-def _meta(shown: _Shown) -> dict[str, Any]:
-    """What others see of a user, the name alone where that is too much."""
-    cleaned = clean_name(shown.name)
+def _meta(claims: _Claims) -> dict[str, Any]:
+    """Return what others see of a user; the name alone where the rest is too large."""
+    cleaned = clean_name(claims.name)
     name = {"name": cleaned} if cleaned else {}
-    meta = shown.info | name
+    meta = claims.info | name
     return meta if validation.is_meta(meta) else name
 
 
 def _subscribed(channel: str) -> Collection[str]:
-    """The clients that are subscribed to `channel`. Raises CentrifugoError."""
+    """Return the clients that are subscribed to `channel`. Raises CentrifugoError."""
     (reply,) = services.gateway().presence([channel])
     return replies.decode(replies.result(reply), _Presence).presence

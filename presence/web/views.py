@@ -1,8 +1,11 @@
-"""What the widget asks for: tokens for its grants, snapshots, and that it be seen leaving."""
+"""HTTP endpoints of the widget: exchange grants for tokens, read a snapshot, report that a page
+closes."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -10,6 +13,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
 
 from presence import services
+from presence.backends.tracker import Tracker
 from presence.centrifugo.tokens import Issuer, make_grant, read_grant
 from presence.conf import conf, hooks
 from presence.exceptions import InvalidGrant, StoreError
@@ -18,11 +22,10 @@ from presence.roster.channel_names import feed_of, is_cursor_channel
 from presence.roster.people import Signed
 from presence.snapshots import read_snapshot, read_snapshots
 from presence.web.access import open_grant
-from presence.web.json import No, answers, read_json
-from presence.web.registry import touch
+from presence.web.json import HttpError, json_view, read_json
 from presence.web.visitors import Visitor, describe, origin_of, visitor_of
 
-__all__ = ["beacon", "snapshot", "tokens"]
+__all__ = ["HOUR", "NEW_ROOMS", "beacon", "register_channels", "snapshot", "tokens"]
 
 logger = logging.getLogger("presence.views")
 
@@ -34,31 +37,34 @@ MAX_INFOS: Final = 16 * 1024
 """Bytes of info that the tokens of a page's subscriptions may carry together. The page sends them
 in one frame, which Centrifugo cuts off at 64 KiB by default, and with them the connection."""
 NO_ROSTER: Final = "The channel carries cursors and has no roster."
+NEW_ROOMS: Final = 300
+"""Rooms that one visitor may add in HOUR: one every twelve seconds, for an hour. Rooms that are
+registered already do not count."""
+HOUR: Final = 3600.0
 
 
-class _Asked(msgspec.Struct):
+class _Body(msgspec.Struct):
     grants: Annotated[list[str], msgspec.Meta(min_length=1, max_length=MAX_GRANTS)]
     back: bool = False
 
 
-_asked = msgspec.json.Decoder(_Asked)
+_body = msgspec.json.Decoder(_Body)
 
 
-# It changes nothing, and another origin cannot read what it answers.
-@answers("POST")
+@json_view("POST")
 def tokens(request: HttpRequest) -> dict[str, Any]:
-    """Swap the grants of a page for tokens.
+    """Exchange the grants of a page for tokens.
 
-    Asked with `{"grants": ["…"]}`, it answers `{"url": of the websocket, "connection": token,
-    "id": whom the tokens are for, "user": member or null, "channels": {channel: {"feed", "token",
-    "grant": renewed, "shown": whether oneself is to be shown at once}}, "refused": {channel:
-    why}}`; a grant that tells no channel is refused as `#<its index>`. Whoever is to be hidden is
-    no member and has no cursor. Cursor channels are feeds themselves. 400 for a body of another
+    The body is `{"grants": ["…"]}`, the answer `{"url": of the websocket, "connection": token,
+    "id": of the user the tokens are for, "user": member or null, "channels": {channel: {"feed",
+    "token", "grant": renewed, "shown": whether the user is to be shown at once}}, "refused":
+    {channel: reason}}`; a grant that names no channel is refused as `#<its index>`. A hidden user
+    is no member and has no cursor. A cursor channel is its own feed. 400 for a body of another
     shape, 403 when every grant is refused.
     """
     visitor, now = visitor_of(request), services.now()
-    granted, refused = _granted(request, _read(request), visitor, now)
-    touch(_with_rosters(granted), by=origin_of(request, visitor))
+    granted, refused = _open(request, _read(request), visitor, now)
+    register_channels(_with_rosters(granted), by=origin_of(request, visitor))
     info = describe(visitor, hooks.hook("PRESENCE_USER_INFO"), now=now)
     issuer = Issuer(
         secret=_secret(),
@@ -74,101 +80,142 @@ def tokens(request: HttpRequest) -> dict[str, Any]:
         "connection": issuer.connection(),
         "id": visitor.id,
         "user": _member(visitor, info),
-        "channels": {channel: _open_to(channel, issuer) for channel in granted},
+        "channels": {channel: _subscription(channel, issuer) for channel in granted},
         "refused": refused,
     }
 
 
-@answers("GET")
+@json_view("GET")
 def snapshot(request: HttpRequest) -> dict[str, Any]:
-    """The snapshot of the channel of `?grant=`, and the `channel`.
+    """Answer the snapshot of the channel of `?grant=`, and the `channel`.
 
-    400 without a grant, and for a cursor channel, 403 for a grant that does not count, 503 while
-    the store is down.
+    400 without a grant, and for a cursor channel, 403 for a grant that is not valid, 503 while the
+    store is down.
     """
     text = request.GET.get("grant")
     if not text:
-        raise No(400, "The query parameter `grant` is missing.")
+        raise HttpError(400, "The query parameter `grant` is missing.")
     try:
         channel = open_grant(request, read_grant(text), visitor_of(request), now=services.now())
     except InvalidGrant as error:
-        raise No(403, str(error)) from error
-    if not _with_rosters([channel]):
-        raise No(400, NO_ROSTER)
+        raise HttpError(403, str(error)) from error
+    if is_cursor_channel(channel):
+        raise HttpError(400, NO_ROSTER)
     try:
         found = read_snapshot(channel)
     except StoreError as error:
         logger.exception("snapshot=unread channel=%s", channel)
-        raise No(503, "Who is here cannot be read at the moment: try again.") from error
+        raise HttpError(503, "Who is here cannot be read at the moment: try again.") from error
     return {"channel": channel, **msgspec.structs.asdict(found)}
 
 
-# A beacon cannot carry a token against forgery; and all it can do is have a channel polled early.
-@answers("POST")
+# A beacon cannot carry a CSRF token; and all it can do is have a channel polled early.
+@json_view("POST")
 def beacon(request: HttpRequest) -> None:
-    """Have the channels of a page polled soon that a user closed, or came back to; answers 204.
+    """Have the channels of a page polled early that a user closed, or came back to; answer 204.
 
-    Asked with grants, as `tokens` is, in a body of any content type; with `"back": true` where the
-    browser kept the page and shows it again. It removes nobody from a roster, and adds nobody: the
-    poll finds who is here. 400 and 403 as `tokens`.
+    The body holds grants as that of `tokens` does, of any content type; with `"back": true` where
+    the browser kept the page and shows it again. A beacon adds and removes nobody: the poll does.
+    400 and 403 as `tokens`.
     """
     visitor, asked = visitor_of(request), _read(request)
-    granted, _ = _granted(request, asked, visitor, services.now())
-    left = _with_rosters(granted)
-    if not left:
-        raise No(400, NO_ROSTER)
+    granted, _ = _open(request, asked, visitor, services.now())
+    channels = _with_rosters(granted)
+    if not channels:
+        raise HttpError(400, NO_ROSTER)
     try:
-        for channel, shown in read_snapshots(left).items():
+        for channel, shown in read_snapshots(channels).items():
             (page_served if asked.back else page_left)(channel, visitor.id, shown)
     except StoreError:
-        logger.exception("beacon=unheard channels=%s", ",".join(left[:3]))
+        logger.exception("beacon=unheard channels=%s", ",".join(channels[:3]))
 
 
-def _read(request: HttpRequest) -> _Asked:
-    return read_json(request, _asked, most=MAX_BODY, example='{"grants": ["…"]}')
+def register_channels(channels: Sequence[str], *, by: str) -> None:
+    """Register channels that a visitor gets tokens of, where PRESENCE_DISCOVERY is "registry".
+
+    `by` names the visitor, as `visitors.origin_of` does. Beyond NEW_ROOMS in an HOUR, a room that
+    nobody else registered stays unregistered, and the page live: others see its members once
+    somebody else registers it. A store that is down is logged: the renewal of the tokens makes up
+    for it.
+    """
+    if conf.PRESENCE_DISCOVERY != "registry" or not channels:
+        return
+    channels = list(dict.fromkeys(channels))
+    try:
+        store = services.store()
+        new = store.unregistered_channels(channels)
+        # A store of the site that is no Tracker counts nothing, so it has no limit.
+        if new and isinstance(store, Tracker):
+            admitted = store.hit_rate_limit(
+                f"rooms:{by}", limit=NEW_ROOMS, seconds=HOUR, times=len(new)
+            )
+            if refused := new[int(admitted) :]:
+                _warn_of_limit(by.partition(":")[0])
+                channels = [channel for channel in channels if channel not in set(refused)]
+        store.register_channels(channels)
+    except StoreError:
+        logging.getLogger("presence.registry").exception(
+            "registry=not-touched channels=%s", ",".join(channels[:3])
+        )
 
 
-def _granted(
-    request: HttpRequest, asked: _Asked, visitor: Visitor, now: float
+@lru_cache
+def _warn_of_limit(kind: str) -> None:
+    """Log, once for each kind of visitor in the life of the process, that one asks for too much."""
+    shared = (
+        "Visitors without a session are told apart by REMOTE_ADDR: behind a proxy, have your "
+        "server or a middleware set it to the address of the client."
+    )
+    logging.getLogger("presence.registry").warning(
+        "registry=full by=%s: a visitor asked for more than %d new rooms within an hour; the "
+        "rest of them are not polled. %s",
+        kind,
+        NEW_ROOMS,
+        shared if kind == "address" else "",
+    )
+
+
+def _read(request: HttpRequest) -> _Body:
+    return read_json(request, _body, limit=MAX_BODY, example='{"grants": ["…"]}')
+
+
+def _open(
+    request: HttpRequest, asked: _Body, visitor: Visitor, now: float
 ) -> tuple[list[str], dict[str, str]]:
-    """The channels that the grants asked with open, and why others do not; raises No."""
-    granted, refused = _sort(request, asked.grants, visitor, now)
+    """Return the channels that the grants open, and the reason for each other grant.
+
+    Raises HttpError where no grant opens a channel.
+    """
+    granted: list[str] = []
+    refused: dict[str, str] = {}
+    for index, text in enumerate(asked.grants):
+        name = f"#{index}"
+        try:
+            grant = read_grant(text)
+            name = grant.channel
+            granted.append(open_grant(request, grant, visitor, now=now))
+        except InvalidGrant as error:
+            refused[name] = str(error)
+    refused = {name: reason for name, reason in refused.items() if name not in granted}
     if not granted:
-        raise No(403, "Every grant was refused.", refused=refused)
+        raise HttpError(403, "Every grant was refused.", refused=refused)
     return granted, refused
 
 
-def _sort(
-    request: HttpRequest, grants: list[str], visitor: Visitor, now: float
-) -> tuple[list[str], dict[str, str]]:
-    """The channels that the grants open, and why each of the others opens none."""
-    granted: list[str] = []
-    refused: dict[str, str] = {}
-    for index, text in enumerate(grants):
-        named = f"#{index}"
-        try:
-            grant = read_grant(text)
-            named = grant.channel
-            granted.append(open_grant(request, grant, visitor, now=now))
-        except InvalidGrant as error:
-            refused[named] = str(error)
-    return granted, {named: why for named, why in refused.items() if named not in granted}
-
-
 def _with_rosters(channels: list[str]) -> list[str]:
-    """The channels less those of cursors, which nobody is polled in."""
+    """Return the channels without cursor channels, which are never polled."""
     return [channel for channel in channels if not is_cursor_channel(channel)]
 
 
 def _member(visitor: Visitor, info: Signed) -> dict[str, Any] | None:
-    """The member that the visitor is in rooms; None where they are none."""
+    """Return the member that the visitor is in rooms; None for a visitor who is none."""
     if visitor.hidden or not visitor.id:
         return None
     return {"id": visitor.id, "name": info.name, "info": info.info}
 
 
-def _open_to(channel: str, issuer: Issuer) -> dict[str, Any]:
-    """What a browser needs to follow `channel`."""
+def _subscription(channel: str, issuer: Issuer) -> dict[str, Any]:
+    """Return what a browser needs to follow `channel`."""
     feed = channel if is_cursor_channel(channel) else feed_of(channel)
     hidden = issuer.info.hidden
     return {

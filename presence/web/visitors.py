@@ -1,8 +1,9 @@
-"""Who a request comes from, and what others get to see of them."""
+"""Visitors: who sent a request, whether they came to see the page, what others see of them."""
 
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,9 +18,9 @@ from django.http import HttpRequest
 from django.utils.crypto import get_random_string, salted_hmac
 
 from presence.conf import UserInfo, hooks
+from presence.roster import validation
 from presence.roster.names import MAX_NAME, clean_name
 from presence.roster.people import Signed, anonymous_id
-from presence.web.visits import is_visit
 
 __all__ = [
     "MAX_NAME",
@@ -27,6 +28,8 @@ __all__ = [
     "as_dict",
     "describe",
     "is_visible",
+    "is_visit",
+    "meta_for",
     "origin_of",
     "person_as",
     "visitor_as",
@@ -36,21 +39,28 @@ __all__ = [
 logger = logging.getLogger("presence.visitors")
 
 MAX_ID: Final = 8
-"""Characters of a primary key up to which it stands in the place of a name."""
+"""Characters of a primary key up to which it replaces a missing name."""
 
 _SALT: Final = "presence.anonymous"
 _FIELD: Final = "_presence_anonymous"
-"""Session key of an anonymous visitor's secret, where the session's own key changes."""
+"""Key in the session of an anonymous visitor's secret, where the session's own key changes."""
 _LONGEST_KEY: Final = 64
-"""Characters of a session key; longer ones carry the content. Those of Django have 32."""
+"""Characters of a session key; longer ones carry the content. Django's have 32."""
+_PURPOSES: Final = ("Sec-Purpose", "X-Sec-Purpose", "Purpose", "X-Purpose", "X-Moz")
+"""Headers in which browsers and libraries say what they fetch a page for."""
+_AHEAD: Final = frozenset({"prefetch", "prerender", "preview", "preload", "instant"})
+_PAGELESS: Final = frozenset({"HEAD", "OPTIONS", "TRACE"})
 
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """`id` is the primary key of the signed-in `user`; "" and None for the anonymous, who have
-    an `anonymous` id instead where they have a session. Of the `hidden` nobody may know that
-    they are here. `returning`: the anonymous visitor sent the cookie of that session, so the same
-    browser has been here before; a session that this very request made proves nothing."""
+    """The person who sent a request.
+
+    `id` is the primary key of the signed-in `user`; "" and None for an anonymous visitor, who has
+    an `anonymous` id instead where they have a session. Nobody may know that a `hidden` visitor is
+    here. `returning`: the anonymous visitor sent the cookie of that session, so the same browser
+    has been here before; a session that this very request made proves nothing.
+    """
 
     id: str = ""
     user: Any = None
@@ -60,15 +70,15 @@ class Visitor:
 
     @property
     def shown_as(self) -> str:
-        """The id that a member which is this visitor has; "" where none can be."""
+        """The id of the member that is this visitor; "" where there can be none."""
         return "" if self.hidden else self.id or self.anonymous
 
 
 def visitor_of(request: HttpRequest) -> Visitor:
-    """Who sent `request`; anonymous where there is no authentication. Never makes a session, but
-    may write to one whose key changes with its content: once, at a visit.
+    """Return the visitor who sent `request`; an anonymous one where there is no authentication.
 
-    Raises SynchronousOnlyOperation in an async view that has not loaded its user, and as
+    Never makes a session, but may write to one whose key changes with its content: once, at a
+    visit. Raises SynchronousOnlyOperation in an async view that has not loaded its user, and as
     `is_visible` does.
     """
     user = _user_of(request)
@@ -79,10 +89,10 @@ def visitor_of(request: HttpRequest) -> Visitor:
 
 
 def origin_of(request: HttpRequest, visitor: Visitor) -> str:
-    """A name of the visitor for limits: that of the user, else of the session, else of the address.
+    """Return a name of the visitor for limits: of the user, else the session, else the address.
 
     The address is REMOTE_ADDR, of IPv6 the network of 64 bits, as a hash: it is stored. Headers in
-    which proxies tell another one are not read, as anybody can send them.
+    which proxies give another address are not read, as anybody can send them.
     """
     if visitor.id:
         return f"user:{visitor.id}"
@@ -95,8 +105,23 @@ def origin_of(request: HttpRequest, visitor: Visitor) -> str:
     return f"address:{_hash(address)}"
 
 
+def is_visit(request: Any) -> bool:
+    """Return whether somebody is going to see the answer to `request`, as far as it says.
+
+    A page that is fetched ahead (prefetched, prerendered, previewed) may never be shown, and HEAD
+    has no page. An object without a method and headers, as the scope of a consumer, is a visit.
+    """
+    if getattr(request, "method", None) in _PAGELESS:
+        return False
+    headers = getattr(request, "headers", None) or {}
+    if str(headers.get("HX-Preloaded", "")).lower() == "true":  # the preload extension of htmx
+        return False
+    purposes = ";".join(str(headers.get(name, "")) for name in _PURPOSES)
+    return _AHEAD.isdisjoint(re.split(r"[\s;,=\"]+", purposes.lower()))
+
+
 def _anonymous(request: HttpRequest) -> Visitor:
-    """The anonymous visitor of the session of `request`, if there is one."""
+    """Return the anonymous visitor of the session of `request`, if there is one."""
     session = getattr(request, "session", None)
     found = _load(session)
     key = getattr(session, "session_key", None)
@@ -106,14 +131,14 @@ def _anonymous(request: HttpRequest) -> Visitor:
         return _carried(request, session)
     cookies = getattr(request, "COOKIES", {})
     sent = cookies.get(settings.SESSION_COOKIE_NAME) == key
-    # Some sites send the key otherwise; a session that was just made is always modified.
+    # Some sites send the key in another way; a session that was just made is always modified.
     returning = found and (sent or not getattr(session, "modified", False))
     return Visitor(anonymous=anonymous_id(_hash(key)), returning=returning)
 
 
 def _load(session: Any) -> bool:
-    """Load the session, which replaces a made-up key by None. Whether that was possible here."""
-    with suppress(AttributeError):  # no session of Django
+    """Load the session, which replaces a made-up key by None. Return whether it could be loaded."""
+    with suppress(AttributeError):  # not a session of Django
         try:
             session.keys()
         except SynchronousOnlyOperation:
@@ -122,12 +147,12 @@ def _load(session: Any) -> bool:
 
 
 def _carried(request: HttpRequest, session: Any) -> Visitor:
-    """The anonymous visitor of a session that its cookie carries: the key changes whenever the
-    session is saved, so the visitor is told by a secret in the session."""
+    """Return the anonymous visitor of a session that its cookie carries: the key changes whenever
+    the session is saved, so a secret in the session identifies the visitor."""
     secret = session.get(_FIELD)
     if isinstance(secret, str) and secret:
         return Visitor(anonymous=anonymous_id(_hash(secret)), returning=True)
-    # Without any content the cookie is made up, or as good as none.
+    # A cookie without any content is made up, or worth nothing.
     if not is_visit(request) or not session.keys():
         return Visitor()
     session[_FIELD] = secret = get_random_string(22)
@@ -139,24 +164,24 @@ def _hash(secret: str) -> str:
 
 
 def visitor_as(user: Any, *, strict: bool = False) -> Visitor:
-    """The visitor that the signed-in `user` is. Raises as `is_visible` does."""
+    """Return the visitor that the signed-in `user` is. Raises as `is_visible` does."""
     return Visitor(id=str(user.pk), user=user, hidden=not is_visible(user, strict=strict))
 
 
 def person_as(user: Any, *, strict: bool = False) -> Visitor:
-    """The visitor that the person is, in whatever session: `hidden` where none of theirs is seen.
+    """Return the visitor that the user is in all sessions: `hidden` where no session is seen.
 
-    Tools with which staff act as a user mark the user of that request. What PRESENCE_VISIBLE says
-    of such a mark is true of one session. Raises as `is_visible` does.
+    Tools with which staff act as a user mark the user of that request. An answer of
+    PRESENCE_VISIBLE about such a mark is true of one session. Raises as `is_visible` does.
     """
     hidden = not is_visible(user, strict=strict) and _is_hidden(user)
     return Visitor(id=str(user.pk), user=user, hidden=hidden)
 
 
 def is_visible(user: Any, *, strict: bool = False) -> bool:
-    """Whether others may know that a signed-in `user` is here, as PRESENCE_VISIBLE has it.
+    """Return whether others may know that a signed-in `user` is here, as PRESENCE_VISIBLE says.
 
-    Where that fails they may not, which is logged; with `strict` it raises HookFailed.
+    Where the hook fails they may not, which is logged; with `strict` it raises HookFailed.
     """
     visible = hooks.hook("PRESENCE_VISIBLE")
     if visible is None:
@@ -175,7 +200,7 @@ def is_visible(user: Any, *, strict: bool = False) -> bool:
 def _yes_or_no(answer: object) -> bool:
     if answer is None:
         raise TypeError(
-            "it gave None: let it return True for a user whom others may see, False for any other"
+            "it returned None: return True for a user whom others may see, False for any other"
         )
     return bool(answer)
 
@@ -194,13 +219,13 @@ def _user_of(request: HttpRequest) -> Any:
 
 
 def _is_hidden(user: Any) -> bool:
-    """Whether PRESENCE_VISIBLE says no of a user without the attributes that are no fields."""
+    """Return whether PRESENCE_VISIBLE hides a user who has only the fields of their model."""
     if not isinstance(user, Model):
         return True
     deferred = user.get_deferred_fields()
     loaded = [field for field in user._meta.concrete_fields if field.attname not in deferred]
     names = [field.attname for field in loaded]
-    # Of a lazy user, the class of the user.
+    # `__class__`, not type(): the user may be lazy.
     person = user.__class__.from_db(user._state.db, names, [getattr(user, name) for name in names])
     try:
         return not is_visible(person, strict=True)
@@ -212,13 +237,12 @@ def _is_hidden(user: Any) -> bool:
 def describe(
     visitor: Visitor, user_info: UserInfo | None, *, now: float, strict: bool = False
 ) -> Signed:
-    """What is signed into the visitor's tokens at `now`, seconds since 1970; of the hidden, that
-    they are.
+    """Return the claims of the visitor's tokens at `now`, seconds since 1970; of a hidden visitor
+    only that they are hidden.
 
-    `user_info` is PRESENCE_USER_INFO: the `name` it gives (default: the full name, else the
-    username, never an e-mail address) and all the rest, which becomes `info`, less the parts that
-    do not fit the wire. Where it fails, nothing is known but the default name, which is logged;
-    with `strict` it raises HookFailed.
+    `user_info` is PRESENCE_USER_INFO. The claims are the `name` it returns (default: the full name,
+    else the username, never an e-mail address), and as `info` the other parts that fit the wire.
+    Where it fails, the default name is all, which is logged; with `strict` it raises HookFailed.
     """
     if visitor.hidden:
         return Signed(iat=now, hidden=True, session=not _is_hidden(visitor.user))
@@ -236,7 +260,7 @@ def describe(
             strict=strict,
         )
     info = hooks.fitted("PRESENCE_USER_INFO", visitor.id, given)
-    # The name as it was given: in JSON, half a character is a "?", which shows something.
+    # The name as it was given: JSON has a "?" for half a character, which shows something.
     name = clean_name(str(given["name"])) if info.pop("name", None) else ""
     return Signed(name=name or _default_name(visitor), info=info, iat=now)
 
@@ -245,10 +269,37 @@ def as_dict(info: object) -> dict[Any, Any]:
     """Return the answer of PRESENCE_USER_INFO. Raises TypeError for anything but a dict."""
     if not isinstance(info, Mapping):
         raise TypeError(
-            f"it gave a {type(info).__name__}: let it return a dict such as "
+            f"it returned a {type(info).__name__}: return a dict such as "
             '{"name": "Ada", "avatar": "/a/42.png"}'
         )
     return dict(info)
+
+
+def meta_for(visitor: Visitor, meta: object) -> dict[str, Any]:
+    """Return `meta` of a tracked visitor together with what others see of a signed-in one.
+
+    That is `name`, `user_id` and the answer of PRESENCE_USER_INFO, as far as there is room. Parts
+    that do not fit the wire are left out, and logged. Raises ValueError as `join_presence` does.
+    """
+    given = validation.dict_of("meta", meta)
+    if visitor.user is None:
+        return hooks.fitted_meta("track_presence", visitor.anonymous, given)
+    # A view may give the empty name of a user; a name of another type is the site's own entry.
+    if "name" in given and not _shows_something(given["name"]):
+        given = {key: value for key, value in given.items() if key != "name"}
+    shown = describe(visitor, hooks.hook("PRESENCE_USER_INFO"), now=0.0)  # nothing is signed here
+    least = {"name": validation.plain(shown.name), "user_id": visitor.id}
+    least = {key: value for key, value in least.items() if key not in given}
+    least |= hooks.fitted_meta("track_presence", visitor.id, given, beside=least)
+    wrong = {key: validation.unfit({key: value}) for key, value in shown.info.items()}
+    left_out = {key: reason for key, reason in wrong.items() if reason}
+    hooks.log_left_out("PRESENCE_USER_INFO", visitor.id, left_out)
+    info = {key: value for key, value in shown.info.items() if not wrong[key]}
+    return hooks.fitted("PRESENCE_USER_INFO", visitor.id, info, beside=least) | least
+
+
+def _shows_something(name: object) -> bool:
+    return bool(clean_name(name) if isinstance(name, str) else name)
 
 
 def _default_name(visitor: Visitor) -> str:
@@ -265,12 +316,12 @@ def _default_name(visitor: Visitor) -> str:
 def _full_name(user: Any) -> object:
     parts = (getattr(user, "first_name", ""), getattr(user, "last_name", ""))
     read = getattr(user, "get_full_name", None)
-    # Where a model has set both fields to None, Django's method gives "None None".
+    # Where a model has set both fields to None, Django's method returns "None None".
     return str(read()) if callable(read) and parts != (None, None) else ""
 
 
 def _field_name(user: Any) -> object:
-    """The `name` that many models of users have in the place of a first and a last name."""
+    """Return `name`, which many models of users have in the place of a first and a last name."""
     return getattr(user, "name", "")
 
 
@@ -280,5 +331,5 @@ def _username(user: Any) -> object:
 
 
 def _nameless(key: str) -> str:
-    """Return the name of a user who has none: the end of the key, where it is long."""
+    """Return the name of a user who has none: the key, or the end of a long one."""
     return clean_name(f"User {key if len(key) <= MAX_ID else key[-4:]}")

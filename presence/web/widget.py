@@ -1,15 +1,19 @@
-"""What the widget's template is given.
+"""The widget: the context of its template, and how a member is drawn.
 
-A page never fails because Redis is down, and says what is wrong where the site is set up wrongly.
+A page never fails because Redis is down; a wrong set-up of the site is reported on it.
+`render.js` draws members who come later, by the same rules.
 """
 
 from __future__ import annotations
 
 import logging
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from secrets import token_hex
 from typing import Final
 
+import msgspec
 from django.core.exceptions import ImproperlyConfigured, SynchronousOnlyOperation
 from django.http import HttpRequest
 from django.utils.translation import gettext, ngettext
@@ -20,39 +24,75 @@ from presence.conf import conf, hooks
 from presence.exceptions import StoreDamaged
 from presence.queues.nudge import page_served
 from presence.roster.channel_names import feed_of, validate_channel
+from presence.roster.names import initials
+from presence.roster.people import ANONYMOUS_NAME
 from presence.roster.types import Member, Position, Snapshot
 from presence.snapshots import read_snapshot
-from presence.web.drawing import DrawnMember, arrange, choose, draw
-from presence.web.page import admit, links, store_is_down, store_went_down
-from presence.web.visitors import Visitor, describe
-from presence.web.visits import is_visit
+from presence.web.page import PageState, admit, links, page_state
+from presence.web.visitors import Visitor, describe, is_visit
 
-__all__ = ["FACES", "LIMITS", "VARIANTS", "Widget", "widget_for"]
+__all__ = [
+    "FACES",
+    "LIMITS",
+    "PALETTE",
+    "VARIANTS",
+    "DrawnMember",
+    "Widget",
+    "draw",
+    "palette_index",
+    "safe_colour",
+    "safe_url",
+    "widget_for",
+]
 
 logger = logging.getLogger("presence.widget")
 
 VARIANTS: Final = ("stack", "list", "count", "none")
 """The first is the default. "none" shows nothing: it is there for scripts."""
-
 LIMITS: Final = {"list": 20}
 """Members in sight before "and N more", by variant, where the page gives no limit."""
-
 FACES: Final = 5
-"""The limit of any other variant: the faces of a stack before its "+N"."""
+"""Limit of any other variant: the faces of a stack before its "+N"."""
+PALETTE: Final = 12
+"""Colours that the stylesheet has for members without a colour of their own."""
+
+_URL = re.compile(r"https?://|/(?![/\\])", re.IGNORECASE)
+_COLOUR = re.compile(r"#(?:[\da-f]{3}|[\da-f]{6})", re.IGNORECASE | re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrawnMember:
+    """A member as the template shows them. Only plain text: the template escapes it.
+
+    People read `shown_name`, scripts get `name`. `folded` members of a list are out of sight until
+    "and N more" is opened.
+    """
+
+    id: str
+    name: str
+    shown_name: str
+    info: dict[str, object]
+    info_json: str
+    initials: str
+    colour: int  # 0 to PALETTE - 1
+    avatar: str  # a safe URL, or ""
+    own_colour: str  # "#rrggbb" or "#rgb", or ""
+    is_self: bool
+    folded: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Widget:
-    """What `{% presence_state channel as presence %}` gives; times in seconds.
+    """The value of `{% presence_state channel as presence %}`; times in seconds.
 
-    `live` says whether scripts can take over; only then is there a grant, are there URLs.
-    `denied`: the visitor may not see this, and nothing is shown. `error` is for whoever runs the
-    site, and in sight only where the template engine is in debug mode (`show_error`). `age` is
-    None where nothing is known yet. `self_id` is the id of the member who is the visitor;
-    "" where none can be. `stranger`: the visitor is one of those whom `anonymous` counts, once
-    their page is live. `members` come by arrival; in a counted room they are at most oneself.
-    `limit` is how many of them are in sight at once, None the default of the variant. `key` is an
-    element id that no other widget of any page has.
+    `live` says whether scripts can take over; only then are there a grant and URLs. `denied`: the
+    visitor may not see the channel, and nothing is shown. `error` is for the developers of the
+    site, and shown only where the template engine is in debug mode (`show_error`). `age` is None
+    where the channel was never polled. `self_id` is the id of the member who is the visitor; ""
+    where none can be. `stranger`: the visitor is one of those that `anonymous` counts, once their
+    page is live. `members` are in order of arrival; in a counted room they are at most the visitor.
+    `limit` is the number of members in sight at once. `key` is an element id that no other widget
+    of any page has.
     """
 
     channel: str
@@ -85,20 +125,20 @@ class Widget:
     @property
     def faces(self) -> list[DrawnMember]:
         """The members that are in sight at once: the faces of a stack."""
-        return choose(arrange(self.members), self.limit)
+        return _choose(_arrange(self.members), self.limit)
 
     @property
     def listing(self) -> list[DrawnMember]:
-        """All members, oneself first; a list folds those beyond its limit."""
-        arranged = arrange(self.members)
+        """All members, the visitor first; a list folds those beyond its limit."""
+        arranged = _arrange(self.members)
         if self.variant != "list" or not self.more:
             return arranged
-        shown = {member.id for member in choose(arranged, self.limit)}
+        shown = {member.id for member in _choose(arranged, self.limit)}
         return [replace(member, folded=member.id not in shown) for member in arranged]
 
     @property
     def more(self) -> int:
-        """How many members are beyond the limit."""
+        """The number of members beyond the limit."""
         return max(0, len(self.members) - self.limit)
 
     @property
@@ -114,27 +154,28 @@ class Widget:
 
     @property
     def folded(self) -> bool:
-        """Whether the members are there for scripts alone."""
+        """Whether only scripts see the members."""
         return self.variant in ("count", "none")
 
 
 def widget_for(named: object, request: HttpRequest | None) -> Widget:
-    """The widget of the channel `named` for whoever sent `request`.
+    """Return the widget of the channel `named` for the visitor who sent `request`.
 
-    Static and nobody's own where there is no request, or where its user cannot be told. Raises
-    InvalidChannel for what cannot be a channel or is not polled.
+    It is static, and marks no member as the visitor, where there is no request or where its user is
+    unknown. Raises InvalidChannel for a name that cannot be a channel or is not polled.
     """
-    # A literal of a template is marked safe, and would not be escaped: adding "" makes it plain.
+    # A literal of a template is marked safe and would not be escaped: adding "" makes it plain.
     channel = validate_channel(named) + ""
     visitor, allowed, error = admit(channel, request)
     feed = feed_of(channel)
     if not allowed:
         return Widget(channel=channel, feed=feed, denied=True, error=error)
-    found = _read(channel, request)
+    state = page_state(request)
+    found = _read(channel, state)
     urls = links(visitor)
     live = bool(urls.tokens)
     self_id, user_id = (visitor.shown_as, visitor.id) if visitor else ("", "")
-    if live and not store_is_down(request) and is_visit(request):
+    if live and not state.store_is_down and is_visit(request):
         page_served(channel, self_id and user_id, found)
     present = live and feed == channel
     known = found.members if found.listed or not present else _own(visitor)
@@ -164,7 +205,7 @@ def widget_for(named: object, request: HttpRequest | None) -> Widget:
 
 
 def _own(visitor: Visitor | None) -> list[Member]:
-    """Return the visitor alone, as a counted room shows them; nobody where they have no name."""
+    """Return the visitor alone, as a counted room shows them; none where they have no name."""
     if visitor is None or visitor.user is None or visitor.hidden:
         return []
     try:
@@ -174,11 +215,11 @@ def _own(visitor: Visitor | None) -> list[Member]:
     return [Member(visitor.id, shown.name, shown.info)]
 
 
-def _read(channel: str, request: HttpRequest | None) -> Snapshot:
-    """The snapshot; an empty one while it cannot be read, which scripts then fill."""
+def _read(channel: str, state: PageState) -> Snapshot:
+    """Return the snapshot; an empty one, which scripts then fill, while it cannot be read."""
     nothing = Snapshot(every=conf.PRESENCE_INTERVAL)
     # The other widgets of the page would wait for the same time-out again.
-    if store_is_down(request):
+    if state.store_is_down:
         return nothing
     try:
         return read_snapshot(channel)
@@ -189,5 +230,55 @@ def _read(channel: str, request: HttpRequest | None) -> Snapshot:
         return nothing
     except Exception:
         logger.exception("snapshot=unread channel=%s", channel)
-        store_went_down(request)
+        state.store_is_down = True
         return nothing
+
+
+def draw(member: Member, *, self_id: str, anonymous: str = ANONYMOUS_NAME) -> DrawnMember:
+    """Return the member as the member `self_id` sees them; "" is nobody's id.
+
+    `anonymous` is the name of members without one, in the language of the page.
+    """
+    shown_name = anonymous if member.name == ANONYMOUS_NAME else member.name
+    return DrawnMember(
+        id=member.id,
+        name=member.name,
+        shown_name=shown_name,
+        info=member.info,
+        info_json=msgspec.json.encode(member.info).decode(),
+        initials=initials(shown_name),
+        colour=palette_index(member.id),
+        avatar=safe_url(member.info.get("avatar")),
+        own_colour=safe_colour(member.info.get("color")),
+        is_self=bool(self_id) and member.id == self_id,
+    )
+
+
+def _arrange(members: Sequence[DrawnMember]) -> list[DrawnMember]:
+    """Return the members in the order of every list: the visitor, then the others by arrival."""
+    return sorted(members, key=lambda member: not member.is_self)
+
+
+def _choose(members: Sequence[DrawnMember], limit: int) -> list[DrawnMember]:
+    """Return the arranged members that are in sight at once: the visitor and the newest, at most
+    `limit` of them, in their order."""
+    own = sum(member.is_self for member in members)
+    return [*members[:own], *members[max(own, len(members) - limit + own) :]][:limit]
+
+
+def palette_index(id: str) -> int:  # noqa: A002
+    """Return the place of an id in the palette: FNV-1a (32 bit) of its UTF-8 bytes."""
+    value = 0x811C9DC5
+    for byte in id.encode():
+        value = (value ^ byte) * 0x01000193 & 0xFFFFFFFF
+    return value % PALETTE
+
+
+def safe_url(value: object) -> str:
+    """Return an absolute http(s) URL or a path of this site; "" for anything else."""
+    return value if isinstance(value, str) and _URL.match(value) else ""
+
+
+def safe_colour(value: object) -> str:
+    """Return `#rgb` or `#rrggbb`; "" for anything else."""
+    return value if isinstance(value, str) and _COLOUR.fullmatch(value) else ""

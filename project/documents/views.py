@@ -12,9 +12,8 @@ from django.views.generic import DetailView, ListView, View
 
 from presence.exceptions import StoreError
 from presence.manager import PresenceManager
-from presence.mixins import PresenceMixin
+from presence.mixins import PresenceMixin, is_visit
 from presence.querysets import with_presence
-from presence.web.visits import is_visit
 from project.documents.models import Document
 
 if TYPE_CHECKING:

@@ -16,8 +16,7 @@ from presence.roster.commit import Rules
 from presence.roster.types import Change
 from presence.sync.context import Announce
 from presence.sync.tick import Options, Sync
-from presence.web.heartbeat import heartbeat
-from presence.web.lifeline import Lifeline, make_lifeline
+from presence.web.heartbeat import Lifeline, heartbeat, make_lifeline
 from presence.web.publish_proxy import publish
 from tests.unit.fakes import FakeCentrifugo
 

@@ -20,11 +20,13 @@ from django.test import AsyncRequestFactory, RequestFactory
 from django.utils.functional import SimpleLazyObject
 from django.views.generic import TemplateView, View
 
+from presence import services
 from presence.cursors import CursorTracker
 from presence.exceptions import CentrifugoUnreachable, InvalidChannel, StoreError
 from presence.manager import PresenceManager
 from presence.mixins import LiveCursorMixin, PresenceMixin
 from presence.testing import FakePresence
+from presence.web.page import page_state
 from presence.web.visitors import visitor_of
 
 KEY = "document:42"
@@ -336,25 +338,25 @@ class TestTracking:
     def test_the_request_knows_what_its_page_is_to_keep(self) -> None:
         view = page()
         view.track_presence({"color": "red"})
-        (noted,) = view.request._presence_tracked
+        (noted,) = page_state(view.request).members
         channel, user, source, meta = noted
         assert (channel, user) == (CHANNEL, "7")
         assert meta == b'{"name":"Ada Lovelace","user_id":"7","color":"red"}'
         assert PresenceManager.update_heartbeat(KEY, "7", source=source) is True
         view.track_presence({"color": "blue"})
-        ((_, _, again, meta),) = view.request._presence_tracked
+        ((_, _, again, meta),) = page_state(view.request).members
         assert (again, meta.endswith(b'"blue"}')) == (source, True)
         view.untrack_presence()
-        assert view.request._presence_tracked == []
+        assert page_state(view.request).members == []
 
     def test_two_views_of_one_request(self) -> None:
         view, other = page(), page()
         other.request = view.request
         view.track_presence()
         other.track_presence()
-        assert len(view.request._presence_tracked) == 2
+        assert len(page_state(view.request).members) == 2
         view.untrack_presence()
-        assert len(view.request._presence_tracked) == 1
+        assert len(page_state(view.request).members) == 1
 
     def test_a_store_that_is_down(
         self, site: FakePresence, monkeypatch: pytest.MonkeyPatch
@@ -364,7 +366,7 @@ class TestTracking:
         with pytest.raises(StoreError):
             view.track_presence()
         assert view.told == []
-        assert not hasattr(view.request, "_presence_tracked")
+        assert page_state(view.request).members == []
 
 
 def down(*_: Any, **__: Any) -> Any:
@@ -517,15 +519,15 @@ class TestAsyncViews:
 
 
 class TestEvents:
-    def test_they_reach_the_feed_and_no_history(self, site: FakePresence) -> None:
-        before = site.centrifugo.positions([CHANNEL])
+    def test_broadcast_reaches_the_feed_and_no_history(self, site: FakePresence) -> None:
+        before = services.gateway().positions([CHANNEL])
         page().broadcast_to_presence("saved", {"version": 3})
         page().broadcast_to_presence("saved")
         assert site.centrifugo.published(CHANNEL) == [
             {"type": "presence.event", "event": "saved", "payload": {"version": 3}},
             {"type": "presence.event", "event": "saved", "payload": {}},
         ]
-        assert site.centrifugo.positions([CHANNEL]) == before
+        assert services.gateway().positions([CHANNEL]) == before
 
     @pytest.mark.parametrize("event", [None, "", 5, "x" * 101, "a\nb", "\ud800"])
     def test_names_that_cannot_be(self, site: FakePresence, event: Any) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import presence
-from presence.web.drawing import PALETTE
+from presence.web.widget import PALETTE
 from tools.strip_comments import COMMENT, strip_comments
 
 STATIC = Path(presence.__file__).parent / "static" / "presence"

@@ -20,7 +20,7 @@ from presence.cursors import CURSOR_TIMEOUT, CursorTracker
 from presence.manager import PresenceManager
 from presence.mixins import LiveCursorMixin, PresenceMixin
 from presence.testing import FakePresence
-from presence.web.lifeline import heartbeat_for
+from presence.web.heartbeat import heartbeat_for
 
 DOCUMENT = """
 <div class="presence-bar">

@@ -15,8 +15,8 @@ from presence.centrifugo.tokens import make_grant
 from presence.queues import nudge
 from presence.roster.types import Snapshot
 from presence.testing import FakePresence
-from presence.web import registry
-from presence.web.registry import HOUR, NEW_ROOMS
+from presence.web import views
+from presence.web.views import HOUR, NEW_ROOMS
 from presence.web.visitors import Visitor, origin_of
 
 pytestmark = pytest.mark.django_db
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def site(settings: Any) -> Iterator[FakePresence]:
     settings.PRESENCE_DISCOVERY = "registry"
-    registry._warn.cache_clear()
+    views._warn_of_limit.cache_clear()
     with FakePresence() as site:
         yield site
 

@@ -16,7 +16,6 @@ from presence import services
 from presence.backends.memory import MemoryStore
 from presence.exceptions import InvalidChannel, StoreError
 from presence.roster.types import Member
-from presence.web import lookup
 from presence.web import page as web_page
 from tests.stored_rooms import fill
 from tests.unit.http_requests import request_of
@@ -93,12 +92,12 @@ def test_a_view_that_lives_on_reads_anew(
     reads: list[Sequence[str]], monkeypatch: pytest.MonkeyPatch
 ):
     now = 100.0
-    monkeypatch.setattr(lookup.time, "monotonic", lambda: now)
+    monkeypatch.setattr(web_page.time, "monotonic", lambda: now)
     request = request_of()
     assert html("{% presence_count %}", request) == "0"
     fill(services.store(), SITE, Member("1", "A"))
     assert html("{% presence_count %}", request) == "0"
-    now += lookup.KEPT
+    now += web_page.LOOK_UP_LIFETIME
     assert html("{% presence_count %}", request) == "1"
     assert len(reads) == 2
 

@@ -21,9 +21,8 @@ from presence.centrifugo.tokens import read_grant
 from presence.exceptions import InvalidChannel, StoreError
 from presence.roster.types import Member, Position
 from presence.web import page as web_page
-from presence.web.drawing import palette_index
 from presence.web.visitors import visitor_of
-from presence.web.widget import Widget
+from presence.web.widget import Widget, palette_index
 from tests.stored_rooms import fill
 from tests.unit.http_requests import request_of
 

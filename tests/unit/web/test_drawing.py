@@ -7,7 +7,7 @@ import pytest
 from presence.roster.merge import read_presence
 from presence.roster.people import ANONYMOUS_NAME
 from presence.roster.types import Member
-from presence.web.drawing import draw, palette_index, safe_colour, safe_url
+from presence.web.widget import draw, palette_index, safe_colour, safe_url
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from presence.roster.tracked import Tracked
 from presence.sync.context import threads
 from presence.web import heartbeat
 from presence.web import page as web_page
-from presence.web.lifeline import MAX_LIFELINES, Lifeline, make_lifeline, read_lifeline
+from presence.web.heartbeat import MAX_LIFELINES, Lifeline, make_lifeline, read_lifeline
 
 pytestmark = pytest.mark.django_db
 
@@ -113,7 +113,7 @@ def page(user: Any, *tracked: tuple[str, str, str, bytes], text: str = "") -> st
     request = RequestFactory().get("/")
     request.user = user
     if tracked:
-        request._presence_tracked = list(tracked)  # type: ignore[attr-defined]
+        web_page.page_state(request).members = list(tracked)
     text = text or '{% include "presence/heartbeat.html" %}'
     return Template("{% load presence_tags %}" + text).render(RequestContext(request))
 

@@ -22,7 +22,7 @@ from django.views import View
 
 from presence.mixins import PresenceMixin
 from presence.testing import FakePresence
-from presence.web.idle import leave_session_alone
+from presence.web.json import leave_session_alone
 from presence.web.visitors import visitor_of
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls(__name__)]

@@ -19,7 +19,7 @@ from presence.roster.people import Signed
 from presence.roster.types import Member
 from presence.web import page, widget
 from presence.web.cursor_surface import Surface, surface_for
-from presence.web.lifeline import heartbeat_for
+from presence.web.heartbeat import heartbeat_for
 from presence.web.visitors import Visitor, describe, is_visible, visitor_as, visitor_of
 from presence.web.widget import Widget, widget_for
 from tests.stored_rooms import fill
@@ -80,7 +80,7 @@ class TestTheHook:
         for channel in (ROOM, CHAT):
             widget_for(channel, request)
         assert not surface_for(CURSORS, request).live
-        request._presence_tracked = [(ROOM, "bot-7", "", b"{}")]
+        page.page_state(request).members = [(ROOM, "bot-7", "", b"{}")]
         assert heartbeat_for(request).lifelines
         assert asked == ["ada"]
         request.user = GRACE
@@ -106,7 +106,7 @@ class TestTheHook:
         assert caplog.records == []
         settings.PRESENCE_VISIBLE = lambda user: None
         assert not is_visible(GRACE)
-        assert "PRESENCE_VISIBLE failed: TypeError: it gave None: let it return" in caplog.text
+        assert "PRESENCE_VISIBLE failed: TypeError: it returned None: return True" in caplog.text
 
     @pytest.mark.filterwarnings("ignore:coroutine 'late' was never awaited")
     def test_is_no_async_function(self, settings: Any, caplog: pytest.LogCaptureFixture):

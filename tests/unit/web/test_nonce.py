@@ -15,6 +15,7 @@ from django.test import RequestFactory
 from django.utils.functional import SimpleLazyObject, empty
 
 import presence
+from presence.web.page import page_state
 
 TEMPLATES = Path(presence.__file__).parent / "templates"
 TAGS = re.compile(r"<(?:script|link|style)\b[^>]*>")
@@ -49,7 +50,7 @@ def request_() -> HttpRequest:
     request = RequestFactory().get("/")
     request.user = User(pk=42)
     tracked = ("presence:doc:42", "42", "web", b"{}")
-    request._presence_tracked = [tracked]  # type: ignore[attr-defined]
+    page_state(request).members = [tracked]
     return request
 
 

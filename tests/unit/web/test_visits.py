@@ -11,7 +11,7 @@ from django.test import RequestFactory
 
 from presence.testing import FakePresence
 from presence.web import widget
-from presence.web.visits import is_visit
+from presence.web.visitors import is_visit
 from presence.web.widget import widget_for
 
 AHEAD = [
