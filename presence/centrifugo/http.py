@@ -8,6 +8,7 @@ import queue
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any, Final
 
 import msgspec
@@ -30,12 +31,13 @@ from presence.transport.redaction import Redactor, address
 
 __all__ = ["HttpTransport"]
 
-_PLAIN: Final = 1 << 18
-_PACKED: Final = 1 << 14
-"""Bytes that are read at a time. A packed body may unpack to a thousand times as many at once."""
-
-_CODINGS: Final = ("", "identity", "gzip", "deflate")
-
+ROOM: Final = 1 << 16
+"""Bytes for the first body. The next one with the same first command has a little more room than
+the last one needed: new memory costs more time than what is read into it."""
+_PACKED_AT_ONCE: Final = 1 << 14
+"""Bytes of a packed body that are read at a time: it may unpack to a thousand times as many."""
+_PACKED: Final = ("gzip", "deflate")
+_CODINGS: Final = ("", "identity", *_PACKED)
 
 _CONNECTION_FAILED = (
     requests.ConnectionError,
@@ -89,6 +91,7 @@ class HttpTransport:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._endpoint = f"{url}/batch"
+        self._rooms: dict[str, int] = {}
         self._timeout = timeout
         self._clock = clock
         self._session = requests.Session()
@@ -117,14 +120,14 @@ class HttpTransport:
         call = Call(self._timeout, once=once, clock=self._clock)
         try:
             try:
-                return read_batch(self._post(body, call), methods)
+                return read_batch(self._post(body, methods[0], call), methods)
             except (_StatusError, CentrifugoAnswerError, *_CONNECTION_FAILED) as error:
                 final = isinstance(error, _StatusError) and error.status not in _PASSING
                 if final or call.once or call.is_over():
                     raise
             self._session.close()  # of its connections, what one is the others may be, too
             call.renew()
-            return read_batch(self._post(body, call), methods)
+            return read_batch(self._post(body, methods[0], call), methods)
         except TooLarge as error:
             raise CentrifugoAnswerError(
                 f"the answer of Centrifugo at {self._url} to {_summary(commands)} {error}: check "
@@ -133,20 +136,30 @@ class HttpTransport:
         except (_StatusError, *_BROKEN_OFF) as error:
             raise self._explained(error) from self._redactor.cause(error)
 
-    def _post(self, body: bytes, call: Call) -> bytes:
-        """Post a batch; the body of the answer. Raises TooLarge, and what requests does."""
-        response = self._session.post(
-            self._endpoint,
-            data=body,
-            timeout=within(self._timeout),
-            stream=True,
-            allow_redirects=False,
+    def _post(self, body: bytes, method: str, call: Call) -> bytes | bytearray:
+        """Post a batch that begins with `method`; the body of the answer. Raises TooLarge, and what
+        requests does."""
+        request, settings = self._prepared
+        request = request.copy()
+        request.prepare_body(body, None)
+        response = self._session.send(
+            request, timeout=within(self._timeout), allow_redirects=False, **settings
         )
         # The connection, of which more may be to come, is closed with an answer that is not read.
         with response:
             if response.status_code != 200:
                 raise _StatusError(response.status_code)
-            return _valid(_body(response, call))
+            answer = _body(response, call, self._rooms.get(method, ROOM))
+        self._rooms[method] = max(ROOM, len(answer) + len(answer) // 8)
+        return _valid(answer)
+
+    @cached_property
+    def _prepared(self) -> tuple[requests.PreparedRequest, dict[str, Any]]:
+        """The request without its body, and what the environment says of proxies and certificates:
+        to make them takes requests longer than to send them."""
+        request = self._session.prepare_request(requests.Request("POST", self._endpoint))
+        settings = self._session.merge_environment_settings(request.url, {}, True, None, None)
+        return request, dict(settings)
 
     def _explained(self, error: BaseException) -> CentrifugoError:
         """Return the error of ours that says what went wrong."""
@@ -167,7 +180,7 @@ class HttpTransport:
         return CentrifugoAnswerError(f"Centrifugo at {self._url} broke off its answer ({reason})")
 
 
-def _valid(body: bytes) -> bytes:
+def _valid(body: bytes | bytearray) -> bytes | bytearray:
     """Return the body with all that is no UTF-8 replaced: it shall not cost the whole batch."""
     try:
         body.isascii() or body.decode()
@@ -210,22 +223,47 @@ def _summary(commands: Sequence[Command]) -> str:
     return f"{len(commands)} commands ({methods}: {', '.join(named[:3])}{', …' * (len(named) > 3)})"
 
 
-def _body(response: requests.Response, call: Call) -> bytes:
+def _body(response: requests.Response, call: Call, room: int) -> bytes | bytearray:
     coding = response.headers.get("Content-Encoding", "").strip().lower()
     if coding not in _CODINGS:
         raise requests.exceptions.ContentDecodingError(f"its Content-Encoding is {coding!r}")
-    size = _PLAIN if coding in ("", "identity") else _PACKED
-    parts: list[bytes] = []
-    left = call.limit
     try:
-        while part := response.raw.read1(size, decode_content=True):
-            parts.append(part)
-            left -= len(part)
-            if left < 0:
-                raise TooLarge(call.limit)
-            call.seconds()
+        source = getattr(response.raw, "_original_response", None)
+        if coding in _PACKED or source is None:
+            return _unpacked(response, call)
+        return _plain(source, response.raw, room)
+    except http.client.HTTPException as error:
+        raise urllib3.exceptions.ProtocolError(f"{type(error).__name__}: {error}") from error
     except (urllib3.exceptions.ReadTimeoutError, TimeoutError) as error:
         raise requests.exceptions.ReadTimeout(str(error)) from error
+
+
+def _plain(source: http.client.HTTPResponse, raw: Any, room: int) -> bytearray:
+    """Read a body straight into one buffer: urllib3, whose response is `raw`, would copy it twice.
+
+    Its bytes are counted as they come in, see presence.transport.calls.Wire.
+    """
+    body, filled = bytearray(room), 0
+    while count := source.readinto(memoryview(body)[filled:]):
+        filled += count
+        if filled == len(body):
+            body += bytes(len(body))
+    if source.length:
+        raise http.client.IncompleteRead(b"", source.length)
+    raw.release_conn()
+    del body[filled:]
+    return body
+
+
+def _unpacked(response: requests.Response, call: Call) -> bytes:
+    parts: list[bytes] = []
+    left = call.limit
+    while part := response.raw.read1(_PACKED_AT_ONCE, decode_content=True):
+        parts.append(part)
+        left -= len(part)
+        if left < 0:
+            raise TooLarge(call.limit)
+        call.seconds()
     return b"".join(parts)
 
 

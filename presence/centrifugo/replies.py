@@ -53,7 +53,7 @@ class _Stream(msgspec.Struct):
 _batch = msgspec.json.Decoder(_Batch)
 
 
-def read_batch(content: str | bytes, methods: Sequence[str]) -> list[Reply]:
+def read_batch(content: bytes | bytearray, methods: Sequence[str]) -> list[Reply]:
     """The reply to each of the `methods` of a batch, as it came.
 
     Raises CentrifugoAnswerError when the answer as a whole cannot be read.
@@ -72,7 +72,7 @@ def read_batch(content: str | bytes, methods: Sequence[str]) -> list[Reply]:
     return [_reply(reply, method) for reply, method in zip(answered, methods, strict=True)]
 
 
-def _decode_batch(content: str | bytes) -> _Batch:
+def _decode_batch(content: bytes | bytearray) -> _Batch:
     try:
         return _batch.decode(content)
     except msgspec.ValidationError:

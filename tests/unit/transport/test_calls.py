@@ -124,6 +124,7 @@ def test_call_that_is_over_leaves_the_next_one_its_whole_time() -> None:
     ("owner", "name"),
     [
         (urllib3.HTTPResponse, "read1"),
+        (urllib3.HTTPResponse, "release_conn"),
         (urllib3.HTTPConnectionPool, "QueueCls"),
         (urllib3.HTTPConnectionPool, "ConnectionCls"),
         (urllib3.PoolManager(), "pool_classes_by_scheme"),
