@@ -88,7 +88,7 @@ def store() -> RosterStore:
             conf.PRESENCE_BACKEND,
             url=conf.PRESENCE_REDIS_URL,
             prefix=conf.PRESENCE_PREFIX,
-            timeout=conf.CENTRIFUGO_TIMEOUT,
+            timeout=conf.PRESENCE_REDIS_TIMEOUT,
         )
     except ValueError as error:
         what = redactor.text(error)

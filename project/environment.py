@@ -104,6 +104,7 @@ APP_SETTINGS: dict[str, Callable[[str], Any]] = {
     "PRESENCE_LIST_LIMIT": integer,
     "PRESENCE_NUDGE": seconds,
     "PRESENCE_PREFIX": text,
+    "PRESENCE_REDIS_TIMEOUT": seconds,
     "PRESENCE_REDIS_URL": text,
     "PRESENCE_SHARD_SIZE": integer,
     "PRESENCE_TIMEOUT": seconds,

@@ -95,7 +95,7 @@ def check_store() -> Iterator[checks.CheckMessage]:
             id="presence.E006",
         )
         return
-    others = value("PRESENCE_PREFIX"), value("CENTRIFUGO_TIMEOUT")
+    others = value("PRESENCE_PREFIX"), value("PRESENCE_REDIS_TIMEOUT")
     if None in (backend, url, *others):
         return
     try:

@@ -121,7 +121,7 @@ def _redis_ahead(clock: Callable[[], float]) -> float | None:
     """That of the primary whose clock differs most."""
     found: list[float] = []
     try:
-        client = make_client(conf.PRESENCE_REDIS_URL, timeout=conf.CENTRIFUGO_TIMEOUT)
+        client = make_client(conf.PRESENCE_REDIS_URL, timeout=conf.PRESENCE_REDIS_TIMEOUT)
         for primary in client.primaries() if isinstance(client, Cluster) else [client]:
             before = clock()
             seconds, micros = primary.time()

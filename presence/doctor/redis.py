@@ -54,7 +54,7 @@ def examine() -> Findings:
     if not isinstance(services.store(), RedisStore):
         yield skipped("redis.reachable", f"PRESENCE_BACKEND is {shown(conf.PRESENCE_BACKEND)}")
         return
-    client = make_client(conf.PRESENCE_REDIS_URL, timeout=conf.CENTRIFUGO_TIMEOUT)
+    client = make_client(conf.PRESENCE_REDIS_URL, timeout=conf.PRESENCE_REDIS_TIMEOUT)
     place = address(conf.PRESENCE_REDIS_URL)
     try:
         primaries = client.primaries() if isinstance(client, Cluster) else [client]

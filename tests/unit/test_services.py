@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from presence import services, signals
+from presence.conf import conf
 from presence.sync.context import threads
 from presence.testing import FakePresence
 from presence.testing.clock import Inline
@@ -60,7 +61,8 @@ def test_a_test_may_have_parts_of_its_own(settings: Any) -> None:
     with FakePresence() as fake:
         settings.PRESENCE_PREFIX = "another"
         within = made()
-        assert (within["store"], within["gateway"]) == (fake.store, fake.centrifugo)
+        assert (within["store"], within["gateway"]) == (fake.store, services.gateway())
+        assert within["gateway"] is not before["gateway"]
         assert (within["executor"], within["clock"]) == (Inline, fake.clock)
         assert within["cache"] is not before["cache"]
         fake.advance(1000)
@@ -69,3 +71,21 @@ def test_a_test_may_have_parts_of_its_own(settings: Any) -> None:
     assert after["store"] is not fake.store
     assert (after["executor"], after["clock"]) == (threads, time.monotonic)
     assert services.now() < time.time() + 1
+
+
+def test_redis_timeout_is_by_default_that_of_centrifugo(settings: Any) -> None:
+    settings.CENTRIFUGO_TIMEOUT = 7.0
+    assert conf.PRESENCE_REDIS_TIMEOUT == 7.0
+    settings.PRESENCE_REDIS_TIMEOUT = 0.5
+    assert (conf.PRESENCE_REDIS_TIMEOUT, conf.CENTRIFUGO_TIMEOUT) == (0.5, 7.0)
+
+
+def test_store_is_made_with_the_timeout_of_redis(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: dict[str, Any] = {}
+    monkeypatch.setattr(services, "make_store", lambda name, **options: given.update(options))
+    settings.PRESENCE_REDIS_TIMEOUT = 0.5
+    services.store()
+    services.store.cache_clear()
+    assert given["timeout"] == 0.5

@@ -63,6 +63,7 @@ def test_the_checks_are_registered() -> None:
 
 WRONG = {
     "CENTRIFUGO_TIMEOUT": 0,
+    "PRESENCE_REDIS_TIMEOUT": 0,
     "PRESENCE_INTERVAL": "60",
     "PRESENCE_LEAVE_GRACE": -1,
     "PRESENCE_BATCH_SIZE": 0,
