@@ -1,4 +1,4 @@
-"""Presence in Django's admin: who else has an object open, and who is at each object of a list."""
+"""Presence in Django's admin: the people at an object on its page and in the list of objects."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ logger = logging.getLogger("presence.admin")
 
 TEMPLATE: Final = "presence/admin/change_form.html"
 UNKNOWN: Final = "?"
-KEPT: Final = "_presence_channel"
-"""The attribute of an object that has its channel."""
-NAMED: Final = 3
+CHANNEL: Final = "_presence_channel"
+"""Attribute of an object with its channel, from before a form wrote into the object."""
+MAX_NAMES: Final = 3
 """People whose names fit a column."""
 
 
 def admin_channel(obj: Model) -> str:
-    """The channel of whoever has `obj` open in the admin: `presence:admin:<app>.<model>:<pk>`.
+    """Return the channel of people who have `obj` open in the admin.
 
-    The model is the one that the table is of, so that those who edit one row by way of different
-    proxies meet. Of a primary key, what a channel cannot hold is percent-encoded; one that is too
-    long even so gives way to its SHA-256.
+    It is `presence:admin:<app>.<model>:<pk>`. The model is that of the table, so that people who
+    edit one row through different proxy models meet. Characters of the primary key that a channel
+    cannot hold are percent-encoded; a key that is too long even so is replaced by its SHA-256.
     """
     model = obj._meta.concrete_model or type(obj)
     start = f"presence:admin:{quote(model._meta.label_lower)}:"
@@ -56,15 +56,15 @@ def admin_channel(obj: Model) -> str:
 
 
 def _as_given(channel: Any) -> str:
-    return "" if channel is None else channel  # "" can be no channel, and is told as such
+    return "" if channel is None else channel  # "" is an invalid channel, and reported as one
 
 
 class PresenceAdminMixin(Base):
-    """For a ModelAdmin, to stand before it: `class DocumentAdmin(PresenceAdminMixin, ModelAdmin)`.
+    """Mixin of a ModelAdmin, put before it: `class DocumentAdmin(PresenceAdminMixin, ModelAdmin)`.
 
-    The change page of an object says who else has it open, live. With "here_now" in `list_display`,
-    the list says it of each object, as of when it was loaded, in one round trip. Whoever may not
-    view the object, or whom PRESENCE_AUTHORIZE denies its channel, is told nothing.
+    The change page of an object shows who else has it open, live. With "here_now" in
+    `list_display`, the list shows it for each object, as of when it was loaded, in one round trip.
+    People who may not view the object, or whom PRESENCE_AUTHORIZE denies its channel, see nothing.
     """
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -74,20 +74,20 @@ class PresenceAdminMixin(Base):
             raise TypeError(f"{cls.__name__}: put PresenceAdminMixin before ModelAdmin")
 
     def presence_channel(self, obj: Model) -> str:
-        """The channel of those who have `obj` open: by default that of `admin_channel`."""
+        """Return the channel of people who have `obj` open: by default that of `admin_channel`."""
         return admin_channel(obj)
 
     @admin.display(description=_("Here now"))
     def here_now(self, obj: Model) -> str | None:
-        """The column of the list: who has the object open; "?" where that cannot be read."""
+        """Column of the list: the people who have the object open; "?" where it cannot be read."""
         people = getattr(obj, "_presence_here_now", None)
         if people is None:
             return UNKNOWN
-        names = ", ".join(one["name"] for one in people[:NAMED])
-        return f"{names} +{len(people) - NAMED}" if len(people) > NAMED else names or None
+        names = ", ".join(person["name"] for person in people[:MAX_NAMES])
+        return f"{names} +{len(people) - MAX_NAMES}" if len(people) > MAX_NAMES else names or None
 
     def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
-        """Find out who is where for the objects of the page, all at once."""
+        """Find the people at all objects of the page, in one round trip."""
         changes = super().get_changelist_instance(request)
         if "here_now" in changes.list_display:
             self._find_people(request, changes.result_list)
@@ -95,7 +95,7 @@ class PresenceAdminMixin(Base):
 
     def _find_people(self, request: HttpRequest, objects: Iterable[Model]) -> None:
         known: list[tuple[Any, str]] = []
-        wrong: list[InvalidChannel] = []
+        errors: list[InvalidChannel] = []
         for obj in objects:
             obj._presence_here_now = []  # type: ignore[attr-defined]
             if self.has_view_or_change_permission(request, obj):
@@ -104,37 +104,37 @@ class PresenceAdminMixin(Base):
                     if (channel := self._channel(obj)) is not None:
                         known.append((obj, polled_channel(channel)))
                 except InvalidChannel as error:
-                    wrong.append(error)
-        if wrong and Engine.get_default().debug:
-            raise wrong[0]
-        if wrong:
-            logger.error("%s", wrong[0])
-        found = look_up([channel for obj, channel in known], request)
+                    errors.append(error)
+        if errors and Engine.get_default().debug:
+            raise errors[0]
+        if errors:
+            logger.error("%s", errors[0])
+        people = look_up([channel for obj, channel in known], request)
         for obj, channel in known:
-            obj._presence_here_now = found.get(channel)
+            obj._presence_here_now = people.get(channel)
 
     def _channel(self, obj: Model) -> str | None:
-        """The channel of an object; None where the method of the site fails, which is logged."""
+        """Return the channel of an object; None, after logging, where the site's method fails."""
         name, about = f"{type(self).__qualname__}.presence_channel", f"object={obj.pk}"
         return hooks.call(
             name, self.presence_channel, obj, read=_as_given, fallback=None, about=about
         )
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: Any = None) -> Any:
-        """The object, which is known by what it was before a form wrote into it."""
+        """Return the object, and note its channel before a form writes into it."""
         obj = super().get_object(request, object_id, from_field)
         if obj is not None:
-            setattr(obj, KEPT, self._channel(obj))
+            setattr(obj, CHANNEL, self._channel(obj))
         return obj
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **options: Any
     ) -> Any:
-        """Put the banner into whatever template the page has."""
+        """Put the banner into the template of the page, whichever that is."""
         response = super().render_change_form(request, context, *args, **options)
         obj: Any = context.get("original")
         shown = obj is not None and self.has_view_or_change_permission(request, obj)
-        channel = (vars(obj).get(KEPT) or self._channel(obj)) if shown else None
+        channel = (vars(obj).get(CHANNEL) or self._channel(obj)) if shown else None
         if channel is not None and isinstance(response, TemplateResponse):
             response.context_data = {
                 **(response.context_data or {}),

@@ -1,18 +1,18 @@
-"""Every error this package raises; each message says what is wrong and how to mend it.
+"""Every error that this package raises; each message says what is wrong and how to fix it.
 
 PresenceError
 ├── InvalidChannel        a channel name that no browser could subscribe to (a ValueError too)
 ├── InvalidMessage        bytes that are not the message they should be (a ValueError too)
-├── Gap                   a diff that does not fit the snapshot: fetch a new one
+├── Gap                   a diff that does not follow the snapshot: fetch a new one
 ├── CentrifugoError
-│   ├── CentrifugoUnreachable   no whole answer in time
-│   ├── CentrifugoRefused       the API key or the request was turned down
+│   ├── CentrifugoUnreachable   no complete answer in time
+│   ├── CentrifugoRefused       the API key or the request was refused
 │   ├── CentrifugoAnswerError   an answer that cannot be read
 │   └── CommandError            one command of a batch was answered with an error
-├── FetchFailed           the site's PRESENCE_FETCH raised, or gave what is no JSON
+├── FetchFailed           the site's PRESENCE_FETCH raised, or did not return JSON
 ├── StoreError            Redis cannot be reached or answered with an error
-│   └── StoreDamaged            what it keeps of one channel cannot be read: a tick mends it
-└── InvalidGrant          a grant that is forged, expired or somebody else's
+│   └── StoreDamaged            the state of one channel cannot be read: a tick mends it
+└── InvalidGrant          a grant that is forged, expired or another user's
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class PresenceError(Exception):
 
 
 class InvalidChannel(PresenceError, ValueError):
-    """A name that cannot be a channel here."""
+    """A name that cannot be a channel, or is not polled."""
 
 
 class InvalidMessage(PresenceError, ValueError):
@@ -53,23 +53,23 @@ class Gap(PresenceError):
 
 
 class CentrifugoError(PresenceError):
-    """Base of what can go wrong with Centrifugo. Never means that a channel is empty."""
+    """Base of errors of Centrifugo. Never means that a channel is empty."""
 
 
 class CentrifugoUnreachable(CentrifugoError):
-    """No whole answer in time: connection refused or lost, or a deadline passed."""
+    """No complete answer in time: the connection was refused or lost, or a deadline passed."""
 
 
 class CentrifugoRefused(CentrifugoError):
-    """Centrifugo answered, and will answer the same again: wrong key, wrong URL."""
+    """Centrifugo refused the request, and will again: wrong key, wrong URL."""
 
 
 class CentrifugoAnswerError(CentrifugoError):
-    """Centrifugo answered something that cannot be read: half a body, another shape."""
+    """An answer of Centrifugo that cannot be read: half a body, another shape."""
 
 
 class CommandError(CentrifugoError):
-    """One command was answered with an error of Centrifugo's own.
+    """Error of Centrifugo in answer to one command.
 
     `code` is Centrifugo's error code, see https://centrifugal.dev/docs/server/codes.
     """
@@ -97,12 +97,12 @@ class CommandError(CentrifugoError):
 
     @property
     def permanent(self) -> bool:
-        """Whether repeating the command is useless until the configuration changes."""
+        """Whether the command fails until the configuration changes."""
         return self.code in self.PERMANENT
 
 
 class FetchFailed(PresenceError):
-    """PRESENCE_FETCH failed: members are shown without what it adds, and it is asked again."""
+    """PRESENCE_FETCH failed: members are shown without what it adds, and it is called again."""
 
 
 class StoreError(PresenceError):
@@ -110,8 +110,8 @@ class StoreError(PresenceError):
 
 
 class StoreDamaged(StoreError):
-    """The state of one channel in the store cannot be read. The next tick replaces it by what it
-    reads from Centrifugo; other channels are not affected."""
+    """The state of one channel in the store cannot be read. The next tick replaces it with the
+    state of Centrifugo; other channels are not affected."""
 
 
 class InvalidGrant(PresenceError):

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 __all__ = ["gateway", "now", "options", "outbox", "replaced", "store", "sync", "tracker"]
 
-LAST_WORDS = 0.5
-"""Seconds for which a process that ends waits for what is to be published."""
+FLUSH_TIMEOUT = 0.5
+"""Seconds for which a process that ends waits until the outbox is empty."""
 
 
 class _Parts(NamedTuple):
@@ -55,31 +55,31 @@ def replaced(
     executor: MakeExecutor,
     clock: Callable[[], float],
 ) -> Iterator[None]:
-    """Have these parts used in this process, whatever the settings say: the one seam for tests.
+    """Use these objects in this process, whatever the settings say: the one seam for tests.
 
-    Both ends wait, for LAST_WORDS at most, until what was to be published is.
+    Entering and leaving wait, for FLUSH_TIMEOUT at most, until the outbox is empty.
     """
     global _instead
     before = _instead
-    outbox.flush(LAST_WORDS)
+    outbox.flush(FLUSH_TIMEOUT)
     _instead = _Parts(store, gateway, executor, clock)
-    _renew()
+    _forget_all()
     try:
         yield
     finally:
-        outbox.flush(LAST_WORDS)
+        outbox.flush(FLUSH_TIMEOUT)
         _instead = before
-        _renew()
+        _forget_all()
 
 
 def now() -> float:
-    """Seconds since 1970, as this process signs them into grants and tokens."""
+    """Return the seconds since 1970 that this process signs into grants and tokens."""
     return _instead.clock() if _instead else time.time()
 
 
 @cache
 def store() -> RosterStore:
-    """The store that PRESENCE_BACKEND names. Raises ImproperlyConfigured if there is none."""
+    """Return the store that PRESENCE_BACKEND names. Raises ImproperlyConfigured if there is none."""
     if _instead:
         return _instead.store
     redactor = Redactor(conf.PRESENCE_REDIS_URL)
@@ -91,19 +91,19 @@ def store() -> RosterStore:
             timeout=conf.PRESENCE_REDIS_TIMEOUT,
         )
     except ValueError as error:
-        what = redactor.text(error)
-        if "PRESENCE_" not in what:
-            what = f"PRESENCE_REDIS_URL cannot be used: {what}"
-        raise ImproperlyConfigured(what) from redactor.cause(error)
+        message = redactor.text(error)
+        if "PRESENCE_" not in message:
+            message = f"PRESENCE_REDIS_URL cannot be used: {message}"
+        raise ImproperlyConfigured(message) from redactor.cause(error)
 
 
 def tracker() -> Tracker:
-    """The same store, where it keeps members and cursors as well; ImproperlyConfigured if not."""
+    """Return the same store as a Tracker. Raises ImproperlyConfigured if it is none."""
     found = store()
     if not isinstance(found, Tracker):
         raise ImproperlyConfigured(
-            f"PRESENCE_BACKEND is {shown(conf.PRESENCE_BACKEND)}, which keeps no cursors, nor "
-            "members without a websocket: let it be a presence.backends.tracker.Tracker too, or "
+            f"PRESENCE_BACKEND is {shown(conf.PRESENCE_BACKEND)}, which keeps neither cursors nor "
+            "members without a websocket: make it a presence.backends.tracker.Tracker as well, or "
             f"use {' or '.join(map(repr, BACKENDS))}."
         )
     return found
@@ -111,7 +111,7 @@ def tracker() -> Tracker:
 
 @cache
 def gateway() -> Gateway:
-    """The gateway to the Centrifugo of the settings."""
+    """Return the gateway to the Centrifugo of the settings."""
     if _instead:
         return _instead.gateway
     from presence.centrifugo.gateway import Gateway
@@ -125,19 +125,19 @@ def gateway() -> Gateway:
 
 
 outbox = Outbox(lambda messages: gateway().send(messages))
-"""What is published beside whoever makes it."""
+"""Publishes cursor moves from a thread of its own."""
 
 
 @cache
 def roster_cache() -> RosterCache:
-    """The rosters that the syncs of this process wrote last."""
+    """Return the cache of the rosters that the syncs of this process wrote last."""
     from presence.sync.cache import RosterCache
 
     return RosterCache()
 
 
 def options() -> Options:
-    """The settings of a tick."""
+    """Return the settings of a tick."""
     from presence.roster.commit import Rules
     from presence.sync.tick import Options
 
@@ -156,7 +156,7 @@ def options() -> Options:
 
 
 def sync() -> Sync:
-    """A sync that announces through Django's signals."""
+    """Return a sync that announces through Django's signals."""
     from presence.sync.context import threads
     from presence.sync.tick import Sync
 
@@ -174,10 +174,10 @@ def sync() -> Sync:
 
 def _forget(*, setting: str, **_: Any) -> None:
     if setting.startswith(("PRESENCE_", "CENTRIFUGO_")):
-        _renew()
+        _forget_all()
 
 
-def _renew() -> None:
+def _forget_all() -> None:
     store.cache_clear()
     gateway.cache_clear()
     roster_cache.cache_clear()
@@ -185,8 +185,8 @@ def _renew() -> None:
 
 setting_changed.connect(_forget)
 
-# Of a forked process, the thread did not come along; connections did, and answers to the one
-# process would reach the other. (redis-py sees to its own.)
+# A forked process has no thread of the outbox, but shares connections: an answer to one process
+# could reach the other. (redis-py takes care of its own.)
 os.register_at_fork(before=outbox.hold, after_in_parent=outbox.release, after_in_child=outbox.renew)
 os.register_at_fork(after_in_child=gateway.cache_clear)
-atexit.register(outbox.flush, LAST_WORDS)
+atexit.register(outbox.flush, FLUSH_TIMEOUT)

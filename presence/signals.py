@@ -1,12 +1,12 @@
 """Signals, sent by the worker that published the change, once per cluster.
 
-At least once when a worker crashes between publishing and sending: what it left unsent is sent half
-a minute later, perhaps after newer changes. `version` tells a repeat, and the order, within one
-`epoch`: the versions of a new one begin at 1.
+They are sent at least once when a worker crashes between publishing and sending: the others are
+sent half a minute later, perhaps after newer changes. `version` shows repeats and the order within
+one `epoch`: the versions of a new epoch begin at 1.
 
-Every signal has `channel` (text), `members` (a list of `presence.roster.Member`: `id`, `name`,
-`info`), `version` (int) and `epoch` (text). The sender is the channel. Receivers run in the worker,
-one after the other; one that raises is logged, and the others still hear it.
+Every signal has `channel` (string), `members` (a list of `presence.roster.Member`: `id`, `name`,
+`info`), `version` (int) and `epoch` (string). The sender is the channel. Receivers run in the
+worker, one after the other; one that raises is logged, and the others are still called.
 """
 
 from __future__ import annotations
@@ -30,29 +30,29 @@ __all__ = [
 logger = logging.getLogger("presence.signals")
 
 presence_joined = Signal()
-"""`members` have come."""
+"""`members` have joined."""
 presence_left = Signal()
-"""`members` have gone: they have been missing for PRESENCE_LEAVE_GRACE, or said so themselves."""
+"""`members` have left: they were missing for PRESENCE_LEAVE_GRACE, or were taken back."""
 presence_updated = Signal()
-"""What others see of `members` has changed: they are as they are now."""
+"""Others see `members` in another way now; they carry the new values."""
 channel_occupied = Signal()
-"""Nobody was here, now somebody is. `members` are those who came; none where only visitors did who
-are not signed in, and are counted."""
+"""The channel was empty, and is not. `members` are those who joined; the list is empty where only
+visitors came who are not signed in, and are counted."""
 channel_vacated = Signal()
-"""Nobody is here any more. `members` are those who went last; none where only visitors did who are
-not signed in."""
+"""The channel is empty now. `members` are those who left last; the list is empty where these were
+visitors who are not signed in."""
 
 
 _ALL = (presence_joined, presence_left, presence_updated, channel_occupied, channel_vacated)
 
 
 def wanted() -> bool:
-    """Whether anybody listens."""
+    """Return whether any signal has a receiver."""
     return any(signal.receivers for signal in _ALL)
 
 
 def send(channel: str, version: int, change: Change, epoch: str) -> None:
-    """Send what `change` calls for. A receiver that fails is logged; the others still hear it."""
+    """Send the signals of a `change`. A receiver that fails is logged; the others are called."""
     occupied = bool(change.total or change.anonymous)
     for signal, members, called_for in (
         (channel_occupied, change.joins, occupied and not change.was_occupied),
@@ -69,7 +69,7 @@ def _send(signal: Signal, *, channel: str, version: int, **values: object) -> No
     sent = signal.send_robust(sender=channel, channel=channel, version=version, **values)
     for receiver, response in sent:
         if isinstance(response, Exception):
-            # Where it was raised, Django has logged (django.dispatch).
+            # Django has logged the traceback (django.dispatch).
             name = getattr(receiver, "__qualname__", repr(receiver))
             logger.error(
                 "receiver=%s channel=%s version=%d error=%r", name, channel, version, response

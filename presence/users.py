@@ -1,4 +1,4 @@
-"""What is known of users, wherever they are: when they were last seen, what others see of them.
+"""Users in all channels: when they were last seen, and a change of what others see of them.
 
 Each function has an async twin with an `a` in front.
 """
@@ -19,16 +19,15 @@ from presence.web.visitors import describe, person_as
 __all__ = ["alast_seen", "arefresh", "last_seen", "refresh"]
 
 MARGIN: Final = 60.0
-"""Seconds for which Centrifugo keeps a connection whose token has expired, and more."""
+"""Seconds, more than Centrifugo keeps a connection whose token has expired."""
 
 
 def last_seen(users: Iterable[Any]) -> dict[Any, datetime | None]:
-    """When each user was last in any channel, by primary key: aware, in UTC; None: never.
+    """Return when each user was last in any channel, by primary key: aware, in UTC; None: never.
 
-    `users` are instances, primary keys, or both; a key is that of the instance, or the one given.
-    It is written when a user leaves: of whoever is in a channel now, it is the time before. One
-    round trip for all. Raises ValueError for a user without a primary key, StoreError when the
-    store cannot be read.
+    `users` are instances, primary keys, or both. The time is written when a user leaves: for a user
+    who is in a channel now it is that of the visit before. One round trip for all. Raises
+    ValueError for a user without a primary key, StoreError when the store cannot be read.
     """
     keys = {key: str(key) for key in map(_key_of, users)}
     found = services.tracker().last_seen(list(keys.values())) if keys else {}
@@ -37,19 +36,19 @@ def last_seen(users: Iterable[Any]) -> dict[Any, datetime | None]:
 
 
 def refresh(user: Any) -> None:
-    """Have a change of what others see of a user shown at the next tick: of the name, of the info,
-    or of whether they are visible at all.
+    """Show a change of what others see of a user at the next tick: of the name, of the info, or of
+    whether they are visible at all.
 
-    Asks PRESENCE_VISIBLE and PRESENCE_USER_INFO as a page of theirs would. Of a user whom staff act
-    as, the answer is that of the user's own page. To be called once the
-    change is in the database; without it, the change is seen as their tokens are renewed, which is
-    after PRESENCE_TOKEN_LIFETIME at the latest. Raises ValueError for a user without a primary
-    key, HookFailed (an ImproperlyConfigured) where a hook fails, StoreError when it cannot be
-    noted: then the last thing that was known stays.
+    Calls PRESENCE_VISIBLE and PRESENCE_USER_INFO as a page of the user would. For a user as whom
+    staff act, the answer is that of the user's own page. Call it once the change is in the
+    database; without it the change shows when the user's tokens are renewed, after
+    PRESENCE_TOKEN_LIFETIME at the latest. Raises ValueError for a user without a primary key,
+    HookFailed (an ImproperlyConfigured) where a hook fails, StoreError when it cannot be stored:
+    then others see what they saw before.
     """
     key = _key_of(user)
     if getattr(user, "pk", None) is None:
-        raise ValueError(f"{user!r} is a primary key: give the user themselves")
+        raise ValueError(f"{user!r} is a primary key: give an instance")
     visitor, user_info = person_as(user, strict=True), hooks.hook("PRESENCE_USER_INFO")
     shown = describe(visitor, user_info, now=services.now(), strict=True)
     seconds = conf.PRESENCE_TOKEN_LIFETIME + MARGIN
@@ -65,5 +64,5 @@ def _key_of(user: Any) -> Hashable:
     if key in (None, ""):
         raise ValueError(f"{user!r} has no primary key: only users who were saved have one")
     if not isinstance(key, Hashable):
-        raise ValueError(f"{key!r} is no primary key: give users, or their keys")
+        raise ValueError(f"{key!r} is not a primary key: give users, or their keys")
     return key

@@ -1,4 +1,4 @@
-"""`{% load presence_tags %}`: widget and cursors, what they are drawn from, and who is here."""
+"""`{% load presence_tags %}`: the widget, cursors, the context they are drawn from, and records."""
 
 from __future__ import annotations
 
@@ -23,12 +23,11 @@ logger = logging.getLogger("presence.widget")
 
 NOT_GIVEN = object()
 HINT = (
-    "It was given to the {what} as `channel`. If that is a variable of the page which means "
-    "something else, write {{% {tag} %}} in place of the include."
+    "It was given to the {element} as `channel`. If that is a variable of the page with another "
+    "meaning, write {{% {tag} %}} in place of the include."
 )
-WIDGET_HINT = HINT.format(what="widget", tag='presence_widget "presence:doc:42"')
-TAG_HINT = "It was given to {{% {tag} %}}."
-CURSORS_HINT = HINT.format(what="cursors", tag='presence_cursors "cursors:doc:42"')
+WIDGET_HINT = HINT.format(element="widget", tag='presence_widget "presence:doc:42"')
+CURSORS_HINT = HINT.format(element="cursors", tag='presence_cursors "cursors:doc:42"')
 
 
 @register.inclusion_tag("presence/widget.html", takes_context=True)
@@ -40,14 +39,14 @@ def presence_widget(
     announce: bool = False,
     limit: int | None = None,
 ) -> dict[str, Any]:
-    """The widget of `channel`, by default of PRESENCE_CHANNEL, whatever variables the page has.
+    """Render the widget of `channel`, by default PRESENCE_CHANNEL, whatever variables the page has.
 
-    `variant` is "stack", "list", "count" or "none"; `announce` reads out who comes and goes.
-    `limit` is how many people are in sight before a button opens the rest: by default 5 faces of
-    a stack, 20 names of a list.
+    `variant` is "stack", "list", "count" or "none"; `announce` reads joins and leaves out to screen
+    readers. `limit` is the number of people in sight before a button opens the rest: by default 5
+    faces of a stack, 20 names of a list.
 
     A fragment that is cached with it ({% cache %}) must vary on the user: it holds a grant made
-    for one user, and with another's the widget shows what was cached and never goes live.
+    for one user, and for another the widget shows what was cached and never goes live.
     """
     chosen = conf.PRESENCE_CHANNEL if channel is NOT_GIVEN else channel
     page = cast("dict[str, Any]", context.flatten())
@@ -56,23 +55,24 @@ def presence_widget(
 
 @register.simple_tag(takes_context=True)
 def presence_state(context: Context, channel: object) -> Widget:
-    """What a widget of `channel` shows to whoever the page is for: see presence.web.widget.Widget.
+    """Return the presence.web.widget.Widget of `channel` for the visitor of the page.
 
     A `channel` that the page does not have stands for PRESENCE_CHANNEL. A wrong one raises
     InvalidChannel where the template engine is in debug mode; elsewhere it is logged, and the
     widget is empty. `variant`, `announce` and `limit` are taken from the context; a wrong variant
-    or limit raises TemplateSyntaxError, or is logged and stands for the default.
+    or limit raises TemplateSyntaxError, or is logged and replaced by the default.
 
     Reads Redis: an async view keeps its event loop free with `sync_to_async(render)`.
     """
     engine = _engine(context)
     try:
-        found = widget_for(_chosen(context, channel, engine), _request(context))
+        widget = widget_for(_channel(context, channel, engine), _request(context))
     except InvalidChannel as error:
-        return Widget(channel="", feed="", error=_told(error, WIDGET_HINT, engine))
+        message = _report(InvalidChannel(f"{error}. {WIDGET_HINT}"), engine)
+        return Widget(channel="", feed="", error=message)
     variant = _one_of(VARIANTS, "variant", context, engine)
     return replace(
-        found,
+        widget,
         show_error=engine.debug,
         variant=variant,
         announce=context.get("announce") is True,
@@ -82,7 +82,7 @@ def presence_state(context: Context, channel: object) -> Widget:
 
 @register.inclusion_tag("presence/cursors.html", takes_context=True)
 def presence_cursors(context: Context, channel: object, *, unit: str = UNITS[0]) -> dict[str, Any]:
-    """The cursors of `channel`, such as "cursors:doc:42", whatever variables the page has.
+    """Render the cursors of `channel`, such as "cursors:doc:42", whatever variables the page has.
 
     `unit` is "fraction" (of the surface) or "px". As for the widget, a cached fragment must vary
     on the user.
@@ -93,145 +93,139 @@ def presence_cursors(context: Context, channel: object, *, unit: str = UNITS[0])
 
 @register.simple_tag(takes_context=True)
 def presence_cursors_state(context: Context, channel: object) -> Surface:
-    """What scripts need to share cursors in `channel`: see presence.web.cursor_surface.Surface.
+    """Return the presence.web.cursor_surface.Surface of `channel`: what scripts need for cursors.
 
     A wrong channel, or none, raises InvalidChannel where the template engine is in debug mode;
     elsewhere it is logged, and there are no cursors. `unit` is taken from the context; a wrong one
-    raises TemplateSyntaxError, or is logged and stands for the default. Asks no server.
+    raises TemplateSyntaxError, or is logged and replaced by the default. Asks no server.
     """
     engine = _engine(context)
     try:
-        found = surface_for(channel, _request(context))
+        surface = surface_for(channel, _request(context))
     except InvalidChannel as error:
-        return Surface(channel="", error=_told(error, CURSORS_HINT, engine))
+        message = _report(InvalidChannel(f"{error}. {CURSORS_HINT}"), engine)
+        return Surface(channel="", error=message)
     unit = _one_of(UNITS, "unit", context, engine)
-    return replace(found, show_error=engine.debug, unit=unit)
+    return replace(surface, show_error=engine.debug, unit=unit)
 
 
 @register.simple_tag(takes_context=True)
 def presence_count(context: Context, channel: object = NOT_GIVEN) -> int:
-    """How many are in `channel`: always as many as `{% presence_list %}` has."""
-    return len(_people(context, channel, "presence_count"))
+    """Return the number of people in `channel`: the length of `{% presence_list %}`."""
+    return len(_records(context, channel, "presence_count"))
 
 
 @register.simple_tag(takes_context=True)
 def presence_list(context: Context, channel: object = NOT_GIVEN) -> list[Record]:
-    """Who is in `channel`, a whole name and by default PRESENCE_CHANNEL, as
-    PresenceManager.list_presences gives it: `{% presence_list "presence:doc:42" as people %}`.
+    """Return the records of `channel`, a full name and by default PRESENCE_CHANNEL, as
+    PresenceManager.list_presences does: `{% presence_list "presence:doc:42" as people %}`.
 
-    Nobody where PRESENCE_AUTHORIZE denies the visitor the channel, and while the store is down. A
-    wrong channel raises InvalidChannel where the template engine is in debug mode; elsewhere it is
-    logged. However often a page asks for a channel, the store is read once.
+    The list is empty where PRESENCE_AUTHORIZE denies the visitor the channel, and while the store
+    is down. A wrong channel raises InvalidChannel where the template engine is in debug mode;
+    elsewhere it is logged. However often a page asks for a channel, the store is read once.
     """
-    return _people(context, channel, "presence_list")
+    return _records(context, channel, "presence_list")
 
 
 @register.simple_tag(takes_context=True)
 def is_present(context: Context, user: object, channel: object = NOT_GIVEN) -> bool:
-    """Whether a user, or whoever has that id, is among those `{% presence_list %}` has."""
+    """Return whether a user, or the user with that id, is in `{% presence_list %}`."""
     wanted = getattr(user, "pk", user)
-    found = _people(context, channel, "is_present")
-    return wanted is not None and any(one["id"] == str(wanted) for one in found)
-
-
-def _people(context: Context, channel: object, tag: str) -> list[Record]:
-    named = conf.PRESENCE_CHANNEL if channel is NOT_GIVEN else channel
-    try:
-        found = look_up([named], _request(context))
-    except InvalidChannel as error:
-        _told(error, TAG_HINT.format(tag=tag), _engine(context))
-        return []
-    return next(iter(found.values()), [])
+    records = _records(context, channel, "is_present")
+    return wanted is not None and any(record["id"] == str(wanted) for record in records)
 
 
 @register.inclusion_tag("presence/heartbeat.html", takes_context=True)
 def presence_heartbeat(context: Context) -> dict[str, Any]:
-    """What keeps the members whom the page's view tracked, for as long as it is open."""
+    """Render the element that keeps the members whom the page's view tracked while it is open."""
     return cast("dict[str, Any]", context.flatten())
 
 
 @register.simple_tag(takes_context=True)
 def presence_heartbeat_state(context: Context) -> Heartbeat:
-    """The heartbeat of the page, a presence.web.heartbeat.Heartbeat. Asks no server."""
+    """Return the heartbeat of the page, a presence.web.heartbeat.Heartbeat. Asks no server."""
     return heartbeat_for(_request(context))
 
 
 @register.simple_tag(takes_context=True)
 def presence_nonce(context: Context) -> str:
-    """The attribute ` nonce="…"` for each script, stylesheet and preload of ours; "" where the
-    page's Content-Security-Policy has no nonce."""
+    """Return the attribute ` nonce="…"` for each script, stylesheet and preload of ours; "" where
+    the page's Content-Security-Policy has no nonce."""
     nonce = _nonce(context)
     return format_html(' nonce="{}"', nonce) if nonce else ""
 
 
 def _nonce(context: Context) -> str:
-    """The nonce of the page: that of a context processor (Django 6.0), else that which a middleware
-    left in the request (django-csp, Django 6.0)."""
+    """Return the nonce of the page: that of a context processor (Django 6.0), else that which a
+    middleware left in the request (django-csp, Django 6.0)."""
     request = _request(context)
-    known = (
+    nonces = (
         context.get("csp_nonce"),
         getattr(request, "csp_nonce", None),
         getattr(request, "_csp_nonce", None),
     )
     try:
-        # A lazy one is false until it was written: only its text says whether there is one.
-        return next((text for nonce in known if nonce is not None and (text := str(nonce))), "")
+        # A lazy nonce is false until it is written: only its text says whether there is one.
+        return next((text for nonce in nonces if nonce is not None and (text := str(nonce))), "")
     except Exception:
-        # As django-csp's does where the page is rendered after the header was sent.
+        # That of django-csp raises where the page is rendered after the header was sent.
         logger.exception("nonce=unread")
         return ""
 
 
-def _told(error: InvalidChannel, hint: str, engine: Engine) -> str:
-    """What is wrong and what may help; raised in debug mode, else logged."""
-    message = f"{error}. {hint}"
+def _records(context: Context, channel: object, tag: str) -> list[Record]:
+    named = conf.PRESENCE_CHANNEL if channel is NOT_GIVEN else channel
+    try:
+        found = look_up([named], _request(context))
+    except InvalidChannel as error:
+        hint = f"It was given to {{% {tag} %}}."
+        _report(InvalidChannel(f"{error}. {hint}"), _engine(context))
+        return []
+    return next(iter(found.values()), [])
+
+
+def _report(error: Exception, engine: Engine) -> str:
+    """Raise the error in debug mode, else log it. Returns its message."""
     if engine.debug:
-        raise InvalidChannel(message) from error
-    logger.error("%s", message)
-    return message
+        raise error
+    logger.error("%s", error)
+    return str(error)
 
 
 def _one_of(known: tuple[str, ...], name: str, context: Context, engine: Engine) -> str:
-    """What the page has under `name`, if that is `known`; the default where it has nothing."""
+    """Return the variable `name` of the page, if it is one of `known`; else the first of these."""
     given = context.get(name, "")
-    # A page may well have something else of that name.
+    # A page may have something else of that name.
     if not isinstance(given, str) or given in {"", engine.string_if_invalid}:
         return known[0]
     if given in known:
         return str(given)
-    message = f"{name}={given!r} is no {name} that there is: it is one of {', '.join(known)}"
-    if engine.debug:
-        raise TemplateSyntaxError(message)
-    logger.error("%s", message)
+    message = f"{name} is {given!r}: it must be one of {', '.join(known)}"
+    _report(TemplateSyntaxError(message), engine)
     return known[0]
 
 
 def _limit(variant: str, context: Context, engine: Engine) -> int:
-    """Return the `limit` that the page has, if that is a number above 0; else that of `variant`."""
+    """Return the variable `limit` of the page, if it is a number above 0; else the default."""
     given = context.get("limit")
-    default = LIMITS.get(variant, FACES)
-    # A page may well have something else of that name.
-    if not isinstance(given, int) or isinstance(given, bool):
-        return default
-    if given > 0:
-        return given
-    message = f"limit={given} is no number of people to show: it must be 1 or more"
-    if engine.debug:
-        raise TemplateSyntaxError(message)
-    logger.error("%s", message)
-    return default
+    # A page may have something else of that name.
+    if isinstance(given, int) and not isinstance(given, bool):
+        if given > 0:
+            return given
+        _report(TemplateSyntaxError(f"limit is {given}: it must be 1 or more"), engine)
+    return LIMITS.get(variant, FACES)
 
 
-def _chosen(context: Context, channel: object, engine: Engine) -> object:
-    """What was given as the channel; the default where nothing was."""
-    # What the engine makes of a variable that is not there.
+def _channel(context: Context, channel: object, engine: Engine) -> object:
+    """Return the channel that was given; PRESENCE_CHANNEL where none was."""
+    # The value that the engine gives a variable which is not there.
     absent = {"", engine.string_if_invalid.replace("%s", "channel")}
     given = "channel" in context or not isinstance(channel, str) or channel not in absent
     return channel if given else conf.PRESENCE_CHANNEL
 
 
 def _request(context: Context) -> HttpRequest | None:
-    """The request that the page answers; None for a template rendered without one."""
+    """Return the request that the page answers; None for a template rendered without one."""
     request = getattr(context, "request", None)
     if request is None:
         request = context.get("request")

@@ -141,7 +141,7 @@ class TestRefresh:
 
     @pytest.mark.parametrize("key", [42, "42"])
     def test_needs_the_user_not_the_key(self, key: object):
-        with pytest.raises(ValueError, match="give the user"):
+        with pytest.raises(ValueError, match="give an instance"):
             refresh(key)
 
     def test_fails_as_the_hooks_do(self, store: Counted, settings: Any):

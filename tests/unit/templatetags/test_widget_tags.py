@@ -314,7 +314,7 @@ def test_limit_below_one_raises_in_debug_and_is_logged_elsewhere(
 ):
     source = "{% presence_widget limit=limit %}"
     assert 'data-presence-limit="5"' in html(source, request_of(), limit=limit)
-    assert f"limit={limit}" in caplog.text
+    assert f"limit is {limit}:" in caplog.text
     with pytest.raises(TemplateSyntaxError, match="1 or more"):
         engine(debug=True).from_string(LOAD + source).render(context_of(request_of(), limit=limit))
 
