@@ -79,7 +79,7 @@ def now() -> float:
 
 @cache
 def store() -> RosterStore:
-    """Return the store that PRESENCE_BACKEND names. Raises ImproperlyConfigured if there is none."""
+    """Return the store of PRESENCE_BACKEND. Raises ImproperlyConfigured if there is none."""
     if _instead:
         return _instead.store
     redactor = Redactor(conf.PRESENCE_REDIS_URL)

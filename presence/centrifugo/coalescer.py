@@ -110,7 +110,8 @@ class Outbox:
         try:
             self._start(self._run)
         except Exception:
-            self._working = False
+            with self._lock:
+                self._working = False
             logger.exception("outbox=not-started")
 
     def send(self, messages: Mapping[Key, msgspec.Raw]) -> None:

@@ -1,4 +1,4 @@
-"""Django's system checks: what can be known of a set-up without asking any server.
+"""Django's system checks of a set-up, without a request to any server.
 
 `presence.doctor` asks the servers. Each id is explained in docs/doctor.md.
 """
@@ -17,12 +17,13 @@ TAG = "presence"
 
 
 def register_all() -> None:
-    """Have `manage.py check`, and all that runs it, make these checks. Once a process."""
+    """Register the checks with Django, once per process."""
     register(_check, TAG)
 
 
 def _check(**_: Any) -> list[CheckMessage]:
-    # Here, as it loads the backend and the signing of tokens, which starting Django does not need.
+    # Imported here: they load the backend and the signing of tokens, which django.setup() does not
+    # need.
     from presence.checks import connections, huey, site, values
 
     checks = (

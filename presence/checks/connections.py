@@ -1,4 +1,4 @@
-"""Checks of what the settings say about Centrifugo and the store."""
+"""Checks of the settings of Centrifugo and of the store."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NOT_SHARED = "presence.W006"
 
 
 def check_centrifugo() -> Iterator[checks.CheckMessage]:
-    """The server API can be called, and tokens can be signed."""
+    """Check that the server API can be called and tokens can be signed."""
     if value("CENTRIFUGO_API_KEY") == "":
         yield checks.Error(
             "CENTRIFUGO_API_KEY is not set.",
@@ -45,8 +45,8 @@ def check_centrifugo() -> Iterator[checks.CheckMessage]:
     elif secret is not None and len(secret.encode()) < SHORTEST_SECRET:
         yield checks.Warning(
             f"CENTRIFUGO_TOKEN_SECRET has fewer than {SHORTEST_SECRET} bytes.",
-            hint="`openssl rand -hex 32` makes a better one; Centrifugo's "
-            "client.token.hmac_secret_key has to be the same.",
+            hint="Make one with `openssl rand -hex 32`, and set Centrifugo's "
+            "client.token.hmac_secret_key to the same.",
             id="presence.W004",
         )
     elif secret is not None and not _signs(secret):
@@ -58,39 +58,39 @@ def check_centrifugo() -> Iterator[checks.CheckMessage]:
     url = value("CENTRIFUGO_API_URL")
     if url is not None and not _is_url(url, "http", "https"):
         yield checks.Error(
-            "CENTRIFUGO_API_URL is no http:// or https:// URL.",
+            "CENTRIFUGO_API_URL is not an http:// or https:// URL.",
             hint="Set it to Centrifugo's server API, such as http://127.0.0.1:8001/api.",
             id="presence.E004",
         )
 
 
 def check_websocket() -> Iterator[checks.CheckMessage]:
-    """Browsers can be sent to the endpoint."""
+    """Check that browsers can use the websocket endpoint."""
     url = value("CENTRIFUGO_WS_URL")
     if url is None:
         return
     if not _is_url(url, "ws", "wss"):
         yield checks.Error(
-            "CENTRIFUGO_WS_URL is no ws:// or wss:// URL.",
+            "CENTRIFUGO_WS_URL is not a ws:// or wss:// URL.",
             hint="Set it to Centrifugo's websocket endpoint as browsers reach it, such as "
             "wss://example.com/connection/websocket.",
             id="presence.E005",
         )
     elif settings.SECURE_SSL_REDIRECT and not _is_url(url, "wss"):
         yield checks.Warning(
-            "CENTRIFUGO_WS_URL is ws://, and browsers do not open that from the https:// pages "
-            "that SECURE_SSL_REDIRECT makes.",
+            "CENTRIFUGO_WS_URL is ws://, which browsers do not open from https:// pages, and "
+            "SECURE_SSL_REDIRECT makes all pages https://.",
             hint="Put Centrifugo behind TLS too, and set CENTRIFUGO_WS_URL to its wss:// URL.",
             id="presence.W005",
         )
 
 
 def check_store() -> Iterator[checks.CheckMessage]:
-    """The backend exists, and is one that all processes see."""
+    """Check that the backend exists and is shared by all processes."""
     backend, url = value("PRESENCE_BACKEND"), value("PRESENCE_REDIS_URL")
     if backend == "redis" and url is not None and (problem := _of_redis_url(url)):
         yield checks.Error(
-            f"PRESENCE_REDIS_URL is no URL of a Redis: {problem}.",
+            f"PRESENCE_REDIS_URL is not the URL of a Redis: {problem}.",
             hint=f"Write {FORMS}.",
             id="presence.E006",
         )
@@ -110,8 +110,8 @@ def check_store() -> Iterator[checks.CheckMessage]:
         return
     if not store.shared and (celery.project_app() or queues.huey_ready()):
         yield checks.Warning(
-            f"PRESENCE_BACKEND is {shown(backend)}, which every process has for itself: pages do "
-            "not see what the worker finds.",
+            f"PRESENCE_BACKEND is {shown(backend)}, of which every process has its own: pages do "
+            "not see the rosters of the worker.",
             hint='Set PRESENCE_BACKEND = "redis".',
             id=NOT_SHARED,
         )
@@ -135,7 +135,7 @@ def _is_url(url: str, *schemes: str) -> bool:
 
 
 def _of_redis_url(url: str) -> str:
-    """What is wrong with it, less any password; "" if nothing is."""
+    """Return what is wrong with the URL, without any password; "" if nothing is."""
     try:
         make_client(url, timeout=1.0)
     except ValueError as error:

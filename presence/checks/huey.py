@@ -1,4 +1,4 @@
-"""Checks of what the project gives the app where Huey runs the tick."""
+"""Checks of the site's Huey, where Huey runs the tick."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ NO_CONSUMER = "presence.W023"
 INSTALL = "Run `pip install 'django-presence-centrifugo[huey]'`."
 ADD_APP = f"Add {queues.HUEY_APP!r} to INSTALLED_APPS, and run `manage.py run_huey`."
 NOT_IMMEDIATE = (
-    'Add "immediate": False to HUEY: without it, it is what DEBUG is. Where `manage.py '
+    'Add "immediate": False to HUEY: without it, its value is that of DEBUG. Where `manage.py '
     "presence_sync --every` does the work instead, add "
     f"{NO_CONSUMER!r} to SILENCED_SYSTEM_CHECKS."
 )
 
 
 def check_huey() -> Iterator[checks.CheckMessage]:
-    """The site has a Huey, and one whose consumer can run the tick."""
+    """Check that the site has a Huey whose consumer can run the tick."""
     if queues.chosen() != "huey":
         return
     if not queues.huey_installed():
@@ -61,8 +61,8 @@ def _check_queue() -> Iterator[checks.CheckMessage]:
 
     if getattr(settings, "HUEY", None) is None:
         yield checks.Warning(
-            "HUEY is not set: Huey takes a Redis on this machine, and the name of the database "
-            "for that of its queue.",
+            "HUEY is not set: Huey uses a Redis on this machine, and the name of the database as "
+            "the name of its queue.",
             hint='Set HUEY = {"huey_class": "huey.RedisExpireHuey", "name": …, "url": "redis://…", '
             '"immediate": False}.',
             id="presence.W022",
@@ -75,16 +75,16 @@ def _check_queue() -> Iterator[checks.CheckMessage]:
         )
     elif isinstance(HUEY.storage, MemoryStorage):
         yield checks.Warning(
-            "HUEY is kept in the memory of each process: its consumer does not get what pages ask "
-            "for.",
+            "HUEY is kept in the memory of each process: its consumer gets no tasks of other "
+            "processes.",
             hint='Set its "huey_class" to "huey.RedisExpireHuey".',
             id=NO_CONSUMER,
         )
     interval, looks = value("PRESENCE_INTERVAL"), _scheduler_interval()
     if interval is not None and interval < looks:
         yield checks.Warning(
-            f"PRESENCE_INTERVAL is {interval:g} s, and Huey's scheduler looks once in {looks:g} s: "
-            "ticks come no more often.",
+            f"PRESENCE_INTERVAL is {interval:g} s, and Huey's scheduler runs every {looks:g} s: "
+            "ticks cannot come more often.",
             hint=f"Set PRESENCE_INTERVAL to {looks:g} or more"
             + (', or "scheduler_interval" of HUEY to 1.' if looks > 1 else "."),
             id="presence.W024",
@@ -92,7 +92,7 @@ def _check_queue() -> Iterator[checks.CheckMessage]:
 
 
 def _scheduler_interval() -> float:
-    """Seconds between two looks of Huey's scheduler, as the settings have it: 1 or more."""
+    """Return the seconds between two runs of Huey's scheduler in the settings: 1 or more."""
     huey = getattr(settings, "HUEY", None)
     consumer = huey.get("consumer") if isinstance(huey, Mapping) else None
     return max(1.0, (consumer or {}).get("scheduler_interval") or 1.0)

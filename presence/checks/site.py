@@ -1,4 +1,4 @@
-"""Checks of what the project gives the app: URLs, static files, the request, Celery."""
+"""Checks of the project around the app: URLs, static files, the request, Celery."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ READ_SETTINGS = f"Beat does not send {celery.TICK}. {NAMESPACE}"
 
 
 def check_project() -> Iterator[checks.CheckMessage]:
-    """Browsers find the URLs and the files, and templates the request."""
+    """Check that browsers find the URLs and the files, and templates the request."""
     if getattr(settings, "ROOT_URLCONF", None) and not _urls_included():
-        # No error: pages still show who is here, and `runserver` should serve them.
+        # Not an error: pages still show the rosters, and `runserver` should serve them.
         yield checks.Warning(
             "presence.urls is not included: browsers cannot get their tokens.",
             hint=f'Add path("presence/", include("presence.urls")) to the urlpatterns of '
@@ -68,15 +68,15 @@ def check_project() -> Iterator[checks.CheckMessage]:
     options: list[Any] = [engine.get("OPTIONS", {}) for engine in settings.TEMPLATES]
     if not any(REQUEST in each.get("context_processors", ()) for each in options):
         yield checks.Warning(
-            "No template engine passes the request to templates: widgets cannot know whom they "
-            "are rendered for, and stay static.",
+            "No template engine passes the request to templates: widgets do not know their "
+            "visitor, and stay static.",
             hint=f"Add {REQUEST!r} to the context_processors in TEMPLATES.",
             id="presence.W008",
         )
 
 
 def check_user_names() -> Iterator[checks.CheckMessage]:
-    """Users have a name that is no e-mail address."""
+    """Check that users have a name other than their e-mail address."""
     if getattr(settings, "PRESENCE_USER_INFO", None) is not None:
         return
     try:
@@ -96,7 +96,7 @@ def check_user_names() -> Iterator[checks.CheckMessage]:
 
 
 def check_celery() -> Iterator[checks.CheckMessage]:
-    """Tasks find the project's broker, and beat was told of the tick."""
+    """Check that tasks find the project's broker, and that beat has an entry for the tick."""
     if queues.chosen() != "celery" or not queues.celery_installed():
         return
     app = celery.project_app()
@@ -106,7 +106,7 @@ def check_celery() -> Iterator[checks.CheckMessage]:
             hint=import_celery(),
             id=NO_APP,
         )
-    # What is in the tables takes a query, and they may hold the entry: that is the doctor's.
+    # The tables may hold the entry; the doctor reads them, as that takes a query.
     elif celery.database_installed() or celery.in_settings(app):
         return
     elif celery.unread():
@@ -125,10 +125,10 @@ def check_celery() -> Iterator[checks.CheckMessage]:
 
 
 def import_celery() -> str:
-    """The remedy for a project that does not import its Celery application."""
+    """Return the remedy for a project that does not import its Celery application."""
     package = os.environ.get("DJANGO_SETTINGS_MODULE", "").partition(".")[0] or "project"
     return (
-        f"Make {package}/celery.py as Celery's documentation for Django has it, and write `from "
+        f"Make {package}/celery.py as in Celery's documentation for Django, and write `from "
         f"{package}.celery import app as celery_app` into {package}/__init__.py. Where "
         "`manage.py presence_sync --every` does the work instead, add "
         f"{NO_APP!r} to SILENCED_SYSTEM_CHECKS."

@@ -36,13 +36,13 @@ MISTAKES = {
     "CENTRIFUGO_WEBSOCKET_URL": "CENTRIFUGO_WS_URL",
     "REDIS_URL_PRESENCE": "PRESENCE_REDIS_URL",
 }
-"""Names that other software has for the same thing, and ours."""
+"""Names that other software has for a setting, and our name."""
 
 HOOKS = ("PRESENCE_USER_INFO", "PRESENCE_AUTHORIZE", "PRESENCE_VISIBLE", "PRESENCE_FETCH")
 
 
 def value(name: str) -> Any:
-    """The setting `name`; None where its type is wrong, which `check_types` reports."""
+    """Return the setting `name`; None where it is wrong, which `check_types` reports."""
     try:
         return getattr(conf, name)
     except ImproperlyConfigured:
@@ -50,7 +50,7 @@ def value(name: str) -> Any:
 
 
 def check_types() -> Iterator[checks.CheckMessage]:
-    """Every setting is of its type and in its range."""
+    """Check that every setting is of its type and in its range."""
     for name in sorted(NAMES):
         try:
             getattr(conf, name)
@@ -66,11 +66,11 @@ def check_types() -> Iterator[checks.CheckMessage]:
 
 
 def check_hooks() -> Iterator[checks.CheckMessage]:
-    """No hook is an async function: nobody awaits it."""
+    """Check that no hook is an async function: nothing awaits it."""
     for name in HOOKS:
         hook = value(name)
-        # An object that is called may have an async __call__.
-        if any(iscoroutinefunction(one) for one in (hook, type(hook).__call__)):
+        # An object may have an async __call__.
+        if any(map(iscoroutinefunction, (hook, type(hook).__call__))):
             yield checks.Error(
                 f"{name} is an async function, which nothing awaits.",
                 hint=f"Make {name} a plain function.",
@@ -79,11 +79,11 @@ def check_hooks() -> Iterator[checks.CheckMessage]:
 
 
 def check_names() -> Iterator[checks.CheckMessage]:
-    """No setting is misspelt, or goes by a name that Celery no longer reads."""
+    """Check that no setting is misspelt, or has a name that Celery no longer reads."""
     missing = [name for name in NAMES if not hasattr(settings, name)]
     for name in sorted(name for name in dir(settings) if name.isupper() and name not in NAMES):
         ours = name.startswith("PRESENCE_")
-        # Names of the site's own are its affair, unless they look like one that it does not set.
+        # A name of the site's own is reported if it looks like one of ours that is not set.
         among, cutoff = (NAMES, 0.7) if ours else (missing, 0.82)
         near = [MISTAKES[name]] if MISTAKES.get(name) in among else []
         if not near and not hasattr(global_settings, name):
@@ -91,33 +91,33 @@ def check_names() -> Iterator[checks.CheckMessage]:
         if not ours and not near:
             continue
         yield checks.Warning(
-            f"{name} is no setting of presence: it changes nothing.",
+            f"{name} is not a setting of presence: it changes nothing.",
             hint=f"Did you mean {near[0]}?" if near else "Remove it, or correct its name.",
             id="presence.W001",
         )
     if hasattr(settings, "CELERYBEAT_SCHEDULE"):
         yield checks.Warning(
-            "CELERYBEAT_SCHEDULE is a name of before Celery 4.",
-            hint="Rename it CELERY_BEAT_SCHEDULE, and have the Celery application read it with "
+            "CELERYBEAT_SCHEDULE is a name from before Celery 4.",
+            hint="Rename it to CELERY_BEAT_SCHEDULE, and have the Celery application read it with "
             'config_from_object("django.conf:settings", namespace="CELERY").',
             id="presence.W002",
         )
 
 
 def check_heartbeat() -> Iterator[checks.CheckMessage]:
-    """Two heartbeats fit into the time-out: one may get lost."""
+    """Check that two heartbeats fit into the time-out: one may get lost."""
     every, timeout = value("PRESENCE_HEARTBEAT"), value("PRESENCE_TIMEOUT")
     if every is not None and timeout is not None and 2 * every > timeout:
         yield checks.Warning(
-            f"PRESENCE_HEARTBEAT is {every:g} s and PRESENCE_TIMEOUT {timeout:g} s: whose page is "
-            "a little late is shown as leaving and joining again.",
+            f"PRESENCE_HEARTBEAT is {every:g} s and PRESENCE_TIMEOUT {timeout:g} s: a "
+            "member whose page is a little late is shown as leaving and joining again.",
             hint="Make the heartbeat at most half as long as the time-out.",
             id="presence.W014",
         )
 
 
 def check_sizes() -> Iterator[checks.CheckMessage]:
-    """A shard holds at least one whole batch."""
+    """Check that a shard holds at least one full batch."""
     batch, shard = value("PRESENCE_BATCH_SIZE"), value("PRESENCE_SHARD_SIZE")
     if batch is not None and shard is not None and batch > shard:
         yield checks.Warning(
@@ -129,7 +129,7 @@ def check_sizes() -> Iterator[checks.CheckMessage]:
 
 
 def check_channels() -> Iterator[checks.CheckMessage]:
-    """The patterns can be read, and the default channel is a channel of theirs."""
+    """Check that the patterns are valid, and that one matches the default channel."""
     patterns, channel = value("PRESENCE_CHANNELS"), value("PRESENCE_CHANNEL")
     good = []
     for pattern in patterns or ():
@@ -139,7 +139,7 @@ def check_channels() -> Iterator[checks.CheckMessage]:
             yield checks.Error(
                 f"PRESENCE_CHANNELS: {error}.",
                 hint="Use *, ?, [a-z], [!a-z] and {a,b}; a backslash before one of these "
-                "characters takes away its meaning.",
+                "characters removes its meaning.",
                 id="presence.E008",
             )
         else:
@@ -147,7 +147,7 @@ def check_channels() -> Iterator[checks.CheckMessage]:
         if channel_names.is_cursor_channel(pattern):
             yield checks.Warning(
                 f"PRESENCE_CHANNELS has {pattern!r}, but channels of cursors are never polled.",
-                hint="Take it out: the room 'presence:doc:42' has its cursors in 'cursors:doc:42'.",
+                hint="Remove it: the room 'presence:doc:42' has its cursors in 'cursors:doc:42'.",
                 id="presence.W013",
             )
     if patterns == ():

@@ -51,15 +51,15 @@ def examine() -> Findings:
 
 def consumer(huey: Huey) -> Findings:
     """The storage answers, and so does a consumer that knows the tasks."""
-    from presence.queues.huey import Hurried
+    from presence.queues.huey import QuickHuey
     from presence.tasks import answer
 
-    hurried = Hurried(huey, timeout=PATIENCE)
+    quick = QuickHuey(huey, timeout=PATIENCE)
     try:
-        if answers(hurried.huey, answer):
+        if answers(quick.huey, answer):
             yield ok("huey.consumer", "A consumer answers and knows the tasks")
             return
-        waiting = hurried.huey.pending_count()
+        waiting = quick.huey.pending_count()
     except Exception as error:  # whatever the storage raises: which one that is, the site says
         yield problem(
             "huey.storage",
@@ -68,7 +68,7 @@ def consumer(huey: Huey) -> Findings:
         )
         return
     finally:
-        hurried.close()
+        quick.close()
     yield problem(
         "huey.consumer",
         f"No consumer answered in {duration(PATIENCE)}; tasks that wait: {waiting}",

@@ -1,4 +1,4 @@
-"""The site's Huey, for whoever must not wait for it long."""
+"""The site's Huey with short time-outs."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from redis.retry import Retry
 
 from presence.backends.redis.options import QUIET
 
-__all__ = ["HueyBroker", "Hurried"]
+__all__ = ["HueyBroker", "QuickHuey"]
 
 ADDRESS: Final = frozenset(
     {"host", "port", "db", "path", "username", "password", "credential_provider", "protocol"}
 )
-"""What a pool knows of its Redis, besides what begins with ssl_."""
+"""Options of a pool that name its Redis, besides those that begin with ssl_."""
 
 
-class Hurried:
+class QuickHuey:
     """A Huey on the same storage that waits for `timeout` seconds to connect, or for a reply.
 
-    So it is where the storage is a Redis with an address; any other waits as the site says.
-    Nothing connects before it is used.
+    Only for a storage that is a Redis with an address; any other keeps its own time-outs. Nothing
+    connects before it is used.
     """
 
     def __init__(self, huey: Huey, *, timeout: float) -> None:
@@ -39,7 +39,7 @@ class Hurried:
             self.huey.storage.conn = type(huey.storage.conn)(connection_pool=self._pool)
 
     def close(self) -> None:
-        """Let go of the connection, where it is one of its own."""
+        """Close the connection, where it is one of its own."""
         if self._pool:
             self._pool.disconnect()
 
@@ -58,7 +58,7 @@ def _pool(pool: redis.ConnectionPool, timeout: float) -> redis.ConnectionPool:
 
 
 class HueyBroker:
-    """Asks for polls, through a connection of its own; for one thread at a time.
+    """Sends polls through a connection of its own; for one thread at a time.
 
     `find` returns the task that polls channels. Nothing connects before the first `send`.
     """
@@ -66,20 +66,20 @@ class HueyBroker:
     def __init__(self, find: Callable[[], TaskWrapper], *, timeout: float) -> None:
         self._find = find
         self._timeout = timeout
-        self._hurried: Hurried | None = None
+        self._quick: QuickHuey | None = None
 
     def send(self, channel: str, *, worth: float) -> None:
         """Have the channel polled now, or up to `worth` seconds later.
 
-        Raises what Huey's storage does.
+        Raises the errors of Huey's storage.
         """
         poll = self._find()
-        if self._hurried is None:
-            self._hurried = Hurried(poll.huey, timeout=self._timeout)
-        self._hurried.huey.enqueue(poll.s([channel], expires=worth))
+        if self._quick is None:
+            self._quick = QuickHuey(poll.huey, timeout=self._timeout)
+        self._quick.huey.enqueue(poll.s([channel], expires=worth))
 
     def close(self) -> None:
-        """Let go of the connection; the next `send` makes another."""
-        hurried, self._hurried = self._hurried, None
-        if hurried:
-            hurried.close()
+        """Close the connection; the next `send` opens another."""
+        quick, self._quick = self._quick, None
+        if quick:
+            quick.close()

@@ -1,8 +1,8 @@
-"""Asks a worker to poll a channel soon, between two ticks.
+"""Nudges: ask a worker to poll a channel early, between two ticks.
 
-Time is cut into slots of PRESENCE_NUDGE seconds, and a channel is polled at the end of a slot if
-anybody asked for it: every asker is covered by a poll that comes after what it asked about, and a
-crowd of any size costs one poll a slot. Losing a nudge costs an interval, never the truth.
+Time is divided into slots of PRESENCE_NUDGE seconds, and a channel is polled at the end of a slot
+if any process asked for it. So each nudge is followed by a poll, and a crowd of any size costs one
+poll a slot. A lost nudge costs an interval, never the truth.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ logger = logging.getLogger("presence.nudge")
 Queue: TypeAlias = "Celery | Literal['huey']"
 
 ARRIVAL: Final = 1.5
-"""Seconds within which a page that was served has subscribed."""
+"""Seconds after which a page that was served has subscribed."""
 DEPARTURE: Final = 0.5
-"""Seconds within which Centrifugo has seen that a page is closed."""
+"""Seconds after which Centrifugo has noticed that a page was closed."""
 WORTH: Final = 30.0
 """Seconds that a poll may be late, for a broker or a worker that is busy, before it is dropped."""
 NEW_ROOMS: Final = 300
@@ -44,7 +44,7 @@ HOUR: Final = 3600.0
 WAITING: Final = 1000
 """Nudges of one process that may wait for their time; more are dropped."""
 LINGER: Final = 5.0
-"""Seconds for which the connection is kept when nothing waits: making one costs ten sends."""
+"""Seconds for which an idle connection is kept: opening one costs as much as ten sends."""
 BROKER_TIMEOUT: Final = 2.0
 """Seconds to connect to the broker, and for each of its replies."""
 
@@ -62,20 +62,20 @@ class Nudge(NamedTuple):
 
 
 class Broker(Protocol):
-    """Where polls are asked for. May block, may raise anything."""
+    """Sends polls to a queue. May block, may raise anything."""
 
     def send(self, channel: str, *, worth: float) -> None:
         """Have the channel polled now, or up to `worth` seconds later."""
 
     def close(self) -> None:
-        """Let go of the connection; the next `send` makes another."""
+        """Close the connection; the next `send` opens another."""
 
 
 class Nudger:
-    """Takes nudges without ever waiting, and asks for each at its time, in a thread of its own.
+    """Takes nudges without ever waiting, and sends each at its time from a thread of its own.
 
-    `claim` says whether nobody asked for the nudge before, in any process; it may block or raise.
-    `start` runs a function beside the caller.
+    `claim` returns whether no process sent the nudge before; it may block or raise. `start` runs a
+    function in another thread.
     """
 
     def __init__(
@@ -114,7 +114,8 @@ class Nudger:
         try:
             self._start(self._run)
         except Exception as error:
-            self._working = False
+            with self._lock:
+                self._working = False
             self._failed(channel, error)
 
     def _run(self) -> None:
@@ -123,7 +124,7 @@ class Nudger:
             self._bell.clear()
 
     def step(self) -> float | None:
-        """Ask for what is due. Returns the seconds until something is, None when all is done."""
+        """Send due nudges. Returns the seconds until the next is due, None when none is left."""
         now = self._clock()
         with self._lock:
             due = sorted((n for n in self._waiting if n.at <= now), key=lambda nudge: nudge.at)
@@ -163,7 +164,7 @@ class Nudger:
             self._failed("", error)
 
     def _failed(self, channel: str, error: Exception) -> None:
-        # Once an outage, not for every page of it.
+        # Once for each outage, not for every page.
         if not self._failing:
             logger.error(
                 "nudge=not-asked channel=%s error=%r",
@@ -174,25 +175,25 @@ class Nudger:
 
 
 def page_served(channel: str, user_id: str, shown: Snapshot) -> None:
-    """A page showing `shown` was made for a user ("": anonymous): see soon that they came."""
+    """Poll soon after a page that shows `shown` was rendered for a user ("": anonymous)."""
     if user_id and shown.listed and not _lists(shown, user_id) and _affords(shown, user_id):
         _ask(channel, ARRIVAL)
 
 
 def page_left(channel: str, user_id: str, shown: Snapshot) -> None:
-    """A page of a user was closed while the roster is `shown`: see soon whether they went."""
+    """Poll soon after a page of a user was closed while the roster is `shown`."""
     if user_id and shown.listed and _lists(shown, user_id):
         _ask(channel, DEPARTURE)
 
 
 def member_changed(channel: str) -> None:
-    """A member without a websocket came or went: see it soon. Never waits, never raises."""
+    """Poll soon after a member without a websocket joined or left. Never waits, never raises."""
     _ask(channel, 0.0)
 
 
 def _affords(shown: Snapshot, user_id: str) -> bool:
-    """Whether a user may have a room polled early: one that never had anybody in it may be made up,
-    so only NEW_ROOMS of these within an hour."""
+    """Return whether a user may have a room polled early. A room that never had a member may be
+    made up, so a user may have only NEW_ROOMS of these polled within an hour."""
     if shown.version or not (conf.PRESENCE_NUDGE and _queue()):
         return True
     store = services.store()
@@ -214,7 +215,7 @@ def _ask(channel: str, after: float) -> None:
 
 
 def _queue() -> Queue | None:
-    """What polls are asked of; None where nobody would do them."""
+    """Return the queue that takes polls; None where no worker would run them."""
     return "huey" if queues.huey_ready() else project_app()
 
 
@@ -231,19 +232,18 @@ def _nudger(queue: Queue) -> Nudger:
 
 
 def _huey_poll() -> Any:
-    # Where the first nudge is asked for, in a thread: what is wrong with a site's Huey breaks
-    # no page.
+    # Imported in the thread of the first nudge: an error of the site's Huey breaks no page.
     from presence.tasks import sync_channels
 
     return sync_channels
 
 
-# A thread does not live on in a forked process, nor does a lock that it held come free there.
+# A forked process has no such thread, and a lock that it held would never be released there.
 os.register_at_fork(after_in_child=_nudger.cache_clear)
 
 
 def _in_thread(run: Callable[[], None]) -> None:
-    # A daemon: a process that ends does not wait for a broker that does not answer.
+    # A daemon thread: a process that ends does not wait for a broker that does not answer.
     threading.Thread(target=run, name="presence-nudge", daemon=True).start()
 
 

@@ -1,4 +1,4 @@
-"""The tasks as a Celery worker runs them; beat sends the first."""
+"""The tasks for a Celery worker; beat sends the tick."""
 
 from __future__ import annotations
 
@@ -26,20 +26,21 @@ BROKER_TIMEOUT: Final = 2.0
 
 
 class TickTask(Task):  # type: ignore[type-arg]
-    """A task that is worth nothing once the next one is due.
+    """A task that is useless once the next one is due.
 
-    Set on the task, as django-celery-beat drops the `options` of entries in the settings.
+    The expiry is set on the task, as django-celery-beat drops the `options` of entries in the
+    settings.
     """
 
     ignore_result = True
 
     @property
     def expires(self) -> float:  # type: ignore[override]
-        """Seconds a message may wait: an interval."""
+        """Seconds for which a message may wait: an interval."""
         return conf.PRESENCE_INTERVAL
 
 
-class _Expired:
+class _ExpiryLog:
     """Logs that tasks expire, once an interval: Celery drops them without a warning."""
 
     def __init__(self) -> None:
@@ -64,11 +65,11 @@ def _seconds_after(moment: str | datetime | None) -> str:
         return "?"
 
 
-task_revoked.connect(_Expired(), weak=False)
+task_revoked.connect(_ExpiryLog(), weak=False)
 
 
 class CeleryQueue:
-    """The broker of the worker that runs a task."""
+    """The jobs.Queue of a Celery worker: its own broker."""
 
     def hand_out(self, shard: dict[str, Any], /) -> bool:
         try:
@@ -85,7 +86,7 @@ class CeleryQueue:
 
 
 class FollowUp(NamedTuple):
-    """A poll of the channels at the end of a grace; `at` by the monotonic clock."""
+    """A poll of the channels `at` the end of a grace, by the monotonic clock."""
 
     channels: list[str]
     at: float
@@ -93,11 +94,11 @@ class FollowUp(NamedTuple):
 
 
 class FollowUps:
-    """Polls that this process asks for when a grace ends.
+    """Polls that this process sends when a grace ends.
 
     Each waits in a thread: a worker that holds a task with a countdown ends when its Redis broker
     restarts (kombu 5.7). The threads end with the process, which may be soon (a child of
-    --max-tasks-per-child, a restart): only then is the broker left with a countdown.
+    --max-tasks-per-child, a restart): only then does the broker get a countdown.
     """
 
     def __init__(self) -> None:
@@ -107,7 +108,7 @@ class FollowUps:
     def add(self, channels: list[str]) -> None:
         grace, number = conf.PRESENCE_LEAVE_GRACE, next(self._numbers)
         poll = FollowUp(channels, time.monotonic() + grace, conf.PRESENCE_INTERVAL)
-        # Through the application itself: which one is current, Celery knows by thread.
+        # Through the application itself: Celery knows the current one by thread.
         timer = threading.Timer(grace, self._ask, (sync_channels.app, number))
         timer.daemon = True
         self._waiting[number] = poll
@@ -122,11 +123,11 @@ class FollowUps:
         except OperationalError as error:
             _not_asked(len(poll.channels), error)
         finally:
-            # Not before: a process that ends meanwhile asks, too. Two polls do no harm.
+            # Not before: a process that ends meanwhile sends it, too. Two polls do no harm.
             self._waiting.pop(number, None)
 
     def hand_over(self, **_: Any) -> None:
-        """Leave the polls that wait with the broker, as the process ends. Never waits long."""
+        """Leave the waiting polls to the broker as the process ends. Never waits long."""
         waiting, self._waiting = list(self._waiting.values()), {}
         broker = CeleryBroker(sync_channels.app, timeout=BROKER_TIMEOUT)
         try:
@@ -151,7 +152,7 @@ QUEUE = CeleryQueue()
 
 @shared_task(base=TickTask, name="presence.tasks.update_presence")
 def update_presence() -> dict[str, Any]:
-    """Run one tick over every channel, alone or with other workers; what was done here."""
+    """Run one tick over every channel, alone or with other workers. Returns the part done here."""
     return jobs.update_presence(QUEUE).as_dict()
 
 
@@ -163,5 +164,5 @@ def sync_shard(shard: dict[str, Any]) -> dict[str, Any]:
 
 @shared_task(base=TickTask, name=POLL)
 def sync_channels(channels: list[str]) -> dict[str, Any]:
-    """Poll some channels, between two ticks."""
+    """Poll some channels between two ticks."""
     return jobs.sync_channels(channels, QUEUE).as_dict()

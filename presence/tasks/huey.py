@@ -1,9 +1,9 @@
-"""The tasks as Huey's consumer runs them, and how it comes to a tick every interval.
+"""The tasks for Huey's consumer, and the schedule that runs a tick every interval.
 
-Huey's own periodic tasks run by the minute. Time is cut into slots of an interval instead, and
-each minute the ticks at the beginnings of the next slots are put on Huey's schedule. A slot is
-claimed by the first tick that runs in it: two consumers, or one that was restarted, plan the same
-ticks twice and run them once.
+Huey's periodic tasks run by the minute. So time is divided into slots of an interval, and each
+minute the ticks at the start of the next slots are put on Huey's schedule. The first tick that
+runs in a slot claims it: two consumers, or one that was restarted, plan the same ticks twice and
+run them once.
 """
 
 from __future__ import annotations
@@ -28,25 +28,25 @@ __all__ = ["Tasks", "slots"]
 logger = logging.getLogger("presence.tasks")
 
 AHEAD: Final = 90.0
-"""Seconds for which ticks are planned, each minute: the next planning may come late."""
+"""Seconds for which ticks are planned each minute: the next planning may come late."""
 BEHIND: Final = 0.3
-"""Part of an interval by which a tick may be late when it is planned. One that is later waits for
-the next slot: the two would come too close together."""
+"""Part of an interval by which a tick may be late when it is planned. A later one is left out, as
+it would come too close to that of the next slot."""
 SHORTEST: Final = 1.0
-"""Seconds between two looks of Huey's scheduler, and so between two ticks, at least."""
+"""Seconds between two runs of Huey's scheduler: ticks cannot come more often."""
 TICKS: Final = "#ticks"
-"""What slots are claimed of: the name of no channel."""
+"""Name that slots are claimed for; no channel can have it."""
 
 
 def slots(now: float, every: float) -> range:
-    """The slots to plan at `now`, in seconds since 1970; slot n begins at n * `every`."""
+    """Return the slots to plan at `now`, seconds since 1970; slot n begins at n * `every`."""
     return range(ceil(now / every - BEHIND), floor((now + AHEAD) / every) + 1)
 
 
 class Tasks:
-    """The tasks, registered with `huey`; also the work.Queue of what they run.
+    """The tasks, registered with `huey`; also the jobs.Queue of the jobs that they run.
 
-    `clock` tells seconds since 1970. None of them returns anything: Huey would keep it for ever.
+    `clock` gives seconds since 1970. No task returns anything: Huey would keep it for ever.
     """
 
     def __init__(self, huey: Huey, *, clock: Callable[[], float] = time.time) -> None:
@@ -64,7 +64,7 @@ class Tasks:
         return self._enqueue(task, "shard=not-handed-out number=%d", shard["number"])
 
     def poll_after_grace(self, channels: list[str], /) -> None:
-        """Huey's schedule outlives the consumer."""
+        """Put the poll on Huey's schedule, which outlives the consumer."""
         grace = conf.PRESENCE_LEAVE_GRACE
         ends = _moment(self._clock() + grace + conf.PRESENCE_INTERVAL)
         task = self.sync_channels.s(channels, delay=grace, expires=ends)
@@ -83,12 +83,12 @@ class Tasks:
         """Put the ticks of the next minute, and a little more, on Huey's schedule."""
         every = _every()
         for slot in slots(self._clock(), every):
-            # As moments, not as delays: neither may begin anew when Huey was away.
+            # As moments, not as delays: a delay would start again when Huey was away.
             when = {"eta": _moment(slot * every), "expires": _moment((slot + 1) * every)}
             self._huey.enqueue(self.update_presence.s(slot, every, **when))
 
     def _update_presence(self, slot: int, every: float) -> None:
-        """Run the tick of the slot, unless somebody has, or the interval is another by now."""
+        """Run the tick of the slot, unless it was run, or the interval has changed since."""
         if every != _every():
             return
         try:
@@ -104,11 +104,11 @@ class Tasks:
         jobs.sync_shard(shard, self)
 
     def _sync_channels(self, channels: list[str]) -> None:
-        """Poll some channels, between two ticks."""
+        """Poll some channels between two ticks."""
         jobs.sync_channels(channels, self)
 
     def _answer(self, key: str) -> None:
-        """Show whoever looks under `key` in Huey's storage that a consumer is there."""
+        """Put `key` into Huey's storage, which shows the doctor that a consumer runs."""
         self._huey.put(key, True)
 
 

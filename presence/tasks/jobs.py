@@ -1,4 +1,4 @@
-"""What a worker does, whichever queue it works for: a tick, a shard of one, a poll."""
+"""The jobs of a worker, for any queue: a tick, a shard of one, a poll of some channels."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from presence.sync.report import Report
 
 __all__ = ["Queue", "sync_channels", "sync_shard", "update_presence"]
 
-TRIES: Final = 3
-"""Polls of `sync_channels`, at most."""
+MAX_POLLS: Final = 3
+"""Polls of one `sync_channels`."""
 
 
 class Queue(Protocol):
-    """Where a worker's tasks come from, and where it leaves more. Nothing here raises."""
+    """The queue of a worker, as a place for more tasks. Its methods never raise."""
 
     def hand_out(self, shard: dict[str, Any], /) -> bool:
-        """Have any worker run `sync_shard` soon. False where it could not be handed out."""
+        """Have any worker run `sync_shard` soon. Returns False where it could not be handed out."""
 
     def poll_after_grace(self, channels: list[str], /) -> None:
         """Have any worker run `sync_channels` in PRESENCE_LEAVE_GRACE seconds."""
@@ -29,7 +29,7 @@ class Queue(Protocol):
 
 @like_a_request()
 def update_presence(queue: Queue) -> Report:
-    """Run one tick over every channel, alone or with other workers; what was done here."""
+    """Run one tick over every channel, alone or with other workers. Returns the part done here."""
     report = services.sync().tick(hand_out=lambda shard: queue.hand_out(msgspec.to_builtins(shard)))
     _poll_leaving(report, queue)
     return report
@@ -45,11 +45,11 @@ def sync_shard(shard: dict[str, Any], queue: Queue) -> Report:
 
 @like_a_request()
 def sync_channels(channels: list[str], queue: Queue) -> Report:
-    """Poll some channels, between two ticks; again where somebody else was faster.
+    """Poll some channels between two ticks; again where another worker committed first.
 
-    What they read may be older than what this was asked about.
+    That worker may have read an older state than this poll was asked for.
     """
-    for _ in range(TRIES):
+    for _ in range(MAX_POLLS):
         report = services.sync().tick(channels)
         _poll_leaving(report, queue)
         if not report.refused:
@@ -58,10 +58,10 @@ def sync_channels(channels: list[str], queue: Queue) -> Report:
 
 
 def _poll_leaving(report: Report, queue: Queue) -> None:
-    """Have the channels where somebody began to be missing polled when the grace has passed.
+    """Have the channels that miss a member polled again when the grace has passed.
 
-    Also where ticks come more often than that: the one at the end of the grace comes a moment
-    too early, and the next a whole interval late.
+    Needed even where ticks come more often: the tick at the end of the grace comes a moment too
+    early, and the next an interval late.
     """
     if report.leaving:
         queue.poll_after_grace(report.leaving)

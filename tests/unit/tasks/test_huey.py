@@ -16,7 +16,7 @@ from huey import MemoryHuey, RedisExpireHuey
 from presence import services
 from presence.backends.memory import MemoryStore
 from presence.exceptions import StoreError
-from presence.queues.huey import HueyBroker, Hurried
+from presence.queues.huey import HueyBroker, QuickHuey
 from presence.sync.report import Report
 from presence.tasks import jobs
 from presence.tasks.huey import AHEAD, Tasks, slots
@@ -338,9 +338,9 @@ def test_a_nudge_is_a_task_that_expires(cluster: Cluster) -> None:
 
 
 def test_only_a_redis_is_hurried(cluster: Cluster) -> None:
-    hurried = Hurried(cluster.huey, timeout=1.0)
-    assert hurried.huey is cluster.huey
-    hurried.close()
+    quick = QuickHuey(cluster.huey, timeout=1.0)
+    assert quick.huey is cluster.huey
+    quick.close()
 
 
 @pytest.mark.parametrize(
@@ -353,11 +353,11 @@ def test_only_a_redis_is_hurried(cluster: Cluster) -> None:
 )
 def test_the_same_redis_is_asked_with_less_patience(url: str, address: dict[str, Any]) -> None:
     theirs = RedisExpireHuey("shop", url=url)
-    hurried = Hurried(theirs, timeout=1.5)
-    storage = hurried.huey.storage
+    quick = QuickHuey(theirs, timeout=1.5)
+    storage = quick.huey.storage
     made = storage.conn.connection_pool.make_connection()
     assert (made.socket_timeout, made.socket_connect_timeout) == (1.5, 1.5)
     assert address.items() <= storage.conn.connection_pool.connection_kwargs.items()
     assert storage.queue_key == theirs.storage.queue_key
     assert theirs.storage.conn.connection_pool is not storage.conn.connection_pool
-    hurried.close()
+    quick.close()
