@@ -2,35 +2,15 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from .codes import BAD_REQUEST, NOT_AVAILABLE, PERMISSION_DENIED, UNKNOWN_CHANNEL, RefusedError
-from .options import PRIVATE_PREFIX, ChannelOptions, Config
+from .config import PRIVATE_PREFIX, ChannelOptions, Config
 from .wire import Raw
-
-USER_BOUNDARY = "#"
-USER_SEPARATOR = ","
-
-
-def is_json(data: Raw | bytes) -> bool:
-    try:
-        msgspec.json.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return False
-    return True
 
 
 def check_data(data: Raw, options: ChannelOptions, config: Config) -> None:
     """Refuse (107) data that `publication_data_format` does not allow."""
     format_ = options.publication_data_format or config.channel.publication_data_format
-    text = bytes(data).strip(b" \t\r\n")
-    allowed = {
-        "": bool(data),
-        "binary": True,
-        "json": format_ == "json" and is_json(text),
-        "json_object": format_ == "json_object" and text.startswith(b"{") and is_json(text),
-    }
-    if not allowed[format_]:
+    if not data or (format_ == "json_object" and not bytes(data).lstrip().startswith(b"{")):
         raise RefusedError(BAD_REQUEST)
 
 
@@ -57,12 +37,8 @@ class Access:
         """Refuse (103) a subscription without a token that the namespace does not allow."""
         if channel.startswith(PRIVATE_PREFIX):
             raise RefusedError(PERMISSION_DENIED)
-        if options.allow_user_limited_channels and USER_BOUNDARY in channel:
-            users = channel.rpartition(USER_BOUNDARY)[2].split(USER_SEPARATOR)
-            self._require(self._user in users)
-        else:
-            anonymous = options.allow_subscribe_for_anonymous
-            self._require(self._allows(options.allow_subscribe_for_client, anonymous))
+        anonymous = options.allow_subscribe_for_anonymous
+        self._require(self._allows(options.allow_subscribe_for_client, anonymous))
 
     def check_publish(self, options: ChannelOptions, *, subscribed: bool) -> None:
         allowed = options.allow_publish_for_client or (
@@ -75,22 +51,11 @@ class Access:
             raise RefusedError(NOT_AVAILABLE)
         self._require(self.sees_presence(options, subscribed=subscribed))
 
-    def check_history(self, options: ChannelOptions, *, subscribed: bool) -> None:
-        if not options.keeps_history:
-            raise RefusedError(NOT_AVAILABLE)
-        self._require(self.sees_history(options, subscribed=subscribed))
-
     def sees_presence(self, options: ChannelOptions, *, subscribed: bool) -> bool:
         allowed = options.allow_presence_for_client or (
             options.allow_presence_for_subscriber and subscribed
         )
         return self._allows(allowed, options.allow_presence_for_anonymous)
-
-    def sees_history(self, options: ChannelOptions, *, subscribed: bool) -> bool:
-        allowed = options.allow_history_for_client or (
-            options.allow_history_for_subscriber and subscribed
-        )
-        return self._allows(allowed, options.allow_history_for_anonymous)
 
     def _allows(self, allowed: bool, anonymous: bool) -> bool:
         return self._config.client.insecure or (allowed and (self._user != "" or anonymous))

@@ -5,25 +5,21 @@ from __future__ import annotations
 import msgspec
 
 from .codes import Error
-from .tokens import Override
 from .wire import NONE, ClientInfo, Position, Raw
 
 
 class Target(msgspec.Struct, kw_only=True):
-    """Whose connections a request is about."""
+    """The connections that a request is about: of a user, or one of them."""
 
     user: str = ""
     client: str = ""
-    session: str = ""
 
 
 class Published(msgspec.Struct, kw_only=True):
-    """What is published and how; so speaks the API, and a site that a publish proxy asks."""
+    """A publication and its options: in the API, and in the answer to a publish proxy."""
 
     data: Raw = NONE
-    b64data: str = ""
     skip_history: bool = False
-    tags: dict[str, str] = {}
     idempotency_key: str = ""
     version: int = 0
     version_epoch: str = ""
@@ -31,21 +27,6 @@ class Published(msgspec.Struct, kw_only=True):
 
 class PublishRequest(Published, kw_only=True):
     channel: str = ""
-
-
-class BroadcastRequest(Published, kw_only=True):
-    channels: list[str] = []
-
-
-class SubscribeRequest(Target, kw_only=True):
-    channel: str = ""
-    expire_at: int = 0
-    info: Raw = NONE
-    b64info: str = ""
-    data: Raw = NONE
-    b64data: str = ""
-    recover_since: Position | None = None
-    override: Override | None = None
 
 
 class UnsubscribeRequest(Target, kw_only=True):
@@ -58,17 +39,10 @@ class DisconnectRequest(Target, kw_only=True):
         reason: str = ""
 
     disconnect: Custom | None = None
-    whitelist: list[str] = []
-
-
-class RefreshRequest(Target, kw_only=True):
-    expired: bool = False
-    expire_at: int = 0
-    info: Raw = NONE
 
 
 class ChannelRequest(msgspec.Struct):
-    """Presence, presence stats, and removing a history."""
+    """Presence and presence stats."""
 
     channel: str = ""
 
@@ -77,7 +51,6 @@ class HistoryRequest(msgspec.Struct):
     channel: str = ""
     limit: int = 0
     since: Position | None = None
-    reverse: bool = False
 
 
 class ChannelsRequest(msgspec.Struct):
@@ -88,25 +61,16 @@ class InfoRequest(msgspec.Struct):
     pass
 
 
-class RpcRequest(msgspec.Struct):
-    method: str = ""
-
-
 class Command(msgspec.Struct):
     """One request of a batch; the first that is set, in this order, is the one taken."""
 
     publish: PublishRequest | None = None
-    broadcast: BroadcastRequest | None = None
-    subscribe: SubscribeRequest | None = None
     unsubscribe: UnsubscribeRequest | None = None
     disconnect: DisconnectRequest | None = None
     history: HistoryRequest | None = None
-    history_remove: ChannelRequest | None = None
     presence: ChannelRequest | None = None
     presence_stats: ChannelRequest | None = None
     info: InfoRequest | None = None
-    rpc: RpcRequest | None = None
-    refresh: RefreshRequest | None = None
     channels: ChannelsRequest | None = None
 
 
@@ -125,7 +89,6 @@ class PublicationResult(msgspec.Struct, omit_defaults=True):
     data: Raw = NONE
     info: ClientInfo | None = None
     offset: int = 0
-    tags: dict[str, str] = {}
 
 
 class HistoryResult(msgspec.Struct):
@@ -162,7 +125,3 @@ class Response(msgspec.Struct, omit_defaults=True):
 
     error: Error | None = None
     result: object = None
-
-
-class BroadcastResult(msgspec.Struct):
-    responses: list[Response]

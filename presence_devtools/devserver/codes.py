@@ -74,8 +74,6 @@ MALFORMED = Disconnect(3501, "bad request")
 STALE = Disconnect(3502, "stale")
 FORCE_NO_RECONNECT = Disconnect(3503, "force disconnect")
 CHANNEL_LIMIT = Disconnect(3505, "channel limit")
-INAPPROPRIATE_PROTOCOL = Disconnect(3506, "inappropriate protocol")
-SENDING_NOT_AVAILABLE = Disconnect(3508, "not available")
 
 UNSUBSCRIBED_BY_SERVER = Unsubscribe(2000, "server unsubscribe")
 UNSUBSCRIBED_STATE = Unsubscribe(2500, "insufficient state")

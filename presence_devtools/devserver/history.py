@@ -13,7 +13,7 @@ from collections import deque
 import msgspec
 
 from .clock import Clock
-from .options import ChannelOptions
+from .config import ChannelOptions
 from .wire import Position, Publication
 
 EPOCH_LENGTH = 8
@@ -55,21 +55,10 @@ class Stream:
             self.publications.popleft()
         return kept
 
-    def read(self, since: Position | None, limit: int, reverse: bool) -> list[Publication]:
-        """At most `limit` (negative: all) publications from the start or the one after `since`.
-
-        With `reverse`: from the newest or the one before `since`, newest first.
-        """
-        if since is None:
-            chosen = list(self.publications)
-        elif not reverse:
-            chosen = [kept for kept in self.publications if kept.offset > since.offset]
-        elif since.offset <= self.top + 1:
-            chosen = [kept for kept in self.publications if kept.offset < since.offset]
-        else:
-            chosen = []
-        if reverse:
-            chosen.reverse()
+    def read(self, since: Position | None, limit: int) -> list[Publication]:
+        """Return at most `limit` (negative: all) publications, of those after `since` if given."""
+        start = since.offset if since else 0
+        chosen = [kept for kept in self.publications if kept.offset > start]
         return chosen if limit < 0 else chosen[:limit]
 
 
@@ -118,19 +107,13 @@ class Broker:
         *,
         limit: int = 0,
         since: Position | None = None,
-        reverse: bool = False,
     ) -> tuple[list[Publication], Position]:
         """Publications and the top of the stream, which is created if it is not there.
 
         Limit 0 reads the position alone, a negative limit everything.
         """
         stream = self._use(channel, options)
-        return stream.read(since, limit, reverse), stream.position
-
-    def remove(self, channel: str) -> None:
-        """Forget the publications of a channel; its position stays."""
-        if stream := self._streams.get(channel):
-            stream.publications.clear()
+        return stream.read(since, limit), stream.position
 
     def _use(self, channel: str, options: ChannelOptions) -> Stream:
         """The stream of `channel`, a new one if there is none, with what is too old gone."""

@@ -9,9 +9,9 @@ import msgspec
 from aiohttp import web
 
 from .api import METHODS, Api
+from .config import Config
 from .globs import compile_glob
 from .node import Node
-from .options import Config
 from .site import Site
 from .transport import LAST_WORDS, WebSocketTransport
 
@@ -26,8 +26,6 @@ def routes(node: Node, site: Site) -> list[web.RouteDef]:
         for method in ("batch", *METHODS)
     ]
     found.append(web.get("/connection/websocket", _websocket_handler(node, site)))
-    if node.config.health.enabled:
-        found.append(web.route("*", "/health", _health))
     return found
 
 
@@ -47,18 +45,13 @@ def _api_handler(api: Api, method: str, config: Config) -> Handler:
 
 
 def _authorized(request: web.Request, config: Config) -> bool:
-    """Whether the API key comes in X-API-Key, as `Authorization: apikey …`, or as `?api_key=`."""
-    if config.http_api.insecure:
-        return True
-    candidates = [request.query.get("api_key", "")]
-    if given := request.headers.get("X-API-Key"):
-        candidates.append(given)
-    else:
-        scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() == "apikey":
-            candidates.append(given.strip())
+    """Whether the API key comes in X-API-Key, or as `Authorization: apikey …`."""
+    given = request.headers.get("X-API-Key")
+    if not given:
+        scheme, _, rest = request.headers.get("Authorization", "").partition(" ")
+        given = rest.strip() if scheme.lower() == "apikey" else ""
     key = config.http_api.key.encode()
-    return bool(key) and any(hmac.compare_digest(key, each.encode()) for each in candidates)
+    return bool(key) and hmac.compare_digest(key, given.encode())
 
 
 def _websocket_handler(node: Node, site: Site) -> Handler:
@@ -83,7 +76,3 @@ def _websocket_handler(node: Node, site: Site) -> Handler:
         return socket
 
     return handle
-
-
-async def _health(request: web.Request) -> web.Response:
-    return web.Response(body=b"{}", content_type="application/json")

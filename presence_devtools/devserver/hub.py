@@ -3,38 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from .codes import Disconnect, Unsubscribe
-from .tokens import SubscribeOptions
-from .wire import ClientInfo, Position, PresenceStatsResult, Publication, Raw, escape
+from .wire import ClientInfo, PresenceStatsResult, Raw, escape
 
-
-class Client(Protocol):
-    """One connection, as the rest of the server sees it."""
-
-    id: str
-    user: str
-
-    def deliver(
-        self, channel: str, publication: Publication, position: Position, message: bytes
-    ) -> None:
-        """A publication; `message` is its push, encoded, or empty if JSON cannot carry it."""
-
-    def deliver_moved(self, channel: str, message: bytes) -> None:
-        """A join or leave, encoded as a push."""
-
-    def subscribe_by_server(
-        self, channel: str, options: SubscribeOptions, since: Position | None
-    ) -> None: ...
-
-    def unsubscribe_by_server(self, channel: str, reason: Unsubscribe) -> None: ...
-
-    def refresh_by_server(self, expire_at: float, info: Raw) -> None: ...
-
-    def close(self, disconnect: Disconnect) -> None: ...
+if TYPE_CHECKING:
+    from .session import Session
 
 
 class Presence:
@@ -62,7 +38,7 @@ class Presence:
                 del self._channels[channel]
 
     def of(self, channel: str) -> dict[str, ClientInfo]:
-        """Client id -> info."""
+        """Session id -> info."""
         return self._channels.get(channel, {})
 
     def encoded(self, channel: str) -> Raw:
@@ -84,38 +60,36 @@ class Hub:
     """All connections that have said who they are, and their subscriptions."""
 
     def __init__(self) -> None:
-        self.clients: dict[str, Client] = {}
-        self.subscribers: dict[str, dict[str, Client]] = {}
+        self.clients: dict[str, Session] = {}
+        self.subscribers: dict[str, dict[str, Session]] = {}
         self.presence = Presence()
-        self._users: dict[str, dict[str, Client]] = {}
+        self._users: dict[str, dict[str, Session]] = {}
 
-    def add(self, client: Client) -> None:
+    def add(self, client: Session) -> None:
         self.clients[client.id] = client
         self._users.setdefault(client.user, {})[client.id] = client
 
-    def remove(self, client: Client) -> None:
+    def remove(self, client: Session) -> None:
         self.clients.pop(client.id, None)
         connections = self._users.get(client.user, {})
         connections.pop(client.id, None)
         if not connections:
             self._users.pop(client.user, None)
 
-    def subscribe(self, channel: str, client: Client) -> None:
+    def subscribe(self, channel: str, client: Session) -> None:
         self.subscribers.setdefault(channel, {})[client.id] = client
 
-    def unsubscribe(self, channel: str, client: Client) -> None:
+    def unsubscribe(self, channel: str, client: Session) -> None:
         subscribers = self.subscribers.get(channel, {})
         subscribers.pop(client.id, None)
         if not subscribers:
             self.subscribers.pop(channel, None)
 
-    def subscribers_of(self, channel: str) -> list[Client]:
+    def subscribers_of(self, channel: str) -> list[Session]:
         return list(self.subscribers.get(channel, {}).values())
 
-    def connections(self, user: str, *, client: str = "", session: str = "") -> Iterable[Client]:
-        """The connections of `user`, or the one named. Websockets have no sessions to match."""
-        if session:
-            return []
+    def connections(self, user: str, *, client: str = "") -> Iterable[Session]:
+        """Return the connections of `user`, or the one named."""
         found = list(self._users.get(user, {}).values())
         return [each for each in found if each.id == client] if client else found
 

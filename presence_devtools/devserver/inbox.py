@@ -4,35 +4,23 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from .codes import MALFORMED, Disconnect, HangUpError, RefusedError
-from .node import Node
+from .codes import MALFORMED, HangUpError, RefusedError
 from .proxy import ProxiedPublish
-from .wire import Command, Reply, decode_command, encode
 from .wire import EmptyResult as Done
+from .wire import Reply, decode_command, encode
 
-
-class Recipient(Protocol):
-    """The connection whose inbox it is."""
-
-    node: Node
-    closed: bool
-
-    def run(self, command: Command) -> ProxiedPublish | None:
-        """Carry a command out and reply, or give what the site must allow first."""
-
-    def send(self, message: bytes) -> None: ...
-
-    def close(self, disconnect: Disconnect) -> None: ...
+if TYPE_CHECKING:
+    from .session import Session
 
 
 class Inbox:
     """Commands wait while there is a `question`: the order of one client's moves is kept."""
 
-    def __init__(self, session: Recipient) -> None:
+    def __init__(self, session: Session) -> None:
         self._session = session
         self._lines: deque[bytes] = deque()
         self._refused = False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from .clock import Timers
 from .codes import (
@@ -12,30 +12,19 @@ from .codes import (
     MALFORMED,
     NO_PONG,
     STALE,
-    Disconnect,
     HangUpError,
     RefusedError,
 )
-from .node import Node
-from .subscriptions import Subscriptions
 from .wire import PING, ExpiryResult
 
-
-class Keepable(Protocol):
-    """The connection looked after."""
-
-    node: Node
-    subscriptions: Subscriptions
-
-    def send(self, message: bytes) -> None: ...
-
-    def close(self, disconnect: Disconnect) -> None: ...
+if TYPE_CHECKING:
+    from .session import Session
 
 
 class KeepAlive:
     """The timers of one connection; the first closes it unless `start` is called in time."""
 
-    def __init__(self, session: Keepable) -> None:
+    def __init__(self, session: Session) -> None:
         self._session = session
         self._clock = session.node.clock
         self._options = session.node.config.client

@@ -5,12 +5,11 @@ from __future__ import annotations
 import socket
 import uuid
 
-from .access import is_json
 from .clock import Clock
-from .codes import BAD_REQUEST, UNRECOVERABLE_POSITION, RefusedError
+from .codes import UNRECOVERABLE_POSITION, RefusedError
+from .config import ChannelOptions, Config
 from .history import Broker
 from .hub import Hub
-from .options import ChannelOptions, Config
 from .wire import ClientInfo, Moved, Position, Publication, Push, Reply, encode
 
 VERSION = "devserver"
@@ -51,7 +50,7 @@ class Node:
         )
         if delivered is not None and (subscribers := self.hub.subscribers_of(channel)):
             push = Reply(push=Push(channel=channel, pub=delivered))
-            message = encode(push) if is_json(delivered.data or b"null") else b""
+            message = encode(push)
             for client in subscribers:
                 client.deliver(channel, delivered, position, message)
         return position
@@ -63,17 +62,12 @@ class Node:
         *,
         limit: int = 0,
         since: Position | None = None,
-        reverse: bool = False,
     ) -> tuple[list[Publication], Position]:
-        """Publications and the top of a stream, as `Broker.history` reads them.
+        """Return publications and the top of a stream, as `Broker.history` reads them.
 
-        Refuses a reversed read from offset 0 (107), and a position of another epoch (112).
+        Refuses a position of another epoch (112).
         """
-        if since is not None and reverse and since.offset == 0:
-            raise RefusedError(BAD_REQUEST)
-        found, top = self._broker.history(
-            channel, options, limit=limit, since=since, reverse=reverse
-        )
+        found, top = self._broker.history(channel, options, limit=limit, since=since)
         if since is not None and since.epoch not in ("", top.epoch):
             raise RefusedError(UNRECOVERABLE_POSITION)
         return found, top
@@ -81,9 +75,6 @@ class Node:
     def top(self, channel: str, options: ChannelOptions) -> Position:
         """The position of the newest publication; creates the stream if there is none."""
         return self._broker.history(channel, options)[1]
-
-    def remove_history(self, channel: str) -> None:
-        self._broker.remove(channel)
 
     def join(self, channel: str, info: ClientInfo) -> None:
         self._moved(channel, Push(channel=channel, join=Moved(info)))

@@ -5,15 +5,12 @@ All but the asking itself, which is `site`.
 
 from __future__ import annotations
 
-import base64
-import binascii
-
 import msgspec
 
 from .api_wire import Published
 from .codes import INTERNAL, Disconnect, Error, HangUpError, RefusedError
+from .config import ChannelOptions
 from .node import Node
-from .options import ChannelOptions
 from .wire import NONE, ClientInfo, Publication, Raw, own
 
 
@@ -78,7 +75,7 @@ class ProxiedPublish(msgspec.Struct, kw_only=True):
             raise RefusedError(answer.error)
         how = answer.result or Published()
         publication = Publication(
-            data=_data(how) or self.data, info=self.info, tags=how.tags, version=how.version
+            data=own(how.data) or self.data, info=self.info, version=how.version
         )
         node.publish(
             self.channel,
@@ -93,15 +90,4 @@ def _decode(body: bytes | None) -> Answer:
     try:
         return msgspec.json.decode(body or b"", type=Answer)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise RefusedError(INTERNAL) from error
-
-
-def _data(how: Published) -> Raw:
-    """The JSON field when it is set, else the base64 one, in which line breaks are allowed."""
-    if how.data or not how.b64data:
-        return own(how.data)
-    try:
-        lines = how.b64data.splitlines()
-        return Raw(base64.b64decode("".join(lines), validate=True))
-    except binascii.Error as error:
         raise RefusedError(INTERNAL) from error

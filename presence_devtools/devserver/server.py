@@ -10,9 +10,9 @@ from aiohttp import web
 
 from .clock import LoopClock
 from .codes import SHUTDOWN
+from .config import Config
 from .http import routes
 from .node import Node
-from .options import Config
 from .site import Site
 
 SHUTDOWN_TIMEOUT = 5.0

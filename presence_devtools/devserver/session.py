@@ -24,7 +24,7 @@ from .keepalive import KeepAlive
 from .node import VERSION, Node
 from .proxy import ProxiedPublish
 from .subscriptions import Subscriptions
-from .tokens import ConnectionToken, SubscribeOptions, connection_token_or_hang_up
+from .tokens import ConnectionToken, connection_token_or_hang_up
 from .wire import (
     NONE,
     Command,
@@ -33,10 +33,7 @@ from .wire import (
     ExpiryResult,
     Position,
     Publication,
-    Push,
-    Raw,
     Reply,
-    Subscribed,
     SubscribeRequest,
     encode,
 )
@@ -74,7 +71,7 @@ class Session:
         """
         if command.connect is None and not self._connected:
             raise HangUpError(MALFORMED)
-        if command.id == 0 and command.send is None:
+        if command.id == 0:
             self._keepalive.pong()
         elif command.connect is not None:
             self._connect(command.id, command.connect)
@@ -87,7 +84,7 @@ class Session:
             raise HangUpError(MALFORMED)
         client = self.node.config.client
         token = self._credentials(request)
-        channels = self._channels_to_join(request, token)
+        channels = token.subscriptions
         if len(channels) > client.channel_limit > 0:
             raise HangUpError(CHANNEL_LIMIT)
         self.user, self.conn_info, self.meta = token.user, token.info, token.meta
@@ -106,9 +103,7 @@ class Session:
         for channel, options in channels.items():
             wanted = request.subs.get(channel, SubscribeRequest())
             wanted.channel = channel
-            result.subs[channel] = self.subscriptions.add(
-                wanted, options, server_side=True, from_token=channel in token.subscriptions
-            )
+            result.subs[channel] = self.subscriptions.add(wanted, options, server_side=True)
         self.send(encode(Reply(id=command_id, connect=result)))
         self.subscriptions.announce(channels)
         self._keepalive.start()
@@ -117,26 +112,9 @@ class Session:
         config = self.node.config
         if request.token:
             return connection_token_or_hang_up(request.token, config, self.node.clock.now())
-        if config.client.insecure or config.client.allow_anonymous_connect_without_token:
+        if config.client.insecure:
             return ConnectionToken()
         raise HangUpError(MALFORMED)
-
-    def _channels_to_join(
-        self, request: ConnectRequest, token: ConnectionToken
-    ) -> dict[str, SubscribeOptions]:
-        """The token's channels, and those the client asks for that it may subscribe to itself."""
-        channels = dict(token.subscriptions)
-        access = Access(self.node.config, token.user)
-        for channel in request.subs:
-            namespace = self.node.config.channel_options(channel)
-            if namespace is None:
-                raise HangUpError(MALFORMED)
-            try:
-                access.check_subscribe(channel, access.options(channel))
-            except RefusedError:
-                continue
-            channels.setdefault(channel, SubscribeOptions.of(namespace))
-        return channels
 
     def renew(self, token: str) -> ExpiryResult:
         """Take a new connection token for the same user and the same channels."""
@@ -182,36 +160,5 @@ class Session:
     def deliver_moved(self, channel: str, message: bytes) -> None:
         self.subscriptions.deliver_moved(channel, message)
 
-    def subscribe_by_server(
-        self, channel: str, options: SubscribeOptions, since: Position | None
-    ) -> None:
-        """Subscribe and tell the client by a push. Refuses an expiry in the past (110)."""
-        if len(self.subscriptions) >= self.node.config.client.channel_limit > 0:
-            self.close(CHANNEL_LIMIT)
-            return
-        request = SubscribeRequest(channel=channel)
-        if since is not None:
-            request.recover, request.offset, request.epoch = True, since.offset, since.epoch
-        result = self.subscriptions.add(request, options, server_side=True)
-        push = Subscribed(
-            recoverable=result.recoverable,
-            epoch=result.epoch,
-            offset=result.offset,
-            positioned=result.positioned,
-            data=result.data,
-        )
-        self.send(encode(Reply(push=Push(channel=channel, subscribe=push))))
-        self.subscriptions.announce([channel])
-
     def unsubscribe_by_server(self, channel: str, reason: Unsubscribe) -> None:
         self.subscriptions.end(channel, reason)
-
-    def refresh_by_server(self, expire_at: float, info: Raw) -> None:
-        """A new expiry (0: none) from the API; one in the past closes the connection."""
-        if expire_at and expire_at <= self.node.clock.now():
-            self.close(CONNECTION_EXPIRED)
-            return
-        if expire_at:
-            self.conn_info = info or self.conn_info
-        expiry = self._keepalive.expire_at(expire_at)
-        self.send(encode(Reply(push=Push(refresh=expiry))))

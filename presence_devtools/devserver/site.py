@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 import aiohttp
 
-from .options import ProxySection
+from .config import ProxySection
 
 
 class Site:

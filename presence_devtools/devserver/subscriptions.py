@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from .admission import Applicant, admit, check_token, recover
 from .codes import (
     ALREADY_SUBSCRIBED,
     BAD_REQUEST,
     EXPIRED,
-    INAPPROPRIATE_PROTOCOL,
     INSUFFICIENT_STATE,
     INVALID_TOKEN,
     LIMIT_EXCEEDED,
@@ -27,9 +25,9 @@ from .codes import (
     RefusedError,
     Unsubscribe,
 )
-from .hub import Client
+from .config import ChannelOptions
 from .node import Node
-from .tokens import InvalidTokenError, SubscribeOptions
+from .tokens import InvalidTokenError, SubscribeOptions, SubscriptionToken, subscription_token
 from .wire import (
     NONE,
     ClientInfo,
@@ -37,7 +35,6 @@ from .wire import (
     Position,
     Publication,
     Push,
-    Raw,
     Reply,
     SubRefreshRequest,
     SubscribeRequest,
@@ -45,13 +42,8 @@ from .wire import (
     encode,
 )
 
-
-class Connection(Client, Applicant, Protocol):
-    """What the subscriptions of a connection need of it."""
-
-    conn_info: Raw
-
-    def send(self, message: bytes) -> None: ...
+if TYPE_CHECKING:
+    from .session import Session
 
 
 class Subscription(msgspec.Struct):
@@ -61,13 +53,12 @@ class Subscription(msgspec.Struct):
     position: Position
     checked_at: float
     server_side: bool
-    from_token: bool
 
 
 class Subscriptions:
     """Channel -> subscription, for one connection."""
 
-    def __init__(self, node: Node, connection: Connection) -> None:
+    def __init__(self, node: Node, connection: Session) -> None:
         self._node = node
         self._connection = connection
         self._channels: dict[str, Subscription] = {}
@@ -79,8 +70,8 @@ class Subscriptions:
         return len(self._channels)
 
     def channels_from_token(self) -> set[str]:
-        """The channels of the connection token's claims."""
-        return {channel for channel, each in self._channels.items() if each.from_token}
+        """Return the channels that the connection token named."""
+        return {channel for channel, each in self._channels.items() if each.server_side}
 
     def info(self, channel: str = "") -> ClientInfo:
         """Who this is, as others see it; with the channel info of a subscription."""
@@ -100,7 +91,7 @@ class Subscriptions:
             raise RefusedError(ALREADY_SUBSCRIBED)
         if len(self) >= config.client.channel_limit > 0:
             raise RefusedError(LIMIT_EXCEEDED)
-        return self.add(request, admit(request, self._connection, self._node))
+        return self.add(request, _admit(request, self._connection, self._node))
 
     def add(
         self,
@@ -108,15 +99,14 @@ class Subscriptions:
         options: SubscribeOptions,
         *,
         server_side: bool = False,
-        from_token: bool = False,
     ) -> SubscribeResult:
-        """Subscribe with `options`; the join is not announced, that is `announce`.
+        """Subscribe with `options`; `announce` tells the others of the join.
 
-        Refuses an expiry in the past (110), and what `recover` refuses.
+        Refuses an expiry in the past (110).
         """
         channel = request.channel
         now = self._node.clock.now()
-        result = SubscribeResult(data=options.data)
+        result = SubscribeResult()
         if options.expire_at:
             ttl = int(options.expire_at) - int(now)
             if ttl <= 0:
@@ -124,10 +114,10 @@ class Subscriptions:
             if not server_side:
                 result.expires, result.ttl = True, ttl
         top = Position()
-        if options.positioning or options.recovery:
-            top = recover(request, options, result, self._node)
+        if options.recovery:
+            top = _recover(request, result, self._node)
         result.was_recovering = request.recover
-        self._channels[channel] = Subscription(options, top, now, server_side, from_token)
+        self._channels[channel] = Subscription(options, top, now, server_side)
         self._node.hub.subscribe(channel, self._connection)
         if options.presence:
             self._node.hub.presence.add(channel, self.info(channel))
@@ -173,7 +163,7 @@ class Subscriptions:
         if not request.token:
             raise RefusedError(BAD_REQUEST)
         try:
-            token = check_token(request.channel, request.token, self._connection, self._node)
+            token = _check_token(request.channel, request.token, self._connection, self._node)
             options = token.options
         except InvalidTokenError as error:
             raise HangUpError(INVALID_TOKEN) from error
@@ -195,10 +185,7 @@ class Subscriptions:
         subscription = self._channels.get(channel)
         if subscription is None:
             return
-        if not message:
-            self._connection.close(INAPPROPRIATE_PROTOCOL)
-            return
-        if publication.offset and _positioned(subscription):
+        if publication.offset and subscription.options.recovery:
             mine = subscription.position
             if position.epoch != mine.epoch or publication.offset > mine.offset + 1:
                 self._drop(channel, UNSUBSCRIBED_STATE, INSUFFICIENT_STATE)
@@ -227,7 +214,7 @@ class Subscriptions:
             if subscription.options.presence:
                 self._node.hub.presence.add(channel, self.info(channel))
             due = now - subscription.checked_at > client.channel_position_check_delay
-            if _positioned(subscription) and due:
+            if subscription.options.recovery and due:
                 namespace = self._node.config.channel_options(channel)
                 if namespace and self._node.top(channel, namespace) != subscription.position:
                     self._drop(channel, UNSUBSCRIBED_STATE, INSUFFICIENT_STATE)
@@ -241,5 +228,61 @@ class Subscriptions:
             self.end(channel, reason)
 
 
-def _positioned(subscription: Subscription) -> bool:
-    return subscription.options.positioning or subscription.options.recovery
+def _admit(request: SubscribeRequest, session: Session, node: Node) -> SubscribeOptions:
+    """The options a client subscribes with: its token's, else the namespace's if that allows it.
+
+    Raises RefusedError for an unknown namespace (102), a bad name (107), without permission or
+    with a token that is not ours (103), an expired one (109); HangUpError (3500) for a token made
+    for another channel, user or connection.
+    """
+    access = session.access
+    namespace = access.options(request.channel)
+    if request.token:
+        try:
+            options = _check_token(request.channel, request.token, session, node).options
+        except InvalidTokenError as error:
+            raise RefusedError(PERMISSION_DENIED) from error
+    else:
+        access.check_subscribe(request.channel, namespace)
+        options = SubscribeOptions.of(namespace)
+    if request.join_leave and namespace.join_leave:
+        options.push_join_leave |= access.sees_presence(namespace, subscribed=True)
+    return options
+
+
+def _check_token(channel: str, token: str, session: Session, node: Node) -> SubscriptionToken:
+    """What a subscription token says, if it is for this channel, user and connection.
+
+    Raises as `subscription_token` does, and HangUpError (3500) for a token of somebody else.
+    """
+    checked = subscription_token(token, node.config, node.clock.now())
+    same = checked.channel == channel and checked.user == session.user
+    if not same or checked.client not in ("", session.id):
+        raise HangUpError(INVALID_TOKEN)
+    return checked
+
+
+def _recover(request: SubscribeRequest, result: SubscribeResult, node: Node) -> Position:
+    """Put the position into `result` and, if nothing of it is lost, what was missed.
+
+    Returns the top of the stream.
+    """
+    channel = request.channel
+    namespace = node.config.channel_options(channel) or ChannelOptions()
+    top = node.top(channel, namespace)
+    result.positioned = result.recoverable = True
+    result.epoch, result.offset = top.epoch, top.offset
+    if not request.recover:
+        return top
+    since = Position(offset=request.offset, epoch=request.epoch)
+    try:
+        missed, _ = node.history(channel, namespace, limit=-1, since=since)
+    except RefusedError:
+        recovered, missed = False, []
+    else:
+        recovered = since.offset == top.offset
+        if missed:
+            recovered = missed[0].offset == since.offset + 1 and missed[-1].offset == top.offset
+    if recovered:
+        result.recovered, result.publications, result.offset = True, missed, since.offset
+    return top

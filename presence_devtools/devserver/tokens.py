@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-
 import jwt
 import msgspec
 
 from .codes import INVALID_TOKEN, TOKEN_EXPIRED, UNKNOWN_CHANNEL, HangUpError, RefusedError
-from .options import ChannelOptions, Config
+from .config import ChannelOptions, Config
 from .wire import NONE, Raw, compact, own
 
 ALGORITHMS = ["HS256", "HS384", "HS512"]
@@ -20,13 +17,9 @@ class Switch(msgspec.Struct):
 
 
 class Override(msgspec.Struct):
-    """What a token or the subscribe call sets against the namespace's options."""
+    """What a subscription token sets against the namespace's options."""
 
-    presence: Switch | None = None
     join_leave: Switch | None = None
-    force_push_join_leave: Switch | None = None
-    force_positioning: Switch | None = None
-    force_recovery: Switch | None = None
 
 
 class SubscribeOptions(msgspec.Struct, kw_only=True):
@@ -35,56 +28,31 @@ class SubscribeOptions(msgspec.Struct, kw_only=True):
     presence: bool = False
     join_leave: bool = False
     push_join_leave: bool = False
-    positioning: bool = False
     recovery: bool = False
     expire_at: float = 0
     info: Raw = NONE
-    data: Raw = NONE
 
     @classmethod
-    def of(cls, channel: ChannelOptions, override: Override | None = None) -> SubscribeOptions:
-        """The options of `channel`'s namespace, with `override` over them."""
-        asked = override or Override()
-
-        def choose(switch: Switch | None, default: bool) -> bool:
-            return default if switch is None else switch.value
-
+    def of(cls, channel: ChannelOptions) -> SubscribeOptions:
+        """Return the options of `channel`'s namespace."""
         return cls(
-            presence=choose(asked.presence, channel.presence),
-            join_leave=choose(asked.join_leave, channel.join_leave),
-            push_join_leave=choose(asked.force_push_join_leave, channel.force_push_join_leave),
-            positioning=choose(asked.force_positioning, channel.force_positioning),
-            recovery=choose(asked.force_recovery, channel.force_recovery),
+            presence=channel.presence,
+            join_leave=channel.join_leave,
+            push_join_leave=channel.force_push_join_leave,
+            recovery=channel.force_recovery,
         )
 
 
-class _Payload(msgspec.Struct, kw_only=True):
-    """JSON, or anything as base64 in the field beside it."""
-
-    info: Raw = NONE
-    b64info: str = ""
-    data: Raw = NONE
-    b64data: str = ""
-    override: Override | None = None
-
-
-class _Claims(_Payload, kw_only=True):
+class _Claims(msgspec.Struct, kw_only=True):
     sub: str = ""
+    info: Raw = NONE
     meta: Raw = NONE
     exp: float | None = None
     nbf: float | None = None
-    expire_at: int | None = None
     channel: str = ""
     client: str = ""
     channels: list[str] = []
-    subs: dict[str, _Payload] = {}
-
-    @property
-    def expires(self) -> float:
-        """When the connection or subscription expires; 0 is never. `expire_at` beats `exp`."""
-        if self.expire_at is not None:
-            return max(self.expire_at, 0)
-        return int(self.exp or 0)
+    override: Override | None = None
 
 
 class ConnectionToken(msgspec.Struct):
@@ -116,15 +84,12 @@ def connection_token(token: str, config: Config, now: float) -> ConnectionToken:
     if claims.channel:
         raise InvalidTokenError("a connection token cannot have a channel claim")
     _check_time(claims, now)
-    payloads = claims.subs or dict.fromkeys(claims.channels, _Payload())
     return ConnectionToken(
         user=claims.sub,
-        expire_at=claims.expires,
-        info=compact(_choose(claims.info, claims.b64info)),
+        expire_at=int(claims.exp or 0),
+        info=compact(claims.info),
         meta=own(claims.meta),
-        subscriptions={
-            channel: _options(channel, payload, config) for channel, payload in payloads.items()
-        },
+        subscriptions={channel: _options(channel, config) for channel in claims.channels},
     )
 
 
@@ -134,8 +99,11 @@ def subscription_token(token: str, config: Config, now: float) -> SubscriptionTo
     _check_time(claims, now)
     if not claims.channel:
         raise InvalidTokenError("a subscription token needs a channel claim")
-    options = _options(claims.channel, claims, config)
-    options.expire_at = claims.expires
+    options = _options(claims.channel, config)
+    options.expire_at = int(claims.exp or 0)
+    options.info = compact(claims.info)
+    if claims.override and claims.override.join_leave:
+        options.join_leave = claims.override.join_leave.value
     return SubscriptionToken(claims.sub, claims.channel, claims.client, options)
 
 
@@ -165,19 +133,8 @@ def _check_time(claims: _Claims, now: float) -> None:
         raise RefusedError(TOKEN_EXPIRED)
 
 
-def _options(channel: str, payload: _Payload, config: Config) -> SubscribeOptions:
+def _options(channel: str, config: Config) -> SubscribeOptions:
     namespace = config.channel_options(channel)
     if namespace is None:
         raise RefusedError(UNKNOWN_CHANNEL)
-    options = SubscribeOptions.of(namespace, payload.override)
-    options.info = compact(_choose(payload.info, payload.b64info))
-    options.data = _choose(payload.data, payload.b64data)
-    return options
-
-
-def _choose(raw: Raw, encoded: str) -> Raw:
-    """The base64 field when it is set, else a copy of the JSON one."""
-    try:
-        return Raw(base64.b64decode(encoded, validate=True)) if encoded else own(raw)
-    except binascii.Error as error:
-        raise InvalidTokenError(str(error)) from error
+    return SubscribeOptions.of(namespace)

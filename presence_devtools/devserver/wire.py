@@ -45,7 +45,6 @@ class Publication(msgspec.Struct, frozen=True, omit_defaults=True):
     data: Raw = NONE
     info: ClientInfo | None = None
     offset: int = 0
-    tags: dict[str, str] = {}
     epoch: str = ""
     version: int = 0
 
@@ -56,10 +55,7 @@ class SubscribeRequest(msgspec.Struct):
     recover: bool = False
     epoch: str = ""
     offset: int = 0
-    positioned: bool = False
-    recoverable: bool = False
     join_leave: bool = False
-    flag: int = 0
 
 
 class ConnectRequest(msgspec.Struct):
@@ -76,13 +72,6 @@ class ChannelRequest(msgspec.Struct):
 class PublishRequest(msgspec.Struct):
     channel: str = ""
     data: Raw = NONE
-
-
-class HistoryRequest(msgspec.Struct):
-    channel: str = ""
-    limit: int = 0
-    since: Position | None = None
-    reverse: bool = False
 
 
 class RefreshRequest(msgspec.Struct):
@@ -108,9 +97,8 @@ class Command(msgspec.Struct):
     publish: PublishRequest | None = None
     presence: ChannelRequest | None = None
     presence_stats: ChannelRequest | None = None
-    history: HistoryRequest | None = None
+    history: AnyRequest | None = None
     rpc: AnyRequest | None = None
-    send: AnyRequest | None = None
     refresh: RefreshRequest | None = None
     sub_refresh: SubRefreshRequest | None = None
 
@@ -124,7 +112,6 @@ class SubscribeResult(msgspec.Struct, omit_defaults=True):
     recovered: bool = False
     offset: int = 0
     positioned: bool = False
-    data: Raw = NONE
     was_recovering: bool = False
 
 
@@ -158,22 +145,6 @@ class PresenceStatsResult(msgspec.Struct):
     num_users: int
 
 
-class HistoryResult(msgspec.Struct):
-    publications: list[Publication]
-    epoch: str
-    offset: int
-
-
-class Subscribed(msgspec.Struct, omit_defaults=True):
-    """The push that tells a client of a server-side subscription."""
-
-    recoverable: bool = False
-    epoch: str = ""
-    offset: int = 0
-    positioned: bool = False
-    data: Raw = NONE
-
-
 class Moved(msgspec.Struct):
     """Join and leave."""
 
@@ -186,8 +157,6 @@ class Push(msgspec.Struct, omit_defaults=True):
     join: Moved | None = None
     leave: Moved | None = None
     unsubscribe: Unsubscribe | None = None
-    subscribe: Subscribed | None = None
-    refresh: ExpiryResult | None = None
 
 
 class Reply(msgspec.Struct, omit_defaults=True):
@@ -202,7 +171,6 @@ class Reply(msgspec.Struct, omit_defaults=True):
     publish: EmptyResult | None = None
     presence: PresenceResult | None = None
     presence_stats: PresenceStatsResult | None = None
-    history: HistoryResult | None = None
     refresh: ExpiryResult | None = None
     sub_refresh: ExpiryResult | None = None
 

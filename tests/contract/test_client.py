@@ -179,25 +179,12 @@ async def test_channels_of_the_token_are_subscribed_by_the_server(
     assert (publication.channel, publication.pub.data) == (channel, {"n": 1})
 
 
-async def test_subs_of_the_token_carry_info_and_data(
-    visit: Visit, api: cent.Client, channel: str
-) -> None:
-    override = {"force_recovery": {"value": False}}
-    subs = {channel: {"info": {"i": 1}, "data": {"d": 1}, "override": override}}
-    visitor = await visit(token(subs=subs))
-    context = await visitor.events.next("subscribed")
-    assert (context.data, context.recoverable, context.positioned) == ({"d": 1}, False, False)
-    (info,) = api.presence(cent.PresenceRequest(channel=channel)).presence.values()
-    assert info.chan_info == {"i": 1}
-
-
 async def test_reading_needs_the_namespace_to_allow_it(visit: Visit, channel: str) -> None:
     visitor = await visit(token())
     await visitor.subscribe(channel, token(channel=channel))
     calls: list[tuple[Any, str, int]] = [
         (visitor.client.presence, channel, 103),
         (visitor.client.presence_stats, channel, 103),
-        (visitor.client.history, channel, 103),
         (visitor.client.presence, "unnamed", 108),
         (visitor.client.presence_stats, "unnamed", 108),
         (visitor.client.history, "unnamed", 108),

@@ -46,8 +46,8 @@ async def test_many_channels_over_one_connection(
     browser = await browse(token())
     channels = [f"{channel}:{n}" for n in range(20)]
     await asyncio.gather(*(browser.subscribe(each, token=token(channel=each)) for each in channels))
-    request = cent.BroadcastRequest(channels=channels, data={"n": 1})
-    api.broadcast(request)
+    requests = [cent.PublishRequest(channel=each, data={"n": 1}) for each in channels]
+    api.batch(cent.BatchRequest(requests=requests))
     for each in channels:
         assert (await browser.next("publication", each))["data"] == {"n": 1}
 

@@ -21,15 +21,15 @@ async def subscribed(visit: Visit, channel: str) -> Subscribed:
     return await visitor.subscribe(channel, token(channel=channel))
 
 
-async def test_a_publication_comes_with_offset_and_tags(
+async def test_a_publication_comes_with_its_offset(
     visit: Visit, api: cent.Client, channel: str
 ) -> None:
     reader = await subscribed(visit, channel)
-    request = cent.PublishRequest(channel=channel, data={"text": "<é>"}, tags={"a": "b"})
+    request = cent.PublishRequest(channel=channel, data={"text": "<é>"})
     api.publish(request)
     publication = (await reader.events.next("publication")).pub
     assert publication.data == {"text": "<é>"}
-    assert (publication.offset, publication.tags, publication.info) == (1, {"a": "b"}, None)
+    assert (publication.offset, publication.info) == (1, None)
 
 
 async def test_an_idempotency_key_publishes_once(

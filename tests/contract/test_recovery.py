@@ -6,7 +6,6 @@ from typing import Any
 
 import cent
 import pytest
-from centrifuge import StreamPosition
 
 from tests.contract.clients import Browser, token
 from tests.contract.conftest import Browse, Visit
@@ -129,16 +128,6 @@ async def test_an_offset_that_history_has_left_recovers_nothing(
     assert not (await since(await browse(token()), channel, carried))["recovered"]
 
 
-async def test_removed_history_recovers_from_its_top_alone(
-    browse: Browse, api: cent.Client, channel: str
-) -> None:
-    publish(api, channel, 2)
-    top = position(api, channel)
-    api.history_remove(cent.HistoryRemoveRequest(channel=channel))
-    assert (await since(await browse(token()), channel, top))["recovered"]
-    assert not (await since(await browse(token()), channel, {**top, "offset": 1}))["recovered"]
-
-
 async def test_a_channel_without_recovery_has_no_position(browse: Browse, channel: str) -> None:
     cursors = channel.replace("presence:", "cursors:")
     context = await since(await browse(token()), cursors, {"offset": 1, "epoch": "a"})
@@ -174,23 +163,3 @@ async def test_server_side_subscriptions_recover_on_reconnect(
     assert (context.was_recovering, context.recovered) == (True, True)
     got = [(await visitor.events.next("publication")).pub.offset for _ in range(2)]
     assert got == [1, 2]
-
-
-async def test_a_client_may_ask_to_be_refused_when_unrecovered(
-    visit: Visit, api: cent.Client, channel: str
-) -> None:
-    publish(api, channel, 2)
-    answers = [
-        StreamPosition(offset=1, epoch="elsewhere"),
-        StreamPosition(**position(api, channel)),
-    ]
-    asked: list[StreamPosition] = []
-
-    async def get_state(_: str) -> StreamPosition:
-        asked.append(answers[len(asked)])
-        return asked[-1]
-
-    visitor = await visit(token())
-    subscribed = await visitor.subscribe(channel, token(channel=channel), get_state=get_state)
-    assert asked == answers
-    assert subscribed.context.recovered

@@ -108,7 +108,7 @@ def test_a_crowd_comes_moves_and_leaves(
             assert 0 <= data["y"] <= 1
 
     process.send_signal(signal.SIGINT)
-    output, errors = process.communicate(timeout=servers.PATIENCE)
+    output, errors = process.communicate(timeout=servers.TIMEOUT)
     assert process.returncode == 0, errors
     assert errors == ""
     where, first, *_, last = output.splitlines()
@@ -136,7 +136,7 @@ def test_without_cursors_they_are_only_there(
     assert present(api, f"cursors:{key}") == {}
 
     process.send_signal(signal.SIGTERM)
-    output, errors = process.communicate(timeout=servers.PATIENCE)
+    output, errors = process.communicate(timeout=servers.TIMEOUT)
     assert process.returncode == 0, errors
     assert " 0 moves sent" in output.splitlines()[-1]
     assert present(api, f"presence:{key}") == {}
@@ -146,7 +146,7 @@ def test_it_ends_by_itself_after_so_many_seconds(
     crowd: Callable[..., subprocess.Popen[str]], key: str
 ) -> None:
     output, errors = crowd("--channel", f"presence:{key}", "--seconds", "1").communicate(
-        timeout=servers.PATIENCE
+        timeout=servers.TIMEOUT
     )
     assert errors == ""
     assert output.splitlines()[-1].startswith(f"{USERS} were here for ")
@@ -171,7 +171,7 @@ def test_who_is_cut_off_comes_back(
         work = asyncio.create_task(
             gather(plan, 3, seconds=None, every=0.05, random=Random(1), show=lines.append)
         )
-        async with asyncio.timeout(servers.PATIENCE):
+        async with asyncio.timeout(servers.TIMEOUT):
             await _seen(lines, "3 of 3 connected")
             await asyncio.to_thread(
                 api.disconnect,

@@ -9,8 +9,7 @@ import msgspec
 
 from presence_devtools.devserver.clock import Clock
 from presence_devtools.devserver.codes import Disconnect
-from presence_devtools.devserver.node import Node
-from presence_devtools.devserver.options import (
+from presence_devtools.devserver.config import (
     ChannelProxySection,
     ChannelSection,
     ClientSection,
@@ -19,6 +18,7 @@ from presence_devtools.devserver.options import (
     ProxySection,
     TokenSection,
 )
+from presence_devtools.devserver.node import Node
 from presence_devtools.devserver.session import Session
 from tests.unit.devtools.devserver_clock import FakeClock
 

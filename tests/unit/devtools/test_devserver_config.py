@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 
 from presence_devtools import servers
-from presence_devtools.devserver.config import ConfigError, load
+from presence_devtools.devserver.config import Config, ConfigError, load
 from presence_devtools.devserver.globs import compile_glob
-from presence_devtools.devserver.options import Config
 
 
 def read(tmp_path: Path, data: Any, **environ: str) -> tuple[Config, list[str]]:

@@ -10,8 +10,8 @@ from aiohttp import web
 
 from presence_devtools import servers
 from presence_devtools.devserver.codes import FORCE_NO_RECONNECT
+from presence_devtools.devserver.config import Namespace, ProxySection
 from presence_devtools.devserver.node import Node
-from presence_devtools.devserver.options import Namespace, ProxySection
 from presence_devtools.devserver.site import Site
 from tests.unit.devtools.devserver_clock import FakeClock
 from tests.unit.devtools.devserver_peer import Peer, node_of
