@@ -21,7 +21,7 @@ from presence.centrifugo.http import HttpTransport
 from presence.exceptions import CentrifugoError
 from presence.roster.commit import Rules
 from presence.roster.types import Position
-from presence.sync.report import Report
+from presence.sync.statistics import Report
 from presence.sync.tick import Options, Sync
 from presence_devtools import servers
 

@@ -22,8 +22,7 @@ from presence.conf.upkeep import in_thread
 from presence.cursors import CursorTracker
 from presence.exceptions import CentrifugoError, StoreError
 from presence.manager import PresenceManager, broadcast
-from presence.roster.channel_names import room
-from presence.roster.keys import fill_in
+from presence.roster.channel_names import fill_in, room
 from presence.roster.people import passing_id
 from presence.roster.validation import is_meta, member_meta
 from presence.snapshots import Record

@@ -14,8 +14,7 @@ from django.db.models import Field, Model, QuerySet
 from django.db.models.query import ModelIterable
 
 from presence.conf import conf
-from presence.roster.channel_names import room
-from presence.roster.keys import fill_in
+from presence.roster.channel_names import fill_in, room
 from presence.snapshots import read_channel, read_records
 from presence.web.access import polled_channel
 

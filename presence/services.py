@@ -27,8 +27,7 @@ from presence.transport.redaction import Redactor, shown
 
 if TYPE_CHECKING:
     from presence.centrifugo.gateway import Gateway
-    from presence.sync.cache import RosterCache
-    from presence.sync.context import MakeExecutor
+    from presence.sync.context import MakeExecutor, RosterCache
     from presence.sync.tick import Options, Sync
 
 __all__ = ["gateway", "now", "options", "outbox", "replaced", "store", "sync", "tracker"]
@@ -131,7 +130,7 @@ outbox = Outbox(lambda messages: gateway().send(messages))
 @cache
 def roster_cache() -> RosterCache:
     """Return the cache of the rosters that the syncs of this process wrote last."""
-    from presence.sync.cache import RosterCache
+    from presence.sync.context import RosterCache
 
     return RosterCache()
 

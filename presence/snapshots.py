@@ -18,10 +18,8 @@ from presence.conf import conf
 from presence.exceptions import InvalidMessage, StoreDamaged, StoreError
 from presence.roster import messages
 from presence.roster.commit import seats
-from presence.roster.enriching import enrich
-from presence.roster.merge import Roll, fallback_name
-from presence.roster.people import Signed, is_passing
-from presence.roster.tracked import Tracked, meta_of, signed_of
+from presence.roster.merge import Roll, enrich, fallback_name
+from presence.roster.people import Signed, Tracked, is_passing, meta_of, signed_of
 from presence.roster.types import Member, Roster, Snapshot
 
 __all__ = [

@@ -8,7 +8,7 @@ import msgspec
 
 from presence.backends.memory_base import InMemory, put_right
 from presence.backends.tracker import StoredPresence, Tracker, TrackerState
-from presence.roster.tracked import Tracked
+from presence.roster.people import Tracked
 
 __all__ = ["MemoryMembers"]
 

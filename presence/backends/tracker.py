@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from presence.roster.tracked import Tracked
+from presence.roster.people import Tracked
 
 __all__ = ["StoredPresence", "Tracker", "TrackerState", "is_fresh"]
 

@@ -18,8 +18,7 @@ from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
-from presence.centrifugo.gateway import Command
-from presence.centrifugo.replies import Reply, read_batch
+from presence.centrifugo.gateway import Command, Reply, read_batch
 from presence.exceptions import (
     CentrifugoAnswerError,
     CentrifugoError,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from presence import services
-from presence.centrifugo.replies import Reply
+from presence.centrifugo.gateway import Reply
 from presence.conf import conf
 from presence.doctor.centrifugo import SWITCHED_OFF, UNKNOWN, probe_of
 from presence.doctor.findings import Findings, explained, ok, problem, skipped, warning

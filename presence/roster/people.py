@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import msgspec
 
-__all__ = ["ANONYMOUS_NAME", "Signed", "anonymous_id", "is_anonymous", "is_passing", "passing_id"]
+from presence.roster.names import clean_name
+
+__all__ = [
+    "ANONYMOUS_NAME",
+    "Signed",
+    "Tracked",
+    "anonymous_id",
+    "fingerprint",
+    "is_anonymous",
+    "is_passing",
+    "meta_of",
+    "passing_id",
+    "signed_of",
+]
 
 ANONYMOUS_NAME: Final = "Anonymous"
 """The name, in any language, of a visitor who is not signed in. Pages translate it."""
@@ -53,3 +68,63 @@ class Signed(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fie
     anonymous: str = ""
     hidden: bool = False
     session: bool = False
+
+
+logger = logging.getLogger("presence.sync")
+
+
+class Tracked(msgspec.Struct, frozen=True):
+    """That server code said of a user that they are in a channel.
+
+    One record per user and `source`: who said so, a page for example; "" where there is only one.
+    `joined`, `beat` (the last sign of life) and `said` (when they came to have this `meta`, a JSON
+    object) are times in seconds since 1970.
+    """
+
+    user: str
+    source: str
+    joined: float
+    beat: float
+    meta: bytes = b"{}"
+    said: float = 0.0
+
+    def by(self, now: float) -> Tracked:
+        """The record as of `now`: nobody joined, or said anything, in times that are yet to come,
+        as those are that were noted before the clock was set back."""
+        if max(self.joined, self.said) <= now:
+            return self
+        return msgspec.structs.replace(self, joined=min(self.joined, now), said=min(self.said, now))
+
+
+_meta = msgspec.json.Decoder(dict[str, Any])
+
+
+def meta_of(tracked: Tracked) -> dict[str, Any]:
+    """Return the metadata; none, which is logged, where they cannot be read: stores keep bytes."""
+    try:
+        return _meta.decode(tracked.meta)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        logger.error(
+            "member=unreadable user=%r source=%r error=%s", tracked.user, tracked.source, error
+        )
+        return {}
+
+
+def signed_of(tracked: Tracked) -> Signed:
+    """What others are to see of them: as if it had been signed when it was said.
+
+    One that tells no name gives way to any other.
+    """
+    info = meta_of(tracked)
+    name = clean_name(info.pop("name", None))
+    if info.get("user_id") == tracked.user:
+        del info["user_id"]
+    return Signed(name=name, info=info, iat=tracked.said if name else 0.0)
+
+
+def fingerprint(members: Sequence[Tracked]) -> bytes:
+    """What of them decides a roster; empty where there are none."""
+    told: Iterable[tuple[object, ...]] = sorted(
+        (one.user, one.source, one.said, one.meta) for one in members
+    )
+    return msgspec.json.encode(list(told)) if members else b""

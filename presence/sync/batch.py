@@ -7,8 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from presence.centrifugo.gateway import Survey
-from presence.centrifugo.replies import Reply
+from presence.centrifugo.gateway import Reply, Survey
 from presence.exceptions import (
     CentrifugoAnswerError,
     CentrifugoError,
@@ -17,11 +16,19 @@ from presence.exceptions import (
     InvalidMessage,
     StoreDamaged,
 )
-from presence.roster import enriching, messages
+from presence.roster import messages
 from presence.roster.channel_names import feed_of
 from presence.roster.commit import Commit, State, damaged, new_epoch, plan
-from presence.roster.merge import Profiles, digest, read_presence
-from presence.roster.tracked import Tracked, fingerprint
+from presence.roster.merge import (
+    Fetched,
+    Profiles,
+    ask_site,
+    digest,
+    enrich,
+    find_unfetched,
+    read_presence,
+)
+from presence.roster.people import Tracked, fingerprint
 from presence.roster.types import Position, Roster
 from presence.sync.channels import Shard
 from presence.sync.context import TickContext
@@ -200,7 +207,9 @@ def _read_again(
             counted = survey.clients.get(channel, 0)
             found = b""
             if connections >= counted:
-                found = digest(reply, ctx.options.fingerprint, fingerprint(tracked))
+                found = digest(
+                    reply, ctx.options.fingerprint, fingerprint(tracked) if tracked else b""
+                )
             seen = Seen(reply, found, survey.nodes, tracked)
             reading = _with_old(ctx, polled, channel, seen, roster)
             if not found:
@@ -219,20 +228,20 @@ def _enriched(ctx: TickContext, profiles: Profiles, readings: list[Reading]) -> 
     """
     assert ctx.options.fetch
     unknown = {
-        reading.channel: enriching.unknown(reading.old or Roster(), reading.roster, profiles)
+        reading.channel: find_unfetched(reading.old or Roster(), reading.roster, profiles)
         for reading in readings
     }
     ids = {key for keys in unknown.values() for key in keys}
-    fetched: enriching.Fetched = {}
+    fetched: Fetched = {}
     try:
-        fetched = enriching.ask(ctx.options.fetch, ids) if ids else {}
+        fetched = ask_site(ctx.options.fetch, ids) if ids else {}
     except FetchFailed as error:
         logger.exception("fetch=failed members=%d", len(ids))
         ctx.report.fail(error)
     return [
         msgspec.structs.replace(
             reading,
-            roster=enriching.enrich(reading.old or Roster(), reading.roster, fetched),
+            roster=enrich(reading.old or Roster(), reading.roster, fetched),
             digest=b"" if unknown[reading.channel] and not fetched else reading.digest,
         )
         for reading in readings

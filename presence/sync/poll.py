@@ -17,7 +17,7 @@ from presence.backends.base import BatchState
 from presence.exceptions import CentrifugoError, PresenceError, StoreError
 from presence.roster.commit import damaged, find_flaw, verify
 from presence.roster.merge import digest
-from presence.roster.tracked import Tracked, fingerprint
+from presence.roster.people import Tracked, fingerprint
 from presence.roster.types import Roster
 from presence.sync.channels import Shard, batches
 from presence.sync.context import TickContext
@@ -202,7 +202,7 @@ class _Poller:
         self, batch: Polled, channel: str, raw: msgspec.Raw, nodes: frozenset[str]
     ) -> None:
         tracked = batch.tracked.get(channel, ())
-        seen = digest(raw, self._fingerprint, fingerprint(tracked))
+        seen = digest(raw, self._fingerprint, fingerprint(tracked) if tracked else b"")
         state = batch.loaded.states[channel]
         settled = state.run == batch.loaded.run and not (state.leaving or state.damage)
         if settled and state.digest == seen and not self._is_news(raw, tracked):

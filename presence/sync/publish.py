@@ -18,7 +18,7 @@ from presence.roster.people import is_anonymous
 from presence.roster.types import Position
 from presence.sync.context import TickContext
 from presence.sync.poll import Polled
-from presence.sync.report import Report
+from presence.sync.statistics import Report
 
 __all__ = ["Publisher"]
 

@@ -19,14 +19,19 @@ from presence.roster.messages import UNREADABLE
 from presence.roster.people import Signed
 from presence.sync import statistics
 from presence.sync.batch import make_commits
-from presence.sync.cache import RosterCache
 from presence.sync.channels import HandOut, Shard, find_channels, split, survey
-from presence.sync.context import Announce, Clock, MakeExecutor, TickContext, threads
-from presence.sync.options import Options
+from presence.sync.context import (
+    Announce,
+    Clock,
+    MakeExecutor,
+    Options,
+    RosterCache,
+    TickContext,
+    threads,
+)
 from presence.sync.poll import poll_ahead
 from presence.sync.publish import Publisher
-from presence.sync.report import Report
-from presence.sync.statistics import Opened
+from presence.sync.statistics import Opened, Report
 
 __all__ = ["Options", "Progress", "Sync"]
 

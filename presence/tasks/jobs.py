@@ -9,7 +9,7 @@ import msgspec
 from presence import services
 from presence.conf.upkeep import like_a_request
 from presence.sync.channels import Shard
-from presence.sync.report import Report
+from presence.sync.statistics import Report
 
 __all__ = ["Queue", "sync_channels", "sync_shard", "update_presence"]
 

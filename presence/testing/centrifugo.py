@@ -9,8 +9,7 @@ from typing import Any
 
 import msgspec
 
-from presence.centrifugo.gateway import Command
-from presence.centrifugo.replies import Reply
+from presence.centrifugo.gateway import Command, Reply
 from presence.exceptions import CentrifugoError
 from presence.roster import channel_names
 from presence.roster.people import Signed, anonymous_id
@@ -84,43 +83,44 @@ class FakeCentrifugo:
         """Answer commands, as presence.centrifugo.gateway.Transport does."""
         if self.error:
             raise self.error
+        replies: list[Reply] = []
         with self._lock:
-            return [
-                msgspec.Raw(msgspec.json.encode(self._answer(method, parameters)))
-                for method, parameters in commands
-            ]
+            for method, parameters in commands:
+                answer = getattr(self, f"_answer_{method}", None)
+                if answer is None:
+                    raise NotImplementedError(
+                        f"presence.testing has no answer to Centrifugo's {method!r}"
+                    )
+                replies.append(msgspec.Raw(msgspec.json.encode(answer(**parameters))))
+        return replies
 
-    def _answer(self, method: str, parameters: dict[str, Any]) -> dict[str, Any]:
-        match method:
-            case "info":
-                return {"nodes": [{"uid": "fake", "version": "6.0.0"}]}
-            case "channels":
-                return {"channels": self._active(parameters["pattern"])}
-            case "presence":
-                return {"presence": self._presence(parameters["channel"])}
-            case "history":
-                return self._top(parameters["channel"])
-            case "publish":
-                return self._publish(**parameters)
-        raise NotImplementedError(f"presence.testing has no answer to Centrifugo's {method!r}")
+    def _answer_info(self) -> dict[str, Any]:
+        return {"nodes": [{"uid": "fake", "version": "6.0.0"}]}
 
-    def _active(self, pattern: str) -> dict[str, dict[str, int]]:
-        return {
+    def _answer_channels(self, *, pattern: str) -> dict[str, Any]:
+        active = {
             channel: {"num_clients": len(clients)}
             for channel, clients in self._clients.items()
             if clients and channel_names.matches(pattern, channel)
         }
+        return {"channels": active}
 
-    def _presence(self, channel: str) -> dict[str, dict[str, Any]]:
-        return {
-            key: {"client": key, "user": one.user, "conn_info": one.signed, "chan_info": one.signed}
-            for key, one in sorted(self._clients[channel].items())
+    def _answer_presence(self, *, channel: str) -> dict[str, Any]:
+        shown = {
+            key: {
+                "client": key,
+                "user": client.user,
+                "conn_info": client.signed,
+                "chan_info": client.signed,
+            }
+            for key, client in sorted(self._clients[channel].items())
         }
+        return {"presence": shown}
 
-    def _top(self, channel: str) -> dict[str, Any]:
+    def _answer_history(self, *, channel: str, **_: object) -> dict[str, Any]:
         return {"offset": self._offsets[channel], "epoch": "fake"}
 
-    def _publish(
+    def _answer_publish(
         self,
         *,
         channel: str,
@@ -133,4 +133,4 @@ class FakeCentrifugo:
             self._taken.add(idempotency_key)
             self._published[channel].append(msgspec.json.decode(data))
             self._offsets[channel] += not skip_history
-        return self._top(channel)
+        return {"offset": self._offsets[channel], "epoch": "fake"}

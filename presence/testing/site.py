@@ -12,7 +12,7 @@ from presence import services
 from presence.backends.memory import MemoryStore
 from presence.centrifugo.gateway import Gateway
 from presence.conf import conf
-from presence.sync.report import Report
+from presence.sync.statistics import Report
 from presence.testing.assertions import SENT, Assertions
 from presence.testing.centrifugo import Client, FakeCentrifugo
 from presence.testing.clock import Clock, Inline

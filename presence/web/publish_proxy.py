@@ -16,7 +16,7 @@ from django.http import HttpRequest
 from django.utils.crypto import constant_time_compare
 
 from presence import cursors, services
-from presence.centrifugo import replies
+from presence.centrifugo.gateway import decode_reply, result_of
 from presence.conf import conf
 from presence.exceptions import CentrifugoError, InvalidChannel, StoreError
 from presence.roster import validation
@@ -223,4 +223,4 @@ def _meta(claims: _Claims) -> dict[str, Any]:
 def _subscribed(channel: str) -> Collection[str]:
     """Return the clients that are subscribed to `channel`. Raises CentrifugoError."""
     (reply,) = services.gateway().presence([channel])
-    return replies.decode(replies.result(reply), _Presence).presence
+    return decode_reply(result_of(reply), _Presence).presence

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from presence import services
 from presence.manager import PresenceManager
-from presence.roster.tracked import Tracked
+from presence.roster.people import Tracked
 from presence_devtools.servers import wait_until
 from tests.browser.one_page_site import Guest, Stage, expect_ids, include, live
 

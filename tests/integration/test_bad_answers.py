@@ -17,7 +17,7 @@ from presence.centrifugo.gateway import Gateway, Publication
 from presence.centrifugo.http import HttpTransport
 from presence.exceptions import CentrifugoError, CentrifugoUnreachable
 from presence.roster.commit import Rules
-from presence.sync.report import Report
+from presence.sync.statistics import Report
 from presence.sync.tick import Options, Sync
 from presence_devtools import servers
 from tests.unit.fakes import Clock, FakeCentrifugo

@@ -9,7 +9,7 @@ from presence.backends.redis.store import RedisStore
 from presence.roster.channel_names import Keys
 from presence.roster.commit import Rules
 from presence.sync import statistics
-from presence.sync.options import Options
+from presence.sync.context import Options
 from tests.unit.fakes import Site
 
 SIZE = 2000

@@ -23,7 +23,7 @@ from presence.roster.commit import Rules
 from presence.roster.types import Snapshot
 from presence.sync import statistics
 from presence.sync.channels import Shard
-from presence.sync.options import Options
+from presence.sync.context import Options
 from presence.sync.tick import Sync
 from presence_devtools.servers import API_KEY, Centrifugo, manage, wait_until
 from tests.integration.test_chain import kill, processes

@@ -19,7 +19,7 @@ from hypothesis.stateful import (
 from presence.backends.memory import MemoryStore
 from presence.backends.redis.store import RedisStore
 from presence.backends.tracker import Tracker
-from presence.roster.tracked import Tracked
+from presence.roster.people import Tracked
 from presence.testing.contract import Clock
 from presence.testing.contract.tracking import OTHER, ROOM
 

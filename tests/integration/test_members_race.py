@@ -10,7 +10,7 @@ from typing import Any
 from presence import services
 from presence.backends.redis.store import RedisStore
 from presence.manager import PresenceManager
-from presence.roster.tracked import Tracked
+from presence.roster.people import Tracked
 from presence.testing.contract import Clock
 from presence.testing.contract.tracking import ROOM
 from tests.processes import run_many

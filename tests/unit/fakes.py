@@ -14,7 +14,7 @@ from presence.exceptions import CentrifugoError
 from presence.roster import channel_names
 from presence.roster.commit import Rules
 from presence.roster.types import Change, Position
-from presence.sync.report import Report
+from presence.sync.statistics import Report
 from presence.sync.tick import Options, Sync
 from presence.testing.clock import Inline
 from presence.testing.contract import Clock

@@ -13,7 +13,7 @@ from presence.backends.redis import fields
 from presence.backends.redis.connection import Call, Connection, milliseconds
 from presence.backends.tracker import StoredPresence, Tracker, TrackerState
 from presence.roster.messages import UNREADABLE
-from presence.roster.tracked import Tracked
+from presence.roster.people import Tracked
 
 __all__ = ["RedisMembers"]
 

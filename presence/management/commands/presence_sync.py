@@ -20,7 +20,7 @@ from presence.conf.upkeep import like_a_request
 from presence.exceptions import InvalidChannel
 from presence.management import command
 from presence.roster.channel_names import validate_channel
-from presence.sync.report import Report
+from presence.sync.statistics import Report
 
 __all__ = ["Command"]
 

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from presence.backends.tracker import StoredPresence, Tracker
-from presence.roster.tracked import Tracked
+from presence.roster.people import Tracked
 from presence.testing.contract.base import Contract
 from presence.testing.contract.clock import Clock
 from presence.testing.contract.tracking import (

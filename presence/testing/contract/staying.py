@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 
 from presence.backends.tracker import Tracker
-from presence.roster.tracked import Tracked
+from presence.roster.people import Tracked
 from presence.testing.contract.base import Contract
 from presence.testing.contract.clock import Clock
 from presence.testing.contract.side_by_side import run_all

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from presence.backends.base import RosterStore
 from presence.backends.tracker import Tracker, TrackerState
-from presence.roster.tracked import Tracked
+from presence.roster.people import Tracked
 from presence.testing.contract.base import Contract
 from presence.testing.contract.clock import Clock
 from presence.testing.contract.tracking import (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from presence.backends.tracker import Tracker
-from presence.roster.tracked import Tracked
+from presence.roster.people import Tracked
 
 __all__ = [
     *("META", "ODD_NAMES", "OTHER", "ROOM", "TIMEOUT"),

@@ -12,7 +12,7 @@ from django.db import connection, connections, transaction
 
 from presence import services
 from presence.conf.upkeep import in_thread, like_a_request
-from presence.sync.report import Report
+from presence.sync.statistics import Report
 from presence.tasks import jobs
 
 

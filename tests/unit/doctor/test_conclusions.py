@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from django.test import override_settings
 
-from presence.centrifugo.replies import Reply
+from presence.centrifugo.gateway import Reply
 from presence.conf import masked
 from presence.doctor import (
     celery,
@@ -26,8 +26,7 @@ from presence.doctor import (
 from presence.doctor.findings import Finding, Findings, duration, explained, ok
 from presence.exceptions import CentrifugoAnswerError, CentrifugoRefused, CommandError
 from presence.queues.celery import Entry
-from presence.sync.report import Report
-from presence.sync.statistics import Statistics, Tick
+from presence.sync.statistics import Report, Statistics, Tick
 
 
 def levels(findings: Findings) -> dict[str, str]:

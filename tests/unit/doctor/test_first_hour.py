@@ -20,8 +20,7 @@ from presence.doctor.findings import Findings, problem, warning
 from presence.management.commands import presence_doctor
 from presence.queues import celery as queue
 from presence.queues.celery import TICK, Entry
-from presence.sync.report import Report
-from presence.sync.statistics import Statistics, Tick
+from presence.sync.statistics import Report, Statistics, Tick
 
 HOUR = 3600.0
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)

@@ -11,7 +11,7 @@ from django.core.management import CommandError, call_command
 
 from presence import services
 from presence.management.commands import presence_sync
-from presence.sync.report import Report
+from presence.sync.statistics import Report
 
 ROOM = "presence:room"
 

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from presence.exceptions import FetchFailed
-from presence.roster.enriching import ask
+from presence.roster.merge import ask_site
 from presence.roster.people import Signed
 from tests.unit.fakes import ROOM, Site
 
@@ -164,9 +164,9 @@ def test_switching_it_on_and_off_is_seen(site: Site, hook: Hook) -> None:
 )
 def test_an_answer_of_another_shape_is_an_error(answer: Any) -> None:
     with pytest.raises(FetchFailed, match=r"PRESENCE_FETCH failed for 1 members .*: let it return"):
-        ask(lambda ids: answer, ["42"])
+        ask_site(lambda ids: answer, ["42"])
 
 
 @pytest.mark.parametrize("answer", [{42: {"in": {"Blue"}}}, {"42": {"in": ("Blue",)}, "9": {}}])
 def test_what_json_can_hold_is_taken_as_json_has_it(answer: Any) -> None:
-    assert ask(lambda ids: answer, ["42", "43"]) == {"42": {"in": ["Blue"]}, "43": {}}
+    assert ask_site(lambda ids: answer, ["42", "43"]) == {"42": {"in": ["Blue"]}, "43": {}}

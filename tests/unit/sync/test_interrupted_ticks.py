@@ -9,7 +9,7 @@ from typing import Any
 
 from presence.backends.memory import MemoryStore
 from presence.roster.commit import Rules
-from presence.sync.cache import RosterCache
+from presence.sync.context import RosterCache
 from presence.sync.tick import Options, Sync
 from presence.testing.clock import Inline
 from tests.interruption import interrupted_at, lines_of

@@ -12,7 +12,7 @@ from presence.exceptions import StoreError
 from presence.roster import messages
 from presence.roster.people import Signed
 from presence.roster.types import Roster
-from presence.sync.report import Report
+from presence.sync.statistics import Report
 from tests.unit.fakes import ROOM, Site
 
 TIMEOUT = 60.0

@@ -18,12 +18,10 @@ from presence.exceptions import CentrifugoUnreachable, StoreError
 from presence.roster.merge import read_presence
 from presence.roster.messages import encode
 from presence.roster.types import Roster
-from presence.sync.cache import RosterCache
 from presence.sync.channels import split
-from presence.sync.context import MakeExecutor, TickContext, threads
+from presence.sync.context import MakeExecutor, RosterCache, TickContext, threads
 from presence.sync.poll import Polled, poll_ahead
-from presence.sync.report import Report
-from presence.sync.statistics import Opened
+from presence.sync.statistics import Opened, Report
 from presence.sync.tick import Options, Sync
 from presence.testing.contract.writing import commit, write
 from tests.stored_rooms import fill

@@ -13,7 +13,7 @@ from kombu.exceptions import OperationalError
 
 from presence import services, tasks
 from presence.queues.celery import CeleryBroker
-from presence.sync.report import Report
+from presence.sync.statistics import Report
 
 ROOM = "presence:a"
 

@@ -17,7 +17,7 @@ from presence import services
 from presence.backends.memory import MemoryStore
 from presence.exceptions import StoreError
 from presence.queues.huey import HueyBroker, QuickHuey
-from presence.sync.report import Report
+from presence.sync.statistics import Report
 from presence.tasks import jobs
 from presence.tasks.huey import AHEAD, Tasks, slots
 from tests.unit.fakes import Clock

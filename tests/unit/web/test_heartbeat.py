@@ -21,7 +21,7 @@ from presence.backends.memory import MemoryStore
 from presence.centrifugo.tokens import GRANT_LIFETIME, make_grant, read_grant
 from presence.exceptions import InvalidGrant, StoreError
 from presence.queues import nudge
-from presence.roster.tracked import Tracked
+from presence.roster.people import Tracked
 from presence.sync.context import threads
 from presence.web import heartbeat
 from presence.web import page as web_page

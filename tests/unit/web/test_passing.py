@@ -19,8 +19,7 @@ from presence.manager import PresenceManager
 from presence.mixins import PresenceMixin
 from presence.roster.commit import SEATS, seats
 from presence.roster.merge import AnonymousMode, read_presence
-from presence.roster.people import is_passing
-from presence.roster.tracked import Tracked
+from presence.roster.people import Tracked, is_passing
 from presence.roster.types import Roster
 from presence.snapshots import Record, read_snapshot
 from presence.testing import FakePresence

@@ -8,7 +8,7 @@ import logging
 import pytest
 
 from presence.exceptions import CentrifugoUnreachable
-from presence.sync.report import Report
+from presence.sync.statistics import Report
 from tests.unit.fakes import Clock
 
 FIELDS = [

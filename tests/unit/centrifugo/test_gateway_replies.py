@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from presence.centrifugo import replies
+from presence.centrifugo import gateway
 from presence.exceptions import CentrifugoAnswerError, CommandError
 from presence.roster.merge import read_presence
 from presence.roster.types import Position
@@ -13,7 +13,7 @@ from presence.roster.types import Position
 
 def test_each_command_has_its_reply_or_its_error() -> None:
     content = '{"replies": [{"presence": {"a": 1}}, {"error": {"code": 102, "message": "no"}}]}'
-    good, bad = replies.read_batch(content, ["presence", "presence"])
+    good, bad = gateway.read_batch(content, ["presence", "presence"])
     assert isinstance(good, msgspec.Raw)
     assert bytes(good) == b'{"a": 1}'
     assert isinstance(bad, CommandError)
@@ -31,7 +31,7 @@ def test_each_command_has_its_reply_or_its_error() -> None:
 )
 def test_an_answer_that_is_not_the_batch_s_is_an_error(content: str | bytes) -> None:
     with pytest.raises(CentrifugoAnswerError):
-        replies.read_batch(content, ["presence"])
+        gateway.read_batch(content, ["presence"])
 
 
 @pytest.mark.parametrize(
@@ -39,11 +39,11 @@ def test_an_answer_that_is_not_the_batch_s_is_an_error(content: str | bytes) -> 
 )
 def test_a_reply_that_is_not_the_command_s_is_an_error_in_its_place(reply: str) -> None:
     content = f'{{"replies": [{reply}, {{"presence": {{}}}}]}}'
-    bad, good = replies.read_batch(content, ["presence", "presence"])
+    bad, good = gateway.read_batch(content, ["presence", "presence"])
     assert isinstance(bad, CentrifugoAnswerError)
     assert isinstance(good, msgspec.Raw)
     with pytest.raises(CentrifugoAnswerError):
-        replies.result(bad)
+        gateway.result_of(bad)
 
 
 def test_half_a_surrogate_pair_in_one_name_costs_one_letter() -> None:
@@ -51,7 +51,7 @@ def test_half_a_surrogate_pair_in_one_name_costs_one_letter() -> None:
         r'{"replies": [{"presence": {"presence": {"c": {"user": "42", "conn_info": '
         r'{"name": "Ad\ud83d \\ud83d \ud83d\ude00"}}}}}, {"presence": {"presence": {}}}]}'
     )
-    odd, other = (replies.result(r) for r in replies.read_batch(content, ["presence"] * 2))
+    odd, other = (gateway.result_of(r) for r in gateway.read_batch(content, ["presence"] * 2))
     assert read_presence(bytes(odd))[0].members["42"].name == "Ad? \\ud83d \U0001f600"
     assert read_presence(bytes(other))[0].total == 0
 
@@ -59,10 +59,10 @@ def test_half_a_surrogate_pair_in_one_name_costs_one_letter() -> None:
 def test_positions() -> None:
     at = msgspec.Raw(b'{"offset": 7, "epoch": "S", "later": 1}')
     error = CommandError(100, "internal")
-    assert replies.position(at) == Position(7, "S")
-    assert replies.position(error) is error
+    assert gateway.read_position(at) == Position(7, "S")
+    assert gateway.read_position(error) is error
     for raw in (b"[]", b"null", b'{"offset": "7"}'):
-        assert isinstance(replies.position(msgspec.Raw(raw)), CentrifugoAnswerError)
+        assert isinstance(gateway.read_position(msgspec.Raw(raw)), CentrifugoAnswerError)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from presence.roster import messages
 from presence.roster.commit import Commit, State
 from presence.roster.types import Member, Roster
 from presence.sync import poll
-from presence.sync.cache import RosterCache
+from presence.sync.context import RosterCache
 from tests.unit.fakes import ROOM, Site
 
 
