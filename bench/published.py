@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from presence.roster import messages
 from presence.roster.commit import Rules, State, plan
-from presence.roster.types import Member, Roster
+from presence.roster.messages import Member, Roster
 
 CHANGES = 20
 """Half of them leaves, half joins."""

@@ -20,7 +20,7 @@ from presence.centrifugo.gateway import Gateway, Publication
 from presence.centrifugo.http import HttpTransport
 from presence.exceptions import CentrifugoError
 from presence.roster.commit import Rules
-from presence.roster.types import Position
+from presence.roster.messages import Position
 from presence.sync.statistics import Report
 from presence.sync.tick import Options, Sync
 from presence_devtools import servers

@@ -14,8 +14,8 @@ from presence.exceptions import StoreError
 from presence.queues import nudge
 from presence.roster import messages, validation
 from presence.roster.channel_names import feed_of, room
+from presence.roster.messages import Event
 from presence.roster.people import Tracked, is_anonymous
-from presence.roster.types import Event
 from presence.snapshots import Record, is_hidden, read_channel, record_of
 
 __all__ = ["PresenceManager", "broadcast", "forget_member", "left_flag"]

@@ -15,7 +15,7 @@ import logging
 
 from django.dispatch import Signal
 
-from presence.roster.types import Change
+from presence.roster.messages import Change
 
 __all__ = [
     "channel_occupied",

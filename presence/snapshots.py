@@ -19,8 +19,8 @@ from presence.exceptions import InvalidMessage, StoreDamaged, StoreError
 from presence.roster import messages
 from presence.roster.commit import seats
 from presence.roster.merge import Roll, enrich, fallback_name
+from presence.roster.messages import Member, Roster, Snapshot
 from presence.roster.people import Signed, Tracked, is_passing, meta_of, signed_of
-from presence.roster.types import Member, Roster, Snapshot
 
 __all__ = [
     "Record",

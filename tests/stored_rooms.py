@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from presence.backends.base import RosterStore
 from presence.roster.commit import Rules, plan
-from presence.roster.types import Member, Position, Roster
+from presence.roster.messages import Member, Position, Roster
 from presence.testing.contract.writing import acknowledge, rosters, signalled, write
 
 __all__ = ["acknowledge", "fill", "rosters", "signalled", "write"]

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import msgspec
 
 from presence.roster.commit import Commit, State
-from presence.roster.types import Position
+from presence.roster.messages import Position
 
 __all__ = [
     "Acknowledgement",

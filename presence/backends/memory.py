@@ -24,7 +24,7 @@ from presence.backends.memory_ledger import MemoryLedger
 from presence.backends.memory_tracker import MemoryTracker
 from presence.backends.tracker import AHEAD
 from presence.roster.commit import Commit, State, damaged, restart
-from presence.roster.types import Position
+from presence.roster.messages import Position
 
 __all__ = ["MemoryStore"]
 

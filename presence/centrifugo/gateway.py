@@ -10,7 +10,7 @@ import msgspec
 
 from presence.exceptions import CentrifugoAnswerError, CentrifugoError, CommandError
 from presence.roster import channel_names
-from presence.roster.types import Position
+from presence.roster.messages import Position
 
 __all__ = [
     *("Command", "Gateway", "Publication", "Reply", "Survey", "Transport", "decode_reply"),

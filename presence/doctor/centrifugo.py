@@ -14,7 +14,7 @@ from presence.doctor.findings import Findings, explained, ok, problem, skipped
 from presence.exceptions import CentrifugoError, CommandError
 from presence.roster import channel_names
 from presence.roster.commit import new_epoch
-from presence.roster.types import Position
+from presence.roster.messages import Position
 
 __all__ = ["examine", "feeds_of", "named", "namespaces", "probe_of", "unnamed"]
 

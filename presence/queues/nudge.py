@@ -22,7 +22,7 @@ from presence.conf import conf, masked, traceable
 from presence.conf.upkeep import like_a_request
 from presence.exceptions import StoreError
 from presence.queues.celery import CeleryBroker, project_app
-from presence.roster.types import Snapshot
+from presence.roster.messages import Snapshot
 
 if TYPE_CHECKING:
     from celery import Celery

@@ -1,5 +1,5 @@
 """The pure core: rosters, their messages, and what a tick writes. Knows neither Django nor I/O."""
 
-from presence.roster.types import Member
+from presence.roster.messages import Member
 
 __all__ = ["Member"]

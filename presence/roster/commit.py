@@ -11,9 +11,9 @@ import msgspec
 
 from presence.exceptions import InvalidMessage
 from presence.roster import messages
-from presence.roster.grace import Leaving, hold_leaves
-from presence.roster.types import Change, Diff, Position, Reload, Roster, Snapshot
-from presence.roster.types import diff as compare
+from presence.roster.grace import hold_leaves
+from presence.roster.messages import Change, Diff, Leaving, Position, Reload, Roster, Snapshot
+from presence.roster.messages import diff as compare
 
 __all__ = [
     *(

@@ -1,38 +1,16 @@
-"""Who is not seen any more, but not yet believed gone. Pure."""
+"""The leave grace: members who are not seen any more, but not yet believed gone."""
 
 from __future__ import annotations
 
 from typing import Final
 
-import msgspec
+from presence.roster.messages import Leaving, Roster
 
-from presence.roster.types import Roster
-
-__all__ = ["SKEW", "Leaving", "hold_leaves"]
+__all__ = ["SKEW", "hold_leaves"]
 
 
 SKEW: Final = 60.0
 """Seconds by which the clock of a signing process may be ahead of the store's."""
-
-
-class Leaving(msgspec.Struct, frozen=True):
-    """Who is not seen any more but not yet believed gone.
-
-    `members` maps an id to the time of the first believed poll that missed it. `anonymous` holds
-    the higher counts of before, falling, each with the time of the first such poll that found
-    fewer; `count` is what the last poll found. The time is 0 while no poll was believed.
-    """
-
-    members: dict[str, float] = {}
-    anonymous: list[tuple[float, int]] = []
-    count: int = 0
-
-    def __bool__(self) -> bool:
-        return bool(self.members or self.anonymous)
-
-    def began_at(self, now: float) -> bool:
-        """Whether the absence of anybody counts from `now`."""
-        return now in self.members.values() or any(t == now for t, _ in self.anonymous)
 
 
 def hold_leaves(

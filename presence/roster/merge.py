@@ -15,6 +15,7 @@ from presence.exceptions import CentrifugoAnswerError, FetchFailed
 from presence.roster import messages
 from presence.roster.commit import seats, unlisted
 from presence.roster.grace import SKEW
+from presence.roster.messages import Member, Roster
 from presence.roster.names import clean_name, is_plain
 from presence.roster.people import (
     ANONYMOUS_NAME,
@@ -25,7 +26,6 @@ from presence.roster.people import (
     is_passing,
     signed_of,
 )
-from presence.roster.types import Member, Roster
 
 __all__ = [
     "AnonymousMode",

@@ -28,8 +28,8 @@ from presence.roster.merge import (
     find_unfetched,
     read_presence,
 )
+from presence.roster.messages import Position, Roster
 from presence.roster.people import Tracked, fingerprint
-from presence.roster.types import Position, Roster
 from presence.sync.channels import Shard
 from presence.sync.context import TickContext
 from presence.sync.poll import Polled, Seen

@@ -17,7 +17,7 @@ from presence.centrifugo.gateway import Gateway
 from presence.roster import channel_names
 from presence.roster.commit import Commit, Rules, State
 from presence.roster.merge import AnonymousMode, Fetch
-from presence.roster.types import Change, Roster
+from presence.roster.messages import Change, Roster
 from presence.sync.statistics import Report
 
 __all__ = [

@@ -17,8 +17,8 @@ from presence.backends.base import BatchState
 from presence.exceptions import CentrifugoError, PresenceError, StoreError
 from presence.roster.commit import damaged, find_flaw, verify
 from presence.roster.merge import digest
+from presence.roster.messages import Roster
 from presence.roster.people import Tracked, fingerprint
-from presence.roster.types import Roster
 from presence.sync.channels import Shard, batches
 from presence.sync.context import TickContext
 

@@ -14,8 +14,8 @@ from presence.exceptions import CentrifugoError, CommandError
 from presence.roster import messages
 from presence.roster.channel_names import feed_of
 from presence.roster.commit import Commit, new_epoch
+from presence.roster.messages import Position
 from presence.roster.people import is_anonymous
-from presence.roster.types import Position
 from presence.sync.context import TickContext
 from presence.sync.poll import Polled
 from presence.sync.statistics import Report

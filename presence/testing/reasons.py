@@ -5,7 +5,7 @@ from __future__ import annotations
 from presence.backends.memory import MemoryStore
 from presence.conf import conf
 from presence.roster import messages
-from presence.roster.grace import Leaving
+from presence.roster.messages import Leaving
 from presence.testing.centrifugo import FakeCentrifugo
 
 __all__ = ["for_absence", "for_count", "for_presence"]

@@ -9,7 +9,7 @@ import msgspec
 from django.dispatch import Signal
 
 from presence import signals
-from presence.roster.types import Member
+from presence.roster.messages import Member
 
 __all__ = ["Caught", "Ear", "name_of"]
 

@@ -24,9 +24,9 @@ from presence.conf import conf, hooks
 from presence.exceptions import StoreDamaged
 from presence.queues.nudge import page_served
 from presence.roster.channel_names import feed_of, validate_channel
+from presence.roster.messages import Member, Position, Snapshot
 from presence.roster.names import initials
 from presence.roster.people import ANONYMOUS_NAME
-from presence.roster.types import Member, Position, Snapshot
 from presence.snapshots import read_snapshot
 from presence.web.page import PageState, admit, links, page_state
 from presence.web.visitors import Visitor, describe, is_visit

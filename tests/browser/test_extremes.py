@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from presence import services
-from presence.roster.types import Member
+from presence.roster.messages import Member
 from tests.browser.one_page_site import (
     Crowd,
     Guest,

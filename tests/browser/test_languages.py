@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from presence import services
-from presence.roster.types import Member
+from presence.roster.messages import Member
 from tests.browser.one_page_site import EVERY, Crowd, Guest, Stage, include, live, pass_time, roster
 from tests.stored_rooms import fill
 

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from presence import services
-from presence.roster.types import Member
+from presence.roster.messages import Member
 from tests.browser.one_page_site import Crowd, Guest, Stage, expect_ids, ids, include, live, roster
 from tests.stored_rooms import fill
 

@@ -12,8 +12,8 @@ from presence.centrifugo.gateway import Gateway, Publication
 from presence.centrifugo.http import HttpTransport
 from presence.centrifugo.tokens import Issuer
 from presence.roster.merge import read_presence
+from presence.roster.messages import Position
 from presence.roster.people import Signed
-from presence.roster.types import Position
 from presence.testing import FakeCentrifugo
 from presence.testing.centrifugo import Client
 from presence_devtools import servers

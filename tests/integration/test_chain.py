@@ -18,7 +18,7 @@ import pytest
 import redis
 
 from presence.roster import messages
-from presence.roster.types import Diff, Snapshot, apply
+from presence.roster.messages import Diff, Snapshot, apply
 from presence_devtools.servers import manage, wait_until
 from tests.websocket_clients import Recorder, Swarm
 

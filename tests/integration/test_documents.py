@@ -12,7 +12,7 @@ from django.test import Client, RequestFactory
 from presence import services
 from presence.manager import PresenceManager
 from presence.querysets import online, with_presence
-from presence.roster.types import Member
+from presence.roster.messages import Member
 from project.documents.models import Document
 from tests.stored_rooms import fill
 

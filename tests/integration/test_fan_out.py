@@ -20,7 +20,7 @@ from presence.centrifugo.http import HttpTransport
 from presence.roster import messages
 from presence.roster.channel_names import Keys
 from presence.roster.commit import Rules
-from presence.roster.types import Snapshot
+from presence.roster.messages import Snapshot
 from presence.sync import statistics
 from presence.sync.channels import Shard
 from presence.sync.context import Options

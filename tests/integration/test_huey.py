@@ -23,7 +23,7 @@ from presence.backends.redis.store import RedisStore
 from presence.queues import nudge
 from presence.queues.huey import HueyBroker
 from presence.roster import messages
-from presence.roster.types import Roster
+from presence.roster.messages import Roster
 from presence.sync import statistics
 from presence.tasks.huey import Tasks
 from presence_devtools.servers import Server, free_port, manage, wait_until

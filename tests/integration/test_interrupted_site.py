@@ -19,7 +19,7 @@ from presence.centrifugo.gateway import Gateway
 from presence.centrifugo.http import HttpTransport
 from presence.exceptions import CentrifugoError
 from presence.roster import messages
-from presence.roster.types import Diff, Snapshot, apply
+from presence.roster.messages import Diff, Snapshot, apply
 from presence_devtools import servers
 from presence_devtools.servers import wait_until
 from tests.tick_process import ROOMS

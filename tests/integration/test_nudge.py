@@ -25,7 +25,7 @@ from presence.queues import celery, nudge
 from presence.queues.celery import POLL, CeleryBroker
 from presence.queues.nudge import LINGER, WORTH, Nudger
 from presence.roster import messages as roster_messages
-from presence.roster.types import Roster
+from presence.roster.messages import Roster
 from presence_devtools.servers import Server, free_port, wait_until
 from tests import stored_rooms
 from tests.integration.test_web import attribute, exchange, front, present

@@ -13,7 +13,7 @@ from django.test import RequestFactory
 from presence import services
 from presence.backends.redis.store import RedisStore
 from presence.roster.commit import Rules
-from presence.roster.types import Change
+from presence.roster.messages import Change
 from presence.sync.context import Announce
 from presence.sync.tick import Options, Sync
 from presence.web.heartbeat import Lifeline, heartbeat, make_lifeline

@@ -19,7 +19,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from presence import services
-from presence.roster.types import Member
+from presence.roster.messages import Member
 from presence_devtools.servers import TOKEN_SECRET, Centrifugo, free_port
 from tests.stored_rooms import fill
 from tests.websocket_clients import Swarm

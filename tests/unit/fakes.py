@@ -13,7 +13,7 @@ from presence.centrifugo.gateway import Publication, Survey
 from presence.exceptions import CentrifugoError
 from presence.roster import channel_names
 from presence.roster.commit import Rules
-from presence.roster.types import Change, Position
+from presence.roster.messages import Change, Position
 from presence.sync.statistics import Report
 from presence.sync.tick import Options, Sync
 from presence.testing.clock import Inline

@@ -25,7 +25,7 @@ from presence.backends.memory import MemoryStore
 from presence.centrifugo.tokens import read_grant
 from presence.exceptions import InvalidChannel, StoreError
 from presence.roster.channel_names import validate_channel
-from presence.roster.types import Member
+from presence.roster.messages import Member
 from project.documents.models import Document
 from project.urls import urlpatterns as demo
 from tests.stored_rooms import fill

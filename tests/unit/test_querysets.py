@@ -28,7 +28,7 @@ from presence import services
 from presence.backends.memory import MemoryStore
 from presence.exceptions import InvalidChannel, StoreError
 from presence.querysets import _key_of, online, with_presence
-from presence.roster.types import Member
+from presence.roster.messages import Member
 from project.documents.models import Document
 from tests.stored_rooms import fill
 

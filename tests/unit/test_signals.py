@@ -14,7 +14,7 @@ from presence import signals
 from presence.backends.base import WriteResult, Writes
 from presence.backends.memory import MemoryStore
 from presence.exceptions import CommandError, StoreError
-from presence.roster.types import Change, Member
+from presence.roster.messages import Change, Member
 from presence.sync.publish import SIGNAL_PATIENCE
 from presence.sync.tick import Options, Sync
 from tests.unit.fakes import ROOM, FakeCentrifugo, Inline, Site

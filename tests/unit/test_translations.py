@@ -19,7 +19,7 @@ from django.utils.translation.template import templatize
 
 import presence
 from presence import services
-from presence.roster.types import Member
+from presence.roster.messages import Member
 from tests.stored_rooms import fill
 
 HERE = Path(presence.__file__).parent

@@ -9,8 +9,8 @@ from typing import Any, Final
 from presence.backends.base import StoredRoster, StoredSnapshot
 from presence.backends.tracker import StoredPresence
 from presence.roster.commit import Commit, Damage, State
+from presence.roster.messages import Position
 from presence.roster.people import Tracked
-from presence.roster.types import Position
 
 __all__ = [
     *(

@@ -7,7 +7,7 @@ from functools import partial
 
 from presence.backends.base import RosterStore
 from presence.roster.commit import State
-from presence.roster.types import Position
+from presence.roster.messages import Position
 from presence.testing.contract.base import Contract
 from presence.testing.contract.clock import Clock
 from presence.testing.contract.side_by_side import run_all

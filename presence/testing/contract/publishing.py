@@ -7,7 +7,7 @@ import pytest
 from presence.backends.base import Acknowledgement, RosterStore, Writes
 from presence.roster import messages
 from presence.roster.commit import Commit, State
-from presence.roster.types import Position, Snapshot
+from presence.roster.messages import Position, Snapshot
 from presence.testing.contract.base import Contract
 from presence.testing.contract.side_by_side import run_all
 from presence.testing.contract.writing import (

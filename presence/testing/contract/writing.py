@@ -10,7 +10,7 @@ import msgspec
 from presence.backends.base import Acknowledgement, RosterStore, Writes
 from presence.roster import messages
 from presence.roster.commit import Commit, State
-from presence.roster.types import Change, Member, Position, Roster, Snapshot
+from presence.roster.messages import Change, Member, Position, Roster, Snapshot
 
 __all__ = [
     *("ADA", "ROOM", "acknowledge", "commit", "rosters"),

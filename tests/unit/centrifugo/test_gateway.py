@@ -21,7 +21,7 @@ from presence.exceptions import (
     CentrifugoUnreachable,
     CommandError,
 )
-from presence.roster.types import Position
+from presence.roster.messages import Position
 from tests.unit.fakes import Clock
 
 URL = "http://user:s3cret@centrifugo.test/api"

@@ -8,7 +8,7 @@ import pytest
 from presence.centrifugo import gateway
 from presence.exceptions import CentrifugoAnswerError, CommandError
 from presence.roster.merge import read_presence
-from presence.roster.types import Position
+from presence.roster.messages import Position
 
 
 def test_each_command_has_its_reply_or_its_error() -> None:

@@ -238,7 +238,7 @@ def test_e006_a_redis_url_that_is_none(url: str) -> None:
     assert "redis://" in str(only("presence.E006", PRESENCE_REDIS_URL=url).hint)
 
 
-@pytest.mark.parametrize("backend", ["postgres", "no.such.Store", "presence.roster.types.Member"])
+@pytest.mark.parametrize("backend", ["postgres", "no.such.Store", "presence.roster.Member"])
 def test_e007_an_unknown_backend(backend: str) -> None:
     assert backend in only("presence.E007", PRESENCE_BACKEND=backend).msg
 

@@ -13,7 +13,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError, call_command
 
 from presence.management.commands import presence_crowd
-from presence.roster.types import Member
+from presence.roster.messages import Member
 from presence_devtools.crowd.people import MOST, signed, user_id
 from presence_devtools.crowd.tally import Tally
 from presence_devtools.crowd.walk import Point, Walk

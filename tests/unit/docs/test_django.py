@@ -12,7 +12,7 @@ from django.template import engines
 from django.test import RequestFactory
 
 from presence import services
-from presence.roster.types import Member
+from presence.roster.messages import Member
 from tests.stored_rooms import fill
 
 TEXT = (Path(__file__).parents[3] / "docs" / "django.md").read_text(encoding="utf-8")

@@ -19,7 +19,7 @@ from django.dispatch import Signal
 from django.test import RequestFactory
 
 from presence import signals
-from presence.roster.types import Change, Member
+from presence.roster.messages import Change, Member
 from presence.testing import FakePresence
 from presence.users import last_seen
 

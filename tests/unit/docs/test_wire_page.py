@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from presence import urls
-from presence.roster.types import Diff, Event, Member, Reload, Snapshot
+from presence.roster.messages import Diff, Event, Member, Reload, Snapshot
 
 PAGE = (Path(__file__).parents[3] / "docs" / "wire.md").read_text()
 KINDS = {"presence.diff": Diff, "presence.reload": Reload, "presence.event": Event}

@@ -13,7 +13,7 @@ import pytest
 from presence import tasks
 from presence.queues import celery, nudge
 from presence.queues.nudge import LINGER, WAITING, WORTH, Nudge, Nudger, page_left, page_served
-from presence.roster.types import Member, Snapshot
+from presence.roster.messages import Member, Snapshot
 from tests.unit.fakes import ROOM, Clock
 
 TWO = {"every": 2.0, "after": 1.5}

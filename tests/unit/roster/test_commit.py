@@ -9,8 +9,16 @@ import pytest
 
 from presence.roster import messages
 from presence.roster.commit import Commit, Rules, State, plan, reload_within, restart
-from presence.roster.grace import Leaving
-from presence.roster.types import Diff, Member, Position, Publication, Reload, Roster, Snapshot
+from presence.roster.messages import (
+    Diff,
+    Leaving,
+    Member,
+    Position,
+    Publication,
+    Reload,
+    Roster,
+    Snapshot,
+)
 
 RULES = Rules(grace=10.0, list_limit=20)
 

@@ -10,8 +10,8 @@ import pytest
 
 from presence.exceptions import CentrifugoAnswerError
 from presence.roster.merge import AnonymousMode, digest, read_presence
+from presence.roster.messages import Member, Roster
 from presence.roster.people import Signed
-from presence.roster.types import Member, Roster
 
 
 def entry(user: str = "", conn: Any = None, chan: Any = None) -> dict[str, Any]:

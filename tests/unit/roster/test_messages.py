@@ -10,11 +10,11 @@ import pytest
 
 from presence.exceptions import InvalidMessage
 from presence.roster import messages
-from presence.roster.grace import Leaving
-from presence.roster.types import (
+from presence.roster.messages import (
     Change,
     Diff,
     Event,
+    Leaving,
     Member,
     Position,
     Reload,

@@ -8,7 +8,7 @@ import pytest
 from presence.exceptions import CentrifugoUnreachable, StoreError
 from presence.roster import messages
 from presence.roster.commit import Commit, State
-from presence.roster.types import Member, Roster
+from presence.roster.messages import Member, Roster
 from presence.sync import poll
 from presence.sync.context import RosterCache
 from tests.unit.fakes import ROOM, Site

@@ -9,7 +9,7 @@ import pytest
 
 from presence.roster import messages
 from presence.roster.commit import State, damaged, find_flaw, verify
-from presence.roster.types import Member, Roster, Snapshot
+from presence.roster.messages import Member, Roster, Snapshot
 from presence.testing.contract.writing import commit
 from tests.unit.fakes import ROOM, Site
 

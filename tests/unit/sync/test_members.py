@@ -10,8 +10,8 @@ import pytest
 from presence.backends.memory import MemoryStore
 from presence.exceptions import StoreError
 from presence.roster import messages
+from presence.roster.messages import Roster
 from presence.roster.people import Signed
-from presence.roster.types import Roster
 from presence.sync.statistics import Report
 from tests.unit.fakes import ROOM, Site
 

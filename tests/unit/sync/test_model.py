@@ -29,7 +29,7 @@ from presence.exceptions import (
 )
 from presence.roster import messages
 from presence.roster.commit import Commit, Rules, State, damaged, find_flaw, verify
-from presence.roster.types import Change, Diff, Position, Publication, Snapshot, apply
+from presence.roster.messages import Change, Diff, Position, Publication, Snapshot, apply
 from presence.snapshots import _serve
 from presence.sync.tick import NODES_SETTLE, Options, Sync
 from tests.unit.fakes import ROOM, Clock, FakeCentrifugo, Inline

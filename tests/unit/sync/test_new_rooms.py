@@ -13,7 +13,7 @@ from django.test import Client, RequestFactory
 from presence import services
 from presence.centrifugo.tokens import make_grant
 from presence.queues import nudge
-from presence.roster.types import Snapshot
+from presence.roster.messages import Snapshot
 from presence.testing import FakePresence
 from presence.web import views
 from presence.web.views import HOUR, NEW_ROOMS

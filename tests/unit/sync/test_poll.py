@@ -16,8 +16,7 @@ from presence.backends.memory import MemoryStore
 from presence.centrifugo.gateway import Gateway, Survey
 from presence.exceptions import CentrifugoUnreachable, StoreError
 from presence.roster.merge import read_presence
-from presence.roster.messages import encode
-from presence.roster.types import Roster
+from presence.roster.messages import Roster, encode
 from presence.sync.channels import split
 from presence.sync.context import MakeExecutor, RosterCache, TickContext, threads
 from presence.sync.poll import Polled, poll_ahead

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from presence.exceptions import CommandError
+from presence.roster.messages import Position
 from presence.roster.names import MAX_NAME
-from presence.roster.types import Position
 from presence.sync.tick import NODES_SETTLE, Options
 from tests.unit.fakes import ROOM, Site
 

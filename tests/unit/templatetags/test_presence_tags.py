@@ -15,7 +15,7 @@ from django.template import Context, Engine, RequestContext
 from presence import services
 from presence.backends.memory import MemoryStore
 from presence.exceptions import InvalidChannel, StoreError
-from presence.roster.types import Member
+from presence.roster.messages import Member
 from presence.web import page as web_page
 from tests.stored_rooms import fill
 from tests.unit.http_requests import request_of

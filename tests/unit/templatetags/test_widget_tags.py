@@ -19,7 +19,7 @@ from presence import services
 from presence.backends.memory import MemoryStore
 from presence.centrifugo.tokens import read_grant
 from presence.exceptions import InvalidChannel, StoreError
-from presence.roster.types import Member, Position
+from presence.roster.messages import Member, Position
 from presence.web import page as web_page
 from presence.web.visitors import visitor_of
 from presence.web.widget import Widget, palette_index

@@ -16,7 +16,7 @@ from django.urls import include, path
 
 from presence import services
 from presence.centrifugo.tokens import read_grant
-from presence.roster.types import Member
+from presence.roster.messages import Member
 from presence.web import page as web_page
 from tests.stored_rooms import fill
 

@@ -16,7 +16,7 @@ from presence import services
 from presence.backends.memory import MemoryStore
 from presence.centrifugo.tokens import GRANT_LIFETIME, make_grant
 from presence.exceptions import StoreError
-from presence.roster.types import Member
+from presence.roster.messages import Member
 from presence.web import views, widget
 from tests.stored_rooms import fill
 

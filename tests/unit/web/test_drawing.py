@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from presence.roster.merge import read_presence
+from presence.roster.messages import Member
 from presence.roster.people import ANONYMOUS_NAME
-from presence.roster.types import Member
 from presence.web.widget import draw, palette_index, safe_colour, safe_url
 
 

@@ -15,8 +15,8 @@ from django.test import Client
 
 from presence import services
 from presence.centrifugo.tokens import make_grant
+from presence.roster.messages import Member
 from presence.roster.people import Signed
-from presence.roster.types import Member
 from presence.web import page, widget
 from presence.web.cursor_surface import Surface, surface_for
 from presence.web.heartbeat import heartbeat_for

@@ -19,8 +19,8 @@ from presence.manager import PresenceManager
 from presence.mixins import PresenceMixin
 from presence.roster.commit import SEATS, seats
 from presence.roster.merge import AnonymousMode, read_presence
+from presence.roster.messages import Roster
 from presence.roster.people import Tracked, is_passing
-from presence.roster.types import Roster
 from presence.snapshots import Record, read_snapshot
 from presence.testing import FakePresence
 

@@ -20,7 +20,7 @@ from presence import services
 from presence.backends.memory import MemoryStore
 from presence.centrifugo.tokens import GRANT_LIFETIME, make_grant, read_grant
 from presence.exceptions import InvalidMessage, StoreError
-from presence.roster.types import Member
+from presence.roster.messages import Member
 from tests.stored_rooms import fill
 
 pytestmark = pytest.mark.django_db

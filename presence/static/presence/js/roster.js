@@ -1,5 +1,5 @@
 /**
- * The roster of one channel as a reducer, the twin of `presence/roster/types.py`: both are tested on
+ * The roster of one channel as a reducer, the twin of `presence/roster/messages.py`: both are tested on
  * the messages in `tests/fixtures/wire/`.
  *
  * This module knows no DOM, no socket and no clock. It ignores what is malformed, repeated, older or

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 
 from presence.exceptions import Gap, InvalidMessage
 from presence.roster import messages
-from presence.roster.grace import Leaving, hold_leaves
-from presence.roster.types import (
+from presence.roster.grace import hold_leaves
+from presence.roster.messages import (
     Diff,
     Event,
+    Leaving,
     Member,
     Reload,
     Roster,
