@@ -18,7 +18,7 @@ LINKING = [*PAGES, INDEX, ROOT / "CONTRIBUTING.md", ROOT / "bench" / "notes.md"]
 KINDS = {"tutorial", "how-to", "reference", "explanation"}
 ARCHITECTURE = (DOCS / "architecture.md").read_text()
 MAX_README_LINES = 200
-NAMING_CODE = ("architecture.md", "decisions.md", "performance.md")
+NAMING_CODE = ("architecture.md", "decisions.md")
 
 
 def test_readme_is_short():
