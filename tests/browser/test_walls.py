@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from playwright.sync_api import Page, WebSocket, expect
 
 from tests.browser.cursor_surface import board
 from tests.browser.one_page_site import PATIENCE, Guest, Stage, include, live, roster
+from tests.browser.pages.views import BLOCKING
 
 Visit = Callable[..., Guest]
 
@@ -36,12 +38,17 @@ SDKS = {
     "no function": "globalThis.Centrifuge = { version: '0.1' };",
 }
 
+NOTE_VIOLATIONS = """
+    globalThis.violations = 0;
+    addEventListener("securitypolicyviolation", () => { violations += 1; });
+"""
+
 
 class Watched:
     """A page with a clock, of which is noted what it asks for and what it says."""
 
     def __init__(self, guest: Guest) -> None:
-        guest.expected = "Failed to load|not live|login.example|presence: "
+        guest.expected = "Failed to load|not live|login.example|presence: |Content.Security.Policy"
         self.page = page = guest.context.new_page()
         guest.listen(page)
         page.clock.install()
@@ -60,7 +67,7 @@ class Watched:
         before = len(self.asked)
         for _ in range(4):
             self.page.clock.fast_forward("30:00")
-        self.page.evaluate("fetch('/favicon.ico?done')")
+        self.page.evaluate("fetch('/favicon.ico?done').catch(() => 0)")
         assert [url for url in self.asked[before:] if "done" not in url] == []
         (said,) = self.said
         assert line in said
@@ -73,7 +80,7 @@ class Watched:
             assert time.monotonic() < ends, "the page goes on asking, or keeps its connection"
             before = len(self.asked)
             self.page.clock.run_for(100)
-            self.page.evaluate("fetch('/favicon.ico?settling')")
+            self.page.evaluate("fetch('/favicon.ico?settling').catch(() => 0)")
 
 
 @pytest.fixture
@@ -152,6 +159,28 @@ def test_page_rests_with_a_centrifuge_that_is_not_the_sdk(
     page.goto(stage.page(include(channel) + board(cursors)))
     expect_refused(page, channel)
     watched.expect_rest()
+
+
+@pytest.mark.parametrize("policy", BLOCKING)
+def test_page_rests_when_its_policy_blocks_an_address(
+    watched: Watched, stage: Stage, channel: str, policy: str
+) -> None:
+    page = watched.page
+    cursors = channel.replace("presence:", "cursors:")
+    page.add_init_script(NOTE_VIOLATIONS)
+    page.goto(f"{stage.page(include(channel) + board(cursors))}&{urlencode({'policy': policy})}")
+    expect_refused(page, channel)
+    before = page.evaluate("violations")
+    watched.expect_rest("policy blocks")
+    assert page.evaluate("violations") - before <= 8  # what the test itself has asked for
+
+
+@pytest.mark.parametrize("script", ["class Centrifuge {}", "const Centrifuge = 5;"])
+def test_page_is_live_beside_a_centrifuge_that_is_not_global(
+    visit: Visit, stage: Stage, channel: str, script: str
+) -> None:
+    page = visit("ada", bypass_csp=True).open(f"<script>{script}</script>{include(channel)}")
+    live(page, channel)
 
 
 @pytest.mark.parametrize("file", ["render.js", "vendor/centrifuge.js", "handlers.js"])

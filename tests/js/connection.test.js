@@ -574,6 +574,54 @@ describe("a connection that the site gives", () => {
   });
 });
 
+describe("failures that pass", () => {
+  it("have all channels ask again in one request", async () => {
+    const { world, page } = makePage();
+    const grant = world.routes.get("/tokens");
+    world.routes.set("/tokens", () => [503, undefined]);
+    follow(page, "presence:a", snapshot(1));
+    await world.tick();
+    follow(page, "presence:b", snapshot(1));
+    follow(page, "cursors:c", null);
+    await world.pass(10_000);
+    const before = world.asked("/tokens").length;
+    await world.pass(300_000);
+    const [first, ...more] = world.asked("/tokens").slice(before);
+    assert.ok(more.length < 300 / 15, `${more.length} requests in five minutes`);
+    assert.equal(JSON.parse(first.body).grants.length, 3);
+    world.routes.set("/tokens", grant);
+    await world.pass(30_000);
+    for (const feed of page.feeds.values()) assert.ok(feed.client, feed.config.channel);
+  });
+});
+
+describe("a policy of the page that blocks an address", () => {
+  const blocked = (blockedURI, more) => (
+    { blockedURI, effectiveDirective: "connect-src", disposition: "enforce", ...more });
+
+  it("refuses what is not live, and nothing asks again", async () => {
+    const { world, page } = makePage();
+    world.routes.set("/tokens", () => new TypeError("blocked"));
+    const follower = follow(page, "presence:a", snapshot(1));
+    await world.tick();
+    page.block(blocked("https://site.example/tokens"));
+    await world.pass(300_000);
+    assert.equal(world.asked("/tokens").length, 1);
+    assert.match(follower.feed.refusal, /blocks https:..site.example.tokens/u);
+  });
+
+  it("is not what blocks others, only reports, or came once it was live", async () => {
+    const { page, follower, sub } = await open({ position: POSITION });
+    page.block(blocked("https://tracker.example/", {}));
+    page.block(blocked("/tokens", { disposition: "report" }));
+    page.block(blocked("/tokens", { effectiveDirective: "img-src" }));
+    sub.trigger("subscribed", recovered);
+    page.block(blocked("/tokens"));
+    assert.equal(follower.feed.refusal, "");
+    assert.equal(follower.feed.phase, "live");
+  });
+});
+
 describe("leaving", () => {
   const user = member("7");
 

@@ -24,6 +24,11 @@ POLICIES = {
     "trusted": "; script-src NONCE 'strict-dynamic'; style-src NONCE"
     "; require-trusted-types-for 'script'; trusted-types 'none'",
 }
+BLOCKING = {
+    "no websocket": "default-src 'self'",
+    "no requests": "default-src 'self'; connect-src 'none'",
+}
+"""Policies that forget what the page needs."""
 BACKEND = "django.contrib.auth.backends.ModelBackend"
 
 
@@ -80,18 +85,21 @@ def content_security_policy(
 ) -> Callable[[HttpRequest], HttpResponse]:
     """Middleware: nothing but what the site serves, and the websocket; not even data: images.
 
-    With `?policy=`, a name of POLICIES, scripts and styles need the nonce of the request instead.
+    With `?policy=`, a name of POLICIES, scripts and styles need the nonce of the request instead;
+    a name of BLOCKING is another policy.
     """
     websocket = urlsplit(settings.CENTRIFUGO_WS_URL)
     policy = f"default-src 'self'; connect-src 'self' {websocket.scheme}://{websocket.netloc}"
 
     def middleware(request: HttpRequest) -> HttpResponse:
-        strict = POLICIES.get(request.GET.get("policy", ""), "")
+        name = request.GET.get("policy", "")
+        strict = POLICIES.get(name, "")
         if strict:
             request.csp_nonce = SimpleLazyObject(secrets.token_urlsafe)  # type: ignore[attr-defined]
         response = get_response(request)
         nonce = getattr(request, "csp_nonce", "")
-        response["Content-Security-Policy"] = policy + strict.replace("NONCE", f"'nonce-{nonce}'")
+        needed = policy + strict.replace("NONCE", f"'nonce-{nonce}'")
+        response["Content-Security-Policy"] = BLOCKING.get(name, needed)
         return response
 
     return middleware

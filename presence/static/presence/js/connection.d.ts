@@ -142,6 +142,8 @@ export class Page {
    * Takes nobody out of a roster: who is back in time, or has another tab, has never been away.
    */
   leave(feeds?: Iterable<Feed>): void;
+  /** Refuses every channel that is not live, where the policy of the page blocks an address of ours. */
+  block(violation: SecurityPolicyViolationEvent): void;
   /** Has it seen soon that a page which the browser kept is shown again. */
   comeBack(): void;
 }

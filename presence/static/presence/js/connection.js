@@ -87,6 +87,8 @@ export class Page {
   #given;
   #own;
   #owner;
+  #pause;
+  #url;
   #turns = new WeakMap();
 
   constructor(urls, modules, host) {
@@ -140,6 +142,16 @@ export class Page {
     }
   }
 
+  // What the policy of the page forbids, it goes on forbidding.
+  block({ disposition, effectiveDirective: directive, blockedURI }) {
+    const urls = [this.#url, this.tools.tokens.url];
+    if (directive !== "connect-src" || disposition !== "enforce") return;
+    if (!urls.some((url) => url && blockedURI.endsWith(url))) return;
+    for (const feed of this.feeds.values()) {
+      if (feed.phase !== "live" && !feed.refusal) feed.refuse(`the page's policy blocks ${blockedURI}`);
+    }
+  }
+
   #sweep(feed) {
     const { channel } = feed.config;
     if (feed.listeners.size || !this.#turns.delete(feed)) return;
@@ -171,7 +183,7 @@ export class Page {
   async #open(feed, attempt = 0, turn = {}) {
     const { host, sdk, tokens } = this.tools;
     const { channel } = feed.config;
-    const over = () => this.#turns.get(feed) !== turn;
+    const over = () => this.#turns.get(feed) !== turn || feed.refusal;
     this.#turns.set(feed, turn);
     try {
       const { answer, entry } = await tokens.entry(channel);
@@ -183,9 +195,12 @@ export class Page {
       feed.attach(client, entry, answer.user, renewal);
     } catch (error) {
       if (over()) return;
-      const again = () => over() || this.#open(feed, attempt + 1);
-      if (error.passing) host.setTimeout(again, backoff(attempt, host.random));
-      else feed.refuse(error.message);
+      if (!error.passing) return feed.refuse(error.message);
+      // All channels wait for the same moment: their grants go into one request.
+      const wait = (run) => host.setTimeout(run, backoff(attempt, host.random));
+      this.#pause ??= new Promise(wait).then(() => this.#pause = null);
+      await this.#pause;
+      if (!over()) this.#open(feed, attempt + 1);
     }
   }
 
@@ -197,6 +212,7 @@ export class Page {
     this.#owner = id;
     const ask = async () => (await this.tools.tokens.ask()).connection;
     const getToken = this.#renewal(Centrifuge, ask, () => this.feeds.values());
+    this.#url = url;
     const delays = { minReconnectDelay: 200, maxReconnectDelay: 5000 };
     const client = new Centrifuge(url, { token, getToken, ...delays });
     this.#own = this.#watch(client);

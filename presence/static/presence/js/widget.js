@@ -74,6 +74,8 @@ async function begin(root) {
   const { presenceTokens: tokens, presenceBeacon: beacon, presenceSdk } = root.dataset;
   loaded.sdk = async () => {
     if (!globalThis.Centrifuge) await load(presenceSdk);
+    // Without the prefix, it may be a class or a constant of another script.
+    const { Centrifuge } = globalThis;
     if (Centrifuge.UnauthorizedError) return Centrifuge;
     throw Error("globalThis.Centrifuge is not centrifuge-js");
   };
@@ -82,6 +84,7 @@ async function begin(root) {
   if (shared.given) page.useConnection(shared.given);
   // So does a page that the browser keeps: the SDK disconnects, and connects again when it is shown.
   addEventListener("pagehide", () => page.leave());
+  addEventListener("securitypolicyviolation", (event) => page.block(event));
   addEventListener("pageshow", ({ persisted }) => persisted && page.comeBack());
   return loaded;
 }
