@@ -1,8 +1,9 @@
-const ALIKE = { Ø: "O", Ł: "L", Đ: "D", Æ: "AE", Œ: "OE", İ: "I" };
+const ALIKE = { Ø: "O", Ł: "L", Đ: "D", Ð: "D", Þ: "TH", Æ: "AE", Œ: "OE", Ħ: "H", Ŧ: "T", ẞ: "SS" };
 
+// As a name is typed: without accents, apostrophes and what is invisible; dashes part words.
 export function fold(text) {
-  const plain = text.normalize("NFKD").replace(/\p{M}/gu, "").toUpperCase();
-  return plain.replace(/[ØŁĐÆŒİ]/gu, (letter) => ALIKE[letter]);
+  const plain = text.normalize("NFKD").replace(/[\p{M}\p{Cf}\p{Lm}'‘’]/gu, "").replace(/\p{Pd}/gu, " ");
+  return plain.toUpperCase().replace(/[^A-Z]/gu, (letter) => ALIKE[letter] ?? letter);
 }
 
 export class Search {

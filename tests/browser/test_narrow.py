@@ -1,0 +1,121 @@
+"""Names that are long, and pages with little room."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from presence import assembly
+from presence.roster import Member
+from tests.browser.stage import Guest, include, live, overflowing
+from tests.rooms import fill
+
+Tick = Callable[..., None]
+Visit = Callable[..., Guest]
+
+LONG = [Member("u1", "Maximiliane von Langenfeld " * 5), Member("u2", "X" * 150)]
+CROWD = [Member(f"u{n:02}", f"Person {n:02}") for n in range(40)]
+
+# The parts of a box, and of what is in it, that are cut off or reach out of it.
+CUT = """(box) => [box, ...box.querySelectorAll("*")]
+    .filter((part) => part.scrollWidth > part.clientWidth + 1 && part.clientWidth
+        || part.scrollHeight > part.clientHeight + 1 && part.clientHeight)
+    .map((part) => part.outerHTML)"""
+
+# The share of the pixels of a picture that are dark, and that are light.
+SHARES = """async (picture) => {
+    const image = new Image();
+    image.src = `data:image/png;base64,${picture}`;
+    await image.decode();
+    const brush = new OffscreenCanvas(image.width, image.height).getContext("2d");
+    brush.drawImage(image, 0, 0);
+    const { data } = brush.getImageData(0, 0, image.width, image.height);
+    const reds = [...data].filter((value, at) => at % 4 === 0);
+    const share = (test) => reds.filter(test).length / reds.length;
+    return [share((red) => red < 64), share((red) => red > 192)];
+}"""
+
+
+def part(widget: Locator, name: str) -> Locator:
+    return widget.locator(f'[data-presence-part="{name}"]')
+
+
+def open_stack(guest: Guest, channel: str) -> tuple[Page, Locator]:
+    page = guest.open(include(channel, "stack"))
+    return page, live(page, channel)
+
+
+@pytest.mark.parametrize("who", ["u1", "u2"])
+def test_long_name_of_a_face_shows_in_full(
+    visit: Visit, tick: Tick, channel: str, who: str
+) -> None:
+    fill(assembly.store(), channel, *LONG)
+    _, widget = open_stack(visit(), channel)
+    face = widget.locator(f'[data-presence-face="{who}"]')
+    face.hover()
+    label = face.locator(".presence-label")
+    expect(label).to_have_css("clip-path", "none")
+    assert label.evaluate(CUT) == []
+
+
+def test_long_names_stay_in_their_box_on_focus(visit: Visit, tick: Tick, channel: str) -> None:
+    fill(assembly.store(), channel, *LONG)
+    page, widget = open_stack(visit(viewport={"width": 320, "height": 700}), channel)
+    page.keyboard.press("Tab")
+    tip = part(widget, "names")
+    expect(tip).to_have_css("clip-path", "none")
+    assert tip.evaluate(CUT) == []
+
+
+@pytest.mark.parametrize("by", ["pointer", "keyboard"])
+def test_names_of_faces_have_letters_in_forced_colours(
+    visit: Visit, tick: Tick, channel: str, by: str
+) -> None:
+    fill(assembly.store(), channel, Member("u1", "Ada Lovelace"))
+    guest = visit(forced_colors="active")
+    page, widget = open_stack(guest, channel)
+    face = widget.locator('[data-presence-face="u1"]')
+    if by == "pointer":
+        face.hover()
+    else:
+        page.keyboard.press("Tab")
+    shown = face.locator(".presence-label") if by == "pointer" else part(widget, "names")
+    expect(shown).to_have_css("clip-path", "none")
+    picture = b64encode(shown.screenshot()).decode()
+    shares: list[float] = guest.context.new_page().evaluate(SHARES, picture)
+    letters, ground = sorted(shares)
+    assert ground > 0.6
+    assert letters > 0.03
+
+
+@pytest.mark.parametrize("limit", [8, 20, 50])
+def test_stack_with_a_limit_of_its_own_is_no_wider_than_a_phone(
+    visit: Visit, tick: Tick, channel: str, limit: int
+) -> None:
+    fill(assembly.store(), channel, *CROWD)
+    page = visit(viewport={"width": 320, "height": 700}).open(
+        f'{{% presence_widget "{channel}" limit={limit} %}}'
+    )
+    widget = live(page, channel)
+    expect(part(widget, "faces").locator("[data-presence-face]")).to_have_count(min(limit, 40))
+    assert overflowing(page) == []
+
+
+def test_panel_keeps_its_width_while_names_are_searched(
+    visit: Visit, tick: Tick, channel: str
+) -> None:
+    fill(assembly.store(), channel, *CROWD, Member("long", "A name of some length " * 3))
+    _, widget = open_stack(visit(), channel)
+    part(widget, "overflow").click()
+    panel, field = part(widget, "panel"), part(widget, "field")
+    expect(field).to_be_visible()
+    widths: list[float] = []
+    for text in ("", "person 01", "nobody at all"):
+        field.fill(text)
+        box = panel.bounding_box()
+        assert box is not None
+        widths.append(box["width"])
+    assert len(set(widths)) == 1
