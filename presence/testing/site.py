@@ -83,7 +83,7 @@ class FakePresence(Assertions):
         polled_channel(channel)
         who = visitor(user, session_key)
         # As many rooms as the test likes.
-        register_channels([channel], by=f"test:{channel}")
+        register_channels([channel], by=[f"test:{channel}"])
         signed = sign(who, now=self.clock())
         client = Client(f"client-{next(self._ids):06}", who.id, signed)
         return Connection(self.centrifugo, channel, client)

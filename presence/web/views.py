@@ -23,7 +23,7 @@ from presence.roster.people import Signed
 from presence.snapshots import read_snapshot, read_snapshots
 from presence.web.access import open_grant
 from presence.web.json import HttpError, json_view, read_json
-from presence.web.visitors import Visitor, describe, origin_of, visitor_of
+from presence.web.visitors import Visitor, describe, origins_of, visitor_of
 
 __all__ = ["HOUR", "NEW_ROOMS", "beacon", "register_channels", "snapshot", "tokens"]
 
@@ -40,6 +40,9 @@ NO_ROSTER: Final = "The channel carries cursors and has no roster."
 NEW_ROOMS: Final = 300
 """Rooms that one visitor may add in HOUR: one every twelve seconds, for an hour. Rooms that are
 registered already do not count."""
+NEW_ROOMS_OF_SESSIONS: Final = 20 * NEW_ROOMS
+"""Rooms that all sessions of one address may add in HOUR: a visitor who drops the cookie has a new
+session at the next page."""
 HOUR: Final = 3600.0
 
 
@@ -64,7 +67,7 @@ def tokens(request: HttpRequest) -> dict[str, Any]:
     """
     visitor, now = visitor_of(request), services.now()
     granted, refused = _open(request, _read(request), visitor, now)
-    register_channels(_with_rosters(granted), by=origin_of(request, visitor))
+    register_channels(_with_rosters(granted), by=origins_of(request, visitor))
     info = describe(visitor, hooks.hook("PRESENCE_USER_INFO"), now=now)
     issuer = Issuer(
         secret=_secret(),
@@ -130,10 +133,10 @@ def beacon(request: HttpRequest) -> None:
         logger.exception("beacon=unheard channels=%s", ",".join(channels[:3]))
 
 
-def register_channels(channels: Sequence[str], *, by: str) -> None:
+def register_channels(channels: Sequence[str], *, by: Sequence[str]) -> None:
     """Register channels that a visitor gets tokens of, where PRESENCE_DISCOVERY is "registry".
 
-    `by` names the visitor, as `visitors.origin_of` does. Beyond NEW_ROOMS in an HOUR, a room that
+    `by` names the visitor, as `visitors.origins_of` does. Beyond NEW_ROOMS in an HOUR, a room that
     nobody else registered stays unregistered, and the page live: others see its members once
     somebody else registers it. A store that is down is logged: the renewal of the tokens makes up
     for it.
@@ -144,14 +147,9 @@ def register_channels(channels: Sequence[str], *, by: str) -> None:
     try:
         store = services.store()
         new = store.unregistered_channels(channels)
-        # A store of the site that is no Tracker counts nothing, so it has no limit.
-        if new and isinstance(store, Tracker):
-            admitted = store.hit_rate_limit(
-                f"rooms:{by}", limit=NEW_ROOMS, seconds=HOUR, times=len(new)
-            )
-            if refused := new[int(admitted) :]:
-                _warn_of_limit(by.partition(":")[0])
-                channels = [channel for channel in channels if channel not in set(refused)]
+        if isinstance(store, Tracker):  # one of the site's own that counts nothing has no limit
+            refused = set(new[_admitted(store, len(new), by) :])
+            channels = [channel for channel in channels if channel not in refused]
         store.register_channels(channels)
     except StoreError:
         logging.getLogger("presence.registry").exception(
@@ -159,19 +157,33 @@ def register_channels(channels: Sequence[str], *, by: str) -> None:
         )
 
 
+def _admitted(store: Tracker, new: int, by: Sequence[str]) -> int:
+    """Return how many of so many new rooms are within every limit of the visitor."""
+    for name in by:
+        if not new:
+            break
+        kind = name.partition(":")[0]
+        limit = NEW_ROOMS_OF_SESSIONS if kind == "sessions" else NEW_ROOMS
+        admitted = int(store.hit_rate_limit(f"rooms:{name}", limit=limit, seconds=HOUR, times=new))
+        if admitted < new:
+            _warn_of_limit(kind, limit)
+        new = admitted
+    return new
+
+
 @lru_cache
-def _warn_of_limit(kind: str) -> None:
+def _warn_of_limit(kind: str, limit: int) -> None:
     """Log, once for each kind of visitor in the life of the process, that one asks for too much."""
     shared = (
-        "Visitors without a session are told apart by REMOTE_ADDR: behind a proxy, have your "
+        "Visitors who are not signed in are told apart by REMOTE_ADDR: behind a proxy, have your "
         "server or a middleware set it to the address of the client."
     )
     logging.getLogger("presence.registry").warning(
         "registry=full by=%s: a visitor asked for more than %d new rooms within an hour; the "
         "rest of them are not polled. %s",
         kind,
-        NEW_ROOMS,
-        shared if kind == "address" else "",
+        limit,
+        shared if kind in ("address", "sessions") else "",
     )
 
 

@@ -30,7 +30,7 @@ __all__ = [
     "is_visible",
     "is_visit",
     "meta_for",
-    "origin_of",
+    "origins_of",
     "person_as",
     "visitor_as",
     "visitor_of",
@@ -88,21 +88,27 @@ def visitor_of(request: HttpRequest) -> Visitor:
     return _anonymous(request)
 
 
-def origin_of(request: HttpRequest, visitor: Visitor) -> str:
-    """Return a name of the visitor for limits: of the user, else the session, else the address.
+def origins_of(request: HttpRequest, visitor: Visitor) -> tuple[str, ...]:
+    """Return names of the visitor for limits: of the user; else of the session, and of all sessions
+    of the address, as anybody may have many; else of the address.
 
     The address is REMOTE_ADDR, of IPv6 the network of 64 bits, as a hash: it is stored. Headers in
     which proxies give another address are not read, as anybody can send them.
     """
     if visitor.id:
-        return f"user:{visitor.id}"
+        return (f"user:{visitor.id}",)
+    address = _hash(_address_of(request))
     if visitor.anonymous:
-        return f"session:{visitor.anonymous}"
+        return f"session:{visitor.anonymous}", f"sessions:{address}"
+    return (f"address:{address}",)
+
+
+def _address_of(request: HttpRequest) -> str:
     address = str(request.META.get("REMOTE_ADDR", ""))
     with suppress(ValueError):
         if (found := ip_interface(address)).version == 6:
-            address = str(ip_interface((found.ip, 64)).network)
-    return f"address:{_hash(address)}"
+            return str(ip_interface((found.ip, 64)).network)
+    return address
 
 
 def is_visit(request: Any) -> bool:

@@ -17,7 +17,7 @@ from presence.roster.messages import Snapshot
 from presence.testing import FakePresence
 from presence.web import views
 from presence.web.views import HOUR, NEW_ROOMS
-from presence.web.visitors import Visitor, origin_of
+from presence.web.visitors import Visitor, origins_of
 
 pytestmark = pytest.mark.django_db
 
@@ -95,6 +95,26 @@ def test_registry_each_visitor_has_a_limit_of_their_own(
     assert {"presence:of-ada", "presence:of-a-neighbour"} <= set(registered(site))
 
 
+def test_registry_sessions_of_one_address_share_a_limit_as_anybody_may_have_many(
+    site: FakePresence, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit = 2 * NEW_ROOMS + 50
+    monkeypatch.setattr(views, "NEW_ROOMS_OF_SESSIONS", limit)
+    caplog.set_level(logging.WARNING, "presence.registry")
+    for number in range(4):
+        client = Client()
+        assert client.session.session_key
+        for page in rooms(NEW_ROOMS, f"by-{number}"):
+            exchange(client, page)
+    assert len(registered(site)) == limit
+    assert caplog.text.count("registry=full by=sessions") == 1
+    assert "REMOTE_ADDR" in caplog.text
+    elsewhere = Client(REMOTE_ADDR="198.51.100.7")
+    assert elsewhere.session.session_key
+    exchange(elsewhere, ["presence:elsewhere"])
+    assert "presence:elsewhere" in registered(site)
+
+
 def test_registry_renewals_count_for_nothing(site: FakePresence, client: Client) -> None:
     for _ in range(NEW_ROOMS + 1):
         exchange(client, ["presence:mine"])
@@ -130,7 +150,7 @@ def test_origin_without_a_session_is_the_network_of_the_address(
     found = []
     for address in (one, other):
         request = RequestFactory().get("/", REMOTE_ADDR=address)
-        origin = origin_of(request, Visitor())
+        (origin,) = origins_of(request, Visitor())
         assert origin.startswith("address:")
         assert address == "" or address not in origin
         found.append(origin)
@@ -139,8 +159,10 @@ def test_origin_without_a_session_is_the_network_of_the_address(
 
 def test_origin_is_the_user_else_the_session() -> None:
     request = RequestFactory().get("/")
-    assert origin_of(request, Visitor(id="7")) == "user:7"
-    assert origin_of(request, Visitor(anonymous="anon_1")) == "session:anon_1"
+    assert origins_of(request, Visitor(id="7")) == ("user:7",)
+    first, shared = origins_of(request, Visitor(anonymous="anon_1"))
+    assert first == "session:anon_1"
+    assert origins_of(request, Visitor(anonymous="anon_2")) == ("session:anon_2", shared)
 
 
 def test_nudge_for_rooms_that_never_had_anybody_is_limited(
