@@ -1,7 +1,9 @@
-"""Names that are long, and pages with little room."""
+"""Names that are long, pages with little room, paper, and words that are read out."""
 
 from __future__ import annotations
 
+import re
+import zlib
 from base64 import b64encode
 from collections.abc import Callable
 
@@ -119,3 +121,23 @@ def test_panel_keeps_its_width_while_names_are_searched(
         assert box is not None
         widths.append(box["width"])
     assert len(set(widths)) == 1
+
+
+def test_faces_have_their_colours_on_paper(visit: Visit, tick: Tick, channel: str) -> None:
+    fill(assembly.store(), channel, Member("u1", "Ada", {"color": "#ff0000"}))
+    page, _ = open_stack(visit(), channel)
+    streams = re.findall(rb"/FlateDecode.*?stream\r?\n(.*?)\r?\nendstream", page.pdf(), re.DOTALL)
+    drawn = b"\n".join(zlib.decompressobj().decompress(stream) for stream in streams)
+    assert re.search(rb"\b1 0 0 rg", drawn)
+
+
+@pytest.mark.parametrize("variant", ["stack", "list", "count"])
+def test_empty_status_is_displayed_for_screen_readers_and_takes_no_room(
+    visit: Visit, tick: Tick, channel: str, variant: str
+) -> None:
+    fill(assembly.store(), channel, Member("u1", "Ada"))
+    widget = live(visit().open(include(channel, variant)), channel)
+    status = part(widget, "status")
+    expect(status).to_have_css("display", "block")
+    expect(status).to_have_css("height", "0px")
+    expect(status).to_have_css("margin-top", "0px")
