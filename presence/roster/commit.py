@@ -154,7 +154,7 @@ def plan(
         # A rev that cannot be read is followed by one that no commit under way can be upon.
         "rev": state.rev or (int(now) if state.damage else 0),
         "run": run,
-        "digest": digest,
+        "digest": _unsettled(digest) if still_leaving else digest,
         "leaving": messages.encode(still_leaving) if still_leaving else b"",
         "total": roster.total,
         "anonymous": roster.anonymous,
@@ -194,6 +194,12 @@ def plan(
         pending=messages.encode(messages.Pending(epoch, version, msgspec.Raw(publication), change)),
         **common,  # type: ignore[arg-type]
     )
+
+
+def _unsettled(digest: bytes) -> bytes:
+    """A digest that no reply has: should `leaving` get lost, nobody who is missing stays for ever
+    because the reply is the same as before."""
+    return digest and b"~" + digest
 
 
 def _listed(total: int, *, was_listed: bool, limit: int) -> bool:

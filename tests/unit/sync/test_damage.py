@@ -101,6 +101,20 @@ def test_tick_with_a_partial_answer_mends_no_roster_that_is_lost(site: Site) -> 
     assert site.ids() == ["ada", "alan"]
 
 
+@pytest.mark.parametrize("lost", [b"", b"{}"])
+def test_tick_after_leaving_got_lost_takes_out_who_was_missing_before(
+    site: Site, lost: bytes
+) -> None:
+    """The reply is the same as that of the tick that missed them: nothing else would tell."""
+    site.centrifugo.quit(ROOM, "c2")
+    site.tick(1)
+    assert site.ids() == ["ada", "alan"], "the grace has begun"
+    set_state(site, leaving=lost)
+    site.tick(60)
+    site.tick(60)
+    assert site.ids() == ["ada"]
+
+
 def test_tick_sees_the_last_one_out_of_a_room_that_was_damaged(site: Site) -> None:
     set_kept("_rosters")(site, b"garbage")
     for client in ("c1", "c2"):
