@@ -26,6 +26,9 @@ __all__ = ["APART", "Clocks", "centrifugo_ahead", "examine", "judge", "measure"]
 APART = 5.0
 """Seconds by which two clocks may differ: Centrifugo tells whole seconds, and NTP keeps to less."""
 
+RECENT = 3.0
+"""Intervals after which a tick tells nothing of the clocks any more."""
+
 
 class Clocks(msgspec.Struct, frozen=True):
     """Seconds by which each clock is ahead of this machine's; None where it did not tell.
@@ -93,8 +96,8 @@ def measure(*, clock: Callable[[], float] = time.time) -> Clocks:
     ticks = _ticks() if store.shared else None
     if isinstance(store, RedisStore):
         ahead["Redis"] = _redis_ahead(clock)
-        if ticks and ticks.last and ahead["Redis"] is not None:
-            ahead["the worker"] = ahead["Redis"] + ticks.last.clock_ahead
+        if ahead["Redis"] is not None and (worker := _worker_ahead(ticks)) is not None:
+            ahead["the worker"] = ahead["Redis"] + worker
     ahead["Centrifugo"] = centrifugo_ahead(clock=clock)
     began = ticks.began if ticks else None
     return Clocks(ahead, None if ticks is None or began is None else began - ticks.now)
@@ -137,6 +140,15 @@ def _beyond(earliest: float, latest: float, before: float, after: float) -> floa
     if earliest > after:
         return earliest - after
     return min(0.0, latest - before)
+
+
+def _worker_ahead(ticks: Statistics | None) -> float | None:
+    """Seconds by which the worker's clock is ahead of Redis's, by the last tick; None where there
+    is no recent one: if Redis's clock was set since, the worker would be blamed for it."""
+    last = ticks.last if ticks else None
+    if ticks is None or last is None or ticks.now - last.finished > RECENT * conf.PRESENCE_INTERVAL:
+        return None
+    return last.clock_ahead
 
 
 def _ticks() -> Statistics | None:

@@ -35,7 +35,8 @@ class Tick(msgspec.Struct, frozen=True, kw_only=True):
     """One tick over every channel. Times by the store's clock, in seconds since 1970.
 
     Of its `shards`, `missing` did not come in. `overlapping`: another one had begun a moment ago.
-    `clock_ahead`: seconds by which the clock of the worker that ended it is ahead of the store's.
+    `clock_ahead`: seconds by which the clock of the worker that ended it was ahead of the store's;
+    None where that is not known, or the store's was set since.
     """
 
     id: str
@@ -44,7 +45,7 @@ class Tick(msgspec.Struct, frozen=True, kw_only=True):
     shards: int = 1
     missing: int = 0
     overlapping: bool = False
-    clock_ahead: float = 0.0
+    clock_ahead: float | None = None
     report: Report
 
 
@@ -194,7 +195,8 @@ def _recorded(raw: bytes, now: float) -> Tick | None:
         return None
     if tick.finished <= now:
         return tick
-    return msgspec.structs.replace(tick, started=min(tick.started, now), finished=now)
+    started = min(tick.started, now)
+    return msgspec.structs.replace(tick, started=started, finished=now, clock_ahead=None)
 
 
 def _behind(store: RosterStore, since: float) -> dict[str, float]:

@@ -75,6 +75,19 @@ def test_clocks_measured_include_that_of_the_worker(monkeypatch: pytest.MonkeyPa
     assert "the worker is 60 minutes ahead of this machine" in finding.text
 
 
+@override_settings(PRESENCE_REDIS_URL="redis://127.0.0.1:1/0", PRESENCE_INTERVAL=60)
+@pytest.mark.parametrize(("ahead", "finished"), [(None, 60.0), (HOUR, 60.0 - HOUR)])
+def test_clocks_worker_is_not_blamed_where_that_of_redis_was_put_right_since(
+    monkeypatch: pytest.MonkeyPatch, ahead: float | None, finished: float
+) -> None:
+    tick = Tick(id="t", started=finished, finished=finished, clock_ahead=ahead, report=Report())
+    known = Statistics(now=60.0, began=finished, running=0, history=[tick], behind={})
+    monkeypatch.setattr(clocks.statistics, "read", lambda _: known)
+    monkeypatch.setattr(clocks, "_redis_ahead", lambda _: 0.0)
+    monkeypatch.setattr(clocks, "centrifugo_ahead", lambda **_: 0.0)
+    assert set(clocks.measure().ahead) == {"Redis", "Centrifugo"}
+
+
 def test_token_is_not_called_ok_where_the_clocks_differ() -> None:
     assert levels(websocket.token(0, None, "", ahead=-HOUR)) == [("websocket.token", "skipped")]
     assert levels(websocket.token(0, None, "", ahead=1.0)) == [("websocket.token", "ok")]

@@ -53,6 +53,7 @@ def test_statistics_after_the_clock_was_set_back_tell_no_time_to_come(site: Site
     assert found.last
     assert max(found.began or 0.0, found.last.started, found.last.finished) <= found.now
     assert (found.staleness or 0.0) >= 0.0
+    assert found.last.clock_ahead is None, "by a clock that was set since"
     site.tick()
     last = statistics.read(site.store).last
     assert last
