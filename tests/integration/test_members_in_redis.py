@@ -93,8 +93,10 @@ class TestWhoComesBackInTheVeryMoment:
             clear = reader._evaluate
 
             def late(calls: Any) -> list[Any]:
-                assert [name for name, *_ in calls] == ["retire"]
-                done()
+                names = [name for name, *_ in calls]
+                if "retire" in names:
+                    assert names == ["retire"]
+                    done()
                 return clear(calls)
 
             reader._evaluate = late  # type: ignore[method-assign,assignment]
