@@ -13,6 +13,7 @@ from presence.roster.commit import Commit, State
 from presence.roster.messages import Position
 
 __all__ = [
+    "SCHEMA",
     "Acknowledgement",
     "BatchState",
     "Ledger",
@@ -28,6 +29,9 @@ __all__ = [
 
 KEPT_TICKS = 100
 """Ticks that stay on record."""
+
+SCHEMA = 1
+"""Version of the stored data: part of every key, so that two releases never mix."""
 
 
 class StoredRoster(NamedTuple):

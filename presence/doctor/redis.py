@@ -13,11 +13,11 @@ import redis
 from presence import services
 from presence.backends.redis.cluster import Cluster
 from presence.backends.redis.connection import reason
+from presence.backends.redis.keys import Keys
 from presence.backends.redis.store import RedisStore
 from presence.backends.redis.urls import Client, make_client
 from presence.conf import conf
 from presence.doctor.findings import Findings, duration, ok, problem, skipped, warning
-from presence.roster.channel_names import Keys
 from presence.transport.redaction import Redactor, address, shown
 
 __all__ = ["examine"]

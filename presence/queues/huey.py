@@ -11,7 +11,7 @@ from huey.api import Huey, TaskWrapper
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from presence.backends.redis.options import QUIET
+from presence.backends.redis.server import QUIET
 
 __all__ = ["HueyBroker", "QuickHuey"]
 

@@ -1,4 +1,4 @@
-"""Channel names, feeds and Redis keys: built and validated here alone."""
+"""Channel names and feeds: built and validated here alone."""
 
 from __future__ import annotations
 
@@ -16,8 +16,6 @@ __all__ = [
     "CURSORS_NAMESPACE",
     "FEED_NAMESPACE",
     "MAX_LENGTH",
-    "SCHEMA",
-    "Keys",
     "channel_of_feed",
     "cover",
     "cursor_channel",
@@ -38,9 +36,6 @@ MAX_LENGTH: Final = 248
 FEW: Final = 30
 """Names up to which each is asked for by itself: Centrifugo holds every pattern against each of its
 active channels, which took 0.13 µs, where listing one took 5 µs (docs/scaling.md)."""
-
-SCHEMA: Final = 1
-"""Version of the data in Redis; part of every key, so that two releases never mix."""
 
 OWN_NAMESPACE: Final = "presence:"
 FEED_NAMESPACE: Final = "roster:"
@@ -211,70 +206,6 @@ def _translate(token: re.Match[str], *, inside: bool) -> str:
     else:
         characters = f"{re.escape(token['low'])}-{re.escape(token['high'])}"
     return f"[{'^' if token['not'] else ''}{characters}]"
-
-
-class Keys:
-    """The Redis keys under one prefix."""
-
-    def __init__(self, prefix: str) -> None:
-        self._base = f"{prefix}:{SCHEMA}"
-        self.channels = f"{self._base}:channels"
-        """Sorted set channel -> time of its last good poll."""
-        self.nodes = f"{self._base}:nodes"
-        """Hash: the Centrifugo nodes that the last tick saw, and since when."""
-        self.open = f"{self._base}:open"
-        """Hash: when the newest tick began, and each that has not ended."""
-        self.ticks = f"{self._base}:ticks"
-        """List: the records of the last ticks, newest first."""
-        self.registry = f"{self._base}:registry"
-        """Sorted set channel -> when a page or a token was last made for it."""
-        self.tracked = f"{self._base}:tracked"
-        """Sorted set channel -> when a member without a websocket last joined or beat."""
-        self.profiles = f"{self._base}:profiles"
-        """Hash user -> when it was noted, when that ends, and what is to be shown of them."""
-        self.seen = f"{self._base}:seen"
-        """Sorted set user -> when they were last in a channel."""
-
-    def channel(self, channel: str) -> str:
-        """The hash of one channel; the braces keep it in one cluster slot."""
-        return f"{self._base}:{{{channel}}}"
-
-    def is_channel(self, key: str) -> bool:
-        """Whether `key` is the hash of a channel."""
-        return key.startswith(f"{self._base}:{{") and key.endswith("}")
-
-    def kind(self, key: str) -> str:
-        """The type of the value that this app keeps under `key`, as Redis names it."""
-        if key in (self.channels, self.registry, self.tracked, self.seen):
-            return "zset"
-        if key == self.ticks:
-            return "list"
-        named = key.startswith((f"{self._base}:taken:", f"{self._base}:remembered:"))
-        return "string" if named else "hash"
-
-    def slots(self, channel: str) -> str:
-        """Hash of the claimed slots of one channel: slot -> when, and for how long."""
-        return f"{self.channel(channel)}:slots"
-
-    def cursors(self, channel: str) -> str:
-        """The hash of the cursors of one channel: user -> time and position."""
-        return f"{self.channel(channel)}:cursors"
-
-    def members(self, channel: str) -> str:
-        """The hash of the members without a websocket of one channel: user and source -> record."""
-        return f"{self.channel(channel)}:members"
-
-    def taken(self, name: str) -> str:
-        """How often `name` was taken in its present window."""
-        return f"{self._base}:taken:{name}"
-
-    def remembered(self, name: str) -> str:
-        """There while `name` is remembered."""
-        return f"{self._base}:remembered:{name}"
-
-    def tick(self, tick: str) -> str:
-        """The hash of the parts of a tick."""
-        return f"{self._base}:tick:{tick}"
 
 
 def fill_in(key: str, find: Callable[[str], object], *, owner: str) -> str:

@@ -11,10 +11,9 @@ from typing import Literal, NamedTuple, Protocol
 
 import msgspec
 
-from presence.backends.base import RosterStore
+from presence.backends.base import SCHEMA, RosterStore
 from presence.backends.tracker import Tracker
 from presence.centrifugo.gateway import Gateway
-from presence.roster import channel_names
 from presence.roster.commit import Commit, Rules, State
 from presence.roster.merge import AnonymousMode, Fetch
 from presence.roster.messages import Change, Roster
@@ -106,7 +105,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     def fingerprint(self) -> str:
         """What else decides a roster, beside Centrifugo's reply."""
         fetching = ":fetch" if self.fetch else ""
-        return f"{channel_names.SCHEMA}:{self.anonymous}:{self.rules.list_limit}{fetching}"
+        return f"{SCHEMA}:{self.anonymous}:{self.rules.list_limit}{fetching}"
 
 
 KEPT_MEMBERS = 200_000

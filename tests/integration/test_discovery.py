@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import redis
 
+from presence.backends.redis.keys import Keys
 from presence.backends.redis.store import RedisStore
-from presence.roster.channel_names import Keys
 from presence.roster.commit import Rules
 from presence.sync import statistics
 from presence.sync.context import Options

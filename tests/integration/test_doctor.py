@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 import redis
 
+from presence.backends.redis.keys import Keys
 from presence.queues.celery import TICK
-from presence.roster.channel_names import Keys
 from presence_devtools import servers
 from presence_devtools.servers import manage, wait_until
 from tests.websocket_clients import Swarm

@@ -14,11 +14,11 @@ import pytest
 import redis
 from celery import Celery
 
+from presence.backends.redis.keys import Keys
 from presence.backends.redis.store import RedisStore
 from presence.centrifugo.gateway import Gateway
 from presence.centrifugo.http import HttpTransport
 from presence.roster import messages
-from presence.roster.channel_names import Keys
 from presence.roster.commit import Rules
 from presence.roster.messages import Snapshot
 from presence.sync import statistics

@@ -9,8 +9,8 @@ import pytest
 import redis
 
 from presence.backends.base import KEPT_TICKS
+from presence.backends.redis.keys import Keys
 from presence.backends.redis.store import RedisStore
-from presence.roster.channel_names import Keys
 from presence.roster.commit import Rules
 from presence.sync.tick import Options, Sync
 from presence.testing.contract import Clock

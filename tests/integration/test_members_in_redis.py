@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import redis
 
+from presence.backends.redis.keys import Keys
 from presence.backends.redis.store import RedisStore
 from presence.backends.tracker import Tracker
 from presence.exceptions import StoreError
-from presence.roster.channel_names import Keys
 from presence.testing.contract import Clock
 from presence.testing.contract.tracking import (
     OTHER,

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from presence.backends.redis.keys import Keys
 from presence.backends.redis.store import RedisStore
 from presence.backends.redis.urls import Client, make_client
 from presence.doctor import redis as doctor
 from presence.exceptions import StoreError
-from presence.roster.channel_names import Keys
 from presence.roster.commit import Rules
 from presence.sync.tick import Options, Sync
 from presence.testing.contract import BackendContract, Clock
@@ -184,9 +184,9 @@ def test_primaries_take_turns(cluster: RunningCluster, visits: Visits, store: Re
     """A replica takes over, as is planned, and then from one that is killed. Those that stay know
     of it only when it is asked who they are; and the rooms start anew, as writes may be lost."""
     idle = RedisStore(cluster.url)
-    before = idle.load([]).run
+    before = idle.load_states([]).run
     cluster.fail_over()
-    planned = idle.load([]).run
+    planned = idle.load_states([]).run
     assert planned != before
     assert visits.tick() == {"presence.reload"}
     assert visits.tick() == {"presence.diff"}

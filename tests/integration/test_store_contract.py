@@ -11,10 +11,10 @@ import redis
 from presence.backends.base import Acknowledgement, RosterStore, Writes
 from presence.backends.memory import MemoryStore
 from presence.backends.redis import scripts
+from presence.backends.redis.keys import Keys
 from presence.backends.redis.store import RedisStore
 from presence.exceptions import StoreError
 from presence.roster import messages
-from presence.roster.channel_names import Keys
 from presence.roster.commit import State
 from presence.testing.contract import Clock, StoreContract
 from presence.testing.contract.writing import (

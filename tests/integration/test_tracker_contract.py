@@ -9,10 +9,10 @@ import pytest
 import redis
 
 from presence.backends.memory import MemoryStore
+from presence.backends.redis.keys import Keys
 from presence.backends.redis.store import RedisStore
 from presence.backends.tracker import Tracker
 from presence.exceptions import StoreError
-from presence.roster.channel_names import Keys
 from presence.testing.contract import Clock, TrackerContract
 from presence.testing.contract.cursors import CHANNEL, TIMEOUT, move, shown
 from tests.processes import run_many

@@ -13,6 +13,7 @@ from tools import sdk
 from tools.strip_comments import strip_comments
 
 PYPROJECT = tomllib.loads((sdk.ROOT / "pyproject.toml").read_text())
+SCRIPTS = ["clock", "cursors", "members", "rosters"]
 MODULES = sorted((sdk.ROOT / "presence" / "static" / "presence" / "js").glob("*.js"))
 
 
@@ -55,6 +56,14 @@ def test_wheel_carries_the_sdk_its_licence_and_where_the_project_is(wheel):
     assert text.count("License-File:") == 2
     assert "Project-URL: Source, https://" in text
     assert "\nClassifier: Operating System :: OS Independent" in text
+
+
+def test_wheel_carries_the_scripts_of_redis(wheel):
+    scripts = Path("presence/backends/redis/scripts")
+    carried = {name for name in wheel.namelist() if name.endswith(".lua")}
+    assert carried == {str(scripts / f"{name}.lua") for name in SCRIPTS}
+    for name in carried:
+        assert wheel.read(name).decode() == (sdk.ROOT / name).read_text("utf-8")
 
 
 def test_wheel_carries_each_module_once_without_comments(wheel):

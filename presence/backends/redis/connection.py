@@ -12,9 +12,10 @@ import redis
 from redis.sentinel import MasterNotFoundError
 
 from presence.backends.redis import scripts
+from presence.backends.redis.keys import Keys
 from presence.backends.redis.urls import make_client
 from presence.exceptions import StoreError
-from presence.roster.channel_names import Keys, validate_channel
+from presence.roster.channel_names import validate_channel
 from presence.transport.redaction import Redactor
 
 __all__ = ["Call", "Connection", "milliseconds", "reason"]

@@ -29,6 +29,7 @@ from redis.sentinel import (
 from presence.transport.calls import RESTED, Call, TooLarge, Wire, current_call, within
 
 __all__ = [
+    "QUIET",
     "Command",
     "Demoted",
     "Node",
@@ -53,6 +54,19 @@ _DEMOTED = re.compile(r"(?:^|-)(?:READONLY|MASTERDOWN|NOREPLICAS) ")
 
 Command = tuple[tuple[Any, ...], dict[str, Any]]
 """Arguments of redis-py's `execute_command`: name and arguments, and options."""
+
+
+def _quiet() -> dict[str, Any]:
+    try:
+        from redis.maint_notifications import MaintNotificationsConfig
+    except ImportError:
+        return {}
+    return {"maint_notifications_config": MaintNotificationsConfig(enabled=False)}
+
+
+QUIET: Final = _quiet()
+"""No maintenance notifications, where redis-py has them (8 switches them on): with them its pools
+do not see that a connection has unread replies."""
 
 
 class Demoted(redis.ConnectionError):

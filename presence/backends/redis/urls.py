@@ -15,8 +15,8 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from presence.backends.redis.cluster import Cluster, Topology
-from presence.backends.redis.options import QUIET
 from presence.backends.redis.server import (
+    QUIET,
     Pool,
     SafeConnection,
     SafeSentinelConnection,

@@ -169,12 +169,3 @@ def test_many_are_covered_by_one_pattern_for_each_namespace() -> None:
 def test_an_escaped_channel_matches_itself_alone(channel: str, other: str) -> None:
     assert channel_names.matches(channel_names.escape(channel), channel)
     assert channel_names.matches(channel_names.escape(channel), other) is (channel == other)
-
-
-def test_keys_keep_a_channel_in_one_cluster_slot_and_carry_the_schema() -> None:
-    keys = channel_names.Keys("site")
-    assert keys.channel("presence:a") == "site:1:{presence:a}"
-    assert keys.cursors("cursors:a") == "site:1:{cursors:a}:cursors"
-    every = [keys.channels, keys.nodes, keys.channel("channels"), keys.channel("nodes")]
-    every += [keys.taken("a"), keys.remembered("a"), keys.tick("a"), keys.cursors("a")]
-    assert len(set(every)) == len(every)

@@ -10,8 +10,7 @@ import pytest
 import redis
 from redis.exceptions import AskError, MovedError, SlotNotCoveredError
 
-from presence.backends.redis.cluster import Cluster
-from presence.backends.redis.execution import ATTEMPTS, CLOCK
+from presence.backends.redis.cluster import ATTEMPTS, CLOCK, Cluster
 
 Command = tuple[Any, ...]
 SOURCE = "return 1"

@@ -16,8 +16,7 @@ from redis.sentinel import (
 
 from presence.backends.redis import urls
 from presence.backends.redis.cluster import Cluster
-from presence.backends.redis.options import QUIET
-from presence.backends.redis.server import Pool, SafeConnection, SafeSSLConnection
+from presence.backends.redis.server import QUIET, Pool, SafeConnection, SafeSSLConnection
 from presence.backends.redis.urls import make_client
 
 

@@ -1,15 +1,5 @@
-"""Members without a websocket. A field of a hash of them is beat, joined, said and metadata."""
-
-from __future__ import annotations
-
-from presence.backends.redis.scripts.clock import NOW
-
-__all__ = ["BEAT", "JOIN", "LEAVE", "PROFILE", "PROFILES", "SAW", "SEEN", "STANDING"]
-
-# Whether a field was beaten within ARGV[2] milliseconds, by whichever way the clock was set.
-FRESH = (
-    NOW
-    + """
+--# fresh: now
+-- Whether a field was beaten within ARGV[2] milliseconds, by whichever way the clock was set.
 local function fresh(field)
   local beat = tonumber(field:match('^%S+') or '')
   return beat and math.abs(now - beat) <= ARGV[2] / 1000
@@ -19,16 +9,12 @@ local function past(at)
   local time = tonumber(at or '')
   return time and time <= now + 0 and at or now
 end
-"""
-)
 
-# KEYS: hash of the members of a channel. ARGV: the time ("" for Redis's own), milliseconds without
-# a sign after which a member is stale, field, metadata. Returns the time, when they joined, and
-# when the metadata was said. Clears the stale among two fields taken by chance: where nobody reads,
-# they become no more than fresh ones.
-JOIN = (
-    FRESH
-    + """
+--# join: fresh
+-- KEYS: hash of the members of a channel. ARGV: the time ("" for Redis's own), milliseconds without
+-- a sign after which a member is stale, field, metadata. Returns the time, when they joined, and
+-- when the metadata was said. Clears the stale among two fields taken by chance: where nobody reads,
+-- they become no more than fresh ones.
 local some = redis.call('HRANDFIELD', KEYS[1], 2, 'WITHVALUES')
 local before = redis.call('HGET', KEYS[1], ARGV[3])
 local joined, said = now, now
@@ -43,24 +29,16 @@ for i = 1, #some, 2 do
   if some[i] ~= ARGV[3] and not fresh(some[i + 1]) then redis.call('HDEL', KEYS[1], some[i]) end
 end
 return {now, joined, said}
-"""
-)
 
-# KEYS: hash of the members of a channel. ARGV: the time, milliseconds, field. Returns what it was.
-LEAVE = (
-    FRESH
-    + """
+--# leave: fresh
+-- KEYS: hash of the members of a channel. ARGV: the time, milliseconds, field. Returns what it was.
 local before = redis.call('HGET', KEYS[1], ARGV[3])
 if not before then return false end
 redis.call('HDEL', KEYS[1], ARGV[3])
 return fresh(before) and before
-"""
-)
 
-# KEYS: hash of the members of a channel. ARGV: the time, milliseconds, field.
-BEAT = (
-    FRESH
-    + """
+--# beat: fresh
+-- KEYS: hash of the members of a channel. ARGV: the time, milliseconds, field.
 local before = redis.call('HGET', KEYS[1], ARGV[3])
 if not (before and fresh(before)) then return 0 end
 local joined, said, meta = before:match('^%S+ (%S+) (%S+) (.*)$')
@@ -68,29 +46,21 @@ if not meta then return 0 end
 redis.call('HSET', KEYS[1], ARGV[3], table.concat({now, past(joined), past(said), meta}, ' '))
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
 return 1
-"""
-)
 
-# KEYS: sorted set of channels by when somebody joined or beat last. ARGV: the time, milliseconds.
-# Forgets those for which that is longer ago, or yet to come (the clock was set back). Returns the
-# time, then the others.
-STANDING = (
-    NOW
-    + """
+--# standing: now
+-- KEYS: sorted set of channels by when somebody joined or beat last. ARGV: the time, milliseconds.
+-- Forgets those for which that is longer ago, or yet to come (the clock was set back). Returns the
+-- time, then the others.
 local timeout = ARGV[2] / 1000
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('(%.6f', now - timeout))
 redis.call('ZREMRANGEBYSCORE', KEYS[1], string.format('(%.6f', now + timeout), '+inf')
 local channels = redis.call('ZRANGE', KEYS[1], 0, -1)
 table.insert(channels, 1, now)
 return channels
-"""
-)
 
-# KEYS: sorted set of users. ARGV: the time, then user, when they were seen, ... Keeps the later of
-# two times, and none that is yet to come.
-SAW = (
-    NOW
-    + """
+--# saw: now
+-- KEYS: sorted set of users. ARGV: the time, then user, when they were seen, ... Keeps the later of
+-- two times, and none that is yet to come.
 for i = 2, #ARGV, 2 do
   local at, before = ARGV[i + 1], tonumber(redis.call('ZSCORE', KEYS[1], ARGV[i]) or '')
   if tonumber(at) > now + 0 then at = now end
@@ -99,13 +69,9 @@ for i = 2, #ARGV, 2 do
   end
 end
 return 1
-"""
-)
 
-# KEYS: sorted set of users. ARGV: the time, then users. Returns when each was seen.
-SEEN = (
-    NOW
-    + """
+--# seen: now
+-- KEYS: sorted set of users. ARGV: the time, then users. Returns when each was seen.
 local found = {}
 for i = 2, #ARGV do
   local at = redis.call('ZSCORE', KEYS[1], ARGV[i])
@@ -116,28 +82,20 @@ for i = 2, #ARGV do
   found[i - 1] = at
 end
 return found
-"""
-)
 
-# KEYS: hash of profiles. ARGV: the time, milliseconds to keep it, user, what is shown. Returns the
-# time.
-PROFILE = (
-    NOW
-    + """
+--# profile: now
+-- KEYS: hash of profiles. ARGV: the time, milliseconds to keep it, user, what is shown. Returns the
+-- time.
 local ends = string.format('%.6f', now + ARGV[2] / 1000)
 redis.call('HSET', KEYS[1], ARGV[3], now .. ' ' .. ends .. ' ' .. ARGV[4])
 if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[2]) then
   redis.call('PEXPIRE', KEYS[1], ARGV[2])
 end
 return now
-"""
-)
 
-# KEYS: hash of profiles. ARGV: the time. Returns the fields and values. One that was noted before
-# the clock was set back is of now, once: else it would be newer than whatever is signed later.
-PROFILES = (
-    NOW
-    + """
+--# profiles: now
+-- KEYS: hash of profiles. ARGV: the time. Returns the fields and values. One that was noted before
+-- the clock was set back is of now, once: else it would be newer than whatever is signed later.
 local found = redis.call('HGETALL', KEYS[1])
 for i = 2, #found, 2 do
   local at, ends, shown = found[i]:match('^(%S+) (%S+) (.*)$')
@@ -148,5 +106,3 @@ for i = 2, #found, 2 do
   end
 end
 return found
-"""
-)

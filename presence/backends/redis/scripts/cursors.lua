@@ -1,19 +1,9 @@
-"""Cursors, and how often something may be done."""
-
-from __future__ import annotations
-
-from presence.backends.redis.scripts.clock import NOW
-
-__all__ = ["DROP", "MOVE", "REMEMBERS", "RETIRE", "TAKE"]
-
-# KEYS: hash of the cursors of a channel. ARGV: the time ("" for Redis's own), milliseconds without
-# a sign after which a cursor is stale, then user, position, ... Returns the time. Clears away the
-# stale, what cannot be read, and what is more than a second ahead (the clock was set back), among
-# twice as many fields as it writes, taken by chance: so even where every user moves once, stale
-# ones become no more than fresh ones.
-MOVE = (
-    NOW
-    + """
+--# move: now
+-- KEYS: hash of the cursors of a channel. ARGV: the time ("" for Redis's own), milliseconds without
+-- a sign after which a cursor is stale, then user, position, ... Returns the time. Clears away the
+-- stale, what cannot be read, and what is more than a second ahead (the clock was set back), among
+-- twice as many fields as it writes, taken by chance: so even where every user moves once, stale
+-- ones become no more than fresh ones.
 for i = 3, #ARGV, 2 do
   redis.call('HSET', KEYS[1], ARGV[i], now .. ' ' .. ARGV[i + 1])
 end
@@ -26,31 +16,27 @@ for i = 1, #some, 2 do
   if not (at and at >= since and at <= now + 1) then redis.call('HDEL', KEYS[1], some[i]) end
 end
 return now
-"""
-)
 
-# KEYS: hash of the cursors of a channel. ARGV: user, field as it was read, ...
-RETIRE = """
+--# retire
+-- KEYS: hash of the cursors of a channel. ARGV: user, field as it was read, ...
 for i = 1, #ARGV, 2 do
   if redis.call('HGET', KEYS[1], ARGV[i]) == ARGV[i + 1] then
     redis.call('HDEL', KEYS[1], ARGV[i])
   end
 end
 return 1
-"""
 
-# KEYS: hash of the cursors of a channel. ARGV: user, what the position has to end with.
-DROP = """
+--# drop
+-- KEYS: hash of the cursors of a channel. ARGV: user, what the position has to end with.
 local field = redis.call('HGET', KEYS[1], ARGV[1])
 local position = field and field:match('^%S* (.*)$')
 if not position or position:sub(-#ARGV[2]) ~= ARGV[2] then return 0 end
 return redis.call('HDEL', KEYS[1], ARGV[1])
-"""
 
-# KEYS: a count. ARGV: milliseconds that its window lasts, the most that it may be, how much is
-# added. Returns how much of that is within the most. A window that has longer to go than it lasts
-# began before the clock was set back.
-TAKE = """
+--# take
+-- KEYS: a count. ARGV: milliseconds that its window lasts, the most that it may be, how much is
+-- added. Returns how much of that is within the most. A window that has longer to go than it lasts
+-- began before the clock was set back.
 local times = tonumber(ARGV[3])
 local count, left = redis.call('GET', KEYS[1]), redis.call('PTTL', KEYS[1])
 local counts = count and #count < 16 and count:match('^%d+$')
@@ -61,11 +47,10 @@ else
   count = redis.call('INCRBY', KEYS[1], times)
 end
 return math.max(0, math.min(times, ARGV[2] - count + times))
-"""
 
-# KEYS: what is remembered: the milliseconds for which it is. Returns whether it is. One that has
-# longer to go was remembered before the clock was set back.
-REMEMBERS = """
+--# remembers
+-- KEYS: what is remembered: the milliseconds for which it is. Returns whether it is. One that has
+-- longer to go was remembered before the clock was set back.
 local kept, left = redis.call('GET', KEYS[1]), redis.call('PTTL', KEYS[1])
 if not kept then return 0 end
 if not (#kept < 16 and kept:match('^%d+$')) then
@@ -74,4 +59,3 @@ if not (#kept < 16 and kept:match('^%d+$')) then
 end
 if left < 0 or left > tonumber(kept) then redis.call('PEXPIRE', KEYS[1], kept) end
 return 1
-"""
