@@ -143,18 +143,18 @@ def _run(name: str, function: Callable[[], T], *, savepoint: bool) -> T:
 # What fits the wire
 
 
-def fit(given: object, *, beside: Mapping[str, Any] | None = None) -> Fitted:
-    """Return the entries of the dict `given` that fit into MAX_META bytes of JSON with `beside`.
+def fit(given: object, *, reserved: Mapping[str, Any] | None = None) -> Fitted:
+    """Return the entries of the dict `given` that fit into MAX_META bytes of JSON with `reserved`.
 
     An entry is left out or kept as a whole. One that JSON cannot hold is left out; then the
     largest is, of equally large ones the last by name, until the rest fits. A name is cut first.
-    Entries of the same name as one of `beside` are dropped. Never raises.
+    Entries of the same name as one of `reserved` are dropped. Never raises.
     """
     if not isinstance(given, Mapping):
         return Fitted({}, {"(all)": f"it is a {type(given).__name__}, not a dict"})
     encoded, left_out = _encode_parts(given)
-    kept = {name: part for name, part in encoded.items() if name not in (beside or {})}
-    room = MAX_META - (len(_json(beside)) - 1 if beside else 1)
+    kept = {name: part for name, part in encoded.items() if name not in (reserved or {})}
+    room = MAX_META - (len(_json(reserved)) - 1 if reserved else 1)
     # Each part needs a comma or the closing brace after it.
     while kept and sum(len(part) + 1 for part in kept.values()) > room:
         largest = max(kept, key=lambda name: (len(kept[name]), name))
@@ -170,28 +170,28 @@ def fit(given: object, *, beside: Mapping[str, Any] | None = None) -> Fitted:
 
 
 def fitted(
-    source: str, user: str, info: object, *, beside: Mapping[str, Any] | None = None
+    source: str, user: str, info: object, *, reserved: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """Return the parts of the dict `info` that fit the wire, as `fit` does, and log the others.
 
     `source` is the setting or the function that `info` came by.
     """
-    parts, left_out = fit(info, beside=beside)
+    parts, left_out = fit(info, reserved=reserved)
     log_left_out(source, user, left_out)
     return parts
 
 
 def fitted_meta(
-    source: str, user: str, meta: object, *, beside: Mapping[str, Any] | None = None
+    source: str, user: str, meta: object, *, reserved: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """Return the parts of a `meta` from server code that fit, as `fitted` does. Raises ValueError,
     as member_meta does, for any other mistake than too large a `meta`."""
     checked: Any = meta or {}
     try:
         validation.member_meta(meta)
-        validation.member_meta({**(beside or {}), **checked})
+        validation.member_meta({**(reserved or {}), **checked})
     except validation.TooLarge:
-        checked = fitted(source, user, checked, beside=beside)
+        checked = fitted(source, user, checked, reserved=reserved)
         validation.member_meta(checked)
     return cast("dict[str, Any]", checked)
 

@@ -296,12 +296,12 @@ def meta_for(visitor: Visitor, meta: object) -> dict[str, Any]:
     shown = describe(visitor, hooks.hook("PRESENCE_USER_INFO"), now=0.0)  # nothing is signed here
     least = {"name": validation.plain(shown.name), "user_id": visitor.id}
     least = {key: value for key, value in least.items() if key not in given}
-    least |= hooks.fitted_meta("track_presence", visitor.id, given, beside=least)
+    least |= hooks.fitted_meta("track_presence", visitor.id, given, reserved=least)
     wrong = {key: validation.unfit({key: value}) for key, value in shown.info.items()}
     left_out = {key: reason for key, reason in wrong.items() if reason}
     hooks.log_left_out("PRESENCE_USER_INFO", visitor.id, left_out)
     info = {key: value for key, value in shown.info.items() if not wrong[key]}
-    return hooks.fitted("PRESENCE_USER_INFO", visitor.id, info, beside=least) | least
+    return hooks.fitted("PRESENCE_USER_INFO", visitor.id, info, reserved=least) | least
 
 
 def _shows_something(name: object) -> bool:

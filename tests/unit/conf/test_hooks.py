@@ -254,9 +254,9 @@ class TestFit:
         info = {"a": "x" * (MAX_META - 8)}
         assert fit(info) == (info, {})
         assert fit({"a": "x" * (MAX_META - 7)}).parts == {}
-        assert fit({"a": "x" * 10}, beside={"b": "x" * (MAX_META - 24)}).left_out == {}
-        assert fit({"a": "x" * 10}, beside={"b": "x" * (MAX_META - 25)}).left_out == {}
-        assert fit({"a": "x" * 12}, beside={"b": "x" * (MAX_META - 24)}).parts == {}
+        assert fit({"a": "x" * 10}, reserved={"b": "x" * (MAX_META - 24)}).left_out == {}
+        assert fit({"a": "x" * 10}, reserved={"b": "x" * (MAX_META - 25)}).left_out == {}
+        assert fit({"a": "x" * 12}, reserved={"b": "x" * (MAX_META - 24)}).parts == {}
 
     def test_name_is_cut_before_it_is_left_out(self) -> None:
         parts, left_out = fit({"name": "x" * 10_000, "color": "#fff"})

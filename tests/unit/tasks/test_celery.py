@@ -187,3 +187,7 @@ def test_a_nudge_tries_three_times(
     made = syncs(monkeypatch, *(Report(refused=int(n < refusals)) for n in range(6)))
     tasks.sync_channels.run([ROOM])
     assert made.polled == [[ROOM]] * polls
+
+
+def test_tasks_of_celery_have_no_answer_for_the_doctor() -> None:
+    assert tasks.answer is None
