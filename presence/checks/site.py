@@ -15,6 +15,7 @@ from django.db.models import EmailField
 from django.urls import NoReverseMatch, reverse
 
 from presence import queues
+from presence.checks import schedule
 from presence.queues import celery
 
 __all__ = [
@@ -107,9 +108,9 @@ def check_celery() -> Iterator[checks.CheckMessage]:
             id=NO_APP,
         )
     # The tables may hold the entry; the doctor reads them, as that takes a query.
-    elif celery.database_installed() or celery.in_settings(app):
+    elif schedule.database_installed() or schedule.in_settings(app):
         return
-    elif celery.unread():
+    elif schedule.unread():
         yield checks.Warning(
             "CELERY_BEAT_SCHEDULE has the entry for the tick, but the Celery application does not "
             "read it: no channel is ever polled.",

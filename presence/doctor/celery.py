@@ -9,11 +9,12 @@ from django.conf import settings
 from django.db import DatabaseError
 
 from presence import queues
+from presence.checks import schedule
+from presence.checks.schedule import Entry
 from presence.checks.site import ADD_ENTRY, NAMESPACE, NO_APP, READ_SETTINGS, import_celery
 from presence.conf import conf
 from presence.doctor.findings import Findings, duration, ok, problem, skipped, warning
-from presence.queues import celery
-from presence.queues.celery import TICK, Entry
+from presence.queues.celery import TICK, project_app
 from presence.transport.redaction import address
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def examine() -> Findings:
             "`manage.py presence_sync --every` do the work.",
         )
         return
-    app = celery.project_app()
+    app = project_app()
     if app is None and NO_APP in settings.SILENCED_SYSTEM_CHECKS:
         yield skipped("celery.app", f"{NO_APP} is silenced: this site does without Celery")
         return
@@ -54,10 +55,10 @@ def examine() -> Findings:
 
 def beat(app: Celery) -> Findings:
     """Beat was told to send the tick, once every PRESENCE_INTERVAL."""
-    entries = celery.in_settings(app)
-    if celery.database_installed():
+    entries = schedule.in_settings(app)
+    if schedule.database_installed():
         try:
-            stored = celery.in_database()
+            stored = schedule.in_database()
         except DatabaseError as error:
             yield problem(
                 "beat.entry",
@@ -67,7 +68,7 @@ def beat(app: Celery) -> Findings:
             if not entries:
                 yield from _unread()
             return
-        if not celery.uses_database(app):
+        if not schedule.uses_database(app):
             # Beat may have been started with --scheduler, which nothing here tells. What it copied
             # from the settings into the tables goes by the same name.
             names = {entry.name for entry in entries}
@@ -82,14 +83,14 @@ def beat(app: Celery) -> Findings:
             return
         else:
             entries = stored
-    if not entries and celery.unread():
+    if not entries and schedule.unread():
         yield from _unread()
         return
     yield from entry(entries)
 
 
 def _unread() -> Findings:
-    if celery.unread():
+    if schedule.unread():
         yield problem(
             "beat.entry",
             "CELERY_BEAT_SCHEDULE has the entry for the tick, but the Celery application does not "

@@ -18,7 +18,7 @@ from django.urls import path
 
 from presence import queues
 from presence.backends.memory import MemoryStore
-from presence.checks import TAG, values
+from presence.checks import TAG, schedule, values
 from presence.conf import NAMES, RANGES
 from presence.doctor import examination
 from presence.queues import celery
@@ -366,7 +366,7 @@ def test_w009_no_celery_application(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_w010_no_entry_of_beat(monkeypatch: pytest.MonkeyPatch, entries: dict[str, Any]) -> None:
     monkeypatch.setattr(celery, "_app", site_app(beat_schedule=entries))
-    monkeypatch.setattr(celery, "database_installed", lambda: False)
+    monkeypatch.setattr(schedule, "database_installed", lambda: False)
     assert celery.TICK in str(only("presence.W010").hint)
 
 
@@ -378,7 +378,7 @@ def test_w010_is_not_where_the_tables_may_hold_the_entry(monkeypatch: pytest.Mon
 @pytest.mark.parametrize(("when", "seconds"), [(5, 5.0), (crontab(), None), ("never", None)])
 def test_the_entries_of_the_settings(when: object, seconds: float | None) -> None:
     app = site_app(beat_schedule={"tick": {"task": celery.TICK, "schedule": when}})
-    assert celery.in_settings(app) == [celery.Entry("tick", seconds)]
+    assert schedule.in_settings(app) == [schedule.Entry("tick", seconds)]
 
 
 class TestUserNames:

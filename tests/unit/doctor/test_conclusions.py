@@ -12,6 +12,7 @@ import pytest
 from django.test import override_settings
 
 from presence.centrifugo.gateway import Reply
+from presence.checks.schedule import Entry
 from presence.conf import masked
 from presence.doctor import (
     celery,
@@ -25,7 +26,6 @@ from presence.doctor import (
 )
 from presence.doctor.findings import Finding, Findings, duration, explained, ok
 from presence.exceptions import CentrifugoAnswerError, CentrifugoRefused, CommandError
-from presence.queues.celery import Entry
 from presence.sync.statistics import Report, Statistics, Tick
 
 
@@ -314,7 +314,7 @@ def test_a_site_without_celery(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_project_that_does_not_import_its_application(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("presence.queues.celery.project_app", lambda: None)
+    monkeypatch.setattr("presence.doctor.celery.project_app", lambda: None)
     (found,) = celery.examine()
     assert found.level == "problem"
     assert "project/__init__.py" in found.remedy
@@ -322,7 +322,7 @@ def test_a_project_that_does_not_import_its_application(monkeypatch: pytest.Monk
 
 @override_settings(SILENCED_SYSTEM_CHECKS=["presence.W009"])
 def test_a_project_that_does_without_celery_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("presence.queues.celery.project_app", lambda: None)
+    monkeypatch.setattr("presence.doctor.celery.project_app", lambda: None)
     assert levels(celery.examine()) == {"celery.app": "skipped"}
 
 

@@ -12,14 +12,15 @@ from celery.schedules import crontab
 from django.db import OperationalError
 from django.test import override_settings
 
-from presence.checks import site
+from presence.checks import schedule, site
+from presence.checks.schedule import Entry
 from presence.checks.values import check_names
 from presence.doctor import celery, clocks, origins, templates, ticks, websocket
 from presence.doctor.clocks import Clocks
 from presence.doctor.findings import Findings, problem, warning
 from presence.management.commands import presence_doctor
 from presence.queues import celery as queue
-from presence.queues.celery import TICK, Entry
+from presence.queues.celery import TICK
 from presence.sync.statistics import Report, Statistics, Tick
 
 HOUR = 3600.0
@@ -201,7 +202,7 @@ def row(**fields: Any) -> Any:
     ],
 )
 def test_row_of_beat_that_is_never_due_says_why(fields: dict[str, Any], why: str) -> None:
-    found = queue._never(row(**{"total_run_count": 0} | fields), NOW)
+    found = schedule._never(row(**{"total_run_count": 0} | fields), NOW)
     assert (why in found) if why else found == ""
 
 
@@ -210,7 +211,7 @@ def test_row_of_beat_that_is_never_due_says_why(fields: dict[str, Any], why: str
     [("[]", "{}", False), (None, None, False), ([], {}, False), ("[1]", "{}", True)],
 )
 def test_entry_with_arguments_is_amiss(args: Any, kwargs: Any, amiss: bool) -> None:
-    assert bool(queue._amiss(args, kwargs)) is amiss
+    assert bool(schedule._amiss(args, kwargs)) is amiss
 
 
 ENTRY = {"update-presence": {"task": TICK, "schedule": 60.0}}
@@ -227,8 +228,8 @@ def app(**conf: Any) -> Celery:
 def test_schedule_that_the_application_does_not_read_names_the_namespace(
     monkeypatch: pytest.MonkeyPatch, tables: bool
 ) -> None:
-    monkeypatch.setattr(queue, "database_installed", lambda: tables)
-    monkeypatch.setattr(queue, "in_database", lambda: [])
+    monkeypatch.setattr(schedule, "database_installed", lambda: tables)
+    monkeypatch.setattr(schedule, "in_database", lambda: [])
     monkeypatch.setattr(queue, "_app", app())
     (found,) = celery.beat(app())
     assert found.level == "problem"
@@ -244,8 +245,8 @@ def test_beat_entry_without_tables_names_the_namespace_too(monkeypatch: pytest.M
     def absent() -> list[Entry]:
         raise OperationalError("no such table")
 
-    monkeypatch.setattr(queue, "database_installed", lambda: True)
-    monkeypatch.setattr(queue, "in_database", absent)
+    monkeypatch.setattr(schedule, "database_installed", lambda: True)
+    monkeypatch.setattr(schedule, "in_database", absent)
     unmigrated, unread = celery.beat(app())
     assert "migrate" in unmigrated.remedy
     assert 'namespace="CELERY"' in unread.remedy
@@ -288,8 +289,8 @@ def test_doctor_count_of_one_is_singular() -> None:
 def test_entry_that_beat_copied_into_its_table_is_one_entry(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(queue, "database_installed", lambda: True)
-    monkeypatch.setattr(queue, "in_database", lambda: [Entry("update-presence", 60.0)])
+    monkeypatch.setattr(schedule, "database_installed", lambda: True)
+    monkeypatch.setattr(schedule, "in_database", lambda: [Entry("update-presence", 60.0)])
     assert levels(celery.beat(app(beat_schedule=ENTRY))) == [("beat.entry", "ok")]
 
 
