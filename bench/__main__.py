@@ -8,23 +8,28 @@ import platform
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import msgspec
 
-from bench import applying, cursors, growth, large, plot, published, room, table, thousand
-from bench.bounds import BOUNDS, figures
-from bench.growth import Growth
-from bench.sizes import FULL, HOUR, QUICK, SMALL, Sizes
+from bench import browser, cursors, report, ticks
+from bench.bounds import BOUNDS, FULL, HOUR, QUICK, SMALL, Sizes, figures
+from bench.crowd import Crowd
+from bench.site import config
 from presence_devtools import servers
+from presence_devtools.servers import ROOT
+from tests.browser.one_page_site import open_stage
 
-ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "bench" / "results.json"
 PLOT = ROOT / "docs" / "growth.svg"
+READERS = 10
+"""Connections that receive the cursors that Python publishes."""
 PACKAGES = ("cent", "requests", "redis", "hiredis", "msgspec", "celery", "django")
 
 
@@ -45,17 +50,17 @@ def main() -> int:
         sizes = replace(sizes, heap_moves=HOUR)
     _allow_files(sizes.million + 3000)
     setting = _setting()
-    print(table.heading(setting), flush=True)
+    print(report.heading(setting), flush=True)
     started = time.monotonic()
     results: dict[str, Any] = {}
     if chosen.only != "cursors":
         results |= _ticks(sizes)
     if chosen.only != "ticks":
-        results["cursors"] = cursors.run(sizes)
-        print(table.cursors(results["cursors"]), flush=True)
+        results["cursors"] = _cursors(sizes)
+        print(report.cursors(results["cursors"]), flush=True)
     found = figures(results, linear_from=sizes.linear_from)
     verdicts = {name: BOUNDS[name].judge(value) for name, value in found.items()}
-    print(table.figures(found, verdicts if judged else {}), flush=True)
+    print(report.figures(found, verdicts if judged else {}), flush=True)
     setting |= {"load_after": os.getloadavg()[0], "seconds": round(time.monotonic() - started)}
     if chosen.write:
         _write(RESULTS, _rounded({"setting": setting, "figures": found, **results}))
@@ -65,19 +70,41 @@ def main() -> int:
 
 def _ticks(sizes: Sizes) -> dict[str, Any]:
     """Results of the ticks, printed as they come."""
-    results: dict[str, Any] = {"thousand": thousand.run(sizes)}
-    print(table.thousand(results["thousand"], sizes), flush=True)
-    results |= large.run(sizes)
-    replayed, results["one_room_mb"] = room.run(sizes)
-    results["growth"]["replayed"] = growth.medians(replayed)
-    results["doubled"]["replayed"] = growth.doubled(replayed)
-    results["published"] = published.run(sizes.listed)
-    results["applied"] = applying.run()
-    print(table.large(results), table.applied(results["applied"]), sep="\n", flush=True)
+    results: dict[str, Any] = {"thousand": ticks.thousand(sizes)}
+    print(report.thousand(results["thousand"], sizes), flush=True)
+    results |= ticks.large(sizes)
+    replayed, results["one_room_mb"] = ticks.replayed(sizes)
+    results["growth"]["replayed"] = ticks.medians(replayed)
+    results["doubled"]["replayed"] = ticks.doubled(replayed)
+    results["published"] = ticks.published(sizes.listed)
+    results["applied"] = browser.applied()
+    print(report.large(results), report.applied(results["applied"]), sep="\n", flush=True)
     return results
 
 
-def growth_plot(lines: dict[str, Growth]) -> str:
+def _cursors(sizes: Sizes) -> dict[str, Any]:
+    """Results of the cursors; `browser` is None where there is no Chromium."""
+    limit = {"PRESENCE_CURSOR_LIMIT": str(browser.MOVING)}
+    with tempfile.TemporaryDirectory() as name, patch.dict(os.environ, limit):
+        directory = Path(name)
+        with open_stage(directory, config(directory)) as stage:
+            crowd = Crowd(stage.centrifugo.ws_url, servers.TOKEN_SECRET)
+            try:
+                crowd.connect({f"r{n}": [cursors.CHANNEL] for n in range(READERS)})
+                written = cursors.written(stage, sizes)
+            finally:
+                crowd.close()
+            with browser.chromium() as chromium:
+                shown = chromium and {
+                    "latency": browser.latency(chromium, stage, sizes),
+                    "frames": browser.frames(chromium, stage, sizes),
+                    "memory": browser.memory(chromium, stage, sizes),
+                    "chromium": chromium.version,
+                }
+    return {"writes": written, "browser": shown}
+
+
+def growth_plot(lines: dict[str, ticks.Growth]) -> str:
     """The SVG of how a tick's time grows."""
     names = {
         "channels": "channels of 10 members",
@@ -90,7 +117,7 @@ def growth_plot(lines: dict[str, Growth]) -> str:
         for what, by_kind in lines.items()
         for kind, line in by_kind.items()
     }
-    return plot.draw("Seconds of one tick", "channels, or members", "seconds", named)
+    return report.draw("Seconds of one tick", "channels, or members", "seconds", named)
 
 
 def _setting() -> dict[str, Any]:
@@ -129,7 +156,7 @@ def _write(path: Path, results: dict[str, Any]) -> None:
 
 def _rounded(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _rounded(one) for key, one in value.items()}
+        return {key: _rounded(inner) for key, inner in value.items()}
     return round(value, 4) if isinstance(value, float) else value
 
 

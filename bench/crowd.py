@@ -1,10 +1,13 @@
-"""Real websocket connections in processes of their own, as cheap as they can be made.
+"""The load of a bench: real websocket connections, or one room whose presence is replayed.
 
-Each connection is one user, subscribed by the server to the channels of its token. It throws away
-what it is sent, pings too (see `config` in site.py): a crowd that looked into its messages would
-take the processor from what is measured. The parent speaks to each process over its standard
-input, one JSON command a line, and gets one JSON line back once the server has confirmed
-everything.
+Each is a process of its own. A connection is one user, subscribed by the server to the channels of
+its token, and as cheap as it can be made: it throws away what it is sent, pings too (see `config`
+in site.py), because a crowd that looked into its messages would take the processor from what is
+measured. The parent writes one JSON command a line to a process of the crowd, and reads one JSON
+line back once the server has confirmed everything.
+
+A replayed room can be larger than any crowd: its process answers for Centrifugo from bytes made
+beforehand, and only what a tick asks for: info, channels, presence, history and publish.
 """
 
 from __future__ import annotations
@@ -14,12 +17,16 @@ import json
 import subprocess
 import sys
 import time
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 from zlib import crc32
 
 import jwt
+
+from presence_devtools.servers import ROOT
 
 AT_ONCE = 100
 """Handshakes under way at one time."""
@@ -39,7 +46,7 @@ class Crowd:
                 [sys.executable, "-m", "bench.crowd", url, secret],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                cwd=Path(__file__).resolve().parent.parent,
+                cwd=ROOT,
                 text=True,
             )
             for _ in range(processes)
@@ -148,7 +155,7 @@ class _Connections:
             await asyncio.sleep(left)
 
     def count(self) -> int:
-        return sum(not one.closed.done() for one in self._open.values())
+        return sum(not connection.closed.done() for connection in self._open.values())
 
     async def _connect(self, user: str, channels: list[str]) -> None:
         info = {"name": f"User {user}", "info": {"color": "#4363d8"}, "iat": time.time()}
@@ -172,5 +179,77 @@ async def _serve(url: str, secret: str) -> None:
         print(crowd.count(), flush=True)
 
 
+REPLAYED = "presence:replayed"
+
+
+@contextmanager
+def replaying(size: int) -> Iterator[str]:
+    """The API URL of a server with `size` clients in REPLAYED, in a process of its own."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bench.crowd", "replay", str(size)],
+        stdout=subprocess.PIPE,
+        cwd=ROOT,
+        text=True,
+    )
+    assert process.stdout is not None
+    try:
+        yield f"http://127.0.0.1:{int(process.stdout.readline())}/api"
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def answers(size: int) -> dict[str, bytes]:
+    """The reply to each method."""
+    clients = {
+        f"{n:08x}-0000-4000-8000-000000000000": {
+            "client": f"{n:08x}-0000-4000-8000-000000000000",
+            "user": f"u{n}",
+            "conn_info": {"name": f"User u{n}", "info": {"color": "#4363d8"}, "iat": 1.8e9},
+        }
+        for n in range(size)
+    }
+    results = {
+        "info": {"nodes": [{"uid": "replay", "name": "replay", "version": "replay"}]},
+        "channels": {"channels": {REPLAYED: {"num_clients": size}}},
+        "presence": {"presence": clients},
+        "history": {"publications": [], "epoch": "replay", "offset": 1},
+        "publish": {"epoch": "replay", "offset": 1},
+    }
+    return {
+        method: json.dumps({method: result}, separators=(",", ":")).encode()
+        for method, result in results.items()
+    }
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    replies: dict[str, bytes]
+
+    def do_POST(self) -> None:
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        methods = [method for command in asked["commands"] for method in command]
+        body = b'{"replies":[%s]}' % b",".join(self.replies[method] for method in methods)
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+def _replay(size: int) -> None:
+    _Handler.replies = answers(size)
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Handler) as server:
+        print(server.server_port, flush=True)
+        server.serve_forever()
+
+
 if __name__ == "__main__":
-    asyncio.run(_serve(sys.argv[1], sys.argv[2]))
+    if sys.argv[1] == "replay":
+        _replay(int(sys.argv[2]))
+    else:
+        asyncio.run(_serve(sys.argv[1], sys.argv[2]))

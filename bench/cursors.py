@@ -1,59 +1,223 @@
-"""Live cursors: moved from Python, and from browser to browser, on one site."""
+"""Cursors moved from Python, against one dictionary of all of them in Django's cache."""
 
 from __future__ import annotations
 
+import json
+import math
 import os
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Final
-from unittest.mock import patch
+import select
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
+from statistics import median
+from typing import TYPE_CHECKING, Any, Self
 
-from playwright.sync_api import Browser, sync_playwright
+import django
+from django.core.cache.backends.redis import RedisCache
 
-from bench import crowded, latency, writes
-from bench.crowd import Crowd
-from bench.site import config
-from bench.sizes import Sizes
-from presence_devtools import servers
-from tests.browser.conftest import FLAGS
-from tests.browser.one_page_site import open_stage
+from bench.bounds import Sizes
+from presence_devtools.servers import ROOT
 
-READERS: Final = 10
-"""Connections that receive what Python publishes."""
+if TYPE_CHECKING:
+    from tests.browser.one_page_site import Stage
 
+PATIENCE = 30.0
+"""Seconds for the outbox to publish what waits."""
 
-def run(sizes: Sizes) -> dict[str, object]:
-    """Results of all cases; `browser` is None where there is no Chromium."""
-    limit = {"PRESENCE_CURSOR_LIMIT": str(crowded.MOVING)}
-    with tempfile.TemporaryDirectory() as name, patch.dict(os.environ, limit):
-        directory = Path(name)
-        with open_stage(directory, config(directory)) as stage:
-            crowd = Crowd(stage.centrifugo.ws_url, servers.TOKEN_SECRET)
-            try:
-                crowd.connect({f"r{n}": [writes.CHANNEL] for n in range(READERS)})
-                written = writes.run(stage, sizes)
-            finally:
-                crowd.close()
-            with chromium() as browser:
-                shown = browser and {
-                    "latency": latency.run(browser, stage, sizes),
-                    "frames": crowded.frames(browser, stage, sizes),
-                    "memory": crowded.memory(browser, stage, sizes),
-                    "chromium": browser.version,
-                }
-    return {"writes": written, "browser": shown}
+CACHED = 10
+"""Seconds for which the cache keeps a dictionary."""
 
 
-@contextmanager
-def chromium() -> Iterator[Browser | None]:
-    """A headless Chromium; None where there is none."""
-    path = servers.chromium_binary()
-    if path is None:
-        yield None
-        return
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        yield browser
-        browser.close()
+class Writer:
+    """The parent's side: the methods are those of `Tracked`."""
+
+    def __init__(self, stage: Stage) -> None:
+        environment = {
+            **os.environ,
+            **stage.centrifugo.environment,
+            "DJANGO_SETTINGS_MODULE": "project.settings",
+            "PRESENCE_REDIS_URL": stage.redis_url,
+        }
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "bench.cursors"],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            cwd=ROOT,
+            text=True,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.stdin.close()  # type: ignore[union-attr]
+        self._process.wait(PATIENCE)
+
+    def begin(self, name: str, *arguments: Any) -> None:
+        """Have it start on something, whose result `end` gives."""
+        print(json.dumps([name, *arguments]), file=self._process.stdin, flush=True)
+
+    def end(self) -> Any:
+        """What came of the last `begin`. Raises RuntimeError if it went wrong."""
+        answer = self._process.stdout.readline()  # type: ignore[union-attr]
+        if not answer:
+            raise RuntimeError("a writer of cursors ended: see its error output")
+        return json.loads(answer)
+
+    def ask(self, name: str, *arguments: Any) -> Any:
+        self.begin(name, *arguments)
+        return self.end()
+
+
+class Tracked:
+    """The child's side."""
+
+    def __init__(self) -> None:
+        from presence import services
+        from presence.conf import conf
+        from presence.cursors import CursorTracker
+
+        self._outbox = services.outbox
+        self._tracker = CursorTracker
+        self._cache = RedisCache(conf.PRESENCE_REDIS_URL, {})
+
+    def bulk(self, key: str, first: int, number: int) -> float:
+        """Seconds for moving so many users in one call."""
+        started = time.perf_counter()
+        self._tracker.update_cursors(key, _places(range(first, first + number), 0))
+        return time.perf_counter() - started
+
+    def single(self, key: str, first: int, number: int) -> float:
+        """Seconds for moving so many users one by one, until all of it is published."""
+        started = time.perf_counter()
+        for user, (x, y, meta) in _places(range(first, first + number), 0).items():
+            self._tracker.update_cursor(key, user, x, y, meta)
+        if not self._outbox.flush(PATIENCE):
+            raise RuntimeError("not all moves were published")
+        return time.perf_counter() - started
+
+    def dictionary(self, key: str, first: int, number: int) -> float:
+        """Seconds for the same in one dictionary in the cache: read, changed and written anew for
+        each; nothing is published."""
+        started = time.perf_counter()
+        for user, (x, y, meta) in _places(range(first, first + number), 0).items():
+            cursors = self._cache.get(key) or {}
+            cursors[user] = {"x": x, "y": y, "timestamp": time.time(), "meta": meta}
+            self._cache.set(key, cursors, timeout=CACHED)
+        return time.perf_counter() - started
+
+    def at(self, moment: float, name: str, *arguments: Any) -> Any:
+        """The same as `name` at that time of the clock (seconds since 1970)."""
+        time.sleep(max(0.0, moment - time.time()))
+        return getattr(self, name)(*arguments)
+
+    def kept(self, key: str) -> tuple[int, int]:
+        """How many users' cursors there are: with us, and in the dictionary."""
+        return len(self._tracker.get_cursors(key)), len(self._cache.get(key) or {})
+
+    def turns(self, key: str, users: list[int], number: int) -> None:
+        """Move all the users on, so many times, without a pause."""
+        for turn in range(number):
+            self._tracker.update_cursors(key, _places(users, turn))
+
+    def crowd(self, key: str, number: int, group: int, rate: float) -> float:
+        """Move so many users round and round, a group of them in a call, `rate` calls a second,
+        until the next command waits. Moves a second."""
+        groups = [list(range(at, at + group)) for at in range(0, number, group)]
+        started, calls = time.monotonic(), 0
+        while not select.select([sys.stdin], [], [], 0)[0]:
+            self._tracker.update_cursors(key, _places(groups[calls % len(groups)], calls))
+            calls += 1
+            time.sleep(max(0.0, started + calls / rate - time.monotonic()))
+        return calls * group / (time.monotonic() - started)
+
+    def stop(self) -> None:
+        """Nothing: what ends a crowd."""
+
+    def remove(self, key: str, user: int) -> None:
+        """Take a cursor away, and have that published."""
+        self._tracker.remove_cursor(key, f"u{user}")
+        self._outbox.flush(PATIENCE)
+
+
+def _places(users: range | list[int], turn: int) -> dict[str, tuple[float, float, dict[str, str]]]:
+    """Where the users are on their circles, each known by name and colour."""
+    places = {}
+    for user in users:
+        angle = 0.05 * turn + user
+        x, y = 0.5 + 0.4 * math.cos(angle), 0.5 + 0.4 * math.sin(angle)
+        meta = {"name": f"User u{user}", "color": "#4363d8"}
+        places[f"u{user}"] = (round(x, 4), round(y, 4), meta)
+    return places
+
+
+def _serve() -> None:
+    django.setup()
+    tracked = Tracked()
+    for line in sys.stdin:
+        name, *arguments = json.loads(line)
+        print(json.dumps(getattr(tracked, name)(*arguments)), flush=True)
+
+
+USERS = 100
+"""Whom each process moves."""
+PROCESSES = 8
+SOON = 0.2
+"""Seconds in which every process has heard when to begin."""
+KINDS = ("bulk", "single", "dictionary")
+KEY = "bench:rates"
+CHANNEL = f"cursors:{KEY}"
+KEPT = "bench:kept-{}"
+
+
+def written(stage: Stage, sizes: Sizes) -> dict[str, object]:
+    """Updates per second of each approach, how many times those of the dictionary that is, round
+    by round; and of the cursors that processes wrote at once, how many were kept (the fewest)."""
+    with ExitStack() as stack:
+        writers = [stack.enter_context(Writer(stage)) for _ in range(PROCESSES)]
+        rates = _rates(writers[0], sizes)
+        kept = [_keep(writers, KEPT.format(n)) for n in range(sizes.kept_rounds)]
+    ratios = {
+        kind: [one / other for one, other in zip(rates[kind], rates["dictionary"], strict=True)]
+        for kind in KINDS[:2]
+    }
+    return {
+        "users": USERS,
+        "updates_a_second": {kind: median(found) for kind, found in rates.items()},
+        "ratios": {kind: median(found) for kind, found in ratios.items()},
+        "spread": {kind: [min(found), max(found)] for kind, found in ratios.items()},
+        "written": PROCESSES * USERS,
+        "kept": min(ours for ours, _ in kept),
+        "dictionary_kept": median(theirs for _, theirs in kept),
+    }
+
+
+def _rates(writer: Writer, sizes: Sizes) -> dict[str, list[float]]:
+    """Updates per second, round by round; the order changes. The first round is warm-up."""
+    found: dict[str, list[float]] = {kind: [] for kind in KINDS}
+    for round_ in range(sizes.write_rounds + 1):
+        turn = round_ % len(KINDS)
+        for kind in KINDS[turn:] + KINDS[:turn]:
+            rate = USERS / writer.ask(kind, KEY, 0, USERS)
+            if round_:
+                found[kind].append(rate)
+    return found
+
+
+def _keep(writers: list[Writer], key: str) -> tuple[int, int]:
+    """Let every process move users of its own, once each: how many there are then, with us and in
+    the dictionary."""
+    for kind in ("single", "dictionary"):
+        moment = time.time() + SOON
+        for number, writer in enumerate(writers):
+            writer.begin("at", moment, kind, key, number * USERS, USERS)
+        for writer in writers:
+            writer.end()
+    ours, theirs = writers[0].ask("kept", key)
+    return ours, theirs
+
+
+if __name__ == "__main__":
+    _serve()

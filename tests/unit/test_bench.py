@@ -9,8 +9,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from bench import applying, cursors, growth, latency, plot, published, table
-from bench.bounds import APPLIED, BOUNDS, HEAP, KEPT, OF_BROWSER, Bound, figures
+from bench import browser, report, ticks
+from bench.bounds import APPLIED, BOUNDS, HEAP, KEPT, OF_BROWSER, PROCESSOR, Bound, figures
 from presence_devtools.servers import ROOT
 
 
@@ -44,6 +44,9 @@ def test_a_figure_fails_only_far_from_its_bound(bound: Bound, value: float, verd
     assert bound.judge(value) == verdict
 
 
+THOUSAND = {"ratios": {}, "seconds": {"tick_steady_processor": 0.09}}
+
+
 def test_growth_is_the_worst_doubling_of_those_that_count() -> None:
     million = {"ratio": 1.0, "first_mb": 90.0, "steady_mb": 80.0}
     doubled = {
@@ -53,7 +56,7 @@ def test_growth_is_the_worst_doubling_of_those_that_count() -> None:
     }
     found = figures(
         {
-            "thousand": {"ratios": {}},
+            "thousand": THOUSAND,
             "million": million,
             "doubled": doubled,
             "applied": {"ratio": 0.3},
@@ -64,17 +67,18 @@ def test_growth_is_the_worst_doubling_of_those_that_count() -> None:
     assert found["time for twice the members"] == 2.1
     assert found["tick_million, worker's memory (MB)"] == 90.0
     assert found[APPLIED] == 0.3
+    assert found[PROCESSOR] == 0.09
 
 
 def test_twice_the_size_is_compared_round_by_round() -> None:
     """The second round ran on a machine that was three times as slow."""
     spent = {"steady": {10: [1.0, 3.0, 1.0], 20: [2.0, 6.0, 2.0], 50: [1.0, 1.0, 1.0]}}
-    assert growth.doubled(spent) == {"steady": {10: 2.0}}
-    assert growth.medians(spent) == {"steady": {10: 1.0, 20: 2.0, 50: 1.0}}
+    assert ticks.doubled(spent) == {"steady": {10: 2.0}}
+    assert ticks.medians(spent) == {"steady": {10: 1.0, 20: 2.0, 50: 1.0}}
 
 
 def test_a_diff_is_as_large_as_the_change_whatever_the_room() -> None:
-    sent = published.run((100, 1000))
+    sent = ticks.published((100, 1000))
     assert sent[1000]["full_list"] > 9 * sent[100]["full_list"]
     assert sent[1000]["diff"] < 1.1 * sent[100]["diff"]
     assert sent[1000]["counted"] < 200
@@ -84,12 +88,12 @@ def test_without_a_node_the_figure_of_the_browser_is_left_out_and_said_so(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("PATH", "")
-    assert applying.run() is None
-    assert f"{APPLIED}: left out" in table.applied(None)
+    assert browser.applied() is None
+    assert f"{APPLIED}: left out" in report.applied(None)
     measured = {"ratio": 1.0, "first_mb": 90.0, "steady_mb": 80.0}
     doubled = {name: {"steady": {1: 1.0}} for name in ("channels", "members", "replayed")}
     results = {
-        "thousand": {"ratios": {}},
+        "thousand": THOUSAND,
         "million": measured,
         "doubled": doubled,
         "applied": None,
@@ -113,12 +117,12 @@ def test_one_cursor_that_is_lost_fails_a_run() -> None:
 
 
 def test_memory_that_grows_with_the_moves_misses_its_bound() -> None:
-    browser = {
+    shown = {
         "latency": {"ratio": 0.7},
         "frames": {"script_ms": 1.5},
         "memory": {"ratio": 1.2},
     }
-    found = figures({"cursors": {"writes": WRITES, "browser": browser}}, linear_from=1)
+    found = figures({"cursors": {"writes": WRITES, "browser": shown}}, linear_from=1)
     verdicts = {name: BOUNDS[name].judge(found[name]) for name in OF_BROWSER}
     assert verdicts == {name: "MISSED" if name == HEAP else "ok" for name in OF_BROWSER}
 
@@ -128,10 +132,10 @@ def test_without_a_chromium_the_figures_of_browsers_are_left_out_and_said_so(
 ) -> None:
     monkeypatch.setenv("PATH", "")
     monkeypatch.delenv("CHROMIUM_BIN", raising=False)
-    with cursors.chromium() as browser:
-        assert browser is None
+    with browser.chromium() as chromium:
+        assert chromium is None
     results = {"writes": WRITES, "browser": None}
-    said = table.cursors(results)
+    said = report.cursors(results)
     assert all(f"{name}: left out" in said for name in OF_BROWSER)
     assert not set(OF_BROWSER) & set(figures({"cursors": results}, linear_from=1))
 
@@ -139,13 +143,13 @@ def test_without_a_chromium_the_figures_of_browsers_are_left_out_and_said_so(
 def test_a_move_has_arrived_with_the_first_change_after_it() -> None:
     """The clock of who watches is a little behind."""
     sent, arrived = [100.0, 400.0, 700.0], [112.0, 129.0, 145.0, 398.0, 415.0, 705.0]
-    assert latency.firsts(sent, arrived) == [12.0, -2.0, 5.0]
-    assert latency.firsts(sent, arrived[:5]) == [12.0, -2.0, math.inf]
-    assert latency.firsts(sent, [405.0, 705.0]) == [305.0, 5.0, 5.0]
+    assert browser.firsts(sent, arrived) == [12.0, -2.0, 5.0]
+    assert browser.firsts(sent, arrived[:5]) == [12.0, -2.0, math.inf]
+    assert browser.firsts(sent, [405.0, 705.0]) == [305.0, 5.0, 5.0]
 
 
 def test_a_plot_is_svg_with_every_line_in_it() -> None:
-    drawn = plot.draw("title", "x", "y", {"a < b": {10.0: 0.01, 1000.0: 1.0}, "c": {10.0: 3.0}})
+    drawn = report.draw("title", "x", "y", {"a < b": {10.0: 0.01, 1000.0: 1.0}, "c": {10.0: 3.0}})
     root = ElementTree.fromstring(drawn)
     assert root.tag == "{http://www.w3.org/2000/svg}svg"
     texts = [text.text for text in root.iter("{http://www.w3.org/2000/svg}text")]
