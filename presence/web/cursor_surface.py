@@ -7,11 +7,9 @@ from typing import Final, cast
 
 from django.http import HttpRequest
 
-from presence import services
-from presence.centrifugo.tokens import make_grant
 from presence.conf import conf
 from presence.roster.channel_names import room_of
-from presence.web.page import admit, links
+from presence.web.page import Element, open_element
 
 __all__ = ["UNITS", "Surface", "surface_for"]
 
@@ -20,27 +18,13 @@ UNITS: Final = ("fraction", "px")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Surface:
-    """The value of `{% presence_cursors_state channel as presence %}`.
+class Surface(Element):
+    """The value of `{% presence_cursors_state channel as presence %}`."""
 
-    `live` says whether scripts can show cursors; only then are there a grant and URLs. `denied`,
-    `error` and `show_error` are those of a presence.web.widget.Widget.
-    """
-
-    channel: str
     unit: str = UNITS[0]
     interval_ms: int = 0
     timeout_ms: int = 0
     limit: int = 0
-    grant: str = ""
-    tokens_url: str = ""
-    snapshot_url: str = ""
-    beacon_url: str = ""
-    live: bool = False
-    user_id: str = ""
-    denied: bool = False
-    error: str = ""
-    show_error: bool = False
 
 
 def surface_for(named: object, request: HttpRequest | None) -> Surface:
@@ -52,21 +36,12 @@ def surface_for(named: object, request: HttpRequest | None) -> Surface:
     room_of(named)
     # A literal of a template is marked safe and would not be escaped: adding "" makes it plain.
     channel = cast(str, named) + ""
-    visitor, allowed, error = admit(channel, request)
-    if not allowed:
-        return Surface(channel=channel, denied=True, error=error)
-    urls = links(visitor)
-    live = bool(visitor and urls.tokens and not visitor.hidden)
+    _, fields = open_element(channel, request, hidden=False)
+    if fields["denied"]:
+        return Surface(**fields)
     return Surface(
-        channel=channel,
+        **fields,
         interval_ms=round(1000 * conf.PRESENCE_CURSOR_INTERVAL),
         timeout_ms=round(1000 * conf.PRESENCE_CURSOR_TIMEOUT),
         limit=conf.PRESENCE_CURSOR_LIMIT,
-        grant=make_grant(channel, visitor.id, now=services.now()) if visitor and live else "",
-        tokens_url=urls.tokens,
-        snapshot_url=urls.snapshot,
-        beacon_url=urls.beacon,
-        live=live,
-        user_id=visitor.id if visitor else "",
-        error=error or urls.error,
     )

@@ -7,12 +7,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 from django.core.exceptions import SynchronousOnlyOperation
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 
+from presence import services
+from presence.centrifugo.tokens import make_grant
 from presence.conf import conf
 from presence.exceptions import StoreError
 from presence.roster.channel_names import validate_channel
@@ -23,12 +25,11 @@ from presence.web.visitors import Visitor, visitor_of
 __all__ = [
     "NOT_LOADED",
     "NO_URLS",
-    "Links",
+    "Element",
     "PageMember",
     "PageState",
-    "admit",
-    "links",
     "look_up",
+    "open_element",
     "page_state",
     "page_visitor",
     "warn_once",
@@ -39,6 +40,9 @@ logger = logging.getLogger("presence.widget")
 LOOK_UP_LIFETIME: Final = 1.0
 """Seconds for which records are reused: about the time to render a page. A view that lives on
 renders many pages for one request."""
+
+URLS: Final = ("tokens", "snapshot", "beacon")
+"""Names of the URLs that scripts call."""
 
 NO_URLS: Final = (
     "This is not live: the site's urls.py lacks the line "
@@ -74,14 +78,25 @@ class PageState:
     joins: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Links:
-    """URLs that scripts call; all "" where scripts cannot take over, and `error` says why."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Element:
+    """The fields that the widget and the cursors of a page have in common.
 
-    tokens: str = ""
-    snapshot: str = ""
-    beacon: str = ""
+    `live` says whether scripts can take over; only then are there a grant and URLs. `denied`: the
+    visitor may not see the channel, and nothing is shown. `error` is for the developers of the
+    site, and shown only where the template engine is in debug mode (`show_error`).
+    """
+
+    channel: str
+    grant: str = ""
+    tokens_url: str = ""
+    snapshot_url: str = ""
+    beacon_url: str = ""
+    live: bool = False
+    user_id: str = ""
+    denied: bool = False
     error: str = ""
+    show_error: bool = False
 
 
 def page_state(request: object) -> PageState:
@@ -94,18 +109,35 @@ def page_state(request: object) -> PageState:
     return state
 
 
-def admit(channel: str, request: HttpRequest | None) -> tuple[Visitor | None, bool, str]:
-    """Return the visitor (None: unknown), whether they may see the channel, and an error text.
+def open_element(
+    channel: str, request: HttpRequest | None, *, hidden: bool
+) -> tuple[Visitor | None, dict[str, Any]]:
+    """Return the visitor who sent `request`, None if unknown, and the fields of their Element.
 
-    Raises InvalidChannel as `authorise` does.
+    With `hidden` it is live for hidden visitors too. Raises InvalidChannel as `authorise` does.
     """
-    if request is None:
-        return None, authorise(None, channel), ""
+    visitor: Visitor | None = None
+    fields: dict[str, Any] = {"channel": channel}
     try:
-        return page_visitor(request), authorise(request, channel), ""
+        visitor = page_visitor(request) if request else None
+        fields["denied"] = not authorise(request, channel)
     except SynchronousOnlyOperation:
         warn_once(NOT_LOADED)
-        return None, authorise(None, channel), NOT_LOADED
+        return None, {**fields, "denied": not authorise(None, channel), "error": NOT_LOADED}
+    if visitor is None or fields["denied"]:
+        return visitor, fields
+    fields["user_id"] = visitor.id
+    try:
+        fields |= {f"{name}_url": reverse(f"presence:{name}") for name in URLS}
+    except NoReverseMatch:
+        warn_once(NO_URLS)
+        return visitor, {**fields, "error": NO_URLS}
+    # Only signed-in, visible users trigger an early poll.
+    if not (visitor.id and not visitor.hidden and conf.PRESENCE_NUDGE):
+        fields["beacon_url"] = ""
+    if not visitor.hidden or hidden:
+        fields |= {"live": True, "grant": make_grant(channel, visitor.id, now=services.now())}
+    return visitor, fields
 
 
 def page_visitor(request: HttpRequest) -> Visitor:
@@ -115,22 +147,6 @@ def page_visitor(request: HttpRequest) -> Visitor:
     if known is None or known.user is None or known.user is not getattr(request, "user", None):
         known = state.visitor = visitor_of(request)
     return known
-
-
-def links(visitor: Visitor | None) -> Links:
-    """Return the links for a visitor; none for an unknown one."""
-    if visitor is None:
-        return Links()
-    try:
-        tokens, snapshot, beacon = (
-            reverse(f"presence:{name}") for name in ("tokens", "snapshot", "beacon")
-        )
-    except NoReverseMatch:
-        warn_once(NO_URLS)
-        return Links(error=NO_URLS)
-    # Only signed-in, visible users trigger an early poll.
-    nudged = visitor.id and not visitor.hidden and conf.PRESENCE_NUDGE
-    return Links(tokens, snapshot, beacon if nudged else "")
 
 
 def look_up(channels: Sequence[object], request: HttpRequest | None) -> People:

@@ -19,7 +19,6 @@ from django.http import HttpRequest
 from django.utils.translation import gettext, ngettext
 
 from presence import services
-from presence.centrifugo.tokens import make_grant
 from presence.conf import conf, hooks
 from presence.exceptions import StoreDamaged
 from presence.queues.nudge import page_served
@@ -28,7 +27,7 @@ from presence.roster.messages import Member, Position, Snapshot
 from presence.roster.names import initials
 from presence.roster.people import ANONYMOUS_NAME
 from presence.snapshots import read_snapshot
-from presence.web.page import PageState, admit, links, page_state
+from presence.web.page import Element, PageState, open_element, page_state
 from presence.web.visitors import Visitor, describe, is_visit
 
 __all__ = [
@@ -82,20 +81,16 @@ class DrawnMember:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Widget:
+class Widget(Element):
     """The value of `{% presence_state channel as presence %}`; times in seconds.
 
-    `live` says whether scripts can take over; only then are there a grant and URLs. `denied`: the
-    visitor may not see the channel, and nothing is shown. `error` is for the developers of the
-    site, and shown only where the template engine is in debug mode (`show_error`). `age` is None
-    where the channel was never polled. `self_id` is the id of the member who is the visitor; ""
-    where none can be. `stranger`: the visitor is one of those that `anonymous` counts, once their
-    page is live. `members` are in order of arrival; in a counted room they are at most the visitor.
-    `limit` is the number of members in sight at once. `key` is an element id that no other widget
-    of any page has.
+    `age` is None where the channel was never polled. `self_id` is the id of the member who is the
+    visitor; "" where none can be. `stranger`: the visitor is one of those that `anonymous` counts,
+    once their page is live. `members` are in order of arrival; in a counted room they are at most
+    the visitor. `limit` is the number of members in sight at once. `key` is an element id that no
+    other widget of any page has.
     """
 
-    channel: str
     feed: str
     epoch: str = ""
     version: int = 0
@@ -106,17 +101,8 @@ class Widget:
     age: float | None = None
     every: float = 0.0
     position: Position | None = None
-    grant: str = ""
-    tokens_url: str = ""
-    snapshot_url: str = ""
-    beacon_url: str = ""
-    live: bool = False
-    user_id: str = ""
     self_id: str = ""
     stranger: bool = False
-    denied: bool = False
-    error: str = ""
-    show_error: bool = False
     variant: str = VARIANTS[0]
     announce: bool = False
     limit: int = FACES
@@ -166,14 +152,12 @@ def widget_for(named: object, request: HttpRequest | None) -> Widget:
     """
     # A literal of a template is marked safe and would not be escaped: adding "" makes it plain.
     channel = validate_channel(named) + ""
-    visitor, allowed, error = admit(channel, request)
-    feed = feed_of(channel)
-    if not allowed:
-        return Widget(channel=channel, feed=feed, denied=True, error=error)
-    state = page_state(request)
+    feed, state = feed_of(channel), page_state(request)
+    visitor, fields = open_element(channel, request, hidden=True)
+    if fields["denied"]:
+        return Widget(feed=feed, **fields)
     found = _read(channel, state)
-    urls = links(visitor)
-    live = bool(urls.tokens)
+    live = "grant" in fields
     self_id, user_id = (visitor.shown_as, visitor.id) if visitor else ("", "")
     if live and not state.store_is_down and is_visit(request):
         page_served(channel, self_id and user_id, found)
@@ -181,7 +165,6 @@ def widget_for(named: object, request: HttpRequest | None) -> Widget:
     known = found.members if found.listed or not present else _own(visitor)
     anonymous = gettext("Anonymous")
     return Widget(
-        channel=channel,
         feed=feed,
         epoch=found.epoch,
         version=found.version,
@@ -192,15 +175,9 @@ def widget_for(named: object, request: HttpRequest | None) -> Widget:
         age=found.age,
         every=found.every,
         position=found.position,
-        grant=make_grant(channel, user_id, now=services.now()) if live else "",
-        tokens_url=urls.tokens,
-        snapshot_url=urls.snapshot,
-        beacon_url=urls.beacon,
-        live=live,
-        user_id=user_id,
         self_id=self_id,
         stranger=present and not user_id and conf.PRESENCE_ANONYMOUS == "count",
-        error=error or urls.error,
+        **fields,
     )
 
 
