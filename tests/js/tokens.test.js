@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
-import { Tokens, backoff, parts } from "../../presence/static/presence/js/connection.js";
+import { Tokens, backoff, chunks } from "../../presence/static/presence/js/connection.js";
 import { FINAL, PASSING, makePage } from "./stub.js";
 
 function make(...channels) {
@@ -161,8 +161,8 @@ describe("Tokens with many grants", () => {
     assert.equal((await Promise.all(asked))[2].entry.token, "token c249");
   });
 
-  it("parts_hold_a_hundred_items", () => {
-    const sizes = [0, 1, 100, 101].map((size) => parts(Array(size).fill("x")).map((part) => part.length));
+  it("chunks_hold_a_hundred_items", () => {
+    const sizes = [0, 1, 100, 101].map((size) => chunks(Array(size).fill("x")).map((chunk) => chunk.length));
     assert.deepEqual(sizes, [[], [1], [100], [100, 1]]);
   });
 });

@@ -1,10 +1,81 @@
-const MOST = 100;
+/**
+ * The page's one connection, its tokens, and the feeds that share them.
+ *
+ * @import { Channel } from "./cursor_channel.js"
+ * @import { Config, Feed, Tools } from "./feed.js"
+ * @import { Member } from "./presence.js"
+ * @import { State } from "./roster.js"
+ * @import * as feed from "./feed.js"
+ * @import * as roster from "./roster.js"
+ */
+
+/**
+ * What the browser gives, and tests replace. Times are milliseconds.
+ *
+ * @typedef {object} Host
+ * @property {(url: string, init?: RequestInit) => Promise<{ status: number, text: string }>} ask The
+ *   status and the text of an answer. A redirect is not followed; its status is 0. An error has
+ *   `passing` where asking again may help: no network, 408, 429, 500 and above. Anything else is final.
+ * @property {(run: () => void, ms: number) => any} setTimeout
+ * @property {(timer: any) => void} clearTimeout
+ * @property {() => number} now A clock with an arbitrary start, which counts the time that the computer
+ *   slept and never goes back, not even with the clock of the computer.
+ * @property {() => number} random From 0 to 1.
+ * @property {(url: string, body: string) => void} beacon
+ * @property {(reason: string) => void} warn Says on the console why something is not live, the same
+ *   reason once a page.
+ */
+
+/**
+ * What a grant is exchanged for. `shown`: oneself is shown before any diff says so.
+ *
+ * @typedef {{ feed: string, token: string, grant: string, shown: boolean }} Entry
+ */
+
+/**
+ * What the tokens endpoint answers.
+ *
+ * @typedef {object} Answer
+ * @property {string} url URL of the websocket.
+ * @property {string} connection Token of the connection.
+ * @property {string} id Id of the user of the tokens; "" for the anonymous.
+ * @property {Member | null} user The user as a member; null for the anonymous and the invisible.
+ * @property {Record<string, Entry>} channels
+ * @property {Record<string, string>} refused Reasons, for channels that are not in `channels`.
+ */
+
+/**
+ * What a page follows: both have the members that `Page` uses. A `Channel` has no `state`, so no beacon
+ * says that anybody leaves it.
+ *
+ * @typedef {Feed | Channel} Followed
+ */
+
+// Largest number of grants that the server takes in one request.
+const LIMIT = 100;
 const HINT = "sign in and reload, or exempt it from logins";
 
-export function parts(items) {
-  return items.length ? [items.slice(0, MOST), ...parts(items.slice(MOST))] : [];
+/**
+ * Return items in parts that the server takes at once.
+ *
+ * @template Item
+ * @param {Item[]} items
+ * @returns {Item[][]}
+ */
+export function chunks(items) {
+  return items.length ? [items.slice(0, LIMIT), ...chunks(items.slice(LIMIT))] : [];
 }
 
+/**
+ * Return the JSON object of an answer, which has `key`.
+ *
+ * @param {Host} host
+ * @param {string} key
+ * @param {string} url
+ * @param {RequestInit} [init]
+ * @returns {Promise<any>}
+ * @throws {Error} As `Host.ask`; and a final one for any other answer, such as that of a login wall.
+ */
 export async function getJson(host, key, url, init) {
   const { status, text } = await host.ask(url, init);
   let why = HINT;
@@ -16,11 +87,28 @@ export async function getJson(host, key, url, init) {
   throw Error(`${url.split("?")[0]} answered ${status || "a redirect"}: ${why}`);
 }
 
+/**
+ * Return the milliseconds before the next try: they double from half a second to half a minute, less up
+ * to half of that at random, so that a crowd does not come back at once.
+ *
+ * @param {number} attempt 0 after the first failure.
+ * @param {() => number} random
+ */
 export function backoff(attempt, random) {
   return Math.min(30_000, 500 * 2 ** attempt) * (0.5 + random() / 2);
 }
 
-export function hold(client, channel, options, on) {
+/**
+ * Subscribe a client to a channel, or share the subscription that the site has. That one stays the
+ * site's: it is never subscribed, unsubscribed or removed here.
+ *
+ * @param {any} client
+ * @param {string} channel
+ * @param {object} options
+ * @param {Record<string, (ctx: any) => void>} on Listeners by name of the event.
+ * @returns {[sub: any, release: () => void]}
+ */
+export function subscribe(client, channel, options, on) {
   const existing = client.getSubscription(channel);
   Object.assign(options, { minResubscribeDelay: 200, maxResubscribeDelay: 5000 });
   const sub = existing ?? client.newSubscription(channel, options);
@@ -33,23 +121,49 @@ export function hold(client, channel, options, on) {
   return [sub, release];
 }
 
+/** The exchange of grants for tokens. */
 export class Tokens {
+  /** @type {Map<string, string>} The newest grant of each channel that is followed. */
   grants = new Map();
+  // Promise of the next request, while it gathers what the widgets of a page ask for.
   #gathering;
-  #flying = new Map();
+  // Promises of the answers under way, by channel and by grant.
+  #underWay = new Map();
 
+  /**
+   * @param {string} url
+   * @param {Host} host
+   */
   constructor(url, host) {
     Object.assign(this, { url, host });
   }
 
+  /**
+   * Return the answer to the request with the grant of one channel, the first by default.
+   *
+   * What is asked for within 10 milliseconds, by the widgets of a page or by tokens that expire
+   * together, is one request for every hundred grants. A request under way is shared only if it has the
+   * same grant: an older one neither answers for a newer one nor renews it.
+   *
+   * @param {Iterable<string>} [channels]
+   * @returns {Promise<Answer | undefined>} Undefined for a channel without a grant.
+   * @throws {Error} As `getJson`.
+   */
   async ask([channel] = this.grants.keys()) {
-    const flying = this.#flying.get(this.grants.get(channel));
-    if (flying) return flying;
+    const underWay = this.#underWay.get(this.grants.get(channel));
+    if (underWay) return underWay;
     const gather = (run) => this.host.setTimeout(run, 10);
     this.#gathering ??= new Promise(gather).then(() => this.#send());
     return (await this.#gathering).get(channel);
   }
 
+  /**
+   * Return what an answer holds for one channel.
+   *
+   * @param {string} channel
+   * @returns {Promise<{ answer: Answer, entry: Entry }>}
+   * @throws {Error} Nothing is granted; and as `getJson`.
+   */
   async entry(channel) {
     const answer = await this.ask([channel]);
     const entry = answer?.channels[channel];
@@ -59,21 +173,21 @@ export class Tokens {
 
   #send() {
     const answers = new Map();
-    for (const part of parts([...this.grants])) {
-      const answer = this.#post(part);
-      for (const key of part.flat()) answers.set(key, answer);
+    for (const chunk of chunks([...this.grants])) {
+      const answer = this.#post(chunk);
+      for (const key of chunk.flat()) answers.set(key, answer);
     }
     this.#gathering = null;
-    this.#flying = answers;
-    Promise.allSettled(answers.values()).then(() => this.#flying = new Map());
+    this.#underWay = answers;
+    Promise.allSettled(answers.values()).then(() => this.#underWay = new Map());
     return answers;
   }
 
-  async #post(part) {
+  async #post(chunk) {
     const headers = { "Content-Type": "application/json" };
-    const body = JSON.stringify({ grants: part.map(([, grant]) => grant) });
+    const body = JSON.stringify({ grants: chunk.map(([, grant]) => grant) });
     const answer = await getJson(this.host, "channels", this.url, { method: "POST", headers, body });
-    for (const [channel, sent] of part) {
+    for (const [channel, sent] of chunk) {
       const renewed = answer.channels[channel]?.grant;
       if (renewed && this.grants.get(channel) === sent) this.grants.set(channel, renewed);
     }
@@ -82,28 +196,71 @@ export class Tokens {
 }
 
 export class Page {
+  /** @type {Map<string, Followed>} What the page follows, by channel. */
   feeds = new Map();
+  /**
+   * The id that Centrifugo gave each connection, as others see it in `info.client`. A connection of the
+   * site that was up before the page got it has none until it connects again.
+   *
+   * @type {WeakMap<object, string>}
+   */
   clientIds = new WeakMap();
+  // The connection of the site, if it gave one.
   #given;
+  // Our own connection, and the id of the user that it is of.
   #own;
   #owner;
+  // Promise of the moment at which all channels that failed try again.
   #pause;
+  // URL of the websocket.
   #url;
+  // By feed, the opening that counts: a later one ends an earlier one.
   #turns = new WeakMap();
 
+  /**
+   * @param {{ tokens: string, beacon?: string }} urls Without a beacon none is sent.
+   * @param {{ roster: typeof roster, feed: typeof feed, sdk(): Promise<any> }} modules `sdk` loads the
+   *   class `Centrifuge`.
+   * @param {Host} host
+   */
   constructor(urls, modules, host) {
     const tokens = new Tokens(urls.tokens, host);
     this.beacon = urls.beacon;
-    const quit = () => this.#quit();
-    this.tools = { ...modules, tokens, host, getJson, backoff, hold, quit };
+    const onRefused = () => this.#endIdleConnection();
+    this.tools = { ...modules, tokens, host, getJson, backoff, subscribe, onRefused };
   }
 
+  /**
+   * Use a connection of the site from now on. It is never connected or disconnected here, and must be
+   * of the user for whom the page was rendered. Channels that were refused are tried again over it.
+   *
+   * @param {any} centrifuge
+   */
   useConnection(centrifuge) {
     if (centrifuge === this.#given) return;
     this.#given = this.#watch(centrifuge);
-    this.#part();
+    this.#switchConnection();
   }
 
+  /**
+   * Keep a listener informed of a channel until the returned function is called.
+   *
+   * Widgets of one channel share a feed, and every listener is told at once what is true of it. The
+   * subscription ends with the last listener of its channel, our own connection with the last of all. A
+   * widget that is only moved is back before that.
+   *
+   * The grant of a channel that is followed already is not used, since every rendering makes another
+   * one, unless it is of another user, as `owner` tells, or the channel was refused. Then the channel
+   * is opened again with it. Once the tokens are another user's, so is our own connection, and all
+   * that was on the old one or refused is opened again. What is in a grant is for the server alone.
+   *
+   * @param {Config & { grant: string }} config
+   * @param {State | null} shown What the page shows; it belongs to the feed from now on.
+   * @param {(followed: any, news: any) => void} listener
+   * @param {new (config: any, shown: any, tools: Tools) => any} [Kind] Made for a channel that is not
+   *   followed yet; a Feed by default.
+   * @returns {() => void}
+   */
   follow({ grant, ...config }, shown, listener, Kind = this.tools.feed.Feed) {
     const { channel, owner } = config;
     const { grants } = this.tools.tokens;
@@ -120,29 +277,42 @@ export class Page {
     feed.tell({ synced: feed.phase === "live" }, [listener]);
     return () => {
       feed.listeners.delete(listener);
-      queueMicrotask(() => this.#sweep(feed));
+      // Not at once: an element that is moved within the page is back by then.
+      queueMicrotask(() => this.#drop(feed));
     };
   }
 
+  /**
+   * Say that the page is leaving channels. That takes nobody out of a roster: a user who is back in
+   * time, or has another tab, has never been away.
+   *
+   * @param {Iterable<Followed>} [feeds] All of them by default.
+   */
   leave(feeds = this.feeds.values()) {
-    this.#beckon(feeds);
+    this.#sendBeacon(feeds);
   }
 
+  /** Have it seen soon that a page which the browser kept is shown again. */
   comeBack() {
-    this.#beckon(this.feeds.values(), { back: true });
+    this.#sendBeacon(this.feeds.values(), { back: true });
   }
 
-  #beckon(feeds, more) {
+  #sendBeacon(feeds, more) {
     const { host, tokens } = this.tools;
     const present = [...feeds].filter(({ client, user, state }) => client && user && state?.listed);
     if (!this.beacon) return;
-    for (const part of parts(present)) {
-      const grants = part.map(({ config }) => tokens.grants.get(config.channel));
+    for (const chunk of chunks(present)) {
+      const grants = chunk.map(({ config }) => tokens.grants.get(config.channel));
       host.beacon(this.beacon, JSON.stringify({ grants, ...more }));
     }
   }
 
-  // What the policy of the page forbids, it goes on forbidding.
+  /**
+   * Refuse every channel that is not live, where the policy of the page blocks an address of ours: what
+   * a policy forbids, it goes on forbidding.
+   *
+   * @param {SecurityPolicyViolationEvent} violation
+   */
   block({ disposition, effectiveDirective: directive, blockedURI }) {
     const urls = [this.#url, this.tools.tokens.url];
     if (directive !== "connect-src" || disposition !== "enforce") return;
@@ -152,24 +322,25 @@ export class Page {
     }
   }
 
-  #sweep(feed) {
+  #drop(feed) {
     const { channel } = feed.config;
     if (feed.listeners.size || !this.#turns.delete(feed)) return;
     this.leave([feed]);
     this.feeds.delete(channel);
     this.tools.tokens.grants.delete(channel);
     feed.close();
-    if (!this.feeds.size) this.#part();
+    if (!this.feeds.size) this.#switchConnection();
   }
 
-  #part() {
+  // Opens again all that is on a connection, or refused, and ends our own connection.
+  #switchConnection() {
     for (const feed of this.feeds.values()) if (feed.client || feed.refusal) this.#reopen(feed);
     this.#own?.disconnect();
     this.#own = null;
   }
 
-  // A connection that nothing follows would renew its token for ever.
-  #quit() {
+  // Called after a refusal: a connection that nothing follows would renew its token for ever.
+  #endIdleConnection() {
     for (const feed of this.feeds.values()) if (!feed.refusal) return;
     this.#own?.disconnect?.();
     this.#own = null;
@@ -183,24 +354,24 @@ export class Page {
   async #open(feed, attempt = 0, turn = {}) {
     const { host, sdk, tokens } = this.tools;
     const { channel } = feed.config;
-    const over = () => this.#turns.get(feed) !== turn || feed.refusal;
+    const isOver = () => this.#turns.get(feed) !== turn || feed.refusal;
     this.#turns.set(feed, turn);
     try {
       const { answer, entry } = await tokens.entry(channel);
-      const Centrifuge = over() || this.#given || (await sdk());
-      if (over()) return;
+      const Centrifuge = isOver() || this.#given || (await sdk());
+      if (isOver()) return;
       const client = this.#client(Centrifuge, answer);
       const ask = async () => (await tokens.entry(channel)).entry.token;
       const renewal = this.#renewal(client.constructor, ask, () => [feed]);
       feed.attach(client, entry, answer.user, renewal);
     } catch (error) {
-      if (over()) return;
+      if (isOver()) return;
       if (!error.passing) return feed.refuse(error.message);
-      // All channels wait for the same moment: their grants go into one request.
+      // All channels wait for the same moment, so that their grants go into one request.
       const wait = (run) => host.setTimeout(run, backoff(attempt, host.random));
       this.#pause ??= new Promise(wait).then(() => this.#pause = null);
       await this.#pause;
-      if (!over()) this.#open(feed, attempt + 1);
+      if (!isOver()) this.#open(feed, attempt + 1);
     }
   }
 
@@ -208,11 +379,13 @@ export class Page {
     if (this.#given) return this.#given;
     const own = this.#own;
     if (own && own.state !== "disconnected" && this.#owner === id) return own;
-    if (own) this.#part();
+    // The tokens are another user's, or the connection has ended.
+    if (own) this.#switchConnection();
     this.#owner = id;
     const ask = async () => (await this.tools.tokens.ask()).connection;
     const getToken = this.#renewal(Centrifuge, ask, () => this.feeds.values());
     this.#url = url;
+    // Below the leave grace: with the 20 s of the SDK, members would be shown leaving after an outage.
     const delays = { minReconnectDelay: 200, maxReconnectDelay: 5000 };
     const client = new Centrifuge(url, { token, getToken, ...delays });
     this.#own = this.#watch(client);
@@ -230,6 +403,7 @@ export class Page {
     return client;
   }
 
+  // A renewal that fails for good refuses its feeds and stops the SDK, which would ask for ever.
   #renewal({ UnauthorizedError }, ask, feeds) {
     return () => ask().catch((error) => {
       if (error.passing) throw error;

@@ -2,7 +2,7 @@
  * A cursor channel, live. The page follows it in place of a feed: it has the same methods, and
  * `publish`.
  *
- * @import { Host, hold } from "./connection.js"
+ * @import { Host, subscribe } from "./connection.js"
  * @import { Heard, Point } from "./cursor_state.js"
  * @import { Member } from "./presence.js"
  */
@@ -61,10 +61,10 @@ export class Channel {
   /**
    * @param {ChannelConfig} config
    * @param {null} shown A feed has a state here.
-   * @param {{ host: Host, hold: typeof hold, quit?: () => void }} tools
+   * @param {{ host: Host, subscribe: typeof subscribe, onRefused?: () => void }} tools
    */
-  constructor(config, shown, { host, hold, quit }) {
-    Object.assign(this, { config, host, hold, quit });
+  constructor(config, shown, { host, subscribe, onRefused }) {
+    Object.assign(this, { config, host, subscribe, onRefused });
   }
 
   /** Whether it makes sense to publish: live, in company, and as somebody. */
@@ -82,7 +82,7 @@ export class Channel {
    */
   attach(client, { token, shown }, user, getToken) {
     const { channel } = this.config;
-    [this.#sub, this.#release] = this.hold(client, channel, { token, getToken }, {
+    [this.#sub, this.#release] = this.subscribe(client, channel, { token, getToken }, {
       subscribed: () => this.#enter("live"),
       subscribing: () => this.#stall(),
       unsubscribed: (ctx) => this.lose(channel, ctx),
@@ -128,7 +128,7 @@ export class Channel {
     this.refusal = `${why}`;
     this.host.warn(why);
     this.#enter("static");
-    this.quit?.();
+    this.onRefused?.();
   }
 
   /**

@@ -58,9 +58,9 @@
  * @property {connection.Tokens} tokens
  * @property {typeof connection.getJson} getJson
  * @property {typeof connection.backoff} backoff
- * @property {typeof connection.hold} hold
+ * @property {typeof connection.subscribe} subscribe
  * @property {connection.Host} host
- * @property {() => void} [quit] Called after a refusal: the page may need its connection no more.
+ * @property {() => void} [onRefused] Called after a refusal: the page may need its connection no more.
  */
 
 const NOTHING = { joined: [], left: [], updated: [] };
@@ -142,7 +142,7 @@ export class Feed {
     const { channel, feed, position } = this.config;
     const since = position?.epoch && !this.#hasSubscribed ? position : null;
     const self = shown && user ? [user] : [];
-    [this.#sub, this.#release] = this.hold(client, feed, { token, getToken, since }, {
+    [this.#sub, this.#release] = this.subscribe(client, feed, { token, getToken, since }, {
       subscribed: ({ recovered }) => this.#subscribed(recovered, self),
       subscribing: () => this.stall(),
       unsubscribed: (ctx) => this.lose(channel, ctx),
@@ -209,7 +209,7 @@ export class Feed {
     this.host.warn(why);
     this.#show();
     this.#enter("static");
-    this.quit?.();
+    this.onRefused?.();
   }
 
   /**

@@ -253,7 +253,7 @@ class Items {
   }
 }
 
-export class Drawing {
+export class Renderer {
   // The list of members, and that of the faces where there is one.
   #lists;
   // The members that are shown, in their order.

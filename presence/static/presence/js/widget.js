@@ -1,11 +1,37 @@
-// <presence-roster>: draws a channel of the page's connection into the HTML that the server wrote.
+/**
+ * `<presence-roster>`: keeps the HTML that Django rendered up to date, over the page's one connection.
+ *
+ * A widget begins once it is parsed and its modules are there. Where the network keeps a module away,
+ * the widget tries again every ten seconds, and one success is a success for all. Any other failure is
+ * final: the widget says so, and the console once.
+ *
+ * A library that morphs pages may write the HTML of a widget. It resets the attributes by which that is
+ * seen (grant, state, version). The widget then begins anew with the HTML that is there, and lets go of
+ * what it followed only after that, so that a subscription to the same channel stays.
+ *
+ * @import { Feed, News } from "./feed.js"
+ * @import { Host } from "./connection.js"
+ */
 
+// Names of modules in the attributes `data-presence-…-js`.
 const MODULES = ["roster", "feed", "connection", "draw", "handlers"];
+// Milliseconds of an interruption that is not mentioned.
 const BRIEF = 2500;
+// Milliseconds between two looks at the age, and between two tries to load the modules.
 const REFRESH = 10_000;
-const OURS = ["data-presence-grant", "data-presence-state", "data-presence-version"];
+// Attributes by which it is seen that somebody else wrote the HTML of the widget.
+const WATCHED = ["data-presence-grant", "data-presence-state", "data-presence-version"];
+// Seconds.
 const UNITS = { day: 86400, hour: 3600, minute: 60 };
 
+/**
+ * `Host.ask` of connection.js.
+ *
+ * @param {string} url
+ * @param {RequestInit} [init]
+ * @param {typeof fetch} [get]
+ * @returns {ReturnType<Host["ask"]>}
+ */
 export async function ask(url, init, get = fetch) {
   const pass = (why) => {
     throw Object.assign(Error(`${url}: ${why}`), { passing: true });
@@ -17,11 +43,15 @@ export async function ask(url, init, get = fetch) {
   return { status, text: await answer.text().catch(pass) };
 }
 
+// An error of import() does not tell whether it was the network: the file is fetched to know, and imported
+// once more if it is there.
 const load = (url) => import(url).catch(async () => {
   await ask(url, { mode: "no-cors", redirect: "follow" });
   return import(url);
 });
 
+// `Host.now`. In some browsers `performance.now` stops while the computer sleeps. Where the clock of the
+// computer jumps ahead by over a second, that counts as such a sleep; a step back counts for nothing.
 let start = performance.timeOrigin;
 let ahead = Date.now() - performance.now();
 function now() {
@@ -32,7 +62,8 @@ function now() {
   return start + time;
 }
 
-const said = new Set();
+const warned = new Set();
+// What the page has once, even if this module comes under two URLs.
 const shared = (globalThis[Symbol.for("presence")] ??= {});
 const host = (shared.host ??= {
   ask,
@@ -42,11 +73,12 @@ const host = (shared.host ??= {
   random: Math.random,
   beacon: (url, body) => navigator.sendBeacon?.(url, body),
   warn(why) {
-    if (!said.has(why)) console.warn(`presence: ${why}; the widget is not live`);
-    said.add(why);
+    if (!warned.has(why)) console.warn(`presence: ${why}; the widget is not live`);
+    warned.add(why);
   },
 });
 
+/** `Presence` of presence.d.ts. */
 export const presence = (shared.presence ??= {
   async subscribe(channel) {
     const selector = `presence-roster[data-presence-channel="${CSS.escape(channel)}"][data-presence-grant]`;
@@ -60,13 +92,20 @@ export const presence = (shared.presence ??= {
   },
 });
 
+/**
+ * Say how long ago something was.
+ *
+ * @param {number} age Seconds, a minute or more.
+ * @param {string} language
+ * @returns {string}
+ */
 export function ago(age, language) {
   const unit = Object.keys(UNITS).find((name) => age >= UNITS[name]) ?? "minute";
   const format = new Intl.RelativeTimeFormat([language.split("_")[0], "en"], { numeric: "auto" });
   return format.format(-Math.floor(age / UNITS[unit]), unit);
 }
 
-async function begin(root) {
+async function loadModules(root) {
   const loaded = {};
   await Promise.all(MODULES.map(async (name) => {
     loaded[name] = await load(root.getAttribute(`data-presence-${name}-js`));
@@ -74,7 +113,7 @@ async function begin(root) {
   const { presenceTokens: tokens, presenceBeacon: beacon, presenceSdk } = root.dataset;
   loaded.sdk = async () => {
     if (!globalThis.Centrifuge) await load(presenceSdk);
-    // Without the prefix, it may be a class or a constant of another script.
+    // Without `globalThis`, it may be a class or a constant of another script.
     const { Centrifuge } = globalThis;
     if (Centrifuge.UnauthorizedError) return Centrifuge;
     throw Error("globalThis.Centrifuge is not centrifuge-js");
@@ -82,33 +121,44 @@ async function begin(root) {
   const page = new loaded.connection.Page({ tokens, beacon }, loaded, host);
   shared.page = loaded.page = page;
   if (shared.given) page.useConnection(shared.given);
-  // So does a page that the browser keeps: the SDK disconnects, and connects again when it is shown.
+  // A page that the browser keeps leaves as well: the SDK disconnects, and connects again when it is shown.
   addEventListener("pagehide", () => page.leave());
   addEventListener("securitypolicyviolation", (event) => page.block(event));
   addEventListener("pageshow", ({ persisted }) => persisted && page.comeBack());
   return loaded;
 }
 
+/**
+ * Load the modules that an element with the attributes of `_live.html` names, once a page, and make the
+ * Page. Reject where one cannot be loaded; the next caller tries again.
+ *
+ * @param {HTMLElement} root
+ * @returns {Promise<any>} The modules by their names in MODULES, `page` and `sdk`.
+ */
 export function modules(root) {
-  return (shared.modules ??= begin(root).catch((error) => {
+  return (shared.modules ??= loadModules(root).catch((error) => {
     shared.modules = null;
     throw error;
   }));
 }
 
 class PresenceRoster extends HTMLElement {
-  #end;
+  // Ends the following of the channel; null while nothing is followed.
+  #unfollow;
+  // State that the widget shows, and the time by `now` at which it was true.
   #shown;
   #asOf;
-  #drawing;
-  #since;
-  #timer;
+  #renderer;
+  // Time by `now` since which the widget is not live; null while it is.
+  #notLiveSince;
+  #statusTimer;
   #announcer;
+  // Version and time at which this anonymous visitor was live for the first time.
   #entered;
   #observer = new MutationObserver(() => this.#renew());
 
   connectedCallback() {
-    this.#observer.observe(this, { attributeFilter: OURS });
+    this.#observer.observe(this, { attributeFilter: WATCHED });
     if (!this.isConnected || !this.dataset.presenceGrant) return;
     this.#asOf ??= now() - 1000 * Math.max(0, this.dataset.presenceAge || Infinity);
     this.#report();
@@ -120,9 +170,9 @@ class PresenceRoster extends HTMLElement {
   }
 
   disconnectedCallback() {
-    clearTimeout(this.#timer);
-    this.#end?.();
-    this.#end = null;
+    clearTimeout(this.#statusTimer);
+    this.#unfollow?.();
+    this.#unfollow = null;
   }
 
   async #load() {
@@ -135,6 +185,7 @@ class PresenceRoster extends HTMLElement {
     return loaded;
   }
 
+  /** Follow the channel of this widget as a Room: for `presence.subscribe`. */
   async room() {
     const { page } = await this.#load();
     const { Room } = await load(this.dataset.presenceRoomJs);
@@ -142,33 +193,33 @@ class PresenceRoster extends HTMLElement {
   }
 
   #follow(loaded) {
-    if (!this.isConnected || this.#end) return;
-    this.#shown ??= this.#begin(loaded);
+    if (!this.isConnected || this.#unfollow) return;
+    this.#shown ??= this.#adopt(loaded);
     const { page } = shared;
     const take = (feed, news) => this.#take(feed, news);
-    this.#end = page.follow(this.#config(), this.#shown, take);
+    this.#unfollow = page.follow(this.#config(), this.#shown, take);
     this.#show(page.feeds.get(this.dataset.presenceChannel));
   }
 
-  #begin({ roster, draw, handlers: { handlers } }) {
-    if (!this.#drawing) {
+  #adopt({ roster, draw, handlers: { handlers } }) {
+    if (!this.#renderer) {
       for (const name in handlers) {
         const run = (event) => handlers[name](event.detail, this, event);
         this.addEventListener(`presence:${name}`, run);
       }
-      this.#drawing = new draw.Drawing(this);
+      this.#renderer = new draw.Renderer(this);
     }
-    const shown = this.#drawing.adopt(roster.fromSnapshot);
+    const shown = this.#renderer.adopt(roster.fromSnapshot);
     if (shown) return shown;
-    throw Error("the widget's HTML was changed");
+    throw Error("the widget's HTML lacks its list of members or their data");
   }
 
-  // Something else on the page has written the HTML of the widget.
+  // A library has written the HTML of the widget.
   #renew() {
-    const end = this.#end;
-    this.#end = this.#shown = this.#asOf = null;
+    const unfollow = this.#unfollow;
+    this.#unfollow = this.#shown = this.#asOf = null;
     this.connectedCallback();
-    setTimeout(() => end?.());
+    setTimeout(() => unfollow?.());
   }
 
   #config() {
@@ -196,35 +247,39 @@ class PresenceRoster extends HTMLElement {
   }
 
   #show(feed) {
-    this.#drawing.show(feed, this.#isCounted(feed));
+    this.#renderer.show(feed, this.#isCounted(feed));
+    // Our own changes of the attributes are not news.
     this.#observer.takeRecords();
     this.#report(feed);
   }
 
-  // An anonymous visitor is one of those who are counted after a change, or a tick.
+  // Whether the number of anonymous visitors includes this one: a diff or a tick has come since the widget
+  // was live for the first time.
   #isCounted(feed) {
     const { presenceStranger, presenceEvery } = this.dataset;
     if (presenceStranger === undefined || !(this.#entered || feed.phase === "live")) return false;
     const { state: { version, anonymous } } = feed;
     const now = host.now();
+    // A tick later, the number includes this visitor even if it is the same.
     const wait = 1000 * presenceEvery;
     if (!this.#entered) {
       this.#entered = { version, now };
-      setTimeout(() => this.#end && this.#show(feed), wait);
+      setTimeout(() => this.#unfollow && this.#show(feed), wait);
     }
     const isLate = now - this.#entered.now >= wait;
     return anonymous > 0 && (isLate || version !== this.#entered.version);
   }
 
+  // Says what is wrong, here and not in render.js, which may be what could not be loaded.
   #report(feed) {
-    clearTimeout(this.#timer);
+    clearTimeout(this.#statusTimer);
     const time = now();
-    this.#since = feed?.phase === "live" ? null : this.#since ?? time;
-    const trouble = feed?.refusal ? "presenceRefused" : this.#since && "presenceStale";
-    const brief = !feed?.refusal && time < this.#since + BRIEF;
+    this.#notLiveSince = feed?.phase === "live" ? null : this.#notLiveSince ?? time;
+    const trouble = feed?.refusal ? "presenceRefused" : this.#notLiveSince && "presenceStale";
+    const brief = !feed?.refusal && time < this.#notLiveSince + BRIEF;
     this.#tell(brief ? "" : trouble, (time - this.#asOf) / 1000);
     const again = () => (feed ? this.#report(feed) : this.connectedCallback());
-    if (trouble) this.#timer = setTimeout(again, brief ? BRIEF : REFRESH);
+    if (trouble) this.#statusTimer = setTimeout(again, brief ? BRIEF : REFRESH);
   }
 
   #tell(trouble, age) {
