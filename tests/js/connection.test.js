@@ -9,8 +9,8 @@ import {
 const POSITION = { offset: 12, epoch: "StBPPVJn" };
 const recovered = { wasRecovering: true, recovered: true };
 
-describe("the page's connection", () => {
-  it("is one for all widgets, opened with one POST", async () => {
+describe("connection of the page", () => {
+  it("connection_is_one_for_all_widgets_and_opened_with_one_post", async () => {
     const { world, page } = makePage();
     follow(page, "presence:a", snapshot(1));
     follow(page, "presence:b", snapshot(1));
@@ -25,7 +25,7 @@ describe("the page's connection", () => {
     assert.equal(world.asked("/tokens").length, 1);
   });
 
-  it("is shared by the widgets of one channel, down to the state", async () => {
+  it("feed_is_shared_by_the_widgets_of_one_channel", async () => {
     const { page, follower, client, sub } = await open({ position: POSITION });
     sub.trigger("subscribed", recovered);
     const second = follow(page, "presence:a", snapshot(9, []));
@@ -38,13 +38,13 @@ describe("the page's connection", () => {
     assert.equal(client.subscriptions.size, 1);
   });
 
-  it("takes the newer state of a widget that comes later", async () => {
+  it("feed_takes_the_newer_state_of_a_later_widget", async () => {
     const { page, follower } = await open();
     follow(page, "presence:a", snapshot(14, [member("1")]));
     assert.equal(follower.feed.state.version, 14);
   });
 
-  it("loses the subscription with the last widget of a channel, and closes with the last of all", async () => {
+  it("connection_unsubscribes_with_the_last_widget_of_a_channel_and_closes_with_the_last_of_all", async () => {
     const { world, page, follower, client } = await open();
     const second = follow(page, "presence:a", snapshot(12));
     const other = follow(page, "presence:b", snapshot(1));
@@ -61,7 +61,7 @@ describe("the page's connection", () => {
     assert.equal(client.state, "disconnected");
   });
 
-  it("keeps the subscription of a widget that is only moved within the page", async () => {
+  it("connection_keeps_the_subscription_of_a_widget_that_is_moved", async () => {
     const { page, follower, client } = await open();
     follower.end();
     follow(page, "presence:a", snapshot(12));
@@ -69,7 +69,7 @@ describe("the page's connection", () => {
     assert.deepEqual(client.removed, []);
   });
 
-  it("comes back, with a fetch, for a widget that comes back", async () => {
+  it("connection_opens_again_with_a_fetch_for_a_widget_that_comes_back", async () => {
     const { world, page, follower } = await open();
     follower.end();
     await settle();
@@ -84,7 +84,7 @@ describe("the page's connection", () => {
     assert.equal(again.feed.state.version, 13);
   });
 
-  it("is not taken from a widget that comes as soon as the last two have gone", async () => {
+  it("connection_stays_for_a_widget_that_comes_as_the_last_two_go", async () => {
     const { page, follower } = await open();
     const second = follow(page, "presence:a", snapshot(12));
     follower.end();
@@ -94,7 +94,7 @@ describe("the page's connection", () => {
     assert.equal(page.feeds.get("presence:a"), (await third).feed);
   });
 
-  it("says at once what is true of a widget that comes back", async () => {
+  it("follow_tells_a_widget_that_comes_back_at_once", async () => {
     const { world, page, follower, sub } = await open({ position: POSITION });
     sub.trigger("subscribed", recovered);
     follower.end();
@@ -104,7 +104,7 @@ describe("the page's connection", () => {
     assert.deepEqual(again.told.map(({ phase, synced }) => [phase, synced]), [["static", false]]);
   });
 
-  it("shows what a widget has that comes to one whose room was never read", async () => {
+  it("follow_shows_the_state_of_a_later_widget_in_a_room_never_read", async () => {
     const { page, follower } = await open({ shown: snapshot(0, [], { epoch: "" }) });
     const second = follow(page, "presence:a", snapshot(5, [member("1")]));
     for (const { feed } of [follower, second]) {
@@ -113,7 +113,7 @@ describe("the page's connection", () => {
     assert.deepEqual(follower.told.flatMap(({ joined }) => joined), []);
   });
 
-  it("opens nothing for a widget that left while tokens were asked for", async () => {
+  it("follow_ended_while_tokens_are_asked_for_opens_nothing", async () => {
     const { world, page } = makePage();
     follow(page, "presence:a", snapshot(1)).end();
     await settle();
@@ -121,7 +121,7 @@ describe("the page's connection", () => {
     assert.deepEqual(Centrifuge.made, []);
   });
 
-  it("is tried again while the tokens endpoint is out of reach", async () => {
+  it("connection_is_tried_again_while_the_tokens_endpoint_is_out_of_reach", async () => {
     const { world, page } = makePage();
     const usual = world.routes.get("/tokens");
     world.routes.set("/tokens", () => new TypeError("offline"));
@@ -138,7 +138,7 @@ describe("the page's connection", () => {
   });
 });
 
-describe("a grant that comes later", () => {
+describe("grant that comes later", () => {
   const user = member("7", "Ada");
   const ofNobody = grantOf("presence:a", "");
   const ofAda = grantOf("presence:a", user.id);
@@ -166,7 +166,7 @@ describe("a grant that comes later", () => {
     return { world, page, session, follower };
   }
 
-  it("is tried where the channel was refused", async () => {
+  it("grant_for_a_refused_channel_is_tried", async () => {
     const { world, page, follower } = await visited(user, ofAda);
     Centrifuge.made[0].end(3500, "invalid token");
     assert.equal(follower.feed.phase, "static");
@@ -180,7 +180,7 @@ describe("a grant that comes later", () => {
     assert.deepEqual([second.feed.phase, second.feed.state.version], ["live", 15]);
   });
 
-  it("of whoever has signed in since is used, over a connection of theirs", async () => {
+  it("grant_of_a_user_who_signed_in_opens_a_connection_of_theirs", async () => {
     const { world, page, session, follower } = await visited(null, ofNobody);
     session.user = user;
     const second = follow(page, "presence:a", snapshot(12), { grant: ofAda, owner: "7" });
@@ -192,7 +192,7 @@ describe("a grant that comes later", () => {
     assert.deepEqual([second.feed.user, second.feed.client], [user, theirs]);
   });
 
-  it("of whoever others may not see is used over a connection of theirs, too", async () => {
+  it("grant_of_an_invisible_user_opens_a_connection_of_theirs", async () => {
     const { world, page, session, follower } = await visited(null, ofNobody);
     session.user = user;
     const answer = world.routes.get("/tokens");
@@ -208,7 +208,7 @@ describe("a grant that comes later", () => {
     assert.deepEqual([second.feed.user, second.feed.client], [null, theirs]);
   });
 
-  it("has the other channels of the page ask again who they are for", async () => {
+  it("grant_of_another_user_has_the_other_channels_ask_again", async () => {
     const { world, page, session } = await visited(null, ofNobody);
     const other = follow(page, "presence:b", snapshot(1), { grant: grantOf("presence:b", ""), owner: "" });
     await world.tick();
@@ -224,7 +224,7 @@ describe("a grant that comes later", () => {
     assert.equal(other.feed.client, Centrifuge.made[1]);
   });
 
-  it("asks for nothing where it is of the same user, and for that of any other", async () => {
+  it("grant_of_the_same_user_asks_for_nothing_and_that_of_another_does", async () => {
     const users = ["", "7", "8", "77", "é", "\u2603", "a-long_name:with,\"all\"", "1", "11", "111"];
     for (const id of users) {
       const who = id ? member(id) : null;
@@ -245,7 +245,7 @@ describe("a grant that comes later", () => {
     }
   });
 
-  it("is posted even while an older one of the channel is in the air, and is kept", async () => {
+  it("grant_is_posted_and_kept_while_an_older_one_is_under_way", async () => {
     const { world, page } = makePage({ user });
     const usual = world.routes.get("/tokens");
     const answers = [];
@@ -267,7 +267,7 @@ describe("a grant that comes later", () => {
     assert.equal(Centrifuge.made.length, 1);
   });
 
-  it("is not overtaken by what was asked with an older one", async () => {
+  it("grant_is_not_overtaken_by_the_answer_to_an_older_one", async () => {
     const { world, page } = makePage({ user });
     const answers = [];
     world.routes.set("/tokens", () => new Promise((resolve) => { answers.push(resolve); }));
@@ -281,14 +281,14 @@ describe("a grant that comes later", () => {
   });
 });
 
-describe("whatever is followed in place of a feed", () => {
+describe("Page.follow with another kind", () => {
   class Cursors extends Feed {
     attach(client, { token }, user) {
       Object.assign(this, { client, token, user });
     }
   }
 
-  it("shares the connection and the exchange of tokens, and is in no beacon", async () => {
+  it("other_kind_shares_connection_and_tokens_and_is_in_no_beacon", async () => {
     const { world, page } = makePage({ user: member("7") });
     follow(page, "presence:a", snapshot(1));
     const end = page.follow(configOf("cursors:a"), {}, () => {}, Cursors);
@@ -304,8 +304,8 @@ describe("whatever is followed in place of a feed", () => {
   });
 });
 
-describe("the id of a connection", () => {
-  it("is known from when it connects, each time", async () => {
+describe("Page.clientIds", () => {
+  it("client_id_is_known_from_each_connect_on", async () => {
     const { page, client } = await open();
     assert.equal(page.clientIds.get(client), undefined);
     for (const id of ["first", "second"]) {
@@ -314,7 +314,7 @@ describe("the id of a connection", () => {
     }
   });
 
-  it("is known of one that the site gives, too", async () => {
+  it("client_id_of_a_connection_of_the_site_is_known", async () => {
     const { page } = makePage();
     const site = new Centrifuge("ws://site", {});
     page.useConnection(site);
@@ -323,7 +323,7 @@ describe("the id of a connection", () => {
   });
 });
 
-describe("a failure that will not pass", () => {
+describe("final failures", () => {
   /** A page of three channels that wait for an hour; the phases and refusals of their feeds. */
   async function opened({ world, page }) {
     const followers = ["presence:a", "presence:b", "presence:c"].map((channel) => follow(page, channel, snapshot(1)));
@@ -332,7 +332,7 @@ describe("a failure that will not pass", () => {
   }
   const allStatic = Array(3).fill(["static", true]);
 
-  it("of the tokens endpoint leaves every widget static after one request, in one line", async () => {
+  it("final_failure_of_the_tokens_endpoint_leaves_widgets_static_with_one_request_and_warning", async () => {
     for (const answer of FINAL) {
       const made = makePage();
       made.world.routes.set("/tokens", () => answer);
@@ -342,7 +342,7 @@ describe("a failure that will not pass", () => {
     }
   });
 
-  it("is told from one that passes, which is asked about again and not mentioned", async () => {
+  it("final_failure_is_told_from_a_passing_one_which_is_retried_silently", async () => {
     for (const answer of PASSING) {
       const made = makePage();
       made.world.routes.set("/tokens", () => answer);
@@ -352,7 +352,7 @@ describe("a failure that will not pass", () => {
     }
   });
 
-  it("of the SDK leaves every widget static, in one line", async () => {
+  it("final_failure_of_the_sdk_leaves_widgets_static_with_one_warning", async () => {
     const broken = [
       async () => { throw new Error("no such file"); },
       async () => class { constructor() { throw new TypeError("a broken SDK"); } },
@@ -367,7 +367,7 @@ describe("a failure that will not pass", () => {
     }
   });
 
-  it("of a renewal leaves every widget static, in one line that says why", async () => {
+  it("final_failure_of_a_renewal_leaves_widgets_static_with_one_warning", async () => {
     const { world, page, follower, client, sub } = await open();
     const other = follow(page, "presence:b", snapshot(1));
     await world.tick();
@@ -382,7 +382,7 @@ describe("a failure that will not pass", () => {
     assert.match(world.warnings[0], /a redirect: sign in/u);
   });
 
-  it("of the last channel ends the connection, which would renew its token for ever", async () => {
+  it("final_failure_of_the_last_channel_ends_the_connection", async () => {
     const { page, follower, client } = await open();
     const other = follow(page, "presence:b", snapshot(1));
     follower.feed.refuse("a wall");
@@ -391,7 +391,7 @@ describe("a failure that will not pass", () => {
     assert.equal(client.state, "disconnected");
   });
 
-  it("of one channel's renewal leaves the others live", async () => {
+  it("final_failure_of_one_renewal_leaves_other_channels_live", async () => {
     const { world, page, follower, sub } = await open();
     const other = follow(page, "presence:b", snapshot(1));
     await world.tick();
@@ -408,8 +408,8 @@ describe("a failure that will not pass", () => {
   });
 });
 
-describe("a connection that is refused", () => {
-  it("leaves every widget static, for one reason", async () => {
+describe("refused connection", () => {
+  it("refused_connection_leaves_widgets_static_with_one_warning", async () => {
     const { world, page, follower, client } = await open();
     const other = follow(page, "presence:b", snapshot(1));
     await world.tick();
@@ -421,7 +421,7 @@ describe("a connection that is refused", () => {
     assert.equal(new Set(world.warnings).size, 1);
   });
 
-  it("does not stand in the way of a widget that comes later", async () => {
+  it("refused_connection_lets_a_later_widget_connect", async () => {
     const { world, page, client } = await open();
     client.end(3500, "invalid token");
     follow(page, "presence:b", snapshot(1));
@@ -429,7 +429,7 @@ describe("a connection that is refused", () => {
     assert.equal(Centrifuge.made.length, 2);
   });
 
-  it("is refused for all when no grant is taken", async () => {
+  it("refused_grants_leave_all_widgets_static", async () => {
     const { world, page } = makePage();
     world.routes.set("/tokens", () => [403, { error: "the grants are for another user" }]);
     const follower = follow(page, "presence:a", snapshot(1));
@@ -439,7 +439,7 @@ describe("a connection that is refused", () => {
     assert.deepEqual(Centrifuge.made, []);
   });
 
-  it("is static for the one channel that is refused", async () => {
+  it("refused_channel_leaves_only_its_widget_static", async () => {
     const { world, page } = makePage();
     const usual = world.routes.get("/tokens");
     world.routes.set("/tokens", (request) => {
@@ -454,7 +454,7 @@ describe("a connection that is refused", () => {
     assert.deepEqual([granted.feed.refusal, granted.feed.phase], ["", "static"]);
   });
 
-  it("stops the SDK when a renewal is refused, and lets it try again otherwise", async () => {
+  it("refused_renewal_stops_the_sdk_and_a_passing_failure_does_not", async () => {
     const { world, client, sub } = await open();
     for (const getToken of [client.options.getToken, sub.options.getToken]) {
       for (const [answer, unauthorized] of [[[403, {}], true], [[500, {}], false], [new TypeError("offline"), false]]) {
@@ -467,7 +467,7 @@ describe("a connection that is refused", () => {
     }
   });
 
-  it("renews the tokens of the page with one POST", async () => {
+  it("renewal_of_the_tokens_of_a_page_takes_one_post", async () => {
     const { world, client, sub } = await open();
     const asked = Promise.all([client.options.getToken(), sub.options.getToken()]);
     await world.tick();
@@ -475,7 +475,7 @@ describe("a connection that is refused", () => {
     assert.equal(world.asked("/tokens").length, 2);
   });
 
-  it("is static when its subscription ends for good", async () => {
+  it("subscription_that_ends_for_good_leaves_its_widget_static", async () => {
     const { follower, sub } = await open();
     sub.trigger("unsubscribed", { code: 103, reason: "permission denied" });
     assert.equal(follower.feed.phase, "static");
@@ -483,8 +483,8 @@ describe("a connection that is refused", () => {
   });
 });
 
-describe("a connection that the site gives", () => {
-  it("is used instead of our own, and left as it is", async () => {
+describe("Page.useConnection", () => {
+  it("use_connection_takes_the_place_of_our_own_and_is_left_as_it_is", async () => {
     const { world, page } = makePage();
     const site = new Centrifuge("ws://site", {});
     Centrifuge.made.length = 0;
@@ -501,7 +501,7 @@ describe("a connection that the site gives", () => {
     assert.deepEqual(site.removed, ["presence:a"]);
   });
 
-  it("takes over from our own when it is given later", async () => {
+  it("use_connection_given_later_takes_over_from_our_own", async () => {
     const { world, page, follower, client, sub } = await open({ position: POSITION });
     sub.trigger("subscribed", recovered);
     const site = new Centrifuge("ws://site", {});
@@ -520,7 +520,7 @@ describe("a connection that the site gives", () => {
     assert.deepEqual(world.warnings, []);
   });
 
-  it("may have the subscription already: it is shared, and stays", async () => {
+  it("use_connection_with_the_subscription_shares_it_and_leaves_it", async () => {
     const { world, page } = makePage();
     const site = new Centrifuge("ws://site", {});
     const own = site.newSubscription("presence:a", {});
@@ -539,7 +539,7 @@ describe("a connection that the site gives", () => {
     assert.equal(follower.feed.state.version, 2);
   });
 
-  it("is tried after our own was refused", async () => {
+  it("use_connection_is_tried_after_our_own_was_refused", async () => {
     const { world, page, follower, client } = await open();
     client.end(3500, "invalid token");
     const site = new Centrifuge("ws://site", {});
@@ -548,7 +548,7 @@ describe("a connection that the site gives", () => {
     assert.deepEqual([follower.feed.refusal, follower.feed.client], ["", site]);
   });
 
-  it("may have ended the subscription: that is said, and it is not begun again", async () => {
+  it("use_connection_with_an_ended_subscription_is_static_and_begins_nothing", async () => {
     const { world, page } = makePage();
     const site = new Centrifuge("ws://site", {});
     const own = site.newSubscription("presence:a", {});
@@ -561,7 +561,7 @@ describe("a connection that the site gives", () => {
     assert.equal(world.timers.length, 1, "a snapshot is awaited");
   });
 
-  it("is only stale while the site itself has disconnected it", async () => {
+  it("use_connection_that_the_site_disconnects_is_stale", async () => {
     const { world, page } = makePage();
     const site = new Centrifuge("ws://site", {});
     page.useConnection(site);
@@ -574,8 +574,8 @@ describe("a connection that the site gives", () => {
   });
 });
 
-describe("failures that pass", () => {
-  it("have all channels ask again in one request", async () => {
+describe("passing failures", () => {
+  it("passing_failure_has_all_channels_ask_again_in_one_request", async () => {
     const { world, page } = makePage();
     const grant = world.routes.get("/tokens");
     world.routes.set("/tokens", () => [503, undefined]);
@@ -595,11 +595,11 @@ describe("failures that pass", () => {
   });
 });
 
-describe("a policy of the page that blocks an address", () => {
+describe("Page.block", () => {
   const blocked = (blockedURI, more) => (
     { blockedURI, effectiveDirective: "connect-src", disposition: "enforce", ...more });
 
-  it("refuses what is not live, and nothing asks again", async () => {
+  it("block_of_an_address_of_ours_refuses_what_is_not_live", async () => {
     const { world, page } = makePage();
     world.routes.set("/tokens", () => new TypeError("blocked"));
     const follower = follow(page, "presence:a", snapshot(1));
@@ -610,7 +610,7 @@ describe("a policy of the page that blocks an address", () => {
     assert.match(follower.feed.refusal, /blocks https:..site.example.tokens/u);
   });
 
-  it("is not what blocks others, only reports, or came once it was live", async () => {
+  it("block_of_other_addresses_reports_or_live_channels_refuses_nothing", async () => {
     const { page, follower, sub } = await open({ position: POSITION });
     page.block(blocked("https://tracker.example/", {}));
     page.block(blocked("/tokens", { disposition: "report" }));
@@ -622,10 +622,10 @@ describe("a policy of the page that blocks an address", () => {
   });
 });
 
-describe("leaving", () => {
+describe("Page.leave", () => {
   const user = member("7");
 
-  it("is said of every room of the page, with the newest grants, in one beacon", async () => {
+  it("leave_sends_the_newest_grant_of_every_room_in_one_beacon", async () => {
     const { world, page } = await open({ user });
     follow(page, "presence:b", snapshot(1));
     await world.tick();
@@ -634,7 +634,7 @@ describe("leaving", () => {
     assert.deepEqual(world.beacons, [{ url: "/beacon", grants }]);
   });
 
-  it("is taken back by a page that is shown again", async () => {
+  it("leave_is_taken_back_by_a_page_shown_again", async () => {
     const { world, page } = await open({ user });
     page.leave();
     page.comeBack();
@@ -642,7 +642,7 @@ describe("leaving", () => {
     assert.deepEqual(world.beacons, [left, { ...left, back: true }]);
   });
 
-  it("is said when the last widget of a room has gone, not when one is moved", async () => {
+  it("leave_is_sent_with_the_last_widget_of_a_room_and_not_for_a_moved_one", async () => {
     const { world, page, follower } = await open({ user });
     follow(page, "presence:b", snapshot(1));
     await world.tick();
@@ -655,7 +655,7 @@ describe("leaving", () => {
     assert.deepEqual(world.beacons, [{ url: "/beacon", grants: ["next presence:a"] }]);
   });
 
-  it("is said in parts that the server takes", async () => {
+  it("leave_of_many_rooms_is_sent_in_parts", async () => {
     const { world, page } = makePage({ user });
     for (let at = 0; at < 101; at += 1) follow(page, `presence:${at}`, snapshot(1));
     await world.tick();
@@ -663,7 +663,7 @@ describe("leaving", () => {
     assert.deepEqual(world.beacons.map(({ grants }) => grants.length), [100, 1]);
   });
 
-  it("is not said without a beacon, by the anonymous, of counted rooms, or before a connection", async () => {
+  it("leave_is_not_sent_without_beacon_user_listed_room_or_connection", async () => {
     const counted = snapshot(12, [], { listed: false, total: 500 });
     for (const options of [{ user, beacon: "" }, { user: null }, { user, shown: counted }]) {
       const { world, page } = await open(options);

@@ -20,14 +20,14 @@ describe("fold", () => {
     ["محـمد", "محمد"],
     ["佐々木", "佐々木"],
   ]) {
-    it(`finds ${name} as it is typed`, () => {
+    it(`fold_finds_${name}_as_it_is_typed`, () => {
       for (const text of typed) {
         for (const word of fold(text).split(/\s+/u)) assert.ok(fold(name).includes(word), `${text}: ${word}`);
       }
     });
   }
 
-  it("keeps apart what is another letter", () => {
+  it("fold_keeps_different_letters_apart", () => {
     assert.ok(!fold("Ada").includes(fold("o")));
     assert.notEqual(fold("李"), fold("王"));
   });

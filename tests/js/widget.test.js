@@ -22,7 +22,7 @@ const root = (folder) => ({
   },
 });
 
-it("the modules are loaded once a page, and again only after a failure", async () => {
+it("modules_are_loaded_once_a_page_and_again_only_after_a_failure", async () => {
   const missing = new URL("missing/", JS);
   const first = modules(root(missing));
   assert.equal(modules(root(missing)), first);
