@@ -67,7 +67,7 @@ def point_at(surface: Locator, x: float, y: float, *, steps: int = 1) -> None:
 
 
 def place(surface: Locator, who: Guest | str) -> tuple[float, float]:
-    """Where somebody's cursor is drawn: pixels from the content's top left corner."""
+    """Place at which a cursor is drawn: pixels from the content's top left corner."""
     found: list[float] = cursor(surface, who).evaluate(
         """(item) => {
             // It may just have been taken away, to come back elsewhere.
@@ -99,7 +99,7 @@ def expect_at_pixels(surface: Locator, who: Guest | str, x: float, y: float) -> 
 
 
 def published(page: Page) -> Callable[[], list[dict[str, Any]]]:
-    """What the page publishes from now on, in whatever sockets it opens."""
+    """Record the publications of the page from now on, in all its sockets."""
     frames: list[str] = []
     page.on("websocket", lambda socket: socket.on("framesent", lambda text: frames.append(text)))
 
@@ -136,7 +136,7 @@ def stir(stage: Stage, surface: Locator, channel: str, moves: int, *, cursors: i
 
 
 def held(page: Page) -> dict[str, int]:
-    """What the page holds when its garbage is collected: bytes of heap, DOM nodes, listeners."""
+    """Memory of the page after garbage collection: bytes of heap, DOM nodes, listeners."""
     devtools = page.context.new_cdp_session(page)
     for _ in range(3):
         devtools.send("HeapProfiler.collectGarbage")

@@ -209,7 +209,7 @@ def sockets(page: Page) -> list[WebSocket]:
 
 
 def overflowing(page: Page) -> list[str]:
-    """What is wider than the window, or than the widget that it is in."""
+    """Elements that are wider than the window, or than the widget that they are in."""
     found: list[str] = page.evaluate(
         """() => [document.documentElement, ...document.querySelectorAll("presence-roster")]
             .filter((box) => box.scrollWidth > box.clientWidth).map((box) => box.outerHTML)"""

@@ -20,7 +20,7 @@ EIGHT = ["u1", "u2", "u3", "u4", "u5", "u6", "u7", "u8"]
 
 
 def violations(page: Page) -> list[str]:
-    """What axe-core finds in the page as it is."""
+    """Violations that axe-core finds in the page."""
     page.evaluate("(source) => { if (!globalThis.axe) (0, eval)(source); }", _source(AXE))
     found: list[str] = page.evaluate(
         """async () => (await axe.run()).violations.flatMap(({ id, nodes }) =>

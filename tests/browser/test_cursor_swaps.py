@@ -1,4 +1,4 @@
-"""Surfaces on pages that scripts change in place: copied, replaced, removed, written anew."""
+"""Surfaces on pages that scripts change in place: copied, replaced, removed, written again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a site's own scripts are told: handlers.js, DOM events, and `presence`."""
+"""Events for scripts of the site: handlers.js, DOM events, and `presence`."""
 
 from __future__ import annotations
 

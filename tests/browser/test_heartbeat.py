@@ -50,7 +50,7 @@ def answered(page: Page, **said: bool) -> Any:
 
 
 def beats_within(page: Page, seconds: float) -> bool:
-    """Whether the page says that it is open, once its clock is turned so far."""
+    """Turn the clock of the page on; return whether it sends a heartbeat."""
     with answered(page, back=False) as answer:
         page.clock.run_for(round(seconds * 1000))
     return answer.value.status == 200

@@ -118,7 +118,7 @@ def test_hint_ends_with_its_connection(
     expect_ids(widget, ["u1", "u2"])
     crowd.leave("u2")
     expect_ids(widget, ["u1"])
-    # Of those whom a tick has seen, only a tick says that they went.
+    # Only a tick takes out a member that a tick has seen.
     crowd.leave("u1")
     crowd.join("u3", channel)
     expect_ids(widget, ["u1", "u3"])

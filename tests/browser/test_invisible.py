@@ -1,4 +1,4 @@
-"""Somebody whom others may not see, in browsers, even where Centrifugo pushes joins and leaves."""
+"""Invisible users in browsers, also where Centrifugo pushes joins and leaves."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_hidden_user_is_never_shown_to_others(
 def test_visitor_who_signs_in_by_a_fragment_is_no_stranger(
     visit: Visit, tick: Tick, channel: str
 ) -> None:
-    """Whom the connection is of cannot be told by the member, who is none."""
+    """The connection has no member by which its user could be told."""
     guest = visit()
     page = guest.open(include(channel))
     widget = live(page, channel)

@@ -1,4 +1,4 @@
-"""What a page shows while something is missing, and how it heals."""
+"""Pages while a part of the site is down, and after that."""
 
 from __future__ import annotations
 

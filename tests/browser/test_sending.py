@@ -1,4 +1,4 @@
-"""What a browser sends of its pointer, and when; and what it draws when it is looked at again."""
+"""Cursor messages that a browser sends, and cursors that it draws after it was hidden."""
 
 from __future__ import annotations
 
@@ -210,7 +210,7 @@ def test_cursor_after_an_outage_is_shown_once(visit: Visit, stage: Stage, channe
 
 
 def is_alone_at(cursors: Locator, fraction: float) -> bool:
-    """Whether there is one cursor, at that fraction of both sides of its layer."""
+    """Return whether there is one cursor, at that fraction of both sides of its layer."""
     found: list[list[float]] = cursors.evaluate_all(
         """(items) => items.filter((item) => item.isConnected).map((item) => {
             const layer = item.parentElement.getBoundingClientRect();

@@ -1,4 +1,4 @@
-"""What the variants of the widget show, and to whom."""
+"""The variants of the widget."""
 
 from __future__ import annotations
 

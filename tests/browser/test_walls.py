@@ -1,4 +1,4 @@
-"""What is no failure of the network: it is said once, and then left alone."""
+"""Final failures: the page says them once and asks no more."""
 
 from __future__ import annotations
 

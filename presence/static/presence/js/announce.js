@@ -5,7 +5,7 @@
  * @import { words } from "./render.js"
  */
 
-/** Says at most one sentence a tick, and never what oneself does. */
+/** Says at most one sentence a tick, and nothing about the user of the page. */
 export class Announcer {
   #counts = { joined: 0, left: 0 };
   #timer = null;

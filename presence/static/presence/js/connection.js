@@ -10,7 +10,7 @@
  */
 
 /**
- * What the browser gives, and tests replace. Times are milliseconds.
+ * The functions of the browser, which tests replace. Times are milliseconds.
  *
  * @typedef {object} Host
  * @property {(url: string, init?: RequestInit) => Promise<{ status: number, text: string }>} ask The
@@ -27,13 +27,13 @@
  */
 
 /**
- * What a grant is exchanged for. `shown`: oneself is shown before any diff says so.
+ * Content of an answer for one channel. `shown`: oneself is shown before any diff says so.
  *
  * @typedef {{ feed: string, token: string, grant: string, shown: boolean }} Entry
  */
 
 /**
- * What the tokens endpoint answers.
+ * Answer of the tokens endpoint.
  *
  * @typedef {object} Answer
  * @property {string} url URL of the websocket.
@@ -45,8 +45,8 @@
  */
 
 /**
- * What a page follows: both have the members that `Page` uses. A `Channel` has no `state`, so no beacon
- * says that anybody leaves it.
+ * Object that a page follows: both kinds have the members that `Page` uses. A `Channel` has no `state`,
+ * so no beacon says that anybody leaves it.
  *
  * @typedef {Feed | Channel} Followed
  */
@@ -141,8 +141,8 @@ export class Tokens {
   /**
    * Return the answer to the request with the grant of one channel, the first by default.
    *
-   * What is asked for within 10 milliseconds, by the widgets of a page or by tokens that expire
-   * together, is one request for every hundred grants. A request under way is shared only if it has the
+   * Questions within 10 milliseconds, by the widgets of a page or by tokens that expire together, make
+   * one request for every hundred grants. A request under way is shared only if it has the
    * same grant: an older one neither answers for a newer one nor renews it.
    *
    * @param {Iterable<string>} [channels]
@@ -232,7 +232,7 @@ export class Page {
 
   /**
    * Use a connection of the site from now on. It is never connected or disconnected here, and must be
-   * of the user for whom the page was rendered. Channels that were refused are tried again over it.
+   * of the user of the page. Channels that were refused are tried again over it.
    *
    * @param {any} centrifuge
    */

@@ -15,7 +15,7 @@
  */
 
 /**
- * What a listener is told; an empty object if only the state of the channel changed.
+ * News for a listener; an empty object if only the state of the channel changed.
  *
  * @typedef {object} ChannelNews
  * @property {Heard} [heard] A cursor moved or is gone.
@@ -184,7 +184,7 @@ export class Channel {
       // A user who came while the answer was under way may not be in it.
       ({ numClients }) => this.#setCompany(numClients > 1 || this.#sawOthers),
       ({ code }) => {
-        // Where nobody may ask, somebody may be there.
+        // Asking is not allowed here: somebody may be there.
         if (REFUSALS.includes(code)) this.#setCompany(true);
         else this.#wait(ASK_ALONE);
       },

@@ -272,7 +272,7 @@ export class Surface {
     this.#again();
   }
 
-  // Of several fingers the first counts. It stays for a moment after it was lifted, or a tap would only
+  // The first of several fingers counts. It stays for a moment after it was lifted, or a tap would only
   // flash.
   #leave({ isPrimary, pointerType }) {
     if (!isPrimary) return;

@@ -16,11 +16,11 @@
  */
 
 /**
- * What a page says of a channel.
+ * Data of a channel in the page.
  *
  * @typedef {object} Config
  * @property {string} channel
- * @property {string} [owner] Id of the user whom the grant was made for; "" for the anonymous.
+ * @property {string} [owner] Id of the user of the grant; "" for the anonymous.
  * @property {string} feed Channel of the diffs: the channel itself, or `roster:` and its name.
  * @property {string} snapshot URL of the snapshot endpoint, without a query.
  * @property {{ offset: number, epoch: string } | null} position Place in the stream at which the page
@@ -37,7 +37,7 @@
  */
 
 /**
- * What a listener is told. `synced`: in step with the server, for the first time or again. `stale`: no
+ * News for a listener. `synced`: in step with the server, for the first time or again. `stale`: no
  * longer live, for now or for good, which may come after that. A room that is seen for the first time,
  * that is counted from now on or listed, is a change without joins and leaves: draw `feed.view`.
  *
@@ -51,7 +51,7 @@
  */
 
 /**
- * What the page gives to all that it follows.
+ * Tools that the page gives to all that it follows.
  *
  * @typedef {object} Tools
  * @property {typeof roster} roster
@@ -110,7 +110,7 @@ export class Feed {
   }
 
   /**
-   * What is shown, made when it is asked for and kept until something changes.
+   * The view that is shown, made when it is asked for and kept until something changes.
    *
    * @returns {View}
    */

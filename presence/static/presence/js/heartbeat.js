@@ -10,7 +10,7 @@
  */
 
 /**
- * What the browser gives, and tests replace. Times are milliseconds.
+ * The functions of the browser, which tests replace. Times are milliseconds.
  *
  * @typedef {object} Host
  * @property {(url: string, init?: RequestInit) => Promise<Response>} fetch

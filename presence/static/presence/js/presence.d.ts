@@ -8,11 +8,11 @@
 export interface Member {
   readonly id: string;
   readonly name: string;
-  /** What the site signed for them: PRESENCE_USER_INFO. */
+  /** Signed by the site: PRESENCE_USER_INFO. */
   readonly info: Readonly<Record<string, unknown>>;
 }
 
-/** What is shown: the roster, and after it the members who are not in it yet. */
+/** The roster as it is shown, with the members who are not in it yet at its end. */
 export interface View {
   /** In order of arrival, newest last; none in a counted room. A new array each time. */
   readonly members: readonly Member[];
@@ -29,7 +29,7 @@ export interface View {
   readonly anonymous: number;
 }
 
-/** What the site told everybody in a room: `PresenceMixin.broadcast_to_presence`. */
+/** A message of the site to everybody in a room: `PresenceMixin.broadcast_to_presence`. */
 export interface SiteEvent {
   /** Not empty. */
   readonly event: string;
@@ -106,8 +106,8 @@ export interface Presence {
 
   /**
    * Have the widgets of the page use a connection of the site, before or after they went live.
-   * `centrifuge` is an instance of `Centrifuge` of the user for whom the page was rendered. It is never
-   * connected or disconnected by the widgets.
+   * `centrifuge` is an instance of `Centrifuge`, of the user of the page. The widgets never connect or
+   * disconnect it.
    */
   useConnection(centrifuge: object): void;
 }

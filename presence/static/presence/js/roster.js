@@ -56,7 +56,7 @@
  */
 
 /**
- * What Centrifugo attaches to a join or leave push.
+ * Content of a join or leave push, as Centrifugo sends it.
  *
  * @typedef {object} Push
  * @property {unknown} [user]

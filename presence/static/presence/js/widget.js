@@ -6,7 +6,7 @@
  * final: the widget says so, and the console once.
  *
  * A library that morphs pages may write the HTML of a widget. It resets the attributes by which that is
- * seen (grant, state, version). The widget then begins anew with the HTML that is there, and lets go of
+ * seen (grant, state, version). The widget then begins again with the HTML that is there, and lets go of
  * what it followed only after that, so that a subscription to the same channel stays.
  *
  * @import { Feed, News } from "./feed.js"
@@ -63,7 +63,7 @@ function now() {
 }
 
 const warned = new Set();
-// What the page has once, even if this module comes under two URLs.
+// Objects that the page has once, even if this module comes under two URLs.
 const shared = (globalThis[Symbol.for("presence")] ??= {});
 const host = (shared.host ??= {
   ask,
