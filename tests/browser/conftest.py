@@ -258,10 +258,10 @@ def visitor(chromium: Browser, site: Site) -> Iterator[Callable[..., Visitor]]:
     made: list[Visitor] = []
 
     def make(*, java_script: bool = True) -> Visitor:
-        one = Visitor(chromium.new_context(java_script_enabled=java_script), site)
-        made.append(one)
-        return one
+        visitor = Visitor(chromium.new_context(java_script_enabled=java_script), site)
+        made.append(visitor)
+        return visitor
 
     yield make
-    for one in made:
-        one.context.close()
+    for visitor in made:
+        visitor.context.close()

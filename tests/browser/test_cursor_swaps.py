@@ -84,9 +84,9 @@ def test_surface_that_is_removed_publishes_gone_before_it_unsubscribes(
     expect(cursor(his, ada)).to_have_count(0)
     commands = [json.loads(line) for text in frames for line in text.splitlines() if line]
     about = [
-        next(name for name in ("publish", "unsubscribe") if name in one)
-        for one in commands
-        if "unsubscribe" in one or one.get("publish", {}).get("data", {}).get("gone")
+        next(name for name in ("publish", "unsubscribe") if name in command)
+        for command in commands
+        if "unsubscribe" in command or command.get("publish", {}).get("data", {}).get("gone")
     ]
     assert about == ["publish", "unsubscribe"]
 

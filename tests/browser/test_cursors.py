@@ -41,7 +41,7 @@ def test_cursors_of_three_people_show_in_windows_of_any_size(visit: Visit, chann
         name: visit(name, viewport={"width": width, "height": height})
         for name, (width, height) in sizes.items()
     }
-    surfaces = {name: shared(one.open(board(channel)), channel) for name, one in guests.items()}
+    surfaces = {name: shared(guest.open(board(channel)), channel) for name, guest in guests.items()}
     places = {"ada": (0.25, 0.5), "bob": (0.75, 0.125), "eve": (0.5, 0.9)}
     for round_ in range(2):
         for name, (x, y) in places.items():
@@ -59,7 +59,7 @@ def test_cursors_of_three_people_show_in_windows_of_any_size(visit: Visit, chann
 
 def test_cursor_stays_in_place_when_windows_are_resized(visit: Visit, channel: str):
     ada, bob = visit("ada"), visit("bob")
-    hers, his = (shared(one.open(board(channel)), channel) for one in (ada, bob))
+    hers, his = (shared(guest.open(board(channel)), channel) for guest in (ada, bob))
     point_at(hers, 0.8, 0.6)
     expect_at(his, ada, 0.8, 0.6)
     his.page.set_viewport_size({"width": 500, "height": 400})
@@ -70,8 +70,8 @@ def test_cursor_is_where_it_points_in_content_that_scrolls(visit: Visit, channel
     ada, bob = visit("ada"), visit("bob")
     inside = '<div class="board-content"></div>'
     hers, his = (
-        shared(one.open(board(channel, inside=inside, more="data-test-scrolls")), channel)
-        for one in (ada, bob)
+        shared(guest.open(board(channel, inside=inside, more="data-test-scrolls")), channel)
+        for guest in (ada, bob)
     )
     size = hers.evaluate("(box) => [box.scrollWidth, box.scrollHeight]")
     his.evaluate("(box) => box.scrollTo(50, 300)")
@@ -88,7 +88,7 @@ def test_cursor_is_where_it_points_in_content_that_scrolls(visit: Visit, channel
 def test_cursor_is_where_it_points_on_a_page_that_scrolls(visit: Visit, channel: str):
     ada, bob = visit("ada"), visit("bob")
     tall = board(channel, more="data-test-tall")
-    hers, his = (shared(one.open(tall), channel) for one in (ada, bob))
+    hers, his = (shared(guest.open(tall), channel) for guest in (ada, bob))
     hers.page.mouse.move(200, 200)
     before = hers.evaluate("(box) => box.getBoundingClientRect().y")
     expect(cursor(his, ada)).to_be_attached()
@@ -101,14 +101,14 @@ def test_cursor_is_where_it_points_on_a_page_that_scrolls(visit: Visit, channel:
 
 def test_cursor_with_unit_px_is_sent_in_pixels(visit: Visit, channel: str):
     ada, bob = visit("ada"), visit("bob", viewport={"width": 600, "height": 600})
-    hers, his = (shared(one.open(board(channel, unit="px")), channel) for one in (ada, bob))
+    hers, his = (shared(guest.open(board(channel, unit="px")), channel) for guest in (ada, bob))
     hers.hover(position={"x": 120, "y": 80})
     expect_at_pixels(his, ada, 120, 80)
 
 
 def test_cursor_goes_when_the_pointer_leaves(visit: Visit, channel: str):
     ada, bob = visit("ada"), visit("bob")
-    hers, his = (shared(one.open(board(channel)), channel) for one in (ada, bob))
+    hers, his = (shared(guest.open(board(channel)), channel) for guest in (ada, bob))
     for leave in (
         lambda: hers.page.mouse.move(1, 1),
         lambda: hers.page.evaluate("dispatchEvent(new Event('blur'))"),
@@ -163,7 +163,7 @@ def test_cursor_that_is_alone_or_rests_sends_nothing(visit: Visit, channel: str)
 
 def test_cursor_that_rests_shows_to_a_page_that_comes_later(visit: Visit, channel: str):
     ada, bob, eve = visit("ada"), visit("bob"), visit("eve")
-    hers, his = (shared(one.open(board(channel)), channel) for one in (ada, bob))
+    hers, his = (shared(guest.open(board(channel)), channel) for guest in (ada, bob))
     point_at(hers, 0.25, 0.75)
     expect_at(his, ada, 0.25, 0.75)
     late = shared(eve.open(board(channel)), channel)
@@ -189,7 +189,7 @@ def test_cursor_without_a_sign_of_life_goes(visit: Visit, channel: str, stage: S
 def test_cursor_comes_back_after_its_connection_was_lost(visit: Visit, channel: str):
     ada, bob = visit("ada"), visit("bob")
     bob.expected = ada.expected = "ERR_INTERNET_DISCONNECTED"
-    hers, his = (shared(one.open(board(channel)), channel) for one in (ada, bob))
+    hers, his = (shared(guest.open(board(channel)), channel) for guest in (ada, bob))
     point_at(hers, 0.5, 0.5)
     expect_at(his, ada, 0.5, 0.5)
     ada.stage.disconnect(ada.id)
@@ -213,8 +213,8 @@ SPOOF = """async ([channel, data]) => {
     client.connect();
     await sub.ready();
     const codes = [];
-    for (const one of data) {
-        codes.push(await sub.publish(one).then(() => 0, ({ code }) => code));
+    for (const message of data) {
+        codes.push(await sub.publish(message).then(() => 0, ({ code }) => code));
     }
     globalThis.hostile = client;
     return codes;
@@ -223,7 +223,7 @@ SPOOF = """async ([channel, data]) => {
 
 def test_hostile_browser_moves_only_its_own_cursor(visit: Visit, channel: str):
     ada, bob, mallory = visit("ada"), visit("bob"), visit("mallory", "<i>Mallory</i>")
-    hers, his = (shared(one.open(board(channel)), channel) for one in (ada, bob))
+    hers, his = (shared(guest.open(board(channel)), channel) for guest in (ada, bob))
     evil = mallory.open(board(channel))
     shared(evil, channel)
     point_at(hers, 0.25, 0.25)
@@ -258,7 +258,7 @@ def test_anonymous_visitor_sees_cursors_and_sends_none(visit: Visit, channel: st
 
 def test_finger_that_is_lifted_leaves_a_cursor_for_a_moment(visit: Visit, channel: str):
     ada, bob = visit("ada", has_touch=True), visit("bob")
-    hers, his = (shared(one.open(board(channel)), channel) for one in (ada, bob))
+    hers, his = (shared(guest.open(board(channel)), channel) for guest in (ada, bob))
     box = hers.bounding_box()
     assert box is not None
     hers.page.touchscreen.tap(box["x"] + box["width"] / 4, box["y"] + box["height"] / 2)
@@ -309,12 +309,12 @@ def test_page_with_several_surfaces_shows_cursors_on_each(visit: Visit, channel:
         f'{{% include "presence/cursors.html" with channel="{other}" %}}'
     )
     page = visit("bob").open(text)
-    for one in (channel, other):
-        element = page.locator(f'presence-cursors[data-presence-channel="{one}"]')
+    for each_channel in (channel, other):
+        element = page.locator(f'presence-cursors[data-presence-channel="{each_channel}"]')
         expect(element).to_have_attribute("data-presence-state", "live")
-        stage.publish(one, {"x": 0.5, "y": 0.5, "user": one})
-        surface = page.locator(f'[data-presence-cursors="{one}"]')
-        expect_at(surface, one, 0.5, 0.5)
+        stage.publish(each_channel, {"x": 0.5, "y": 0.5, "user": each_channel})
+        surface = page.locator(f'[data-presence-cursors="{each_channel}"]')
+        expect_at(surface, each_channel, 0.5, 0.5)
         expect(surface.locator("[data-presence-cursor]")).to_have_count(1)
 
 
@@ -322,7 +322,7 @@ def test_surface_that_is_removed_unsubscribes_and_is_live_when_it_returns(
     visit: Visit, channel: str, stage: Stage
 ):
     ada, bob = visit("ada"), visit("bob")
-    hers, his = (shared(one.open(board(channel)), channel) for one in (ada, bob))
+    hers, his = (shared(guest.open(board(channel)), channel) for guest in (ada, bob))
     point_at(hers, 0.5, 0.5)
     expect(cursor(his, ada)).to_be_attached()
     hers.page.evaluate("globalThis.kept = document.querySelector('.board'); kept.remove()")

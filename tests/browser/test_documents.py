@@ -139,5 +139,5 @@ def test_pages_of_documents_pass_axe(
         page.set_viewport_size({"width": 1100, "height": 800})
         found = violations(page)
         # The rest of the admin is Django's.
-        assert [one for one in found if "presence" in one or "admin" not in path] == []
+        assert [message for message in found if "presence" in message or "admin" not in path] == []
     looks.close()

@@ -63,10 +63,10 @@ def member(widget: Locator, who: str) -> Locator:
     return widget.locator(f'[data-presence-member="{who}"]')
 
 
-def assert_same(one: Page, other: Page, channel: str, selector: str) -> None:
+def assert_same(page: Page, other: Page, channel: str, selector: str) -> None:
     """The first element of the selector is node for node the same in both pages."""
     theirs = roster(other, channel).locator(selector).first.evaluate("(node) => node.outerHTML")
-    mine = roster(one, channel).locator(selector).first
+    mine = roster(page, channel).locator(selector).first
     same = mine.evaluate(
         """(node, theirs) => {
             const holder = document.createElement("template");

@@ -102,7 +102,7 @@ def test_templates_of_the_site_draw_members_and_joins(
     again = live(own_page(visit(), stage, include(channel, variant)), channel)
     rows = ".own-row:not([inert])"
     mine, theirs = (
-        each.locator(rows).evaluate_all("(all) => all.map((one) => one.textContent)")
+        each.locator(rows).evaluate_all("(all) => all.map((item) => item.textContent)")
         for each in (widget, again)
     )
     assert mine == theirs
@@ -169,9 +169,9 @@ def test_hundred_changes_among_ten_thousand_draw_nobody_else(
     expect(widget.locator("[data-presence-leaving]")).to_have_count(0)
     expect(widget.locator('[data-presence-member="u5019"]')).to_contain_text("Renamed 5019")
     assert len(ids(widget)) == 10_000
-    assert ids(widget)[-40:] == [one["id"] for one in joins]
+    assert ids(widget)[-40:] == [member["id"] for member in joins]
     faces = [f"u{n}" for n in range(9_995, 10_000)]  # They give way to who came last.
-    changed = {*leaves, *faces, *(one["id"] for one in joins + updates)}
+    changed = {*leaves, *faces, *(member["id"] for member in joins + updates)}
     assert set(page.evaluate("[...touched]")) == changed
 
 

@@ -143,7 +143,7 @@ def test_broadcast_reaches_every_page_of_the_room(
             "() => globalThis.events.some(({ detail }) => detail.event === 'bare')"
         )
         told = [(told["tag"], told["detail"]) for told in events(page, "event")]
-        expected = [widgets * [("presence-roster", one)] for one in (detail, bare)]
+        expected = [widgets * [("presence-roster", event)] for event in (detail, bare)]
         assert told == [*expected[0], *expected[1]]
         assert page.evaluate("handled.filter(({ name }) => name === 'event').length") == len(told)
         expect(page.locator(f'[data-presence-channel="{channel}"]').first).to_have_attribute(
@@ -161,7 +161,7 @@ def test_broadcast_is_told_once_and_kept_for_nobody(visit: Visit, tick: Tick, ch
     for name in ("first", "second"):
         broadcast(channel, name, {"name": name})
     page.wait_for_function("() => told.some(({ event }) => event === 'second')")
-    said = [one["event"] for one in page.evaluate("told") if isinstance(one, dict)]
+    said = [event["event"] for event in page.evaluate("told") if isinstance(event, dict)]
     assert said == ["first", "second"]
     assert widget.get_attribute("data-presence-version") == before
 
@@ -171,7 +171,7 @@ def test_broadcast_is_told_once_and_kept_for_nobody(visit: Visit, tick: Tick, ch
     live(newcomer, channel)
     broadcast(channel, "third")
     newcomer.wait_for_function("() => globalThis.events.some(({ name }) => name === 'event')")
-    assert [one["detail"]["event"] for one in events(newcomer, "event")] == ["third"]
+    assert [event["detail"]["event"] for event in events(newcomer, "event")] == ["third"]
 
 
 ROOM = """async (channel) => {

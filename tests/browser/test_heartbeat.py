@@ -122,8 +122,8 @@ def test_anonymous_visitor_is_kept_without_a_session(
     guest = visit()
     page = visit_tracked(guest, channel)
     assert beats_within(page, EVERY)
-    (one,) = here(channel)
-    assert one.user.startswith("anon_")
+    (member,) = here(channel)
+    assert member.user.startswith("anon_")
     assert guest.context.cookies() == []
     page.close(run_before_unload=True)
     wait_until(lambda: here(channel) == [], "the page that was closed has left")
@@ -135,9 +135,9 @@ def test_page_goes_on_without_a_member_that_the_site_took_out(
     tick()
     ada = visit("ada")
     page = visit_tracked(ada, channel)
-    (one,) = here(channel)
+    (member,) = here(channel)
     key = channel.removeprefix("presence:")
-    assert PresenceManager.leave_presence(key, ada.id, source=one.source) is not None
+    assert PresenceManager.leave_presence(key, ada.id, source=member.source) is not None
     assert beats_within(page, EVERY)
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
@@ -198,7 +198,9 @@ def test_heartbeat_element_that_is_morphed_swaps_its_members(
             document.querySelector("presence-heartbeat").dataset.presenceLifelines = lifelines;
         }"""
     )
-    wait_until(lambda: old.source not in [one.source for one in here(channel)], "the old has left")
+    wait_until(
+        lambda: old.source not in [member.source for member in here(channel)], "the old has left"
+    )
     assert len(here(channel)) == 1
     assert beats_within(page, EVERY)
 

@@ -47,8 +47,12 @@ class Wire:
         socket.on("framereceived", lambda frame: self.frames.append(str(frame)))
 
     def all(self) -> str:
-        told = [one for one in self._answers if "/static/" not in one.url and one.status == 200]
-        return "".join([*self.frames, *(one.text() for one in told)])
+        told = [
+            answer
+            for answer in self._answers
+            if "/static/" not in answer.url and answer.status == 200
+        ]
+        return "".join([*self.frames, *(answer.text() for answer in told)])
 
 
 def test_hidden_user_is_never_shown_to_others(

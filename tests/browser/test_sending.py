@@ -138,7 +138,7 @@ def test_cursor_of_a_blurred_window_is_back_with_the_next_move(
 
 def test_surface_from_the_bfcache_is_live_again(visit: Visit, channel: str) -> None:
     ada, bob = visit("ada"), visit("bob")
-    hers, his = (shared(one.open(board(channel)), channel) for one in (ada, bob))
+    hers, his = (shared(guest.open(board(channel)), channel) for guest in (ada, bob))
     point_at(hers, 0.5, 0.5)
     expect_at(his, ada, 0.5, 0.5)
     hers.page.evaluate(PERSISTED, "pagehide")

@@ -34,7 +34,9 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 
 
 def here(channel: str) -> list[str]:
-    return [one.user for one in services.tracker().load_members([channel], timeout=60)[channel]]
+    return [
+        member.user for member in services.tracker().load_members([channel], timeout=60)[channel]
+    ]
 
 
 def test_visitor_without_a_session_joins_with_the_first_heartbeat(

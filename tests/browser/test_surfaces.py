@@ -73,7 +73,8 @@ def test_cursor_is_over_what_is_pointed_at(visit: Visit, channel: str, layout: s
     ada, bob = visit("ada", bypass_csp=True), visit("bob", bypass_csp=True)
     inside, more = LAYOUTS[layout]
     hers, his = (
-        shared(one.open(board(channel, inside=inside, more=more)), channel) for one in (ada, bob)
+        shared(guest.open(board(channel, inside=inside, more=more)), channel)
+        for guest in (ada, bob)
     )
     for _ in range(2):
         point_at_mark(hers)
@@ -90,14 +91,14 @@ def test_position_in_pixels_counts_from_the_content(
     ada, bob = visit("ada", bypass_csp=True), visit("bob", bypass_csp=True)
     inside, more = LAYOUTS[layout]
     text = board(channel, unit="px", inside=inside, more=more)
-    hers, his = (shared(one.open(text), channel) for one in (ada, bob))
+    hers, his = (shared(guest.open(text), channel) for guest in (ada, bob))
     point_at_mark(hers)
     expect_on_mark(his, ada)
 
 
 def test_body_can_be_the_surface(visit: Visit, channel: str) -> None:
     ada, bob = visit("ada"), visit("bob")
-    pages = [one.open(board(channel)) for one in (ada, bob)]
+    pages = [guest.open(board(channel)) for guest in (ada, bob)]
     for page in pages:
         shared(page, channel)
         page.evaluate("document.body.append(document.querySelector('presence-cursors'))")
@@ -166,7 +167,7 @@ def test_surface_morphed_to_another_channel_follows_it(
         """async (url) => {
             const text = await (await fetch(url)).text();
             const next = new DOMParser().parseFromString(text, "text/html");
-            const [from, to] = [document, next].map((one) => one.querySelector("presence-cursors"));
+            const [from, to] = [document, next].map((at) => at.querySelector("presence-cursors"));
             for (const { name, value } of to.attributes) from.setAttribute(name, value);
         }""",
         stage.page(board(other)),
@@ -186,7 +187,7 @@ def test_surfaces_of_one_channel_are_each_their_own(visit: Visit, channel: str) 
         f'<div class="board" data-presence-cursors="{channel}">{include}</div>'
     )
     ada, bob = visit("ada"), visit("bob")
-    pages = [one.open(text) for one in (ada, bob)]
+    pages = [guest.open(text) for guest in (ada, bob)]
     for page in pages:
         expect(page.locator('presence-cursors[data-presence-state="live"]')).to_have_count(2)
         for surface in page.locator(".board").all():
@@ -234,7 +235,7 @@ def dispatch(surface: Locator, kind: str, x: float, y: float, **more: Any) -> No
 @pytest.mark.parametrize("kind", ["touch", "pen"])
 def test_first_of_several_pointers_counts(visit: Visit, channel: str, kind: str) -> None:
     ada, bob = visit("ada"), visit("bob")
-    hers, his = (shared(one.open(board(channel)), channel) for one in (ada, bob))
+    hers, his = (shared(guest.open(board(channel)), channel) for guest in (ada, bob))
     first = {"pointerId": 7, "pointerType": kind}
     second = {"pointerId": 8, "pointerType": kind, "isPrimary": False}
     dispatch(hers, "pointerdown", 0.2, 0.2, **first)
@@ -288,7 +289,7 @@ def outside(surface: Locator, user: str) -> float:
     found: float = cursor(surface, user).evaluate(
         """(item) => {
             const [layer, label] = [item.parentElement, item.querySelector("bdi")]
-                .map((one) => one.getBoundingClientRect());
+                .map((element) => element.getBoundingClientRect());
             return Math.max(layer.left - label.left, label.right - layer.right,
                 layer.top - label.top, label.bottom - layer.bottom);
         }"""
@@ -373,7 +374,9 @@ def test_surface_of_any_element_shows_cursor_where_it_points(
 def test_surface_in_shadow_root_shows_cursor_where_it_points(visit: Visit, channel: str) -> None:
     body = f'<template shadowrootmode="open">{BOX}{INCLUDE}</template>'
     ada, bob = (visit(name, bypass_csp=True) for name in ("ada", "bob"))
-    pages = [one.open(f"<my-host>{body}</my-host>".format(channel=channel)) for one in (ada, bob)]
+    pages = [
+        guest.open(f"<my-host>{body}</my-host>".format(channel=channel)) for guest in (ada, bob)
+    ]
     root = "document.querySelector('my-host').shadowRoot"
     for page in pages:
         expect(page.locator("presence-cursors[data-presence-state=live]")).to_be_attached()

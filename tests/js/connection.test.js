@@ -151,8 +151,8 @@ describe("grant that comes later", () => {
     world.routes.set("/tokens", (request) => {
       const [status, answer] = usual(request);
       const { user: now } = session;
-      for (const one of JSON.parse(request.body).grants) {
-        const [channel, owner] = readGrant(one);
+      for (const grant of JSON.parse(request.body).grants) {
+        const [channel, owner] = readGrant(grant);
         if (owner === (now?.id ?? "")) answer.channels[channel].grant = grantOf(channel, owner);
         else delete answer.channels[channel];
       }
@@ -235,7 +235,7 @@ describe("grant that comes later", () => {
       }
       await world.tick();
       assert.equal(world.asked("/tokens").length, 1, id);
-      for (const other of users.filter((one) => one !== id)) {
+      for (const other of users.filter((user) => user !== id)) {
         page.feeds.get("presence:a").refusal = "";
         const asked = world.asked("/tokens").length;
         follow(page, "presence:a", snapshot(12), { grant: grantOf("presence:a", other), owner: other });
@@ -414,9 +414,9 @@ describe("refused connection", () => {
     const other = follow(page, "presence:b", snapshot(1));
     await world.tick();
     client.end(3500, "invalid token");
-    for (const one of [follower, other]) {
-      assert.equal(one.feed.phase, "static");
-      assert.match(one.feed.refusal, /3500 invalid token/u);
+    for (const each of [follower, other]) {
+      assert.equal(each.feed.phase, "static");
+      assert.match(each.feed.refusal, /3500 invalid token/u);
     }
     assert.equal(new Set(world.warnings).size, 1);
   });

@@ -21,7 +21,7 @@ function follow(page, grant = `grant ${NAME}`) {
   follower.end = page.follow(config, null, (channel, { heard, greet, again }) => {
     follower.channel = channel;
     const { phase, open } = channel;
-    const news = Object.entries({ heard, greet, again }).filter(([, one]) => one);
+    const news = Object.entries({ heard, greet, again }).filter(([, value]) => value);
     follower.told.push({ phase, open, ...Object.fromEntries(news) });
   }, Channel);
   follower.heard = () => follower.told.flatMap(({ heard }) => heard ?? []);
@@ -227,7 +227,7 @@ describe("own publications", () => {
 
   it("publish_after_a_passing_refusal_asks_again_and_ignores_other_errors", async () => {
     const { world, sub, channel, follower } = await enter({ clients: 2 });
-    const again = () => follower.told.flatMap((one) => one.again ?? []);
+    const again = () => follower.told.flatMap((news) => news.again ?? []);
     for (const [refusal, data, asked] of [
       [{ code: 429, message: "too many", temporary: true }, AT, [AT]],
       [{ code: 503, message: "not now", temporary: true }, { gone: true }, [AT, { gone: true }]],

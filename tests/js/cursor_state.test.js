@@ -29,7 +29,7 @@ class Time {
     for (;;) {
       const due = [...this.#timers].filter(([, { at }]) => at <= end);
       if (!due.length) break;
-      const [timer, { run, at }] = due.reduce((one, other) => (other[1].at < one[1].at ? other : one));
+      const [timer, { run, at }] = due.reduce((a, b) => (b[1].at < a[1].at ? b : a));
       this.#timers.delete(timer);
       this.#now = Math.max(this.#now, at);
       run();

@@ -148,8 +148,8 @@ describe("snapshot that is awaited", () => {
 
   it("fetch_is_retried_for_ever_after_passing_errors", async () => {
     const { world, answer, follower } = await gapped();
-    for (const one of PASSING) {
-      await answer(one);
+    for (const failure of PASSING) {
+      await answer(failure);
       assert.equal(follower.feed.phase, "stale");
       await world.tick();
     }
@@ -159,11 +159,11 @@ describe("snapshot that is awaited", () => {
   });
 
   it("fetch_of_a_foreign_answer_leaves_the_widget_static", async () => {
-    for (const one of [...FINAL, [200, { members: [], epoch: 1 }]]) {
+    for (const failure of [...FINAL, [200, { members: [], epoch: 1 }]]) {
       const { world, answer, follower } = await gapped();
-      await answer(one);
+      await answer(failure);
       await world.pass(3_600_000);
-      assert.deepEqual([follower.feed.phase, world.warnings.length], ["static", 1], `${one}`);
+      assert.deepEqual([follower.feed.phase, world.warnings.length], ["static", 1], `${failure}`);
       assert.equal(world.asked("/snapshot").length, 1);
     }
   });
@@ -387,10 +387,10 @@ describe("publication of the future", () => {
       diff(far - 1),
       { ...diff(12), epoch: "another" },
     ];
-    for (const one of odd) {
+    for (const publication of odd) {
       const { sub, world, follower } = await live();
       serve(world, [200, snapshot(12)]);
-      publish(sub, one);
+      publish(sub, publication);
       await world.pass(600_000);
       assert.deepEqual([follower.feed.phase, world.asked("/snapshot").length], ["live", 2]);
       assert.deepEqual([shownIds(follower), world.timers], [["42"], []]);
@@ -420,7 +420,7 @@ describe("listener that throws", () => {
       assert.deepEqual(shownIds(second), ["42", "5"]);
     } finally {
       process.removeAllListeners("uncaughtException");
-      before.forEach((one) => process.on("uncaughtException", one));
+      before.forEach((listener) => process.on("uncaughtException", listener));
     }
     assert.deepEqual(new Set(caught), new Set(["mistake"]));
   });
@@ -683,7 +683,7 @@ class Server {
       else changes.updates.push(now);
     }
     for (const id of changes.leaves) this.members.delete(id);
-    for (const one of [...changes.updates, ...changes.joins]) this.members.set(one.id, one);
+    for (const member of [...changes.updates, ...changes.joins]) this.members.set(member.id, member);
     this.anonymous = Math.floor(this.chance() * 3);
     const { epoch, listed, version: base } = this;
     if (this.chance() < 0.05) this.listed = !listed;
@@ -724,24 +724,24 @@ class Watcher {
   }
 
   #reset({ members, listed }) {
-    this.#shown = new Map(members.map((one) => [one.id, one]));
+    this.#shown = new Map(members.map((member) => [member.id, member]));
     this.#listed = listed;
   }
 
   /** Whoever only listens to news knows who is shown. */
   #fold({ view }, { joined, left, updated }) {
     for (const { id } of left) assert.equal(this.#shown.delete(id), true, `${id} left but was not shown`);
-    for (const one of joined) {
-      assert.equal(this.#shown.has(one.id), false, `${one.id} joined but was shown`);
-      this.#shown.set(one.id, one);
+    for (const member of joined) {
+      assert.equal(this.#shown.has(member.id), false, `${member.id} joined but was shown`);
+      this.#shown.set(member.id, member);
     }
-    for (const one of updated) {
-      assert.equal(this.#shown.has(one.id), true, `${one.id} is different but was not shown`);
-      this.#shown.set(one.id, one);
+    for (const member of updated) {
+      assert.equal(this.#shown.has(member.id), true, `${member.id} is different but was not shown`);
+      this.#shown.set(member.id, member);
     }
     if (view.listed !== this.#listed) this.#reset(view);
     assert.deepEqual([...this.#shown.keys()].sort(), view.members.map(({ id }) => id).sort());
-    for (const one of view.members) assert.deepEqual(this.#shown.get(one.id), one);
+    for (const member of view.members) assert.deepEqual(this.#shown.get(member.id), member);
   }
 
   check(server) {

@@ -136,7 +136,7 @@ describe("Room", () => {
       sub.trigger("publication", { data: diff(12, { joins: [member("5")] }) });
     } finally {
       process.removeAllListeners("uncaughtException");
-      before.forEach((one) => process.on("uncaughtException", one));
+      before.forEach((listener) => process.on("uncaughtException", listener));
     }
     assert.deepEqual(caught, ["mistake"]);
     assert.deepEqual(told.map(([name]) => name), ["sync", "after", "join"]);

@@ -28,7 +28,7 @@ describe("sequences that Python and JavaScript share", () => {
         asked ||= fetch;
       }
       const { version, total, anonymous, listed } = state;
-      const names = [...state.members.values()].map((one) => one.name);
+      const names = [...state.members.values()].map(({ name }) => name);
       assert.deepEqual(
         { version, members: ids(state), names, total, anonymous, listed, fetch: asked }, expect,
       );

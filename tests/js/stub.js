@@ -20,7 +20,7 @@ class Emitter {
   }
 
   off(event, run) {
-    this.#listeners.set(event, (this.#listeners.get(event) ?? []).filter((one) => one !== run));
+    this.#listeners.set(event, (this.#listeners.get(event) ?? []).filter((listener) => listener !== run));
   }
 
   trigger(event, ctx = {}) {
@@ -147,7 +147,7 @@ export class World {
       return timer;
     },
     clearTimeout: (timer) => {
-      this.timers = this.timers.filter((one) => one !== timer);
+      this.timers = this.timers.filter((other) => other !== timer);
     },
     random: () => 0.5,
     now: () => this.time,
@@ -170,7 +170,7 @@ export class World {
     const next = () => this.timers.filter(({ due }) => due <= end).sort((a, b) => a.due - b.due)[0];
     for (let timer = next(); timer; timer = next()) {
       this.time = Math.max(this.time, timer.due);
-      this.timers = this.timers.filter((one) => one !== timer);
+      this.timers = this.timers.filter((other) => other !== timer);
       timer.run();
       await settle();
     }
@@ -187,7 +187,7 @@ export const MODULES = { roster, feed, sdk: async () => Centrifuge };
 
 /** A grant as `make_grant` of tokens.py has it; where nobody's matters, one is `grant <channel>`. */
 export const grantOf = (channel, user, issued = 1_795_300_000) => {
-  const ascii = (text) => text.replace(/[^ -~]/gu, (one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, "0")}`);
+  const ascii = (text) => text.replace(/[^ -~]/gu, (letter) => `\\u${letter.charCodeAt(0).toString(16).padStart(4, "0")}`);
   return `${Buffer.from(ascii(JSON.stringify([channel, user, issued]))).toString("base64url")}:signature`;
 };
 

@@ -259,7 +259,7 @@ export class Cursors {
       if (now - cursor.heard >= this.timeout) this.all.delete(key);
     }
     const rank = ({ shown, moved }) => moved + (shown && now - moved < HELD ? HELD : 0);
-    const ranked = [...this.all.values()].sort((one, other) => rank(other) - rank(one));
+    const ranked = [...this.all.values()].sort((a, b) => rank(b) - rank(a));
     ranked.forEach((cursor, place) => {
       cursor.shown = place < this.limit;
     });

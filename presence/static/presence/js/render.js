@@ -16,7 +16,7 @@ const MOTION = 400;
 // Length from which a list has a field that finds members.
 const MANY = 20;
 // The name, in English, that the server gives to all who have none.
-const ANONYMOUS = "Anonymous";
+const ANONYMOUS_NAME = "Anonymous";
 
 /**
  * Return the place of an id in the palette: FNV-1a (32 bit) of its UTF-8 bytes.
@@ -139,7 +139,7 @@ function drawPicture(avatar, src) {
  * @param {string} [anonymous] Shown for the name that the server gives to all who have none.
  */
 export function drawMember(item, { id, name, info }, anonymous = name) {
-  const shown = name === ANONYMOUS ? anonymous : name;
+  const shown = name === ANONYMOUS_NAME ? anonymous : name;
   const colour = safeColour(info.color);
   if (item.hasAttribute("data-presence-name")) {
     setAll(item, { "data-presence-name": name, "data-presence-info": JSON.stringify(info) });
@@ -414,7 +414,7 @@ export class Renderer {
     const you = part(this.#lists[0].template.content, "you")?.textContent ?? "";
     const nodes = faces.flatMap(({ id, name }, at) => {
       const element = document.createElement("bdi");
-      element.textContent = name === ANONYMOUS ? presenceAnonymousName : name;
+      element.textContent = name === ANONYMOUS_NAME ? presenceAnonymousName : name;
       return [at ? ", " : "", element, id === presenceSelfId ? ` ${you}` : ""].filter(Boolean);
     });
     const text = nodes.map((node) => node.textContent ?? node).join("");

@@ -73,7 +73,7 @@ const isCount = (value) => Number.isSafeInteger(value) && value >= 0;
 const isObject = (value) => value && typeof value === "object" && !Array.isArray(value);
 const isMember = ({ id, name, info = {} }) => isText(id) && isText(name) && isObject(info);
 const isKnown = (epoch, ...counts) => isText(epoch) && counts.every(isCount);
-const same = (one, other) => one === other || JSON.stringify(one) === JSON.stringify(other);
+const same = (before, after) => before === after || JSON.stringify(before) === JSON.stringify(after);
 const byId = (members) => new Map(members.map((member) => [member.id, member]));
 
 // Unknown fields are dropped here, so that a later version of the server may add some.
@@ -226,7 +226,7 @@ export function splice(state, snapshot, kept) {
  */
 export function ahead({ listed, members }, candidates) {
   const waiting = candidates.filter(({ id }) => listed && !members.has(id));
-  return byId(waiting.sort((one, other) => (one.id > other.id ? 1 : -1)));
+  return byId(waiting.sort((a, b) => (a.id > b.id ? 1 : -1)));
 }
 
 /**
