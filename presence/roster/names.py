@@ -1,6 +1,6 @@
 """Names of people: one cleaner for every source of names, and the initials of a name. Pure.
 
-`cleanName` of roster.js and `initials` of render.js have the same rules. Both languages are tested
+`readPush` of roster.js and `initials` of render.js have the same rules. Both languages are tested
 on tests/fixtures/names.json.
 """
 

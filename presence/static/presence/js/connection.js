@@ -249,10 +249,10 @@ export class Page {
    * subscription ends with the last listener of its channel, our own connection with the last of all. A
    * widget that is only moved is back before that.
    *
-   * The grant of a channel that is followed already is not used, since every rendering makes another
-   * one, unless it is of another user, as `owner` tells, or the channel was refused. Then the channel
-   * is opened again with it. Once the tokens are another user's, so is our own connection, and all
-   * that was on the old one or refused is opened again. What is in a grant is for the server alone.
+   * A channel that is followed already keeps its grant, since every rendering makes another one. Where
+   * the new grant is of another user, as `owner` tells, or the channel was refused, it is opened again
+   * with the new one. Once the tokens are another user's, so is our own connection, and all that was on
+   * the old one, or refused, is opened again. The content of a grant is for the server alone.
    *
    * @param {Config & { grant: string }} config
    * @param {State | null} shown What the page shows; it belongs to the feed from now on.

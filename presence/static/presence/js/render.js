@@ -1,6 +1,6 @@
 /**
- * Renders a feed into the HTML that Django rendered, by the rules of the Python code that draws a
- * member: one that scripts draw looks like the others.
+ * Renders a feed into the HTML that Django rendered, by the rules of `presence/web/widget.py`: a member
+ * that scripts draw looks like the others.
  *
  * Data becomes text, checked URLs and checked colours; never HTML. Every part of the widget but the
  * list of members may be missing, since a site may override each template. Words without forms for
