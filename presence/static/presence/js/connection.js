@@ -195,6 +195,7 @@ export class Tokens {
   }
 }
 
+/** The page: its connection, and all that it follows over it. */
 export class Page {
   /** @type {Map<string, Followed>} What the page follows, by channel. */
   feeds = new Map();

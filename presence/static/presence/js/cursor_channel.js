@@ -33,6 +33,7 @@ const LATE = 5000;
 // Error codes that no repetition mends: permission denied, not available, forbidden by a proxy.
 const REFUSALS = [103, 108, 403];
 
+/** One cursor channel. */
 export class Channel {
   /** @type {Set<(channel: Channel, news: ChannelNews) => void>} */
   listeners = new Set();

@@ -105,6 +105,7 @@ function roomFor(item) {
   return { x: offsetWidth + ARROW.x, y: offsetHeight + ARROW.y };
 }
 
+/** One surface: its pointer and its layer of cursors. */
 export class Surface {
   // By key of the cursor: its element, the member as JSON, and the pixels that its label needs.
   #drawn = new Map();

@@ -67,6 +67,7 @@ const NOTHING = { joined: [], left: [], updated: [] };
 // Largest number of publications that are kept, which is the history size of a feed, and of hints.
 const LIMIT = 100;
 
+/** One channel with a roster. */
 export class Feed {
   /** @type {Set<Listener>} */
   listeners = new Set();

@@ -1,2 +1,2 @@
-// A site puts its own `presence/js/handlers.js` before this one: see docs/javascript.md.
+/** Handlers of events: a site puts its own `presence/js/handlers.js` before this one. See docs/javascript.md. */
 export const handlers = {};

@@ -54,6 +54,7 @@ async function post({ host, url }, body) {
   return REFUSED;
 }
 
+/** The heartbeat of one element: it keeps the members of its lifelines. */
 export class Heartbeat {
   #timer;
   // Number of requests and of ends so far, by which an answer knows whether it is the newest.

@@ -255,6 +255,7 @@ class Items {
   }
 }
 
+/** Draws one widget. */
 export class Renderer {
   // The list of members, and that of the faces where there is one.
   #lists;

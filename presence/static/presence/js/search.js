@@ -20,6 +20,7 @@ export function fold(text) {
   return plain.toUpperCase().replace(/[^A-Z]/gu, (letter) => ALIKE[letter] ?? letter);
 }
 
+/** The search of one widget. */
 export class Search {
   // By item, the text of its name and that folded.
   #folded = new WeakMap();
