@@ -1,4 +1,4 @@
-"""tools/sdk.py puts the JavaScript SDK where the app serves it from."""
+"""tools/sdk.py: installing the JavaScript SDK."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def installed(monkeypatch, tmp_path):
     return tmp_path
 
 
-def test_the_source_map_is_not_named(installed):
+def test_install_leaves_out_the_name_of_the_source_map(installed):
     sdk.install()
 
     assert sdk.TARGET.read_text() == "code();\n"
     assert set(sdk.TARGET.parent.iterdir()) == {sdk.TARGET, sdk.TARGET_LICENSE}
 
 
-def test_sdk_comes_with_its_licence(installed):
+def test_install_puts_the_licence_beside_the_sdk(installed):
     assert not sdk.complete()
 
     sdk.install()
@@ -42,7 +42,7 @@ def test_sdk_comes_with_its_licence(installed):
     assert sdk.TARGET_LICENSE.read_text() == "The MIT License"
 
 
-def test_without_npm_it_says_what_to_do(installed, monkeypatch):
+def test_install_without_npm_says_what_to_do(installed, monkeypatch):
     sdk.INSTALLED.unlink()
     monkeypatch.setenv("PATH", str(installed))
     monkeypatch.setattr(sdk.sys, "executable", str(installed / "python"))

@@ -1,4 +1,4 @@
-"""What the widget weighs on the wire, and whether its colours can be read."""
+"""Weight of the browser files, and contrast of their colours."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ STATIC = Path(presence.__file__).parent / "static" / "presence"
 README = (Path(__file__).parents[2] / "README.md").read_text()
 CSS = (STATIC / "css" / "presence.css").read_text()
 BUDGET_JS = 13_952
-"""Room for what a stack of faces does: choose them, name them, open, count in words."""
+"""Bytes of the modules that every widget loads. A stack of faces needs most of them."""
 BUDGET_SEARCH_JS = 1_024
-"""Of the one file that is loaded once somebody opens a long list."""
+"""Bytes of the module that is loaded once a long list is opened."""
 BUDGET_CURSORS_JS = 7_616
 CURSORS_JS = {"cursors.js", "cursor_channel.js", "cursor_state.js", "cursor_surface.js"}
-"""What only a page with cursors loads, on top of the others."""
+"""Modules that only pages with cursors load, besides those of the widget."""
 BUDGET_HEARTBEAT_JS = 1_536
-"""Of the one file that a page needs which tracks members without a widget."""
+"""Bytes of the module of pages that track members without a widget."""
 BUDGET_ANNOUNCE_JS = 1_024
-"""Of the one file that a widget needs which has screen readers say who comes and goes."""
+"""Bytes of the module of widgets with `announce=True`."""
 BUDGET_ROOM_JS = 512
-"""Of the one file that scripts need which draw a room themselves."""
+"""Bytes of the module for scripts that draw a room themselves."""
 BUDGET_COVER_JS = 1_024
-"""Of the one file that only a surface needs which cannot hold its layer."""
+"""Bytes of the module of surfaces that cannot hold their layer."""
 ON_DEMAND_JS = {"heartbeat.js", "search.js", "announce.js", "room.js", "cover.js"}
-"""What a page with a widget loads only when it needs it."""
+"""Modules that a page with a widget loads only when it needs them."""
 BUDGET_CSS = 5_120
 READABLE = 4.5  # WCAG 2.2, 1.4.3
 
 
 def weight(paths: Iterable[Path]) -> dict[str, int]:
-    """Bytes of each file, gzipped."""
+    """Return the bytes of each file, gzipped."""
     return {path.name: len(gzip.compress(path.read_bytes(), 9)) for path in paths}
 
 
 def weight_of_code(paths: Iterable[Path]) -> dict[str, int]:
-    """Bytes of each script, gzipped, without the lines of comments.
+    """Return the bytes of each module, gzipped, without the lines of comments.
 
     A budget must not be met by taking the reasons out of the code.
     """
@@ -52,12 +52,12 @@ def weight_of_code(paths: Iterable[Path]) -> dict[str, int]:
 
 
 def weight_in_wheel(paths: Iterable[Path]) -> dict[str, int]:
-    """Bytes of each script as the wheel serves it, gzipped."""
+    """Return the bytes of each module as the wheel serves it, gzipped."""
     served = {path.name: strip_comments(path.read_text("utf-8")) for path in paths}
     return {name: len(gzip.compress(text.encode(), 9)) for name, text in served.items()}
 
 
-def test_scripts_without_comments_stay_within_their_budgets():
+def test_modules_without_comments_stay_within_their_budgets():
     weights = weight_of_code((STATIC / "js").glob("*.js"))
     cursors = {name: weights.pop(name) for name in CURSORS_JS}
     assert weights.pop("heartbeat.js") <= BUDGET_HEARTBEAT_JS
@@ -69,7 +69,7 @@ def test_scripts_without_comments_stay_within_their_budgets():
     assert sum(cursors.values()) <= BUDGET_CURSORS_JS, cursors
 
 
-def test_the_stylesheet_is_light():
+def test_stylesheets_stay_within_their_budget():
     weights = weight((STATIC / "css").glob("*.css"))
     assert sum(weights.values()) <= BUDGET_CSS, weights
 
@@ -98,9 +98,9 @@ def luminance(colour: str) -> float:
     return sum(share * part for share, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
 
-def contrast(one: str, other: str) -> float:
-    """The contrast ratio of two colours "#rrggbb" as WCAG has it: 1 to 21."""
-    darker, lighter = sorted((luminance(one), luminance(other)))
+def contrast(ink: str, paper: str) -> float:
+    """Return the contrast ratio of two colours "#rrggbb" by WCAG: 1 to 21."""
+    darker, lighter = sorted((luminance(ink), luminance(paper)))
     return (lighter + 0.05) / (darker + 0.05)
 
 
@@ -109,20 +109,20 @@ PALETTE_COLOURS = re.findall(
 )
 
 
-def test_the_palette_has_a_colour_for_every_place():
+def test_palette_has_a_colour_for_every_place():
     assert [int(place) for place, _ in PALETTE_COLOURS] == list(range(PALETTE))
     assert len({colour for _, colour in PALETTE_COLOURS}) == PALETTE
 
 
 @pytest.mark.parametrize("colour", [colour for _, colour in PALETTE_COLOURS])
-def test_white_reads_on_a_colour_of_the_palette(colour: str):
+def test_palette_colour_under_white_letters_is_readable(colour: str):
     assert contrast("#ffffff", colour) >= READABLE
-    # Where the stylesheet would choose black.
+    # Below this luminance the stylesheet chooses white.
     assert luminance(colour) < 0.179
 
 
-def test_black_or_white_reads_on_any_colour():
-    """By the lightness at which the stylesheet goes from white to black."""
+def test_letters_on_any_colour_are_readable():
+    """The stylesheet goes from white to black letters at one lightness."""
     (threshold,) = re.findall(r"calc\(\(([\d.]+) - l\) \* 99999\)", CSS)
     for value in range(256):
         grey = f"#{value:02x}{value:02x}{value:02x}"
@@ -131,5 +131,5 @@ def test_black_or_white_reads_on_any_colour():
         assert contrast(ink, grey) >= READABLE, grey
 
 
-def test_the_stylesheet_knows_no_left_and_no_right():
+def test_stylesheet_names_no_left_and_no_right():
     assert not re.findall(r"\b(?:left|right)\b", re.sub(r"/\*.*?\*/", "", CSS, flags=re.DOTALL))
