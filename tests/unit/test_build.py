@@ -1,8 +1,9 @@
-"""hatch_build.py: what the wheel carries for browsers."""
+"""The wheel and the sdist, which hatch_build.py completes: packages and the browser side."""
 
 from __future__ import annotations
 
 import shutil
+import tarfile
 import tomllib
 import zipfile
 from pathlib import Path
@@ -56,6 +57,24 @@ def test_wheel_carries_the_sdk_its_licence_and_where_the_project_is(wheel):
     assert text.count("License-File:") == 2
     assert "Project-URL: Source, https://" in text
     assert "\nClassifier: Operating System :: OS Independent" in text
+
+
+@pytest.mark.parametrize("package", ["presence", "presence_devtools"])
+def test_wheel_carries_both_packages_whole(wheel, package):
+    folder = sdk.ROOT / package
+    modules = {str(path.relative_to(sdk.ROOT)) for path in folder.rglob("*.py")}
+    assert modules | {f"{package}/py.typed"} <= set(wheel.namelist())
+
+
+def test_sdist_builds_the_same_packages(checkout, tmp_path):
+    sdists = pytest.importorskip("hatchling.builders.sdist")
+    (path,) = sdists.SdistBuilder(str(checkout)).build(
+        directory=str(tmp_path), versions=["standard"]
+    )
+    with tarfile.open(path) as opened:
+        names = {name.partition("/")[2] for name in opened.getnames()}
+    assert {"presence/apps.py", "presence_devtools/servers.py", "hatch_build.py"} <= names
+    assert {"presence_devtools/devserver/server.py", "presence_devtools/crowd/guest.py"} <= names
 
 
 def test_wheel_carries_the_scripts_of_redis(wheel):
