@@ -1,5 +1,5 @@
-"""Made-up people with real connections, who come into a room and move about on its surface.
+"""Made-up people with real connections, who join a room and move cursors on its surface.
 
-`people` and `walk` make them up, `guest` connects one of them, `gathering` all of them, and
-`tally` counts what they do. What connects needs centrifuge-python; the rest does not.
+`people` and `walk` make up names, colours and moves, `guest` connects one person, `gathering` all
+of them, and `tally` counts what they do. Only `guest` and `gathering` need centrifuge-python.
 """

@@ -1,4 +1,4 @@
-"""Everybody of the crowd: they come, move about, and leave."""
+"""The whole crowd: connect, move, leave."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from contextlib import contextmanager
 from random import Random
 
 from presence_devtools.crowd.guest import Guest, Refused
-from presence_devtools.crowd.plan import Plan
+from presence_devtools.crowd.people import Plan
 from presence_devtools.crowd.tally import Tally
 
 __all__ = ["gather"]
 
 AT_ONCE = 40
-"""Connections that are being made at one time."""
+"""Connections that are opened at the same time."""
 
 GOODBYE = 10.0
-"""Seconds within which everybody has said goodbye."""
+"""Seconds for everybody to take their cursor away and disconnect."""
 
 CLOSING = 1.5
-"""Seconds for the closing handshakes, which the SDK gives up after one."""
+"""Seconds for the closing handshakes, which the SDK gives up after one second."""
 
 Show = Callable[[str], None]
 
@@ -30,10 +30,10 @@ Show = Callable[[str], None]
 async def gather(
     plan: Plan, users: int, *, seconds: float | None, every: float, random: Random, show: Show
 ) -> Tally:
-    """Let `users` people come; after `seconds` (None: once a signal asks for it) they all leave.
+    """Connect `users` people; disconnect them after `seconds` (None: at SIGINT or SIGTERM).
 
-    Tells `show` every so many seconds how it goes. Raises Refused when the first does not get in;
-    of the others it is counted.
+    `show` gets a line every `every` seconds. Raises Refused if the first person cannot connect;
+    failures of the others are counted.
     """
     crowd = _Crowd(plan, users, random)
     with _asked_to_stop() as stop:
@@ -61,7 +61,7 @@ class _Crowd:
         self._guests = [Guest(number, plan, self.tally) for number in range(1, users + 1)]
 
     async def stay(self, every: float, show: Show) -> None:
-        """Come in, move about and tell of it, until cancelled."""
+        """Connect everybody, move and report, until cancelled."""
         first, *others = self._guests
         await first.enter()
         async with asyncio.TaskGroup() as tasks:
@@ -71,13 +71,13 @@ class _Crowd:
             await self._tell(every, show)
 
     async def leave(self, staying: asyncio.Task[None]) -> None:
-        """Return once everybody has left, or has had the time to."""
+        """Disconnect everybody, each within the time limits."""
         for guest in self._guests:
             guest.stop()
         await asyncio.wait({staying}, timeout=CLOSING)
         leaving = [asyncio.create_task(guest.leave()) for guest in self._guests]
         await asyncio.wait(leaving, timeout=GOODBYE)
-        # The closing handshakes go on behind that.
+        # The SDK continues its closing handshakes in tasks of its own.
         if others := asyncio.all_tasks() - {asyncio.current_task()}:
             await asyncio.wait(others, timeout=CLOSING)
 
@@ -102,7 +102,7 @@ class _Crowd:
 
 @contextmanager
 def _asked_to_stop() -> Iterator[asyncio.Event]:
-    """An event that Ctrl-C and SIGTERM set; only in here, so that another Ctrl-C ends it all."""
+    """Yield an event that SIGINT and SIGTERM set; after it, another Ctrl-C ends the process."""
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
     caught = []
     try:
@@ -110,7 +110,7 @@ def _asked_to_stop() -> Iterator[asyncio.Event]:
             loop.add_signal_handler(number, stop.set)
             caught.append(number)
     except (NotImplementedError, RuntimeError, ValueError):
-        pass  # Not on Windows, and in the main thread alone.
+        pass  # Windows has no such handlers, and other threads than the main one have none.
     try:
         yield stop
     finally:

@@ -16,35 +16,43 @@ from centrifuge import (
     DisconnectedContext,
     ErrorContext,
     PublicationContext,
+    ReplyError,
     SubscribedContext,
     SubscriptionErrorContext,
     SubscriptionEventHandler,
     UnsubscribedContext,
 )
+from websockets.exceptions import InvalidStatus, InvalidURI
 
-from presence_devtools.crowd.plan import Plan
-from presence_devtools.crowd.reasons import ended, refused, said
+from presence.conf import masked
+from presence_devtools.crowd.people import Plan
 from presence_devtools.crowd.tally import Tally
 from presence_devtools.crowd.walk import Point, Walk
 
 __all__ = ["Guest", "Refused"]
 
+INVALID_TOKEN = 3500  # a code of disconnects
+UNKNOWN_CHANNEL, PERMISSION_DENIED, TOKEN_EXPIRED = 102, 103, 109  # codes of replies
+
+SIGNED = "CENTRIFUGO_TOKEN_SECRET must equal Centrifugo's client.token.hmac_secret_key"
+CLOCK = "Centrifugo finds new tokens expired: set the clocks of both machines (NTP)"
+
 PATIENCE = 10.0
-"""Seconds for a connection and its subscriptions to stand, and for an answer to a move."""
+"""Seconds for a connection with its subscriptions, and for an answer to a move."""
 
 LATEST = 5.0
-"""Seconds between two attempts to connect again, at most: as in a page."""
+"""Maximum of seconds between two attempts to connect, as in a page."""
 
 ASKED = 0
-"""The code of what this side asked for."""
+"""Code of a disconnect or unsubscribe that this side asked for."""
 
 
 class Refused(Exception):
-    """Somebody did not get in; says why, and which setting to look at."""
+    """Raised if a person cannot connect; the message names the setting to check."""
 
 
 class Guest:
-    """Person `number`. What happens to the connection later is counted in the tally."""
+    """The connection of person `number`. Later failures are counted in the tally."""
 
     def __init__(self, number: int, plan: Plan, tally: Tally) -> None:
         self._plan, self._tally, self._number = plan, tally, number
@@ -63,7 +71,7 @@ class Guest:
         self._stopped = False
 
     async def enter(self) -> None:
-        """Connect and subscribe. Raises Refused, and goes on trying where that may help."""
+        """Connect and subscribe. Raises Refused; retries failures that may pass."""
         await self._client.connect()
         for channel in sorted(self._missing):
             events = _Subscription(self, self._tally, channel)
@@ -80,13 +88,13 @@ class Guest:
             raise Refused(f"Centrifugo did not answer within {PATIENCE:g} s") from None
 
     async def wander(self, random: Random) -> None:
-        """Move about until told to stop. What is not taken is counted."""
+        """Move until `stop`. Moves that Centrifugo refuses are counted."""
         loop = asyncio.get_running_loop()
         due = last = loop.time()
         walk = Walk(random, now=due)
-        # Not by cancelling alone, which the SDK may lose.
+        # A cancellation alone does not suffice: the SDK may swallow it.
         while not self._stopped and self._client.state is not ClientState.DISCONNECTED:
-            # Who is late leaves moves out.
+            # Moves that are overdue are skipped.
             due = max(due + self._plan.interval, loop.time())
             await asyncio.sleep(due - loop.time())
             point = walk.at(loop.time())
@@ -97,7 +105,7 @@ class Guest:
                 await self._show(point)
 
     def stop(self) -> None:
-        """Stand still from now on."""
+        """Stop moving."""
         self._stopped = True
 
     async def leave(self) -> None:
@@ -114,7 +122,7 @@ class Guest:
             await self._cursors.publish(message)
         except CentrifugeError as error:
             self._shown = before
-            self._tally.problems[said(error)] += 1
+            self._tally.problems[_why(error)] += 1
         else:
             self._tally.sent += 1
 
@@ -125,29 +133,29 @@ class Guest:
         return self._plan.issuer(self._number).subscription(channel)
 
     def connected(self) -> None:
-        """The connection stands, for the first time or again."""
+        """Note that the connection is open, for the first time or again."""
         self._tally.connected += 1
         self._connected = True
 
-    def disconnected(self, why: str) -> None:
-        """The connection has ended; `why` is "" where nothing is wrong."""
+    def disconnected(self, reason: str) -> None:
+        """Note that the connection has ended; `reason` is "" if nothing is wrong."""
         self._tally.connected -= self._connected
         self._connected = False
-        if why:
-            self.failed(why)
+        if reason:
+            self.failed(reason)
 
     def subscribed(self, channel: str) -> None:
-        """The subscription to `channel` stands."""
+        """Note the subscription to `channel`."""
         self._missing.discard(channel)
         if not self._missing and not self._in.done():
             self._in.set_result(None)
 
-    def failed(self, why: str) -> None:
-        """Something went wrong: a reason not to get in or, later, one to be counted."""
+    def failed(self, reason: str) -> None:
+        """Note a failure: it ends `enter` or, later, is counted."""
         if self._in.done():
-            self._tally.problems[why] += 1
+            self._tally.problems[reason] += 1
         else:
-            self._in.set_exception(Refused(why))
+            self._in.set_exception(Refused(reason))
 
 
 class _Connection(ClientEventHandler):  # type: ignore[misc]  # centrifuge is not typed
@@ -163,10 +171,10 @@ class _Connection(ClientEventHandler):  # type: ignore[misc]  # centrifuge is no
             self._guest.disconnected("")
 
     async def on_disconnected(self, ctx: DisconnectedContext) -> None:
-        self._guest.disconnected("" if ctx.code == ASKED else ended(ctx.code, ctx.reason))
+        self._guest.disconnected("" if ctx.code == ASKED else _ended(ctx.code, ctx.reason))
 
     async def on_error(self, ctx: ErrorContext) -> None:
-        self._guest.failed(said(ctx.error))
+        self._guest.failed(_why(ctx.error))
 
 
 class _Subscription(SubscriptionEventHandler):  # type: ignore[misc]
@@ -178,10 +186,44 @@ class _Subscription(SubscriptionEventHandler):  # type: ignore[misc]
 
     async def on_unsubscribed(self, ctx: UnsubscribedContext) -> None:
         if ctx.code != ASKED:
-            self._guest.failed(refused(self._channel, ctx.code, ctx.reason))
+            self._guest.failed(_refused(self._channel, ctx.code, ctx.reason))
 
     async def on_publication(self, ctx: PublicationContext) -> None:
         self._tally.received += 1
 
     async def on_error(self, ctx: SubscriptionErrorContext) -> None:
-        self._guest.failed(said(ctx.error))
+        self._guest.failed(_why(ctx.error))
+
+
+def _why(error: Exception) -> str:
+    """Return why a connection or a move failed, with the setting to check."""
+    if isinstance(error, ReplyError):
+        if error.code == TOKEN_EXPIRED:
+            return CLOCK
+        return f"Centrifugo answers error {error.code} ({error.message})"
+    if isinstance(error, InvalidStatus):
+        status = error.response.status_code
+        return f"no websocket there (HTTP {status}): look at CENTRIFUGO_WS_URL"
+    if isinstance(error, InvalidURI):
+        return "no URL of a websocket: look at CENTRIFUGO_WS_URL"
+    if isinstance(error, OSError):
+        text = error.strerror or masked(error) or type(error).__name__
+        return f"cannot reach Centrifugo ({text}): is it running, and is CENTRIFUGO_WS_URL right?"
+    return masked(error) or type(error).__name__
+
+
+def _ended(code: int, reason: str) -> str:
+    """Return why Centrifugo ended a connection for good."""
+    if code == INVALID_TOKEN:
+        return f"Centrifugo refuses our tokens: {SIGNED}"
+    return f"Centrifugo ended the connection ({code} {reason})"
+
+
+def _refused(channel: str, code: int, reason: str) -> str:
+    """Return why there is no subscription to `channel`."""
+    namespace = channel.partition(":")[0]
+    if code == UNKNOWN_CHANNEL:
+        return f"Centrifugo has no namespace {namespace!r}: see channel.namespaces of its file"
+    if code == PERMISSION_DENIED:
+        return f"Centrifugo refuses our tokens for {channel}: {SIGNED}"
+    return f"Centrifugo refuses {channel} ({code} {reason})"

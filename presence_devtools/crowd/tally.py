@@ -1,4 +1,4 @@
-"""What the crowd did, counted, and said in a line. Pure."""
+"""Counts of what the crowd did, and their lines on the terminal."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ __all__ = ["Tally"]
 
 @dataclass(slots=True)
 class Tally:
-    """Counts since `now`, a time in seconds; `problems` by what was said of each.
+    """Counts since `now`, a time in seconds; `problems` are counted by their text.
 
-    `arrived` are those who have been let in, and those of whom it was given up.
+    `arrived` counts the people who are connected and those who were given up.
     """
 
     users: int
@@ -27,7 +27,7 @@ class Tally:
     _told: Counter[str] = field(default_factory=Counter)
 
     def line(self, now: float) -> str:
-        """How it goes, with what there was a second, and what went wrong, since the last line."""
+        """Return a line of rates and problems since the last line."""
         since, sent, received = self._last or (self.now, 0, 0)
         seconds = max(now - since, 0.001)
         self._last = (now, self.sent, self.received)
@@ -41,7 +41,7 @@ class Tally:
         )
 
     def summary(self, now: float) -> str:
-        """How it went, once everybody has left."""
+        """Return the line of totals, for the end."""
         return self._said(
             self.problems,
             f"{self.users} were here for {now - self.now:.0f} s",

@@ -1,6 +1,6 @@
-"""How one made-up person moves a pointer: towards this and that, with pauses, off and on. Pure.
+"""Pointer of one made-up person: moves, pauses, and leaves of the surface.
 
-Positions are fractions of the surface, times are seconds; both randomness and time are given.
+Positions are fractions of the surface, times are seconds. Randomness and time are arguments.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from typing import NamedTuple
 __all__ = ["Point", "Walk"]
 
 OFF = 0.06
-"""Of the targets, those beyond the edge: the pointer leaves the surface there."""
+"""Share of targets beyond the edge, where the pointer leaves the surface."""
 
 NEAR = 0.55
-"""Of the targets, those close by."""
+"""Share of targets close to the pointer."""
 
 PAUSES = 0.6
-"""Of the arrivals, those at which the pointer rests for a while."""
+"""Share of arrivals after which the pointer rests."""
 
 
 class Point(NamedTuple):
@@ -39,7 +39,7 @@ class _Leg(NamedTuple):
 
     def at(self, now: float) -> Point:
         share = min(1.0, max(0.0, (now - self.begins) / ((self.ends - self.begins) or 1.0)))
-        # Slow, fast, slow: the curve with the least jerk, by which arms move.
+        # Slow, fast, slow: the curve of least jerk, as human arms move.
         along = share**3 * (10 - 15 * share + 6 * share**2)
         aside = self.bend * math.sin(math.pi * along)
         dx, dy = self.end.x - self.start.x, self.end.y - self.start.y
@@ -50,7 +50,7 @@ class _Leg(NamedTuple):
 
 
 class Walk:
-    """The pointer of one person, who comes onto the surface within the first seconds."""
+    """Pointer of one person. It enters the surface within the first seconds."""
 
     def __init__(self, random: Random, *, now: float) -> None:
         self._random = random
@@ -59,7 +59,7 @@ class Walk:
         self._leg = self._rest(self._edge(), now, random.uniform(0.0, 2.0))
 
     def at(self, now: float) -> Point | None:
-        """Where the pointer is at `now`, which never goes back; None while it is off."""
+        """Return the position at `now`, which must not go back; None off the surface."""
         while now >= self._leg.ends:
             self._leg = self._next(self._leg)
         return None if self._away else self._leg.at(now)

@@ -1,4 +1,4 @@
-"""What a client may do in a channel, by the options of its namespace."""
+"""Permissions of a client in a channel, by the options of the namespace."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ def check_data(data: Raw, options: ChannelOptions, config: Config) -> None:
 
 
 class Access:
-    """The permissions of one connection's user."""
+    """Permissions of the user of one connection."""
 
     def __init__(self, config: Config, user: str) -> None:
         self._config = config
         self._user = user
 
     def options(self, channel: str) -> ChannelOptions:
-        """The options of a channel that this client may name.
+        """Return the options of a channel that this client may name.
 
         Refuses an unknown namespace (102) and names that are not ASCII (107).
         """

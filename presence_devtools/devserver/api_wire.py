@@ -1,4 +1,4 @@
-"""The requests and results of the HTTP API. What has no default is always written."""
+"""Requests and results of the HTTP API. Fields without a default are always written."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class InfoRequest(msgspec.Struct):
 
 
 class Command(msgspec.Struct):
-    """One request of a batch; the first that is set, in this order, is the one taken."""
+    """One request of a batch: the first field that is set, in this order."""
 
     publish: PublishRequest | None = None
     unsubscribe: UnsubscribeRequest | None = None
@@ -75,7 +75,7 @@ class Command(msgspec.Struct):
 
 
 class BatchRequest(msgspec.Struct):
-    """`parallel` is taken and changes nothing: this server does one thing at a time."""
+    """`parallel` is accepted and ignored: this server does one thing at a time."""
 
     commands: list[Command | None] = []
     parallel: bool = False
@@ -121,7 +121,7 @@ class InfoResult(msgspec.Struct):
 
 
 class Response(msgspec.Struct, omit_defaults=True):
-    """A reply: one of the two."""
+    """A reply: either an error or a result."""
 
     error: Error | None = None
     result: object = None

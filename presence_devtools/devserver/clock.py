@@ -1,4 +1,4 @@
-"""Time as an argument: what the clock says, and what to do later."""
+"""Time as an argument: a clock, and timers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Protocol
 
 
 class Handle(Protocol):
-    """Something to be done later that can be called off."""
+    """A pending callback that can be cancelled."""
 
     def cancel(self) -> object: ...
 
@@ -33,7 +33,7 @@ class LoopClock:
 
 
 class Timers:
-    """Named timers: setting one anew calls the former off."""
+    """Named timers: a timer that is set again replaces the former one."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

@@ -1,4 +1,4 @@
-"""What Centrifugo says no with: errors in replies, disconnects, unsubscribes, by its codes."""
+"""Centrifugo's codes: errors in replies, disconnects, unsubscribes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import msgspec
 
 
 class Error(msgspec.Struct, frozen=True, omit_defaults=True):
-    """An error in a reply; the connection and its other subscriptions live on."""
+    """An error in a reply. The connection and its other subscriptions stay."""
 
     code: int = 0
     message: str = ""
@@ -14,7 +14,7 @@ class Error(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Disconnect(msgspec.Struct, frozen=True):
-    """Why a connection is closed; goes out as the websocket close code and reason.
+    """Reason for closing a connection, sent as the websocket close code and reason.
 
     Clients reconnect after 3000 to 3499 and 4000 to 4499, and give up after the rest.
     """
@@ -24,14 +24,14 @@ class Disconnect(msgspec.Struct, frozen=True):
 
 
 class Unsubscribe(msgspec.Struct, frozen=True):
-    """Why the server ends a subscription. Clients subscribe anew from 2500 up."""
+    """Reason for ending a subscription. From 2500 on, clients subscribe again."""
 
     code: int
     reason: str
 
 
 class RefusedError(Exception):
-    """A command is answered with `error`."""
+    """Raised where a command is to be answered with `error`."""
 
     def __init__(self, error: Error) -> None:
         super().__init__(error.message)
@@ -39,7 +39,7 @@ class RefusedError(Exception):
 
 
 class HangUpError(Exception):
-    """The connection that sent the command is closed with `disconnect`."""
+    """Raised where the connection is to be closed with `disconnect`."""
 
     def __init__(self, disconnect: Disconnect) -> None:
         super().__init__(disconnect.reason)
@@ -57,7 +57,7 @@ TOKEN_EXPIRED = Error(109, "token expired")
 EXPIRED = Error(110, "expired")
 UNRECOVERABLE_POSITION = Error(112, "unrecoverable position")
 
-# The HTTP API words two of its errors in its own way.
+# The HTTP API has its own wording of two errors.
 API_INTERNAL = Error(100, "internal server error")
 API_NOT_FOUND = Error(104, "not found")
 

@@ -1,4 +1,4 @@
-"""What a connected client may ask for, one function a command."""
+"""Commands of a connected client, one function each."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ if TYPE_CHECKING:
 
 
 def run(session: Session, command: Command) -> ProxiedPublish | None:
-    """Do what `command` asks and send the reply, or give what the site must allow first.
+    """Execute a command and send the reply, or return a publication that the site must allow first.
 
-    Raises RefusedError for what is to be answered with an error, HangUpError for what ends the
-    connection; a command without any request is of the second kind.
+    Raises RefusedError where the reply is an error, and HangUpError where the connection is to be
+    closed, also for a command without any request.
     """
     for name, handler in HANDLERS.items():
         request = getattr(command, name)
@@ -69,7 +69,7 @@ def _unsubscribe(session: Session, request: ChannelRequest) -> EmptyResult:
 
 
 def _publish(session: Session, request: PublishRequest) -> EmptyResult | ProxiedPublish:
-    """Publish, or leave it to the site who may: then no subscription is needed, and no user."""
+    """Publish, or have the site decide: then neither a subscription nor a user is needed."""
     channel = request.channel
     options = _options(session, channel)
     config = session.node.config

@@ -1,7 +1,7 @@
-"""Reads Centrifugo's configuration: a JSON file, then CENTRIFUGO_* environment variables over it.
+"""Centrifugo's configuration: a JSON file, and CENTRIFUGO_* environment variables that override it.
 
-An option that the devserver does not heed is a warning, as an unknown key is to Centrifugo; a value
-that cannot be one, or options that contradict each other, are a ConfigError.
+An option that the devserver ignores is a warning, as an unknown key is in Centrifugo. A value of
+the wrong kind, or options that contradict each other, are a ConfigError.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ import msgspec
 
 from .globs import compile_glob
 
-# Sections that change nothing a client or a backend could see.
+# Sections that change nothing that a client or a backend could see.
 OF_NO_CONSEQUENCE = {"log", "pid_file", "prometheus", "shutdown", "usage_stats"}
-# Centrifugo's own exceptions: what Kubernetes injects, and variables for use in values.
+# Centrifugo ignores these too: variables that Kubernetes injects, and variables for use in values.
 VARIABLE = re.compile(r"\$\{(CENTRIFUGO_VAR_[^}]+)\}")
 NOT_OPTIONS = re.compile(r"CENTRIFUGO(_[A-Z0-9_]+)?_(PORT|SERVICE_)|CENTRIFUGO_VAR_")
 DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(h|ms|m|s|us|µs|ns)")
@@ -38,7 +38,7 @@ NAMESPACE_BOUNDARY = ":"
 
 @dataclass(kw_only=True)
 class ChannelOptions:
-    """How the channels of one namespace behave."""
+    """Options of the channels of one namespace, with Centrifugo's defaults."""
 
     presence: bool = False
     join_leave: bool = False
@@ -75,7 +75,7 @@ class ProxyHttpSection:
 
 @dataclass(kw_only=True)
 class ProxySection:
-    """Where the site is asked, and with what."""
+    """Endpoint of the site, and the headers that it is sent."""
 
     endpoint: str = ""
     timeout: Seconds = Seconds(1)
@@ -139,7 +139,7 @@ class WebSocketSection:
 
 @dataclass(kw_only=True)
 class Config:
-    """What `centrifugo.json` and the CENTRIFUGO_* environment say, as far as it is heeded."""
+    """The options of Centrifugo that the devserver uses."""
 
     http_server: HttpServerSection = field(default_factory=HttpServerSection)
     client: ClientSection = field(default_factory=ClientSection)
@@ -148,7 +148,7 @@ class Config:
     websocket: WebSocketSection = field(default_factory=WebSocketSection)
 
     def channel_options(self, channel: str) -> ChannelOptions | None:
-        """The options of `channel`'s namespace; None when there is no such namespace."""
+        """Return the options of the namespace of `channel`; None if there is no such namespace."""
         name, boundary, _ = channel.removeprefix(PRIVATE_PREFIX).partition(NAMESPACE_BOUNDARY)
         if not boundary:
             return self.channel.without_namespace
@@ -156,11 +156,11 @@ class Config:
 
 
 class ConfigError(Exception):
-    """The configuration cannot be used; the message is one line that names the option."""
+    """Raised for a configuration that cannot be used; the message is one line with the option."""
 
 
 def load(path: Path, environ: Mapping[str, str]) -> tuple[Config, list[str]]:
-    """The configuration, and one warning for each option that is not heeded.
+    """Return the configuration, and one warning for each option that is ignored.
 
     Raises ConfigError for a file that cannot be read and for values that cannot be used.
     """
@@ -191,7 +191,7 @@ def load(path: Path, environ: Mapping[str, str]) -> tuple[Config, list[str]]:
 
 
 def _section(kind: type[T], data: object, path: str, warnings: list[str]) -> T:
-    """An instance of the dataclass `kind` from a JSON object."""
+    """Return an instance of the dataclass `kind` from a JSON object."""
     if not isinstance(data, dict):
         raise ConfigError(f"{path} must be an object")
     kinds = get_type_hints(kind)
@@ -221,7 +221,7 @@ def _value(kind: Any, value: object, path: str, warnings: list[str]) -> object:
 
 
 def _apply(section: Any, prefix: str, environ: Mapping[str, str]) -> Iterator[str]:
-    """Set the fields of `section` that `environ` names; yields the names that exist."""
+    """Set the fields of `section` from `environ`; yield the name of each possible variable."""
     for name, kind in get_type_hints(type(section)).items():
         variable = f"{prefix}_{name}".upper()
         if dataclasses.is_dataclass(kind):
@@ -244,7 +244,7 @@ def _from_environ(kind: Any, text: str, variable: str) -> object:
 
 
 def _expanded(text: str, environ: Mapping[str, str]) -> str:
-    """`text` with the variables `${CENTRIFUGO_VAR_…}` in it replaced by what they hold."""
+    """Return `text` with the variables `${CENTRIFUGO_VAR_…}` replaced by their values."""
 
     def look_up(match: re.Match[str]) -> str:
         if match[1] not in environ:
@@ -271,7 +271,7 @@ def _text(value: object) -> str:
 
 
 def _seconds(value: object) -> Seconds:
-    """Go's durations: "1h30m", "600s", or a number of nanoseconds."""
+    """Read a duration of Go: "1h30m", "600s", or a number of nanoseconds."""
     if isinstance(value, int):
         return Seconds(value / 1e9)
     text = str(value)
@@ -291,7 +291,7 @@ SCALARS: dict[Any, Callable[[object], object]] = {
 
 
 def _validate(config: Config) -> None:
-    """Centrifugo's own checks of the options that are heeded."""
+    """Run Centrifugo's own checks of the options that are used."""
     names = [namespace.name for namespace in config.channel.namespaces]
     for namespace in config.channel.namespaces:
         if not re.fullmatch(r"[-a-zA-Z0-9_.]{2,}", namespace.name):

@@ -1,7 +1,7 @@
 """Streams of publications, as Centrifugo's memory broker keeps them.
 
-A stream has a random epoch and counts offsets from 1. Its publications go after `history_ttl`, the
-stream itself (epoch, offset, version) after the meta TTL; both are counted from the last use.
+A stream has a random epoch and counts offsets from 1. Its publications expire after `history_ttl`,
+the stream itself (epoch, offset, version) after the meta TTL, both counted from the last use.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ class Stream:
         return Position(offset=self.top, epoch=self.epoch)
 
     def has_seen(self, version: int, version_epoch: str) -> bool:
-        """Whether a publication with `version` is no news. Without an epoch any epoch matches."""
+        """Whether `version` was published before. Without an epoch, any epoch matches."""
         same = version_epoch in ("", self.version_epoch)
         return version > 0 and same and version <= self.version
 
     def add(self, publication: Publication, size: int, version_epoch: str) -> Publication:
-        """Append, keeping the newest `size`; the publication with its offset.
+        """Append a publication, keep the newest `size`, and return it with its offset.
 
-        The first of a stream also says the epoch.
+        The first one of a stream carries the epoch as well.
         """
         self.top += 1
         self.version, self.version_epoch = publication.version, version_epoch
@@ -80,10 +80,10 @@ class Broker:
         idempotency_key: str = "",
         version_epoch: str = "",
     ) -> tuple[Position, Publication | None]:
-        """Keep `publication` where `options` (None: skip history) say so.
+        """Keep a publication if `options` say so (None: skip history).
 
-        The position to answer with, and what is to be delivered: None for a key or a version seen
-        before. Then the position is the former result, or the top of the stream.
+        Returns the position to answer with and the publication to deliver. For a key or a version
+        that was seen before, that is the former result or the top of the stream, and None.
         """
         if former := self._former_result(channel, idempotency_key):
             return former, None
@@ -108,15 +108,15 @@ class Broker:
         limit: int = 0,
         since: Position | None = None,
     ) -> tuple[list[Publication], Position]:
-        """Publications and the top of the stream, which is created if it is not there.
+        """Return publications and the top of the stream, which is created if there is none.
 
-        Limit 0 reads the position alone, a negative limit everything.
+        Limit 0 reads only the position, a negative limit everything.
         """
         stream = self._use(channel, options)
         return stream.read(since, limit), stream.position
 
     def _use(self, channel: str, options: ChannelOptions) -> Stream:
-        """The stream of `channel`, a new one if there is none, with what is too old gone."""
+        """Return the stream of `channel`, made if there is none, without what has expired."""
         now = self._clock.now()
         stream = self._streams.get(channel)
         if stream is None or stream.removed_at <= now:
@@ -127,7 +127,7 @@ class Broker:
         return stream
 
     def _former_result(self, channel: str, key: str) -> Position | None:
-        """The result of a publish with the same key in the window; older ones are forgotten."""
+        """Return the result of a publish with the same key in the window; forget older ones."""
         horizon = self._clock.now() - IDEMPOTENCY_WINDOW
         while self._results:
             oldest = next(iter(self._results))

@@ -1,4 +1,4 @@
-"""The devserver's HTTP side, by aiohttp: who may call, and which status says what."""
+"""HTTP routes of the devserver, with aiohttp: authorisation and status codes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def routes(node: Node, site: Site) -> list[web.RouteDef]:
-    """Everything that is served, at the paths where Centrifugo serves it."""
+    """Return the routes, at the same paths as Centrifugo's."""
     api = Api(node)
     found = [
         web.route("*", f"/api/{method}", _api_handler(api, method, node.config))
@@ -68,7 +68,7 @@ def _websocket_handler(node: Node, site: Site) -> Handler:
             protocols=("centrifuge-json",),
             compress=False,
             timeout=LAST_WORDS,
-            # aiohttp refuses what is as large as its limit, Centrifugo what is larger.
+            # aiohttp refuses a message as large as its limit, Centrifugo only a larger one.
             max_msg_size=node.config.websocket.message_size_limit + 1,
         )
         await socket.prepare(request)

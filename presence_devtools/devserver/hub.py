@@ -1,4 +1,4 @@
-"""Who is connected, who is subscribed to what, and who is present where."""
+"""Connections, subscriptions and presence of the whole server."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 class Presence:
-    """Who is present in each channel.
+    """Clients that are present in each channel.
 
-    The API's reply for a channel is encoded once and kept until somebody comes or goes: whoever
-    polls a thousand channels mostly reads the same bytes again.
+    The API's reply for a channel is encoded once and kept until a client joins or leaves, because
+    a sync polls a thousand channels and mostly reads the same bytes again.
     """
 
     def __init__(self) -> None:
@@ -38,11 +38,11 @@ class Presence:
                 del self._channels[channel]
 
     def of(self, channel: str) -> dict[str, ClientInfo]:
-        """Session id -> info."""
+        """Return the info of each client, by its id."""
         return self._channels.get(channel, {})
 
     def encoded(self, channel: str) -> Raw:
-        """`{"presence":{…}}`, sorted by client id, as Centrifugo's API writes it."""
+        """Return `{"presence":{…}}`, sorted by client id, as Centrifugo's API writes it."""
         if channel not in self._channels:
             return Raw(b'{"presence":{}}')
         if channel not in self._encoded:
@@ -57,7 +57,7 @@ class Presence:
 
 
 class Hub:
-    """All connections that have said who they are, and their subscriptions."""
+    """All connections that have sent `connect`, and their subscriptions."""
 
     def __init__(self) -> None:
         self.clients: dict[str, Session] = {}

@@ -1,4 +1,4 @@
-"""What a connection sends: frames in, commands carried out one after the other."""
+"""Incoming frames of a connection, whose commands are executed one after the other."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Inbox:
-    """Commands wait while there is a `question`: the order of one client's moves is kept."""
+    """Queue of commands. They wait while the site is asked, so that moves stay in order."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -28,16 +28,16 @@ class Inbox:
 
     @property
     def question(self) -> bytes | None:
-        """What the site is to be asked; nothing else is done before `answer`."""
+        """Body of the request to the site, if one is pending; `answer` continues after it."""
         return self._asking[1].question() if self._asking is not None else None
 
     def receive(self, frame: bytes) -> bool:
-        """Take the commands of one frame; False when nothing more is to be read."""
+        """Execute the commands of one frame. Returns False if no more frames are to be read."""
         self._lines.extend(frame.removesuffix(b"\n").split(b"\n"))
         return self._go_on()
 
     def answer(self, body: bytes | None) -> bool:
-        """Take what the site said to the `question`, None for nothing; as `receive`."""
+        """Continue with the site's answer (None: there was none). Returns as `receive` does."""
         assert self._asking is not None, "nothing was asked"
         (command_id, publish), self._asking = self._asking, None
 
@@ -72,7 +72,9 @@ class Inbox:
         self._refused = not done and command.connect is not None
 
     def _carry_out(self, command_id: int, step: Callable[[], None]) -> bool:
-        """Whether `step` was not refused; who is told of it, and how, is done here."""
+        """Run `step`, and send the error or close the connection if it is refused.
+
+        Returns False if an error was sent."""
         try:
             step()
         except RefusedError as error:

@@ -1,4 +1,4 @@
-"""What ends a connection by itself: no connect command, no pong, an expired token."""
+"""Timers that end a connection: no connect command, no pong, an expired token."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class KeepAlive:
-    """The timers of one connection; the first closes it unless `start` is called in time."""
+    """Timers of one connection. The first one closes it unless `start` is called in time."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -34,9 +34,9 @@ class KeepAlive:
         self._timers.set("stale", self._options.stale_close_delay, lambda: session.close(STALE))
 
     def start(self) -> None:
-        """The connection is somebody's: ping it, and look after its subscriptions."""
+        """Begin to ping a connection that has sent `connect`, and to check its subscriptions."""
         self._timers.cancel("stale")
-        # Spread, so that a crowd that came at once does not stay in step.
+        # Spread, so that clients that connected at once are not pinged at once.
         spread = random.uniform(0.5, 1)  # noqa: S311
         self._timers.set("check", self._options.presence_update_interval * spread, self._check)
         if self._options.ping_interval > 0:
@@ -46,7 +46,7 @@ class KeepAlive:
         self._timers.cancel_all()
 
     def expire_at(self, moment: float) -> ExpiryResult:
-        """Close the connection some time after `moment` (0: never); what to tell the client.
+        """Close the connection some time after `moment` (0: never). Returns the client's reply.
 
         Refuses a moment in the past (110).
         """
@@ -61,7 +61,7 @@ class KeepAlive:
         return ExpiryResult(expires=True, ttl=ttl)
 
     def pong(self) -> None:
-        """The client's answer to a ping; one that nobody asked for ends the connection (3501)."""
+        """Take the answer to a ping. An answer without a ping ends the connection (3501)."""
         if not self._owes_pong:
             raise HangUpError(MALFORMED)
         self._owes_pong = False

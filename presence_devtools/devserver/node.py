@@ -1,4 +1,4 @@
-"""One server: its configuration, hub and streams, and what happens in channels."""
+"""One server: configuration, hub, streams, and publishing to subscribers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ VERSION = "devserver"
 
 
 class Node:
-    """Everything that the connections and the API of one server share."""
+    """State that the connections and the API of one server share."""
 
     def __init__(self, config: Config, clock: Clock) -> None:
         self.config = config
@@ -36,10 +36,10 @@ class Node:
         idempotency_key: str = "",
         version_epoch: str = "",
     ) -> Position:
-        """Keep a publication as `options` say (None: not at all), deliver it, give its position.
+        """Keep a publication as `options` say (None: not at all), deliver it, return its position.
 
-        A key seen in the last five minutes or a version not above the last is kept and delivered
-        to nobody; the position says nothing of that.
+        With a key of the last five minutes, or a version that is not above the last, nothing is
+        kept or delivered; the position does not tell.
         """
         position, delivered = self._broker.publish(
             channel,
@@ -73,7 +73,7 @@ class Node:
         return found, top
 
     def top(self, channel: str, options: ChannelOptions) -> Position:
-        """The position of the newest publication; creates the stream if there is none."""
+        """Return the position of the newest publication; create the stream if there is none."""
         return self._broker.history(channel, options)[1]
 
     def join(self, channel: str, info: ClientInfo) -> None:

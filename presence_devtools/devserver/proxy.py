@@ -1,6 +1,6 @@
-"""The publish proxy: what the site is asked before a client's publication, and what follows.
+"""The publish proxy: the request to the site before a publication, and what its answer means.
 
-All but the asking itself, which is `site`.
+`site` sends the request.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from .wire import NONE, ClientInfo, Publication, Raw, own
 
 
 class Question(msgspec.Struct, omit_defaults=True, kw_only=True):
-    """What the site is sent. What has no default is always written."""
+    """The request to the site. Fields without a default are always written."""
 
     client: str
     transport: str
@@ -28,7 +28,7 @@ class Question(msgspec.Struct, omit_defaults=True, kw_only=True):
 
 
 class Answer(msgspec.Struct):
-    """What the site says. Neither error nor disconnect: the publication is allowed."""
+    """The answer of the site. Without error and disconnect, the publication is allowed."""
 
     result: Published | None = None
     error: Error | None = None
@@ -36,10 +36,10 @@ class Answer(msgspec.Struct):
 
 
 class ProxiedPublish(msgspec.Struct, kw_only=True):
-    """A client's publication that waits for the site's word.
+    """A client's publication that waits for the answer of the site.
 
-    It stands for the client as it was when it asked: it may have gone when the answer comes, and
-    the publication is made nevertheless, as by Centrifugo.
+    It holds the client's data of the moment it asked. If the client has disconnected before the
+    answer comes, the message is published nevertheless, as Centrifugo does.
     """
 
     channel: str
@@ -49,7 +49,7 @@ class ProxiedPublish(msgspec.Struct, kw_only=True):
     meta: Raw = NONE
 
     def question(self) -> bytes:
-        """The body of the request to the site."""
+        """Return the body of the request to the site."""
         question = Question(
             client=self.info.client,
             transport="websocket",
@@ -63,7 +63,7 @@ class ProxiedPublish(msgspec.Struct, kw_only=True):
         return msgspec.json.encode(question)
 
     def conclude(self, node: Node, body: bytes | None) -> None:
-        """Publish, if the site allows it; `body` is its answer, None if there is none.
+        """Publish if the site allows it. `body` is its answer, None if there was none.
 
         Raises RefusedError with the site's error (100 for an answer that cannot be used),
         HangUpError with its disconnect.

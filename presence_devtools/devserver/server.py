@@ -1,4 +1,4 @@
-"""Runs the devserver until it is told to stop."""
+"""The running development server."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ SHUTDOWN_TIMEOUT = 5.0
 
 
 async def serve(config: Config, say: Callable[[str], None]) -> None:
-    """Serve until SIGTERM or SIGINT, then close every connection so that clients come back.
+    """Serve until SIGTERM or SIGINT, then close every connection so that clients reconnect.
 
-    `say` gets a line when requests are taken, and when the site gives no answer. Raises OSError
-    if the address cannot be had.
+    `say` is called with a line when the server listens, and when the site does not answer. Raises
+    OSError if the address cannot be used.
     """
     node = Node(config, LoopClock())
     app = web.Application(client_max_size=0)

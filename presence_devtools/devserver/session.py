@@ -1,4 +1,4 @@
-"""One client's connection, without its socket: commands in, messages out."""
+"""Connection of one client without its socket: commands in, messages out."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from .wire import (
 
 
 class Transport(Protocol):
-    """Where messages go. Both return at once."""
+    """Way to the client. Both methods return at once."""
 
     def send(self, message: bytes) -> None: ...
 
@@ -48,7 +48,7 @@ class Transport(Protocol):
 
 
 class Session:
-    """Begins anonymous; a `connect` command makes it somebody's, and gives it `user`."""
+    """One connection. It has no user until a `connect` command."""
 
     def __init__(self, node: Node, transport: Transport) -> None:
         self.node = node
@@ -65,7 +65,7 @@ class Session:
         self.inbox = Inbox(self)
 
     def run(self, command: Command) -> ProxiedPublish | None:
-        """Carry out one command and reply, or give what the site must allow first.
+        """Execute one command and reply, or return a publication that the site must allow first.
 
         Raises RefusedError and HangUpError as `commands.run` does.
         """
@@ -117,7 +117,7 @@ class Session:
         raise HangUpError(MALFORMED)
 
     def renew(self, token: str) -> ExpiryResult:
-        """Take a new connection token for the same user and the same channels."""
+        """Accept a new connection token for the same user and the same channels."""
         try:
             fresh = connection_token_or_hang_up(token, self.node.config, self.node.clock.now())
         except RefusedError as error:
@@ -142,7 +142,7 @@ class Session:
             self._transport.send(message)
 
     def close(self, disconnect: Disconnect) -> None:
-        """Leave every channel and close the transport; the second time nothing happens."""
+        """Leave every channel and close the transport; do nothing the second time."""
         if self.closed:
             return
         self.closed = True

@@ -1,4 +1,4 @@
-"""Asks the site, over HTTP, what the publish proxy has to ask."""
+"""HTTP requests of the publish proxy to the site."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .config import ProxySection
 
 
 class Site:
-    """The endpoint of a proxy. To be used and closed within one event loop."""
+    """Client of a proxy's endpoint, for one event loop."""
 
     def __init__(self, options: ProxySection, say: Callable[[str], None]) -> None:
         self._options = options
@@ -20,9 +20,9 @@ class Site:
         self._session: aiohttp.ClientSession | None = None
 
     async def ask(self, question: bytes, headers: Mapping[str, str]) -> bytes | None:
-        """The body of the answer, None if there is none to be used, of which a line is said.
+        """Return the body of the answer; None, and a log line, if there is no usable one.
 
-        `headers` are those the client came with; only the configured ones are passed on.
+        `headers` are those of the client; only the configured ones are passed on.
         """
         try:
             async with self._client().post(
@@ -49,14 +49,14 @@ class Site:
         return self._session
 
     def _headers(self, given: Mapping[str, str]) -> dict[str, str]:
-        """The client's over the static ones, whatever their case."""
+        """Return the headers to send. Those of the client override static ones, in any case."""
         headers = {name.lower(): value for name, value in self._options.http.static_headers.items()}
         lowered = {name.lower(): value for name, value in given.items()}
         headers |= {name: lowered[name] for name in self._passed_on if name in lowered}
         return headers | {"content-type": "application/json"}
 
     def _tell(self, trouble: str) -> None:
-        """Say what is wrong when it begins or changes: moves come by the hundred."""
+        """Log a problem when it begins or changes, because moves come by the hundred."""
         if trouble and trouble != self._trouble:
             self._say(f"publish proxy: no answer from {self._options.endpoint}: {trouble}")
         self._trouble = trouble

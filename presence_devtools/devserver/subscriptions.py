@@ -1,4 +1,4 @@
-"""The subscriptions of one connection: how they begin, what they are sent, how they end."""
+"""Subscriptions of one connection: permission, recovery, delivery, end."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 
 class Subscription(msgspec.Struct):
-    """One channel of one connection."""
+    """Subscription of one connection to one channel."""
 
     options: SubscribeOptions
     position: Position
@@ -56,7 +56,7 @@ class Subscription(msgspec.Struct):
 
 
 class Subscriptions:
-    """Channel -> subscription, for one connection."""
+    """Subscriptions of one connection, by channel."""
 
     def __init__(self, node: Node, connection: Session) -> None:
         self._node = node
@@ -74,14 +74,14 @@ class Subscriptions:
         return {channel for channel, each in self._channels.items() if each.server_side}
 
     def info(self, channel: str = "") -> ClientInfo:
-        """Who this is, as others see it; with the channel info of a subscription."""
+        """Return the client info that others see, with the channel info of a subscription."""
         mine = self._connection
         subscription = self._channels.get(channel)
         chan_info = subscription.options.info if subscription else NONE
         return ClientInfo(mine.user, mine.id, mine.conn_info, chan_info)
 
     def subscribe(self, request: SubscribeRequest) -> SubscribeResult:
-        """A client asks. Raises RefusedError and HangUpError as Centrifugo answers."""
+        """Subscribe for a client. Raises RefusedError and HangUpError as Centrifugo answers."""
         config = self._node.config
         if not request.channel:
             raise HangUpError(MALFORMED)
@@ -124,13 +124,13 @@ class Subscriptions:
         return result
 
     def announce(self, channels: Iterable[str]) -> None:
-        """Tell of joins; to be called once the client has its reply."""
+        """Announce joins. Call it after the reply to the client was sent."""
         for channel in channels:
             if channel in self and self._channels[channel].options.join_leave:
                 self._node.join(channel, self.info(channel))
 
     def remove(self, channel: str) -> None:
-        """End a subscription, if there is one; the client is told nothing, the others a leave."""
+        """End a subscription, if there is one, and announce the leave; send the client nothing."""
         if channel not in self:
             return
         info = self.info(channel)
@@ -146,14 +146,14 @@ class Subscriptions:
             self.remove(channel)
 
     def end(self, channel: str, reason: Unsubscribe) -> None:
-        """End a subscription and tell the client why."""
+        """End a subscription and send the client the reason."""
         self.remove(channel)
         self._connection.send(encode(Reply(push=Push(channel=channel, unsubscribe=reason))))
 
     def refresh(self, request: SubRefreshRequest) -> ExpiryResult:
-        """A new token for a subscription. Raises RefusedError and HangUpError.
+        """Renew a subscription with a new token. Raises RefusedError and HangUpError.
 
-        One that has expired by `exp` ends the subscription's own expiry: Centrifugo answers so.
+        As in Centrifugo, a token past its `exp` makes the subscription last for ever.
         """
         subscription = self._channels.get(request.channel)
         if subscription is None:
@@ -181,7 +181,7 @@ class Subscriptions:
     def deliver(
         self, channel: str, publication: Publication, position: Position, message: bytes
     ) -> None:
-        """Send a publication, if it is the next one where positions count."""
+        """Send a publication; with recovery, only if it is the next one."""
         subscription = self._channels.get(channel)
         if subscription is None:
             return
@@ -203,7 +203,7 @@ class Subscriptions:
             self._connection.send(message)
 
     def check(self) -> None:
-        """Renew presence, end what has expired or lost its place; done every so often."""
+        """Renew presence, and end subscriptions that have expired or lost their position."""
         client = self._node.config.client
         now = self._node.clock.now()
         for channel, subscription in list(self._channels.items()):
@@ -221,7 +221,7 @@ class Subscriptions:
                 subscription.checked_at = now
 
     def _drop(self, channel: str, reason: Unsubscribe, disconnect: Disconnect) -> None:
-        """End a client's subscription; a server-side one takes the connection with it."""
+        """End a subscription; for a server-side one, close the connection."""
         if self._channels[channel].server_side:
             self._connection.close(disconnect)
         else:
@@ -229,11 +229,11 @@ class Subscriptions:
 
 
 def _admit(request: SubscribeRequest, session: Session, node: Node) -> SubscribeOptions:
-    """The options a client subscribes with: its token's, else the namespace's if that allows it.
+    """Return the options of a subscription: of its token, else of the namespace if that allows it.
 
-    Raises RefusedError for an unknown namespace (102), a bad name (107), without permission or
-    with a token that is not ours (103), an expired one (109); HangUpError (3500) for a token made
-    for another channel, user or connection.
+    Raises RefusedError for an unknown namespace (102), a bad name (107), a missing permission or a
+    forged token (103), and an expired token (109). Raises HangUpError (3500) for a token of another
+    channel, user or connection.
     """
     access = session.access
     namespace = access.options(request.channel)
@@ -251,9 +251,9 @@ def _admit(request: SubscribeRequest, session: Session, node: Node) -> Subscribe
 
 
 def _check_token(channel: str, token: str, session: Session, node: Node) -> SubscriptionToken:
-    """What a subscription token says, if it is for this channel, user and connection.
+    """Read a subscription token for this channel, user and connection.
 
-    Raises as `subscription_token` does, and HangUpError (3500) for a token of somebody else.
+    Raises as `subscription_token` does, and HangUpError (3500) for a token of another client.
     """
     checked = subscription_token(token, node.config, node.clock.now())
     same = checked.channel == channel and checked.user == session.user
@@ -263,7 +263,7 @@ def _check_token(channel: str, token: str, session: Session, node: Node) -> Subs
 
 
 def _recover(request: SubscribeRequest, result: SubscribeResult, node: Node) -> Position:
-    """Put the position into `result` and, if nothing of it is lost, what was missed.
+    """Put the position into `result`, and the missed publications if all of them are kept.
 
     Returns the top of the stream.
     """

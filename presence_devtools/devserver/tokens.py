@@ -17,13 +17,13 @@ class Switch(msgspec.Struct):
 
 
 class Override(msgspec.Struct):
-    """What a subscription token sets against the namespace's options."""
+    """Options of the namespace that a subscription token overrides."""
 
     join_leave: Switch | None = None
 
 
 class SubscribeOptions(msgspec.Struct, kw_only=True):
-    """How one client takes part in one channel."""
+    """Options of one client in one channel."""
 
     presence: bool = False
     join_leave: bool = False
@@ -71,11 +71,11 @@ class SubscriptionToken(msgspec.Struct):
 
 
 class InvalidTokenError(Exception):
-    """Not a token, not ours, or not for this use."""
+    """Raised for a string that is no token, a forged token, or a token of the other kind."""
 
 
 def connection_token(token: str, config: Config, now: float) -> ConnectionToken:
-    """What a connection token says.
+    """Read a connection token.
 
     Raises InvalidTokenError, and RefusedError when it has expired (109) or names a channel of an
     unknown namespace (102).
@@ -94,7 +94,7 @@ def connection_token(token: str, config: Config, now: float) -> ConnectionToken:
 
 
 def subscription_token(token: str, config: Config, now: float) -> SubscriptionToken:
-    """What a subscription token says. Raises as `connection_token` does."""
+    """Read a subscription token. Raises as `connection_token` does."""
     claims = _verify(token, config.client.token.hmac_secret_key)
     _check_time(claims, now)
     if not claims.channel:
@@ -108,7 +108,7 @@ def subscription_token(token: str, config: Config, now: float) -> SubscriptionTo
 
 
 def connection_token_or_hang_up(token: str, config: Config, now: float) -> ConnectionToken:
-    """`connection_token`, where an invalid one ends the connection (3500)."""
+    """Read a connection token. An invalid one ends the connection (3500)."""
     try:
         return connection_token(token, config, now)
     except InvalidTokenError as error:
@@ -116,7 +116,7 @@ def connection_token_or_hang_up(token: str, config: Config, now: float) -> Conne
 
 
 def _verify(token: str, secret: str) -> _Claims:
-    """The claims, read from the signed bytes themselves: info must stay as it was written."""
+    """Return the claims, read from the signed bytes: `info` must stay as it was written."""
     if not secret:
         raise InvalidTokenError("client.token.hmac_secret_key is not set")
     try:

@@ -1,4 +1,4 @@
-"""A session's websocket, by aiohttp: a bounded queue of messages, and who drains it."""
+"""Websocket of a session, with aiohttp: a bounded queue of messages and its writer."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from .session import Session
 from .site import Site
 
 MESSAGES_IN_FRAME = 16
-# How long a refused client may take to hang up, and any client to answer a close frame.
+# Seconds for a refused client to close, and for any client to answer a close frame.
 LAST_WORDS = 5.0
 
 
 class WebSocketTransport:
-    """Takes messages at once and writes them in order, several to a frame when they pile up."""
+    """Queues messages and writes them in order, several in a frame if they pile up."""
 
     def __init__(
         self, node: Node, site: Site, request: web.Request, socket: web.WebSocketResponse
@@ -49,7 +49,7 @@ class WebSocketTransport:
             self._wake.set()
 
     async def serve(self) -> None:
-        """Talk until either side has had enough; the session is closed afterwards."""
+        """Read and write until either side closes; then close the session."""
         writer = asyncio.create_task(self._write())
         try:
             await self._read()
@@ -58,7 +58,7 @@ class WebSocketTransport:
             await writer
 
     async def _read(self) -> None:
-        """Read until the client hangs up, or has been refused and does not do so in time."""
+        """Read until the client closes, or is refused and does not close in time."""
         listening = True
         with contextlib.suppress(TimeoutError):
             while True:
@@ -72,7 +72,7 @@ class WebSocketTransport:
                     listening = await self._receive(frame)
 
     async def _receive(self, frame: bytes) -> bool:
-        """Take a frame; while the site is asked about a command of it, nothing more is read."""
+        """Execute a frame. While the site is asked about one of its commands, nothing is read."""
         inbox = self.session.inbox
         listening = inbox.receive(frame)
         while (question := inbox.question) is not None:
@@ -80,7 +80,7 @@ class WebSocketTransport:
         return listening
 
     async def _write(self) -> None:
-        """Write until the session is closed, then what is left, then the close frame."""
+        """Write until the session is closed, then the rest of the queue, then the close frame."""
         try:
             while self._disconnect is None:
                 await self._wake.wait()
@@ -101,7 +101,7 @@ class WebSocketTransport:
             await asyncio.wait_for(self._socket.send_str(text), self._write_timeout)
 
     async def _hang_up(self, disconnect: Disconnect) -> None:
-        """Send the close frame; a client that does not read loses its connection at once."""
+        """Send the close frame. Abort the connection of a client that does not read."""
         patience = self._write_timeout if disconnect in (SLOW, WRITE_ERROR) else LAST_WORDS
         closing = self._socket.close(
             code=disconnect.code, message=disconnect.reason.encode(), drain=False

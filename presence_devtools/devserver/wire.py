@@ -1,7 +1,7 @@
-"""The JSON of both protocols: field order, what is left out, what is escaped, as in Centrifugo.
+"""JSON of both protocols, with the field order, omissions and escapes of Centrifugo.
 
-Defaults are left out of requests and replies alike, but for the fields that Centrifugo always
-writes; those have no default here.
+Fields that Centrifugo always writes have no default here. All others are left out when they have
+their default.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from .codes import Error, Unsubscribe
 Raw = msgspec.Raw
 NONE = Raw(b"")
 SPACE = re.compile(rb'("(?:[^"\\]|\\.)*")|[ \t\r\n]+')
-# Go's encoding/json writes these in strings as escapes; in valid JSON they occur nowhere else.
+# Go's encoding/json escapes these characters in strings; they occur nowhere else in valid JSON.
 ESCAPES = {
     b"<": rb"\u003c",
     b">": rb"\u003e",
@@ -33,7 +33,7 @@ class Position(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class ClientInfo(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Who is connected. The infos are kept compact: they are read far more often than they come."""
+    """One client. The infos are kept without spaces, as they are read far more often than set."""
 
     user: str
     client: str
@@ -88,7 +88,7 @@ class AnyRequest(msgspec.Struct):
 
 
 class Command(msgspec.Struct):
-    """What a client sends; the first request that is set, in this order, is the one taken."""
+    """A command of a client: the first field that is set, in this order."""
 
     id: int = 0
     connect: ConnectRequest | None = None
@@ -160,7 +160,7 @@ class Push(msgspec.Struct, omit_defaults=True):
 
 
 class Reply(msgspec.Struct, omit_defaults=True):
-    """What a client is sent. Without any field set, a ping."""
+    """A message to a client. Without any field set, a ping."""
 
     id: int = 0
     error: Error | None = None
@@ -180,22 +180,22 @@ decode_command = msgspec.json.Decoder(Command).decode
 
 
 def encode(reply: Reply) -> bytes:
-    """One line: newlines separate messages, so those inside raw data are dropped."""
+    """Encode a reply as one line: newlines separate messages, so those in raw data are dropped."""
     return msgspec.json.encode(reply).replace(b"\n", b"")
 
 
 def compact(raw: Raw) -> Raw:
-    """A copy of `raw` without spaces, as Go's encoding/json writes it."""
+    """Return a copy of `raw` without spaces, as Go's encoding/json writes it."""
     return Raw(SPACE.sub(rb"\1", bytes(raw))) if raw else NONE
 
 
 def escape(body: bytes) -> bytes:
-    """`body`, valid JSON, with the escapes that Go's encoding/json writes."""
+    """Return `body`, which is valid JSON, with the escapes that Go's encoding/json writes."""
     for char, written in ESCAPES.items():
         body = body.replace(char, written)
     return body
 
 
 def own(raw: Raw) -> Raw:
-    """A copy that does not keep the message alive it was cut from."""
+    """Return a copy, so that the message around `raw` can be freed."""
     return raw.copy() if raw else NONE

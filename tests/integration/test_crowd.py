@@ -17,8 +17,7 @@ from django.core.management import CommandError, call_command
 
 from presence_devtools import servers
 from presence_devtools.crowd.gathering import gather
-from presence_devtools.crowd.people import signed, user_id
-from presence_devtools.crowd.plan import Plan
+from presence_devtools.crowd.people import Plan, signed, user_id
 from presence_devtools.crowd.tally import Tally
 from presence_devtools.servers import free_port
 from tests.websocket_clients import Recorder, Swarm

@@ -1,4 +1,4 @@
-"""`manage.py presence_crowd`: fills a room with people who move about."""
+"""`manage.py presence_crowd`: fill a room with made-up people who move cursors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from presence.conf import Range, conf
 from presence.exceptions import InvalidChannel
 from presence.management import command
 from presence.roster.channel_names import cursor_channel, validate_channel
-from presence_devtools.crowd.plan import Plan
+from presence_devtools.crowd.people import Plan
 
 __all__ = ["Command"]
 
@@ -27,21 +27,21 @@ SLOWEST = 0.05
 """Moves a second."""
 
 SURFACE = "presence:whiteboard"
-"""Where cursors move if nothing is said: few sites share a surface in PRESENCE_CHANNEL."""
+"""Default room of --cursors: few sites have a shared surface in PRESENCE_CHANNEL."""
 
 DELIVERIES = 50_000
-"""A second, if all moved at once: everybody's moves go to everybody. As about a third do at any
-time, this keeps one processor half busy (18,500 were measured, with 50 people)."""
+"""Messages a second if all moved at once: everybody's moves go to everybody. About a third move at
+any time, which keeps one processor half busy (18,500 a second were measured with 50 people)."""
 
 LONGEST = 7 * 24 * 3600.0
 """Seconds."""
 
 LIVELY, QUIET = 0.5, 5.0
-"""Seconds between two lines: on a terminal, where there is only ever one, and elsewhere."""
+"""Seconds between two lines: on a terminal, where each replaces the last, and elsewhere."""
 
 
 class Command(command.Command):
-    """Runs until Ctrl-C, or for as long as it is told to; then everybody leaves."""
+    """Runs until Ctrl-C or for --seconds; then everybody leaves."""
 
     help = (
         "Fill a room with made-up people: each has a websocket connection of their own to "
@@ -69,7 +69,7 @@ class Command(command.Command):
         parser.add_argument("--seconds", metavar="S", help="leave after S seconds (at Ctrl-C)")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Let them come. Exits with 1 when they cannot."""
+        """Run the crowd. Exits with 1 if nobody can connect."""
         try:
             from presence_devtools.crowd.gathering import gather
             from presence_devtools.crowd.guest import Refused
@@ -115,7 +115,7 @@ class Command(command.Command):
 
 
 def _plan(users: int, options: dict[str, Any]) -> Plan:
-    """What the settings and the options say. Raises CommandError."""
+    """Return the plan of the settings and options. Raises CommandError."""
     try:
         default = SURFACE if options["cursors"] else conf.PRESENCE_CHANNEL
         interval, timeout = conf.PRESENCE_CURSOR_INTERVAL, conf.PRESENCE_CURSOR_TIMEOUT

@@ -1,4 +1,4 @@
-"""`manage.py presence_devserver`: Centrifugo's stand-in for development and tests."""
+"""`manage.py presence_devserver`: a substitute for Centrifugo in development and tests."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from presence_devtools.devserver.config import ConfigError, load
 
 class Command(command.Command):
     help = "Runs a Centrifugo-compatible server in one process: for development and tests only."
-    # It must start whatever state the site is in, and it uses nothing of it.
+    # It uses nothing of the site, and starts in whatever state the site is.
     requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -28,7 +28,7 @@ class Command(command.Command):
         )
 
     def handle(self, *args: Any, config: Path, **options: Any) -> None:
-        """Serve until a signal; exit 1 with one line when that cannot be."""
+        """Serve until a signal. Exits with 1 and one line if it cannot."""
         try:
             from presence_devtools.devserver.server import serve
         except ImportError as error:

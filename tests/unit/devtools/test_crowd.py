@@ -162,7 +162,6 @@ def test_without_centrifuge_python_it_says_what_to_install(monkeypatch):
     for name in (
         "presence_devtools.crowd.gathering",
         "presence_devtools.crowd.guest",
-        "presence_devtools.crowd.reasons",
     ):
         monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.setitem(sys.modules, "centrifuge", None)
