@@ -52,7 +52,7 @@ class PresenceManager:
         """
         channel, user = room(presence_key), validation.user_of(user_id)
         origin = validation.source_of(source)
-        given = validation.member_meta(hooks.fitted_meta("join_presence", user, meta))
+        given = validation.member_meta(hooks.fit_meta("join_presence", user, meta))
         member = services.tracker().save_member(
             channel, user, source=origin, meta=given, timeout=conf.PRESENCE_TIMEOUT
         )

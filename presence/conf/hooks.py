@@ -25,14 +25,14 @@ from presence.roster.names import MAX_NAME
 from presence.roster.validation import MAX_META, check_shape
 
 __all__ = [
-    "Fitted",
+    "FitResult",
     "HookFailed",
     "by_id",
     "call",
     "fetch",
     "fit",
-    "fitted",
-    "fitted_meta",
+    "fit_and_log",
+    "fit_meta",
     "hook",
     "log_left_out",
 ]
@@ -51,7 +51,7 @@ class HookFailed(ImproperlyConfigured):
     """Code of the site raised, or returned something that cannot be used."""
 
 
-class Fitted(NamedTuple):
+class FitResult(NamedTuple):
     """The `parts` of a dict as JSON has them; the reason for each part that was left out."""
 
     parts: dict[str, Any]
@@ -112,7 +112,7 @@ def _fetch(function: Callable[..., Any], ids: list[str]) -> dict[str, dict[str, 
         "PRESENCE_FETCH", function, ids, read=by_id, fallback={}, strict=True, savepoint=False
     )
     given = {key: infos[key] for key in ids if infos.get(key) is not None}
-    return {key: fitted("PRESENCE_FETCH", key, info) for key, info in given.items()}
+    return {key: fit_and_log("PRESENCE_FETCH", key, info) for key, info in given.items()}
 
 
 def by_id(answer: object) -> dict[str, Any]:
@@ -143,7 +143,7 @@ def _run(name: str, function: Callable[[], T], *, savepoint: bool) -> T:
 # What fits the wire
 
 
-def fit(given: object, *, reserved: Mapping[str, Any] | None = None) -> Fitted:
+def fit(given: object, *, reserved: Mapping[str, Any] | None = None) -> FitResult:
     """Return the entries of the dict `given` that fit into MAX_META bytes of JSON with `reserved`.
 
     An entry is left out or kept as a whole. One that JSON cannot hold is left out; then the
@@ -151,7 +151,7 @@ def fit(given: object, *, reserved: Mapping[str, Any] | None = None) -> Fitted:
     Entries of the same name as one of `reserved` are dropped. Never raises.
     """
     if not isinstance(given, Mapping):
-        return Fitted({}, {"(all)": f"it is a {type(given).__name__}, not a dict"})
+        return FitResult({}, {"(all)": f"it is a {type(given).__name__}, not a dict"})
     encoded, left_out = _encode_parts(given)
     kept = {name: part for name, part in encoded.items() if name not in (reserved or {})}
     room = MAX_META - (len(_json(reserved)) - 1 if reserved else 1)
@@ -166,10 +166,10 @@ def fit(given: object, *, reserved: Mapping[str, Any] | None = None) -> Fitted:
         left_out[largest] = (
             f"it has {len(part)} bytes as JSON; all parts together may have {MAX_META}"
         )
-    return Fitted(_decode(kept.values()), left_out)
+    return FitResult(_decode(kept.values()), left_out)
 
 
-def fitted(
+def fit_and_log(
     source: str, user: str, info: object, *, reserved: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """Return the parts of the dict `info` that fit the wire, as `fit` does, and log the others.
@@ -181,17 +181,19 @@ def fitted(
     return parts
 
 
-def fitted_meta(
+def fit_meta(
     source: str, user: str, meta: object, *, reserved: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Return the parts of a `meta` from server code that fit, as `fitted` does. Raises ValueError,
-    as member_meta does, for any other mistake than too large a `meta`."""
+    """Return the parts of a `meta` from server code that fit, as `fit_and_log` does.
+
+    Raises ValueError, as member_meta does, for any other mistake than too large a `meta`.
+    """
     checked: Any = meta or {}
     try:
         validation.member_meta(meta)
         validation.member_meta({**(reserved or {}), **checked})
     except validation.TooLarge:
-        checked = fitted(source, user, checked, reserved=reserved)
+        checked = fit_and_log(source, user, checked, reserved=reserved)
         validation.member_meta(checked)
     return cast("dict[str, Any]", checked)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection
 from math import ceil
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 from django.http import HttpRequest
@@ -27,6 +27,8 @@ from presence.web.json import HttpError, json_view
 __all__ = ["publish"]
 
 logger = logging.getLogger("presence.proxy")
+
+T = TypeVar("T")
 
 MAX_BODY: Final = 128 * 1024
 """Bytes: as much as Centrifugo takes from a browser by default, and the meta of its connection."""
@@ -74,7 +76,7 @@ Coordinate = (
 )
 
 
-class _Sent(msgspec.Struct, omit_defaults=True):
+class _BrowserMove(msgspec.Struct, omit_defaults=True):
     """A position, or that the cursor has gone. Other fields are ignored."""
 
     gone: bool = False
@@ -90,10 +92,10 @@ class _Sent(msgspec.Struct, omit_defaults=True):
 
 _publication = msgspec.json.Decoder(_Publication)
 _claims = msgspec.json.Decoder(_Claims)
-_sent = msgspec.json.Decoder(_Sent)
+_browser_move = msgspec.json.Decoder(_BrowserMove)
 
 
-class _Refused(Exception):
+class _Refusal(Exception):
     """A publication must not be published; the code is one that Centrifugo leaves to sites."""
 
     def __init__(self, code: int, message: str) -> None:
@@ -119,21 +121,21 @@ def publish(request: HttpRequest) -> dict[str, Any]:
         )
     try:
         return {"result": _judge(request.read(MAX_BODY + 1))}
-    except _Refused as refused:
+    except _Refusal as refused:
         return {"error": refused.error}
 
 
 def _judge(body: bytes) -> dict[str, Any]:
-    """Return the result for a publication that is allowed; raises _Refused for another."""
-    asked = _read(body)
+    """Return the result for a publication that is allowed; raises _Refusal for another."""
+    asked = _decode(_publication, body, MAX_BODY, "a publication")
     claims = _read_claims(asked.meta)
     if not asked.user or claims.hidden:
-        raise _Refused(403, "the anonymous and the invisible have no cursor")
+        raise _Refusal(403, "the anonymous and the invisible have no cursor")
     try:
         room_of(asked.channel)
     except InvalidChannel as error:
-        raise _Refused(403, str(error)) from error
-    sent = _understand(asked.data)
+        raise _Refusal(403, str(error)) from error
+    sent = _decode(_browser_move, bytes(asked.data), MAX_DATA, "a move")
     try:
         _admit(asked)
         if conf.PRESENCE_CURSOR_TRACK:
@@ -141,31 +143,22 @@ def _judge(body: bytes) -> dict[str, Any]:
     except (StoreError, CentrifugoError) as error:
         # Without them we cannot know whether the user may publish, or how often they did.
         logger.error("publish=refused channel=%s error=%s", asked.channel, error)
-        raise _Refused(503, "cursors are not passed on at the moment") from error
+        raise _Refusal(503, "cursors are not passed on at the moment") from error
     understood = msgspec.json.encode(sent)
     return {} if bytes(asked.data) == understood else {"data": msgspec.Raw(understood)}
 
 
-def _read(body: bytes) -> _Publication:
-    if len(body) > MAX_BODY:
-        raise _Refused(413, f"more than {MAX_BODY} bytes")
+def _decode(decoder: msgspec.json.Decoder[T], data: bytes, limit: int, what: str) -> T:
+    if len(data) > limit:
+        raise _Refusal(413, f"{what} of more than {limit} bytes")
     try:
-        return _publication.decode(body)
+        return decoder.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise _Refused(400, f"not a publication: {error}") from error
-
-
-def _understand(data: msgspec.Raw) -> _Sent:
-    if len(bytes(data)) > MAX_DATA:
-        raise _Refused(413, f"a move of more than {MAX_DATA} bytes")
-    try:
-        return _sent.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise _Refused(400, f"not a move: {error}") from error
+        raise _Refusal(400, f"not {what}: {error}") from error
 
 
 def _admit(asked: _Publication) -> None:
-    """Raise _Refused where the user sends too much, or the client is not subscribed.
+    """Raise _Refusal where the user sends too much, or the client is not subscribed.
 
     The limit is per user: anybody may have as many clients as they like. With a proxy, Centrifugo
     does not check that the client is subscribed, which takes a token of ours: so we ask it.
@@ -174,13 +167,13 @@ def _admit(asked: _Publication) -> None:
     pair = f"{asked.client}:{asked.channel}"
     taken, known = tracker.admit(f"moves:{asked.user}", limit=_most(), seconds=1.0, known=pair)
     if not taken:
-        raise _Refused(429, "too many moves")
+        raise _Refusal(429, "too many moves")
     if known:
         return
     if not tracker.hit_rate_limit(f"asks:{asked.user}", limit=ASKS, seconds=TRUSTED):
-        raise _Refused(429, "too many channels")
+        raise _Refusal(429, "too many channels")
     if asked.client not in _subscribed(asked.channel):
-        raise _Refused(403, "not subscribed")
+        raise _Refusal(403, "not subscribed")
     tracker.set_flag(pair, seconds=TRUSTED)
 
 
@@ -189,7 +182,7 @@ def _most() -> int:
     return ceil(SLACK * ceil(1 / conf.PRESENCE_CURSOR_INTERVAL))
 
 
-def _track(asked: _Publication, sent: _Sent, claims: _Claims) -> None:
+def _track(asked: _Publication, sent: _BrowserMove, claims: _Claims) -> None:
     """Store a move for `CursorTracker.get_cursors`."""
     tracker, meta = services.tracker(), _meta(claims)
     if sent.gone:
@@ -199,7 +192,7 @@ def _track(asked: _Publication, sent: _Sent, claims: _Claims) -> None:
     try:
         move = cursors.make_move(asked.user, sent.x, sent.y, meta)
     except ValueError as error:
-        raise _Refused(403, str(error)) from error
+        raise _Refusal(403, str(error)) from error
     kept = {move.user: cursors.encode_move(move, asked.client)}
     tracker.save_cursors(asked.channel, kept, timeout=conf.PRESENCE_CURSOR_TIMEOUT)
 

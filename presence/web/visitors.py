@@ -265,7 +265,7 @@ def describe(
             about=f"user={visitor.id}",
             strict=strict,
         )
-    info = hooks.fitted("PRESENCE_USER_INFO", visitor.id, given)
+    info = hooks.fit_and_log("PRESENCE_USER_INFO", visitor.id, given)
     # The name as it was given: JSON has a "?" for half a character, which shows something.
     name = clean_name(str(given["name"])) if info.pop("name", None) else ""
     return Signed(name=name or _default_name(visitor), info=info, iat=now)
@@ -289,19 +289,19 @@ def meta_for(visitor: Visitor, meta: object) -> dict[str, Any]:
     """
     given = validation.dict_of("meta", meta)
     if visitor.user is None:
-        return hooks.fitted_meta("track_presence", visitor.anonymous, given)
+        return hooks.fit_meta("track_presence", visitor.anonymous, given)
     # A view may give the empty name of a user; a name of another type is the site's own entry.
     if "name" in given and not _shows_something(given["name"]):
         given = {key: value for key, value in given.items() if key != "name"}
     shown = describe(visitor, hooks.hook("PRESENCE_USER_INFO"), now=0.0)  # nothing is signed here
     least = {"name": validation.plain(shown.name), "user_id": visitor.id}
     least = {key: value for key, value in least.items() if key not in given}
-    least |= hooks.fitted_meta("track_presence", visitor.id, given, reserved=least)
+    least |= hooks.fit_meta("track_presence", visitor.id, given, reserved=least)
     wrong = {key: validation.unfit({key: value}) for key, value in shown.info.items()}
     left_out = {key: reason for key, reason in wrong.items() if reason}
     hooks.log_left_out("PRESENCE_USER_INFO", visitor.id, left_out)
     info = {key: value for key, value in shown.info.items() if not wrong[key]}
-    return hooks.fitted("PRESENCE_USER_INFO", visitor.id, info, reserved=least) | least
+    return hooks.fit_and_log("PRESENCE_USER_INFO", visitor.id, info, reserved=least) | least
 
 
 def _shows_something(name: object) -> bool:
