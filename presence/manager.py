@@ -15,7 +15,7 @@ from presence.queues import nudge
 from presence.roster import messages, validation
 from presence.roster.channel_names import feed_of, room
 from presence.roster.messages import Event
-from presence.roster.people import Tracked, is_anonymous
+from presence.roster.people import ServerMember, is_anonymous
 from presence.snapshots import Record, is_hidden, read_channel, record_of
 
 __all__ = ["PresenceManager", "broadcast", "forget_member", "left_flag"]
@@ -125,7 +125,7 @@ def broadcast(channel: str, event: str, payload: dict[str, Any] | None = None) -
         raise error
 
 
-def forget_member(channel: str, user: str, source: str) -> Tracked | None:
+def forget_member(channel: str, user: str, source: str) -> ServerMember | None:
     """Delete what a source said of a user, ask for a poll, and note when the user was last seen.
 
     Returns the stored member; None where there was none. Raises StoreError: the user may be here

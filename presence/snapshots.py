@@ -20,7 +20,7 @@ from presence.roster import messages
 from presence.roster.commit import seats
 from presence.roster.merge import Roll, enrich, fallback_name
 from presence.roster.messages import Member, Roster, Snapshot
-from presence.roster.people import Signed, Tracked, is_passing, meta_of, signed_of
+from presence.roster.people import ServerMember, UserClaims, claims_of, is_passing, meta_of
 
 __all__ = [
     "Record",
@@ -136,7 +136,7 @@ def read_channel(channel: str) -> list[Record]:
     return _records(found, _roster_of(found, channel))
 
 
-def record_of(tracked: Tracked) -> Record:
+def record_of(tracked: ServerMember) -> Record:
     """Return the record of a member that has no other source than `tracked`."""
     return _merged(StoredPresence(members=[tracked]), Roster())[0]
 
@@ -178,7 +178,7 @@ def _records(found: StoredPresence, roster: Roster) -> list[Record]:
 
 
 def _merged(found: StoredPresence, roster: Roster) -> list[Record]:
-    tracked: dict[str, list[Tracked]] = {}
+    tracked: dict[str, list[ServerMember]] = {}
     for said in found.members:
         if said.user not in roster.hidden:
             tracked.setdefault(said.user, []).append(said)
@@ -189,10 +189,10 @@ def _merged(found: StoredPresence, roster: Roster) -> list[Record]:
     }
     roll = Roll()
     for key, member in members.items():
-        roll.say(key, Signed(member.name, member.info, roster.issued.get(key, 0.0)))
+        roll.say(key, UserClaims(member.name, member.info, roster.issued.get(key, 0.0)))
     for said in found.members:
         if said.user in tracked:
-            roll.say(said.user, signed_of(said))
+            roll.say(said.user, claims_of(said))
     merged = roll.roster(0, ())
     shown = enrich(roster, merged, {})
     records = []
@@ -203,17 +203,17 @@ def _merged(found: StoredPresence, roster: Roster) -> list[Record]:
     return records
 
 
-def _meta_of(member: Member, tracked: Sequence[Tracked]) -> dict[str, Any]:
+def _meta_of(member: Member, tracked: Sequence[ServerMember]) -> dict[str, Any]:
     """Return the meta that `member` was made of; where a token made them, one that looks alike."""
     for said in tracked:
-        signed = signed_of(said)
+        signed = claims_of(said)
         name = signed.name or fallback_name(member.id)
         if (signed.info, name) == (member.info, member.name):
             return meta_of(said)
     return {**member.info, "name": member.name}
 
 
-def _record(member: Member, tracked: Sequence[Tracked], meta: dict[str, Any]) -> Record:
+def _record(member: Member, tracked: Sequence[ServerMember], meta: dict[str, Any]) -> Record:
     return {
         **meta,
         "id": member.id,

@@ -8,7 +8,7 @@ import msgspec
 
 from presence.backends.memory_base import InMemory, put_right
 from presence.backends.tracker import StoredPresence, Tracker, TrackerState
-from presence.roster.people import Tracked
+from presence.roster.people import ServerMember
 
 __all__ = ["MemoryMembers"]
 
@@ -21,14 +21,14 @@ class MemoryMembers(InMemory, Tracker):
 
     def __init__(self, clock: Callable[[], float]) -> None:
         super().__init__(clock)
-        self._members: dict[str, dict[Source, Tracked]] = {}
+        self._members: dict[str, dict[Source, ServerMember]] = {}
         self._rosters: dict[str, bytes] = {}
         self._profiles: dict[str, tuple[float, float, bytes]] = {}
         self._seen: dict[str, float] = {}
 
     def save_member(
         self, channel: str, user: str, *, source: str, meta: bytes, timeout: float
-    ) -> Tracked:
+    ) -> ServerMember:
         with self._lock:
             now = self._clock()
             kept = self._fresh(channel, timeout)
@@ -36,13 +36,13 @@ class MemoryMembers(InMemory, Tracker):
             before = before and before.by(now)
             joined = before.joined if before else now
             said = before.said if before and before.meta == meta else now
-            record = Tracked(user, source, joined, now, meta, said)
+            record = ServerMember(user, source, joined, now, meta, said)
             self._members[channel] = kept | {(user, source): record}
             return record
 
     def delete_member(
         self, channel: str, user: str, *, source: str, timeout: float
-    ) -> Tracked | None:
+    ) -> ServerMember | None:
         with self._lock:
             kept = self._fresh(channel, timeout)
             record = kept.pop((user, source), None)
@@ -59,7 +59,9 @@ class MemoryMembers(InMemory, Tracker):
             kept[user, source] = msgspec.structs.replace(record.by(now), beat=now)
             return True
 
-    def load_members(self, channels: Sequence[str], *, timeout: float) -> dict[str, list[Tracked]]:
+    def load_members(
+        self, channels: Sequence[str], *, timeout: float
+    ) -> dict[str, list[ServerMember]]:
         with self._lock:
             now = self._clock()
             return {c: _in_order(self._fresh(c, timeout), now) for c in channels}
@@ -102,7 +104,7 @@ class MemoryMembers(InMemory, Tracker):
             put_right(self._seen, self._clock())
             return {user: self._seen[user] for user in users if user in self._seen}
 
-    def _fresh(self, channel: str, timeout: float) -> dict[Source, Tracked]:
+    def _fresh(self, channel: str, timeout: float) -> dict[Source, ServerMember]:
         """Those of the channel, with the stale ones cleared away; what is kept, to be changed."""
         now = self._clock()
         kept = self._members.pop(channel, {})
@@ -113,7 +115,7 @@ class MemoryMembers(InMemory, Tracker):
         return fresh
 
 
-def _in_order(kept: Mapping[Source, Tracked], now: float) -> list[Tracked]:
+def _in_order(kept: Mapping[Source, ServerMember], now: float) -> list[ServerMember]:
     return sorted(
         (one.by(now) for one in kept.values()), key=lambda one: (one.joined, one.user, one.source)
     )

@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from presence.roster.people import Tracked
+from presence.roster.people import ServerMember
 
 __all__ = ["StoredPresence", "Tracker", "TrackerState", "is_fresh"]
 
@@ -38,7 +38,7 @@ class StoredPresence(msgspec.Struct, frozen=True):
     without a websocket, in order of arrival. `damage` says why the roster cannot be read."""
 
     roster: bytes = b""
-    members: list[Tracked] = []
+    members: list[ServerMember] = []
     damage: str = ""
 
 
@@ -56,7 +56,7 @@ class Tracker(ABC):
     @abstractmethod
     def save_member(
         self, channel: str, user: str, *, source: str, meta: bytes, timeout: float
-    ) -> Tracked:
+    ) -> ServerMember:
         """Note that a user is here; the record. The same source again takes the place of the
         first, and keeps its time of joining unless that was stale; so, too, the time at which the
         metadata was said, where that is the same."""
@@ -64,7 +64,7 @@ class Tracker(ABC):
     @abstractmethod
     def delete_member(
         self, channel: str, user: str, *, source: str, timeout: float
-    ) -> Tracked | None:
+    ) -> ServerMember | None:
         """Forget what that source said of a user; the record, None where there was none."""
 
     @abstractmethod
@@ -72,7 +72,9 @@ class Tracker(ABC):
         """Note a sign of life. False where there is no such record: it revives nobody."""
 
     @abstractmethod
-    def load_members(self, channels: Sequence[str], *, timeout: float) -> dict[str, list[Tracked]]:
+    def load_members(
+        self, channels: Sequence[str], *, timeout: float
+    ) -> dict[str, list[ServerMember]]:
         """The records of each channel, in order of arrival, then by user and source, in one round
         trip. Clears the stale ones away, except one that was written to meanwhile."""
 

@@ -14,7 +14,7 @@ import msgspec
 from django.core import signing
 
 from presence.exceptions import InvalidGrant
-from presence.roster.people import Signed
+from presence.roster.people import UserClaims
 
 __all__ = [
     "GRANT_LIFETIME",
@@ -96,7 +96,7 @@ class Issuer(msgspec.Struct, frozen=True, kw_only=True):
 
     secret: str
     user_id: str
-    info: Signed
+    info: UserClaims
     now: float
     lifetime: float
     tracked: bool = False

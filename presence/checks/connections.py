@@ -15,7 +15,7 @@ from presence.backends.redis.urls import FORMS, make_client
 from presence.centrifugo.tokens import Issuer
 from presence.checks.values import value
 from presence.queues import celery
-from presence.roster.people import Signed
+from presence.roster.people import UserClaims
 from presence.transport.redaction import shown
 
 __all__ = ["check_centrifugo", "check_store", "check_websocket"]
@@ -119,7 +119,7 @@ def check_store() -> Iterator[checks.CheckMessage]:
 
 def _signs(secret: str) -> bool:
     try:
-        Issuer(secret=secret, user_id="", info=Signed(), now=0.0, lifetime=1.0).connection()
+        Issuer(secret=secret, user_id="", info=UserClaims(), now=0.0, lifetime=1.0).connection()
     except jwt.PyJWTError:
         return False
     return True

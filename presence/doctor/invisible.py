@@ -20,7 +20,7 @@ from presence.doctor.centrifugo import (
 )
 from presence.doctor.findings import Findings, ok, problem, skipped
 from presence.exceptions import CentrifugoError
-from presence.roster.people import Signed
+from presence.roster.people import UserClaims
 from presence.transport.redaction import address
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def commands(channels: Sequence[str]) -> list[dict[str, Any]]:
     issuer = Issuer(
         secret=conf.CENTRIFUGO_TOKEN_SECRET,
         user_id=USER,
-        info=Signed(hidden=True, iat=now),
+        info=UserClaims(hidden=True, iat=now),
         now=now,
         lifetime=LIFETIME,
     )

@@ -12,7 +12,7 @@ from presence.conf import conf
 from presence.doctor import clocks, cursors, invisible, origins
 from presence.doctor.centrifugo import feeds_of, namespaces
 from presence.doctor.findings import Findings, ok, problem, skipped
-from presence.roster.people import Signed
+from presence.roster.people import UserClaims
 from presence.transport.redaction import address
 
 __all__ = ["examine"]
@@ -180,4 +180,4 @@ def _attempts(feed: str, now: float) -> list[dict[str, Any]]:
 
 
 def _issuer(now: float, secret: str) -> Issuer:
-    return Issuer(secret=secret, user_id=USER, info=Signed(), now=now, lifetime=LIFETIME)
+    return Issuer(secret=secret, user_id=USER, info=UserClaims(), now=now, lifetime=LIFETIME)

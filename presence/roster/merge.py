@@ -19,12 +19,12 @@ from presence.roster.messages import Member, Roster
 from presence.roster.names import clean_name, is_plain
 from presence.roster.people import (
     ANONYMOUS_NAME,
-    Signed,
-    Tracked,
+    ServerMember,
+    UserClaims,
     anonymous_id,
+    claims_of,
     is_anonymous,
     is_passing,
-    signed_of,
 )
 
 __all__ = [
@@ -42,14 +42,14 @@ __all__ = [
 ]
 
 AnonymousMode = Literal["count", "list", "ignore"]
-Profiles = Mapping[str, Signed]
+Profiles = Mapping[str, UserClaims]
 """What was made known of users since their tokens were signed, by id."""
 
 
 class _Connection(msgspec.Struct, frozen=True, gc=False):
     user: str = ""
-    conn_info: Signed | None = None
-    chan_info: Signed | None = None
+    conn_info: UserClaims | None = None
+    chan_info: UserClaims | None = None
 
 
 class _Reply(msgspec.Struct, frozen=True):
@@ -66,13 +66,13 @@ class _LooseReply(msgspec.Struct, frozen=True):
     presence: dict[str, _LooseConnection]
 
 
-_Passing = tuple[float, str, Signed]
+_Passing = tuple[float, str, UserClaims]
 """A visitor without a session: when they came, their id, and what is said of them."""
 
 _reply = msgspec.json.Decoder(_Reply)
 _loose_reply = msgspec.json.Decoder(_LooseReply)
 _anything: msgspec.json.Decoder[object] = msgspec.json.Decoder()
-_NOBODY = Signed()
+_NOBODY = UserClaims()
 _SHOWN = ("avatar", "color")
 
 
@@ -115,7 +115,7 @@ class Roll:
             return []
         return sorted(key for key, member in self._shown.items() if member is None)
 
-    def say(self, key: str, signed: Signed) -> None:
+    def say(self, key: str, signed: UserClaims) -> None:
         """Take what is said of `key`. A user of whom nothing tells a name goes by their id."""
         member: Member | None = None
         if signed.hidden:
@@ -168,7 +168,7 @@ def fallback_name(member_id: str) -> str:
     return clean_name(member_id) or "User"
 
 
-def _when(signed: Signed, now: float) -> float:
+def _when(signed: UserClaims, now: float) -> float:
     """When something was signed, as far as that counts at `now`.
 
     One for later than SKEW from now was signed by a wrong clock, and nobody knows when: anything
@@ -194,7 +194,7 @@ def read_presence(
     raw: msgspec.Raw | bytes,
     *,
     anonymous: AnonymousMode = "count",
-    tracked: Sequence[Tracked] = (),
+    tracked: Sequence[ServerMember] = (),
     profiles: Profiles = MappingProxyType({}),
     now: float = math.inf,
     list_limit: int = 200,
@@ -231,7 +231,7 @@ def read_presence(
                 passing.append((signed.iat, anonymous_id(client), named))
         else:
             visitors.add(signed.anonymous or client)
-    passing += [(one.joined, one.user, signed_of(one)) for one in tracked if is_passing(one.user)]
+    passing += [(one.joined, one.user, claims_of(one)) for one in tracked if is_passing(one.user)]
     tracked = [one for one in tracked if not is_passing(one.user)]
     alone = _say_tracked(tracked, roll, profiles)
     visitors.difference_update(alone)
@@ -246,7 +246,7 @@ def read_presence(
     return roll.roster(count, alone), len(connections)
 
 
-def _say_tracked(tracked: Sequence[Tracked], roll: Roll, profiles: Profiles) -> list[str]:
+def _say_tracked(tracked: Sequence[ServerMember], roll: Roll, profiles: Profiles) -> list[str]:
     """Take the tracked, and the profiles of everybody, into the roll; the ids of those who are here
     through tracking alone."""
     alone = sorted({one.user for one in tracked if one.user not in roll})
@@ -256,7 +256,7 @@ def _say_tracked(tracked: Sequence[Tracked], roll: Roll, profiles: Profiles) -> 
     hidden = set(roll.hidden)
     for one in tracked:
         if one.user not in hidden:
-            roll.say(one.user, signed_of(one))
+            roll.say(one.user, claims_of(one))
     return alone
 
 
@@ -272,7 +272,7 @@ def _seat(passing: list[_Passing], roll: Roll, limit: int) -> tuple[set[str], se
     return listed, set(ids[free:])
 
 
-def _counts(chan_info: Signed, conn_info: Signed, now: float) -> Signed:
+def _counts(chan_info: UserClaims, conn_info: UserClaims, now: float) -> UserClaims:
     """Of what two tokens of one connection say, that which counts."""
     hides = conn_info.hidden and _when(conn_info, now) >= _when(chan_info, now)
     says_nothing = msgspec.structs.replace(chan_info, name=clean_name(chan_info.name)) == _NOBODY
@@ -297,7 +297,7 @@ def _connections(raw: msgspec.Raw | bytes) -> dict[str, _Connection]:
     }
 
 
-def _signed_info(raw: msgspec.Raw) -> Signed | None:
+def _signed_info(raw: msgspec.Raw) -> UserClaims | None:
     """What can be used of an info that the site made itself: a `name`, `avatar` and `color`.
 
     Nothing else: what else the site signed may not be meant for everybody in the room.
@@ -310,7 +310,7 @@ def _signed_info(raw: msgspec.Raw) -> Signed | None:
         return None
     name, info = given.pop("name", ""), given.pop("info", None)
     issued, anonymous = given.pop("iat", 0.0), given.pop("anonymous", "")
-    return Signed(
+    return UserClaims(
         name=name if isinstance(name, str) else "",
         info=info if isinstance(info, dict) else {k: given[k] for k in _SHOWN if k in given},
         iat=float(issued) if isinstance(issued, int | float) else 0.0,

@@ -12,15 +12,15 @@ from presence.roster.names import clean_name
 
 __all__ = [
     "ANONYMOUS_NAME",
-    "Signed",
-    "Tracked",
+    "ServerMember",
+    "UserClaims",
     "anonymous_id",
+    "claims_of",
     "fingerprint",
     "is_anonymous",
     "is_passing",
     "meta_of",
     "passing_id",
-    "signed_of",
 ]
 
 ANONYMOUS_NAME: Final = "Anonymous"
@@ -53,7 +53,9 @@ def is_passing(member_id: str) -> bool:
     return member_id.startswith(_PASSING)
 
 
-class Signed(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
+class UserClaims(
+    msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, gc=False
+):
     """What Django signs into a token about its bearer.
 
     `iat` is the time of signing in seconds since 1970. `anonymous` is the visible id of a visitor
@@ -73,7 +75,7 @@ class Signed(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fie
 logger = logging.getLogger("presence.sync")
 
 
-class Tracked(msgspec.Struct, frozen=True):
+class ServerMember(msgspec.Struct, frozen=True):
     """That server code said of a user that they are in a channel.
 
     One record per user and `source`: who said so, a page for example; "" where there is only one.
@@ -88,7 +90,7 @@ class Tracked(msgspec.Struct, frozen=True):
     meta: bytes = b"{}"
     said: float = 0.0
 
-    def by(self, now: float) -> Tracked:
+    def by(self, now: float) -> ServerMember:
         """The record as of `now`: nobody joined, or said anything, in times that are yet to come,
         as those are that were noted before the clock was set back."""
         if max(self.joined, self.said) <= now:
@@ -99,7 +101,7 @@ class Tracked(msgspec.Struct, frozen=True):
 _meta = msgspec.json.Decoder(dict[str, Any])
 
 
-def meta_of(tracked: Tracked) -> dict[str, Any]:
+def meta_of(tracked: ServerMember) -> dict[str, Any]:
     """Return the metadata; none, which is logged, where they cannot be read: stores keep bytes."""
     try:
         return _meta.decode(tracked.meta)
@@ -110,7 +112,7 @@ def meta_of(tracked: Tracked) -> dict[str, Any]:
         return {}
 
 
-def signed_of(tracked: Tracked) -> Signed:
+def claims_of(tracked: ServerMember) -> UserClaims:
     """What others are to see of them: as if it had been signed when it was said.
 
     One that tells no name gives way to any other.
@@ -119,10 +121,10 @@ def signed_of(tracked: Tracked) -> Signed:
     name = clean_name(info.pop("name", None))
     if info.get("user_id") == tracked.user:
         del info["user_id"]
-    return Signed(name=name, info=info, iat=tracked.said if name else 0.0)
+    return UserClaims(name=name, info=info, iat=tracked.said if name else 0.0)
 
 
-def fingerprint(members: Sequence[Tracked]) -> bytes:
+def fingerprint(members: Sequence[ServerMember]) -> bytes:
     """What of them decides a roster; empty where there are none."""
     told: Iterable[tuple[object, ...]] = sorted(
         (one.user, one.source, one.said, one.meta) for one in members

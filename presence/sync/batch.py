@@ -29,7 +29,7 @@ from presence.roster.merge import (
     read_presence,
 )
 from presence.roster.messages import Position, Roster
-from presence.roster.people import Tracked, fingerprint
+from presence.roster.people import ServerMember, fingerprint
 from presence.sync.channels import Shard
 from presence.sync.context import TickContext
 from presence.sync.poll import Polled, Seen
@@ -155,7 +155,7 @@ def _merge(
     profiles: Profiles,
     polled: Polled,
     raw: msgspec.Raw,
-    tracked: Sequence[Tracked],
+    tracked: Sequence[ServerMember],
 ) -> tuple[Roster, int]:
     """Return the roster of a reply, and the number of connections in it."""
     return read_presence(

@@ -18,7 +18,7 @@ from presence.exceptions import CentrifugoError, PresenceError, StoreError
 from presence.roster.commit import damaged, find_flaw, verify
 from presence.roster.merge import digest
 from presence.roster.messages import Roster
-from presence.roster.people import Tracked, fingerprint
+from presence.roster.people import ServerMember, fingerprint
 from presence.sync.channels import Shard, batches
 from presence.sync.context import TickContext
 
@@ -45,7 +45,7 @@ class Seen(NamedTuple):
     raw: msgspec.Raw
     digest: bytes
     nodes: frozenset[str]
-    tracked: Sequence[Tracked] = ()
+    tracked: Sequence[ServerMember] = ()
 
 
 @dataclass(slots=True)
@@ -62,7 +62,7 @@ class Polled:
     loaded: BatchState = field(default_factory=lambda: BatchState(now=0.0, run="", states={}))
     loaded_at: float = 0.0
     """When the states were there, by the clock of this process."""
-    tracked: dict[str, list[Tracked]] = field(default_factory=dict)
+    tracked: dict[str, list[ServerMember]] = field(default_factory=dict)
     pending: list[str] = field(default_factory=list)
     unchanged: list[str] = field(default_factory=list)
     different: dict[str, Seen] = field(default_factory=dict)
@@ -210,7 +210,7 @@ class _Poller:
         else:
             batch.different[channel] = Seen(raw, seen, nodes, tracked)
 
-    def _is_news(self, raw: msgspec.Raw, tracked: Sequence[Tracked]) -> bool:
+    def _is_news(self, raw: msgspec.Raw, tracked: Sequence[ServerMember]) -> bool:
         if not self._news:
             return False
         if self._all_news or any(member.user in self._news for member in tracked):

@@ -16,7 +16,7 @@ from presence.centrifugo.gateway import Gateway
 from presence.roster.grace import SKEW
 from presence.roster.merge import Profiles
 from presence.roster.messages import UNREADABLE
-from presence.roster.people import Signed
+from presence.roster.people import UserClaims
 from presence.sync import statistics
 from presence.sync.batch import make_commits
 from presence.sync.channels import HandOut, Shard, find_channels, split, survey
@@ -44,7 +44,7 @@ within the reconnect delay, an engine's presence is whole again within 27 s."""
 Progress = Callable[[int, int], None]
 """Told of (channels done, channels in all)."""
 
-_signed = msgspec.json.Decoder(Signed)
+_signed = msgspec.json.Decoder(UserClaims)
 
 
 class Sync:

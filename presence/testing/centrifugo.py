@@ -12,7 +12,7 @@ import msgspec
 from presence.centrifugo.gateway import Command, Reply
 from presence.exceptions import CentrifugoError
 from presence.roster import channel_names
-from presence.roster.people import Signed, anonymous_id
+from presence.roster.people import UserClaims, anonymous_id
 
 __all__ = ["Client", "FakeCentrifugo"]
 
@@ -23,7 +23,7 @@ class Client(msgspec.Struct, frozen=True):
 
     id: str
     user: str
-    signed: Signed
+    signed: UserClaims
 
     @property
     def member_id(self) -> str:

@@ -10,7 +10,7 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 
 from presence.conf import hooks
-from presence.roster.people import Signed
+from presence.roster.people import UserClaims
 from presence.testing.connection import Connection
 from presence.web.visitors import Visitor, describe, visitor_of
 
@@ -26,7 +26,7 @@ def visitor(user: Any, session_key: str) -> Visitor:
     return visitor_of(request)
 
 
-def sign(who: Visitor, *, now: float) -> Signed:
+def sign(who: Visitor, *, now: float) -> UserClaims:
     """What is signed into the tokens of a visitor at `now`, in seconds since 1970."""
     return describe(who, hooks.hook("PRESENCE_USER_INFO"), now=now)
 

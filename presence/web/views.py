@@ -19,7 +19,7 @@ from presence.conf import conf, hooks
 from presence.exceptions import InvalidGrant, StoreError
 from presence.queues.nudge import page_left, page_served
 from presence.roster.channel_names import feed_of, is_cursor_channel
-from presence.roster.people import Signed
+from presence.roster.people import UserClaims
 from presence.snapshots import read_snapshot, read_snapshots
 from presence.web.access import open_grant
 from presence.web.json import HttpError, json_view, read_json
@@ -219,7 +219,7 @@ def _with_rosters(channels: list[str]) -> list[str]:
     return [channel for channel in channels if not is_cursor_channel(channel)]
 
 
-def _member(visitor: Visitor, info: Signed) -> dict[str, Any] | None:
+def _member(visitor: Visitor, info: UserClaims) -> dict[str, Any] | None:
     """Return the member that the visitor is in rooms; None for a visitor who is none."""
     if visitor.hidden or not visitor.id:
         return None

@@ -20,7 +20,7 @@ from django.utils.crypto import get_random_string, salted_hmac
 from presence.conf import UserInfo, hooks
 from presence.roster import validation
 from presence.roster.names import MAX_NAME, clean_name
-from presence.roster.people import Signed, anonymous_id
+from presence.roster.people import UserClaims, anonymous_id
 
 __all__ = [
     "MAX_NAME",
@@ -242,7 +242,7 @@ def _is_hidden(user: Any) -> bool:
 
 def describe(
     visitor: Visitor, user_info: UserInfo | None, *, now: float, strict: bool = False
-) -> Signed:
+) -> UserClaims:
     """Return the claims of the visitor's tokens at `now`, seconds since 1970; of a hidden visitor
     only that they are hidden.
 
@@ -251,9 +251,9 @@ def describe(
     Where it fails, the default name is all, which is logged; with `strict` it raises HookFailed.
     """
     if visitor.hidden:
-        return Signed(iat=now, hidden=True, session=not _is_hidden(visitor.user))
+        return UserClaims(iat=now, hidden=True, session=not _is_hidden(visitor.user))
     if visitor.user is None:
-        return Signed(iat=now, anonymous=visitor.anonymous)
+        return UserClaims(iat=now, anonymous=visitor.anonymous)
     given: Mapping[Any, Any] = {}
     if user_info:
         given = hooks.call(
@@ -268,7 +268,7 @@ def describe(
     info = hooks.fit_and_log("PRESENCE_USER_INFO", visitor.id, given)
     # The name as it was given: JSON has a "?" for half a character, which shows something.
     name = clean_name(str(given["name"])) if info.pop("name", None) else ""
-    return Signed(name=name or _default_name(visitor), info=info, iat=now)
+    return UserClaims(name=name or _default_name(visitor), info=info, iat=now)
 
 
 def as_dict(info: object) -> dict[Any, Any]:

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 
 from presence.centrifugo.tokens import Issuer
-from presence.roster.people import Signed
+from presence.roster.people import UserClaims
 
 __all__ = ["MOST", "Plan", "signed", "user_id"]
 
@@ -35,12 +35,12 @@ def user_id(number: int) -> str:
     return f"crowd-{number}"
 
 
-def signed(number: int, *, now: float) -> Signed:
+def signed(number: int, *, now: float) -> UserClaims:
     """Return the claims of person `number`: their name, and the colour of their cursor."""
     place = (number - 1) % MOST
     # Each round of first names shifts the last names by one, so that no name comes twice.
     last = LAST[(7 * place + place // len(FIRST)) % len(LAST)]
-    return Signed(
+    return UserClaims(
         name=f"{FIRST[place % len(FIRST)]} {last}",
         info={"color": _colour(number)},
         iat=now,

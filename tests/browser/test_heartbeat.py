@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from presence import services
 from presence.manager import PresenceManager
-from presence.roster.people import Tracked
+from presence.roster.people import ServerMember
 from presence_devtools.servers import wait_until
 from tests.browser.one_page_site import Guest, Stage, expect_ids, include, live
 
@@ -35,7 +35,7 @@ def address(stage: Stage, channel: str, body: str = HEARTBEAT) -> str:
     return f"{stage.url}/tracked/{channel.removeprefix('presence:')}/?{urlencode({'body': body})}"
 
 
-def here(channel: str) -> list[Tracked]:
+def here(channel: str) -> list[ServerMember]:
     return services.tracker().load_members([channel], timeout=TIMEOUT)[channel]
 
 

@@ -13,13 +13,13 @@ from presence.centrifugo.http import HttpTransport
 from presence.centrifugo.tokens import Issuer
 from presence.roster.merge import read_presence
 from presence.roster.messages import Position
-from presence.roster.people import Signed
+from presence.roster.people import UserClaims
 from presence.testing import FakeCentrifugo
 from presence.testing.centrifugo import Client
 from presence_devtools import servers
 from tests.contract.conftest import Visit
 
-SIGNED = Signed(name="Ada Lovelace", info={"color": "#4363d8"}, iat=1_700_000_000.5)
+SIGNED = UserClaims(name="Ada Lovelace", info={"color": "#4363d8"}, iat=1_700_000_000.5)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 from presence.centrifugo.tokens import Issuer
 from presence.doctor import invisible
 from presence.doctor.findings import Finding
-from presence.roster.people import Signed
+from presence.roster.people import UserClaims
 from presence_devtools import servers
 from tests.contract.clients import token
 from tests.contract.conftest import CHANNEL, PRESENCE, Serve, Visit, api_of
@@ -119,7 +119,7 @@ async def test_our_tokens_keep_the_hidden_out_of_pushes(serve: Serve, visit: Vis
 
     def issuer(user: str, *, hidden: bool) -> Issuer:
         now = time.time()
-        info = Signed(iat=now, hidden=hidden)
+        info = UserClaims(iat=now, hidden=hidden)
         secret = servers.TOKEN_SECRET
         return Issuer(secret=secret, user_id=user, info=info, now=now, lifetime=60.0)
 

@@ -19,7 +19,7 @@ from hypothesis.stateful import (
 from presence.backends.memory import MemoryStore
 from presence.backends.redis.store import RedisStore
 from presence.backends.tracker import Tracker
-from presence.roster.people import Tracked
+from presence.roster.people import ServerMember
 from presence.testing.contract import Clock
 from presence.testing.contract.tracking import OTHER, ROOM
 
@@ -49,19 +49,19 @@ class Members(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         self.tracker: Tracker = self.made(self.clock)
-        self.kept: dict[Key, Tracked] = {}
+        self.kept: dict[Key, ServerMember] = {}
         self.signs: dict[str, float] = {}
         self.profiles: dict[str, tuple[float, float, bytes]] = {}
         self.seen: dict[str, float] = {}
 
-    def fresh(self, key: Key) -> Tracked | None:
+    def fresh(self, key: Key) -> ServerMember | None:
         record = self.kept.get(key)
         if record and abs(self.clock.now - record.beat) > TIMEOUT:
             del self.kept[key]
             return None
         return record
 
-    def here(self, channel: str) -> list[Tracked]:
+    def here(self, channel: str) -> list[ServerMember]:
         """No time of theirs is yet to come, whatever the clock was when they were noted."""
         records = [self.fresh(key) for key in list(self.kept) if key[0] == channel]
         found = [record.by(self.clock.now) for record in records if record]
@@ -72,7 +72,7 @@ class Members(RuleBasedStateMachine):
         now, before = self.clock.now, self.fresh((channel, user, source))
         before = before.by(now) if before else None
         said = before.said if before and before.meta == meta else now
-        record = Tracked(user, source, before.joined if before else now, now, meta, said)
+        record = ServerMember(user, source, before.joined if before else now, now, meta, said)
         self.kept[channel, user, source] = record
         self.signs[channel] = now
         told = self.tracker.save_member(channel, user, source=source, meta=meta, timeout=TIMEOUT)

@@ -10,7 +10,7 @@ from typing import Any
 from presence import services
 from presence.backends.redis.store import RedisStore
 from presence.manager import PresenceManager
-from presence.roster.people import Tracked
+from presence.roster.people import ServerMember
 from presence.testing.contract import Clock
 from presence.testing.contract.tracking import ROOM
 from tests.processes import run_many
@@ -89,7 +89,7 @@ def test_of_the_store(each_redis_url: str) -> None:
     assert store.load_members([ROOM], timeout=1e12)[ROOM] == found, "nothing stale is left"
 
 
-def _told(one: Tracked) -> tuple[str, str, float, bytes]:
+def _told(one: ServerMember) -> tuple[str, str, float, bytes]:
     return one.user, one.source, one.joined, one.meta
 
 

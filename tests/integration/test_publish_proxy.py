@@ -18,14 +18,14 @@ from django.core.servers.basehttp import ThreadedWSGIServer, WSGIRequestHandler
 
 from presence.centrifugo.tokens import Issuer
 from presence.cursors import CURSOR_TIMEOUT, CursorTracker
-from presence.roster.people import Signed
+from presence.roster.people import UserClaims
 from presence_devtools import servers
 from tests.contract.clients import Subscribed, Visitor
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.contract]
 
 PLACE = {"x": 0.4125, "y": 0.7301}
-ADA = Signed(name="Ada Lovelace", info={"color": "#4363d8"})
+ADA = UserClaims(name="Ada Lovelace", info={"color": "#4363d8"})
 # Answers of our view, and the one for those it gives no answer to.
 BAD, FORBIDDEN, TOO_LARGE, TOO_MANY, NO_ANSWER = 400, 403, 413, 429, 100
 
@@ -117,7 +117,7 @@ class People:
         return Issuer(
             secret=servers.TOKEN_SECRET,
             user_id=user,
-            info=ADA if user == "42" else Signed(),
+            info=ADA if user == "42" else UserClaims(),
             now=time.time(),
             lifetime=3600.0,
             tracked=tracked,

@@ -22,7 +22,7 @@ from presence.exceptions import InvalidChannel, StoreDamaged, StoreError
 from presence.manager import PresenceManager
 from presence.queues import nudge
 from presence.roster.channel_names import room
-from presence.roster.merge import Signed
+from presence.roster.merge import UserClaims
 from presence.snapshots import read_records, read_snapshot
 from presence.testing import FakePresence
 from presence.users import last_seen
@@ -54,7 +54,7 @@ def account(pk: int) -> User:
     return User(pk=pk, username=f"user {pk}")
 
 
-def profile(site: FakePresence, user: str, signed: Signed) -> None:
+def profile(site: FakePresence, user: str, signed: UserClaims) -> None:
     site.store.save_profile(user, msgspec.json.encode(signed), seconds=3600)
 
 
@@ -312,7 +312,7 @@ class TestWithTheConnected:
     def test_what_was_made_known_later_counts(self, site: FakePresence) -> None:
         join(KEY, "7", META)
         site.advance(1)
-        profile(site, "7", Signed("Ada King", {"team": "Blue"}, site.clock()))
+        profile(site, "7", UserClaims("Ada King", {"team": "Blue"}, site.clock()))
         site.tick()
         (record,) = people(KEY)
         assert (record["name"], record["team"]) == ("Ada King", "Blue")
@@ -323,7 +323,7 @@ class TestWithTheConnected:
 
     def test_whoever_is_hidden_is_in_no_list(self, site: FakePresence) -> None:
         join(KEY, "7", META)
-        profile(site, "7", Signed(hidden=True, iat=site.clock() + 1))
+        profile(site, "7", UserClaims(hidden=True, iat=site.clock() + 1))
         site.tick()
         assert ids() == []
         join(KEY, "7", META, source="page")
@@ -568,7 +568,7 @@ class TestTheRule:
                 site.centrifugo.quit(CHANNEL, client.id)
 
     def _profile(self, site: FakePresence, user: int, name: str) -> None:
-        profile(site, str(user), Signed(name, {}, site.clock(), hidden=not name))
+        profile(site, str(user), UserClaims(name, {}, site.clock(), hidden=not name))
 
     def _advance(self, site: FakePresence, seconds: int) -> None:
         site.advance(seconds)

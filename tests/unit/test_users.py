@@ -18,7 +18,7 @@ from django.core.exceptions import ImproperlyConfigured
 from presence import services
 from presence.backends.memory import MemoryStore
 from presence.exceptions import StoreError
-from presence.roster.people import Signed
+from presence.roster.people import UserClaims
 from presence.users import MARGIN, alast_seen, arefresh, last_seen, refresh
 from tests.unit.fakes import Clock
 
@@ -98,9 +98,9 @@ def down(*_: Any, **__: Any) -> Any:
 
 
 class TestRefresh:
-    def profiles(self, store: Counted) -> dict[str, Signed]:
+    def profiles(self, store: Counted) -> dict[str, UserClaims]:
         noted = store.load_tracker_state(timeout=60.0).profiles
-        return {user: msgspec.json.decode(raw, type=Signed) for user, (_, raw) in noted.items()}
+        return {user: msgspec.json.decode(raw, type=UserClaims) for user, (_, raw) in noted.items()}
 
     def test_notes_what_a_token_of_theirs_would_say(self, store: Counted):
         refresh(ADA)
@@ -114,7 +114,7 @@ class TestRefresh:
         refresh(ADA)
         refresh(GRACE)
         noted = self.profiles(store)
-        assert noted["42"] == Signed(iat=noted["42"].iat, hidden=True)
+        assert noted["42"] == UserClaims(iat=noted["42"].iat, hidden=True)
         assert noted["17"].name == "Grace"
 
     def test_of_user_whom_staff_act_as_is_what_their_own_page_says(

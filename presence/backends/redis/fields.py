@@ -10,7 +10,7 @@ from presence.backends.base import StoredRoster, StoredSnapshot
 from presence.backends.tracker import StoredPresence
 from presence.roster.commit import Commit, Damage, State
 from presence.roster.messages import Position
-from presence.roster.people import Tracked
+from presence.roster.people import ServerMember
 
 __all__ = [
     *(
@@ -105,7 +105,7 @@ def stored(row: Row, *, polled: float | None, now: float) -> StoredSnapshot:
         )
 
 
-def found(row: Row, members: list[Tracked]) -> StoredPresence:
+def found(row: Row, members: list[ServerMember]) -> StoredPresence:
     """Return the roster of a row of `rev` and `roster`, with the members without a websocket."""
     if isinstance(row, Exception):
         return StoredPresence(members=members, damage=str(row))

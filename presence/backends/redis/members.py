@@ -13,7 +13,7 @@ from presence.backends.redis import fields
 from presence.backends.redis.connection import Call, Connection, milliseconds
 from presence.backends.tracker import StoredPresence, Tracker, TrackerState
 from presence.roster.messages import UNREADABLE
-from presence.roster.people import Tracked
+from presence.roster.people import ServerMember
 
 __all__ = ["RedisMembers"]
 
@@ -31,7 +31,7 @@ class RedisMembers(Connection, Tracker):
 
     def save_member(
         self, channel: str, user: str, *, source: str, meta: bytes, timeout: float
-    ) -> Tracked:
+    ) -> ServerMember:
         # The channel first: one that is polled in vain costs less than one that never is.
         _, (now, joined, said) = self._evaluate(
             [
@@ -39,11 +39,11 @@ class RedisMembers(Connection, Tracker):
                 self._on_member("join", channel, user, source, timeout, meta),
             ]
         )
-        return Tracked(user, source, float(joined), float(now), meta, float(said))
+        return ServerMember(user, source, float(joined), float(now), meta, float(said))
 
     def delete_member(
         self, channel: str, user: str, *, source: str, timeout: float
-    ) -> Tracked | None:
+    ) -> ServerMember | None:
         call = self._on_member("leave", channel, user, source, timeout)
         (value,) = self._evaluate([call], once=True)
         return None if value is None else _record(channel, _field(user, source), value)
@@ -57,7 +57,9 @@ class RedisMembers(Connection, Tracker):
         )
         return bool(beaten)
 
-    def load_members(self, channels: Sequence[str], *, timeout: float) -> dict[str, list[Tracked]]:
+    def load_members(
+        self, channels: Sequence[str], *, timeout: float
+    ) -> dict[str, list[ServerMember]]:
         with self._pipeline() as pipe:
             for channel in channels:
                 pipe.hgetall(self._keys.members(channel))
@@ -122,10 +124,10 @@ class RedisMembers(Connection, Tracker):
 
     def _fresh(
         self, channels: Sequence[str], hashes: Sequence[Any], now: float, timeout: float
-    ) -> dict[str, list[Tracked]]:
+    ) -> dict[str, list[ServerMember]]:
         """The records of each hash that are fresh; the others are cleared away, each only as it
         was read: whoever wrote to it meanwhile is back."""
-        found: dict[str, list[Tracked]] = {}
+        found: dict[str, list[ServerMember]] = {}
         stale: list[Call] = []
         for channel, kept in zip(channels, hashes, strict=True):
             records = {field: _record(channel, field, kept[field]) for field in kept}
@@ -150,7 +152,7 @@ def _field(user: str, source: str) -> bytes:
     return msgspec.json.encode((user, source))
 
 
-def _record(channel: str, field: bytes, value: bytes) -> Tracked | None:
+def _record(channel: str, field: bytes, value: bytes) -> ServerMember | None:
     """None, and an entry in the log, for what this app never wrote."""
     try:
         user, source = _pair.decode(field)
@@ -158,7 +160,7 @@ def _record(channel: str, field: bytes, value: bytes) -> Tracked | None:
         times = [float(at) for at in (joined, beat, said)]
         if not all(map(math.isfinite, times)):
             raise ValueError(f"{value[:60]!r} holds what is no time")
-        return Tracked(user, source, times[0], times[1], meta, times[2])
+        return ServerMember(user, source, times[0], times[1], meta, times[2])
     except UNREADABLE as error:
         logger.error("member=unreadable channel=%s field=%r error=%s", channel, field, error)
         return None
@@ -177,5 +179,5 @@ def _profile(user: bytes, value: bytes, now: float) -> tuple[float, bytes] | Non
         return None
 
 
-def _arrival(record: Tracked) -> tuple[float, str, str]:
+def _arrival(record: ServerMember) -> tuple[float, str, str]:
     return record.joined, record.user, record.source

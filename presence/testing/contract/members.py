@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from presence.backends.tracker import StoredPresence, Tracker
-from presence.roster.people import Tracked
+from presence.roster.people import ServerMember
 from presence.testing.contract.base import Contract
 from presence.testing.contract.clock import Clock
 from presence.testing.contract.tracking import (
@@ -43,7 +43,7 @@ class JoiningContract(Contract):
         self, backend: Tracker, clock: Clock, user: str, source: str
     ) -> None:
         record = join(backend, user, source=source)
-        assert record == Tracked(user, source, clock.now, clock.now, META, clock.now)
+        assert record == ServerMember(user, source, clock.now, clock.now, META, clock.now)
         assert listed(backend) == [record]
         clock.advance(1.5)
         assert beat(backend, user, source=source)
@@ -68,7 +68,7 @@ class JoiningContract(Contract):
         first = join(backend, "ada", meta=b"1")
         clock.advance(5)
         again = join(backend, "ada", meta=b"2")
-        assert again == Tracked("ada", "", first.joined, clock.now, b"2", clock.now)
+        assert again == ServerMember("ada", "", first.joined, clock.now, b"2", clock.now)
         assert listed(backend) == [again]
         assert (leave(backend, "ada"), leave(backend, "ada")) == (again, None)
 

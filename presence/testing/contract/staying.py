@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 
 from presence.backends.tracker import Tracker
-from presence.roster.people import Tracked
+from presence.roster.people import ServerMember
 from presence.testing.contract.base import Contract
 from presence.testing.contract.clock import Clock
 from presence.testing.contract.side_by_side import run_all
@@ -72,7 +72,7 @@ class StaleMembersContract(Contract):
         join(backend, "ada", meta=b"1")
         clock.advance(TIMEOUT + 0.01)
         again = join(backend, "ada", meta=meta)
-        assert again == Tracked("ada", "", clock.now, clock.now, meta, clock.now)
+        assert again == ServerMember("ada", "", clock.now, clock.now, meta, clock.now)
         assert listed(backend) == [again]
 
     @pytest.mark.parametrize("read", ["load_members", "load_present"])
@@ -149,9 +149,9 @@ class AtOnceContract(Contract):
     def test_of_many_who_take_a_member_out_one_does(self, backend: Tracker, peer: Tracker) -> None:
         for _ in range(20):
             record = join(backend, "ada")
-            left: list[Tracked | None] = []
+            left: list[ServerMember | None] = []
 
-            def take_out(by: Tracker, left: list[Tracked | None] = left) -> None:
+            def take_out(by: Tracker, left: list[ServerMember | None] = left) -> None:
                 left.append(leave(by, "ada"))
 
             run_all([partial(take_out, by) for by in (backend, peer) * 2])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from presence.backends.base import RosterStore
 from presence.backends.tracker import Tracker, TrackerState
-from presence.roster.people import Tracked
+from presence.roster.people import ServerMember
 from presence.testing.contract.base import Contract
 from presence.testing.contract.clock import Clock
 from presence.testing.contract.tracking import (
@@ -121,7 +121,7 @@ class PresentContract(Contract):
         join(backend, "bob", channel=OTHER)
         found = backend.load_present([OTHER, ROOM], timeout=TIMEOUT)
         assert [found[c].roster for c in (OTHER, ROOM)] == [b"", one.roster]
-        bob = Tracked("bob", "", clock.now, clock.now, META, clock.now)
+        bob = ServerMember("bob", "", clock.now, clock.now, META, clock.now)
         assert [found[c].members for c in (OTHER, ROOM)] == [[bob], []]
 
     def test_a_member_is_no_roster(self, backend: Tracker) -> None:

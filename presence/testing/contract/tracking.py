@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from presence.backends.tracker import Tracker
-from presence.roster.people import Tracked
+from presence.roster.people import ServerMember
 
 __all__ = [
     *("META", "ODD_NAMES", "OTHER", "ROOM", "TIMEOUT"),
@@ -19,11 +19,13 @@ ODD_NAMES = ["7", "ada lovelace", "héloïse \U0001f600", "a" * 200, " 1 2 ", '[
 
 def join(
     tracker: Tracker, user: str, *, source: str = "", meta: bytes = META, channel: str = ROOM
-) -> Tracked:
+) -> ServerMember:
     return tracker.save_member(channel, user, source=source, meta=meta, timeout=TIMEOUT)
 
 
-def leave(tracker: Tracker, user: str, *, source: str = "", channel: str = ROOM) -> Tracked | None:
+def leave(
+    tracker: Tracker, user: str, *, source: str = "", channel: str = ROOM
+) -> ServerMember | None:
     return tracker.delete_member(channel, user, source=source, timeout=TIMEOUT)
 
 
@@ -31,7 +33,9 @@ def beat(tracker: Tracker, user: str, *, source: str = "", channel: str = ROOM) 
     return tracker.touch_member(channel, user, source=source, timeout=TIMEOUT)
 
 
-def listed(tracker: Tracker, channel: str = ROOM, *, timeout: float = TIMEOUT) -> list[Tracked]:
+def listed(
+    tracker: Tracker, channel: str = ROOM, *, timeout: float = TIMEOUT
+) -> list[ServerMember]:
     """Who is there by `members`, which `present` must agree with."""
     found = tracker.load_members([channel], timeout=timeout)[channel]
     assert tracker.load_present([channel], timeout=timeout)[channel].members == found

@@ -10,14 +10,14 @@ from django.test import override_settings
 
 from presence.centrifugo.tokens import GRANT_LIFETIME, Issuer, make_grant, read_grant
 from presence.exceptions import InvalidGrant
-from presence.roster.people import Signed
+from presence.roster.people import UserClaims
 
 NOW = 1_700_000_000.75
 SECRET = "a-secret-of-thirty-two-bytes-or-more"
 
 
-def issuer(user_id: str = "42", info: Signed | None = None) -> Issuer:
-    info = info or Signed(name="Ada", info={"color": "#fff"}, iat=NOW)
+def issuer(user_id: str = "42", info: UserClaims | None = None) -> Issuer:
+    info = info or UserClaims(name="Ada", info={"color": "#fff"}, iat=NOW)
     return Issuer(secret=SECRET, user_id=user_id, info=info, now=NOW, lifetime=60.5)
 
 
@@ -47,12 +47,12 @@ def test_the_connections_of_the_tracked_say_what_others_see_of_them():
     assert made.pop("meta") == {"name": "Ada", "info": {"color": "#fff"}}
     assert made == claims(issuer().connection())
     assert tracked.subscription("cursors:doc:42") == issuer().subscription("cursors:doc:42")
-    anonymous = msgspec.structs.replace(issuer("", Signed(iat=NOW)), tracked=True)
+    anonymous = msgspec.structs.replace(issuer("", UserClaims(iat=NOW)), tracked=True)
     assert "meta" not in claims(anonymous.connection())
 
 
 def test_the_anonymous_have_an_empty_sub():
-    made = claims(issuer("", Signed(iat=NOW, anonymous="anon_0123")).connection())
+    made = claims(issuer("", UserClaims(iat=NOW, anonymous="anon_0123")).connection())
     assert made["sub"] == ""
     assert made["info"] == {"iat": NOW, "anonymous": "anon_0123"}
 

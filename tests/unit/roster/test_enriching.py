@@ -10,7 +10,7 @@ import pytest
 
 from presence.exceptions import FetchFailed
 from presence.roster.merge import ask_site
-from presence.roster.people import Signed
+from presence.roster.people import UserClaims
 from tests.unit.fakes import ROOM, Site
 
 OTHER = "presence:other"
@@ -124,7 +124,7 @@ def test_a_held_member_keeps_what_was_fetched(site: Site, hook: Hook) -> None:
 def test_refresh_has_it_asked_again(site: Site, hook: Hook) -> None:
     site.tick()
     hook.answer["42"] = {"team": "Green"}
-    profile = msgspec.json.encode(Signed(name="Ada", iat=site.clock()))
+    profile = msgspec.json.encode(UserClaims(name="Ada", iat=site.clock()))
     site.store.save_profile("42", profile, seconds=3600.0)
     site.tick(1)
     assert members(site)["42"] == ("Ada", {"team": "Green"})

@@ -11,7 +11,7 @@ import pytest
 from presence.exceptions import CentrifugoAnswerError
 from presence.roster.merge import AnonymousMode, digest, read_presence
 from presence.roster.messages import Member, Roster
-from presence.roster.people import Signed
+from presence.roster.people import UserClaims
 
 
 def entry(user: str = "", conn: Any = None, chan: Any = None) -> dict[str, Any]:
@@ -132,7 +132,7 @@ def test_reading_of_session_hidden_alone_hides_nobody_else() -> None:
 
 def test_reading_of_session_hidden_alone_is_not_shown_by_profile() -> None:
     staff = entry("42", {"iat": 1.0, "hidden": True, "session": True})
-    profiles = {"42": Signed(name="Ada", iat=5.0)}
+    profiles = {"42": UserClaims(name="Ada", iat=5.0)}
     roster, _ = read_presence(presence(staff), profiles=profiles)
     assert roster.members == {}
     own = entry("42", {"iat": 1.0, "hidden": True})
@@ -144,7 +144,7 @@ def test_reading_of_session_hidden_alone_is_not_shown_by_profile() -> None:
 def test_reading_of_hidden_profile_hides_every_session(odd: bool) -> None:
     others = [entry("17", {"name": "Grace", "role": "admin"})] if odd else []
     tabs = [entry("42", {"name": "Ada", "iat": 1.0}), entry("42", {"name": "Ada", "iat": 2.0})]
-    profiles = {"42": Signed(hidden=True, iat=5.0)}
+    profiles = {"42": UserClaims(hidden=True, iat=5.0)}
     roster, _ = read_presence(presence(*tabs, *others), profiles=profiles)
     assert ("42" in roster.members, roster.hidden) == (False, ["42"])
 

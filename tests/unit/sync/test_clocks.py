@@ -9,7 +9,7 @@ from presence.centrifugo.tokens import GRANT_LIFETIME, Grant
 from presence.exceptions import InvalidGrant
 from presence.roster.grace import SKEW
 from presence.roster.merge import read_presence
-from presence.roster.people import Signed
+from presence.roster.people import UserClaims
 from presence.snapshots import _serve
 from presence.sync import statistics
 from presence.testing.contract.writing import commit
@@ -89,7 +89,7 @@ def test_name_signed_ahead_gives_way_to_the_next_one(site: Site) -> None:
 
 def test_profile_noted_ahead_gives_way_to_what_is_signed_later(site: Site) -> None:
     site.clock.advance(HOUR)
-    profile = msgspec.json.encode(Signed(name="Ada noted", iat=site.clock()))
+    profile = msgspec.json.encode(UserClaims(name="Ada noted", iat=site.clock()))
     site.store.save_profile("ada", profile, seconds=HOUR)
     site.clock.advance(-HOUR)
     site.tick(1)
@@ -107,12 +107,12 @@ def test_name_signed_by_a_clock_that_is_a_little_ahead_counts(site: Site) -> Non
 
 
 def test_read_presence_hidden_ahead_stays_hidden() -> None:
-    def reply(**infos: Signed) -> bytes:
+    def reply(**infos: UserClaims) -> bytes:
         found = {c: {"user": "ada", "conn_info": signed} for c, signed in infos.items()}
         return msgspec.json.encode({"presence": found})
 
     now = 1_700_000_000.0
-    hidden, shown = Signed(iat=now + HOUR, hidden=True), Signed(name="Ada", iat=now - 60)
+    hidden, shown = UserClaims(iat=now + HOUR, hidden=True), UserClaims(name="Ada", iat=now - 60)
     roster, _ = read_presence(reply(a=hidden, b=shown), now=now)
     assert (roster.hidden, roster.members) == (["ada"], {})
     both = msgspec.json.encode(
@@ -120,8 +120,8 @@ def test_read_presence_hidden_ahead_stays_hidden() -> None:
             "presence": {
                 "a": {
                     "user": "ada",
-                    "conn_info": Signed(iat=now, hidden=True),
-                    "chan_info": Signed(name="Ada", iat=now + HOUR),
+                    "conn_info": UserClaims(iat=now, hidden=True),
+                    "chan_info": UserClaims(name="Ada", iat=now + HOUR),
                 }
             }
         }

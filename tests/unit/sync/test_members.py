@@ -11,7 +11,7 @@ from presence.backends.memory import MemoryStore
 from presence.exceptions import StoreError
 from presence.roster import messages
 from presence.roster.messages import Roster
-from presence.roster.people import Signed
+from presence.roster.people import UserClaims
 from presence.sync.statistics import Report
 from tests.unit.fakes import ROOM, Site
 
@@ -40,7 +40,7 @@ class Room:
     def hide(self, client: str, user: str, *, iat: float) -> None:
         self.connect(client, user)
         entry = self.site.centrifugo.rooms[ROOM][client]
-        entry["conn_info"] = msgspec.to_builtins(Signed(hidden=True, iat=iat))
+        entry["conn_info"] = msgspec.to_builtins(UserClaims(hidden=True, iat=iat))
 
     def tick(self, after: float = 0.0) -> Report:
         report = self.site.tick(after)
@@ -252,7 +252,7 @@ class TestHiddenSession:
     def enter(self, room: Room, client: str, *, iat: float) -> None:
         room.connect(client, "ada")
         entry = room.site.centrifugo.rooms[ROOM][client]
-        entry["conn_info"] = msgspec.to_builtins(Signed(hidden=True, session=True, iat=iat))
+        entry["conn_info"] = msgspec.to_builtins(UserClaims(hidden=True, session=True, iat=iat))
 
     def test_tick_with_hidden_session_of_user_keeps_their_visible_one(self, room: Room) -> None:
         self.enter(room, "staff", iat=5.0)
@@ -288,7 +288,7 @@ class TestHiddenSession:
 
 class TestProfiles:
     def know(self, room: Room, user: str, **shown: Any) -> None:
-        signed = Signed(iat=room.site.clock(), **shown)
+        signed = UserClaims(iat=room.site.clock(), **shown)
         room.site.store.save_profile(user, msgspec.json.encode(signed), seconds=3600.0)
 
     def test_a_new_name_is_an_update_though_no_token_tells_it(self, room: Room) -> None:

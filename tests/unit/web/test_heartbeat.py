@@ -21,7 +21,7 @@ from presence.backends.memory import MemoryStore
 from presence.centrifugo.tokens import GRANT_LIFETIME, make_grant, read_grant
 from presence.exceptions import InvalidGrant, StoreError
 from presence.queues import nudge
-from presence.roster.people import Tracked
+from presence.roster.people import ServerMember
 from presence.sync.context import threads
 from presence.web import heartbeat
 from presence.web import page as web_page
@@ -76,7 +76,7 @@ def track(member: str, source: str = "page-1", channel: str = ROOM) -> None:
     services.tracker().save_member(channel, member, source=source, meta=meta, timeout=TIMEOUT)
 
 
-def present(channel: str = ROOM) -> list[Tracked]:
+def present(channel: str = ROOM) -> list[ServerMember]:
     return services.tracker().load_members([channel], timeout=TIMEOUT)[channel]
 
 
@@ -236,7 +236,9 @@ def test_who_went_stale_joins_again(as_ada: Client, ada: User, clock: Clock, cha
     assert present() == []
     assert send(as_ada, token(ada)).status_code == 200
     (one,) = present()
-    assert one == Tracked(str(ada.pk), "page-1", clock.now, clock.now, META.encode(), clock.now)
+    assert one == ServerMember(
+        str(ada.pk), "page-1", clock.now, clock.now, META.encode(), clock.now
+    )
     assert changed == [ROOM]
 
 

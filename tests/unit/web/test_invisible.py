@@ -16,7 +16,7 @@ from django.test import Client
 from presence import services
 from presence.centrifugo.tokens import make_grant
 from presence.roster.messages import Member
-from presence.roster.people import Signed
+from presence.roster.people import UserClaims
 from presence.web import page, widget
 from presence.web.cursor_surface import Surface, surface_for
 from presence.web.heartbeat import heartbeat_for
@@ -130,7 +130,7 @@ class TestTheHook:
 
 
 def test_nothing_else_is_signed_about_them():
-    assert describe(visitor_as(ADA), broken, now=5.0) == Signed(iat=5.0, hidden=True)  # type: ignore[arg-type]
+    assert describe(visitor_as(ADA), broken, now=5.0) == UserClaims(iat=5.0, hidden=True)  # type: ignore[arg-type]
 
 
 class TestTheirPage:

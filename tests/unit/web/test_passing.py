@@ -20,7 +20,7 @@ from presence.mixins import PresenceMixin
 from presence.roster.commit import SEATS, seats
 from presence.roster.merge import AnonymousMode, read_presence
 from presence.roster.messages import Roster
-from presence.roster.people import Tracked, is_passing
+from presence.roster.people import ServerMember, is_passing
 from presence.snapshots import Record, read_snapshot
 from presence.testing import FakePresence
 
@@ -211,7 +211,9 @@ def read(
     passing: int = 0,
     limit: int = 200,
 ) -> Roster:
-    tracked = [Tracked(f"anon_~{n:03}", "s", float(n), float(n)) for n in reversed(range(passing))]
+    tracked = [
+        ServerMember(f"anon_~{n:03}", "s", float(n), float(n)) for n in reversed(range(passing))
+    ]
     raw = msgspec.json.encode({"presence": dict(connections)})
     return read_presence(raw, anonymous=mode, tracked=tracked, list_limit=limit)[0]
 
@@ -249,7 +251,9 @@ def test_seats_keep_a_room_below_where_it_is_listed_again(limit: int) -> None:
 def test_reading_visitors_with_sessions_turn_no_listed_room_into_a_counted_one(
     mode: AnonymousMode, users: int, listed: int
 ) -> None:
-    visitors = [Tracked(f"anon_{n:03}", "s", 1.0, 2.0, b'{"name":"Me"}', n) for n in range(300)]
+    visitors = [
+        ServerMember(f"anon_{n:03}", "s", 1.0, 2.0, b'{"name":"Me"}', n) for n in range(300)
+    ]
     raw = msgspec.json.encode({"presence": {f"c{n}": {"user": f"u{n}"} for n in range(users)}})
     roster, _ = read_presence(raw, anonymous=mode, tracked=visitors[::-1], list_limit=200)
     assert roster.total == users + listed

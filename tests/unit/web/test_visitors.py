@@ -13,14 +13,14 @@ from django.utils.functional import SimpleLazyObject
 from django.utils.translation import gettext_lazy
 
 from presence.conf import hooks
-from presence.roster.people import Signed
+from presence.roster.people import UserClaims
 from presence.web.visitors import MAX_NAME, Visitor, describe, person_as, visitor_as, visitor_of
 from tests.unit.http_requests import request_of
 
 KEY = "a-session-key-of-32-characters--"
 
 
-def described(user: User, user_info: Any = None) -> Signed:
+def described(user: User, user_info: Any = None) -> UserClaims:
     return describe(Visitor(id=str(user.pk), user=user), user_info, now=5.0)
 
 
@@ -54,7 +54,7 @@ def test_whoever_cannot_be_told_is_anonymous(request_: HttpRequest):
 
 
 def test_what_is_signed_about_the_anonymous_is_their_id_alone():
-    assert describe(Visitor(anonymous="anon_1"), None, now=5.0) == Signed(
+    assert describe(Visitor(anonymous="anon_1"), None, now=5.0) == UserClaims(
         iat=5.0, anonymous="anon_1"
     )
 
@@ -81,7 +81,7 @@ def test_what_is_signed_about_the_anonymous_is_their_id_alone():
 )
 def test_the_default_name(fields: dict[str, str], name: str):
     user = User(**{"pk": 42, "username": "ada", **fields})
-    assert described(user) == Signed(name=name, iat=5.0)
+    assert described(user) == UserClaims(name=name, iat=5.0)
 
 
 def test_a_user_of_another_making_goes_by_their_id():
@@ -93,7 +93,7 @@ def test_user_info_gives_the_name_and_the_rest():
     info = {"name": "@ada", "avatar": "/a/42.png", "tags": ("x",), "role": gettext_lazy("Yes")}
     signed = described(User(pk=42), lambda user: info)
     rest = {"avatar": "/a/42.png", "tags": ["x"], "role": "Yes"}
-    assert signed == Signed(name="@ada", info=rest, iat=5.0)
+    assert signed == UserClaims(name="@ada", info=rest, iat=5.0)
     assert "name" in info, "what the site gave is left alone"
 
 
@@ -130,7 +130,7 @@ def test_an_absurd_name_is_cut():
 
 def test_half_a_character_does_not_reach_the_token():
     signed = described(User(pk=42), lambda user: {"name": "A\ud800da", "is": ["\udfff"]})
-    assert signed == Signed(name="A?da", info={"is": ["?"]}, iat=5.0)
+    assert signed == UserClaims(name="A?da", info={"is": ["?"]}, iat=5.0)
 
 
 class TestASession:
@@ -153,12 +153,12 @@ class TestASession:
         user = SimpleLazyObject(lambda made=user: made) if lazy else user
         visitor = visitor_as(user)
         assert visitor.hidden
-        assert describe(visitor, None, now=5.0) == Signed(iat=5.0, hidden=True, session=True)
+        assert describe(visitor, None, now=5.0) == UserClaims(iat=5.0, hidden=True, session=True)
         assert not person_as(user).hidden
 
     def test_describe_of_marked_user_who_is_hidden_hides_the_person(self):
         user = self.hijacked(username="ghost")
-        assert describe(visitor_as(user), None, now=5.0) == Signed(iat=5.0, hidden=True)
+        assert describe(visitor_as(user), None, now=5.0) == UserClaims(iat=5.0, hidden=True)
         assert person_as(user).hidden
 
     def test_describe_asks_nothing_of_the_database(self):
@@ -171,11 +171,11 @@ class TestASession:
         settings.PRESENCE_VISIBLE = lambda user: not user.is_incognito
         user: Any = User(pk=42)
         user.is_incognito = True  # as an annotation of the manager of users
-        assert describe(visitor_as(user), None, now=5.0) == Signed(iat=5.0, hidden=True)
+        assert describe(visitor_as(user), None, now=5.0) == UserClaims(iat=5.0, hidden=True)
 
     def test_describe_of_user_that_is_no_model_hides_the_person(self):
         user = SimpleNamespace(pk=42, username="ada", is_hijacked=True)
-        assert describe(visitor_as(user), None, now=5.0) == Signed(iat=5.0, hidden=True)
+        assert describe(visitor_as(user), None, now=5.0) == UserClaims(iat=5.0, hidden=True)
 
 
 @pytest.mark.parametrize("info", [object(), ["name"], None, "Ada"])
