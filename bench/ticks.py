@@ -25,7 +25,7 @@ from bench.site import Recorder, Site, processor_seconds, running, seconds, tick
 from bench.workers import Worker
 from presence.centrifugo.gateway import Publication
 from presence.roster import messages
-from presence.roster.commit import Rules, State, plan
+from presence.roster.commit import Rules, State, make_commit
 from presence.roster.messages import Member, Roster
 from presence_devtools import servers
 
@@ -349,7 +349,7 @@ def published(sizes: tuple[int, ...]) -> dict[int, dict[str, int]]:
 def _published(size: int, *, limit: int) -> int:
     old = Roster({str(n): _member(n) for n in range(size)})
     new = Roster({str(n): _member(n) for n in range(CHANGES // 2, size + CHANGES // 2)})
-    commit = plan(
+    commit = make_commit(
         State(channel="presence:b", rev=1, epoch="k3f9a1c2", version=12, listed=limit > 0),
         old,
         new,

@@ -110,7 +110,7 @@ class CursorTracker:
 
         Pages remove every cursor of that user, those of their browsers as well.
         """
-        channel, user = cursor_channel(presence_key), validation.user_of(user_id)
+        channel, user = cursor_channel(presence_key), validation.check_user_id(user_id)
         stored = services.tracker().delete_cursor(channel, user)
         services.outbox.put((channel, user), gone_publication(user))
         return stored
@@ -137,10 +137,10 @@ _stored_move = msgspec.json.Decoder(_StoredMove)
 def make_move(user: object, x: object, y: object, meta: object = None) -> Move:
     """Return the move, checked. Raises ValueError that says what is wrong and what is allowed."""
     return Move(
-        validation.user_of(user),
+        validation.check_user_id(user),
         _coordinate("x", x),
         _coordinate("y", y),
-        validation.meta_of(_with_clean_name(meta)),
+        validation.encode_meta(_with_clean_name(meta)),
     )
 
 

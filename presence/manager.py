@@ -50,9 +50,9 @@ class PresenceManager:
         Returns the record. The same source again replaces what it said before. Pages show it after
         the next tick or the early poll that this asks for.
         """
-        channel, user = room(presence_key), validation.user_of(user_id)
-        origin = validation.source_of(source)
-        given = validation.member_meta(hooks.fit_meta("join_presence", user, meta))
+        channel, user = room(presence_key), validation.check_user_id(user_id)
+        origin = validation.check_source(source)
+        given = validation.encode_member_meta(hooks.fit_meta("join_presence", user, meta))
         member = services.tracker().save_member(
             channel, user, source=origin, meta=given, timeout=conf.PRESENCE_TIMEOUT
         )
@@ -65,8 +65,8 @@ class PresenceManager:
 
         The user stays while another source, or a websocket, says that they are here.
         """
-        channel, user = room(presence_key), validation.user_of(user_id)
-        origin = validation.source_of(source)
+        channel, user = room(presence_key), validation.check_user_id(user_id)
+        origin = validation.check_source(source)
         if origin:
             # Before they leave: a page of theirs may be about to say that they are here.
             services.tracker().set_flag(left_flag(channel, user, origin), seconds=REMEMBERED)
@@ -88,9 +88,9 @@ class PresenceManager:
     def update_heartbeat(presence_key: str, user_id: str, *, source: str = "") -> bool:
         """Keep a user for another PRESENCE_TIMEOUT seconds. Returns False, and does nothing, where
         that source never added the user, took them back, or let the time pass."""
-        channel, user = room(presence_key), validation.user_of(user_id)
+        channel, user = room(presence_key), validation.check_user_id(user_id)
         return services.tracker().touch_member(
-            channel, user, source=validation.source_of(source), timeout=conf.PRESENCE_TIMEOUT
+            channel, user, source=validation.check_source(source), timeout=conf.PRESENCE_TIMEOUT
         )
 
     @staticmethod
@@ -112,8 +112,8 @@ def broadcast(channel: str, event: str, payload: dict[str, Any] | None = None) -
     into messages.MAX_PUBLICATION (8 KiB). Raises ValueError where they do not, CentrifugoError
     where Centrifugo did not take it: then none of the pages may have got it, or some.
     """
-    name = validation.event_of(event)
-    given = validation.json_of("payload", payload, most=messages.MAX_PUBLICATION)
+    name = validation.check_event(event)
+    given = validation.encode_json_dict("payload", payload, most=messages.MAX_PUBLICATION)
     data = messages.encode(Event(name, msgspec.json.decode(given) if given else {}))
     if len(data) > messages.MAX_PUBLICATION:
         raise ValueError(

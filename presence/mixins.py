@@ -22,9 +22,9 @@ from presence.conf.upkeep import in_thread
 from presence.cursors import CursorTracker
 from presence.exceptions import CentrifugoError, StoreError
 from presence.manager import PresenceManager, broadcast
-from presence.roster.channel_names import fill_in, room
-from presence.roster.people import passing_id
-from presence.roster.validation import is_meta, member_meta
+from presence.roster.channel_names import format_key, room
+from presence.roster.people import sessionless_id
+from presence.roster.validation import encode_member_meta, is_meta
 from presence.snapshots import Record
 from presence.web.page import PageMember, page_state
 from presence.web.visitors import Visitor, is_visit, meta_for, visitor_of
@@ -144,7 +144,7 @@ class PresenceMixin(ViewLifecycle):
         if self.presence_key is None:
             return f"{kind.__module__}.{kind.__qualname__}"
         owner = f"{kind.__qualname__}: set it before, as an attribute or in the URL"
-        return fill_in(self.presence_key, self._presence_variable, owner=owner)
+        return format_key(self.presence_key, self._presence_variable, owner=owner)
 
     def get_presence_user_id(self) -> str:
         """Return the primary key of the user as a string; for a visitor who is not signed in an id
@@ -175,7 +175,7 @@ class PresenceMixin(ViewLifecycle):
             self.untrack_presence()
             before = None
         self._presence_source = self._presence_source or token_hex(8)
-        member = (room(here.key), here.user, self._presence_source, member_meta(here.meta))
+        member = (room(here.key), here.user, self._presence_source, encode_member_meta(here.meta))
         if not came:
             self._keep_by_heartbeat(member, joins=True)
             return None
@@ -247,7 +247,7 @@ class PresenceMixin(ViewLifecycle):
     abroadcast_to_presence = _twin(broadcast_to_presence)
 
     def _passing_id(self) -> str:
-        self._presence_anonymous = self._presence_anonymous or passing_id(token_hex(8))
+        self._presence_anonymous = self._presence_anonymous or sessionless_id(token_hex(8))
         return self._presence_anonymous
 
     def _presence_member(self, visitor: Visitor) -> tuple[str, bool]:

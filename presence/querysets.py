@@ -14,7 +14,7 @@ from django.db.models import Field, Model, QuerySet
 from django.db.models.query import ModelIterable
 
 from presence.conf import conf
-from presence.roster.channel_names import fill_in, room
+from presence.roster.channel_names import format_key, room
 from presence.snapshots import read_channel, read_records
 from presence.web.access import polled_channel
 
@@ -77,7 +77,7 @@ def _fill(objects: list[Any], key: str) -> None:
 
 
 def _room_of(obj: Model, key: str) -> str:
-    return room(fill_in(key, lambda name: getattr(obj, name, None), owner=f"{obj!r:.80}"))
+    return room(format_key(key, lambda name: getattr(obj, name, None), owner=f"{obj!r:.80}"))
 
 
 def _plain(field: Any) -> Field[Any, Any]:

@@ -17,10 +17,10 @@ from presence.backends.tracker import AHEAD, StoredPresence
 from presence.conf import conf
 from presence.exceptions import InvalidMessage, StoreDamaged, StoreError
 from presence.roster import messages
-from presence.roster.commit import seats
-from presence.roster.merge import Roll, enrich, fallback_name
+from presence.roster.commit import visitor_seats
+from presence.roster.merge import RosterBuilder, enrich, fallback_name
 from presence.roster.messages import Member, Roster, Snapshot
-from presence.roster.people import ServerMember, UserClaims, claims_of, is_passing, meta_of
+from presence.roster.people import ServerMember, UserClaims, claims_of, decode_meta, is_sessionless
 
 __all__ = [
     "Record",
@@ -168,10 +168,10 @@ def _records(found: StoredPresence, roster: Roster) -> list[Record]:
     """Return the records, less those of visitors without a session beyond the seats of the room:
     these are counted."""
     users = dict.fromkeys(member.user for member in found.members)
-    passing = [user for user in users if is_passing(user)]
+    passing = [user for user in users if is_sessionless(user)]
     if passing:
-        others = sum(not is_passing(user) for user in {*roster.members, *users})
-        counted = set(passing[seats(others, limit=conf.PRESENCE_LIST_LIMIT) :])
+        others = sum(not is_sessionless(user) for user in {*roster.members, *users})
+        counted = set(passing[visitor_seats(others, limit=conf.PRESENCE_LIST_LIMIT) :])
         seated = [member for member in found.members if member.user not in counted]
         found = msgspec.structs.replace(found, members=seated)
     return _merged(found, roster)
@@ -187,7 +187,7 @@ def _merged(found: StoredPresence, roster: Roster) -> list[Record]:
     members = {
         key: member for key, member in roster.members.items() if key in tracked or key not in alone
     }
-    roll = Roll()
+    roll = RosterBuilder()
     for key, member in members.items():
         roll.say(key, UserClaims(member.name, member.info, roster.issued.get(key, 0.0)))
     for said in found.members:
@@ -209,7 +209,7 @@ def _meta_of(member: Member, tracked: Sequence[ServerMember]) -> dict[str, Any]:
         signed = claims_of(said)
         name = signed.name or fallback_name(member.id)
         if (signed.info, name) == (member.info, member.name):
-            return meta_of(said)
+            return decode_meta(said)
     return {**member.info, "name": member.name}
 
 

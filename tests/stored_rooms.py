@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from presence.backends.base import RosterStore
-from presence.roster.commit import Rules, plan
+from presence.roster.commit import Rules, make_commit
 from presence.roster.messages import Member, Position, Roster
 from presence.testing.contract.writing import acknowledge, rosters, signalled, write
 
@@ -22,7 +22,7 @@ def fill(
 ) -> None:
     """Make `members` the first roster of `channel`: version 1 of the epoch "e1"."""
     loaded = store.load_states([channel])
-    commit = plan(
+    commit = make_commit(
         loaded.states[channel],
         Roster(),
         Roster({member.id: member for member in members}, anonymous),

@@ -23,7 +23,7 @@ from presence.backends.memory_base import put_right
 from presence.backends.memory_ledger import MemoryLedger
 from presence.backends.memory_tracker import MemoryTracker
 from presence.backends.tracker import AHEAD
-from presence.roster.commit import Commit, State, damaged, restart
+from presence.roster.commit import Commit, State, mark_damaged, restart
 from presence.roster.messages import Position
 
 __all__ = ["MemoryStore"]
@@ -73,7 +73,7 @@ class MemoryStore(MemoryTracker, MemoryLedger, RosterStore):
         if not reason:
             return state
         # BatchState again: it may have been acknowledged since.
-        return damaged(msgspec.structs.replace(state, damage=None), reason)
+        return mark_damaged(msgspec.structs.replace(state, damage=None), reason)
 
     def _whole(self, channel: str) -> StoredRoster:
         rev = self._states[channel].rev if channel in self._states else 0

@@ -186,15 +186,15 @@ def fit_meta(
 ) -> dict[str, Any]:
     """Return the parts of a `meta` from server code that fit, as `fit_and_log` does.
 
-    Raises ValueError, as member_meta does, for any other mistake than too large a `meta`.
+    Raises ValueError, as encode_member_meta does, for any other mistake than too large a `meta`.
     """
     checked: Any = meta or {}
     try:
-        validation.member_meta(meta)
-        validation.member_meta({**(reserved or {}), **checked})
+        validation.encode_member_meta(meta)
+        validation.encode_member_meta({**(reserved or {}), **checked})
     except validation.TooLarge:
         checked = fit_and_log(source, user, checked, reserved=reserved)
-        validation.member_meta(checked)
+        validation.encode_member_meta(checked)
     return cast("dict[str, Any]", checked)
 
 

@@ -22,7 +22,7 @@ __all__ = [
     "escape",
     "feed_of",
     "feed_pattern",
-    "fill_in",
+    "format_key",
     "is_cursor_channel",
     "matches",
     "room",
@@ -208,7 +208,7 @@ def _translate(token: re.Match[str], *, inside: bool) -> str:
     return f"[{'^' if token['not'] else ''}{characters}]"
 
 
-def fill_in(key: str, find: Callable[[str], object], *, owner: str) -> str:
+def format_key(key: str, find: Callable[[str], object], *, owner: str) -> str:
     """`key` with its variables filled in, as str.format does: "document:{doc.pk}".
 
     `find` gives the value of a name, None where there is none. `owner` says in errors where was

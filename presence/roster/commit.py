@@ -21,14 +21,14 @@ __all__ = [
         "Damage",
         "Rules",
         "State",
-        "damaged",
+        "mark_damaged",
         "find_flaw",
         "new_epoch",
-        "plan",
+        "make_commit",
         "restart",
-        "seats",
+        "visitor_seats",
     ),
-    *("unlisted", "verify"),
+    *("relist_limit", "verify"),
 ]
 
 RELISTED = 0.9
@@ -122,7 +122,7 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     list_limit: int = 200
 
 
-def plan(
+def make_commit(
     state: State,
     old: Roster,
     seen: Roster,
@@ -206,13 +206,13 @@ def _listed(total: int, *, was_listed: bool, limit: int) -> bool:
     return total <= limit if was_listed else total < RELISTED * limit
 
 
-def seats(members: int, *, limit: int) -> int:
+def visitor_seats(members: int, *, limit: int) -> int:
     """How many visitors without a session a room lists beside its `members`: never so many that
     they make a listed room a counted one, or keep a counted one from being listed."""
-    return max(0, min(SEATS, unlisted(limit) - 1 - members))
+    return max(0, min(SEATS, relist_limit(limit) - 1 - members))
 
 
-def unlisted(limit: int) -> int:
+def relist_limit(limit: int) -> int:
     """The fewest members with which a counted room is not listed again."""
     return ceil(RELISTED * limit)
 
@@ -264,7 +264,7 @@ def restart(snapshot: bytes, epoch: str) -> bytes:
     return messages.encode(msgspec.structs.replace(known, epoch=epoch, version=1))
 
 
-def damaged(state: State, reason: str) -> State:
+def mark_damaged(state: State, reason: str) -> State:
     """The state with a damage that was found in something else of the channel."""
     rev = b"%d" % state.rev if state.rev else b""
     damage = Damage(reason, rev, state.pending)
@@ -287,7 +287,7 @@ def verify(state: State) -> State:
         reasons.append("unsignalled: not the changes that were published")
     if not reasons:
         return state
-    return msgspec.structs.replace(damaged(state, "; ".join(reasons)), **kept)
+    return msgspec.structs.replace(mark_damaged(state, "; ".join(reasons)), **kept)
 
 
 def _why_not(raw: bytes, kind: type[messages.Pending] | type[Leaving]) -> str:

@@ -13,7 +13,7 @@ import msgspec
 
 from presence.exceptions import CentrifugoAnswerError, FetchFailed
 from presence.roster import messages
-from presence.roster.commit import seats, unlisted
+from presence.roster.commit import relist_limit, visitor_seats
 from presence.roster.grace import SKEW
 from presence.roster.messages import Member, Roster
 from presence.roster.names import clean_name, is_plain
@@ -24,7 +24,7 @@ from presence.roster.people import (
     anonymous_id,
     claims_of,
     is_anonymous,
-    is_passing,
+    is_sessionless,
 )
 
 __all__ = [
@@ -32,7 +32,7 @@ __all__ = [
     "Fetch",
     "Fetched",
     "Profiles",
-    "Roll",
+    "RosterBuilder",
     "ask_site",
     "digest",
     "enrich",
@@ -88,7 +88,7 @@ def digest(raw: msgspec.Raw | bytes, fingerprint: str, tracked: bytes = b"") -> 
     return found.digest()[:16]
 
 
-class Roll:
+class RosterBuilder:
     """Everybody of whom something is said; of all that is said of one, the newest counts.
 
     Of equally new things one that hides, then one with a name, else that which sorts last: what
@@ -135,7 +135,7 @@ class Roll:
     def unseat(self, limit: int) -> set[str]:
         """Take out visitors who are not signed in, those of whom we have known for the shortest
         time, so that they make no listed room of that `limit` a counted one; their ids."""
-        if len(self) < unlisted(limit):
+        if len(self) < relist_limit(limit):
             return set()
         here = [key for key, member in self._shown.items() if member]
         visitors = [key for key in here if is_anonymous(key)]
@@ -143,7 +143,7 @@ class Roll:
         if users > limit:
             return set()
         visitors.sort(key=lambda key: (self._issued[key], key))
-        last = set(visitors[max(0, unlisted(limit) - 1 - users) :])
+        last = set(visitors[max(0, relist_limit(limit) - 1 - users) :])
         for key in last:
             del self._shown[key], self._issued[key]
         return last
@@ -202,17 +202,18 @@ def read_presence(
     """The roster that a presence reply (`{"presence": {client: info}}`) shows together with the
     `tracked`, by id, and the number of connections in it.
 
-    Connections of one user are one member. What the token of the subscription says comes before
-    what the token of the connection says, unless that is newer and hides them; what is newest
-    counts, see Roll. Only a token or a profile can bring back a user whom they hide: what is
-    tracked does not. A session that is hidden alone shows nobody and hides nobody. What is signed
-    for more than SKEW after `now` is older than all else. Visitors without a session have the
-    `seats` of a room of that `list_limit`, those who came first; the others are counted. So are
-    visitors with a session whom the room could not list together with its users. Raises
+    All connections of one user are one member. The claims of the subscription's token count before
+    those of the connection's token, unless the latter are newer and hide the user; the newest
+    claims count, see RosterBuilder. Only a token or a profile brings back a user whom these hide:
+    a server member does not. A session that is hidden by itself shows nobody and hides nobody.
+    Claims signed more than SKEW after `now` count as older than all others. Visitors without a
+    session fill the `visitor_seats` of a room with that `list_limit`, the earliest first; the
+    others are only counted. So are visitors with a session whom the room could not list together
+    with its users. Raises
     CentrifugoAnswerError when the reply is not a presence reply.
     """
     connections = _connections(raw)
-    roll = Roll(now)
+    roll = RosterBuilder(now)
     visitors: set[str] = set()
     passing: list[_Passing] = []
     for client, connection in connections.items():
@@ -231,8 +232,10 @@ def read_presence(
                 passing.append((signed.iat, anonymous_id(client), named))
         else:
             visitors.add(signed.anonymous or client)
-    passing += [(one.joined, one.user, claims_of(one)) for one in tracked if is_passing(one.user)]
-    tracked = [one for one in tracked if not is_passing(one.user)]
+    passing += [
+        (one.joined, one.user, claims_of(one)) for one in tracked if is_sessionless(one.user)
+    ]
+    tracked = [one for one in tracked if not is_sessionless(one.user)]
     alone = _say_tracked(tracked, roll, profiles)
     visitors.difference_update(alone)
     if counted := roll.unseat(list_limit):
@@ -241,12 +244,14 @@ def read_presence(
     if passing:
         listed, counted = _seat(passing, roll, list_limit)
         visitors |= counted
-        alone = sorted([*alone, *filter(is_passing, listed)])
+        alone = sorted([*alone, *filter(is_sessionless, listed)])
     count = 0 if anonymous == "ignore" else len(visitors)
     return roll.roster(count, alone), len(connections)
 
 
-def _say_tracked(tracked: Sequence[ServerMember], roll: Roll, profiles: Profiles) -> list[str]:
+def _say_tracked(
+    tracked: Sequence[ServerMember], roll: RosterBuilder, profiles: Profiles
+) -> list[str]:
     """Take the tracked, and the profiles of everybody, into the roll; the ids of those who are here
     through tracking alone."""
     alone = sorted({one.user for one in tracked if one.user not in roll})
@@ -260,11 +265,11 @@ def _say_tracked(tracked: Sequence[ServerMember], roll: Roll, profiles: Profiles
     return alone
 
 
-def _seat(passing: list[_Passing], roll: Roll, limit: int) -> tuple[set[str], set[str]]:
+def _seat(passing: list[_Passing], roll: RosterBuilder, limit: int) -> tuple[set[str], set[str]]:
     """Take those who came first into the roll, as many as have a seat; the ids of these, and of the
     others."""
     ids = list(dict.fromkeys(key for _, key, _ in sorted(passing, key=itemgetter(0, 1))))
-    free = seats(len(roll), limit=limit)
+    free = visitor_seats(len(roll), limit=limit)
     listed = set(ids[:free])
     for _, key, signed in passing:
         if key in listed:

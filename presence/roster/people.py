@@ -16,11 +16,11 @@ __all__ = [
     "UserClaims",
     "anonymous_id",
     "claims_of",
+    "decode_meta",
     "fingerprint",
     "is_anonymous",
-    "is_passing",
-    "meta_of",
-    "passing_id",
+    "is_sessionless",
+    "sessionless_id",
 ]
 
 ANONYMOUS_NAME: Final = "Anonymous"
@@ -38,7 +38,7 @@ def anonymous_id(key: str) -> str:
     return f"{_ANONYMOUS}{key}"
 
 
-def passing_id(key: str) -> str:
+def sessionless_id(key: str) -> str:
     """Return the id of a visitor without a session; `key` tells the visitor from others."""
     return f"{_PASSING}{key}"
 
@@ -48,7 +48,7 @@ def is_anonymous(member_id: str) -> bool:
     return member_id.startswith(_ANONYMOUS)
 
 
-def is_passing(member_id: str) -> bool:
+def is_sessionless(member_id: str) -> bool:
     """Return whether an id is that of a visitor without a session."""
     return member_id.startswith(_PASSING)
 
@@ -101,7 +101,7 @@ class ServerMember(msgspec.Struct, frozen=True):
 _meta = msgspec.json.Decoder(dict[str, Any])
 
 
-def meta_of(tracked: ServerMember) -> dict[str, Any]:
+def decode_meta(tracked: ServerMember) -> dict[str, Any]:
     """Return the metadata; none, which is logged, where they cannot be read: stores keep bytes."""
     try:
         return _meta.decode(tracked.meta)
@@ -117,7 +117,7 @@ def claims_of(tracked: ServerMember) -> UserClaims:
 
     One that tells no name gives way to any other.
     """
-    info = meta_of(tracked)
+    info = decode_meta(tracked)
     name = clean_name(info.pop("name", None))
     if info.get("user_id") == tracked.user:
         del info["user_id"]

@@ -13,17 +13,17 @@ from typing import Any, Final
 __all__ = [
     "MAX_META",
     "TooLarge",
+    "check_dict",
+    "check_event",
     "check_shape",
-    "dict_of",
-    "event_of",
+    "check_source",
+    "check_user_id",
+    "encode_json_dict",
+    "encode_member_meta",
+    "encode_meta",
+    "find_unfit",
     "is_meta",
-    "json_of",
-    "member_meta",
-    "meta_of",
-    "plain",
-    "source_of",
-    "unfit",
-    "user_of",
+    "strip_controls",
 ]
 
 MAX_USER: Final = 200
@@ -49,52 +49,52 @@ class TooLarge(ValueError):
     """JSON that has more bytes than it may have."""
 
 
-def user_of(user: object) -> str:
+def check_user_id(user: object) -> str:
     """`user` if it can be the id of one."""
     return _text("user_id", user, least=1, most=MAX_USER, example="str(request.user.pk)")
 
 
-def source_of(source: object) -> str:
+def check_source(source: object) -> str:
     """`source` if it can be who says that a user is here; "" where nobody else does."""
     return _text("source", source, least=0, most=MAX_SOURCE, example="'bot-7'")
 
 
-def event_of(event: object) -> str:
+def check_event(event: object) -> str:
     """`event` if it can be the name of one."""
     return _text("event", event, least=1, most=MAX_EVENT, example="'saved'")
 
 
-def plain(text: str) -> str:
+def strip_controls(text: str) -> str:
     """`text` without what no id or name may contain, on one line."""
     return " ".join(_UNFIT.sub(" ", text).split())
 
 
-def meta_of(meta: object) -> bytes:
+def encode_meta(meta: object) -> bytes:
     """`meta` as JSON; b"" for None and for an empty one."""
-    return json_of("meta", meta, most=MAX_META)
+    return encode_json_dict("meta", meta, most=MAX_META)
 
 
 def is_meta(meta: object) -> bool:
-    """Whether `meta_of` takes it."""
+    """Whether `encode_meta` takes it."""
     try:
-        meta_of(meta)
+        encode_meta(meta)
     except ValueError:
         return False
     return True
 
 
-def member_meta(meta: object) -> bytes:
+def encode_member_meta(meta: object) -> bytes:
     """`meta` of a member as JSON, b"{}" where there is none.
 
     Names (and all that is no text of several lines) are without control characters.
     """
-    encoded = meta_of(meta)
-    if wrong := unfit(meta):
+    encoded = encode_meta(meta)
+    if wrong := find_unfit(meta):
         raise ValueError(wrong)
     return encoded or b"{}"
 
 
-def unfit(meta: object) -> str:
+def find_unfit(meta: object) -> str:
     """Return what is wrong with the strings of a `meta` that is JSON; "" if nothing is."""
     for where, text, allowed in _texts(meta):
         if found := (_UNFIT_IN_LINES if allowed else _UNFIT).search(text):
@@ -105,7 +105,7 @@ def unfit(meta: object) -> str:
     return ""
 
 
-def dict_of(name: str, value: object) -> dict[str, Any]:
+def check_dict(name: str, value: object) -> dict[str, Any]:
     """`value`, the argument `name`, if it is a dict; {} for None."""
     if value is None:
         return {}
@@ -114,10 +114,10 @@ def dict_of(name: str, value: object) -> dict[str, Any]:
     return value
 
 
-def json_of(name: str, value: object, *, most: int) -> bytes:
+def encode_json_dict(name: str, value: object, *, most: int) -> bytes:
     """The dict `value`, the argument `name`, as at most so many bytes of JSON; b"" for an empty one
     and for None."""
-    if not dict_of(name, value):
+    if not check_dict(name, value):
         return b""
     check_shape(name, value, most)
     try:

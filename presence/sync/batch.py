@@ -18,7 +18,7 @@ from presence.exceptions import (
 )
 from presence.roster import messages
 from presence.roster.channel_names import feed_of
-from presence.roster.commit import Commit, State, damaged, new_epoch, plan
+from presence.roster.commit import Commit, State, make_commit, mark_damaged, new_epoch
 from presence.roster.merge import (
     Fetched,
     Profiles,
@@ -92,7 +92,7 @@ def _commit_of(
         ctx.report.failed(StoreDamaged(f"damaged: {state.damage.reason}"), state.channel)
         if reading.old is None and not believe:
             return None  # Nobody would know who is only reconnecting.
-    return plan(
+    return make_commit(
         state,
         reading.old or Roster(),
         roster,
@@ -181,7 +181,7 @@ def _with_old(
         try:
             old = messages.decode(stored, Roster)
         except InvalidMessage as error:
-            state = damaged(state, str(error))
+            state = mark_damaged(state, str(error))
     return Reading(channel, seen, state, old, roster, seen.digest)
 
 

@@ -15,7 +15,7 @@ import msgspec
 
 from presence.backends.base import BatchState
 from presence.exceptions import CentrifugoError, PresenceError, StoreError
-from presence.roster.commit import damaged, find_flaw, verify
+from presence.roster.commit import find_flaw, mark_damaged, verify
 from presence.roster.merge import digest
 from presence.roster.messages import Roster
 from presence.roster.people import ServerMember, fingerprint
@@ -249,5 +249,5 @@ def _verified(loaded: BatchState) -> BatchState:
     for channel, (rev, roster, snapshot) in loaded.whole.items():
         state = states[channel]
         if state.rev and rev == state.rev and (flaw := find_flaw(state, roster, snapshot)):
-            states[channel] = damaged(state, flaw)
+            states[channel] = mark_damaged(state, flaw)
     return msgspec.structs.replace(loaded, states=states)

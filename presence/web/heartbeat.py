@@ -17,7 +17,7 @@ from presence.conf import conf
 from presence.exceptions import InvalidGrant, StoreError
 from presence.manager import forget_member, left_flag
 from presence.queues import nudge
-from presence.roster.people import is_passing
+from presence.roster.people import is_sessionless
 from presence.web.access import open_grant
 from presence.web.json import HttpError, json_view, read_json
 from presence.web.page import NO_URLS, NOT_LOADED, page_state, page_visitor, warn_once
@@ -185,7 +185,7 @@ def _keep(lifeline: Lifeline, visitor: Visitor, *, back: bool) -> Lifeline | Non
         return None
     if not back and tracker.has_flag(_closed_flag(lifeline)):
         return lifeline
-    if is_passing(member) and visitor.returning:
+    if is_sessionless(member) and visitor.returning:
         # They have a session by now, which names their websocket as well.
         member = visitor.anonymous
     meta = lifeline.meta.encode()

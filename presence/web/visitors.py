@@ -287,17 +287,17 @@ def meta_for(visitor: Visitor, meta: object) -> dict[str, Any]:
     That is `name`, `user_id` and the answer of PRESENCE_USER_INFO, as far as there is room. Parts
     that do not fit the wire are left out, and logged. Raises ValueError as `join_presence` does.
     """
-    given = validation.dict_of("meta", meta)
+    given = validation.check_dict("meta", meta)
     if visitor.user is None:
         return hooks.fit_meta("track_presence", visitor.anonymous, given)
     # A view may give the empty name of a user; a name of another type is the site's own entry.
     if "name" in given and not _shows_something(given["name"]):
         given = {key: value for key, value in given.items() if key != "name"}
     shown = describe(visitor, hooks.hook("PRESENCE_USER_INFO"), now=0.0)  # nothing is signed here
-    least = {"name": validation.plain(shown.name), "user_id": visitor.id}
+    least = {"name": validation.strip_controls(shown.name), "user_id": visitor.id}
     least = {key: value for key, value in least.items() if key not in given}
     least |= hooks.fit_meta("track_presence", visitor.id, given, reserved=least)
-    wrong = {key: validation.unfit({key: value}) for key, value in shown.info.items()}
+    wrong = {key: validation.find_unfit({key: value}) for key, value in shown.info.items()}
     left_out = {key: reason for key, reason in wrong.items() if reason}
     hooks.log_left_out("PRESENCE_USER_INFO", visitor.id, left_out)
     info = {key: value for key, value in shown.info.items() if not wrong[key]}

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from presence.roster import messages
-from presence.roster.commit import Commit, Rules, State, plan, reload_within, restart
+from presence.roster.commit import Commit, Rules, State, make_commit, reload_within, restart
 from presence.roster.messages import (
     Diff,
     Leaving,
@@ -30,7 +30,7 @@ def people(count: int, *, name: str = "x", anonymous: int = 0) -> Roster:
 
 def planned(state: State, old: Roster, seen: Roster, **options: Any) -> Commit:
     options = {"digest": b"d", "run": "r", "now": 100.0, "rules": RULES} | options
-    return plan(state, old, seen, new_epoch=lambda: "fresh", **options)
+    return make_commit(state, old, seen, new_epoch=lambda: "fresh", **options)
 
 
 def after(roster: Roster, **fields: Any) -> State:

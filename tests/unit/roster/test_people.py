@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import presence
-from presence.roster.people import anonymous_id, is_anonymous, is_passing, passing_id
+from presence.roster.people import anonymous_id, is_anonymous, is_sessionless, sessionless_id
 
 PACKAGE = Path(presence.__file__).parent
 
@@ -17,7 +17,7 @@ PACKAGE = Path(presence.__file__).parent
     ("member_id", "anonymous", "passing"),
     [
         (anonymous_id("c0ffee"), True, False),
-        (passing_id("c0ffee"), True, True),
+        (sessionless_id("c0ffee"), True, True),
         ("42", False, False),
         ("anonymous", False, False),
     ],
@@ -25,7 +25,7 @@ PACKAGE = Path(presence.__file__).parent
 def test_ids_of_visitors_tell_them_from_users(
     member_id: str, anonymous: bool, passing: bool
 ) -> None:
-    assert (is_anonymous(member_id), is_passing(member_id)) == (anonymous, passing)
+    assert (is_anonymous(member_id), is_sessionless(member_id)) == (anonymous, passing)
 
 
 def test_no_other_module_spells_the_prefix_of_anonymous_ids() -> None:

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from presence.roster import messages
-from presence.roster.commit import State, damaged, find_flaw, verify
+from presence.roster.commit import State, find_flaw, mark_damaged, verify
 from presence.roster.messages import Member, Roster, Snapshot
 from presence.testing.contract.writing import commit
 from tests.unit.fakes import ROOM, Site
@@ -124,7 +124,7 @@ def test_tick_sees_the_last_one_out_of_a_room_that_was_damaged(site: Site) -> No
 
 
 def test_damaged_state_with_a_rev_that_cannot_be_read_goes_on_above_any_other(site: Site) -> None:
-    set_state(site, rev=0, damage=damaged(State(channel=ROOM), "rev: lost").damage)
+    set_state(site, rev=0, damage=mark_damaged(State(channel=ROOM), "rev: lost").damage)
     site.tick(60)
     assert site.store.load_states([ROOM]).states[ROOM].rev > 1_000_000
     assert (site.ids(), site.tick(60).errors) == (["ada", "alan"], 0)

@@ -28,7 +28,7 @@ from presence.exceptions import (
     StoreError,
 )
 from presence.roster import messages
-from presence.roster.commit import Commit, Rules, State, damaged, find_flaw, verify
+from presence.roster.commit import Commit, Rules, State, find_flaw, mark_damaged, verify
 from presence.roster.messages import Change, Diff, Position, Publication, Snapshot, apply
 from presence.snapshots import _serve
 from presence.sync.tick import NODES_SETTLE, Options, Sync
@@ -78,7 +78,7 @@ class LossyStore(MemoryStore):
                     state = State(channel=channel, rev=state.rev, pending=state.pending)
                 else:
                     state = msgspec.structs.replace(state, damage=None, **{field: value})
-                self._states[channel] = damaged(state, field)
+                self._states[channel] = mark_damaged(state, field)
 
     def _commit(self, commit: Commit) -> bool:
         taken = super()._commit(commit)

@@ -383,14 +383,14 @@ def test_a_broken_channel_does_not_break_the_others(
 ) -> None:
     import presence.sync.batch
 
-    real = presence.sync.batch.plan
+    real = presence.sync.batch.make_commit
 
-    def plan(state: Any, *arguments: Any, **options: Any) -> Any:
+    def make_commit(state: Any, *arguments: Any, **options: Any) -> Any:
         if state.channel == "presence:odd":
             raise ZeroDivisionError("nobody thought of it")
         return real(state, *arguments, **options)
 
-    monkeypatch.setattr(presence.sync.batch, "plan", plan)
+    monkeypatch.setattr(presence.sync.batch, "make_commit", make_commit)
     site.centrifugo.enter("presence:odd", "c", "ada", "Ada")
     site.centrifugo.enter("presence:zzz", "c", "ada", "Ada")
     report = site.tick(1)

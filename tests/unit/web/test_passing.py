@@ -17,10 +17,10 @@ from django.views import View
 
 from presence.manager import PresenceManager
 from presence.mixins import PresenceMixin
-from presence.roster.commit import SEATS, seats
+from presence.roster.commit import SEATS, visitor_seats
 from presence.roster.merge import AnonymousMode, read_presence
 from presence.roster.messages import Roster
-from presence.roster.people import ServerMember, is_passing
+from presence.roster.people import ServerMember, is_sessionless
 from presence.snapshots import Record, read_snapshot
 from presence.testing import FakePresence
 
@@ -95,7 +95,7 @@ def test_first_beat_without_a_session_makes_a_member(site: FakePresence) -> None
     client = Client()
     tokens = beat(client, lifelines(client))
     (record,) = PresenceManager.list_presences(KEY)
-    assert is_passing(record["id"])
+    assert is_sessionless(record["id"])
     assert (record["name"], record["color"]) == ("Anonymous", "red")
     site.advance(50)
     assert beat(client, tokens)
@@ -113,7 +113,7 @@ def test_first_beat_with_the_session_that_the_page_made_is_a_member_of_that_sess
     assert ids() == [], "a session that was just made proves nothing"
     beat(client, tokens)
     (member,) = ids()
-    assert not is_passing(member)
+    assert not is_sessionless(member)
     lifelines(client)
     assert ids() == [member]
 
@@ -123,7 +123,7 @@ def test_session_that_a_page_made_and_no_beat_brings_is_none() -> None:
     tokens = lifelines(client, "?create=1")
     client.cookies.clear()
     beat(client, tokens)
-    assert [is_passing(member) for member in ids()] == [True]
+    assert [is_sessionless(member) for member in ids()] == [True]
 
 
 @pytest.mark.parametrize("cookie", ["a" * 32, "made-up", "x" * 300])
@@ -193,7 +193,7 @@ def test_consumer_without_a_session_is_a_member_at_once_and_has_a_seat_like_othe
     for consumer in consumers:
         record = consumer.track_presence()
         assert record is not None
-        assert is_passing(record["id"])
+        assert is_sessionless(record["id"])
     site.tick()
     assert (len(ids()), read_snapshot(ROOM).anonymous) == (SEATS, 5)
 
@@ -241,7 +241,7 @@ def test_reading_listed_connections_without_a_session_share_the_seats_with_the_t
 @pytest.mark.parametrize("limit", [1, 2, 5, 10, 200, 1000])
 def test_seats_keep_a_room_below_where_it_is_listed_again(limit: int) -> None:
     for members in range(limit + 2):
-        taken = seats(members, limit=limit)
+        taken = visitor_seats(members, limit=limit)
         assert 0 <= taken <= SEATS
         assert taken == 0 or members + taken < 0.9 * limit
 
