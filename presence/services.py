@@ -21,7 +21,7 @@ from presence import signals
 from presence.backends import BACKENDS, make_store
 from presence.backends.base import RosterStore
 from presence.backends.tracker import Tracker
-from presence.centrifugo.coalescer import Outbox
+from presence.centrifugo.coalescer import Coalescer
 from presence.conf import conf, hooks
 from presence.transport.redaction import Redactor, shown
 
@@ -123,7 +123,7 @@ def gateway() -> Gateway:
     )
 
 
-outbox = Outbox(lambda messages: gateway().send(messages))
+outbox = Coalescer(lambda messages: gateway().send(messages))
 """Publishes cursor moves from a thread of its own."""
 
 

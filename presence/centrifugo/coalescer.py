@@ -18,7 +18,7 @@ import msgspec
 
 from presence.exceptions import CentrifugoError
 
-__all__ = ["Key", "Outbox", "Send"]
+__all__ = ["Coalescer", "Key", "Send"]
 
 logger = logging.getLogger("presence.outbox")
 
@@ -41,7 +41,7 @@ Send = Callable[[Sequence[tuple[str, msgspec.Raw]]], Sequence[CentrifugoError | 
 """Publishes data on channels, in order: an error, or None, for each. May raise CentrifugoError."""
 
 
-class Outbox:
+class Coalescer:
     """Takes messages without ever waiting, and sends them in batches from a thread of its own.
 
     `start` runs a function beside the caller; `clock` gives seconds.

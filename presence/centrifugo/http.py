@@ -25,7 +25,7 @@ from presence.exceptions import (
     CentrifugoRefused,
     CentrifugoUnreachable,
 )
-from presence.transport.calls import RESTED, Call, TooLarge, Wire, current_call, within
+from presence.transport.calls import IDLE_LIMIT, Call, TimedSocket, TooLarge, current_call, within
 from presence.transport.redaction import Redactor, address
 
 __all__ = ["HttpTransport"]
@@ -240,7 +240,7 @@ def _body(response: requests.Response, call: Call, room: int) -> bytes | bytearr
 def _plain(source: http.client.HTTPResponse, raw: Any, room: int) -> bytearray:
     """Read a body straight into one buffer: urllib3, whose response is `raw`, would copy it twice.
 
-    Its bytes are counted as they come in, see presence.transport.calls.Wire.
+    Its bytes are counted as they come in, see presence.transport.calls.TimedSocket.
     """
     body, filled = bytearray(room), 0
     while count := source.readinto(memoryview(body)[filled:]):
@@ -320,7 +320,7 @@ class _OnWire:
         if call := current_call():
             call.renew()
         super().connect()  # type: ignore[misc]
-        self.sock = Wire(self.sock)
+        self.sock = TimedSocket(self.sock)
         self._made_by = os.getpid()
 
     def _new_conn(self) -> Any:
@@ -331,11 +331,11 @@ class _OnWire:
         call = current_call()
         if self.sock is not None and self._made_by != os.getpid():
             self.close()  # type: ignore[attr-defined]
-        if self.sock is not None and call and time.monotonic() - self._used_at > RESTED:
+        if self.sock is not None and call and time.monotonic() - self._used_at > IDLE_LIMIT:
             if call.once:
                 self.close()  # type: ignore[attr-defined]
             else:
-                call.doubt()
+                call.shorten_first_wait()
         super().request(*args, **options)  # type: ignore[misc]
 
     def getresponse(self) -> Any:

@@ -32,7 +32,7 @@ from presence.roster.messages import Position, Roster
 from presence.roster.people import ServerMember, fingerprint
 from presence.sync.channels import Shard
 from presence.sync.context import TickContext
-from presence.sync.poll import Polled, Seen
+from presence.sync.poll import PollResult, RawReply
 
 __all__ = ["make_commits"]
 
@@ -47,7 +47,7 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
     """
 
     channel: str
-    seen: Seen
+    seen: RawReply
     state: State
     old: Roster | None
     roster: Roster
@@ -60,7 +60,7 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
 
 
 def make_commits(
-    ctx: TickContext, shard: Shard, profiles: Profiles, polled: Polled
+    ctx: TickContext, shard: Shard, profiles: Profiles, polled: PollResult
 ) -> list[Commit]:
     """Make the commit of each channel that is different. What fails is reported.
 
@@ -81,7 +81,7 @@ def make_commits(
 
 
 def _commit_of(
-    ctx: TickContext, polled: Polled, reading: Reading, *, believe: bool, crowd: int
+    ctx: TickContext, polled: PollResult, reading: Reading, *, believe: bool, crowd: int
 ) -> Commit | None:
     state, roster = reading.state, reading.roster
     # An empty room that never had anybody in it is not stored: anybody can make up its name.
@@ -106,7 +106,7 @@ def _commit_of(
     )
 
 
-def _with_positions(ctx: TickContext, polled: Polled, commits: list[Commit]) -> list[Commit]:
+def _with_positions(ctx: TickContext, polled: PollResult, commits: list[Commit]) -> list[Commit]:
     """Ask for the stream's position where the commit publishes nothing that would tell it.
 
     And before a room's first commit: asking creates the stream.
@@ -132,7 +132,7 @@ def _with_positions(ctx: TickContext, polled: Polled, commits: list[Commit]) -> 
 
 
 def _read_batch(
-    ctx: TickContext, shard: Shard, profiles: Profiles, polled: Polled
+    ctx: TickContext, shard: Shard, profiles: Profiles, polled: PollResult
 ) -> Iterator[Reading]:
     """Read the roster that each different channel shows; those that seem to be partial last."""
     fewer: list[str] = []
@@ -153,7 +153,7 @@ def _read_batch(
 def _merge(
     ctx: TickContext,
     profiles: Profiles,
-    polled: Polled,
+    polled: PollResult,
     raw: msgspec.Raw,
     tracked: Sequence[ServerMember],
 ) -> tuple[Roster, int]:
@@ -169,7 +169,7 @@ def _merge(
 
 
 def _with_old(
-    ctx: TickContext, polled: Polled, channel: str, seen: Seen, roster: Roster
+    ctx: TickContext, polled: PollResult, channel: str, seen: RawReply, roster: Roster
 ) -> Reading | None:
     """Return None where somebody has written since the state was loaded."""
     state, old = polled.loaded.states[channel], polled.known.get(channel)
@@ -186,7 +186,7 @@ def _with_old(
 
 
 def _read_again(
-    ctx: TickContext, profiles: Profiles, polled: Polled, channels: list[str]
+    ctx: TickContext, profiles: Profiles, polled: PollResult, channels: list[str]
 ) -> Iterator[Reading]:
     """Read channels that showed fewer clients than were counted, once more, all together.
 
@@ -210,7 +210,7 @@ def _read_again(
                 found = digest(
                     reply, ctx.options.fingerprint, fingerprint(tracked) if tracked else b""
                 )
-            seen = Seen(reply, found, survey.nodes, tracked)
+            seen = RawReply(reply, found, survey.nodes, tracked)
             reading = _with_old(ctx, polled, channel, seen, roster)
             if not found:
                 raise CentrifugoAnswerError(

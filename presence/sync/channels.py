@@ -13,7 +13,7 @@ from presence.centrifugo.gateway import Survey
 from presence.exceptions import InvalidChannel
 from presence.roster import channel_names
 from presence.sync.context import TickContext
-from presence.sync.statistics import Opened
+from presence.sync.statistics import OpenTick
 
 __all__ = ["HandOut", "Shard", "batches", "find_channels", "split", "survey"]
 
@@ -101,12 +101,12 @@ def _rooms(clients: Mapping[str, int]) -> Iterator[str]:
 class Shard(msgspec.Struct, frozen=True, kw_only=True):
     """Some channels of a tick, and what its survey found of them.
 
-    Number `number` (from 1) of `of` shards of a tick that `opened`. `clients` counts those on the
+    Number `number` (from 1) of the `of` shards of `tick`. `clients` counts those on the
     channels and on their feeds, where there are any. On the `tracked` channels are members without
     a websocket. `since` is when the one polled longest ago was, 0 where none ever was.
     """
 
-    opened: Opened
+    tick: OpenTick
     number: int
     of: int
     channels: list[str]
@@ -132,7 +132,7 @@ def split(
     survey: Survey,
     *,
     size: int | None,
-    opened: Opened,
+    tick: OpenTick,
     believe: bool,
     tracked: Collection[str] = (),
     polled: Mapping[str, float] = MappingProxyType({}),
@@ -142,7 +142,7 @@ def split(
     parts = [channels[start : start + size] for start in range(0, len(channels), size)] or [[]]
     return [
         Shard(
-            opened=opened,
+            tick=tick,
             number=number,
             of=len(parts),
             channels=list(part),

@@ -22,7 +22,7 @@ from presence.roster.people import ServerMember, fingerprint
 from presence.sync.channels import Shard, batches
 from presence.sync.context import TickContext
 
-__all__ = ["IN_FLIGHT", "Polled", "Seen", "poll_ahead"]
+__all__ = ["IN_FLIGHT", "PollResult", "RawReply", "poll_ahead"]
 
 IN_FLIGHT = 2
 """Batches that are read while another one is worked on."""
@@ -38,7 +38,7 @@ _PLAIN = re.compile(r"[A-Za-z0-9_.@+-]+")
 """An id of a user that JSON writes in one way only."""
 
 
-class Seen(NamedTuple):
+class RawReply(NamedTuple):
     """A presence reply, its digest (empty: the reply is partial), the nodes of Centrifugo at that
     moment, and the members without a websocket."""
 
@@ -49,7 +49,7 @@ class Seen(NamedTuple):
 
 
 @dataclass(slots=True)
-class Polled:
+class PollResult:
     """A batch of channels, and what was read of them.
 
     `loaded` has their states, and the time at which the reading began. A channel that a crash left
@@ -65,7 +65,7 @@ class Polled:
     tracked: dict[str, list[ServerMember]] = field(default_factory=dict)
     pending: list[str] = field(default_factory=list)
     unchanged: list[str] = field(default_factory=list)
-    different: dict[str, Seen] = field(default_factory=dict)
+    different: dict[str, RawReply] = field(default_factory=dict)
     failed: dict[str, CentrifugoError] = field(default_factory=dict)
     known: dict[str, Roster] = field(default_factory=dict)
     rosters: dict[str, tuple[int, bytes]] = field(default_factory=dict)
@@ -81,7 +81,7 @@ def poll_ahead(
     *,
     news: Collection[str] = (),
     ends: float,
-) -> Generator[Polled, None, None]:
+) -> Generator[PollResult, None, None]:
     """Poll `channels` of a shard in batches, in order; begin none after `ends`.
 
     IN_FLIGHT batches are read at a time, and the states of one more are loaded: its reading begins
@@ -99,9 +99,9 @@ def poll_ahead(
     parts = batches(channels, shard.clients, ctx.options.batch_size)
     source = takewhile(lambda _: ctx.clock() <= ends, parts)
     pool = ctx.executor(IN_FLIGHT)
-    reading: deque[Future[Polled]] = deque()
+    reading: deque[Future[PollResult]] = deque()
 
-    def read(batch: Polled) -> None:
+    def read(batch: PollResult) -> None:
         if batch.channels:
             reading.append(pool.submit(poller.read, batch))
 
@@ -132,12 +132,12 @@ class _Poller:
         self._rarely = len(shard.channels) / CHECKED_CHANNELS
         self._fingerprint = ctx.options.fingerprint
 
-    def load(self, channels: Sequence[str], done: Polled | None = None) -> Polled:
+    def load(self, channels: Sequence[str], done: PollResult | None = None) -> PollResult:
         """Load the states of `channels`, and the rosters of what is different in `done`.
 
         A few of the channels are loaded whole, to be checked.
         """
-        batch = Polled(channels)
+        batch = PollResult(channels)
         unknown = self._find_unknown(done) if done else []
         if not channels and not unknown:
             return batch
@@ -162,7 +162,7 @@ class _Poller:
             done.rosters = loaded.rosters
         return batch
 
-    def read(self, batch: Polled) -> Polled:
+    def read(self, batch: PollResult) -> PollResult:
         """Ask who is on the channels, and tell the unchanged ones from the others."""
         if batch.error:
             return batch
@@ -186,7 +186,7 @@ class _Poller:
                 self._compare(batch, channel, reply, nodes)
         return batch
 
-    def report(self, done: Polled) -> None:
+    def report(self, done: PollResult) -> None:
         """Report what failed; a batch that failed whole has nothing else in it."""
         report = self._ctx.report
         report.seconds.read += done.read_s
@@ -199,7 +199,7 @@ class _Poller:
             report.failed(error, channel)
 
     def _compare(
-        self, batch: Polled, channel: str, raw: msgspec.Raw, nodes: frozenset[str]
+        self, batch: PollResult, channel: str, raw: msgspec.Raw, nodes: frozenset[str]
     ) -> None:
         tracked = batch.tracked.get(channel, ())
         seen = digest(raw, self._fingerprint, fingerprint(tracked) if tracked else b"")
@@ -208,7 +208,7 @@ class _Poller:
         if settled and state.digest == seen and not self._is_news(raw, tracked):
             batch.unchanged.append(channel)
         else:
-            batch.different[channel] = Seen(raw, seen, nodes, tracked)
+            batch.different[channel] = RawReply(raw, seen, nodes, tracked)
 
     def _is_news(self, raw: msgspec.Raw, tracked: Sequence[ServerMember]) -> bool:
         if not self._news:
@@ -226,7 +226,7 @@ class _Poller:
         # Chance has no secret to keep.
         return [c for c in channels if random.random() * once_in(c) < 1]  # noqa: S311
 
-    def _find_unknown(self, done: Polled) -> list[str]:
+    def _find_unknown(self, done: PollResult) -> list[str]:
         """Note the rosters that are known; return the different channels whose roster is not.
 
         Of a state that another life of the store left nothing is known: writes may have been

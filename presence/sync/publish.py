@@ -17,7 +17,7 @@ from presence.roster.commit import Commit, new_epoch
 from presence.roster.messages import Position
 from presence.roster.people import is_anonymous
 from presence.sync.context import TickContext
-from presence.sync.poll import Polled
+from presence.sync.poll import PollResult
 from presence.sync.statistics import Report
 
 __all__ = ["Publisher"]
@@ -66,7 +66,7 @@ class Publisher:
         finally:
             self._thread.shutdown()
 
-    def recover(self, polled: Polled) -> None:
+    def recover(self, polled: PollResult) -> None:
         """Publish and signal what an earlier crash left undone."""
         loaded = polled.loaded
         self._signal(
@@ -78,7 +78,7 @@ class Publisher:
         )
         self._publish([(c, loaded.states[c].pending) for c in polled.pending], loaded.now)
 
-    def commit_and_publish(self, polled: Polled, planned: Sequence[Commit]) -> None:
+    def commit_and_publish(self, polled: PollResult, planned: Sequence[Commit]) -> None:
         """Write the commits of a batch, and publish what they changed, without waiting.
 
         Raises StoreError: nothing of the batch is published then.

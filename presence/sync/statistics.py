@@ -16,7 +16,7 @@ from presence.exceptions import PresenceError
 from presence.roster.commit import Commit, State
 from presence.roster.messages import UNREADABLE
 
-__all__ = ["Opened", "Report", "Seconds", "Statistics", "Tick", "add", "begin", "read"]
+__all__ = ["OpenTick", "Report", "Seconds", "Statistics", "Tick", "add", "begin", "read"]
 
 logger = logging.getLogger("presence.sync")
 
@@ -85,7 +85,7 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
         return sum(tick.overlapping for tick in self.history)
 
 
-class Opened(msgspec.Struct, frozen=True, kw_only=True):
+class OpenTick(msgspec.Struct, frozen=True, kw_only=True):
     """A tick that has begun; without an id, one that is not recorded."""
 
     id: str = ""
@@ -100,7 +100,7 @@ class _Part(msgspec.Struct, frozen=True, kw_only=True):
     report: Report
 
 
-def begin(store: RosterStore, *, every: float, deadline: float) -> Opened:
+def begin(store: RosterStore, *, every: float, deadline: float) -> OpenTick:
     """Begin a tick; end those before it that are overdue. All in seconds. Raises StoreError.
 
     `every`: the time between two ticks. `deadline`: after it no part of a tick is begun.
@@ -114,18 +114,18 @@ def begin(store: RosterStore, *, every: float, deadline: float) -> Opened:
             *(tick, begun.since, every),
         )
     _end_overdue(store, begun, deadline)
-    return Opened(id=tick, started=begun.now, overlapping=overlapping)
+    return OpenTick(id=tick, started=begun.now, overlapping=overlapping)
 
 
-def add(store: RosterStore, opened: Opened, number: int, report: Report, *, of: int) -> Tick | None:
+def add(store: RosterStore, tick: OpenTick, number: int, report: Report, *, of: int) -> Tick | None:
     """Add what part `number` of `of` parts did. The record of the tick, for whoever ended it.
 
     Raises StoreError.
     """
-    part = _Part(overlapping=opened.overlapping, report=msgspec.structs.replace(report, leaving=[]))
-    if not store.add_part(opened.id, number, msgspec.json.encode(part), of=of):
+    part = _Part(overlapping=tick.overlapping, report=msgspec.structs.replace(report, leaving=[]))
+    if not store.add_part(tick.id, number, msgspec.json.encode(part), of=of):
         return None
-    return _end(store, opened.id, store.load_parts(opened.id), opened.started)
+    return _end(store, tick.id, store.load_parts(tick.id), tick.started)
 
 
 def read(store: RosterStore) -> Statistics:

@@ -31,7 +31,7 @@ from presence.sync.context import (
 )
 from presence.sync.poll import poll_ahead
 from presence.sync.publish import Publisher
-from presence.sync.statistics import Opened, Report
+from presence.sync.statistics import OpenTick, Report
 
 __all__ = ["Options", "Progress", "Sync"]
 
@@ -162,28 +162,28 @@ def _tick(
     ctx: TickContext, every: float, progress: Progress | None, hand_out: HandOut | None
 ) -> None:
     ends = ctx.clock() + ctx.options.deadline
-    opened = statistics.begin(ctx.store, every=every, deadline=ctx.options.deadline)
+    tick = statistics.begin(ctx.store, every=every, deadline=ctx.options.deadline)
     shards: list[Shard] = []
     standing = TrackerState()
     with ctx.report.catching():
         standing = _standing(ctx)
         size = ctx.options.shard_size if hand_out else None
-        shards = _shards(ctx, standing, opened=opened, size=size)
+        shards = _shards(ctx, standing, tick=tick, size=size)
     if hand_out and len(shards) > 1:
-        _hand_out(ctx, shards, opened, hand_out)
+        _hand_out(ctx, shards, tick, hand_out)
         return
     for shard in shards:
         with ctx.report.catching():
             run_shard(ctx, shard, standing, ends=ends, progress=progress)
-    _add(ctx, opened, 0, of=1)
+    _add(ctx, tick, 0, of=1)
 
 
-def _hand_out(ctx: TickContext, shards: Sequence[Shard], opened: Opened, hand_out: HandOut) -> None:
+def _hand_out(ctx: TickContext, shards: Sequence[Shard], tick: OpenTick, hand_out: HandOut) -> None:
     """Hand the shards out; what cannot be is done here. The survey is part 0 of the tick."""
     here = list(dropwhile(hand_out, shards))
-    logger.info("tick=handed-out id=%s shards=%d here=%d", opened.id, len(shards), len(here))
+    logger.info("tick=handed-out id=%s shards=%d here=%d", tick.id, len(shards), len(here))
     with ctx.report.catching():
-        _add(ctx, opened, 0, of=1 + len(shards))
+        _add(ctx, tick, 0, of=1 + len(shards))
     for shard in here:
         part = replace(ctx, report=Report())
         _run_handed_out(part, shard)
@@ -192,14 +192,14 @@ def _hand_out(ctx: TickContext, shards: Sequence[Shard], opened: Opened, hand_ou
 
 def _run_handed_out(ctx: TickContext, shard: Shard) -> None:
     with ctx.report.timed("total", ctx.clock), ctx.report.catching():
-        waited = max(0.0, ctx.store.load_parts(shard.opened.id).now - shard.opened.started)
+        waited = max(0.0, ctx.store.load_parts(shard.tick.id).now - shard.tick.started)
         left = ctx.options.deadline - waited
         if left < 0:
-            logger.warning("shard=late tick=%s number=%d", shard.opened.id, shard.number)
+            logger.warning("shard=late tick=%s number=%d", shard.tick.id, shard.number)
             return
         with ctx.report.catching():
             run_shard(ctx, shard, _standing(ctx), ends=ctx.clock() + left)
-        _add(ctx, shard.opened, shard.number, of=1 + shard.of)
+        _add(ctx, shard.tick, shard.number, of=1 + shard.of)
 
 
 def _shards(
@@ -207,7 +207,7 @@ def _shards(
     standing: TrackerState,
     *,
     only: Sequence[str] | None = None,
-    opened: Opened | None = None,
+    tick: OpenTick | None = None,
     size: int | None = None,
 ) -> list[Shard]:
     """Survey, and split what there is to poll in shards of `size`, or in one."""
@@ -222,16 +222,16 @@ def _shards(
         channels,
         found,
         size=size,
-        opened=opened or Opened(),
+        tick=tick or OpenTick(),
         believe=changed is None or abs(changed) >= NODES_SETTLE,  # abs: a clock set back
         tracked=standing.channels,
         polled=polled,
     )
 
 
-def _add(ctx: TickContext, opened: Opened, number: int, *, of: int) -> None:
+def _add(ctx: TickContext, tick: OpenTick, number: int, *, of: int) -> None:
     """Add what was done here to the tick; log the tick, if that was the last of it."""
-    if record := statistics.add(ctx.store, opened, number, ctx.report, of=of):
+    if record := statistics.add(ctx.store, tick, number, ctx.report, of=of):
         logger.info("tick=done id=%s shards=%d %s", record.id, record.shards, record.report.line())
 
 

@@ -9,14 +9,14 @@ from presence.testing.cases import PresenceTestMixin
 from presence.testing.centrifugo import FakeCentrifugo
 from presence.testing.clock import Clock
 from presence.testing.connection import Connection
-from presence.testing.signals import Caught
+from presence.testing.signals import SentSignal
 from presence.testing.site import FakePresence
 
 __all__ = [
-    "Caught",
     "Clock",
     "Connection",
     "FakeCentrifugo",
     "FakePresence",
     "PresenceTestMixin",
+    "SentSignal",
 ]

@@ -14,7 +14,7 @@ from presence.snapshots import read_channel, read_snapshot
 from presence.testing import reasons
 from presence.testing.centrifugo import FakeCentrifugo
 from presence.testing.people import id_of
-from presence.testing.signals import Ear, name_of
+from presence.testing.signals import SignalRecorder, name_of
 from presence.web.access import polled_channel
 
 __all__ = ["SENT", "Assertions"]
@@ -34,7 +34,7 @@ class Assertions:
 
     store: MemoryStore
     centrifugo: FakeCentrifugo
-    _ear: Ear
+    _recorder: SignalRecorder
 
     def present(self, channel: str) -> list[dict[str, Any]]:
         """The records of everybody in `channel`, as PresenceManager.list_presences gives them for
@@ -107,12 +107,12 @@ class Assertions:
     def _assert_signal(self, signal: Signal, channel: str, user: Any, *, sent: bool) -> None:
         _check(channel)
         name, key = name_of(signal), None if user is None else id_of(user)
-        about = [one for one in self._ear.caught if (one.name, one.channel) == (name, channel)]
+        about = [one for one in self._recorder.sent if (one.name, one.channel) == (name, channel)]
         heard = [one for one in about if key is None or key in one.ids]
         if bool(heard) is not sent:
             who = "" if key is None else f" of {key!r}"
             was = "was not" if sent else "was"
-            told = [f"{one.name} about {one.channel!r} of {one.ids}" for one in self._ear.caught]
+            told = [f"{one.name} about {one.channel!r} of {one.ids}" for one in self._recorder.sent]
             _fail(f"{name}{who} {was} sent about {channel!r}", _listed("Sent", told))
 
 

@@ -11,7 +11,7 @@ from django.dispatch import Signal
 from presence import signals
 from presence.roster.messages import Member
 
-__all__ = ["Caught", "Ear", "name_of"]
+__all__ = ["SentSignal", "SignalRecorder", "name_of"]
 
 NAMES: Final = (
     *("presence_joined", "presence_left", "presence_updated"),
@@ -19,7 +19,7 @@ NAMES: Final = (
 )
 
 
-class Caught(msgspec.Struct, frozen=True):
+class SentSignal(msgspec.Struct, frozen=True):
     """A signal that was sent: the name it has in presence.signals, and what it told."""
 
     name: str
@@ -34,13 +34,13 @@ class Caught(msgspec.Struct, frozen=True):
         return [member.id for member in self.members]
 
 
-class Ear:
+class SignalRecorder:
     """Listens to every signal of the app, for the length of a `with` block."""
 
     def __init__(self) -> None:
-        self.caught: list[Caught] = []
+        self.sent: list[SentSignal] = []
 
-    def __enter__(self) -> Ear:
+    def __enter__(self) -> SignalRecorder:
         for name in NAMES:
             getattr(signals, name).connect(self._hear)
         return self
@@ -58,7 +58,7 @@ class Ear:
         epoch: str,
         **_: object,
     ) -> None:
-        self.caught.append(Caught(name_of(signal), channel, list(members), version, epoch))
+        self.sent.append(SentSignal(name_of(signal), channel, list(members), version, epoch))
 
 
 def name_of(signal: Signal) -> str:

@@ -18,7 +18,7 @@ from presence.testing.centrifugo import Client, FakeCentrifugo
 from presence.testing.clock import Clock, Inline
 from presence.testing.connection import Connection
 from presence.testing.people import id_of, is_anonymous, sign, visitor
-from presence.testing.signals import Caught, Ear
+from presence.testing.signals import SentSignal, SignalRecorder
 from presence.web.access import polled_channel
 from presence.web.views import register_channels
 
@@ -43,7 +43,7 @@ class FakePresence(Assertions):
         self.clock = Clock()
         self.store = MemoryStore(clock=self.clock)
         self.centrifugo = FakeCentrifugo()
-        self._ear = Ear()
+        self._recorder = SignalRecorder()
         self._ids = count(1)
         self._stack = ExitStack()
 
@@ -64,7 +64,7 @@ class FakePresence(Assertions):
                     clock=self.clock,
                 )
             )
-            stack.enter_context(self._ear)
+            stack.enter_context(self._recorder)
             self._stack = stack.pop_all()
         return self
 
@@ -125,12 +125,12 @@ class FakePresence(Assertions):
         if any(self.store.load_states([c]).states[c].leaving for c in self.store.known_channels()):
             self.tick(after=conf.PRESENCE_LEAVE_GRACE)
 
-    def signals(self, channel: str | None = None) -> list[Caught]:
+    def signals(self, channel: str | None = None) -> list[SentSignal]:
         """The signals that were sent, of one channel or of all, oldest first."""
-        return [one for one in self._ear.caught if channel in (None, one.channel)]
+        return [one for one in self._recorder.sent if channel in (None, one.channel)]
 
     def clear(self) -> None:
         """Forget what was published and signalled so far; who is here stays."""
         services.outbox.flush(SENT)
         self.centrifugo.clear()
-        self._ear.caught.clear()
+        self._recorder.sent.clear()

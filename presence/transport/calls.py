@@ -12,16 +12,16 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any, Final
 
-__all__ = ["MAX_BYTES", "RESTED", "Call", "TooLarge", "Wire", "current_call", "within"]
+__all__ = ["IDLE_LIMIT", "MAX_BYTES", "Call", "TimedSocket", "TooLarge", "current_call", "within"]
 
 MAX_BYTES: Final = 128 << 20
 """Bytes of one answer, also after it is decompressed. A channel of 100,000 clients is 16 MB, and a
 batch no larger than its largest channel, or 4 MB: this leaves eight times the room."""
 
-RESTED: Final = 0.5
+IDLE_LIMIT: Final = 0.5
 """Seconds without use after which a balancer may have forgotten a connection."""
 
-DOUBT: Final = 0.2
+FIRST_WAIT_SHARE: Final = 0.2
 """Share of its time that a call waits for the first byte on a rested connection: a balancer that
 forgot it may answer nothing. The rest is for the same call on a new connection."""
 
@@ -76,9 +76,9 @@ class Call:
         """Whether no time is left, not even for a new connection."""
         return self._clock() >= self._ends
 
-    def doubt(self) -> None:
+    def shorten_first_wait(self) -> None:
         """Wait less for the first byte: the connection has rested."""
-        self._first = self._clock() + DOUBT * self._seconds
+        self._first = self._clock() + FIRST_WAIT_SHARE * self._seconds
 
     def renew(self) -> None:
         """Begin again on another connection, in the time that is left."""
@@ -113,7 +113,7 @@ def within(timeout: float | None) -> float | None:
     return left if timeout is None else min(timeout, left)
 
 
-class Wire:
+class TimedSocket:
     """A connected socket on which each step ends with the current call."""
 
     def __init__(self, sock: Any) -> None:
@@ -128,35 +128,35 @@ class Wire:
         self._timeout = seconds
         self._sock.settimeout(seconds)
 
-    def hurry(self) -> None:
+    def apply_deadline(self) -> None:
         """Give the next step what is left of the call. Raises TimeoutError."""
         call = _current.get()
         if call is not None and self._timeout != 0:
             left = call.seconds()
             self._sock.settimeout(left if self._timeout is None else min(left, self._timeout))
 
-    def note(self, count: int | None) -> None:
+    def count(self, received: int | None) -> None:
         """Count what came. Raises TooLarge."""
-        if count and (call := _current.get()):
-            call.received(count)
+        if received and (call := _current.get()):
+            call.received(received)
 
     def sendall(self, data: Any) -> None:
-        self.hurry()
+        self.apply_deadline()
         self._sock.sendall(data)
 
     def recv(self, size: int, flags: int = 0) -> bytes:
         if flags:  # a look at what is there
             peeked: bytes = self._sock.recv(size, flags)
             return peeked
-        self.hurry()
+        self.apply_deadline()
         data: bytes = self._sock.recv(size)
-        self.note(len(data))
+        self.count(len(data))
         return data
 
     def recv_into(self, buffer: Any) -> int:
-        self.hurry()
+        self.apply_deadline()
         count: int = self._sock.recv_into(buffer)
-        self.note(count)
+        self.count(count)
         return count
 
     def makefile(self, *_: Any, **__: Any) -> io.BufferedReader:
@@ -165,7 +165,7 @@ class Wire:
 
 
 class _Reader(io.RawIOBase):
-    def __init__(self, wire: Wire, raw: io.RawIOBase) -> None:
+    def __init__(self, wire: TimedSocket, raw: io.RawIOBase) -> None:
         super().__init__()
         self._wire = wire
         self._raw = raw
@@ -174,9 +174,9 @@ class _Reader(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int | None:
-        self._wire.hurry()
+        self._wire.apply_deadline()
         count = self._raw.readinto(buffer)
-        self._wire.note(count)
+        self._wire.count(count)
         return count
 
     def close(self) -> None:

@@ -63,7 +63,7 @@ def store(through: Balancer) -> RedisStore:
 @pytest.fixture
 def rested(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every connection counts as one that has rested."""
-    monkeypatch.setattr(server, "RESTED", -1.0)
+    monkeypatch.setattr(server, "IDLE_LIMIT", -1.0)
 
 
 def name_rooms(url: str) -> None:

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from presence import services
 from presence.backends.base import RosterStore
 from presence.backends.memory import MemoryStore
-from presence.centrifugo.coalescer import Outbox
+from presence.centrifugo.coalescer import Coalescer
 from presence.conf import conf
 from presence.cursors import CURSOR_TIMEOUT, CursorTracker, decode_move, encode_move, make_move
 from presence.exceptions import CommandError, InvalidChannel, StoreError
@@ -54,7 +54,7 @@ class Site:
         self.store = MemoryStore(clock=self.clock)
         self.batches: list[list[tuple[str, dict[str, Any]]]] = []
         self.answer: CommandError | None = None
-        self.outbox = Outbox(self.send, start=lambda run: None)
+        self.outbox = Coalescer(self.send, start=lambda run: None)
 
     def send(self, messages: Sequence[tuple[str, msgspec.Raw]]) -> list[CommandError | None]:
         self.batches.append([(channel, json.loads(bytes(data))) for channel, data in messages])

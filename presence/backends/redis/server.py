@@ -26,7 +26,7 @@ from redis.sentinel import (
     SentinelManagedSSLConnection,
 )
 
-from presence.transport.calls import RESTED, Call, TooLarge, Wire, current_call, within
+from presence.transport.calls import IDLE_LIMIT, Call, TimedSocket, TooLarge, current_call, within
 
 __all__ = [
     "QUIET",
@@ -109,10 +109,10 @@ class _Safe:
     def _construct_command_packer(self, _: object) -> _Packer:
         return _Packer(self.encoder.encode)
 
-    def _connect(self) -> Wire:
+    def _connect(self) -> TimedSocket:
         sock = super()._connect()  # type: ignore[misc]
         self.connected_at = time.monotonic()
-        return Wire(sock)
+        return TimedSocket(sock)
 
     @property
     def socket_timeout(self) -> float | None:
@@ -217,10 +217,10 @@ class _Kept:
         now = time.monotonic()
         if connection.pid != os.getpid() or now - connection.connected_at > LIFE:
             return False
-        if now - since > RESTED and call:
+        if now - since > IDLE_LIMIT and call:
             if call.once:
                 return False
-            call.doubt()
+            call.shorten_first_wait()
         return _is_silent(connection)
 
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 import pytest
 
-from presence.centrifugo.coalescer import BATCH, PAUSE, QUIET, REST, WAITING, Outbox
+from presence.centrifugo.coalescer import BATCH, PAUSE, QUIET, REST, WAITING, Coalescer
 from presence.exceptions import CentrifugoError, CentrifugoUnreachable, CommandError
 from tests.unit.fakes import Clock
 
@@ -81,9 +81,9 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def still(sender: Sender, clock: Clock) -> Outbox:
+def still(sender: Sender, clock: Clock) -> Coalescer:
     """An outbox without a thread: a test takes its steps."""
-    return Outbox(sender, clock=clock, start=lambda run: None)
+    return Coalescer(sender, clock=clock, start=lambda run: None)
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def gate() -> Iterator[Gate]:
 
 
 class TestGathering:
-    def test_messages_go_in_order_in_one_batch(self, still: Outbox, sender: Sender) -> None:
+    def test_messages_go_in_order_in_one_batch(self, still: Coalescer, sender: Sender) -> None:
         for n, key in enumerate([ADA, BOB, ("cursors:b", "ada")]):
             still.put(key, data(str(n)))
         assert still.step() == PAUSE
@@ -103,13 +103,13 @@ class TestGathering:
         still.step()
         assert len(sender.batches) == 1, "nothing is sent twice, nothing is no batch"
 
-    def test_of_each_user_the_last_alone(self, still: Outbox, sender: Sender) -> None:
+    def test_of_each_user_the_last_alone(self, still: Coalescer, sender: Sender) -> None:
         for n in range(1000):
             still.put(ADA if n % 2 else BOB, data(str(n)))
         still.step()
         assert sender.batches == [[("cursors:a", "998"), ("cursors:a", "999")]]
 
-    def test_batches_are_bounded(self, still: Outbox, sender: Sender) -> None:
+    def test_batches_are_bounded(self, still: Coalescer, sender: Sender) -> None:
         for n in range(BATCH + 1):
             still.put(("cursors:a", str(n)), data("1"))
         still.step()
@@ -117,7 +117,7 @@ class TestGathering:
         assert [len(batch) for batch in sender.batches] == [BATCH, 1]
 
     def test_what_waits_is_bounded_and_the_newest_stay(
-        self, still: Outbox, sender: Sender, caplog: pytest.LogCaptureFixture
+        self, still: Coalescer, sender: Sender, caplog: pytest.LogCaptureFixture
     ) -> None:
         for n in range(WAITING + 5):
             still.put(("cursors:a", str(n)), data(str(n)))
@@ -133,7 +133,7 @@ class TestGathering:
         def refuse(run: object) -> None:
             raise RuntimeError("can't start new thread")
 
-        outbox = Outbox(sender, start=refuse)
+        outbox = Coalescer(sender, start=refuse)
         outbox.put(ADA, data("1"))
         outbox.put(ADA, data("2"))
         assert caplog.text.count("outbox=not-started") == 2, "tried again the next time"
@@ -143,7 +143,7 @@ class TestGathering:
 
 class TestFailing:
     def test_what_cannot_be_sent_is_dropped_and_the_next_waits_a_while(
-        self, still: Outbox, sender: Sender
+        self, still: Coalescer, sender: Sender
     ) -> None:
         sender.error = DOWN
         still.put(ADA, data("1"))
@@ -154,7 +154,7 @@ class TestFailing:
         assert sender.batches == [[("cursors:a", "1")], [("cursors:a", "2")]]
 
     def test_one_that_is_refused_is_no_outage(
-        self, still: Outbox, sender: Sender, caplog: pytest.LogCaptureFixture
+        self, still: Coalescer, sender: Sender, caplog: pytest.LogCaptureFixture
     ) -> None:
         sender.refusal = CommandError(102, "unknown channel")
         still.put(ADA, data("1"))
@@ -164,7 +164,7 @@ class TestFailing:
 
     def test_an_outage_is_a_line_a_minute(
         self,
-        still: Outbox,
+        still: Coalescer,
         sender: Sender,
         clock: Clock,
         caplog: pytest.LogCaptureFixture,
@@ -181,7 +181,7 @@ class TestFailing:
         ]
 
     def test_an_error_that_nobody_foresaw_ends_nothing(
-        self, still: Outbox, sender: Sender, caplog: pytest.LogCaptureFixture
+        self, still: Coalescer, sender: Sender, caplog: pytest.LogCaptureFixture
     ) -> None:
         sender.error = ZeroDivisionError()
         still.put(ADA, data("1"))
@@ -190,7 +190,7 @@ class TestFailing:
         assert caplog.records[0].exc_info, "with its traceback"
 
     def test_answers_that_are_none_end_nothing(
-        self, still: Outbox, caplog: pytest.LogCaptureFixture
+        self, still: Coalescer, caplog: pytest.LogCaptureFixture
     ) -> None:
         still._send = lambda messages: None  # type: ignore[assignment,return-value]
         still.put(ADA, data("1"))
@@ -206,7 +206,7 @@ class TestFailing:
         caplog: pytest.LogCaptureFixture,
     ) -> None:
         monkeypatch.setattr("presence.centrifugo.coalescer.REST", 0.0)
-        outbox = Outbox(sender)
+        outbox = Coalescer(sender)
         sender.error = DOWN
         failed = outbox._failed
         outbox._failed = None  # type: ignore[assignment,method-assign]
@@ -222,7 +222,7 @@ class TestFailing:
 
 class TestSendingNow:
     def test_goes_in_one_batch_and_leaves_nothing_older(
-        self, still: Outbox, sender: Sender
+        self, still: Coalescer, sender: Sender
     ) -> None:
         still.put(ADA, data("old"))
         still.put(("cursors:b", "ada"), data("other"))
@@ -232,7 +232,7 @@ class TestSendingNow:
         assert first == [("cursors:a", "1"), ("cursors:a", "2")]
         assert second == [("cursors:b", "other")]
 
-    def test_raises_what_went_wrong(self, still: Outbox, sender: Sender) -> None:
+    def test_raises_what_went_wrong(self, still: Coalescer, sender: Sender) -> None:
         sender.refusal = CommandError(102, "unknown channel")
         with pytest.raises(CommandError):
             still.send({ADA: data("1"), BOB: data("2")})
@@ -242,7 +242,7 @@ class TestSendingNow:
 
     def test_waits_for_a_batch_that_is_under_way(self, gate: Gate) -> None:
         """Or an older position could be published after a newer one."""
-        outbox = Outbox(gate, pause=0.0)
+        outbox = Coalescer(gate, pause=0.0)
         outbox.put(ADA, data("old"))
         assert gate.next() == [("cursors:a", "old")]
         now = threading.Thread(target=outbox.send, args=[{ADA: data("new")}])
@@ -260,7 +260,7 @@ class TestSendingNow:
 
 class TestTheThread:
     def test_what_comes_while_a_batch_is_under_way_gathers(self, gate: Gate) -> None:
-        outbox = Outbox(gate, pause=0.0)
+        outbox = Coalescer(gate, pause=0.0)
         outbox.put(ADA, data("1"))
         assert gate.next() == [("cursors:a", "1")]
         for n in range(2, 100):
@@ -270,7 +270,7 @@ class TestTheThread:
         assert gate.next() == [("cursors:a", "99"), ("cursors:a", "1")]
 
     def test_a_caller_never_waits_for_a_centrifugo_that_does_not_answer(self, gate: Gate) -> None:
-        outbox = Outbox(gate, pause=0.0)
+        outbox = Coalescer(gate, pause=0.0)
         outbox.put(ADA, data("1"))
         gate.next()
         for n in range(2 * WAITING):
@@ -279,14 +279,14 @@ class TestTheThread:
 
     def test_there_is_one_and_it_begins_with_the_first_message(self, sender: Sender) -> None:
         runs: list[object] = []
-        outbox = Outbox(sender, start=runs.append)
+        outbox = Coalescer(sender, start=runs.append)
         assert not runs
         for _ in range(3):
             outbox.put(ADA, data("1"))
         assert len(runs) == 1
 
     def test_it_keeps_no_process_alive(self, sender: Sender) -> None:
-        outbox = Outbox(sender, pause=LONG)
+        outbox = Coalescer(sender, pause=LONG)
         outbox.put(ADA, data("1"))
         assert outbox.flush(PATIENCE)
         threads = [t for t in threading.enumerate() if t.name == "presence-outbox"]
@@ -296,7 +296,7 @@ class TestTheThread:
     def test_between_two_batches_there_is_a_pause_that_flush_cuts_short(
         self, sender: Sender
     ) -> None:
-        outbox = Outbox(sender, pause=LONG)
+        outbox = Coalescer(sender, pause=LONG)
         outbox.put(ADA, data("1"))
         assert outbox.flush(PATIENCE)
         for n in (2, 3, 4):
@@ -307,15 +307,15 @@ class TestTheThread:
 
 
 class TestFlushing:
-    def test_nothing_is_done_at_once(self, still: Outbox) -> None:
+    def test_nothing_is_done_at_once(self, still: Coalescer) -> None:
         assert still.flush(0.0)
 
-    def test_it_does_not_wait_for_ever(self, still: Outbox) -> None:
+    def test_it_does_not_wait_for_ever(self, still: Coalescer) -> None:
         still.put(ADA, data("1"))
         assert not still.flush(0.0)
 
     def test_it_waits_for_more_than_one_batch(self, sender: Sender) -> None:
-        outbox = Outbox(sender, pause=LONG)
+        outbox = Coalescer(sender, pause=LONG)
         for n in range(3 * BATCH):
             outbox.put(("cursors:a", str(n)), data("1"))
         assert outbox.flush(PATIENCE)
@@ -323,13 +323,13 @@ class TestFlushing:
 
     def test_what_is_dropped_is_done(self, sender: Sender) -> None:
         sender.error = DOWN
-        outbox = Outbox(sender)
+        outbox = Coalescer(sender)
         outbox.put(ADA, data("1"))
         assert outbox.flush(PATIENCE)
         outbox.put(ADA, data("2"))
         assert outbox.flush(PATIENCE), "it does not wait for the rest to end"
 
-    def test_what_was_sent_instead_is_done(self, still: Outbox) -> None:
+    def test_what_was_sent_instead_is_done(self, still: Coalescer) -> None:
         still.put(ADA, data("old"))
         still.send({ADA: data("new")})
         assert not still.flush(0.0)
@@ -354,7 +354,7 @@ def in_fork(check: object) -> int:
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_a_forked_process_has_an_outbox_of_its_own(gate: Gate) -> None:
     """Made while the parent's thread is at work and holds its lock."""
-    outbox = Outbox(gate, pause=LONG)
+    outbox = Coalescer(gate, pause=LONG)
     outbox.put(ADA, data("the parent's"))
     gate.next()
     outbox.put(BOB, data("the parent's"))
@@ -373,7 +373,7 @@ def test_a_forked_process_has_an_outbox_of_its_own(gate: Gate) -> None:
 
 def test_a_fork_waits_for_the_end_of_a_batch(gate: Gate) -> None:
     """What sends it may hold locks that would never come free in the child."""
-    outbox = Outbox(gate, pause=0.0)
+    outbox = Coalescer(gate, pause=0.0)
     outbox.put(ADA, data("1"))
     gate.next()
     held, forked = threading.Event(), threading.Event()
@@ -398,7 +398,7 @@ def test_a_fork_waits_for_the_end_of_a_batch(gate: Gate) -> None:
 
 def test_a_fork_does_not_wait_long(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("presence.centrifugo.coalescer.HOLD", 0.0)
-    outbox = Outbox(gate, pause=0.0)
+    outbox = Coalescer(gate, pause=0.0)
     outbox.put(ADA, data("1"))
     gate.next()
     outbox.hold()

@@ -19,8 +19,8 @@ from presence.roster.merge import read_presence
 from presence.roster.messages import Roster, encode
 from presence.sync.channels import split
 from presence.sync.context import MakeExecutor, RosterCache, TickContext, threads
-from presence.sync.poll import Polled, poll_ahead
-from presence.sync.statistics import Opened, Report
+from presence.sync.poll import PollResult, poll_ahead
+from presence.sync.statistics import OpenTick, Report
 from presence.sync.tick import Options, Sync
 from presence.testing.contract.writing import commit, write
 from tests.stored_rooms import fill
@@ -73,9 +73,9 @@ class Poll:
             store, None, gateway, ONE_BY_ONE, None, RosterCache(), clock, executor, self.report
         )
 
-    def __call__(self, channels: list[str] = CHANNELS) -> Generator[Polled, None, None]:
+    def __call__(self, channels: list[str] = CHANNELS) -> Generator[PollResult, None, None]:
         survey = Survey(frozenset(), {})
-        (shard,) = split(channels, survey, size=None, opened=Opened(), believe=True)
+        (shard,) = split(channels, survey, size=None, tick=OpenTick(), believe=True)
         return poll_ahead(self._ctx, shard, channels, ends=inf)
 
 

@@ -12,7 +12,7 @@ from presence.centrifugo.gateway import Survey
 from presence.exceptions import CentrifugoUnreachable
 from presence.sync import statistics
 from presence.sync.channels import Shard, batches, split
-from presence.sync.statistics import Opened, Tick
+from presence.sync.statistics import OpenTick, Tick
 from tests.unit.fakes import Site
 
 INTERVAL = 60.0
@@ -231,7 +231,7 @@ def test_what_a_shard_carries() -> None:
         ["presence:a", CHAT, "presence:b"],
         Survey(frozenset({"n2", "n1"}), clients),
         size=2,
-        opened=Opened(id="t", started=1.0),
+        tick=OpenTick(id="t", started=1.0),
         believe=True,
     )
     assert first.clients == {"presence:a": 2, CHAT: 1, f"roster:{CHAT}": 3}
@@ -242,7 +242,7 @@ def test_what_a_shard_carries() -> None:
 def test_a_thousand_channels_are_a_small_message() -> None:
     names = [f"presence:document:{n}" for n in range(1000)]
     survey = Survey(frozenset({"n"}), dict.fromkeys(names, 100))
-    (shard,) = split(names, survey, size=1000, opened=Opened(), believe=True)
+    (shard,) = split(names, survey, size=1000, tick=OpenTick(), believe=True)
     assert len(msgspec.json.encode(shard)) < 70_000
 
 

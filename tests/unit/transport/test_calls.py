@@ -12,30 +12,30 @@ import redis.connection
 import requests
 import urllib3.connection
 
-from presence.transport.calls import DOUBT, Call, TooLarge, Wire, within
+from presence.transport.calls import FIRST_WAIT_SHARE, Call, TimedSocket, TooLarge, within
 from tests.unit.fakes import Clock
 
 
 @pytest.fixture
-def ends() -> Iterator[tuple[Wire, socket.socket]]:
+def ends() -> Iterator[tuple[TimedSocket, socket.socket]]:
     """A wire, and the other end of it."""
     ours, theirs = socket.socketpair()
     ours.settimeout(5.0)
     with ours, theirs:
-        yield Wire(ours), theirs
+        yield TimedSocket(ours), theirs
 
 
-def read_all(wire: Wire) -> None:
+def read_all(wire: TimedSocket) -> None:
     while wire.recv(10):
         pass
 
 
-def read_into(wire: Wire) -> None:
+def read_into(wire: TimedSocket) -> None:
     while wire.recv_into(bytearray(10)):
         pass
 
 
-def read_file(wire: Wire) -> None:
+def read_file(wire: TimedSocket) -> None:
     wire.makefile("rb").read()
 
 
@@ -44,7 +44,7 @@ READS = [read_all, read_into, read_file]
 
 @pytest.mark.parametrize("read", READS)
 def test_wire_when_bytes_drip_in_ends_with_the_call(
-    ends: tuple[Wire, socket.socket], read: Callable[[Wire], None]
+    ends: tuple[TimedSocket, socket.socket], read: Callable[[TimedSocket], None]
 ) -> None:
     wire, theirs = ends
     done = threading.Event()
@@ -68,7 +68,7 @@ def test_wire_when_bytes_drip_in_ends_with_the_call(
 
 @pytest.mark.parametrize("read", READS)
 def test_wire_when_answer_is_endless_is_cut_by_size(
-    ends: tuple[Wire, socket.socket], read: Callable[[Wire], None]
+    ends: tuple[TimedSocket, socket.socket], read: Callable[[TimedSocket], None]
 ) -> None:
     wire, theirs = ends
     theirs.sendall(b"x" * 1001)
@@ -78,7 +78,7 @@ def test_wire_when_answer_is_endless_is_cut_by_size(
 
 
 def test_wire_when_nobody_reads_what_is_sent_ends_with_the_call(
-    ends: tuple[Wire, socket.socket],
+    ends: tuple[TimedSocket, socket.socket],
 ) -> None:
     wire, _ = ends
     Call(0.2)
@@ -86,7 +86,7 @@ def test_wire_when_nobody_reads_what_is_sent_ends_with_the_call(
         wire.sendall(b"x" * (64 << 20))
 
 
-def test_wire_with_timeout_zero_only_looks(ends: tuple[Wire, socket.socket]) -> None:
+def test_wire_with_timeout_zero_only_looks(ends: tuple[TimedSocket, socket.socket]) -> None:
     """So redis-py finds out whether anything waits."""
     wire, _ = ends
     Call(5.0)
@@ -98,17 +98,17 @@ def test_wire_with_timeout_zero_only_looks(ends: tuple[Wire, socket.socket]) -> 
 def test_call_on_a_rested_connection_waits_less_for_the_first_byte() -> None:
     clock = Clock()
     call = Call(5.0, clock=clock)
-    call.doubt()
-    assert call.seconds() == pytest.approx(5.0 * DOUBT)
+    call.shorten_first_wait()
+    assert call.seconds() == pytest.approx(5.0 * FIRST_WAIT_SHARE)
     call.received(1)
     assert call.seconds() == 5.0
-    call.doubt()
-    clock.advance(5.0 * DOUBT + 0.1)
+    call.shorten_first_wait()
+    clock.advance(5.0 * FIRST_WAIT_SHARE + 0.1)
     with pytest.raises(TimeoutError):
         call.seconds()
     assert not call.is_over()
     call.renew()
-    assert call.seconds() == pytest.approx(5.0 - 5.0 * DOUBT - 0.1)
+    assert call.seconds() == pytest.approx(5.0 - 5.0 * FIRST_WAIT_SHARE - 0.1)
 
 
 def test_call_that_is_over_leaves_the_next_one_its_whole_time() -> None:
