@@ -1,8 +1,8 @@
-"""Looks at a set-up as it runs, and says what is wrong with it and how to mend it.
+"""Diagnosis of a running set-up: what is wrong, and how to fix it.
 
-One module per part, each a list of small functions that yield findings. To add a check, write such
-a function into its part's CHECKS (a new part goes into `examination.PARTS`), and describe its id
-in docs/doctor.md.
+Each part is a module with small functions that yield findings. To add a check, write such a
+function in its part (a new part goes into `examination.PARTS`), and describe its id in
+docs/doctor.md.
 """
 
 from __future__ import annotations

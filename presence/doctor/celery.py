@@ -1,4 +1,4 @@
-"""Whether beat sends the tick, and a worker is there to run it."""
+"""Checks of Celery: beat sends the tick, and a worker runs it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["examine"]
 
 PATIENCE = 5.0
-"""Seconds that a worker has to answer; the first answer is enough."""
+"""Seconds for a worker to answer; the first answer suffices."""
 
 
 def examine() -> Findings:
@@ -54,7 +54,7 @@ def examine() -> Findings:
 
 
 def beat(app: Celery) -> Findings:
-    """Beat was told to send the tick, once every PRESENCE_INTERVAL."""
+    """Check that beat sends the tick once every PRESENCE_INTERVAL."""
     entries = schedule.in_settings(app)
     if schedule.database_installed():
         try:
@@ -69,8 +69,8 @@ def beat(app: Celery) -> Findings:
                 yield from _unread()
             return
         if not schedule.uses_database(app):
-            # Beat may have been started with --scheduler, which nothing here tells. What it copied
-            # from the settings into the tables goes by the same name.
+            # Beat may have been started with --scheduler, which cannot be seen from here. An entry
+            # that it copied from the settings into the tables has the same name.
             names = {entry.name for entry in entries}
             entries = [*entries, *(row for row in stored if row.name not in names)]
         elif entries and not stored:
@@ -100,7 +100,7 @@ def _unread() -> Findings:
 
 
 def entry(entries: Sequence[Entry]) -> Findings:
-    """One entry sends the tick, and it is enabled."""
+    """Check that one entry sends the tick, and is enabled."""
     enabled = [entry for entry in entries if entry.enabled]
     if not entries:
         yield problem("beat.entry", f"Beat has no entry that sends {TICK}", ADD_ENTRY)
@@ -133,7 +133,7 @@ def entry(entries: Sequence[Entry]) -> Findings:
 
 
 def interval(entry: Entry) -> Findings:
-    """The entry and PRESENCE_INTERVAL say the same."""
+    """Check that the entry has the interval of PRESENCE_INTERVAL."""
     wanted = conf.PRESENCE_INTERVAL
     if entry.seconds is None or abs(entry.seconds - wanted) > 0.01 * wanted:
         often = "by a calendar" if entry.seconds is None else f"every {duration(entry.seconds)}"
@@ -146,12 +146,12 @@ def interval(entry: Entry) -> Findings:
 
 
 def worker(app: Celery) -> Findings:
-    """The broker answers, and so does a worker that knows the tick."""
+    """Check that the broker answers, and a worker that knows the tick."""
     from kombu.exceptions import OperationalError
 
     try:
         known = _tasks(app, limit=1)
-        if known and TICK not in known:  # that was one worker: perhaps another knows it
+        if known and TICK not in known:  # another worker may know it
             known = _tasks(app)
     except (OperationalError, OSError) as error:
         yield problem(
@@ -179,7 +179,7 @@ def worker(app: Celery) -> Findings:
 
 
 def _tasks(app: Celery, limit: int | None = None) -> set[str] | None:
-    """The tasks that the workers know; None if none answers. `limit`: to wait for no more."""
+    """Return the tasks that the workers know, of at most `limit` workers; None if none answers."""
     options: Any = {}
     if str(app.conf.broker_url or "").startswith("redis"):
         options["transport_options"] = {"socket_connect_timeout": PATIENCE}

@@ -1,4 +1,4 @@
-"""Whether Centrifugo's server API takes our key, and its namespaces do what the sync needs."""
+"""Checks of Centrifugo: its server API accepts the key, and its namespaces fit the sync."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from presence.roster.messages import Position
 __all__ = ["examine", "feeds_of", "named", "namespaces", "probe_of", "unnamed"]
 
 OLDEST = (6, 2)
-"""The first Centrifugo that knows `version` in publish."""
+"""First version of Centrifugo with `version` in publish."""
 
 UNVERSIONED = (0, 0)
-"""Version that a Centrifugo reports that was built from source."""
+"""Version that a Centrifugo reports if it was built from source."""
 
 UNKNOWN = 102
 SWITCHED_OFF = 108
@@ -30,7 +30,7 @@ SWITCHED_OFF = 108
 
 PROBE = "presence-doctor"
 NOTHING = msgspec.Raw(b'{"type":"presence.probe"}')
-"""A publication that every client skips."""
+"""Publication of a type that every client skips."""
 
 _BRACES = re.compile(r"(?<!\\)\{([^{}]*)\}")
 _WILD = re.compile(r"[*?\[\\]")
@@ -55,7 +55,7 @@ def examine() -> Findings:
 
 
 def unnamed(check: str, patterns: Sequence[str]) -> Findings:
-    """That nothing is known of the patterns which `namespaces` could not read."""
+    """Report the patterns whose namespaces could not be read."""
     for pattern in patterns:
         yield skipped(
             check,
@@ -65,7 +65,7 @@ def unnamed(check: str, patterns: Sequence[str]) -> Findings:
 
 
 def version(versions: Sequence[str]) -> Findings:
-    """Every node knows all that the sync asks for."""
+    """Check that every node supports the requests of the sync."""
     for text in sorted(set(versions)):
         numbers = re.match(r"v?(\d+)\.(\d+)", text)
         known = tuple(map(int, numbers.groups())) if numbers else UNVERSIONED
@@ -84,7 +84,7 @@ def version(versions: Sequence[str]) -> Findings:
 
 
 def presence(gateway: Gateway, known: Sequence[str]) -> Findings:
-    """Every namespace of the patterns keeps who is there."""
+    """Check that every namespace of the patterns has presence."""
     replies = gateway.presence([probe_of(namespace) for namespace in known])
     for namespace, reply in zip(known, replies, strict=True):
         if isinstance(reply, CentrifugoError):
@@ -94,7 +94,7 @@ def presence(gateway: Gateway, known: Sequence[str]) -> Findings:
 
 
 def history(gateway: Gateway, known: Sequence[str]) -> Findings:
-    """Every feed has a history, and Centrifugo drops a version that it has seen there."""
+    """Check that every feed has a history, and that Centrifugo drops repeated versions there."""
     feeds = feeds_of(known)
     for feed, position in zip(feeds, gateway.positions(feeds), strict=True):
         namespace = feed.partition(":")[0]
@@ -107,7 +107,7 @@ def history(gateway: Gateway, known: Sequence[str]) -> Findings:
 
 
 def publishing(gateway: Gateway, feed: str) -> Findings:
-    """A version that is older than the last one published is dropped."""
+    """Check that a version older than the last published one is dropped."""
     epoch = new_epoch()
     tops: list[Position] = []
     for number in (2, 1):
@@ -131,13 +131,13 @@ def publishing(gateway: Gateway, feed: str) -> Findings:
 
 
 def namespaces(patterns: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The namespaces that the patterns name ("" is that of names without a colon), and those
-    patterns that leave it open."""
+    """Return the namespaces of the patterns ("" is that of names without a colon), and the patterns
+    whose namespace is not written out."""
     known: set[str] = set()
     unknown: list[str] = []
     for pattern in patterns:
-        for one in _alternatives(pattern):
-            namespace, colon, _ = one.partition(":")
+        for alternative in _alternatives(pattern):
+            namespace, colon, _ = alternative.partition(":")
             if not _WILD.search(namespace):
                 known.add(namespace if colon else "")
             elif pattern not in unknown:
@@ -146,12 +146,12 @@ def namespaces(patterns: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def probe_of(namespace: str) -> str:
-    """A channel of the namespace that no site has."""
+    """Return a channel of the namespace that no site uses."""
     return f"{namespace}:{PROBE}" if namespace else PROBE
 
 
 def feeds_of(known: Sequence[str]) -> list[str]:
-    """A feed for each namespace that the diffs of the namespaces are published in."""
+    """Return one feed for each namespace that diffs are published in."""
     feeds = (channel_names.feed_of(probe_of(namespace)) for namespace in known)
     return list({feed.partition(":")[0]: feed for feed in feeds}.values())
 
@@ -162,9 +162,9 @@ def _alternatives(pattern: str) -> list[str]:
         return [pattern]
     before, after = pattern[: braces.start()], pattern[braces.end() :]
     return [
-        one
+        alternative
         for choice in braces.group(1).split(",")
-        for one in _alternatives(f"{before}{choice}{after}")
+        for alternative in _alternatives(f"{before}{choice}{after}")
     ]
 
 
@@ -173,7 +173,7 @@ def named(namespace: str) -> str:
 
 
 def _refusal(namespace: str, error: CentrifugoError, wanted: str) -> tuple[str, str]:
-    """What is wrong with a namespace that answers `error`, and what its configuration lacks."""
+    """Return what is wrong with a namespace that answers `error`, and how to configure it."""
     where = "channel.namespaces" if namespace else "channel.without_namespace"
     text, remedy = explained(error)
     if isinstance(error, CommandError) and error.code == UNKNOWN:

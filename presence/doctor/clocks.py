@@ -1,4 +1,4 @@
-"""Whether the clocks of the machines agree: the first question, as much else follows from it."""
+"""Check that the clocks of the machines agree. It comes first, as other findings follow from it."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from presence.sync.statistics import Statistics
 __all__ = ["APART", "Clocks", "centrifugo_ahead", "examine", "judge", "measure"]
 
 APART = 5.0
-"""Seconds by which two clocks may differ: Centrifugo tells whole seconds, and NTP keeps to less."""
+"""Seconds by which two clocks may differ: Centrifugo reports whole seconds, NTP stays below."""
 
 RECENT = 3.0
-"""Intervals after which a tick tells nothing of the clocks any more."""
+"""Intervals after which a tick says nothing about the clocks."""
 
 
 class Clocks(msgspec.Struct, frozen=True):
-    """Seconds by which each clock is ahead of this machine's; None where it did not tell.
+    """Seconds by which each clock is ahead of this machine's; None where it is not known.
 
-    `tick` is that of the newest tick, as it is on record: from the future only where Redis's clock
-    was set back since.
+    `tick` is the same for the recorded time of the newest tick. It is above 0 only if the clock of
+    Redis was set back since.
     """
 
     ahead: Mapping[str, float | None]
@@ -46,7 +46,7 @@ def examine() -> Findings:
 
 
 def judge(found: Clocks) -> Findings:
-    """Report the clocks in one finding, with all that follows from it."""
+    """Report differences of the clocks, with their consequences."""
     known = {name: ahead for name, ahead in found.ahead.items() if ahead is not None}
     wrong = {name: ahead for name, ahead in known.items() if abs(ahead) > APART}
     if wrong:
@@ -74,9 +74,9 @@ def judge(found: Clocks) -> Findings:
 
 
 def _differences(known: Mapping[str, float], wrong: Mapping[str, float]) -> str:
-    """Which clock is ahead or behind, as a clause."""
+    """Return which clocks are ahead or behind, as a clause."""
     lowest, highest = min(known.values()), max(known.values())
-    if len(wrong) == len(known) > 1 and highest - lowest <= APART:  # ours is the odd one out
+    if len(wrong) == len(known) > 1 and highest - lowest <= APART:  # only this machine differs
         names = get_text_list(list(known), "and")
         return f"this machine is {duration(abs(highest))} {_side(-highest)} {names}"
     return ", ".join(
@@ -90,7 +90,7 @@ def _side(ahead: float) -> str:
 
 
 def measure(*, clock: Callable[[], float] = time.time) -> Clocks:
-    """Ask every machine what time it is."""
+    """Ask every machine for its time."""
     ahead: dict[str, float | None] = {}
     store = services.store()
     ticks = _ticks() if store.shared else None
@@ -104,8 +104,8 @@ def measure(*, clock: Callable[[], float] = time.time) -> Clocks:
 
 
 def centrifugo_ahead(*, clock: Callable[[], float] = time.time) -> float | None:
-    """Seconds by which the server at CENTRIFUGO_API_URL is ahead, by the date of its answer, which
-    is a whole second; 0.0 within its precision. None where it does not answer."""
+    """Return the seconds by which the server at CENTRIFUGO_API_URL is ahead, by the Date header of
+    its answer: 0.0 within the precision of a second, None if it does not answer."""
     before = clock()
     try:
         with requests.get(
@@ -121,7 +121,7 @@ def centrifugo_ahead(*, clock: Callable[[], float] = time.time) -> float | None:
 
 
 def _redis_ahead(clock: Callable[[], float]) -> float | None:
-    """That of the primary whose clock differs most."""
+    """Return the seconds of the primary whose clock differs most."""
     found: list[float] = []
     try:
         client = make_client(conf.PRESENCE_REDIS_URL, timeout=conf.PRESENCE_REDIS_TIMEOUT)
@@ -136,15 +136,17 @@ def _redis_ahead(clock: Callable[[], float]) -> float | None:
 
 
 def _beyond(earliest: float, latest: float, before: float, after: float) -> float:
-    """How far the moment that was told lies outside the time in which it was asked for."""
+    """Return how far the reported time lies outside the time of the request."""
     if earliest > after:
         return earliest - after
     return min(0.0, latest - before)
 
 
 def _worker_ahead(ticks: Statistics | None) -> float | None:
-    """Seconds by which the worker's clock is ahead of Redis's, by the last tick; None where there
-    is no recent one: if Redis's clock was set since, the worker would be blamed for it."""
+    """Return the seconds by which the worker's clock is ahead of Redis's, by the last tick.
+
+    None if that is not recent: the clock of Redis may have been set since.
+    """
     last = ticks.last if ticks else None
     if ticks is None or last is None or ticks.now - last.finished > RECENT * conf.PRESENCE_INTERVAL:
         return None

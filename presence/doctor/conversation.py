@@ -1,4 +1,4 @@
-"""A few words with Centrifugo over its websocket, as a browser would have them."""
+"""Commands to Centrifugo over its websocket, as a browser sends them."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ __all__ = ["Conversation", "converse"]
 
 
 class Conversation(msgspec.Struct):
-    """How Centrifugo answered: the code of each reply (0 is success) in the order of the commands,
-    and what it pushed meanwhile.
+    """Answers of Centrifugo: the code of each reply (0 is success) in the order of the commands,
+    and the pushes in between.
 
-    It is shorter than the commands when Centrifugo ended the connection, with the disconnect code
-    `closed` and a `reason`. `status` is the HTTP status when it is no websocket at all.
+    There are fewer codes than commands if Centrifugo ended the connection, with the disconnect code
+    `closed` and a `reason`. `status` is the HTTP status if the URL is not a websocket.
     """
 
     codes: list[int] = []
@@ -28,7 +28,7 @@ class Conversation(msgspec.Struct):
     status: int | None = None
 
     def pushed(self, kind: str) -> set[str]:
-        """The channels on which something of the kind ("pub", "join", "leave") was pushed."""
+        """Return the channels that had a push of this kind ("pub", "join" or "leave")."""
         return {push.get("channel", "") for push in self.pushes if kind in push}
 
 
@@ -43,10 +43,10 @@ def converse(
     origin: str | None = None,
     then: Then | None = None,
 ) -> Conversation:
-    """Connect, send each command once the one before is answered, and close.
+    """Connect, send each command after the answer to the one before, and close.
 
-    `then` is called once all are answered, in a thread: a publication on each of the channels that
-    it gives is waited for. Raises OSError (TimeoutError after `timeout` seconds) or
+    After the last answer, `then` is called in a thread, and a publication on each channel that it
+    returns is awaited. Raises OSError (TimeoutError after `timeout` seconds) or
     aiohttp.ClientError when `url` cannot be reached, and what `then` raises.
     """
     return asyncio.run(_converse(url, commands, timeout, origin, then))
@@ -85,8 +85,10 @@ async def _hear(
     replies: int = 0,
     published: Collection[str] = (),
 ) -> bool:
-    """Listen until so many replies have come, and something `published` on each of the channels;
-    False if the connection ends instead."""
+    """Read until there are as many replies, and a publication on each channel of `published`.
+
+    Returns False if the connection ends before.
+    """
     while len(heard.codes) < replies or not heard.pushed("pub").issuperset(published):
         message = await socket.receive()
         if message.type is not aiohttp.WSMsgType.TEXT:

@@ -1,4 +1,4 @@
-"""Whether Centrifugo passes cursors on, and asks the site where the site wants to be asked."""
+"""Checks of cursors: Centrifugo passes them on, and its publish proxy is as the settings say."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from presence.roster.channel_names import CURSORS_NAMESPACE
 __all__ = ["PROBE", "examine", "judge", "publishing"]
 
 PROBE = probe_of(CURSORS_NAMESPACE.rstrip(":"))
-"""A cursor channel that no site has."""
+"""Cursor channel that no site uses."""
 
 PUBLISHED, DENIED, LET_DOWN, NO_PROXY = 0, 103, 100, 108
 """Centrifugo's codes."""
@@ -37,7 +37,7 @@ def examine() -> Findings:
 
 
 def judge(reply: Reply, *, tracked: bool) -> Findings:
-    """What the answer to a question for presence tells of the namespace."""
+    """Judge the namespace by its answer to a presence request."""
     code = reply.code if isinstance(reply, CommandError) else None
     if code == UNKNOWN and tracked:
         yield problem("cursors.namespace", "Centrifugo has no namespace 'cursors'", ADD)
@@ -59,7 +59,7 @@ def judge(reply: Reply, *, tracked: bool) -> Findings:
 
 
 def publishing(code: int, *, tracked: bool) -> Findings:
-    """What became of a move that a client sent without being subscribed."""
+    """Judge the code that a client got for a move without a subscription."""
     if code == PUBLISHED:
         yield problem(
             "cursors.publish",
@@ -75,7 +75,7 @@ def publishing(code: int, *, tracked: bool) -> Findings:
             "take PRESENCE_CURSOR_TRACK from the settings.",
         )
     elif code == DENIED:
-        yield ok("cursors.publish", "Who is not subscribed to a cursor channel cannot move in it")
+        yield ok("cursors.publish", "Only subscribers of a cursor channel can move in it")
     elif code == REFUSED:
         yield ok("cursors.publish", "Centrifugo asks the publish proxy, which refuses strangers")
     elif code == DOWN:

@@ -1,4 +1,4 @@
-"""All the checks, one after the other."""
+"""All parts of the doctor, one after the other."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ from presence.doctor.findings import Finding, Findings, Level, ok, problem, skip
 __all__ = ["PARTS", "examine"]
 
 GRAVE = (NO_URLS, NOT_SHARED)
-"""Warnings that keep every page from being right."""
+"""Warnings about what makes every page wrong: reported as problems."""
 
 LOOKED_INTO = (NO_APP, NO_ENTRY, NO_COMMAND, NO_CONSUMER, NO_HUEY)
-"""Warnings that a part of the doctor looks closer at."""
+"""Warnings that a part of the doctor checks in more detail."""
 
 logger = logging.getLogger("presence.doctor")
 
 
 def settings() -> Findings:
-    """The system checks, less those that the doctor looks into itself."""
+    """Run the system checks, without those that the doctor checks itself."""
     found = [
         message
         for message in checks.run_checks(tags=[TAG])
@@ -74,7 +74,7 @@ PARTS: dict[str, Callable[[], Findings]] = {
 
 
 def examine() -> Findings:
-    """The findings of every part, as they come. No secret is in them; nothing is raised."""
+    """Yield the findings of every part, without secrets. Never raises."""
     for name, part in PARTS.items():
         for finding in _guarded(name, part):
             yield msgspec.structs.replace(
@@ -87,7 +87,7 @@ def _guarded(name: str, part: Callable[[], Findings]) -> Findings:
         yield from part()
     except ImproperlyConfigured as error:
         yield skipped(name, f"of the settings: {str(error).partition(' is ')[0]} is wrong")
-    except Exception as error:  # a set-up can be broken in ways that nobody foresaw
+    except Exception as error:  # one broken part must not hide the findings of the others
         logger.debug("part=%s failed\n%s", name, masked("".join(format_exception(error))))
         yield problem(
             name,

@@ -1,4 +1,4 @@
-"""Whether the site's hooks answer for real users, with what fits the wire."""
+"""Checks of the site's hooks: they answer for real users, with values that fit."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from presence.web.visitors import as_dict, is_visible
 __all__ = ["examine", "judge"]
 
 USERS: Final = 20
-"""Users that the hooks are asked about: those with the highest primary keys."""
+"""Number of users to call the hooks for: those with the highest primary keys."""
 
 
 def examine() -> Findings:
-    """PRESENCE_USER_INFO, PRESENCE_VISIBLE and PRESENCE_FETCH for the newest users.
+    """Call PRESENCE_USER_INFO, PRESENCE_VISIBLE and PRESENCE_FETCH for the newest users.
 
     PRESENCE_AUTHORIZE is not called: it needs the request of a page.
     """
@@ -48,7 +48,7 @@ def _hook(name: str) -> Callable[..., Any] | None:
 
 
 def judge(name: str, function: Callable[..., Any], users: list[Any]) -> Findings:
-    """Call one hook about `users`: whether it fails, and what of its answers is left out."""
+    """Call one hook for `users`; report if it fails, or if parts of its answers are left out."""
     try:
         answers = _ask(name, function, users)
     except hooks.HookFailed as error:

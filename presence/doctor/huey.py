@@ -1,4 +1,4 @@
-"""Whether Huey's storage answers, and a consumer is there to run the tick."""
+"""Checks of Huey: its storage answers, and a consumer runs the tick."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["answers", "examine"]
 
 PATIENCE = 5.0
-"""Seconds that Huey's storage, and a consumer, have to answer."""
+"""Seconds for Huey's storage, and for a consumer, to answer."""
 PAUSE = 0.05
 
 
@@ -50,7 +50,7 @@ def examine() -> Findings:
 
 
 def consumer(huey: Huey) -> Findings:
-    """The storage answers, and so does a consumer that knows the tasks."""
+    """Check that the storage answers, and a consumer that knows the tasks."""
     from presence.queues.huey import QuickHuey
     from presence.tasks import answer
 
@@ -60,7 +60,7 @@ def consumer(huey: Huey) -> Findings:
             yield ok("huey.consumer", "A consumer answers and knows the tasks")
             return
         waiting = quick.huey.pending_count()
-    except Exception as error:  # whatever the storage raises: which one that is, the site says
+    except Exception as error:  # each storage raises its own kind
         yield problem(
             "huey.storage",
             f"Huey's storage does not answer ({type(error).__name__}: {error})",

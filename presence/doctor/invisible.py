@@ -1,4 +1,4 @@
-"""Whether browsers can find out about those whom PRESENCE_VISIBLE hides."""
+"""Check that browsers cannot see the members that PRESENCE_VISIBLE hides."""
 
 from __future__ import annotations
 
@@ -32,12 +32,11 @@ USER = "presence-doctor"
 LIFETIME = 60.0
 """Seconds."""
 PER_CHANNEL = 3
-"""Commands about each channel."""
+"""Commands for each channel."""
 
 
 def examine() -> Findings:
-    """What somebody gets to know who is subscribed to the channels that are polled, and to their
-    feeds.
+    """Check what a subscriber of the polled channels and of their feeds can see.
 
     Raises OSError or aiohttp.ClientError when the websocket cannot be reached.
     """
@@ -48,8 +47,7 @@ def examine() -> Findings:
     channels = sorted({*map(probe_of, known), *feeds_of(known)})
 
     def publish(heard: Conversation) -> Collection[str]:
-        """What is pushed after this was not held back by what comes before: pushes come in
-        order."""
+        """Publish on the open channels: pushes come in order, so the joins are there by then."""
         opened = [channel for channel, codes in _by_channel(channels, heard) if codes[:1] == [0]]
         errors = services.gateway().send([(channel, NOTHING) for channel in opened])
         return [c for c, error in zip(opened, errors, strict=True) if error is None]
@@ -68,8 +66,8 @@ def examine() -> Findings:
 
 
 def judge(channel: str, codes: Sequence[int], *, joins: bool) -> Findings:
-    """What the answers tell to a subscription, a question for presence, and one for its counts;
-    and whether `joins` were pushed."""
+    """Judge the answers to a subscription, a presence and a presence stats request, and whether
+    `joins` were pushed."""
     if codes and codes[0]:
         reason = f"our token does not open {channel} (error {codes[0]})"
         yield skipped("websocket.invisible", reason)
@@ -102,9 +100,9 @@ def judge(channel: str, codes: Sequence[int], *, joins: bool) -> Findings:
 
 
 def commands(channels: Sequence[str]) -> list[dict[str, Any]]:
-    """What is asked: who we are, then PER_CHANNEL commands for each channel."""
+    """Return the commands: one to connect, then PER_CHANNEL for each channel."""
     now = time.time() + (clocks.centrifugo_ahead() or 0.0)
-    # Hidden, for the doctor is nobody: but not quiet, or nothing would be pushed in any case.
+    # Hidden, as the doctor is not a user; not quiet, or no join would be pushed in any case.
     issuer = Issuer(
         secret=conf.CENTRIFUGO_TOKEN_SECRET,
         user_id=USER,

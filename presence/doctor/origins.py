@@ -1,4 +1,4 @@
-"""Whether Centrifugo lets the pages of this site connect, as far as the settings name the site."""
+"""Check that Centrifugo lets pages of this site connect, by the origins in the settings."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from presence.doctor.findings import Findings, ok, problem, skipped
 __all__ = ["examine", "guesses", "named"]
 
 Allows = Callable[[str], bool]
-"""Whether a page of the origin may open a websocket."""
+"""Returns whether a page of the origin may open a websocket."""
 
 RUNSERVER = 8000
 LOCAL = ("localhost", "127.0.0.1", "[::1]")
 MOST = 12
-"""Origins that are tried: each takes a handshake."""
+"""Maximum of origins to try: each takes a handshake."""
 
 
 def examine(allows: Allows) -> Findings:
-    """Try the origins that the settings name; where they name none, those that are likely."""
+    """Try the origins in the settings; if there are none, likely ones."""
     if found := named():
         for origin in found:
             yield from judge(origin, allows(origin))
@@ -60,12 +60,12 @@ def judge(origin: str, allowed: bool) -> Findings:
 
 
 def named() -> list[str]:
-    """The origins of CSRF_TRUSTED_ORIGINS, less patterns."""
+    """Return the origins of CSRF_TRUSTED_ORIGINS, without patterns."""
     return [origin for origin in settings.CSRF_TRUSTED_ORIGINS if "*" not in origin]
 
 
 def guesses() -> Iterator[str]:
-    """Origins that pages of this site are likely to have, the likeliest first."""
+    """Yield origins that pages of this site are likely to have, the likeliest first."""
     for pattern in settings.CSRF_TRUSTED_ORIGINS:
         yield pattern.replace("*.", "")
         yield pattern.replace("*", "www")
@@ -84,7 +84,7 @@ def _names_hosts() -> bool:
 
 
 def _hosts() -> list[str]:
-    """The hosts of ALLOWED_HOSTS, as Django reads it; where it is "*" alone, the websocket's."""
+    """Return the hosts of ALLOWED_HOSTS, as Django reads it; if it is only "*", the websocket's."""
     hosts = [host for host in settings.ALLOWED_HOSTS if host != "*"]
     if not hosts:
         there = urlsplit(conf.CENTRIFUGO_WS_URL).hostname
@@ -94,5 +94,5 @@ def _hosts() -> list[str]:
         for host in hosts
         for name in ([host[1:], f"www{host}"] if host.startswith(".") else [host])
     ]
-    # Health checks and the like use addresses of this machine: pages of users come first.
+    # Addresses of this machine are for health checks and the like, so they come last.
     return sorted(names, key=lambda name: name in LOCAL)

@@ -1,4 +1,4 @@
-"""Whether the Redis of the settings can keep the rosters."""
+"""Checks of Redis: it can keep the rosters."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ Info = Mapping[str, Any]
 """Reply to INFO."""
 
 OLDEST = (6, 2)
-"""The first Redis whose ZADD knows GT."""
+"""First version of Redis whose ZADD has GT."""
 
 APART = 1.0
-"""Seconds by which the clocks of a cluster may differ: so much is made allowance for."""
+"""Seconds by which the clocks of a cluster may differ: the store allows for that."""
 
 MODES = {
     "cluster": (
@@ -41,13 +41,13 @@ MODES = {
         "Say so: PRESENCE_REDIS_URL = redis+sentinel://host:26379/name-of-the-primary.",
     ),
 }
-"""What is said of these where the URL is for a Redis that stands alone."""
+"""Finding for each mode of Redis that does not fit the URL of a single Redis."""
 
 PROBE = "doctor probe"
-"""Holds a space: no channel has this name, so no roster has this key."""
+"""Has a space, as no channel name has: no roster has this key."""
 
 PROBES = 16
-"""So many that each primary of most clusters gets one."""
+"""Number of probes: each primary of most clusters gets one."""
 
 
 def examine() -> Findings:
@@ -93,20 +93,20 @@ def why(error: redis.RedisError) -> str:
 
 
 def location(primary: redis.Redis) -> str:
-    """Where a primary of a cluster is. (What is alone needs no telling from others.)"""
+    """Return the address of a primary of a cluster."""
     options = primary.connection_pool.connection_kwargs
     return f"{options.get('host')}:{options.get('port')}"
 
 
 def name(info: Info) -> str:
-    """What it is, and which version."""
+    """Return the product and its version."""
     if found := info.get("valkey_version"):
         return f"Valkey {found}"
     return f"Redis {info.get('redis_version')}"
 
 
 def of_each(check: Callable[[Info], Findings], infos: Mapping[str, Info]) -> Findings:
-    """What a check finds amiss, and in which primary if there are several; else what is well."""
+    """Run a check for each primary. Yields what is wrong, and where; else one that is ok."""
     found = [(at, finding) for at, info in infos.items() for finding in check(info)]
     amiss = [(at, finding) for at, finding in found if finding.level != "ok"]
     for at, finding in amiss or found[:1]:
@@ -115,7 +115,7 @@ def of_each(check: Callable[[Info], Findings], infos: Mapping[str, Info]) -> Fin
 
 
 def version(info: Info) -> Findings:
-    """It is not too old."""
+    """Check that Redis is not too old."""
     found = tuple(int(n) for n in re.findall(r"\d+", str(info.get("redis_version", "")))[:2])
     if found and found < OLDEST:
         yield problem(
@@ -126,7 +126,7 @@ def version(info: Info) -> Findings:
 
 
 def run(info: Info) -> Findings:
-    """A restart that lost acknowledged writes can be told."""
+    """Check that a restart that lost acknowledged writes can be noticed."""
     if not info.get("run_id"):
         yield problem(
             "redis.run",
@@ -136,7 +136,7 @@ def run(info: Info) -> Findings:
 
 
 def role(info: Info) -> Findings:
-    """It is the primary."""
+    """Check that Redis is a primary."""
     if info.get("role") == "slave":
         yield problem(
             "redis.role",
@@ -146,7 +146,7 @@ def role(info: Info) -> Findings:
 
 
 def eviction(info: Info) -> Findings:
-    """It does not throw rosters away when memory runs short: their keys have no expiry."""
+    """Check that Redis does not evict rosters when memory is full: their keys do not expire."""
     policy = info.get("maxmemory_policy")
     if policy is None:
         yield skipped("redis.eviction", "Redis does not tell its maxmemory-policy")
@@ -161,7 +161,7 @@ def eviction(info: Info) -> Findings:
 
 
 def clocks(primaries: Sequence[redis.Redis], *, clock: Callable[[], float] = time.time) -> Findings:
-    """What one primary notes, the clock of another may judge."""
+    """Check that the clocks of the primaries agree: times of one are compared with others."""
     ahead = []
     for primary in primaries:
         before = clock()
@@ -177,7 +177,7 @@ def clocks(primaries: Sequence[redis.Redis], *, clock: Callable[[], float] = tim
 
 
 def writable(client: Client) -> Findings:
-    """A script may write: the account may, memory and disk allow it."""
+    """Check that a script may write: the account, the memory and the disk allow it."""
     keys = [Keys(conf.PRESENCE_PREFIX).channel(f"{PROBE} {number}") for number in range(PROBES)]
     try:
         commands: Any = client.pipeline(transaction=False)

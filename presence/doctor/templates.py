@@ -1,4 +1,4 @@
-"""Whether Django can load the templates of this app, the site's own versions included."""
+"""Check that Django can load the templates of this app, or the site's versions of them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FOLDER = Path(__file__).parents[1] / "templates"
 
 
 def examine() -> Findings:
-    """Each of our templates by its name, as a page asks for it."""
+    """Load each template of this app by its name, as a page does."""
     amiss = False
     for name in names():
         try:
@@ -43,7 +43,7 @@ def examine() -> Findings:
 
 
 def names() -> Iterator[str]:
-    """The names of our templates."""
+    """Yield the names of the templates of this app."""
     for file in sorted(FOLDER.rglob("*")):
         if file.parent.name == "admin" and not apps.is_installed("django.contrib.admin"):
             continue

@@ -1,4 +1,4 @@
-"""Whether ticks run, one at a time and whole, and how old is what the pages show."""
+"""Checks of the ticks: they run, complete and one at a time, and their age is right."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ STOPPED = {"celery": "beat or worker", "huey": "Huey's consumer"}
 LOG = "The worker's log says why, as does `manage.py presence_sync --once`."
 
 RECENT = 10
-"""Ticks that are looked at."""
+"""Number of ticks to examine."""
 
 OFTEN = 3
-"""Of the recent ones, those that began too early where two beats run; a tick by hand is one."""
+"""Ticks that began too early, of the recent ones, from which two beats are likely: one by hand
+is no sign of it."""
 
 
 def examine() -> Findings:
@@ -46,8 +47,8 @@ def examine() -> Findings:
 
 
 def judge(found: Statistics, *, interval: float, queue: str = "celery") -> Findings:
-    """What the statistics tell; `interval` in seconds, `queue` as ASYNC_BACKEND names it."""
-    limit = 1.5 * interval + 5  # a tick takes its time, too
+    """Judge the statistics. `interval` is in seconds, `queue` is "celery" or "huey"."""
+    limit = 1.5 * interval + 5  # some time for the tick itself
     every = f"PRESENCE_INTERVAL is {duration(interval)}"
     if found.began is None:
         yield problem(

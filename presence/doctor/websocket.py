@@ -1,4 +1,4 @@
-"""Whether browsers get in with our tokens, and nowhere without."""
+"""Checks of the websocket: browsers connect and subscribe with our tokens, and only with them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def examine() -> Findings:
     url, timeout = conf.CENTRIFUGO_WS_URL, conf.CENTRIFUGO_TIMEOUT
     known, _ = namespaces(conf.PRESENCE_CHANNELS)
     feeds = [*feeds_of(known), cursors.PROBE]
-    # By Centrifugo's clock, or a wrong one would make all that follows look wrong as well.
+    # By Centrifugo's clock: with a wrong one, all findings below would be wrong as well.
     ahead = clocks.centrifugo_ahead() or 0.0
     try:
         heard = converse(url, _commands(feeds, time.time() + ahead), timeout=timeout)
@@ -73,7 +73,7 @@ def examine() -> Findings:
 
 
 def _concluded(feeds: Sequence[str], answered: Sequence[int]) -> Findings:
-    """What the answers to all but the first of `_commands` tell."""
+    """Judge the answers to all of `_commands` but the first."""
     if SUBSCRIBED in answered[: 3 * len(feeds) : 3]:
         reason = "Centrifugo takes expired tokens for new: its clock is behind, see clocks.agree"
         yield skipped("websocket.subscription", reason, "Set the clocks of both machines (NTP).")
@@ -87,9 +87,10 @@ def _concluded(feeds: Sequence[str], answered: Sequence[int]) -> Findings:
 
 
 def token(code: int | None, closed: int | None, reason: str, *, ahead: float = 0.0) -> Findings:
-    """Centrifugo takes the connection tokens that we sign. `code` None: it hung up instead.
+    """Check that Centrifugo accepts the connection tokens that we sign.
 
-    `ahead`: seconds that were added to this machine's time.
+    `code` is None if it closed the connection instead of a reply. `ahead` are the seconds that were
+    added to this machine's time.
     """
     if code == SUBSCRIBED and abs(ahead) > clocks.APART:
         yield skipped(
@@ -120,7 +121,7 @@ def token(code: int | None, closed: int | None, reason: str, *, ahead: float = 0
 
 
 def subscription(feed: str, codes: Sequence[int]) -> Findings:
-    """Our subscription tokens open `feed`, nobody else's do, and none is no key either.
+    """Check that only subscription tokens that we sign open `feed`.
 
     `codes` are the answers to the three attempts of `_attempts`.
     """
@@ -166,8 +167,10 @@ def _commands(feeds: Sequence[str], now: float) -> list[dict[str, Any]]:
 
 
 def _attempts(feed: str, now: float) -> list[dict[str, Any]]:
-    """Expired tokens, as they are refused for their age only after their signature was found
-    right: so nobody is seen to come and go.
+    """Return three attempts to subscribe: with our token, a forged one, and none.
+
+    The tokens have expired. Centrifugo checks the signature first, so their age is refused only if
+    the signature is right, and no subscription is made.
     """
     past = now - 2 * LIFETIME
     ours = _issuer(past, conf.CENTRIFUGO_TOKEN_SECRET).subscription(feed)
