@@ -1,4 +1,4 @@
-"""The words for a number: scripts choose among the samples in the page as Django would."""
+"""Words for a number: scripts choose among the samples in the page as Django would."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from django.utils import translation
 from presence_devtools.servers import ROOT
 from tests.contract.clients import node
 
-DRAW = ROOT / "presence" / "static" / "presence" / "js" / "render.js"
+RENDER_JS = ROOT / "presence" / "static" / "presence" / "js" / "render.js"
 CHOOSE = """
 import { readFileSync } from "node:fs";
 const { forms, numbers, language } = JSON.parse(readFileSync(0, "utf8"));
@@ -28,14 +28,14 @@ FORM = re.compile(r'data-presence-form(\d+)="([^"]*)"')
 
 @pytest.mark.parametrize("language", ["en", "de", "fr", "es", "ar"])
 @pytest.mark.parametrize("word", ["joined", "left"])
-def test_scripts_choose_the_form_that_django_would(language: str, word: str):
+def test_plural_form_of_scripts_is_that_of_django(language: str, word: str):
     with translation.override(language):
         parts = dict(PART.findall(render_to_string("presence/_announcement.html")))
         wanted = [translation.ngettext(f"{{n}} {word}", f"{{n}} {word}", n) for n in NUMBERS]
     forms = [(int(n), unescape(text)) for n, text in FORM.findall(parts[f"{word}-words"])]
     asked = {"forms": forms, "numbers": NUMBERS, "language": language}
     chosen = subprocess.run(
-        [node(), "--input-type=module", "--eval", CHOOSE, DRAW.as_uri()],
+        [node(), "--input-type=module", "--eval", CHOOSE, RENDER_JS.as_uri()],
         input=json.dumps(asked),
         capture_output=True,
         text=True,

@@ -1,4 +1,4 @@
-"""The catalogues: complete, compiled, right in their plurals, and all that the widget says."""
+"""Translation catalogues: complete, compiled, and right in their plurals."""
 
 from __future__ import annotations
 
@@ -66,14 +66,14 @@ def texts(entry: polib.POEntry) -> list[str]:
     return list(entry.msgstr_plural.values()) if entry.msgid_plural else [entry.msgstr]
 
 
-def test_messages_are_found():
+def test_messages_of_templates_and_modules_are_found():
     found = messages()
     assert {("Here now", ""), ("Presence", "")} <= found
     assert ("anonymous visitor", "anonymous visitors") in found
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_every_message_is_translated(language: str):
+def test_catalogue_translates_every_message(language: str):
     found = catalogue(language)
     assert {(entry.msgid, entry.msgid_plural) for entry in found} == messages(), REMEDY
     assert found.obsolete_entries() == []
@@ -81,7 +81,7 @@ def test_every_message_is_translated(language: str):
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_placeholders_are_kept(language: str):
+def test_catalogue_keeps_placeholders(language: str):
     # A form for one number only may say it in a word.
     spelt = {"ar": 3}.get(language, 0)
     for entry in catalogue(language):
@@ -97,7 +97,7 @@ def placeholders(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_what_is_compiled_is_what_was_written(language: str):
+def test_catalogue_compiled_is_the_one_written(language: str):
     source = catalogue(language)
     compiled = polib.mofile(str(HERE / "locale" / language / "LC_MESSAGES" / "django.mo"))
     assert {each.msgid: texts(each) for each in compiled} == {
@@ -124,7 +124,7 @@ def sampled(entry: polib.POEntry, language: str) -> list[str]:
         ("ar", [0, 1, 2, 3, 3, 3, 3, 4, 4, 5]),
     ],
 )
-def test_the_form_of_each_sample(language: str, forms: list[int]):
+def test_plural_form_of_each_sample_is_that_of_the_language(language: str, forms: list[int]):
     plurals = [entry for entry in catalogue(language) if entry.msgid_plural]
     assert plurals
     for entry in plurals:
@@ -132,7 +132,7 @@ def test_the_form_of_each_sample(language: str, forms: list[int]):
         assert sampled(entry, language) == wanted
 
 
-def test_whole_millions_in_spanish():
+def test_plural_form_of_whole_millions_in_spanish_has_its_own_words():
     with translation.override("es"):
         words = translation.ngettext("anonymous visitor", "anonymous visitors", 1_000_000)
     assert words == "de visitantes anónimos"
@@ -207,7 +207,7 @@ def people() -> None:
 
 
 @pytest.mark.usefixtures("people")
-def test_what_the_widget_says_is_in_the_catalogues():
+def test_texts_of_the_widget_are_in_the_catalogues():
     said = {
         # What goes with a number is written with one, and once more with its place.
         re.sub(r"\d+", "{n}", text).rstrip(",")
@@ -219,7 +219,7 @@ def test_what_the_widget_says_is_in_the_catalogues():
 
 @pytest.mark.usefixtures("people")
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_no_english_is_left(language: str):
+def test_widget_in_another_language_has_no_english(language: str):
     same = {each.msgid for each in catalogue(language) if each.msgid in texts(each)}
     english, found = Said(page("en")).texts, Said(page(language)).texts
     assert english & found == NAMES | INITIALS | (same & english)
@@ -227,7 +227,7 @@ def test_no_english_is_left(language: str):
 
 @pytest.mark.usefixtures("people")
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_every_plural_form_is_in_the_page(language: str):
+def test_page_has_every_plural_form(language: str):
     found = Said(page(language)).texts
     for entry in catalogue(language):
         if entry.msgid_plural:
@@ -239,7 +239,7 @@ def test_every_plural_form_is_in_the_page(language: str):
     ("language", "spoken"),
     [("en", "en"), *zip(LANGUAGES, LANGUAGES, strict=True), ("de-at", "de"), ("it", "en")],
 )
-def test_the_widget_names_its_language_and_takes_its_direction_from_the_page(
+def test_widget_names_its_language_and_takes_its_direction_from_the_page(
     language: str, spoken: str
 ):
     roots = Said(page(language)).roots
@@ -248,7 +248,7 @@ def test_the_widget_names_its_language_and_takes_its_direction_from_the_page(
 
 
 @pytest.mark.usefixtures("people")
-def test_a_language_without_a_catalogue_is_the_one_it_falls_back_to(settings: Any):
+def test_widget_without_a_catalogue_names_the_language_it_falls_back_to(settings: Any):
     settings.LANGUAGE_CODE = "fr"
     settings.LOCALE_PATHS = []  # Django then forgets the catalogues it has read.
     said = Said(page("it"))
@@ -257,7 +257,7 @@ def test_a_language_without_a_catalogue_is_the_one_it_falls_back_to(settings: An
 
 
 @pytest.mark.usefixtures("people")
-def test_a_site_brings_a_catalogue_for_our_strings(settings: Any, tmp_path: Path):
+def test_catalogue_of_the_site_translates_our_strings(settings: Any, tmp_path: Path):
     ours = catalogue("es")
     theirs = polib.POFile()
     theirs.metadata = {**ours.metadata, "Language": "it"}
@@ -274,7 +274,7 @@ def test_a_site_brings_a_catalogue_for_our_strings(settings: Any, tmp_path: Path
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_who_has_no_name_is_called_so_in_the_language_of_the_page(language: str):
+def test_member_without_a_name_is_called_so_in_the_language_of_the_page(language: str):
     fill(services.store(), ROOM, Member("anon_0123", "Anonymous"))
     word = next(entry.msgstr for entry in catalogue(language) if entry.msgid == "Anonymous")
     html = page(language)
