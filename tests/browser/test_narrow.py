@@ -1,4 +1,4 @@
-"""Names that are long, pages with little room, paper, and words that are read out."""
+"""Long names, narrow pages, paper, and screen readers."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from presence import assembly
-from presence.roster import Member
-from tests.browser.stage import Guest, include, live, overflowing
-from tests.rooms import fill
+from presence import services
+from presence.roster.messages import Member
+from tests.browser.one_page_site import Guest, include, live, overflowing
+from tests.stored_rooms import fill
 
 Tick = Callable[..., None]
 Visit = Callable[..., Guest]
@@ -54,7 +54,7 @@ def open_stack(guest: Guest, channel: str) -> tuple[Page, Locator]:
 def test_long_name_of_a_face_shows_in_full(
     visit: Visit, tick: Tick, channel: str, who: str
 ) -> None:
-    fill(assembly.store(), channel, *LONG)
+    fill(services.store(), channel, *LONG)
     _, widget = open_stack(visit(), channel)
     face = widget.locator(f'[data-presence-face="{who}"]')
     face.hover()
@@ -64,7 +64,7 @@ def test_long_name_of_a_face_shows_in_full(
 
 
 def test_long_names_stay_in_their_box_on_focus(visit: Visit, tick: Tick, channel: str) -> None:
-    fill(assembly.store(), channel, *LONG)
+    fill(services.store(), channel, *LONG)
     page, widget = open_stack(visit(viewport={"width": 320, "height": 700}), channel)
     page.keyboard.press("Tab")
     tip = part(widget, "names")
@@ -76,7 +76,7 @@ def test_long_names_stay_in_their_box_on_focus(visit: Visit, tick: Tick, channel
 def test_names_of_faces_have_letters_in_forced_colours(
     visit: Visit, tick: Tick, channel: str, by: str
 ) -> None:
-    fill(assembly.store(), channel, Member("u1", "Ada Lovelace"))
+    fill(services.store(), channel, Member("u1", "Ada Lovelace"))
     guest = visit(forced_colors="active")
     page, widget = open_stack(guest, channel)
     face = widget.locator('[data-presence-face="u1"]')
@@ -97,7 +97,7 @@ def test_names_of_faces_have_letters_in_forced_colours(
 def test_stack_with_a_limit_of_its_own_is_no_wider_than_a_phone(
     visit: Visit, tick: Tick, channel: str, limit: int
 ) -> None:
-    fill(assembly.store(), channel, *CROWD)
+    fill(services.store(), channel, *CROWD)
     page = visit(viewport={"width": 320, "height": 700}).open(
         f'{{% presence_widget "{channel}" limit={limit} %}}'
     )
@@ -109,7 +109,7 @@ def test_stack_with_a_limit_of_its_own_is_no_wider_than_a_phone(
 def test_panel_keeps_its_width_while_names_are_searched(
     visit: Visit, tick: Tick, channel: str
 ) -> None:
-    fill(assembly.store(), channel, *CROWD, Member("long", "A name of some length " * 3))
+    fill(services.store(), channel, *CROWD, Member("long", "A name of some length " * 3))
     _, widget = open_stack(visit(), channel)
     part(widget, "overflow").click()
     panel, field = part(widget, "panel"), part(widget, "field")
@@ -124,7 +124,7 @@ def test_panel_keeps_its_width_while_names_are_searched(
 
 
 def test_faces_have_their_colours_on_paper(visit: Visit, tick: Tick, channel: str) -> None:
-    fill(assembly.store(), channel, Member("u1", "Ada", {"color": "#ff0000"}))
+    fill(services.store(), channel, Member("u1", "Ada", {"color": "#ff0000"}))
     page, _ = open_stack(visit(), channel)
     streams = re.findall(rb"/FlateDecode.*?stream\r?\n(.*?)\r?\nendstream", page.pdf(), re.DOTALL)
     drawn = b"\n".join(zlib.decompressobj().decompress(stream) for stream in streams)
@@ -135,7 +135,7 @@ def test_faces_have_their_colours_on_paper(visit: Visit, tick: Tick, channel: st
 def test_empty_status_is_displayed_for_screen_readers_and_takes_no_room(
     visit: Visit, tick: Tick, channel: str, variant: str
 ) -> None:
-    fill(assembly.store(), channel, Member("u1", "Ada"))
+    fill(services.store(), channel, Member("u1", "Ada"))
     widget = live(visit().open(include(channel, variant)), channel)
     status = part(widget, "status")
     expect(status).to_have_css("display", "block")
