@@ -133,7 +133,7 @@ def test_a_site_without_cursors_needs_no_namespace_for_them(tracked: bool, level
 @pytest.mark.parametrize(
     ("code", "tracked", "level", "word"),
     [
-        (103, False, "ok", "cannot move"),
+        (103, False, "ok", "Only subscribers"),
         (403, False, "ok", "publish proxy"),
         (403, True, "ok", "publish proxy"),
         (103, True, "problem", "PRESENCE_CURSOR_TRACK"),
