@@ -8,19 +8,17 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import redis
 
 from bench.crowd import Crowd
 from presence.backends.redis.store import RedisStore
-from presence.centrifugo.gateway import Gateway, Publication
+from presence.centrifugo.gateway import Command, Gateway, Reply
 from presence.centrifugo.http import HttpTransport
-from presence.exceptions import CentrifugoError
 from presence.roster.commit import Rules
-from presence.roster.messages import Position
 from presence.sync.statistics import Report
 from presence.sync.tick import Options, Sync
 from presence_devtools import servers
@@ -34,19 +32,18 @@ PATIENCE = 60.0
 """Seconds for one answer, and for Centrifugo to show a crowd whole."""
 
 
-@dataclass
-class Recorder(Gateway):
-    """A gateway that keeps what was published last."""
+class Recorder:
+    """A transport that keeps what it published last: parameters of publish commands."""
 
-    url: str
-    last: list[Publication] = field(default_factory=list)
+    def __init__(self, url: str) -> None:
+        self._transport = HttpTransport(url, servers.API_KEY, timeout=PATIENCE)
+        self.last: list[dict[str, Any]] = []
 
-    def __post_init__(self) -> None:
-        super().__init__(HttpTransport(self.url, servers.API_KEY, timeout=PATIENCE))
-
-    def publish(self, publications: Sequence[Publication]) -> list[Position | CentrifugoError]:
-        self.last += publications
-        return super().publish(publications)
+    def batch(
+        self, commands: Sequence[Command], *, parallel: bool = False, once: bool = False
+    ) -> list[Reply]:
+        self.last += [parameters for method, parameters in commands if method == "publish"]
+        return self._transport.batch(commands, parallel=parallel, once=once)
 
 
 @dataclass

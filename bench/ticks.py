@@ -23,7 +23,7 @@ from bench.bounds import Sizes
 from bench.crowd import replaying
 from bench.site import Recorder, Site, processor_seconds, running, seconds, tick
 from bench.workers import Worker
-from presence.centrifugo.gateway import Publication
+from presence.centrifugo.gateway import Gateway
 from presence.roster import messages
 from presence.roster.commit import Rules, State, make_commit
 from presence.roster.messages import Member, Roster
@@ -65,9 +65,11 @@ def reads(channels: Sequence[str]) -> list[bytes]:
     return _batches([{"presence": {"channel": channel}} for channel in channels])
 
 
-def publishes(publications: Sequence[Publication]) -> list[bytes]:
+def publishes(commands: Sequence[dict[str, Any]]) -> list[bytes]:
     """The batches that publish the same data to the same feeds."""
-    return _batches([{"publish": {"channel": p.feed, "data": p.data}} for p in publications])
+    return _batches(
+        [{"publish": {name: p[name] for name in ("channel", "data")}} for p in commands]
+    )
 
 
 def _batches(commands: list[dict[str, Any]]) -> list[bytes]:
@@ -137,7 +139,7 @@ class _Thousand:
         self.live: list[list[str]] = [[] for _ in self.groups]
         self._new = count()
         self.recorder = Recorder(site.api_url)
-        self.sync = site.sync(self.recorder, ["presence:b:*"])
+        self.sync = site.sync(Gateway(self.recorder), ["presence:b:*"])
         self.bare = Bare(site.api_url)
         self.original = Original(site.api_url, site.redis_url)
         self.channels = names
