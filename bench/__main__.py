@@ -1,4 +1,4 @@
-"""`make bench`: every case in one run, as ratios; fails only where no noise explains a figure."""
+"""`make bench`: run every case, print ratios, and fail if noise cannot explain a figure."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ PACKAGES = ("cent", "requests", "redis", "hiredis", "msgspec", "celery", "django
 
 
 def main() -> int:
-    """Run, print, and with --write leave results.json and the plot. The exit code."""
+    """Run and print the cases; with --write, also write results.json and the plot."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="sizes that only show that it works")
     parser.add_argument("--write", action="store_true", help="write results.json and the plot")
@@ -69,7 +69,7 @@ def main() -> int:
 
 
 def _ticks(sizes: Sizes) -> dict[str, Any]:
-    """Results of the ticks, printed as they come."""
+    """Run the cases of ticks, and print each when it is done."""
     results: dict[str, Any] = {"thousand": ticks.thousand(sizes)}
     print(report.thousand(results["thousand"], sizes), flush=True)
     results |= ticks.large(sizes)
@@ -83,7 +83,7 @@ def _ticks(sizes: Sizes) -> dict[str, Any]:
 
 
 def _cursors(sizes: Sizes) -> dict[str, Any]:
-    """Results of the cursors; `browser` is None where there is no Chromium."""
+    """Run the cases of cursors; `browser` is None without a Chromium."""
     limit = {"PRESENCE_CURSOR_LIMIT": str(browser.MOVING)}
     with tempfile.TemporaryDirectory() as name, patch.dict(os.environ, limit):
         directory = Path(name)
@@ -105,7 +105,7 @@ def _cursors(sizes: Sizes) -> dict[str, Any]:
 
 
 def growth_plot(lines: dict[str, ticks.Growth]) -> str:
-    """The SVG of how a tick's time grows."""
+    """Draw how a tick's time grows, as SVG."""
     names = {
         "channels": "channels of 10 members",
         "members": "members in one channel",
@@ -121,7 +121,7 @@ def growth_plot(lines: dict[str, ticks.Growth]) -> str:
 
 
 def _setting() -> dict[str, Any]:
-    """What the figures hold for: no names, no paths."""
+    """Return versions and the machine, without names and paths."""
     return {
         "centrifugo": _centrifugo(),
         "redis": _said(servers.redis_binary(), "--version").split("v=")[-1].split()[0],

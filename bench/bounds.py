@@ -1,4 +1,4 @@
-"""How large a bench is, what each figure must reach, and how far off it fails a run."""
+"""Sizes of a bench, and the bounds of its figures."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 @dataclass(frozen=True)
 class Sizes:
-    """Each connection is in `per_connection` channels, so that few make many entries."""
+    """Sizes of a run. Each connection is in `per_connection` channels: few make many entries."""
 
     channels: int = 1000
     members: int = 100
@@ -80,15 +80,17 @@ HOUR = 50 * 20 * 3600
 
 
 class Bound(NamedTuple):
-    """`must`: what is promised. `fails`: what no noise explains. Both upper limits, unless a
-    figure shall be large (`at_least`)."""
+    """Limits of a figure: `must` is promised, and beyond `fails` noise is no explanation.
+
+    Both are upper limits, or lower ones with `at_least`.
+    """
 
     must: float
     fails: float
     at_least: bool = False
 
     def judge(self, value: float) -> str:
-        """How the table puts it: "ok", "MISSED" or "FAILED"."""
+        """Return the verdict for the table: "ok", "MISSED" or "FAILED"."""
         if self._within(value, self.must):
             return "ok"
         return "MISSED" if self._within(value, self.fails) else "FAILED"
@@ -128,9 +130,9 @@ BOUNDS = {
 
 
 def figures(results: dict[str, Any], *, linear_from: int) -> dict[str, float]:
-    """The figures of a run that have a bound, by its name; growth is the worst of all steps.
+    """Return the figures of a run that have a bound, by its name; growth is the worst step.
 
-    What was not measured (is absent, or None) has no figure.
+    Results that are absent or None have no figure.
     """
     found = _of_ticks(results, linear_from) if "thousand" in results else {}
     return found | (_of_cursors(results["cursors"]) if "cursors" in results else {})

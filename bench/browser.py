@@ -1,4 +1,4 @@
-"""What cursors and diffs cost a browser: the way of a move, script in each frame, memory."""
+"""Costs of cursors and diffs in a browser: latency of a move, script in each frame, memory."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.websocket_clients import connection_token, subscription_token
 
 @contextmanager
 def chromium() -> Iterator[Browser | None]:
-    """A headless Chromium; None where there is none."""
+    """Run a headless Chromium; None if there is none."""
     path = servers.chromium_binary()
     if path is None:
         yield None
@@ -41,7 +41,7 @@ def chromium() -> Iterator[Browser | None]:
 FRAME: Final = 1000 / 60
 """Milliseconds."""
 ALLOWED: Final = 1.2
-"""Bare publishes that a move may take, beside a frame."""
+"""Bare publishes that a move may take, plus a frame."""
 FIRST_MOVES: Final = 5
 """Moves of each page that are not counted."""
 CHANNEL: Final = "cursors:bench:latency"
@@ -94,7 +94,7 @@ SUBSCRIBE: Final = """async ({ url, user, token, channel, subscription }) => {
 
 
 def latency(browser: Browser, stage: Stage, sizes: Sizes) -> dict[str, object]:
-    """Milliseconds, medians, one way; `ratio` holds ours against what it may take."""
+    """Return milliseconds one way (medians); `ratio` compares ours with its limit."""
     guests = [Guest(browser.new_context(), stage) for _ in range(4)]
     ours = [_surface(guest, who) for guest, who in zip(guests[:2], ("ann", "ben"), strict=True)]
     bare = [_bare(guest, who) for guest, who in zip(guests[2:], ("cat", "dan"), strict=True)]
@@ -123,15 +123,18 @@ def latency(browser: Browser, stage: Stage, sizes: Sizes) -> dict[str, object]:
 
 
 def firsts(sent: list[float], arrived: list[float]) -> list[float]:
-    """From each moment of sending to the first arrival after it, or a frame before it at most, as
-    two clocks differ; infinite where there is none. A move that takes longer than the time to the
-    next one makes that one's time no shorter."""
+    """Return the times from each moment of sending to the first arrival after it.
+
+    An arrival may come up to a frame before, as the two clocks differ. Without an arrival the time
+    is infinite. A move that is slower than the pause to the next one does not shorten the time of
+    that one.
+    """
     ends = [*arrived, inf]
     return [ends[bisect_left(arrived, moment - FRAME)] - moment for moment in sent]
 
 
 def _times(sender: Page, watcher: Page, samples: int) -> list[float]:
-    """Milliseconds that so many moves took, each."""
+    """Return the milliseconds of each of so many moves."""
     watcher.evaluate("() => { globalThis.arrived = []; }")
     sent: list[float] = sender.evaluate("(samples) => run(samples)", samples)
     arrived: list[float] = watcher.evaluate("() => globalThis.arrived")
@@ -172,7 +175,7 @@ WARM_UP: Final = 1.0
 RESTING: Final = 50
 """Cursors whose memory is measured."""
 TURNS: Final = 40
-"""Moves of each before one goes and another one comes, and Centrifugo's queue is let run empty."""
+"""Moves of each cursor before one is replaced and Centrifugo's queue may run empty."""
 
 COUNT_FRAMES: Final = """() => {
     globalThis.counted = 0;
@@ -188,8 +191,8 @@ COUNT_MOVES: Final = """(channel) => {
 
 
 def frames(browser: Browser, stage: Stage, sizes: Sizes) -> dict[str, object]:
-    """Milliseconds of script in a frame (median of some windows of time), of everything that the
-    page runs: taking messages, too."""
+    """Return the milliseconds of all script of the page in a frame (median of some windows of
+    time), with that for receiving messages."""
     key = "bench:frames"
     with Writer(stage) as writer, _viewer(browser, stage, key) as (page, devtools):
         page.evaluate(COUNT_FRAMES)
@@ -212,7 +215,7 @@ def frames(browser: Browser, stage: Stage, sizes: Sizes) -> dict[str, object]:
 
 
 def memory(browser: Browser, stage: Stage, sizes: Sizes) -> dict[str, object]:
-    """The page's heap (MB) and its nodes, garbage collected, before and after so many moves."""
+    """Return heap (MB) and nodes of the page, without garbage, before and after the moves."""
     key = "bench:heap"
     with Writer(stage) as writer, _viewer(browser, stage, key) as (page, devtools):
         page.evaluate(COUNT_MOVES, f"cursors:{key}")
@@ -234,14 +237,14 @@ def memory(browser: Browser, stage: Stage, sizes: Sizes) -> dict[str, object]:
 
 
 class _Crowd:
-    """Cursors that move as fast as the page takes it; each time one of them is another one."""
+    """Cursors that move as fast as the page receives them; one is replaced each time."""
 
     def __init__(self, writer: Writer, page: Page, key: str) -> None:
         self._writer, self._page, self._key = writer, page, key
         self._first = self._sent = 0
 
     def move(self) -> float:
-        """Move them all, TURNS times. The seconds until the page had taken it."""
+        """Move all cursors TURNS times. Returns the seconds until the page had received it."""
         started = time.perf_counter()
         users = list(range(self._first, self._first + RESTING))
         self._writer.ask("turns", self._key, users, TURNS)
@@ -253,7 +256,7 @@ class _Crowd:
 
 
 def _window(page: Page, devtools: CDPSession, seconds: float) -> tuple[float, int, float]:
-    """Seconds of script, frames drawn, and seconds passed, in about so many seconds."""
+    """Return seconds of script, frames drawn, and seconds passed, in about so many seconds."""
 
     def now() -> tuple[float, int, float]:
         metrics = _metrics(devtools)
@@ -270,7 +273,7 @@ def _window(page: Page, devtools: CDPSession, seconds: float) -> tuple[float, in
 
 
 def _held(page: Page, devtools: CDPSession) -> dict[str, float]:
-    """Memory of the page at rest, without garbage."""
+    """Return the memory of the page at rest, after garbage collection."""
     expect(page.locator("[data-presence-cursor]")).to_have_count(RESTING - 1)
     for _ in range(3):
         page.wait_for_timeout(300)
@@ -286,7 +289,7 @@ def _metrics(devtools: CDPSession) -> dict[str, float]:
 
 @contextmanager
 def _viewer(browser: Browser, stage: Stage, key: str) -> Iterator[tuple[Page, CDPSession]]:
-    """A page that shows the cursors of the key, and its developer tools."""
+    """Open a page with the cursors of the key, and its developer tools."""
     guest = Guest(browser.new_context(), stage)
     page = guest.enter("viewer").open(board(f"cursors:{key}"))
     shared(page, f"cursors:{key}")
@@ -305,15 +308,15 @@ ROUNDS: Final = 15
 
 
 class _Spent(msgspec.Struct):
-    """Milliseconds, round by round."""
+    """Milliseconds of each round."""
 
     apply: list[float]
     copy: list[float]
 
 
 def applied() -> dict[str, float] | None:
-    """Milliseconds of a diff and of a copy, and the ratio of the two, medians; None where there
-    is no node."""
+    """Return the milliseconds of a diff and of a copy, and their ratio (medians); None without a
+    Node."""
     node = shutil.which("node")
     if node is None:
         return None

@@ -29,7 +29,7 @@ import jwt
 from presence_devtools.servers import ROOT
 
 AT_ONCE = 100
-"""Handshakes under way at one time."""
+"""Handshakes at the same time."""
 
 QUIET = 0.15
 """Seconds without a byte after which a crowd has got everything that was sent to it."""
@@ -38,7 +38,7 @@ CLOSE = b"\x88\x82\0\0\0\0\x03\xe8"
 
 
 class Crowd:
-    """The parent's side: makes and replaces connections, spread over `processes`."""
+    """Parent of the processes: opens and closes connections, spread over `processes`."""
 
     def __init__(self, url: str, secret: str, *, processes: int = 1) -> None:
         self._processes = [
@@ -65,7 +65,7 @@ class Crowd:
             del self.users[user]
 
     def settle(self) -> None:
-        """Return once everything sent was received. Raises RuntimeError if anybody was cut off."""
+        """Wait until everything sent was received. Raises RuntimeError if any was cut off."""
         still = sum(self._ask("settle", {}))
         if still != len(self.users):
             raise RuntimeError(f"{len(self.users) - still} connections were cut off")
@@ -132,7 +132,7 @@ class _Connection(asyncio.BufferedProtocol):
 
 
 class _Connections:
-    """The child's side. Every command answers with the number of open connections."""
+    """Child process. It answers each command with the number of its open connections."""
 
     def __init__(self, url: str, secret: str) -> None:
         address = urlsplit(url)
@@ -184,7 +184,7 @@ REPLAYED = "presence:replayed"
 
 @contextmanager
 def replaying(size: int) -> Iterator[str]:
-    """The API URL of a server with `size` clients in REPLAYED, in a process of its own."""
+    """Run a server with `size` clients in REPLAYED, in a process of its own; yields its API URL."""
     process = subprocess.Popen(
         [sys.executable, "-m", "bench.crowd", "replay", str(size)],
         stdout=subprocess.PIPE,
@@ -200,7 +200,7 @@ def replaying(size: int) -> Iterator[str]:
 
 
 def answers(size: int) -> dict[str, bytes]:
-    """The reply to each method."""
+    """Return the reply to each method."""
     clients = {
         f"{n:08x}-0000-4000-8000-000000000000": {
             "client": f"{n:08x}-0000-4000-8000-000000000000",
@@ -238,7 +238,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Nothing."""
+        """Log nothing."""
 
 
 def _replay(size: int) -> None:

@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from tests.browser.one_page_site import Stage
 
 PATIENCE = 30.0
-"""Seconds for the outbox to publish what waits."""
+"""Seconds for the outbox to publish its queue."""
 
 CACHED = 10
 """Seconds for which the cache keeps a dictionary."""
 
 
 class Writer:
-    """The parent's side: the methods are those of `Tracked`."""
+    """Parent of the process: calls the methods of `Tracked` there."""
 
     def __init__(self, stage: Stage) -> None:
         environment = {
@@ -56,11 +56,11 @@ class Writer:
         self._process.wait(PATIENCE)
 
     def begin(self, name: str, *arguments: Any) -> None:
-        """Have it start on something, whose result `end` gives."""
+        """Start a method; `end` returns its result."""
         print(json.dumps([name, *arguments]), file=self._process.stdin, flush=True)
 
     def end(self) -> Any:
-        """What came of the last `begin`. Raises RuntimeError if it went wrong."""
+        """Return the result of the last `begin`. Raises RuntimeError if the process ended."""
         answer = self._process.stdout.readline()  # type: ignore[union-attr]
         if not answer:
             raise RuntimeError("a writer of cursors ended: see its error output")
@@ -72,7 +72,7 @@ class Writer:
 
 
 class Tracked:
-    """The child's side."""
+    """Child process."""
 
     def __init__(self) -> None:
         from presence import services
@@ -84,13 +84,13 @@ class Tracked:
         self._cache = RedisCache(conf.PRESENCE_REDIS_URL, {})
 
     def bulk(self, key: str, first: int, number: int) -> float:
-        """Seconds for moving so many users in one call."""
+        """Move so many users in one call. Returns seconds."""
         started = time.perf_counter()
         self._tracker.update_cursors(key, _places(range(first, first + number), 0))
         return time.perf_counter() - started
 
     def single(self, key: str, first: int, number: int) -> float:
-        """Seconds for moving so many users one by one, until all of it is published."""
+        """Move so many users one by one, until all is published. Returns seconds."""
         started = time.perf_counter()
         for user, (x, y, meta) in _places(range(first, first + number), 0).items():
             self._tracker.update_cursor(key, user, x, y, meta)
@@ -99,8 +99,8 @@ class Tracked:
         return time.perf_counter() - started
 
     def dictionary(self, key: str, first: int, number: int) -> float:
-        """Seconds for the same in one dictionary in the cache: read, changed and written anew for
-        each; nothing is published."""
+        """Move them in one dictionary in the cache, which is read, changed and written for each
+        of them, without publishing. Returns seconds."""
         started = time.perf_counter()
         for user, (x, y, meta) in _places(range(first, first + number), 0).items():
             cursors = self._cache.get(key) or {}
@@ -109,22 +109,22 @@ class Tracked:
         return time.perf_counter() - started
 
     def at(self, moment: float, name: str, *arguments: Any) -> Any:
-        """The same as `name` at that time of the clock (seconds since 1970)."""
+        """Call the method `name` at a moment (seconds since 1970)."""
         time.sleep(max(0.0, moment - time.time()))
         return getattr(self, name)(*arguments)
 
     def kept(self, key: str) -> tuple[int, int]:
-        """How many users' cursors there are: with us, and in the dictionary."""
+        """Return the number of cursors in our store, and in the dictionary."""
         return len(self._tracker.get_cursors(key)), len(self._cache.get(key) or {})
 
     def turns(self, key: str, users: list[int], number: int) -> None:
-        """Move all the users on, so many times, without a pause."""
+        """Move all users so many times, without a pause."""
         for turn in range(number):
             self._tracker.update_cursors(key, _places(users, turn))
 
     def crowd(self, key: str, number: int, group: int, rate: float) -> float:
-        """Move so many users round and round, a group of them in a call, `rate` calls a second,
-        until the next command waits. Moves a second."""
+        """Move so many users in circles, a group in each call, `rate` calls a second, until the
+        next command arrives. Returns moves a second."""
         groups = [list(range(at, at + group)) for at in range(0, number, group)]
         started, calls = time.monotonic(), 0
         while not select.select([sys.stdin], [], [], 0)[0]:
@@ -134,16 +134,16 @@ class Tracked:
         return calls * group / (time.monotonic() - started)
 
     def stop(self) -> None:
-        """Nothing: what ends a crowd."""
+        """Do nothing: any command ends `crowd`."""
 
     def remove(self, key: str, user: int) -> None:
-        """Take a cursor away, and have that published."""
+        """Remove a cursor, and wait until that is published."""
         self._tracker.remove_cursor(key, f"u{user}")
         self._outbox.flush(PATIENCE)
 
 
 def _places(users: range | list[int], turn: int) -> dict[str, tuple[float, float, dict[str, str]]]:
-    """Where the users are on their circles, each known by name and colour."""
+    """Return the positions of users on their circles, with names and colours."""
     places = {}
     for user in users:
         angle = 0.05 * turn + user
@@ -162,10 +162,10 @@ def _serve() -> None:
 
 
 USERS = 100
-"""Whom each process moves."""
+"""Users that each process moves."""
 PROCESSES = 8
 SOON = 0.2
-"""Seconds in which every process has heard when to begin."""
+"""Seconds until all processes know when to begin."""
 KINDS = ("bulk", "single", "dictionary")
 KEY = "bench:rates"
 CHANNEL = f"cursors:{KEY}"
@@ -173,8 +173,8 @@ KEPT = "bench:kept-{}"
 
 
 def written(stage: Stage, sizes: Sizes) -> dict[str, object]:
-    """Updates per second of each approach, how many times those of the dictionary that is, round
-    by round; and of the cursors that processes wrote at once, how many were kept (the fewest)."""
+    """Return the updates per second of each approach, their ratios to the dictionary, and how many
+    cursors were kept of those that several processes wrote at once (the fewest)."""
     with ExitStack() as stack:
         writers = [stack.enter_context(Writer(stage)) for _ in range(PROCESSES)]
         rates = _rates(writers[0], sizes)
@@ -195,7 +195,7 @@ def written(stage: Stage, sizes: Sizes) -> dict[str, object]:
 
 
 def _rates(writer: Writer, sizes: Sizes) -> dict[str, list[float]]:
-    """Updates per second, round by round; the order changes. The first round is warm-up."""
+    """Return the updates per second of each round. The order changes; the first round warms up."""
     found: dict[str, list[float]] = {kind: [] for kind in KINDS}
     for round_ in range(sizes.write_rounds + 1):
         turn = round_ % len(KINDS)
@@ -207,8 +207,8 @@ def _rates(writer: Writer, sizes: Sizes) -> dict[str, list[float]]:
 
 
 def _keep(writers: list[Writer], key: str) -> tuple[int, int]:
-    """Let every process move users of its own, once each: how many there are then, with us and in
-    the dictionary."""
+    """Let every process move users of its own once. Returns how many cursors there are then, in our
+    store and in the dictionary."""
     for kind in ("single", "dictionary"):
         moment = time.time() + SOON
         for number, writer in enumerate(writers):

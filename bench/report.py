@@ -1,4 +1,4 @@
-"""The results for people: tables, and a plot of how a tick's time grows."""
+"""Output of the results: tables, and a plot of how a tick's time grows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Line = Mapping[float, float]
 
 
 def draw(title: str, across: str, up: str, lines: Mapping[str, Line]) -> str:
-    """The SVG of named lines, each a mapping of x to y, all above 0."""
+    """Draw named lines as SVG on two logarithmic axes; each maps x to y, all above 0."""
     points = [point for line in lines.values() for point in line.items()]
     x, y = _Axis([at for at, _ in points]), _Axis([at for _, at in points])
     parts = [
@@ -35,14 +35,14 @@ def draw(title: str, across: str, up: str, lines: Mapping[str, Line]) -> str:
 
 
 class _Axis:
-    """Whole powers of ten around the values."""
+    """Axis from one power of ten to another, around the values."""
 
     def __init__(self, values: list[float]) -> None:
         self.low, self.high = floor(log10(min(values))), ceil(log10(max(values)))
         self.high = max(self.high, self.low + 1)
 
     def part(self, value: float) -> float:
-        """Where on the axis `value` is, from 0 to 1."""
+        """Return the place of `value` on the axis, from 0 to 1."""
         return (log10(value) - self.low) / (self.high - self.low)
 
     def ticks(self) -> list[float]:
@@ -85,7 +85,7 @@ def _text(across: float, height: float, text: str, anchor: str) -> str:
 
 
 def heading(setting: dict[str, Any]) -> str:
-    """What is measured on what."""
+    """Return the line about servers and machine."""
     return (
         f"{setting['centrifugo']}, Redis {setting['redis']}, Python {setting['python']}, "
         f"{setting['cores']} cores, load {setting['load_before']:.1f}\n"
@@ -99,7 +99,7 @@ def thousand(results: dict[str, Any], sizes: Sizes) -> str:
 
 
 def large(results: dict[str, Any]) -> str:
-    """The million, the growth, the workers, and what is published."""
+    """Return the tables of the million, growth, workers, and bytes published."""
     million = results["million"]
     rows = [
         [name, f"{million[name]:.3f} s"] for name in ("raw_read", "tick_steady", "tick_first")
@@ -129,7 +129,7 @@ def large(results: dict[str, Any]) -> str:
 
 
 def applied(results: dict[str, float] | None) -> str:
-    """What a browser spends on a diff, or why that is not known."""
+    """Return the table of a browser's time for a diff, or why there is none."""
     if results is None:
         return f"{APPLIED}: left out, as there is no node on PATH\n"
     rows = [[name, f"{results[name]:.3f} ms"] for name in ("apply_ms", "copy_ms")]
@@ -137,7 +137,7 @@ def applied(results: dict[str, float] | None) -> str:
 
 
 def cursors(results: dict[str, Any]) -> str:
-    """Moves from Python, and what browsers show of them, or why that is not known."""
+    """Return the tables of cursors from Python and in browsers, or why there are none."""
     writes, browser = results["writes"], results["browser"]
     rates = writes["updates_a_second"]
     rows = [
@@ -165,7 +165,7 @@ def cursors(results: dict[str, Any]) -> str:
 
 
 def figures(found: dict[str, float], verdicts: dict[str, str]) -> str:
-    """The figures that have a bound; without verdicts they are not judged."""
+    """Return the table of figures with a bound; without verdicts they are not judged."""
     rows = []
     for name, value in found.items():
         bound = BOUNDS[name]

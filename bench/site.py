@@ -1,4 +1,4 @@
-"""The servers of a bench, empty and on free ports, and what a tick is compared with on them."""
+"""Servers of a bench, empty and on free ports, and the sync that ticks on them."""
 
 from __future__ import annotations
 
@@ -55,11 +55,11 @@ class Site:
     crowd: Crowd
 
     def sync(self, gateway: Gateway, patterns: Sequence[str]) -> Sync:
-        """A sync that believes a leave at once, so that joins and leaves come in one tick."""
+        """Make a sync without leave grace, so that joins and leaves come in one tick."""
         return make_sync(self.redis_url, gateway, patterns)
 
     def settle(self, entries: int) -> None:
-        """Return once Centrifugo shows `entries` clients over all channels, and all is quiet."""
+        """Wait until Centrifugo shows `entries` clients in all channels, and is quiet."""
         gateway = Gateway(HttpTransport(self.api_url, servers.API_KEY, timeout=PATIENCE))
 
         def whole() -> bool:
@@ -76,7 +76,7 @@ class Site:
 
 @contextmanager
 def running(*, processes: int = 1) -> Iterator[Site]:
-    """A new site; `processes` make its crowd."""
+    """Run a new site, with a crowd of so many processes."""
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         url, _ = stack.enter_context(servers.redis_server(directory))
@@ -87,9 +87,10 @@ def running(*, processes: int = 1) -> Iterator[Site]:
 
 
 def config(directory: Path) -> Path:
-    """The configuration of the project, but for what may cut off a crowd on a busy machine.
+    """Write the project's configuration, changed so that no crowd is cut off on a busy machine.
 
-    No pings, which a crowd does not answer; no checks of stream positions; time to write.
+    It has no pings, which a crowd does not answer, no checks of stream positions, and a long write
+    timeout.
     """
     settings = json.loads(servers.CONFIG.read_text())
     settings["client"] |= {"ping_interval": "3600s", "channel_position_check_delay": "3600s"}
@@ -107,7 +108,7 @@ def make_sync(redis_url: str, gateway: Gateway, patterns: Sequence[str]) -> Sync
 
 
 def tick(sync: Sync) -> Report:
-    """One tick that went well. Raises RuntimeError for any other."""
+    """Run one tick. Raises RuntimeError if it has errors."""
     report = sync.tick(every=ALWAYS)
     if report.errors or report.refused:
         raise RuntimeError(f"a tick went wrong: {report.failures}")
@@ -115,7 +116,7 @@ def tick(sync: Sync) -> Report:
 
 
 def timed(work: Callable[[], T]) -> tuple[float, T]:
-    """The seconds that `work` takes, and what it returns."""
+    """Run `work`. Returns the seconds it took, and its result."""
     gc.collect()
     started = time.perf_counter()
     done = work()
@@ -123,12 +124,12 @@ def timed(work: Callable[[], T]) -> tuple[float, T]:
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """The seconds that `work` takes."""
+    """Run `work`. Returns the seconds it took."""
     return timed(work)[0]
 
 
 def processor_seconds(work: Callable[[], object]) -> float:
-    """The seconds of processor time that `work` takes in this process, threads included."""
+    """Run `work`. Returns its seconds of processor time in all threads of this process."""
     gc.collect()
     started = time.process_time()
     work()

