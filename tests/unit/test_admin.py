@@ -120,23 +120,23 @@ def url_of(document: Document, name: str = "admin", what: str = "document") -> s
         ("", ""),
     ],
 )
-def test_a_key_that_is_unfit_for_a_channel_is_encoded(key: str, encoded: str):
+def test_admin_channel_encodes_characters_a_channel_cannot_have(key: str, encoded: str):
     channel = admin_channel(Session(session_key=key))
     assert validate_channel(channel) == f"presence:admin:sessions.session:{encoded}"
 
 
-def test_a_key_that_is_too_long_for_a_channel_gives_way_to_its_digest():
+def test_admin_channel_of_a_long_key_uses_its_digest():
     one, two = (admin_channel(Session(session_key="é" * 200 + end)) for end in "ab")
     assert one != two
     assert validate_channel(one) == one
 
 
-def test_a_proxy_shares_the_channel_of_its_table():
+def test_admin_channel_of_a_proxy_is_that_of_its_table():
     assert admin_channel(Proxy(pk=7)) == admin_channel(Document(pk=7))
     assert admin_channel(Document(pk=7)) == "presence:admin:documents.document:7"
 
 
-def test_a_mixin_that_could_do_nothing_is_told():
+def test_mixin_after_model_admin_raises():
     with pytest.raises(TypeError, match="before ModelAdmin"):
         type("Wrong", (admin.ModelAdmin, PresenceAdminMixin), {})
 
@@ -144,7 +144,7 @@ def test_a_mixin_that_could_do_nothing_is_told():
 # The banner
 
 
-def test_the_change_page_has_the_widget_of_its_object(client: Client, document: Document):
+def test_change_page_has_the_widget_of_its_object(client: Client, document: Document):
     fill(services.store(), admin_channel(document), Member("99", "Ada Lovelace"))
     page = html(client, url_of(document))
     assert channels_in(page) == [f"presence:admin:documents.document:{document.pk}"]
@@ -154,44 +154,42 @@ def test_the_change_page_has_the_widget_of_its_object(client: Client, document: 
     assert read_grant(grant[1]).channel == admin_channel(document)
 
 
-def test_a_template_of_the_site_is_kept(client: Client, document: Document):
+def test_change_page_keeps_a_template_of_the_site(client: Client, document: Document):
     page = html(client, url_of(document, "own", "proxy"))
     assert "OWN" in page
     assert channels_in(page) == [admin_channel(document)]
 
 
-def test_a_popup_has_the_banner_and_stays_one(client: Client, document: Document):
+def test_change_popup_has_the_banner(client: Client, document: Document):
     page = html(client, url_of(document) + "?_popup=1")
     assert 'name="_popup"' in page
     assert channels_in(page) == [admin_channel(document)]
 
 
 @pytest.mark.parametrize("end", ["add/", "add/?_popup=1", "{pk}/history/", "{pk}/delete/", ""])
-def test_other_pages_have_none(client: Client, document: Document, end: str):
+def test_other_admin_pages_have_no_banner(client: Client, document: Document, end: str):
     page = html(client, "/admin/documents/document/" + end.format(pk=document.pk))
     assert "presence-admin" not in page
 
 
-def test_a_form_with_errors_has_it_and_one_that_is_saved_goes_on(
-    client: Client, document: Document
-):
+def test_change_form_with_errors_has_the_banner(client: Client, document: Document):
     assert channels_in(html(client, url_of(document), text="")) == [admin_channel(document)]
     assert client.post(url_of(document), {"title": "Bug"}).status_code == 302
 
 
-def test_what_a_form_makes_of_the_key_opens_no_other_channel(client: Client):
+def test_change_form_with_another_key_opens_no_other_channel(client: Client):
     one = Session.objects.create(session_key="mine", expire_date=timezone.now())
     page = html(client, "/own/sessions/session/mine/change/", session_key="other", session_data="")
     assert channels_in(page) == [admin_channel(one)]
 
 
-def test_a_key_in_any_script(client: Client):
+def test_change_page_of_a_key_in_any_script_has_the_widget(client: Client):
     one = Session.objects.create(session_key="clé à", expire_date=timezone.now())
     page = html(client, f"/own/sessions/session/{one.pk}/change/")
     assert channels_in(page) == ["presence:admin:sessions.session:cl%C3%A9%20%C3%A0"]
 
 
-def test_whoever_may_only_view_sees_it_and_others_get_no_page(document: Document):
+def test_change_page_with_view_permission_has_the_banner(document: Document):
     ada = User.objects.create(username="ada", is_staff=True)
     client = Client()
     client.force_login(ada)
@@ -200,7 +198,7 @@ def test_whoever_may_only_view_sees_it_and_others_get_no_page(document: Document
     assert channels_in(html(client, url_of(document))) == [admin_channel(document)]
 
 
-def test_whom_the_site_denies_the_channel_is_shown_nothing(
+def test_change_page_that_the_site_denies_shows_nobody(
     client: Client, document: Document, settings: Any
 ):
     fill(services.store(), admin_channel(document), Member("99", "Ada Lovelace"))
@@ -210,7 +208,7 @@ def test_whom_the_site_denies_the_channel_is_shown_nothing(
     assert "data-presence-grant" not in page
 
 
-def test_an_object_that_is_not_there_redirects_as_ever(client: Client):
+def test_change_page_of_a_missing_object_redirects(client: Client):
     assert client.get("/admin/documents/document/0/change/").status_code == 302
 
 
@@ -227,7 +225,7 @@ def column(page: str) -> list[str]:
     return [re.sub(r"<[^>]*>", "", cell) for cell in CELLS.findall(page)]
 
 
-def test_the_list_says_who_is_where(
+def test_list_shows_people_at_each_object(
     client: Client, documents: list[Document], reads: list[Sequence[str]]
 ):
     some = [Member(str(n), f"User {n}") for n in range(5)]
@@ -238,7 +236,7 @@ def test_the_list_says_who_is_where(
     assert reads == [[admin_channel(each) for each in documents]]
 
 
-def test_a_page_of_the_list_is_one_query_and_one_round_trip(
+def test_list_page_takes_one_query_and_one_round_trip(
     client: Client, documents: list[Document], reads: list[Sequence[str]]
 ):
     with CaptureQueriesContext(
@@ -250,12 +248,12 @@ def test_a_page_of_the_list_is_one_query_and_one_round_trip(
     assert reads == [[admin_channel(each) for each in documents[3:]]]
 
 
-def test_a_list_without_the_column_reads_nothing(client: Client, reads: list[Sequence[str]]):
+def test_list_without_the_column_reads_nothing(client: Client, reads: list[Sequence[str]]):
     html(client, "/own/sessions/session/")
     assert reads == []
 
 
-def test_a_list_that_can_be_edited_still_can(client: Client, documents: list[Document]):
+def test_list_that_is_editable_saves(client: Client, documents: list[Document]):
     data: dict[str, Any] = {"form-TOTAL_FORMS": 3, "form-INITIAL_FORMS": 3, "_save": "Save"}
     for n, each in enumerate(documents[:3]):
         data |= {f"form-{n}-id": each.pk, f"form-{n}-title": f"New {n}"}
@@ -264,7 +262,7 @@ def test_a_list_that_can_be_edited_still_can(client: Client, documents: list[Doc
     assert documents[2].title == "New 2"
 
 
-def test_a_store_that_is_down_is_no_empty_page(
+def test_list_while_the_store_is_down_shows_a_question_mark(
     client: Client,
     documents: list[Document],
     monkeypatch: pytest.MonkeyPatch,
@@ -280,7 +278,7 @@ def test_a_store_that_is_down_is_no_empty_page(
 
 
 @pytest.mark.parametrize("debug", [True, False])
-def test_a_site_that_does_not_poll_its_admin_is_told(
+def test_list_of_unpolled_channels_logs_and_raises_in_debug(
     client: Client,
     documents: list[Document],
     settings: Any,
@@ -303,7 +301,7 @@ def test_a_site_that_does_not_poll_its_admin_is_told(
     assert len(caplog.records) == 2
 
 
-def test_of_an_object_that_one_may_not_view_nothing_is_said(
+def test_list_shows_nobody_at_objects_without_view_permission(
     client: Client, documents: list[Document], monkeypatch: pytest.MonkeyPatch
 ):
     fill(services.store(), admin_channel(documents[0]), Member("99", "Ada"))

@@ -78,19 +78,21 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Site:
 
 
 class TestOne:
-    def test_it_is_kept_and_published(self, site: Site) -> None:
+    def test_update_cursor_stores_and_publishes(self, site: Site) -> None:
         CursorTracker.update_cursor(KEY, "7", 0.4125, 0.7301, META)
         kept = {"x": 0.4125, "y": 0.7301, "timestamp": site.clock.now, "meta": META}
         assert CursorTracker.get_cursors(KEY) == {"7": kept}
         assert site.published == [{"x": 0.4125, "y": 0.7301, "user": "7", "meta": META}]
 
-    def test_what_is_published_is_what_scripts_are_tested_with(self, site: Site) -> None:
+    def test_update_cursor_publishes_the_wire_example(self, site: Site) -> None:
         example = json.loads((WIRE / "cursor-server.json").read_text())
         CursorTracker.update_cursor(KEY, "42", 0.5, 0.25, {"tool": "pen"})
         assert site.published == [example]
 
     @pytest.mark.parametrize("meta", [None, {}])
-    def test_without_meta(self, site: Site, meta: dict[str, Any] | None) -> None:
+    def test_update_cursor_without_meta_publishes_none(
+        self, site: Site, meta: dict[str, Any] | None
+    ) -> None:
         CursorTracker.update_cursor(KEY, "7", 1, 2, meta)
         assert CursorTracker.get_cursors(KEY)["7"]["meta"] == {}
         assert site.published == [{"x": 1, "y": 2, "user": "7"}]
@@ -98,12 +100,12 @@ class TestOne:
     @given(
         *2 * [st.integers(-(10**9), 10**9) | st.floats(-1e9, 1e9, allow_nan=False)],
     )
-    def test_numbers_come_back_as_they_were_given(self, x: float, y: float) -> None:
+    def test_move_keeps_numbers_as_given(self, x: float, y: float) -> None:
         move = make_move("7", x, y)
         back = decode_move(encode_move(move), 1.0)
         assert [repr(back[name]) for name in "xy"] == [repr(x), repr(y)]
 
-    def test_numbers_of_other_kinds_are_plain_ones(self) -> None:
+    def test_move_turns_number_subclasses_into_plain_numbers(self) -> None:
         class Place(IntEnum):
             LEFT = 3
 
@@ -112,7 +114,7 @@ class TestOne:
         move = make_move("7", Place.LEFT, Length(1.5))
         assert encode_move(move) == b'{"x":3,"y":1.5}'
 
-    def test_an_id_that_a_template_marked_safe(self, site: Site) -> None:
+    def test_update_cursor_takes_ids_that_are_marked_safe(self, site: Site) -> None:
         CursorTracker.update_cursor(mark_safe(KEY), mark_safe("7"), 1, 2)
         CursorTracker.remove_cursor(KEY, mark_safe("8"))
         assert [data["user"] for data in site.published] == ["7", "8"]
@@ -132,20 +134,20 @@ class TestOne:
         CursorTracker.update_cursor(KEY, "42", 0.5, 0.5, meta)
         assert CursorTracker.get_cursors(KEY)["42"]["meta"] == shown
 
-    def test_the_last_position_alone_is_published(self, site: Site) -> None:
+    def test_update_cursor_publishes_the_last_position_alone(self, site: Site) -> None:
         for x in range(5):
             CursorTracker.update_cursor(KEY, "7", x, 0)
         CursorTracker.update_cursor(KEY, "8", 9, 0)
         assert [(data["user"], data["x"]) for data in site.published] == [("7", 4), ("8", 9)]
         assert len(site.batches) == 1
 
-    def test_removing(self, site: Site) -> None:
+    def test_remove_cursor_deletes_and_publishes(self, site: Site) -> None:
         CursorTracker.update_cursor(KEY, "7", 1, 2)
         assert CursorTracker.remove_cursor(KEY, "7") is True
         assert CursorTracker.get_cursors(KEY) == {}
         assert site.published == [{"gone": True, "user": "7"}], "what waited is of no use now"
 
-    def test_removing_one_that_is_not_there_is_told_all_the_same(self, site: Site) -> None:
+    def test_remove_cursor_of_no_cursor_publishes_all_the_same(self, site: Site) -> None:
         assert CursorTracker.remove_cursor(KEY, "7") is False
         assert site.published == [{"gone": True, "user": "7"}], "a page may still draw it"
 
@@ -166,7 +168,7 @@ class TestUnreadable:
         ],
         ids=lambda kept: repr(kept[:30]),
     )
-    def test_one_never_hides_the_others(
+    def test_get_cursors_logs_an_unreadable_one_and_returns_the_others(
         self, site: Site, kept: bytes, caplog: pytest.LogCaptureFixture
     ) -> None:
         site.store.save_cursors(CHANNEL, {"6": kept}, timeout=10)
@@ -187,7 +189,7 @@ class TestMany:
             (("7", 1, 2.5, {}) if user == "7" else ("8", 3, 4, META) for user in "78"),
         ],
     )
-    def test_the_forms(self, site: Site, given: Any) -> None:
+    def test_update_cursors_takes_every_documented_form(self, site: Site, given: Any) -> None:
         CursorTracker.update_cursors(KEY, given)
         first = {"x": 1, "y": 2.5, "timestamp": site.clock.now, "meta": {}}
         second = {"x": 3, "y": 4, "timestamp": site.clock.now, "meta": META}
@@ -199,24 +201,26 @@ class TestMany:
             ]
         ]
 
-    def test_what_is_read_can_be_written(self, site: Site) -> None:
+    def test_update_cursors_takes_what_get_cursors_returns(self, site: Site) -> None:
         CursorTracker.update_cursors(KEY, {"7": (1, 2.5), "8": (3, 4, META)})
         before = CursorTracker.get_cursors(KEY)
         CursorTracker.update_cursors(KEY, before)
         assert CursorTracker.get_cursors(KEY) == before
 
-    def test_none_is_nothing_to_do(self, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_update_cursors_of_none_does_nothing(
+        self, site: Site, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr(site.store, "save_cursors", None)
         CursorTracker.update_cursors(KEY, {})
         CursorTracker.update_cursors(KEY, [])
         assert site.batches == []
 
-    def test_an_older_position_that_waits_is_not_published_afterwards(self, site: Site) -> None:
+    def test_update_cursors_replaces_a_waiting_position(self, site: Site) -> None:
         CursorTracker.update_cursor(KEY, "7", 1, 1)
         CursorTracker.update_cursors(KEY, {"7": (2, 2)})
         assert [data["x"] for data in site.published] == [2]
 
-    def test_an_error_of_centrifugo_is_the_caller_s(self, site: Site) -> None:
+    def test_update_cursors_raises_errors_of_centrifugo(self, site: Site) -> None:
         site.answer = CommandError(102, "unknown channel")
         with pytest.raises(CommandError, match="namespace is missing"):
             CursorTracker.update_cursors(KEY, {"7": (1, 2), "8": (3, 4)})
@@ -255,7 +259,7 @@ BAD_MOVES = [
 
 @pytest.mark.parametrize(("user", "x", "y", "meta", "says"), BAD_MOVES)
 class TestBadMoves:
-    def test_are_refused_and_nothing_is_done(
+    def test_update_cursor_of_a_bad_move_raises_and_does_nothing(
         self, site: Site, user: Any, x: Any, y: Any, meta: Any, says: str
     ) -> None:
         with pytest.raises(ValueError, match=says) as caught:
@@ -263,7 +267,7 @@ class TestBadMoves:
         assert len(str(caught.value)) < 250
         assert (CursorTracker.get_cursors(KEY), site.published) == ({}, [])
 
-    def test_spoil_all_those_with_them(
+    def test_update_cursors_with_one_bad_move_does_nothing(
         self, site: Site, user: Any, x: Any, y: Any, meta: Any, says: str
     ) -> None:
         for form in ([("8", 1, 2), (user, x, y, meta)], {"8": (1, 2), user: (x, y, meta)}):
@@ -272,7 +276,7 @@ class TestBadMoves:
         assert (CursorTracker.get_cursors(KEY), site.published) == ({}, [])
 
 
-def test_the_most_that_is_allowed(site: Site) -> None:
+def test_update_cursor_takes_the_largest_values(site: Site) -> None:
     meta = {"a": "x" * 4088}
     CursorTracker.update_cursor(KEY, "é" * 200, -1e9, 10**9, meta)
     assert CursorTracker.get_cursors(KEY)["é" * 200]["meta"] == meta
@@ -298,7 +302,7 @@ def test_the_most_that_is_allowed(site: Site) -> None:
         ({"7": "12"}, "The cursor of '7'"),
     ],
 )
-def test_what_are_no_cursors(site: Site, given: Any, says: str) -> None:
+def test_update_cursors_of_another_shape_raises(site: Site, given: Any, says: str) -> None:
     with pytest.raises(ValueError, match=says):
         CursorTracker.update_cursors(KEY, given)
     assert site.batches == []
@@ -315,20 +319,22 @@ def test_what_are_no_cursors(site: Site, given: Any, says: str) -> None:
         lambda key: CursorTracker.remove_cursor(key, "7"),
     ],
 )
-def test_what_is_no_presence_key(site: Site, key: Any, call: Callable[[Any], object]) -> None:
+def test_cursor_calls_with_an_invalid_key_raise(
+    site: Site, key: Any, call: Callable[[Any], object]
+) -> None:
     with pytest.raises(InvalidChannel):
         call(key)
     assert site.published == []
 
 
-def test_a_user_that_cannot_be_one_is_not_removed(site: Site) -> None:
+def test_remove_cursor_of_an_invalid_user_raises(site: Site) -> None:
     with pytest.raises(ValueError, match="user_id is 7"):
         CursorTracker.remove_cursor(KEY, 7)  # type: ignore[arg-type]
     assert site.published == []
 
 
 class TestTimeOut:
-    def test_is_ten_seconds(self, site: Site) -> None:
+    def test_cursor_timeout_is_ten_seconds_by_default(self, site: Site) -> None:
         assert conf.PRESENCE_CURSOR_TIMEOUT == CURSOR_TIMEOUT == 10
         CursorTracker.update_cursor(KEY, "7", 1, 2)
         site.clock.advance(CURSOR_TIMEOUT)
@@ -336,7 +342,7 @@ class TestTimeOut:
         site.clock.advance(0.1)
         assert CursorTracker.get_cursors(KEY) == {}
 
-    def test_can_be_set(self, site: Site, settings: Any) -> None:
+    def test_cursor_timeout_can_be_set(self, site: Site, settings: Any) -> None:
         settings.PRESENCE_CURSOR_TIMEOUT = 60
         CursorTracker.update_cursor(KEY, "7", 1, 2)
         site.clock.advance(59)
@@ -344,7 +350,7 @@ class TestTimeOut:
 
 
 class TestStores:
-    def test_nothing_is_published_that_could_not_be_stored(
+    def test_update_cursor_while_the_store_is_down_publishes_nothing(
         self, site: Site, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def down(*_: Any, **__: Any) -> float:
@@ -361,11 +367,11 @@ class TestStores:
                 call()
         assert site.published == []
 
-    def test_one_of_somebody_s_own_may_keep_no_cursors(
+    def test_get_cursors_of_a_store_without_cursors_raises(
         self, monkeypatch: pytest.MonkeyPatch, settings: Any
     ) -> None:
         settings.PRESENCE_BACKEND = f"{__name__}.Plain"
-        with pytest.raises(ImproperlyConfigured, match=r"Plain.*keeps no cursors.*Tracker"):
+        with pytest.raises(ImproperlyConfigured, match=r"Plain.*keeps neither cursors.*Tracker"):
             CursorTracker.get_cursors(KEY)
 
 

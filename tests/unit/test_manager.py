@@ -69,7 +69,7 @@ def ids(key: str = KEY) -> list[str]:
 
 
 class TestRecords:
-    def test_the_record_of_who_joins(self, site: FakePresence) -> None:
+    def test_join_presence_returns_the_record(self, site: FakePresence) -> None:
         before = site.clock()
         record = join(KEY, "7", META)
         assert record == {
@@ -85,7 +85,7 @@ class TestRecords:
         assert leave(KEY, "7") == record
         assert people(KEY) == []
 
-    def test_meta_does_not_take_the_place_of_what_a_record_has(self) -> None:
+    def test_record_fields_win_over_meta(self) -> None:
         meta = {"id": 1, "user_id": "x", "joined_at": "never", "meta": [], "name": ["Ada"]}
         record = join(KEY, "7", meta)
         assert (record["id"], record["user_id"], record["meta"]) == ("7", "7", meta)
@@ -107,33 +107,33 @@ class TestRecords:
             ("anon_1", {"name": "Guest"}, "Guest"),
         ],
     )
-    def test_a_name_there_always_is(self, user: str, meta: Any, name: str) -> None:
+    def test_record_always_has_a_name(self, user: str, meta: Any, name: str) -> None:
         assert join(KEY, user, meta)["name"] == people(KEY)[0]["name"] == name
 
-    def test_rooms_are_apart(self) -> None:
+    def test_join_presence_adds_to_one_room(self) -> None:
         join(KEY, "7")
         join("document:43", "8")
         assert (ids(), ids("document:43"), ids("document:44")) == (["7"], ["8"], [])
 
-    def test_in_order_of_arrival(self, site: FakePresence) -> None:
+    def test_list_presences_is_in_order_of_arrival(self, site: FakePresence) -> None:
         for user in ("9", "10", "8"):
             join(KEY, user)
             site.advance(1)
         assert ids() == ["9", "10", "8"]
 
-    def test_what_is_given_is_not_kept_hold_of(self) -> None:
+    def test_join_presence_copies_the_meta(self) -> None:
         meta = {"tags": ["a"]}
         record = join(KEY, "7", meta)
         meta["tags"].append("b")
         record["meta"]["tags"].append("c")
         assert people(KEY)[0]["tags"] == ["a"]
 
-    def test_texts_that_a_template_marked_safe(self) -> None:
+    def test_join_presence_takes_strings_that_are_marked_safe(self) -> None:
         record = join(mark_safe(KEY), mark_safe("7"), {"name": mark_safe("Ada")})
         assert type(record["id"]) is str
         assert ids() == ["7"]
 
-    def test_texts_that_are_lazy(self) -> None:
+    def test_join_presence_takes_lazy_strings(self) -> None:
         user, source, bad = map(lazily, ("7", "a", "7\n"))
         record = join(KEY, user, source=source)
         assert type(record["id"]) is str
@@ -141,26 +141,26 @@ class TestRecords:
         with pytest.raises(ValueError, match="control"):
             join(KEY, bad)
 
-    def test_a_text_that_is_an_enumeration(self) -> None:
+    def test_join_presence_takes_string_enumerations(self) -> None:
         class Bot(StrEnum):
             HAL = "hal"
 
         assert join(KEY, Bot.HAL, source=Bot.HAL)["id"] == "hal"
         assert leave(KEY, "hal", source="hal") is not None
 
-    def test_the_group_is_the_channel(self) -> None:
+    def test_presence_group_name_is_the_channel(self) -> None:
         assert PresenceManager.presence_group_name(KEY) == CHANNEL
 
 
 class TestSources:
-    def test_again_takes_the_place_of_before_and_keeps_the_time(self, site: FakePresence) -> None:
+    def test_join_presence_again_replaces_meta_and_keeps_the_time(self, site: FakePresence) -> None:
         first = join(KEY, "7", {"name": "Ada"})
         site.advance(5)
         second = join(KEY, "7", {"name": "Lady Lovelace"})
         assert second["joined_at"] == first["joined_at"]
         assert people(KEY) == [second]
 
-    def test_one_person_however_many_say_so(self, site: FakePresence) -> None:
+    def test_list_presences_merges_the_sources_of_a_user(self, site: FakePresence) -> None:
         first = join(KEY, "7", {"name": "Ada"}, source="tab 1")
         site.advance(5)
         second = join(KEY, "7", {"name": "Ada L."}, source="tab 2")
@@ -173,13 +173,13 @@ class TestSources:
         assert leave(KEY, "7", source="tab 1") == first
         assert ids() == []
 
-    def test_who_tells_no_name_gives_way(self, site: FakePresence) -> None:
+    def test_list_presences_prefers_a_source_with_a_name(self, site: FakePresence) -> None:
         join(KEY, "7", {"name": "Ada"}, source="page")
         site.advance(5)
         join(KEY, "7", {"state": "idle"}, source="bot")
         assert people(KEY)[0]["name"] == "Ada"
 
-    def test_a_source_that_left_is_remembered(self, site: FakePresence) -> None:
+    def test_leave_presence_remembers_the_source(self, site: FakePresence) -> None:
         join(KEY, "7", source="page")
         assert not site.store.has_flag(f"left:{CHANNEL}:7:page")
         leave(KEY, "7", source="page")
@@ -187,7 +187,7 @@ class TestSources:
 
 
 class TestTime:
-    def test_who_gives_no_sign_is_gone(self, site: FakePresence) -> None:
+    def test_member_without_a_heartbeat_times_out(self, site: FakePresence) -> None:
         join(KEY, "7")
         site.advance(59.9)
         assert ids() == ["7"]
@@ -195,7 +195,7 @@ class TestTime:
         assert ids() == []
         assert leave(KEY, "7") is None
 
-    def test_a_heartbeat_keeps_and_revives_nobody(self, site: FakePresence) -> None:
+    def test_update_heartbeat_keeps_and_never_revives(self, site: FakePresence) -> None:
         assert beat(KEY, "7") is False, "never joined"
         record = join(KEY, "7", META)
         for _ in range(3):
@@ -210,20 +210,20 @@ class TestTime:
         assert beat(KEY, "7") is False, "left"
         assert ids() == []
 
-    def test_the_setting(self, site: FakePresence, settings: Any) -> None:
+    def test_member_times_out_after_the_setting(self, site: FakePresence, settings: Any) -> None:
         settings.PRESENCE_TIMEOUT = 10
         join(KEY, "7")
         site.advance(11)
         assert ids() == []
 
-    def test_who_comes_back_after_their_time_joins_anew(self, site: FakePresence) -> None:
+    def test_join_presence_after_a_time_out_has_a_new_time(self, site: FakePresence) -> None:
         first = join(KEY, "7")["joined_at"]
         site.advance(61)
         assert join(KEY, "7")["joined_at"] > first + 60
 
 
 class TestLastSeen:
-    def test_who_leaves_was_seen_even_if_no_tick_saw_them(self, site: FakePresence) -> None:
+    def test_leave_presence_notes_last_seen_without_a_tick(self, site: FakePresence) -> None:
         join(KEY, "7")
         site.advance(5)
         beat(KEY, "7")
@@ -233,7 +233,7 @@ class TestLastSeen:
         leave(KEY, "7")
         assert last_seen(["7"]) == {"7": datetime.fromtimestamp(at, UTC)}
 
-    def test_nothing_is_noted_of_visitors_of_the_hidden_and_of_nobody(
+    def test_leave_presence_notes_no_visitor_no_hidden_user_and_nobody(
         self, site: FakePresence, settings: Any
     ) -> None:
         settings.PRESENCE_VISIBLE = lambda user: user.pk != 7
@@ -247,7 +247,7 @@ class TestLastSeen:
 
 
 class TestWithTheConnected:
-    def test_everybody_is_in_one_list(self, site: FakePresence) -> None:
+    def test_list_presences_has_connected_and_tracked_members(self, site: FakePresence) -> None:
         site.connect(CHANNEL, account(3))
         site.connect(CHANNEL)
         site.tick()
@@ -261,7 +261,7 @@ class TestWithTheConnected:
         }
         assert ids() == ["3", "7"], "the anonymous are counted elsewhere"
 
-    def test_pages_see_who_was_tracked(self, site: FakePresence) -> None:
+    def test_tick_publishes_tracked_members(self, site: FakePresence) -> None:
         join(KEY, "7", META)
         site.tick()
         site.assert_present(CHANNEL, "7")
@@ -272,9 +272,7 @@ class TestWithTheConnected:
         site.tick()
         assert site.centrifugo.published(CHANNEL)[-1]["leaves"] == ["7"], "without the grace"
 
-    def test_after_a_tick_the_tracked_are_those_who_are_tracked_now(
-        self, site: FakePresence
-    ) -> None:
+    def test_list_presences_after_a_tick_has_who_is_tracked_now(self, site: FakePresence) -> None:
         record = join(KEY, "7", META)
         site.tick()
         assert people(KEY) == [record]
@@ -283,7 +281,7 @@ class TestWithTheConnected:
         other = join(KEY, "7", {"name": "Ada again"})
         assert people(KEY) == [other]
 
-    def test_meta_given_anew_shows_at_once(self, site: FakePresence) -> None:
+    def test_list_presences_shows_new_meta_at_once(self, site: FakePresence) -> None:
         join(KEY, "7", {"name": "Zoë"})
         site.connect(CHANNEL, account(8))
         site.tick()
@@ -293,7 +291,9 @@ class TestWithTheConnected:
             site.tick()
             assert record in people(KEY)
 
-    def test_one_who_is_connected_as_well_is_one(self, site: FakePresence) -> None:
+    def test_list_presences_has_one_record_of_a_connected_and_tracked_user(
+        self, site: FakePresence
+    ) -> None:
         connection = site.connect(CHANNEL, account(7))
         site.tick()
         site.advance(1)
@@ -309,7 +309,7 @@ class TestWithTheConnected:
         assert record["name"] == "user 7", "who they are is known"
         assert isinstance(record["joined_at"], float)
 
-    def test_what_was_made_known_later_counts(self, site: FakePresence) -> None:
+    def test_list_presences_shows_a_newer_profile(self, site: FakePresence) -> None:
         join(KEY, "7", META)
         site.advance(1)
         profile(site, "7", UserClaims("Ada King", {"team": "Blue"}, site.clock()))
@@ -321,7 +321,7 @@ class TestWithTheConnected:
         join(KEY, "7", {"name": "Ada Byron"}, source="page")
         assert people(KEY)[0]["name"] == "Ada Byron"
 
-    def test_whoever_is_hidden_is_in_no_list(self, site: FakePresence) -> None:
+    def test_list_presences_leaves_out_hidden_users(self, site: FakePresence) -> None:
         join(KEY, "7", META)
         profile(site, "7", UserClaims(hidden=True, iat=site.clock() + 1))
         site.tick()
@@ -331,9 +331,7 @@ class TestWithTheConnected:
         site.tick()
         assert ids() == []
 
-    def test_what_was_fetched_is_among_the_metadata(
-        self, site: FakePresence, settings: Any
-    ) -> None:
+    def test_list_presences_has_fetched_metadata(self, site: FakePresence, settings: Any) -> None:
         settings.PRESENCE_FETCH = lambda ids: {one: {"name": "Fetched", "team": 5} for one in ids}
         site.connect(CHANNEL, account(3))
         join(KEY, "7", META | {"team": 1})
@@ -346,7 +344,7 @@ class TestWithTheConnected:
             assert (record["meta"]["name"], record["meta"]["team"]) == ("Fetched", 5)
         assert by_id["7"]["color"] == "#6c63ff"
 
-    def test_a_counted_room_is_listed_here_all_the_same(
+    def test_list_presences_of_a_counted_room_lists_everybody(
         self, site: FakePresence, settings: Any
     ) -> None:
         settings.PRESENCE_LIST_LIMIT = 2
@@ -356,7 +354,7 @@ class TestWithTheConnected:
         site.tick()
         assert len(ids()) == 6
 
-    def test_several_channels_at_once(self, site: FakePresence) -> None:
+    def test_read_records_reads_several_channels(self, site: FakePresence) -> None:
         join(KEY, "7")
         site.connect("presence:other", account(8))
         site.tick()
@@ -381,13 +379,13 @@ class TestWithTheConnected:
 
 
 class TestNudges:
-    def test_who_comes_and_who_goes_is_polled_for(self, nudged: list[str]) -> None:
+    def test_join_and_leave_ask_for_a_poll(self, nudged: list[str]) -> None:
         join(KEY, "7")
         assert nudged == [CHANNEL]
         leave(KEY, "7")
         assert nudged == [CHANNEL, CHANNEL]
 
-    def test_what_changes_nothing_is_not(self, nudged: list[str]) -> None:
+    def test_calls_that_change_nothing_ask_for_no_poll(self, nudged: list[str]) -> None:
         leave(KEY, "7")
         beat(KEY, "7")
         people(KEY)
@@ -432,7 +430,7 @@ class TestWhatCannotBe:
         assert nudged == []
 
     @pytest.mark.parametrize("key", BAD_KEYS, ids=repr)
-    def test_keys(self, key: Any) -> None:
+    def test_manager_with_an_invalid_key_raises(self, key: Any) -> None:
         for call in (
             lambda: join(key, "7"),
             lambda: leave(key, "7"),
@@ -447,7 +445,7 @@ class TestWhatCannotBe:
             assert isinstance(error.value, ValueError)
 
     @pytest.mark.parametrize("user", BAD_USERS, ids=ascii)
-    def test_ids(self, user: Any) -> None:
+    def test_manager_with_an_invalid_user_id_raises(self, user: Any) -> None:
         for call in (join, leave, beat):
             with pytest.raises(ValueError, match=r"user_id .*must"):
                 call(KEY, user)
@@ -455,17 +453,19 @@ class TestWhatCannotBe:
                 call(KEY, user, source="a")
 
     @pytest.mark.parametrize("source", BAD_SOURCES, ids=repr)
-    def test_sources(self, source: Any) -> None:
+    def test_manager_with_an_invalid_source_raises(self, source: Any) -> None:
         for call in (join, leave, beat):
             with pytest.raises(ValueError, match=r"source .*must"):
                 call(KEY, "7", source=source)
 
     @pytest.mark.parametrize("meta", BAD_META, ids=lambda meta: ascii(meta)[:40])
-    def test_metadata(self, meta: Any) -> None:
+    def test_join_presence_with_an_invalid_meta_raises(self, meta: Any) -> None:
         with pytest.raises(ValueError, match=r"meta (.|\n)*(must|use texts)"):
             join(KEY, "7", meta)
 
-    def test_what_is_just_allowed(self, site: FakePresence, nudged: list[str]) -> None:
+    def test_join_presence_takes_the_largest_values(
+        self, site: FakePresence, nudged: list[str]
+    ) -> None:
         meta = {"name": "ü" * 200, "about": "two\nlines\tand\r\nmore", "deep": nested(19)}
         meta["rest"] = "x" * (4096 - len(msgspec.json.encode(meta | {"rest": ""})))
         user, source = "ü" * 200, "s" * 64
@@ -477,7 +477,7 @@ class TestWhatCannotBe:
 
 
 class TestStore:
-    def test_a_store_that_is_down_is_told(
+    def test_manager_while_the_store_is_down_raises(
         self, site: FakePresence, monkeypatch: pytest.MonkeyPatch, nudged: list[str]
     ) -> None:
         def down(*_: Any, **__: Any) -> Any:
@@ -494,7 +494,7 @@ class TestStore:
 
 
 class TestAsync:
-    def test_they_do_the_same(self) -> None:
+    def test_async_twins_do_the_same(self) -> None:
         async def story() -> None:
             record = await PresenceManager.ajoin_presence(KEY, "7", META, source="bot")
             assert await PresenceManager.alist_presences(KEY) == [record]
@@ -512,11 +512,11 @@ class TestAsync:
             *("presence_count", "update_heartbeat"),
         ],
     )
-    def test_they_are_called_the_same(self, name: str) -> None:
+    def test_async_twins_have_the_same_signature(self, name: str) -> None:
         plain, awaited = getattr(PresenceManager, name), getattr(PresenceManager, f"a{name}")
         assert inspect.signature(plain) == inspect.signature(awaited)
 
-    def test_the_arguments_of_the_reference_are_positional(self) -> None:
+    def test_manager_takes_positional_arguments_of_the_reference(self) -> None:
         assert PresenceManager.join_presence(KEY, "7", {"name": "Ada"})["name"] == "Ada"
         assert PresenceManager.update_heartbeat(KEY, "7") is True
         assert PresenceManager.leave_presence(KEY, "7")
@@ -541,7 +541,7 @@ class TestTheRule:
 
     @hypothesis.settings(max_examples=150, deadline=None)
     @given(st.lists(STEPS, max_size=12))
-    def test_lists_are_rosters(self, steps: list[Any]) -> None:
+    def test_list_presences_always_equals_the_roster_of_a_tick(self, steps: list[Any]) -> None:
         with FakePresence() as site:
             for name, *arguments in steps:
                 getattr(self, f"_{name}")(site, *arguments)

@@ -89,21 +89,21 @@ def ids(key: str = KEY) -> list[str]:
 
 
 class TestKeys:
-    def test_from_the_url(self) -> None:
+    def test_presence_key_takes_variables_from_the_url(self) -> None:
         assert page().get_presence_key() == KEY
 
-    def test_what_the_view_says_comes_before_the_url(self) -> None:
+    def test_presence_key_prefers_attributes_of_the_view(self) -> None:
         view = page()
         view.doc_id = "of the view".replace(" ", "-")
         assert view.get_presence_key() == "document:of-the-view"
 
     @pytest.mark.parametrize("empty", [None, ""])
-    def test_what_it_does_not_say_is_in_the_url(self, empty: Any) -> None:
+    def test_presence_key_ignores_empty_attributes(self, empty: Any) -> None:
         view = page()
         view.doc_id = empty
         assert view.get_presence_key() == KEY
 
-    def test_a_method_is_no_variable(self) -> None:
+    def test_presence_key_ignores_methods(self) -> None:
         class Options(PresenceMixin, View):
             presence_key = "menu:{options}"
 
@@ -121,7 +121,7 @@ class TestKeys:
             ("{{braces}}", "{braces}"),
         ],
     )
-    def test_it_is_formatted(self, key: str, filled: str) -> None:
+    def test_presence_key_is_formatted(self, key: str, filled: str) -> None:
         view = page()
         view.presence_key, view.owner, view.tags, view.zero = key, ADA, ["red"], 0
         assert view.get_presence_key() == filled
@@ -133,7 +133,7 @@ class TestKeys:
             *("{}", "{0}"),
         ],
     )
-    def test_a_variable_that_is_missing_is_named(self, key: str) -> None:
+    def test_presence_key_without_a_variable_names_it(self, key: str) -> None:
         view = page()
         view.presence_key, view.none, view.empty, view.tags = key, None, "", []
         view.owner, view.user = ADA, AnonymousUser()
@@ -146,18 +146,18 @@ class TestKeys:
         assert isinstance(error.value, ValueError)
 
     @pytest.mark.parametrize("key", ["a{", "a}", "{doc_id:nonsense}", "{doc_id!x}", "{owner!}"])
-    def test_a_key_that_is_malformed(self, key: str) -> None:
+    def test_presence_key_that_is_malformed_raises(self, key: str) -> None:
         view = page()
         view.presence_key = key
         with pytest.raises(InvalidChannel, match=r"Presence key .* cannot be filled in"):
             view.get_presence_key()
 
-    def test_what_the_url_says_has_no_variables(self) -> None:
+    def test_presence_key_fills_in_no_variables_of_the_url(self) -> None:
         view = Page()
         view.setup(request_of(), doc_id="{request}")
         assert view.get_presence_key() == "document:{request}"
 
-    def test_without_one_it_is_the_class(self) -> None:
+    def test_presence_key_unset_is_the_class(self) -> None:
         class Plain(PresenceMixin): ...
 
         assert Plain().get_presence_key() == f"{__name__}.{Plain.__qualname__}"
@@ -165,7 +165,7 @@ class TestKeys:
         Plain().track_presence()
         assert ids(Plain().get_presence_key())
 
-    def test_your_own(self) -> None:
+    def test_presence_key_may_be_overridden(self) -> None:
         class Room(PresenceMixin, View):
             def get_presence_key(self) -> str:
                 return f"room:{self.kwargs['doc_id']}"
@@ -173,7 +173,7 @@ class TestKeys:
         page(kind=Room).track_presence()
         assert ids("room:42") == ["7"]
 
-    def test_in_a_template(self) -> None:
+    def test_presence_key_is_readable_in_templates(self) -> None:
         source = "{{ view.get_presence_key }} {{ view.get_presence_user_id }}"
         assert Engine().from_string(source).render(Context({"view": page()})) == "document:42 7"
 
@@ -182,31 +182,31 @@ class TemplateViewOnly(PresenceMixin, TemplateView): ...
 
 
 class TestIds:
-    def test_the_primary_key_as_a_text(self) -> None:
+    def test_user_id_is_the_primary_key_as_string(self) -> None:
         assert page().get_presence_user_id() == "7"
         assert page(SimpleLazyObject(lambda: ADA)).get_presence_user_id() == "7"
 
-    def test_a_visitor_with_a_session(self) -> None:
+    def test_user_id_of_a_visitor_is_that_of_their_session(self) -> None:
         key = "a-session-key-of-32-characters--"
         found = page(AnonymousUser(), session_key=key).get_presence_user_id()
         assert found == visitor_of(request_of(AnonymousUser(), session_key=key)).anonymous
         assert found.startswith("anon_")
         assert key not in found
 
-    def test_a_visitor_without_one(self) -> None:
+    def test_user_id_of_a_visitor_without_a_session_is_per_instance(self) -> None:
         one, other = page(AnonymousUser()), page(AnonymousUser())
         assert one.get_presence_user_id().startswith("anon_")
         assert one.get_presence_user_id() == one.get_presence_user_id()
         assert one.get_presence_user_id() != other.get_presence_user_id()
 
-    def test_no_session_is_made(self) -> None:
+    def test_user_id_makes_no_session(self) -> None:
         view = page(AnonymousUser())
         view.request.session = session = SessionStore()
         view.track_presence()
         assert session.session_key is None
         assert not session.modified
 
-    def test_your_own(self) -> None:
+    def test_user_id_may_be_overridden(self) -> None:
         class Bot(PresenceMixin, View):
             presence_key = "document:{doc_id}"
 
@@ -216,38 +216,38 @@ class TestIds:
         page(kind=Bot).track_presence()
         assert ids() == ["bot-1"]
 
-    def test_a_user_who_is_hidden_is_who_they_are(self, settings: Any) -> None:
+    def test_user_id_of_a_hidden_user_is_their_own(self, settings: Any) -> None:
         settings.PRESENCE_VISIBLE = lambda user: False
         assert page().get_presence_user_id() == "7"
 
 
 class TestMeta:
-    def test_the_name_and_the_id_of_a_user(self) -> None:
+    def test_track_presence_adds_name_and_user_id(self) -> None:
         record = page().track_presence()
         assert record["meta"] == {"name": "Ada Lovelace", "user_id": "7"}
 
     @pytest.mark.parametrize(
         ("username", "name"), [("ada@example.org", "User 7"), ("Ada\x00\x07 King", "Ada King")]
     )
-    def test_never_an_address_nor_what_no_name_has(self, username: str, name: str) -> None:
+    def test_track_presence_never_shows_an_address(self, username: str, name: str) -> None:
         assert page(User(pk=7, username=username)).track_presence()["name"] == name
 
-    def test_of_a_visitor_there_is_none(self) -> None:
+    def test_track_presence_of_a_visitor_adds_no_meta(self) -> None:
         record = page(AnonymousUser(), session_key=SESSION).track_presence()
         assert (record["name"], record["meta"]) == ("Anonymous", {})
 
-    def test_what_is_given_comes_first(self) -> None:
+    def test_track_presence_prefers_given_meta(self) -> None:
         record = page().track_presence({"name": "ada", "color": "#6c63ff"})
         assert record["meta"] == {"name": "ada", "user_id": "7", "color": "#6c63ff"}
         visitor = page(AnonymousUser(), session_key=SESSION)
         assert visitor.track_presence({"color": "red"})["meta"] == {"color": "red"}
 
     @pytest.mark.parametrize("name", ["", None, "\u3164", "\u200b \u2800"])
-    def test_an_empty_name_is_none(self, name: Any) -> None:
+    def test_track_presence_replaces_an_empty_name(self, name: Any) -> None:
         record = page().track_presence({"name": name, "color": "red"})
         assert (record["name"], record["meta"]["name"]) == ("Ada Lovelace", "Ada Lovelace")
 
-    def test_what_the_site_shows_of_its_users(self, settings: Any) -> None:
+    def test_track_presence_adds_user_info(self, settings: Any) -> None:
         settings.PRESENCE_USER_INFO = lambda user: {"name": "Ada K.", "avatar": "/a.png"}
         assert page().track_presence({"color": "red"})["meta"] == {
             "name": "Ada K.",
@@ -256,13 +256,13 @@ class TestMeta:
             "color": "red",
         }
 
-    def test_if_there_is_room_for_it(self, settings: Any) -> None:
+    def test_track_presence_leaves_out_user_info_without_room(self, settings: Any) -> None:
         settings.PRESENCE_USER_INFO = lambda user: {"name": "Ada K.", "about": "x" * 4000}
         record = page().track_presence({"more": "y" * 100})
         assert record["meta"] == {"name": "Ada K.", "user_id": "7", "more": "y" * 100}
 
     @pytest.mark.parametrize("meta", [42, "name", [1], {"a": object()}])
-    def test_what_cannot_be(self, meta: Any) -> None:
+    def test_track_presence_with_an_invalid_meta_raises(self, meta: Any) -> None:
         view = page()
         with pytest.raises(ValueError, match="meta"):
             view.track_presence(meta)
@@ -270,7 +270,7 @@ class TestMeta:
 
 
 class TestTracking:
-    def test_a_view_says_so_and_takes_it_back(self) -> None:
+    def test_track_and_untrack_add_and_remove_the_member(self) -> None:
         view = page()
         record = view.track_presence(meta={"color": "red"})
         assert view.list_presences() == [record]
@@ -280,7 +280,7 @@ class TestTracking:
         assert view.untrack_presence() is None
         assert view.told == [("join", record), ("leave", record)]
 
-    def test_each_instance_for_itself(self) -> None:
+    def test_untrack_presence_takes_back_only_its_own_instance(self) -> None:
         one, other = page(), page()
         one.track_presence({"name": "one"})
         other.track_presence({"name": "other"})
@@ -288,21 +288,21 @@ class TestTracking:
         other.untrack_presence()
         assert [record["name"] for record in one.list_presences()] == ["one"]
 
-    def test_what_was_not_said_is_not_taken_back(self) -> None:
+    def test_untrack_presence_without_tracking_removes_nobody(self) -> None:
         PresenceManager.join_presence(KEY, "7")
         view = page()
         assert view.untrack_presence() is None
         assert view.update_presence_heartbeat() is False
         assert (ids(), view.told) == (["7"], [])
 
-    def test_again_replaces_and_is_no_news(self) -> None:
+    def test_track_presence_again_replaces_and_calls_no_handler(self) -> None:
         view = page()
         first = view.track_presence({"state": "reading"})
         again = view.track_presence({"state": "writing"})
         assert view.list_presences() == [again]
         assert view.told == [("join", first)]
 
-    def test_elsewhere_one_is_no_longer_here(self) -> None:
+    def test_track_presence_with_another_key_leaves_the_first_room(self) -> None:
         view = page()
         view.track_presence()
         view.doc_id = 43
@@ -313,7 +313,7 @@ class TestTracking:
         view.untrack_presence()
         assert ids("document:43") == [], "where one was, not where the view is now"
 
-    def test_a_heartbeat(self, site: FakePresence) -> None:
+    def test_update_presence_heartbeat_keeps_the_member(self, site: FakePresence) -> None:
         view = page()
         view.track_presence()
         site.advance(50)
@@ -325,7 +325,7 @@ class TestTracking:
         assert view.untrack_presence() is None
         assert [what for what, _ in view.told] == ["join"], "they went before"
 
-    def test_whom_the_site_hides_is_not_tracked(self, settings: Any) -> None:
+    def test_track_presence_of_a_hidden_user_tracks_nobody(self, settings: Any) -> None:
         settings.PRESENCE_VISIBLE = lambda user: user.pk != 7
         view = page()
         assert view.track_presence() is None
@@ -335,7 +335,7 @@ class TestTracking:
         page(GRACE).track_presence()
         assert ids() == ["8"]
 
-    def test_the_request_knows_what_its_page_is_to_keep(self) -> None:
+    def test_track_presence_notes_the_member_on_the_request(self) -> None:
         view = page()
         view.track_presence({"color": "red"})
         (noted,) = page_state(view.request).members
@@ -349,7 +349,7 @@ class TestTracking:
         view.untrack_presence()
         assert page_state(view.request).members == []
 
-    def test_two_views_of_one_request(self) -> None:
+    def test_two_views_of_one_request_keep_two_members(self) -> None:
         view, other = page(), page()
         other.request = view.request
         view.track_presence()
@@ -358,7 +358,7 @@ class TestTracking:
         view.untrack_presence()
         assert len(page_state(view.request).members) == 1
 
-    def test_a_store_that_is_down(
+    def test_track_presence_while_the_store_is_down_raises(
         self, site: FakePresence, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         view = page()
@@ -380,11 +380,11 @@ class Mounted(Page):
 
 
 class TestMount:
-    def test_it_is_called_before_the_handler(self) -> None:
+    def test_mount_is_called_before_the_handler(self) -> None:
         response = Mounted.as_view()(request_of(), doc_id=42)
         assert response.content == b"7"
 
-    def test_who_is_denied_is_not_tracked(self) -> None:
+    def test_mount_is_not_called_for_a_denied_visitor(self) -> None:
         class Members(LoginRequiredMixin, Mounted): ...
 
         assert Members.as_view()(request_of(AnonymousUser()), doc_id=42).status_code == 302
@@ -392,11 +392,13 @@ class TestMount:
         assert Members.as_view()(request_of(), doc_id=42).content == b"7"
 
     @pytest.mark.parametrize(("method", "status"), [("options", 200), ("post", 405)])
-    def test_nobody_is_there_who_is_shown_nothing(self, method: str, status: int) -> None:
+    def test_mount_is_not_called_for_a_method_without_a_page(
+        self, method: str, status: int
+    ) -> None:
         response = Mounted.as_view()(request_of(method=method), doc_id=42)
         assert (response.status_code, ids()) == (status, [])
 
-    def test_what_a_live_view_calls_itself_is_left_to_it(self) -> None:
+    def test_mount_of_a_live_view_is_left_to_it(self) -> None:
         class LiveView(View):
             def mount(self, request: HttpRequest, **kwargs: Any) -> None: ...
 
@@ -412,7 +414,7 @@ class TestMount:
 
         assert Live.as_view()(request_of(), doc_id=42).content == b"[{'doc_id': 42}]"
 
-    def test_without_one_there_is_nothing_to_call(self) -> None:
+    def test_dispatch_without_mount_calls_the_handler(self) -> None:
         assert Page.as_view()(request_of(), doc_id=42).content == b""
 
 
@@ -450,7 +452,7 @@ async def nothing() -> None: ...
 
 
 class TestAsyncViews:
-    def test_every_method_has_a_twin(self, site: FakePresence) -> None:
+    def test_async_view_can_use_every_twin(self, site: FakePresence) -> None:
         response = async_to_sync(AsyncPage.as_view())(lazy_request(), doc_id=42)
         assert response.content == b"{}"
         assert site.centrifugo.published(CHANNEL) == [
@@ -465,12 +467,12 @@ class TestAsyncViews:
             *("update_cursor_position", "get_cursors"),
         ],
     )
-    def test_it_is_called_the_same(self, name: str) -> None:
+    def test_async_twins_have_the_same_signature(self, name: str) -> None:
         plain, awaited = getattr(LiveCursorMixin, name), getattr(LiveCursorMixin, f"a{name}")
         assert inspect.signature(plain) == inspect.signature(awaited)
         assert inspect.iscoroutinefunction(awaited)
 
-    def test_mount_does_not_block_the_loop(self) -> None:
+    def test_sync_mount_of_an_async_view_runs_in_a_thread(self) -> None:
         class AsyncMounted(PresenceMixin, View):
             presence_key = "document:{doc_id}"
 
@@ -485,7 +487,7 @@ class TestAsyncViews:
         assert view(request_of(method="post"), doc_id=43).status_code == 405
         assert ids("document:43") == []
 
-    def test_mount_and_callbacks_may_be_async(self) -> None:
+    def test_mount_and_handlers_may_be_async(self) -> None:
         told: list[str] = []
 
         class AllAsync(PresenceMixin, View):
@@ -507,7 +509,7 @@ class TestAsyncViews:
         response = async_to_sync(AllAsync.as_view())(lazy_request(), doc_id=42)
         assert response.content == b"['Ada Lovelace joined', 'Ada Lovelace left']"
 
-    def test_the_others_work_in_a_loop_too(self) -> None:
+    def test_sync_methods_work_in_a_loop(self) -> None:
         async def story() -> None:
             view = page()
             record = view.track_presence()
@@ -530,7 +532,7 @@ class TestEvents:
         assert services.gateway().positions([CHANNEL]) == before
 
     @pytest.mark.parametrize("event", [None, "", 5, "x" * 101, "a\nb", "\ud800"])
-    def test_names_that_cannot_be(self, site: FakePresence, event: Any) -> None:
+    def test_broadcast_of_an_invalid_event_raises(self, site: FakePresence, event: Any) -> None:
         with pytest.raises(ValueError, match=r"event .*must"):
             page().broadcast_to_presence(event)
         assert site.centrifugo.published(CHANNEL) == []
@@ -538,19 +540,19 @@ class TestEvents:
     @pytest.mark.parametrize(
         "payload", [5, "text", [1], {"a": object()}, {"a": float("nan")}, {"a": "x" * 8200}]
     )
-    def test_payloads_that_cannot_be(self, site: FakePresence, payload: Any) -> None:
+    def test_broadcast_of_an_invalid_payload_raises(self, site: FakePresence, payload: Any) -> None:
         with pytest.raises(ValueError, match="payload"):
             page().broadcast_to_presence("saved", payload)
         assert site.centrifugo.published(CHANNEL) == []
 
-    def test_as_large_as_a_diff_may_be(self, site: FakePresence) -> None:
+    def test_broadcast_beyond_the_size_of_a_diff_raises(self, site: FakePresence) -> None:
         frame = len('{"type":"presence.event","event":"e","payload":{"a":""}}')
         page().broadcast_to_presence("e", {"a": "x" * (8192 - frame)})
         with pytest.raises(ValueError, match=r"8193 bytes.*8192"):
             page().broadcast_to_presence("e", {"a": "x" * (8193 - frame)})
         assert len(site.centrifugo.published(CHANNEL)) == 1
 
-    def test_a_centrifugo_that_is_down(
+    def test_broadcast_while_centrifugo_is_down_raises_and_push_logs(
         self, site: FakePresence, caplog: pytest.LogCaptureFixture
     ) -> None:
         site.centrifugo.error = CentrifugoUnreachable("down")
@@ -560,12 +562,12 @@ class TestEvents:
             page().push_event("saved", {})
         assert "event=not-sent event=saved error=down" in caplog.text
 
-    def test_pushing_is_sending_to_the_room(self, site: FakePresence) -> None:
+    def test_push_event_broadcasts_to_the_room(self, site: FakePresence) -> None:
         page().push_event("flash", {"message": "Ada joined"})
         (published,) = site.centrifugo.published(CHANNEL)
         assert published["payload"] == {"message": "Ada joined"}
 
-    def test_a_live_view_pushes_itself(self, site: FakePresence) -> None:
+    def test_push_event_of_a_live_view_is_left_to_it(self, site: FakePresence) -> None:
         class LiveView:
             def push_event(self, event: str, payload: Any = None) -> None:
                 self.pushed = (event, payload)
@@ -616,7 +618,7 @@ GONE = {"type": "websocket.disconnect", "code": 1001}
 
 
 class TestConsumers:
-    def test_whom_and_what_the_scope_is_of(self) -> None:
+    def test_consumer_takes_user_and_variables_from_the_scope(self) -> None:
         class Document(PresenceMixin, Consumer):
             presence_key = "document:{doc_id}"
 
@@ -626,12 +628,12 @@ class TestConsumers:
         assert found["id"] == visitor_of(request_of(AnonymousUser(), session_key=key)).anonymous
         assert PresenceManager.presence_count(KEY) == 2
 
-    def test_a_scope_without_anything(self) -> None:
+    def test_consumer_with_an_empty_scope_tracks_a_visitor(self) -> None:
         class Anywhere(PresenceMixin, Consumer): ...
 
         assert Anywhere({}).track_presence()["id"].startswith("anon_")
 
-    def test_whoever_is_disconnected_is_gone(self) -> None:
+    def test_consumer_that_is_disconnected_untracks(self) -> None:
         class Document(Told, PresenceMixin, Consumer):
             presence_key = "document:{doc_id}"
 
@@ -642,7 +644,7 @@ class TestConsumers:
         assert (ids(), consumer.codes) == ([], [1001])
         assert [what for what, _ in consumer.told] == ["join", "leave"]
 
-    def test_even_where_nothing_is_passed_on(self) -> None:
+    def test_consumer_whose_disconnect_fails_untracks(self) -> None:
         class Document(PresenceMixin, Consumer):
             presence_key = "document:{doc_id}"
 
@@ -655,7 +657,7 @@ class TestConsumers:
             consumer.dispatch(GONE)
         assert ids() == []
 
-    def test_consumers_that_only_disconnect(self) -> None:
+    def test_consumer_with_disconnect_alone_untracks(self) -> None:
         class Document(PresenceMixin, Consumer):
             presence_key = "document:{doc_id}"
 
@@ -665,7 +667,7 @@ class TestConsumers:
         assert (ids(), consumer.codes) == ([], [1000])
 
     @pytest.mark.parametrize("own", [False, True])
-    def test_async_ones(self, own: bool) -> None:
+    def test_async_consumer_that_is_disconnected_untracks(self, own: bool) -> None:
         class Document(PresenceMixin, AsyncConsumer):
             presence_key = "document:{doc_id}"
 
@@ -687,14 +689,14 @@ class TestConsumers:
         async_to_sync(story)()
         assert ids() == []
 
-    def test_one_who_never_tracked(self) -> None:
+    def test_consumer_that_tracked_nobody_disconnects(self) -> None:
         class Document(LiveCursorMixin, Consumer):
             presence_key = "document:{doc_id}"
 
         with pytest.raises(StopConsumer):
             Document(scope_of()).dispatch(GONE)
 
-    def test_a_store_that_is_down_hides_no_other_error(
+    def test_consumer_while_the_store_is_down_logs_and_raises_its_own_error(
         self,
         site: FakePresence,
         monkeypatch: pytest.MonkeyPatch,
@@ -712,7 +714,7 @@ class TestConsumers:
         site.advance(61)
         assert ids() == []
 
-    def test_views_that_nobody_connects_to(self) -> None:
+    def test_disconnect_of_a_view_untracks(self) -> None:
         view = page()
         view.track_presence()
         view.disconnect()
@@ -720,7 +722,7 @@ class TestConsumers:
 
 
 class TestCursors:
-    def test_it_moves_with_what_was_tracked(self) -> None:
+    def test_update_cursor_position_uses_the_tracked_meta(self) -> None:
         view = page()
         view.track_presence({"color": "red"})
         view.update_cursor_position(0.25, 0.5)
@@ -729,11 +731,11 @@ class TestCursors:
         assert cursor["meta"] == {"name": "Ada Lovelace", "user_id": "7", "color": "red"}
         assert CursorTracker.get_cursors(KEY) == view.get_cursors()
 
-    def test_who_is_not_tracked_has_a_name(self) -> None:
+    def test_update_cursor_position_without_tracking_has_a_name(self) -> None:
         page().update_cursor_position(1, 2)
         assert CursorTracker.get_cursors(KEY)["7"]["meta"]["name"] == "Ada Lovelace"
 
-    def test_what_pages_send(self) -> None:
+    def test_handle_cursor_move_moves_and_may_be_overridden(self) -> None:
         view = page()
         view.handle_cursor_move(3, 4)
         assert view.get_cursors()["7"]["x"] == 3
@@ -746,7 +748,7 @@ class TestCursors:
         assert view.get_cursors()["8"]["x"] == 3
 
     @pytest.mark.parametrize("tracked", [True, False])
-    def test_it_goes_with_them(self, tracked: bool) -> None:
+    def test_untrack_presence_removes_the_cursor(self, tracked: bool) -> None:
         view = page()
         if tracked:
             view.track_presence()
@@ -755,7 +757,7 @@ class TestCursors:
         view.untrack_presence()
         assert list(view.get_cursors()) == ["8"]
 
-    def test_one_that_another_request_moved_goes_too(self) -> None:
+    def test_untrack_presence_removes_a_cursor_of_another_request(self) -> None:
         view = page()
         view.track_presence()
         page().update_cursor_position(1, 2)
@@ -763,12 +765,12 @@ class TestCursors:
         assert view.get_cursors() == {}
 
     @pytest.mark.parametrize("place", [("1", 2), (1, None), (float("nan"), 0)])
-    def test_places_that_cannot_be(self, place: Any) -> None:
+    def test_update_cursor_position_of_an_invalid_place_raises(self, place: Any) -> None:
         with pytest.raises(ValueError, match=r"must"):
             page().update_cursor_position(*place)
 
 
-def test_nothing_is_blocked_that_is_awaited() -> None:
+def test_async_twins_load_the_user_in_a_thread() -> None:
     """The twins run where a loop is not: the user of the request may be loaded there."""
 
     async def story() -> None:

@@ -66,7 +66,7 @@ def enter(channel: str, *users: object) -> None:
 # Who of a table is online
 
 
-def test_those_who_are_online(settings: Any):
+def test_online_filters_the_users_of_a_channel(settings: Any):
     ada, alan, grace = users(3)
     enter(ROOM, ada.pk, grace.pk)
     assert list(online(User.objects.order_by("pk"), ROOM)) == [ada, grace]
@@ -77,28 +77,28 @@ def test_those_who_are_online(settings: Any):
     assert online(User.objects).get() == alan
 
 
-def test_reading_once_for_any_number_of_people(reads: list[Sequence[str]]):
+def test_online_reads_once(reads: list[Sequence[str]]):
     enter(ROOM, *(user.pk for user in users(5)))
     found = online(User.objects.all(), ROOM)
     assert found.count() == len(found) == 5
     assert reads == [[ROOM]]
 
 
-def test_ids_that_no_user_can_have_are_passed_over():
+def test_online_ignores_ids_that_no_user_has():
     (ada,) = users(1)
     others = ["bot", "anon_0123456789abcdef", f" {ada.pk}", f"0{ada.pk}", "1_0", "٤٢", "9" * 30]
     enter(ROOM, ada.pk, *others)
     assert list(online(User.objects.all(), ROOM)) == [ada]
 
 
-def test_keys_that_are_texts():
+def test_online_takes_string_keys():
     session = Session.objects.create(session_key="a b", expire_date=timezone.now())
     enter(ROOM, "a b", "x" * 41)
     assert list(online(Session.objects.all(), ROOM)) == [session]
 
 
 @isolate_apps("project.documents")
-def test_a_profile_whose_key_is_its_user():
+def test_online_takes_a_relation_as_primary_key():
     class Profile(Model):  # noqa: DJ008
         user = OneToOneField(User, CASCADE, primary_key=True, related_name="+")
 
@@ -109,7 +109,7 @@ def test_a_profile_whose_key_is_its_user():
     assert str(online(Profile.objects.all(), ROOM).query).endswith('"user_id" IN (7)')
 
 
-def test_which_ids_a_field_can_take():
+def test_key_of_takes_only_the_string_of_the_key():
     one = uuid.UUID(int=1)
     assert _key_of(str(one), UUIDField()) == one
     assert _key_of(one.hex, UUIDField()) is None  # Not the text of the key, so of nobody.
@@ -118,14 +118,14 @@ def test_which_ids_a_field_can_take():
     assert _key_of("abc", CharField(max_length=2)) is None
 
 
-def test_online_tells_a_wrong_channel_and_a_store_that_is_down(down: None):
+def test_online_with_a_wrong_channel_or_no_store_raises(down: None):
     with pytest.raises(InvalidChannel, match="spaces"):
         online(User.objects.all(), "two words")
     with pytest.raises(StoreError):
         online(User.objects.all(), ROOM)
 
 
-def test_a_key_is_no_channel(ada: User):
+def test_online_with_a_presence_key_raises(ada: User):
     with pytest.raises(InvalidChannel, match="PRESENCE_CHANNELS"):
         online(User.objects.all(), "doc:42")
 
@@ -133,7 +133,7 @@ def test_a_key_is_no_channel(ada: User):
 # Who is at each object
 
 
-def test_each_object_has_who_is_at_it(reads: list[Sequence[str]]):
+def test_with_presence_adds_people_to_each_object(reads: list[Sequence[str]]):
     one, two, three = documents(3)
     enter(f"presence:document:{one.pk}", 7, 8)
     enter(f"presence:document:{three.pk}", 8)
@@ -148,7 +148,7 @@ def test_each_object_has_who_is_at_it(reads: list[Sequence[str]]):
                       f"presence:document:{three.pk}"]]  # fmt: skip
 
 
-def test_a_page_of_a_paginator_is_one_round_trip(reads: list[Sequence[str]]):
+def test_with_presence_reads_a_page_in_one_round_trip(reads: list[Sequence[str]]):
     documents(7)
     paginator = Paginator(with_presence(Document.objects.all()), 3)
     assert paginator.count == 7
@@ -158,7 +158,7 @@ def test_a_page_of_a_paginator_is_one_round_trip(reads: list[Sequence[str]]):
     assert reads == [[f"presence:document:{each.pk}" for each in page]]
 
 
-def test_what_comes_after_keeps_it(reads: list[Sequence[str]]):
+def test_with_presence_survives_later_queryset_methods(reads: list[Sequence[str]]):
     one, two, _ = documents(3)
     enter(f"presence:document:{two.pk}", 7)
     found = with_presence(Document.objects.all())
@@ -173,7 +173,7 @@ def test_what_comes_after_keeps_it(reads: list[Sequence[str]]):
     assert len(reads) == 4
 
 
-def test_what_is_prefetched_has_it(reads: list[Sequence[str]]):
+def test_with_presence_works_with_prefetch(reads: list[Sequence[str]]):
     ada, alan, grace = users(3)
     for name, members in (("a", [ada, alan]), ("b", [grace])):
         Group.objects.create(name=name).user_set.add(*members)
@@ -185,7 +185,7 @@ def test_what_is_prefetched_has_it(reads: list[Sequence[str]]):
     assert len(reads) == 1
 
 
-def test_an_iterator_reads_a_chunk_at_a_time(reads: list[Sequence[str]]):
+def test_with_presence_iterator_reads_a_chunk_at_a_time(reads: list[Sequence[str]]):
     documents(5)
     found = with_presence(Document.objects.all()).iterator(chunk_size=2)
     assert next(found).presence_count == 0  # type: ignore[attr-defined]
@@ -194,7 +194,7 @@ def test_an_iterator_reads_a_chunk_at_a_time(reads: list[Sequence[str]]):
     assert [len(each) for each in reads] == [2, 2, 1]
 
 
-def test_attributes_of_the_object_make_the_key():
+def test_with_presence_key_takes_attributes():
     documents(1)
     (ada,) = users(1)
     enter(f"presence:desk/{ada.pk}/{{x}}:Document-0", 7)
@@ -208,13 +208,13 @@ def test_attributes_of_the_object_make_the_key():
 
 
 @pytest.mark.parametrize("path", ["slug", "title.owner", "text"])
-def test_an_attribute_that_is_missing_or_empty_is_named(path: str):
+def test_with_presence_without_an_attribute_names_it(path: str):
     documents(1)
     with pytest.raises(ValueError, match=rf"needs {{{path}}}.*Document"):
         list(with_presence(Document.objects.all(), key="wiki:{" + path + "}"))
 
 
-def test_a_key_that_can_be_none_is_told():
+def test_with_presence_with_an_invalid_key_or_values_raises():
     documents(1)
     with pytest.raises(InvalidChannel, match="spaces"):
         list(with_presence(Document.objects.all(), key="wiki:{title}"))
@@ -222,19 +222,19 @@ def test_a_key_that_can_be_none_is_told():
         with_presence(Document.objects.values("pk"))
 
 
-def test_a_store_that_is_down_is_no_empty_room(down: None):
+def test_with_presence_while_the_store_is_down_raises(down: None):
     documents(1)
     with pytest.raises(StoreError):
         list(with_presence(Document.objects.all()))
 
 
-def test_nothing_is_read_for_nothing(reads: list[Sequence[str]]):
+def test_with_presence_of_no_objects_reads_nothing(reads: list[Sequence[str]]):
     assert list(with_presence(Document.objects.none())) == []
     assert list(with_presence(Document.objects.filter(pk=0))) == []
     assert reads == []
 
 
-def test_async_iteration(reads: list[Sequence[str]]):
+def test_with_presence_iterates_async(reads: list[Sequence[str]]):
     documents(3)
     found = with_presence(Document.objects.all())
 

@@ -47,7 +47,7 @@ def test_services_of_another_store_share_no_cache_with_the_first(
     assert after["cache"] is not before["cache"]
 
 
-def test_changes_are_announced_where_somebody_listens() -> None:
+def test_sync_announces_only_where_a_signal_has_receivers() -> None:
     assert made()["announce"] is None
     signals.presence_left.connect(receiver)
     try:
@@ -56,7 +56,7 @@ def test_changes_are_announced_where_somebody_listens() -> None:
         signals.presence_left.disconnect(receiver)
 
 
-def test_a_test_may_have_parts_of_its_own(settings: Any) -> None:
+def test_replaced_services_hold_within_the_block_alone(settings: Any) -> None:
     before = made()
     with FakePresence() as fake:
         settings.PRESENCE_PREFIX = "another"

@@ -57,7 +57,7 @@ def send(version: int, change: Change) -> None:
     signals.send(ROOM, version, change, "e1")
 
 
-def test_whether_anybody_listens() -> None:
+def test_wanted_tells_whether_a_signal_has_receivers() -> None:
     def receiver(**_: Any) -> None:
         """Hears nothing."""
 
@@ -69,13 +69,13 @@ def test_whether_anybody_listens() -> None:
     assert not signals.wanted()
 
 
-def test_a_room_opens(heard: list[tuple[Any, ...]]) -> None:
+def test_send_of_a_first_join_sends_occupied_then_joined(heard: list[tuple[Any, ...]]) -> None:
     send(1, Change(joins=[ADA, ALAN], total=2))
     both = ["ada", "alan"]
     assert heard == [("occupied", ROOM, 1, both), ("joined", ROOM, 1, both)]
 
 
-def test_a_room_changes(heard: list[tuple[Any, ...]]) -> None:
+def test_send_of_a_change_sends_joined_left_updated(heard: list[tuple[Any, ...]]) -> None:
     change = Change([ADA], [ALAN], [ADA], total=1, was_occupied=True)
     send(2, change)
     assert heard == [
@@ -85,30 +85,30 @@ def test_a_room_changes(heard: list[tuple[Any, ...]]) -> None:
     ]
 
 
-def test_a_room_closes_last(heard: list[tuple[Any, ...]]) -> None:
+def test_send_of_the_last_leave_sends_left_then_vacated(heard: list[tuple[Any, ...]]) -> None:
     send(3, Change(leaves=[ADA], was_occupied=True))
     assert heard == [("left", ROOM, 3, ["ada"]), ("vacated", ROOM, 3, ["ada"])]
 
 
-def test_who_is_in_the_room_that_others_leave_occupies_it(heard: list[tuple[Any, ...]]) -> None:
+def test_send_for_an_occupied_room_sends_no_vacated(heard: list[tuple[Any, ...]]) -> None:
     send(1, Change(joins=[ADA], leaves=[ALAN], total=1, was_occupied=True))
     send(2, Change(leaves=[ADA], anonymous=1, was_occupied=True))
     assert [one[0] for one in heard] == ["joined", "left", "left"]
 
 
-def test_anonymous_visitors_open_and_close_a_room(heard: list[tuple[Any, ...]]) -> None:
+def test_send_for_visitors_sends_occupied_and_vacated(heard: list[tuple[Any, ...]]) -> None:
     send(1, Change(anonymous=1))
     send(2, Change(anonymous=2, was_anonymous=1, was_occupied=True))
     send(3, Change(anonymous=0, was_anonymous=2, was_occupied=True))
     assert heard == [("occupied", ROOM, 1, []), ("vacated", ROOM, 3, [])]
 
 
-def test_a_reload_that_changed_nobody_says_nothing(heard: list[tuple[Any, ...]]) -> None:
+def test_send_of_a_reload_without_changes_sends_nothing(heard: list[tuple[Any, ...]]) -> None:
     send(1, Change(total=3, was_occupied=True))
     assert heard == []
 
 
-def test_a_receiver_that_raises_is_logged_and_the_others_hear_it(
+def test_send_logs_a_receiver_that_raises_and_calls_the_others(
     heard: list[tuple[Any, ...]], caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken(**_: Any) -> None:
@@ -133,7 +133,7 @@ class TestThroughTheSync:
     def versions(self, site: Site) -> list[int]:
         return [version for _, version, *_ in site.announced]
 
-    def test_once_per_change_and_in_order(self) -> None:
+    def test_sync_sends_each_change_once_in_order(self) -> None:
         site = Site(grace=0.0)
         for n in range(4):
             site.centrifugo.enter(ROOM, f"c{n}", f"u{n}", "x")
@@ -148,7 +148,7 @@ class TestThroughTheSync:
         ]
         assert site.store.load_states([ROOM]).states[ROOM].unsignalled == ()
 
-    def test_not_before_the_diff_is_out(self) -> None:
+    def test_sync_sends_nothing_before_the_diff_is_published(self) -> None:
         site = Site()
         site.centrifugo.enter(ROOM, "c", "ada", "Ada")
         site.centrifugo.errors["publish", ROOM] = CommandError(100, "internal server error")
@@ -158,7 +158,7 @@ class TestThroughTheSync:
         site.tick(1)
         assert self.versions(site) == [1]
 
-    def test_again_after_a_crash_before_they_were_sent(self) -> None:
+    def test_sync_sends_again_after_a_crash(self) -> None:
         site = Site(grace=0.0)
         site.centrifugo.enter(ROOM, "c", "ada", "Ada")
         crash_once(site)
@@ -171,7 +171,7 @@ class TestThroughTheSync:
         site.tick(SIGNAL_PATIENCE * 2)
         assert self.versions(site) == [1]
 
-    def test_again_after_a_crash_even_if_nobody_is_left(self) -> None:
+    def test_sync_sends_again_after_a_crash_for_an_empty_room(self) -> None:
         site = Site(grace=0.0)
         site.centrifugo.enter(ROOM, "c", "ada", "Ada")
         site.tick()
@@ -182,7 +182,7 @@ class TestThroughTheSync:
         site.tick(SIGNAL_PATIENCE + 1)
         assert [change.leaves[0].id for _, _, change, _ in site.announced[1:]] == ["ada"]
 
-    def test_at_least_once_if_the_store_fails_after_they_were_sent(
+    def test_sync_sends_twice_if_the_store_fails_afterwards(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         site = Site()
@@ -193,7 +193,7 @@ class TestThroughTheSync:
         site.tick(SIGNAL_PATIENCE + 1)
         assert self.versions(site) == [1, 1], "the version tells the repeat"
 
-    def test_receivers_keep_no_diff_from_being_published(self) -> None:
+    def test_sync_publishes_before_receivers_run(self) -> None:
         site = Site()
         rooms = [f"presence:{n}" for n in range(4)]
         options, committed, published = Options(batch_size=1), list[int](), list[int]()
@@ -210,7 +210,7 @@ class TestThroughTheSync:
         assert published == committed
         assert len(published) == 4
 
-    def test_where_nobody_listens_left_overs_are_forgotten(self) -> None:
+    def test_sync_without_receivers_forgets_unsent_signals(self) -> None:
         site = Site()
         site.centrifugo.enter(ROOM, "c", "ada", "Ada")
         crash_once(site)
@@ -221,14 +221,14 @@ class TestThroughTheSync:
         assert quiet.tick().errors == 0
         assert site.store.load_states([ROOM]).states[ROOM].unsignalled == ()
 
-    def test_where_nobody_listens_nothing_is_left_over(self) -> None:
+    def test_sync_without_receivers_leaves_no_unsent_signals(self) -> None:
         site = Site()
         site.centrifugo.enter(ROOM, "c", "ada", "Ada")
         quiet = Sync(site.store, site.centrifugo, Options(), announce=None, executor=Inline)  # type: ignore[arg-type]
         assert quiet.tick().published == 1
         assert site.store.load_states([ROOM]).states[ROOM].unsignalled == ()
 
-    def test_left_overs_are_sent_in_order(self) -> None:
+    def test_sync_sends_unsent_signals_in_order(self) -> None:
         site = Site(grace=0.0)
         for n in range(3):
             site.centrifugo.enter(ROOM, f"c{n}", f"u{n}", "x")
@@ -261,7 +261,7 @@ def crash_once(site: Site) -> None:
     site.store.write = crashing  # type: ignore[method-assign]
 
 
-def test_receivers_run_in_the_thread_of_the_tick() -> None:
+def test_sync_calls_receivers_in_the_thread_of_the_tick() -> None:
     """They may use its database connection; the threads of a tick have none that is closed."""
     heard: list[threading.Thread] = []
     centrifugo = FakeCentrifugo()

@@ -55,12 +55,12 @@ NAMELESS = [AnonymousUser(), User(username="unsaved"), None, ""]
 
 
 class TestLastSeen:
-    def test_is_told_by_primary_key_in_utc(self, store: Counted):
+    def test_last_seen_is_by_primary_key_in_utc(self, store: Counted):
         store.note_last_seen({"42": AT})
         assert last_seen([ADA, GRACE]) == {42: THEN, 17: None}
         assert store.asked == [["42", "17"]]
 
-    def test_takes_users_and_keys_of_any_kind(self, store: Counted):
+    def test_last_seen_takes_users_and_keys(self, store: Counted):
         key = uuid.UUID(int=7)
         store.note_last_seen({"42": AT, str(key): AT})
         assert last_seen(iter([ADA, 42, "42", key, 5])) == {
@@ -71,24 +71,24 @@ class TestLastSeen:
         }
         assert len(store.asked) == 1
 
-    def test_of_nobody_asks_nothing(self, store: Counted):
+    def test_last_seen_of_nobody_reads_nothing(self, store: Counted):
         assert last_seen([]) == {}
         assert store.asked == []
 
     @pytest.mark.parametrize("user", [*NAMELESS, [42], {"pk": 42}], ids=str)
-    def test_of_whoever_has_no_key_is_an_error(self, user: Any, store: Counted):
+    def test_last_seen_of_a_user_without_a_key_raises(self, user: Any, store: Counted):
         with pytest.raises(ValueError, match="primary key"):
             last_seen([ADA, user])
         assert store.asked == []
 
-    def test_is_an_error_while_the_store_is_down(
+    def test_last_seen_while_the_store_is_down_raises(
         self, store: Counted, monkeypatch: pytest.MonkeyPatch
     ):
         monkeypatch.setattr(store, "last_seen", down)
         with pytest.raises(StoreError):
             last_seen([ADA])
 
-    def test_has_an_async_twin(self, store: Counted):
+    def test_last_seen_has_an_async_twin(self, store: Counted):
         store.note_last_seen({"42": AT})
         assert async_to_sync(alast_seen)([ADA]) == {42: THEN}
 
@@ -102,14 +102,14 @@ class TestRefresh:
         noted = store.load_tracker_state(timeout=60.0).profiles
         return {user: msgspec.json.decode(raw, type=UserClaims) for user, (_, raw) in noted.items()}
 
-    def test_notes_what_a_token_of_theirs_would_say(self, store: Counted):
+    def test_refresh_stores_the_claims_of_a_token(self, store: Counted):
         refresh(ADA)
         (noted,) = self.profiles(store).items()
         key, signed = noted
         assert (key, signed.name, signed.info) == ("42", "Ada", {"color": "#fff"})
         assert signed.iat > AT
 
-    def test_notes_that_they_are_hidden_and_nothing_more(self, store: Counted, settings: Any):
+    def test_refresh_of_a_hidden_user_stores_nothing_more(self, store: Counted, settings: Any):
         settings.PRESENCE_VISIBLE = lambda user: user.username != "ada"
         refresh(ADA)
         refresh(GRACE)
@@ -117,7 +117,7 @@ class TestRefresh:
         assert noted["42"] == UserClaims(iat=noted["42"].iat, hidden=True)
         assert noted["17"].name == "Grace"
 
-    def test_of_user_whom_staff_act_as_is_what_their_own_page_says(
+    def test_refresh_of_a_user_as_whom_staff_act_stores_their_own_claims(
         self, store: Counted, settings: Any
     ):
         settings.PRESENCE_VISIBLE = lambda user: not getattr(user, "is_hijacked", False)
@@ -126,7 +126,7 @@ class TestRefresh:
         refresh(acted_as)
         assert self.profiles(store)["42"].name == "Ada"
 
-    def test_lasts_as_long_as_any_token_that_says_otherwise(self, store: Counted, clock: Clock):
+    def test_refresh_lasts_as_long_as_older_tokens(self, store: Counted, clock: Clock):
         refresh(ADA)
         clock.advance(600.0 + MARGIN - 1)
         assert self.profiles(store).keys() == {"42"}
@@ -134,29 +134,29 @@ class TestRefresh:
         assert self.profiles(store) == {}
 
     @pytest.mark.parametrize("user", NAMELESS, ids=str)
-    def test_of_whoever_has_no_key_is_an_error(self, user: Any, store: Counted):
+    def test_refresh_of_a_user_without_a_key_raises(self, user: Any, store: Counted):
         with pytest.raises(ValueError, match="no primary key"):
             refresh(user)
         assert self.profiles(store) == {}
 
     @pytest.mark.parametrize("key", [42, "42"])
-    def test_needs_the_user_not_the_key(self, key: object):
+    def test_refresh_of_a_key_raises(self, key: object):
         with pytest.raises(ValueError, match="give an instance"):
             refresh(key)
 
-    def test_fails_as_the_hooks_do(self, store: Counted, settings: Any):
+    def test_refresh_with_a_failing_hook_raises(self, store: Counted, settings: Any):
         settings.PRESENCE_USER_INFO = lambda user: ["no dict"]
         with pytest.raises(ImproperlyConfigured, match="PRESENCE_USER_INFO"):
             refresh(ADA)
         assert self.profiles(store) == {}
 
-    def test_is_an_error_while_the_store_is_down(
+    def test_refresh_while_the_store_is_down_raises(
         self, store: Counted, monkeypatch: pytest.MonkeyPatch
     ):
         monkeypatch.setattr(store, "save_profile", down)
         with pytest.raises(StoreError):
             refresh(ADA)
 
-    def test_has_an_async_twin(self, store: Counted):
+    def test_refresh_has_an_async_twin(self, store: Counted):
         async_to_sync(arefresh)(ADA)
         assert self.profiles(store).keys() == {"42"}

@@ -42,31 +42,31 @@ def site_s(monkeypatch: pytest.MonkeyPatch) -> Huey:
 # Checks
 
 
-def test_a_good_site_has_nothing_to_mend() -> None:
+def test_checks_of_a_good_site_with_huey_find_nothing() -> None:
     assert found(**SITE) == {}
 
 
-def test_w020_huey_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_w020_is_for_huey_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(queues, "huey_installed", lambda: False)
     message = only("presence.W020", **{**SITE, "INSTALLED_APPS": APPS})
     assert "django-presence-centrifugo[huey]" in str(message.hint)
 
 
-def test_w021_no_app_of_huey() -> None:
+def test_w021_is_for_a_missing_app_of_huey() -> None:
     message = only("presence.W021", **{**SITE, "INSTALLED_APPS": APPS})
     assert queues.HUEY_APP in str(message.hint)
 
 
-def test_w022_no_huey_of_ones_own() -> None:
+def test_w022_is_for_an_unset_huey() -> None:
     assert "immediate" in str(only("presence.W022", **{**SITE, "HUEY": None}).hint)
 
 
-def test_w023_immediate_mode(site_s: Huey) -> None:
+def test_w023_is_for_immediate_mode(site_s: Huey) -> None:
     site_s.immediate = True
     assert '"immediate": False' in str(only("presence.W023", **SITE).hint)
 
 
-def test_w023_a_queue_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_w023_is_for_a_queue_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huey.contrib.djhuey.HUEY", MemoryHuey("shop"))
     assert "huey.RedisExpireHuey" in str(only("presence.W023", **SITE).hint)
 
@@ -80,7 +80,7 @@ def test_w023_a_queue_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
         (10.0, {"scheduler_interval": 10, "workers": 2}, False),
     ],
 )
-def test_w024_ticks_more_often_than_huey_looks(
+def test_w024_is_for_an_interval_shorter_than_the_scheduler_s(
     interval: float, consumer: dict[str, int], warns: bool
 ) -> None:
     changes = {"PRESENCE_INTERVAL": interval, "HUEY": HUEY | {"consumer": consumer}}
@@ -88,15 +88,15 @@ def test_w024_ticks_more_often_than_huey_looks(
     assert list(messages) == (["presence.W024"] if warns else [])
 
 
-def test_w024_of_a_huey_that_is_no_dict() -> None:
+def test_w024_is_for_a_huey_that_is_not_a_dict_too() -> None:
     only("presence.W024", **{**SITE, "HUEY": MemoryHuey("shop"), "PRESENCE_INTERVAL": 0.5})
 
 
-def test_w006_memory_beside_a_consumer() -> None:
+def test_w006_is_for_memory_with_a_consumer() -> None:
     assert "redis" in str(only("presence.W006", **SITE, PRESENCE_BACKEND="memory").hint)
 
 
-def test_nothing_is_asked_of_celery(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_checks_of_a_site_with_huey_never_look_at_celery(monkeypatch: pytest.MonkeyPatch) -> None:
     def imported() -> None:
         raise AssertionError("Celery is not to be looked at")
 
@@ -105,7 +105,7 @@ def test_nothing_is_asked_of_celery(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("backend", ["rq", 3])
-def test_a_queue_that_there_is_not(backend: object, settings: Any) -> None:
+def test_unknown_queue_is_an_error_of_the_checks_alone(backend: object, settings: Any) -> None:
     """Nothing but the check is troubled by it: neither the start of the site, nor its pages."""
     assert isinstance(only("presence.E001", ASYNC_BACKEND=backend), checks.Error)
     settings.ASYNC_BACKEND, settings.PRESENCE_NUDGE = backend, 2.0
@@ -118,7 +118,9 @@ def test_a_queue_that_there_is_not(backend: object, settings: Any) -> None:
 
 
 @pytest.mark.parametrize(("apps", "expected"), [(APPS, None), ([*APPS, queues.HUEY_APP], "huey")])
-def test_whom_pages_ask(settings: Any, apps: list[str], expected: str | None) -> None:
+def test_nudges_with_huey_need_its_app(
+    settings: Any, apps: list[str], expected: str | None
+) -> None:
     settings.ASYNC_BACKEND, settings.INSTALLED_APPS = "huey", apps
     assert nudge._queue() == expected
 
@@ -161,38 +163,40 @@ def consumer(queue: Huey) -> Iterator[None]:
     thread.join()
 
 
-def test_of_a_site_with_celery_nothing_is_said() -> None:
+def test_doctor_of_a_site_with_celery_skips_huey() -> None:
     assert levels(huey.examine()) == {}
 
 
-def test_of_celery_nothing_is_said(examined: Any) -> None:
+def test_doctor_of_a_site_with_huey_skips_celery(examined: Any) -> None:
     assert levels(celery.examine()) == {}
 
 
-def test_no_huey(examined: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_without_huey_finds_a_problem(
+    examined: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(queues, "huey_installed", lambda: False)
     assert levels(huey.examine()) == {"huey.app": "problem"}
 
 
-def test_no_app_of_huey(examined: Any) -> None:
+def test_doctor_without_the_app_of_huey_finds_a_problem(examined: Any) -> None:
     examined.INSTALLED_APPS = APPS
     assert levels(huey.examine()) == {"huey.app": "problem"}
 
 
-def test_immediate_mode(examined: Any, site_s: Huey) -> None:
+def test_doctor_in_immediate_mode_finds_a_problem(examined: Any, site_s: Huey) -> None:
     site_s.immediate = True
     (finding,) = huey.examine()
     assert (finding.level, finding.id) == ("problem", "huey.app")
     assert '"immediate": False' in finding.remedy
 
 
-def test_immediate_mode_on_purpose(examined: Any, site_s: Huey) -> None:
+def test_doctor_in_silenced_immediate_mode_skips_the_consumer(examined: Any, site_s: Huey) -> None:
     site_s.immediate = True
     examined.SILENCED_SYSTEM_CHECKS = ["presence.W023"]
     assert levels(huey.examine()) == {"huey.consumer": "skipped"}
 
 
-def test_a_consumer_that_answers(
+def test_doctor_with_a_consumer_is_content(
     examined: Any, queue: Huey, consumer: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(huey, "PATIENCE", 30.0)
@@ -200,14 +204,14 @@ def test_a_consumer_that_answers(
     assert queue.all_results() == {}
 
 
-def test_no_consumer(examined: Any, queue: Huey) -> None:
+def test_doctor_without_a_consumer_finds_a_problem(examined: Any, queue: Huey) -> None:
     first, second = huey.examine()
     assert (first.level, second.id, second.level) == ("ok", "huey.consumer", "problem")
     assert "wait: 1" in second.text
     assert "run_huey" in second.remedy
 
 
-def test_a_storage_that_is_down(
+def test_doctor_with_a_storage_that_is_down_finds_a_problem(
     examined: Any, queue: Huey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def down(*_: Any, **__: Any) -> None:
@@ -220,7 +224,7 @@ def test_a_storage_that_is_down(
 
 
 @pytest.mark.parametrize("began", [None, 0.0])
-def test_ticks_that_do_not_come(began: float | None) -> None:
+def test_doctor_without_ticks_names_the_consumer(began: float | None) -> None:
     statistics = Statistics(now=1000.0, began=began, running=0, history=[], behind={})
     (finding,) = ticks.judge(statistics, interval=60.0, queue="huey")
     assert finding.level == "problem"

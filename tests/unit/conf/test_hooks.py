@@ -69,7 +69,7 @@ def site(settings: Any) -> None:
 
 @pytest.mark.parametrize("hook", FAILING)
 class TestFailing:
-    def test_authorize_refuses_the_channel(
+    def test_authorize_that_fails_denies_and_is_logged(
         self, settings: Any, caplog: pytest.LogCaptureFixture, hook: Any
     ) -> None:
         settings.PRESENCE_AUTHORIZE = hook
@@ -80,7 +80,7 @@ class TestFailing:
         assert record.exc_info
         assert widget_for(ROOM, request_of(ADA)).denied
 
-    def test_visible_hides(
+    def test_visible_that_fails_hides_and_is_logged(
         self, settings: Any, caplog: pytest.LogCaptureFixture, hook: Any
     ) -> None:
         settings.PRESENCE_VISIBLE = hook
@@ -89,7 +89,7 @@ class TestFailing:
         found = widget_for(ROOM, request_of(ADA))
         assert (found.live, found.self_id) == (True, "")
 
-    def test_user_info_leaves_the_default_name_and_no_address(
+    def test_user_info_that_fails_leaves_the_default_name(
         self, settings: Any, caplog: pytest.LogCaptureFixture, hook: Any
     ) -> None:
         settings.PRESENCE_USER_INFO = hook
@@ -99,7 +99,7 @@ class TestFailing:
         assert "PRESENCE_USER_INFO" in caplog.text
         assert "user=42" in caplog.text
 
-    def test_fetch_names_the_setting(self, settings: Any, hook: Any) -> None:
+    def test_fetch_that_fails_names_the_setting(self, settings: Any, hook: Any) -> None:
         settings.PRESENCE_FETCH = hook
         fetch = hooks.fetch()
         assert fetch
@@ -107,7 +107,7 @@ class TestFailing:
             fetch(["42"])
 
 
-def test_authorize_permission_denied_is_no_failure(
+def test_authorize_that_raises_permission_denied_denies_without_a_log(
     settings: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings.PRESENCE_AUTHORIZE = raising(PermissionDenied())
@@ -115,7 +115,7 @@ def test_authorize_permission_denied_is_no_failure(
     assert caplog.records == []
 
 
-def test_fetch_one_bad_member_leaves_the_others(
+def test_fetch_with_one_bad_member_keeps_the_others(
     settings: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     found = {
@@ -136,7 +136,7 @@ def test_fetch_one_bad_member_leaves_the_others(
         assert word in caplog.text
 
 
-def test_receivers_that_fail_leave_the_tick_and_the_others(
+def test_receivers_that_fail_stop_neither_the_tick_nor_others(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     heard: list[str] = []
@@ -176,7 +176,7 @@ class View(PresenceMixin):
     handle_presence_leave = handle_presence_join
 
 
-def test_handlers_of_a_view_that_fail_leave_who_is_here(caplog: pytest.LogCaptureFixture) -> None:
+def test_handlers_that_fail_leave_the_member_tracked(caplog: pytest.LogCaptureFixture) -> None:
     with FakePresence():
         view = View(User(pk=7, username="grace"))
         assert view.track_presence() is not None
@@ -195,7 +195,7 @@ class TestTransactions:
                 Group(name="twice").save(force_insert=True)
         return True
 
-    def test_page_in_a_transaction_goes_on_after_a_failing_hook(self, settings: Any) -> None:
+    def test_call_of_a_failing_hook_keeps_the_transaction_usable(self, settings: Any) -> None:
         settings.PRESENCE_AUTHORIZE = self.breaks
         with transaction.atomic():
             Group.objects.create(name="of the page")
@@ -203,7 +203,9 @@ class TestTransactions:
             assert [group.name for group in Group.objects.all()] == ["of the page"]
         assert Group.objects.count() == 1
 
-    def test_hook_that_hides_its_error_breaks_nothing_either(self, settings: Any) -> None:
+    def test_call_of_a_hook_that_hides_its_error_keeps_the_transaction_usable(
+        self, settings: Any
+    ) -> None:
         def hides(*_: Any) -> bool:
             try:
                 return self.breaks()
@@ -215,13 +217,13 @@ class TestTransactions:
             assert authorise(request_of(ADA), ROOM)
             assert not Group.objects.exists()
 
-    def test_what_a_good_hook_writes_stays(self, settings: Any) -> None:
+    def test_call_of_a_hook_that_writes_keeps_the_rows(self, settings: Any) -> None:
         settings.PRESENCE_AUTHORIZE = lambda *_: Group.objects.get_or_create(name="a")[1]
         with transaction.atomic():
             assert authorise(request_of(ADA), ROOM)
         assert Group.objects.count() == 1
 
-    def test_hook_without_a_query_costs_none(
+    def test_call_of_a_hook_without_queries_makes_none(
         self, settings: Any, django_assert_num_queries: Any
     ) -> None:
         settings.PRESENCE_AUTHORIZE = lambda *_: True
@@ -240,17 +242,17 @@ class TestFit:
             *[(bad, None) for bad in (b"x", float("inf"), object(), ADA, {("a",): 1})],
         ],
     )
-    def test_part_is_kept_as_json_or_left_out(self, value: Any, kept: Any) -> None:
+    def test_fit_keeps_a_part_as_json_or_leaves_it_out(self, value: Any, kept: Any) -> None:
         parts, left_out = fit({"part": value, "rest": 1})
         assert parts == ({"rest": 1} if kept is None else {"part": kept, "rest": 1})
         assert (kept is None) == ("part" in left_out)
 
-    def test_largest_parts_go_first(self) -> None:
+    def test_fit_leaves_out_the_largest_parts_first(self) -> None:
         parts, left_out = fit({"a": "x" * 3000, "b": "x" * 90_000, "c": "x" * 3000, "d": 1})
         assert (parts.keys(), left_out.keys()) == ({"a", "d"}, {"b", "c"})
         assert str(MAX_META) in left_out["b"]
 
-    def test_exactly_the_limit_fits(self) -> None:
+    def test_fit_keeps_exactly_the_limit(self) -> None:
         info = {"a": "x" * (MAX_META - 8)}
         assert fit(info) == (info, {})
         assert fit({"a": "x" * (MAX_META - 7)}).parts == {}
@@ -258,12 +260,12 @@ class TestFit:
         assert fit({"a": "x" * 10}, reserved={"b": "x" * (MAX_META - 25)}).left_out == {}
         assert fit({"a": "x" * 12}, reserved={"b": "x" * (MAX_META - 24)}).parts == {}
 
-    def test_name_is_cut_before_it_is_left_out(self) -> None:
+    def test_fit_cuts_a_name_before_leaving_it_out(self) -> None:
         parts, left_out = fit({"name": "x" * 10_000, "color": "#fff"})
         assert parts == {"name": "x" * 200, "color": "#fff"}
         assert "200" in left_out["name"]
 
-    def test_deep_and_endless_parts_are_left_out(self) -> None:
+    def test_fit_leaves_out_deep_and_wide_parts(self) -> None:
         deep: Any = []
         for _ in range(5000):
             deep = [deep]
@@ -273,7 +275,7 @@ class TestFit:
         assert fit({"deep": deep, "wide": wide, "rest": 1}).parts == {"rest": 1}
 
 
-def test_user_info_too_large_is_logged_once_with_the_setting_and_user(
+def test_user_info_that_is_too_large_is_logged_once(
     settings: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings.PRESENCE_USER_INFO = lambda user: {"name": "Ada", "avatar": "x" * 100_000, "n": 1}
@@ -285,14 +287,16 @@ def test_user_info_too_large_is_logged_once_with_the_setting_and_user(
         assert word in record.message
 
 
-def test_join_presence_too_large_leaves_the_part_out(caplog: pytest.LogCaptureFixture) -> None:
+def test_join_presence_with_too_large_a_meta_leaves_parts_out(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     with FakePresence(), caplog.at_level(logging.ERROR, "presence.hooks"):
         record = PresenceManager.join_presence("doc:42", "7", {"name": "Bot", "log": "x" * 5000})
         assert record["meta"] == {"name": "Bot"}
     assert "source=join_presence user=7 part=log" in caplog.text
 
 
-def test_track_presence_too_large_leaves_the_part_out(settings: Any) -> None:
+def test_track_presence_with_too_large_a_meta_leaves_parts_out(settings: Any) -> None:
     settings.PRESENCE_USER_INFO = lambda user: {"name": "Grace", "photo": "x" * 9000, "bell": "\a"}
     with FakePresence():
         record = View(User(pk=7, username="grace")).track_presence({"a": 1, "b": "x" * 9000})

@@ -36,7 +36,7 @@ class Ticks:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_old_connections_are_closed_before_and_after_a_round(closed: list[str]) -> None:
+def test_round_closes_old_connections_before_and_after(closed: list[str]) -> None:
     with like_a_request():
         assert closed == ["if old"]
     assert closed == ["if old"] * 2
@@ -65,7 +65,7 @@ def test_worker_closes_old_connections_around_each_task(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_connection_in_a_transaction_is_left_alone(closed: list[str]) -> None:
+def test_round_in_a_transaction_closes_no_connection(closed: list[str]) -> None:
     with transaction.atomic():
         with like_a_request(alone=True):
             Group.objects.create(name="a")
@@ -75,7 +75,7 @@ def test_connection_in_a_transaction_is_left_alone(closed: list[str]) -> None:
 
 
 @pytest.mark.django_db
-def test_queries_of_a_round_are_not_kept(settings: Any) -> None:
+def test_round_in_debug_keeps_no_queries_of_the_last(settings: Any) -> None:
     settings.DEBUG = True
     for _ in range(3):
         with like_a_request():

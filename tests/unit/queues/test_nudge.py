@@ -91,7 +91,7 @@ def cluster() -> Cluster:
         (1000.0, 30.0, 1.5, 1020.0),
     ],
 )
-def test_the_poll_is_at_the_first_multiple_after_that(
+def test_nudge_is_sent_at_the_end_of_its_slot(
     cluster: Cluster, now: float, every: float, after: float, at: float
 ):
     cluster.clock.now = now
@@ -101,7 +101,7 @@ def test_the_poll_is_at_the_first_multiple_after_that(
     assert after <= at - now <= after + every
 
 
-def test_a_crowd_of_a_second_costs_two_polls_that_cover_everyone(cluster: Cluster):
+def test_nudges_of_a_crowd_cost_one_poll_a_slot(cluster: Cluster):
     processes = [cluster.process() for _ in range(4)]
     moments = [1000.0 + n / 10_000 for n in range(10_000)]
     for n, moment in enumerate(moments):
@@ -115,7 +115,7 @@ def test_a_crowd_of_a_second_costs_two_polls_that_cover_everyone(cluster: Cluste
         assert any(1.5 <= poll - served <= 3.5 + 1e-6 for poll in polls)
 
 
-def test_each_channel_has_slots_of_its_own(cluster: Cluster):
+def test_nudges_of_two_channels_are_sent_both(cluster: Cluster):
     process = cluster.process()
     for channel in ("presence:a", "presence:b", "presence:a"):
         process.ask(channel, **TWO)
@@ -123,7 +123,7 @@ def test_each_channel_has_slots_of_its_own(cluster: Cluster):
     assert sorted(cluster.broker.sent) == [("presence:a", 1002.0), ("presence:b", 1002.0)]
 
 
-def test_arrivals_and_departures_share_the_slots(cluster: Cluster):
+def test_nudges_of_arrival_and_departure_share_a_slot(cluster: Cluster):
     process = cluster.process()
     process.ask(ROOM, every=2.0, after=1.5)
     process.ask(ROOM, every=2.0, after=0.5)
@@ -134,7 +134,7 @@ def test_arrivals_and_departures_share_the_slots(cluster: Cluster):
 # What a broker can do
 
 
-def test_one_thread_asks_for_all_that_waits_and_ends(cluster: Cluster):
+def test_nudger_sends_all_from_one_thread_that_ends(cluster: Cluster):
     process, started = cluster.process(), []
     process._start = started.append
     for n in range(10):
@@ -150,9 +150,7 @@ def test_one_thread_asks_for_all_that_waits_and_ends(cluster: Cluster):
     assert len(started) == 2
 
 
-def test_an_outage_is_logged_once_and_the_next_one_again(
-    cluster: Cluster, caplog: pytest.LogCaptureFixture
-):
+def test_nudger_logs_each_outage_once(cluster: Cluster, caplog: pytest.LogCaptureFixture):
     process = cluster.process()
 
     def pages(count: int) -> int:
@@ -173,9 +171,7 @@ def test_an_outage_is_logged_once_and_the_next_one_again(
     assert pages(5) == 1
 
 
-def test_a_store_that_is_down_is_like_a_broker_that_is(
-    cluster: Cluster, caplog: pytest.LogCaptureFixture
-):
+def test_nudger_logs_a_store_that_is_down(cluster: Cluster, caplog: pytest.LogCaptureFixture):
     def claim(_: Nudge) -> bool:
         raise OSError("no store")
 
@@ -187,7 +183,9 @@ def test_a_store_that_is_down_is_like_a_broker_that_is(
     assert (record.levelno, record.exc_info is not None) == (logging.ERROR, True)
 
 
-def test_no_thread_can_be_started(cluster: Cluster, caplog: pytest.LogCaptureFixture):
+def test_nudger_without_a_thread_logs_and_tries_again(
+    cluster: Cluster, caplog: pytest.LogCaptureFixture
+):
     def start(_: Callable[[], None]) -> None:
         raise RuntimeError("can't start new thread")
 
@@ -202,7 +200,7 @@ def test_no_thread_can_be_started(cluster: Cluster, caplog: pytest.LogCaptureFix
     assert {channel for channel, _ in cluster.broker.sent} == {ROOM, "presence:b", "presence:c"}
 
 
-def test_what_waited_too_long_is_dropped(cluster: Cluster):
+def test_nudge_that_waited_too_long_is_dropped(cluster: Cluster):
     process = cluster.process()
     process.ask(ROOM, **TWO)
     cluster.clock.advance(2 + WORTH + 0.1)
@@ -211,14 +209,14 @@ def test_what_waited_too_long_is_dropped(cluster: Cluster):
     assert [channel for channel, _ in cluster.broker.sent] == ["presence:b"]
 
 
-def test_what_is_late_is_asked_for_at_once(cluster: Cluster):
+def test_nudge_that_is_late_is_sent_at_once(cluster: Cluster):
     cluster.process().ask(ROOM, **TWO)
     cluster.clock.advance(10)
     cluster.step()
     assert cluster.broker.sent == [(ROOM, cluster.clock.now)]
 
 
-def test_no_more_than_so_many_wait(cluster: Cluster):
+def test_nudges_beyond_the_limit_are_dropped(cluster: Cluster):
     process = cluster.process()
     for n in range(WAITING + 50):
         process.ask(f"presence:{n}", **TWO)
@@ -229,7 +227,7 @@ def test_no_more_than_so_many_wait(cluster: Cluster):
     assert len(cluster.broker.sent) == WAITING + 1
 
 
-def test_a_broker_that_hangs_holds_nobody_up(cluster: Cluster):
+def test_nudge_never_waits_for_a_broker_that_hangs(cluster: Cluster):
     hanging, released = threading.Event(), threading.Event()
 
     class Hanging(FakeBroker):
@@ -269,13 +267,13 @@ HERE = Snapshot("e", 1, [Member("1", "Ada")], total=1)
 COUNTED = Snapshot("e", 1, [], listed=False, total=500)
 
 
-def test_who_is_not_in_the_roster_is_to_be_seen(asked: list[Any]):
+def test_page_served_to_a_user_outside_the_roster_asks_for_a_poll(asked: list[Any]):
     page_served(ROOM, "2", HERE)
     page_served(ROOM, "2", Snapshot())
     assert asked == [(ROOM, 2.0, 1.5)] * 2
 
 
-def test_who_is_in_the_roster_is_to_be_seen_leaving(asked: list[Any]):
+def test_page_left_by_a_member_asks_for_a_poll(asked: list[Any]):
     page_left(ROOM, "1", HERE)
     assert asked == [(ROOM, 2.0, 0.5)]
 
@@ -291,14 +289,14 @@ def test_who_is_in_the_roster_is_to_be_seen_leaving(asked: list[Any]):
         (page_left, "1", COUNTED),
     ],
 )
-def test_of_whom_nothing_new_would_be_seen(
+def test_nudge_that_would_show_nothing_new_is_not_asked_for(
     asks: Callable[..., None], user: str, shown: Snapshot, asked: list[Any]
 ):
     asks(ROOM, user, shown)
     assert asked == []
 
 
-def test_zero_is_off(asked: list[Any], settings: Any):
+def test_nudges_set_to_zero_are_off(asked: list[Any], settings: Any):
     settings.PRESENCE_NUDGE = 0
     page_served(ROOM, "2", HERE)
     page_left(ROOM, "1", HERE)
@@ -322,5 +320,5 @@ def test_project_app_is_found_in_every_thread():
     assert [app.main for app in found] == ["project"]
 
 
-def test_the_task_is_asked_for_by_its_name():
+def test_poll_task_has_the_name_that_is_sent():
     assert tasks.sync_channels.name == celery.POLL

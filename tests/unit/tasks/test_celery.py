@@ -97,7 +97,7 @@ def handed_over(
 
 
 @pytest.mark.parametrize("interval", [0.5, 5.0, 10.0, 60.0])
-def test_the_end_of_the_grace_is_polled_whatever_the_interval(
+def test_follow_up_is_sent_at_the_end_of_the_grace(
     monkeypatch: pytest.MonkeyPatch,
     settings: Any,
     timers: Timers,
@@ -115,7 +115,7 @@ def test_the_end_of_the_grace_is_polled_whatever_the_interval(
     assert "countdown" not in asked
 
 
-def test_where_nobody_begins_to_leave_nothing_is_asked(
+def test_follow_up_is_not_sent_without_leavers(
     monkeypatch: pytest.MonkeyPatch, timers: Timers
 ) -> None:
     syncs(monkeypatch, Report(held=3))
@@ -123,7 +123,7 @@ def test_where_nobody_begins_to_leave_nothing_is_asked(
     assert timers.started == []
 
 
-def test_a_broker_that_is_down_is_logged(
+def test_follow_up_while_the_broker_is_down_is_logged(
     monkeypatch: pytest.MonkeyPatch, timers: Timers, caplog: pytest.LogCaptureFixture
 ) -> None:
     def down(*_: Any, **__: Any) -> None:
@@ -181,7 +181,7 @@ def test_follow_up_when_process_and_broker_end_is_logged_once(
 
 
 @pytest.mark.parametrize(("refusals", "polls"), [(0, 1), (1, 2), (2, 3), (5, 3)])
-def test_a_nudge_tries_three_times(
+def test_sync_channels_polls_three_times_at_most(
     monkeypatch: pytest.MonkeyPatch, refusals: int, polls: int
 ) -> None:
     made = syncs(monkeypatch, *(Report(refused=int(n < refusals)) for n in range(6)))

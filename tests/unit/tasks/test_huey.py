@@ -104,9 +104,7 @@ def gaps(moments: list[float]) -> list[float]:
 
 
 @pytest.mark.parametrize("every", [1.0, 2.5, 5.0, 7.0, 13.0, 45.0, 60.0, 90.0, 100.0, 3600.0])
-def test_each_interval_has_its_tick_whatever_the_minute(
-    cluster: Cluster, settings: Any, every: float
-) -> None:
+def test_plan_runs_one_tick_an_interval(cluster: Cluster, settings: Any, every: float) -> None:
     settings.PRESENCE_INTERVAL = every
     cluster.live(max(600.0, 4 * every))
     slots_run = [moment // every for moment in cluster.ran]
@@ -131,34 +129,34 @@ def test_each_interval_has_its_tick_whatever_the_minute(
         (1000.0, 30.0, [1020, 1050, 1080]),
     ],
 )
-def test_what_is_planned(now: float, every: float, planned: list[float]) -> None:
+def test_slots_are_those_of_the_next_minute_and_more(
+    now: float, every: float, planned: list[float]
+) -> None:
     assert [slot * every for slot in slots(now, every)] == planned
 
 
 @pytest.mark.parametrize("every", [1.0, 7.0, 60.0, 90.0])
-def test_two_plannings_a_minute_apart_leave_no_slot_out(every: float) -> None:
+def test_slots_of_two_plannings_leave_none_out(every: float) -> None:
     for late in (0.0, 0.5, 17.0, AHEAD - 60.0):
         before, after = slots(START, every), slots(START + 60.0 + late, every)
         assert not before or not after or after[0] <= before[-1] + 1
 
 
-def test_two_consumers_run_each_tick_once(cluster: Cluster, settings: Any) -> None:
+def test_ticks_of_two_consumers_run_once(cluster: Cluster, settings: Any) -> None:
     settings.PRESENCE_INTERVAL = 5.0
     cluster.live(300.0, starts=(0.0, 0.0, 13.0, 59.0))
     assert len(cluster.ran) == 60
     assert set(gaps(cluster.ran)) == {5.0}
 
 
-def test_a_consumer_that_starts_again_and_again_runs_each_tick_once(
-    cluster: Cluster, settings: Any
-) -> None:
+def test_ticks_of_a_consumer_that_restarts_run_once(cluster: Cluster, settings: Any) -> None:
     settings.PRESENCE_INTERVAL = 10.0
     cluster.live(120.0, starts=tuple(float(n) for n in range(0, 120, 3)))
     assert len(cluster.ran) == 12
     assert set(gaps(cluster.ran)) == {10.0}
 
 
-def test_ticks_that_waited_for_an_interval_are_dropped(cluster: Cluster, settings: Any) -> None:
+def test_ticks_that_waited_an_interval_are_dropped(cluster: Cluster, settings: Any) -> None:
     settings.PRESENCE_INTERVAL = 5.0
     cluster.live(10.0)
     assert len(cluster.ran) == 2
@@ -170,9 +168,7 @@ def test_ticks_that_waited_for_an_interval_are_dropped(cluster: Cluster, setting
     assert len(cluster.ran) == 4
 
 
-def test_ticks_go_on_when_the_clock_that_was_ahead_is_set_back(
-    cluster: Cluster, settings: Any
-) -> None:
+def test_ticks_go_on_after_the_clock_is_set_back(cluster: Cluster, settings: Any) -> None:
     settings.PRESENCE_INTERVAL = 30.0
     cluster.live(120.0)
     cluster.clock.advance(-3600.0)
@@ -182,7 +178,7 @@ def test_ticks_go_on_when_the_clock_that_was_ahead_is_set_back(
     assert set(gaps(cluster.ran)) == {30.0}
 
 
-def test_a_worker_that_was_busy_runs_the_last_tick_alone(cluster: Cluster, settings: Any) -> None:
+def test_ticks_of_a_busy_worker_are_dropped_but_the_last(cluster: Cluster, settings: Any) -> None:
     settings.PRESENCE_INTERVAL = 5.0
     cluster.plan()
     cluster.work()
@@ -193,7 +189,7 @@ def test_a_worker_that_was_busy_runs_the_last_tick_alone(cluster: Cluster, setti
     assert cluster.ran == [START, START + 31.0]
 
 
-def test_a_planning_that_waited_for_a_minute_is_dropped(cluster: Cluster) -> None:
+def test_plan_that_waited_a_minute_is_dropped(cluster: Cluster) -> None:
     for _ in range(3):
         cluster.plan()
         cluster.clock.advance(60.0)
@@ -202,7 +198,7 @@ def test_a_planning_that_waited_for_a_minute_is_dropped(cluster: Cluster) -> Non
     assert cluster.huey.scheduled_count() == 0
 
 
-def test_ticks_of_an_interval_that_is_no_more_are_dropped(cluster: Cluster, settings: Any) -> None:
+def test_ticks_of_a_former_interval_are_dropped(cluster: Cluster, settings: Any) -> None:
     settings.PRESENCE_INTERVAL = 5.0
     cluster.live(1.0)
     settings.PRESENCE_INTERVAL = 20.0
@@ -211,7 +207,7 @@ def test_ticks_of_an_interval_that_is_no_more_are_dropped(cluster: Cluster, sett
     assert cluster.ran == [START + 1.0, *(START + moment for moment in range(20, 120, 20))]
 
 
-def test_a_shorter_interval_than_a_second_has_a_tick_a_second(
+def test_ticks_of_an_interval_below_a_second_come_every_second(
     cluster: Cluster, settings: Any
 ) -> None:
     settings.PRESENCE_INTERVAL = 0.2
@@ -219,7 +215,7 @@ def test_a_shorter_interval_than_a_second_has_a_tick_a_second(
     assert len(cluster.ran) == 30
 
 
-def test_a_huey_of_local_time(monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
+def test_ticks_of_a_huey_in_local_time_run(monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
     cluster = Cluster()
     cluster.huey.utc = False
     monkeypatch.setattr(services, "sync", lambda: cluster)
@@ -232,7 +228,7 @@ def test_a_huey_of_local_time(monkeypatch: pytest.MonkeyPatch, settings: Any) ->
     assert len(cluster.ran) == 12
 
 
-def test_a_store_that_is_down_is_logged(
+def test_tick_while_the_store_is_down_is_logged(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def down(*_: Any, **__: Any) -> bool:
@@ -247,7 +243,7 @@ def test_a_store_that_is_down_is_logged(
 # What a task leaves behind
 
 
-def test_nothing_is_kept_of_a_task(cluster: Cluster, settings: Any) -> None:
+def test_tasks_leave_no_results(cluster: Cluster, settings: Any) -> None:
     settings.PRESENCE_INTERVAL = 1.0
     cluster.live(120.0)
     cluster.tasks.sync_channels([ROOM])
@@ -256,7 +252,7 @@ def test_nothing_is_kept_of_a_task(cluster: Cluster, settings: Any) -> None:
     assert cluster.huey.scheduled_count() <= 2 * AHEAD
 
 
-def test_the_end_of_the_grace_is_polled(cluster: Cluster, settings: Any) -> None:
+def test_follow_up_runs_at_the_end_of_the_grace(cluster: Cluster, settings: Any) -> None:
     settings.PRESENCE_LEAVE_GRACE = 10.0
     cluster.reports = [Report(leaving=[ROOM])]
     cluster.tasks.sync_channels([ROOM])
@@ -264,7 +260,7 @@ def test_the_end_of_the_grace_is_polled(cluster: Cluster, settings: Any) -> None
     assert cluster.polled == [(START, [ROOM]), (START + 10.0, [ROOM])]
 
 
-def test_the_poll_of_a_grace_that_ended_long_ago_is_dropped(cluster: Cluster) -> None:
+def test_follow_up_that_is_late_is_dropped(cluster: Cluster) -> None:
     cluster.tasks.poll_after_grace([ROOM])
     cluster.work()
     cluster.clock.advance(10.0 + 60.0 + 1.0)
@@ -273,7 +269,7 @@ def test_the_poll_of_a_grace_that_ended_long_ago_is_dropped(cluster: Cluster) ->
     assert cluster.polled == []
 
 
-def test_a_shard_is_handed_out(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hand_out_runs_the_shard(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jobs, "sync_shard", lambda shard, queue: cluster.shards.append(shard))
     for number in (1, 2):
         assert cluster.tasks.hand_out({"number": number})
@@ -282,7 +278,7 @@ def test_a_shard_is_handed_out(cluster: Cluster, monkeypatch: pytest.MonkeyPatch
     assert cluster.shards == [{"number": 1}, {"number": 2}]
 
 
-def test_a_shard_that_waited_for_an_interval_is_dropped(
+def test_hand_out_of_a_shard_that_waited_is_dropped(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(jobs, "sync_shard", lambda shard, queue: cluster.shards.append(shard))
@@ -299,7 +295,7 @@ def test_a_shard_that_waited_for_an_interval_is_dropped(
         (lambda tasks: tasks.poll_after_grace([ROOM]), "poll=not-asked channels=1"),
     ],
 )
-def test_a_storage_that_is_down_is_logged(
+def test_hand_out_while_the_storage_is_down_is_logged(
     cluster: Cluster,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -314,7 +310,7 @@ def test_a_storage_that_is_down_is_logged(
     assert says in caplog.text
 
 
-def test_immediate_mode_does_at_once_what_is_asked_for(cluster: Cluster) -> None:
+def test_nudge_in_immediate_mode_polls_at_once(cluster: Cluster) -> None:
     cluster.huey.immediate = True
     HueyBroker(lambda: cluster.tasks.sync_channels, timeout=1.0).send(ROOM, worth=30.0)
     assert cluster.polled == [(START, [ROOM])]
@@ -323,7 +319,7 @@ def test_immediate_mode_does_at_once_what_is_asked_for(cluster: Cluster) -> None
 # The broker of nudges
 
 
-def test_a_nudge_is_a_task_that_expires(cluster: Cluster) -> None:
+def test_nudge_is_a_task_that_expires(cluster: Cluster) -> None:
     broker = HueyBroker(lambda: cluster.tasks.sync_channels, timeout=1.0)
     broker.send(ROOM, worth=30.0)
     broker.send("presence:b", worth=30.0)
@@ -337,7 +333,7 @@ def test_a_nudge_is_a_task_that_expires(cluster: Cluster) -> None:
     assert len(cluster.polled) == 2
 
 
-def test_only_a_redis_is_hurried(cluster: Cluster) -> None:
+def test_quick_huey_leaves_other_storages_alone(cluster: Cluster) -> None:
     quick = QuickHuey(cluster.huey, timeout=1.0)
     assert quick.huey is cluster.huey
     quick.close()
@@ -351,7 +347,9 @@ def test_only_a_redis_is_hurried(cluster: Cluster) -> None:
         ("unix:///run/redis.sock?db=2&socket_timeout=90", {"path": "/run/redis.sock", "db": 2}),
     ],
 )
-def test_the_same_redis_is_asked_with_less_patience(url: str, address: dict[str, Any]) -> None:
+def test_quick_huey_uses_the_same_redis_with_short_timeouts(
+    url: str, address: dict[str, Any]
+) -> None:
     theirs = RedisExpireHuey("shop", url=url)
     quick = QuickHuey(theirs, timeout=1.5)
     storage = quick.huey.storage

@@ -39,7 +39,7 @@ def html(
     return engine.from_string("{% load presence_tags %}" + source).render(context)
 
 
-def test_the_count_the_list_and_whether_somebody_is_present():
+def test_presence_tags_agree_on_count_list_and_presence():
     fill(services.store(), ROOM, Member("17", "Grace"), Member("42", "Ada", {"color": "#4363d8"}))
     page = (
         "{% presence_count room %} {% presence_count room as n %}{{ n|add:1 }} "
@@ -51,7 +51,7 @@ def test_the_count_the_list_and_whether_somebody_is_present():
     assert html(page, request_of(), room=ROOM, **users) == ("2 3 17=Grace;42=Ada#4363d8; yes False")
 
 
-def test_without_a_channel_it_is_that_of_the_settings(settings: Any):
+def test_presence_tags_without_a_channel_use_the_default(settings: Any):
     fill(services.store(), SITE, Member("1", "A"))
     page = "{% presence_count %}{% presence_list as people %}" + LIST + "{% is_present 1 %}"
     assert html(page, request_of(), channel=ROOM) == "1A;True"
@@ -60,7 +60,7 @@ def test_without_a_channel_it_is_that_of_the_settings(settings: Any):
     assert html("{% presence_count %}", request_of()) == "2"
 
 
-def test_whoever_is_tracked_counts_and_meta_is_flat():
+def test_presence_list_has_tracked_members_with_flat_meta():
     services.tracker().save_member(
         ROOM, "bot-1", source="", meta=b'{"name": "Robot", "color": "#aaa"}', timeout=60.0
     )
@@ -69,17 +69,17 @@ def test_whoever_is_tracked_counts_and_meta_is_flat():
 
 
 @pytest.mark.parametrize("nobody", [None, AnonymousUser(), User(), ""])
-def test_who_has_no_id_is_not_present(nobody: object):
+def test_is_present_of_nobody_is_false(nobody: object):
     fill(services.store(), SITE, Member("None", "A"))
     assert html("{% is_present who %}", request_of(), who=nobody) == "False"
 
 
-def test_a_name_is_escaped():
+def test_presence_list_is_escaped():
     fill(services.store(), SITE, Member("1", "<b>"))
     assert "<b>" not in html("{% presence_list %}", request_of())
 
 
-def test_a_page_reads_each_channel_once(reads: list[Sequence[str]]):
+def test_presence_tags_read_each_channel_once_a_page(reads: list[Sequence[str]]):
     page = "{% presence_count %}{% presence_list as a %}{% is_present 1 %}{% presence_count room %}"
     request = request_of()
     html(page * 2, request, room=ROOM)
@@ -88,7 +88,7 @@ def test_a_page_reads_each_channel_once(reads: list[Sequence[str]]):
     assert reads == [[SITE], [ROOM], [SITE]]
 
 
-def test_a_view_that_lives_on_reads_anew(
+def test_presence_tags_of_a_live_view_read_again(
     reads: list[Sequence[str]], monkeypatch: pytest.MonkeyPatch
 ):
     now = 100.0
@@ -102,7 +102,7 @@ def test_a_view_that_lives_on_reads_anew(
     assert len(reads) == 2
 
 
-def test_what_is_denied_is_empty_and_unread(settings: Any, reads: list[Sequence[str]]):
+def test_presence_tags_of_a_denied_channel_read_nothing(settings: Any, reads: list[Sequence[str]]):
     fill(services.store(), ROOM, Member("42", "Ada"))
     asked: list[tuple[HttpRequest, str]] = []
     settings.PRESENCE_AUTHORIZE = lambda request, channel: asked.append((request, channel))
@@ -114,7 +114,7 @@ def test_what_is_denied_is_empty_and_unread(settings: Any, reads: list[Sequence[
     assert reads == []
 
 
-def test_a_store_that_is_down_breaks_no_page_and_is_logged_once(
+def test_presence_tags_while_the_store_is_down_log_once(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
     tries: list[object] = []
@@ -132,7 +132,9 @@ def test_a_store_that_is_down_breaks_no_page_and_is_logged_once(
 
 @pytest.mark.parametrize("tag", ["presence_count", "presence_list", "is_present 1"])
 @pytest.mark.parametrize("wrong", ["two words", "news:1", "cursors:doc:42", "", None, 42])
-def test_a_wrong_channel_is_told(tag: str, wrong: object, caplog: pytest.LogCaptureFixture):
+def test_presence_tags_of_a_wrong_channel_log_and_raise_in_debug(
+    tag: str, wrong: object, caplog: pytest.LogCaptureFixture
+):
     source = "{% " + tag + " room %}"
     with pytest.raises(InvalidChannel, match=rf"{{% {tag.split()[0]} %}}"):
         html(source, request_of(), debug=True, room=wrong)
@@ -141,7 +143,7 @@ def test_a_wrong_channel_is_told(tag: str, wrong: object, caplog: pytest.LogCapt
     assert len(caplog.records) == 1
 
 
-def test_in_an_async_view_that_has_not_loaded_its_user(
+def test_presence_tags_without_a_loaded_user_say_how_to_load(
     settings: Any, caplog: pytest.LogCaptureFixture
 ):
     def authorize(request: HttpRequest, channel: str) -> bool:

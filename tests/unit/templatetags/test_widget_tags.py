@@ -74,26 +74,26 @@ def channels_in(page: str) -> list[str]:
 # Which channel
 
 
-def test_a_bare_include_shows_the_default_channel(settings: Any):
+def test_include_without_a_channel_shows_the_default(settings: Any):
     assert channels_in(html(INCLUDE, request_of())) == ["presence:site"]
     settings.PRESENCE_CHANNEL = "presence:lobby"
     assert channels_in(html(INCLUDE, request_of())) == ["presence:lobby"]
 
 
-def test_an_include_with_a_channel():
+def test_include_with_a_channel_shows_it():
     source = '{% include "presence/widget.html" with channel="presence:doc:42" %}'
     assert channels_in(html(source, request_of())) == [ROOM]
 
 
 @pytest.mark.parametrize("page_channel", ["presence:other", object(), None])
-def test_the_tag_pays_no_heed_to_a_channel_of_the_page(page_channel: object):
+def test_tag_ignores_a_variable_channel_of_the_page(page_channel: object):
     source = '{% presence_widget "presence:doc:42" %}{% presence_widget %}'
     page = html(source, request_of(), channel=page_channel)
     assert channels_in(page) == [ROOM, "presence:site"]
     assert html("{% presence_widget room %}{{ channel }}", request_of(), room=ROOM, channel="news")
 
 
-def test_the_tag_keeps_the_context_of_the_page():
+def test_tag_keeps_the_context_of_the_page():
     context = context_of(request_of(), marker="kept")
     template = {"presence/widget.html": "{{ marker }} {{ request.path }} {{ channel }}"}
     used = Engine(
@@ -106,12 +106,12 @@ def test_the_tag_keeps_the_context_of_the_page():
 
 
 @pytest.mark.parametrize("invalid", ["", "INVALID", "<%s is missing>"])
-def test_an_engine_that_marks_missing_variables(invalid: str):
+def test_state_in_an_engine_that_marks_missing_variables_is_the_default(invalid: str):
     used = engine(string_if_invalid=invalid)
     assert state("channel", request_of(), used).channel == "presence:site"
 
 
-def test_a_channel_given_by_a_template_is_escaped_all_the_same():
+def test_widget_escapes_a_channel_that_is_marked_safe():
     name = "presence:<b>'\"&"
     page = html("{% presence_widget name|safe %}", request_of(), name=name)
     assert "<b>" not in page
@@ -122,7 +122,7 @@ def test_a_channel_given_by_a_template_is_escaped_all_the_same():
 # What is given
 
 
-def test_what_the_template_is_given():
+def test_state_has_members_version_urls_and_grant():
     info = {"avatar": "/a/42.png", "color": "#4363d8"}
     fill(services.store(), ROOM, Member("17", "Grace"), Member("42", "Ada Lovelace", info))
     given = state("channel", request_of(User(pk=42)), channel=ROOM)
@@ -150,24 +150,24 @@ def test_widget_owner_of_the_grant_is_beside_it(user: Any, owner: str):
     assert shown == read_grant(grant).user_id == owner
 
 
-def test_a_room_of_another_namespace_has_a_feed_of_its_own(settings: Any):
+def test_state_of_another_namespace_has_a_roster_feed(settings: Any):
     settings.PRESENCE_CHANNELS = ["chat:*"]
     given = state("'chat:7'", request_of())
     assert (given.channel, given.feed, given.live) == ("chat:7", "roster:chat:7", True)
 
 
-def test_a_room_that_was_never_polled_is_empty_and_goes_live():
+def test_state_of_a_room_never_polled_is_empty_and_live():
     given = state("'presence:new'", request_of())
     assert (given.version, given.epoch, given.age, given.position) == (0, "", None, None)
     assert (given.members, given.total, given.live) == ((), 0, True)
 
 
-def test_a_stream_without_an_epoch_is_no_position():
+def test_state_of_a_stream_without_an_epoch_has_no_position():
     fill(services.store(), ROOM, Member("1", "A"), position=Position(0, ""))
     assert state(f"'{ROOM}'", request_of()).position is None
 
 
-def test_a_counted_room():
+def test_state_of_a_counted_room_lists_nobody():
     people = [Member(str(n), f"User {n}") for n in range(11)]
     fill(services.store(), ROOM, *people, anonymous=2, list_limit=10)
     given = state(f"'{ROOM}'", request_of())
@@ -176,7 +176,7 @@ def test_a_counted_room():
 
 
 @pytest.mark.django_db
-def test_a_listed_anonymous_visitor_finds_themself():
+def test_state_of_a_listed_visitor_marks_them_as_self():
     client = Client()
     session = client.session
     session["x"] = 1
@@ -206,7 +206,7 @@ def test_a_listed_anonymous_visitor_finds_themself():
         "a\nb\x00c",
     ],
 )
-def test_whatever_redis_holds_is_shown_as_text(text: str):
+def test_widget_escapes_everything_from_the_store(text: str):
     fill(services.store(), ROOM, Member(text, text, {"avatar": text, "color": text, "x": text}))
     page = html("{% presence_widget room %}", request_of(), room=ROOM)
     assert "<script>alert" not in page
@@ -238,7 +238,7 @@ def shown(page: str, attribute: str) -> list[str]:
         ('{% include "presence/widget.html" with variant="none" %}', "none"),
     ],
 )
-def test_the_variant_is_chosen(source: str, variant: str):
+def test_widget_takes_the_variant_of_the_page(source: str, variant: str):
     page = html(source, request_of())
     assert f'data-presence-variant="{variant}"' in page
     assert (' hidden\n  data-presence-variant="none"' in page) is (variant == "none")
@@ -367,7 +367,7 @@ def test_total_and_heading_have_words_that_fit_the_number(total: int, words: str
     assert f">{total} {words} here</p>" in page
 
 
-def test_long_name_is_whole_in_a_title():
+def test_widget_has_a_long_name_in_a_title():
     name = "Wolfeschlegelsteinhausen " * 8
     fill(services.store(), ROOM, Member("1", name))
     page = html('{% presence_widget room variant="list" %}', request_of(), room=ROOM)
@@ -387,7 +387,7 @@ def test_only_a_counted_visitor_is_told_that_the_number_includes_them(
     assert ("data-presence-stranger" in page) is stranger
 
 
-def test_a_counted_room_is_a_number_in_a_stack_too():
+def test_stack_of_a_counted_room_is_a_number():
     fill(services.store(), ROOM, *FULL, list_limit=5)
     page = html("{% presence_widget room %}", request_of(), room=ROOM)
     assert '<span class="presence-total" data-presence-total>8</span>' in page
@@ -395,25 +395,25 @@ def test_a_counted_room_is_a_number_in_a_stack_too():
     assert 'data-presence-more="0"' in page
 
 
-def test_ids_are_of_one_widget_alone():
+def test_widget_ids_are_unique_on_a_page():
     page = html("{% presence_widget %}{% presence_widget %}", request_of())
     keys = re.findall(r' id="([^"]+)"', page)
     assert len(set(keys)) == len(keys) == 2
 
 
 @pytest.mark.parametrize("other", [object(), 7, None, ["list"]])
-def test_a_variant_of_the_page_that_is_something_else(other: object):
+def test_widget_ignores_a_variable_variant_with_another_meaning(other: object):
     page = html('{% include "presence/widget.html" %}', request_of(), variant=other)
     assert 'data-presence-variant="stack"' in page
 
 
-def test_the_tag_pays_no_heed_to_a_variant_of_the_page():
+def test_tag_ignores_a_variable_variant_of_the_page():
     page = html("{% presence_widget %}", request_of(), variant="list", announce=True)
     assert 'data-presence-variant="stack"' in page
     assert "aria-live" not in page
 
 
-def test_a_variant_that_is_none(caplog: pytest.LogCaptureFixture):
+def test_widget_with_an_unknown_variant_logs_and_raises_in_debug(caplog: pytest.LogCaptureFixture):
     source = '{% include "presence/widget.html" with variant="lsit" %}'
     assert 'data-presence-variant="stack"' in html(source, request_of())
     (record,) = caplog.records
@@ -423,7 +423,7 @@ def test_a_variant_that_is_none(caplog: pytest.LogCaptureFixture):
         engine(debug=True).from_string(source).render(context_of(request_of()))
 
 
-def test_comings_and_goings_are_read_out_only_where_that_is_asked_for():
+def test_widget_announces_only_where_asked():
     quiet = html("{% presence_widget %}", request_of())
     assert "aria-live" not in quiet
     assert "data-presence-announce" not in quiet
@@ -436,7 +436,7 @@ def test_comings_and_goings_are_read_out_only_where_that_is_asked_for():
 @pytest.mark.parametrize(
     "part", ["_member", "_members", "_summary", "_overflow", "_anonymous", "_status"]
 )
-def test_a_part_can_be_overridden(part: str):
+def test_widget_takes_a_part_of_the_site(part: str):
     mine = {f"presence/{part}.html": "MINE"}
     loaders = ["django.template.loaders.app_directories.Loader"]
     used = Engine(
@@ -447,7 +447,7 @@ def test_a_part_can_be_overridden(part: str):
     assert "MINE" in page
 
 
-def test_nothing_is_inline():
+def test_widget_has_nothing_inline():
     fill(services.store(), ROOM, Member("1", "A", {"color": "#123456", "avatar": "/a.png"}))
     page = html("{% presence_widget room announce=True %}", request_of(), room=ROOM)
     assert 'data-presence-colour="#123456"' in page
@@ -457,13 +457,13 @@ def test_nothing_is_inline():
 # Where there is less than a whole site
 
 
-def test_the_page_of_a_site_without_authentication():
+def test_state_on_a_site_without_authentication_is_live():
     fill(services.store(), ROOM, Member("42", "Ada"))
     given = state(f"'{ROOM}'", RequestFactory().get("/"))
     assert (given.live, given.user_id, given.total) == (True, "", 1)
 
 
-def test_without_a_request_it_is_static_and_nobodys_own():
+def test_state_without_a_request_is_static():
     fill(services.store(), ROOM, Member("42", "Ada"))
     given = state(f"'{ROOM}'", None)
     assert [member.name for member in given.members] == ["Ada"]
@@ -474,12 +474,14 @@ def test_without_a_request_it_is_static_and_nobodys_own():
     assert "<script" not in page
 
 
-def test_a_variable_that_happens_to_be_called_request():
+def test_state_ignores_a_variable_request_with_another_meaning():
     assert not state(f"'{ROOM}'", None, request="a request for comments").live
     assert state(f"'{ROOM}'", None, request=request_of()).live
 
 
-def test_the_store_is_down(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture):
+def test_state_while_the_store_is_down_is_empty_and_logged_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
     calls: list[object] = []
 
     def down(self: MemoryStore, channels: object) -> None:
@@ -499,7 +501,7 @@ def test_the_store_is_down(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCa
     assert "data-presence-grant" in html("{% presence_widget %}", request_of())
 
 
-def test_a_backend_that_does_not_exist_is_not_a_store_that_is_down(settings: Any):
+def test_state_with_an_unknown_backend_raises(settings: Any):
     settings.PRESENCE_BACKEND = "rediss"
     with pytest.raises(ImproperlyConfigured, match="PRESENCE_BACKEND"):
         state("channel", request_of())
@@ -508,7 +510,9 @@ def test_a_backend_that_does_not_exist_is_not_a_store_that_is_down(settings: Any
 urlpatterns: list[Any] = []
 
 
-def test_urls_that_are_not_included(settings: Any, caplog: pytest.LogCaptureFixture):
+def test_state_without_our_urls_says_what_to_include(
+    settings: Any, caplog: pytest.LogCaptureFixture
+):
     settings.ROOT_URLCONF = __name__
     fill(services.store(), ROOM, Member("42", "Ada"))
     for _ in range(2):
@@ -522,14 +526,14 @@ def test_urls_that_are_not_included(settings: Any, caplog: pytest.LogCaptureFixt
     assert "data-presence-grant" not in page
 
 
-def test_an_error_is_in_sight_in_debug_mode_only(settings: Any):
+def test_widget_shows_an_error_in_debug_alone(settings: Any):
     settings.ROOT_URLCONF = __name__
     template = engine(debug=True).from_string(LOAD + "{% presence_widget room %}")
     page = template.render(context_of(request_of(), room=ROOM))
     assert '<p class="presence presence-error">This is not live' in page
 
 
-def test_urls_at_another_place(settings: Any):
+def test_state_has_urls_of_another_path(settings: Any):
     settings.ROOT_URLCONF = (path("who/is/here/", include("presence.urls")),)
     assert state("channel", request_of()).tokens_url == "/who/is/here/tokens/"
 
@@ -539,7 +543,7 @@ def deny(request: HttpRequest, channel: str) -> bool:
 
 
 @pytest.mark.parametrize("with_request", [True, False])
-def test_nothing_is_shown_to_whom_the_site_says_no(settings: Any, with_request: bool):
+def test_state_that_the_site_denies_shows_nothing(settings: Any, with_request: bool):
     settings.PRESENCE_AUTHORIZE = deny
     fill(services.store(), ROOM, Member("42", "Ada"), anonymous=3)
     given = state(f"'{ROOM}'", request_of(User(pk=42)) if with_request else None)
@@ -564,7 +568,7 @@ def test_nothing_is_shown_to_whom_the_site_says_no(settings: Any, with_request: 
     ],
 )
 @pytest.mark.parametrize("source", [INCLUDE, "{% presence_widget channel %}"])
-def test_a_channel_that_cannot_be(
+def test_widget_of_an_invalid_channel_logs_and_raises_in_debug(
     channel: Any, why: str, source: str, caplog: pytest.LogCaptureFixture
 ):
     page = html(f"before{source}after", request_of(), channel=channel)
@@ -584,7 +588,7 @@ def test_a_channel_that_cannot_be(
 # Cached fragments
 
 
-def test_a_cached_fragment_holds_a_grant_of_whom_it_varies_on(settings: Any):
+def test_widget_in_a_cached_fragment_grants_to_its_user(settings: Any):
     settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
     source = "{% cache 60 here user_id %}{% presence_widget %}{% endcache %}"
     pages = [html(source, request_of(User(pk=key)), user_id=key) for key in (42, 42, 43)]

@@ -26,12 +26,12 @@ async def later(request: HttpRequest, channel: str) -> bool:
     return False
 
 
-def test_without_the_setting_everybody_may():
+def test_authorise_without_the_setting_allows_everybody():
     assert authorise(REQUEST, "presence:doc:42")
     assert authorise(None, "presence:doc:42")
 
 
-def test_the_setting_decides():
+def test_authorise_returns_the_answer_of_the_setting():
     with override_settings(PRESENCE_AUTHORIZE=only_rooms):
         assert authorise(REQUEST, "presence:room:1")
         assert not authorise(REQUEST, "presence:doc:42")
@@ -40,11 +40,11 @@ def test_the_setting_decides():
 
 
 @override_settings(PRESENCE_AUTHORIZE=only_rooms)
-def test_with_the_setting_nobody_may_without_a_request():
+def test_authorise_without_a_request_denies():
     assert not authorise(None, "presence:room:1")
 
 
-def test_the_room_decides_about_its_cursors():
+def test_authorise_of_cursors_asks_about_their_room():
     with override_settings(PRESENCE_AUTHORIZE=only_rooms):
         assert authorise(REQUEST, "cursors:room:1")
         assert not authorise(REQUEST, "cursors:doc:42")
@@ -52,14 +52,14 @@ def test_the_room_decides_about_its_cursors():
 
 
 @pytest.mark.parametrize("patterns", [["chat:*"], ["*"]])
-def test_cursors_need_no_room_that_is_polled(patterns: list[str]):
+def test_authorise_of_cursors_needs_no_polled_room(patterns: list[str]):
     with override_settings(PRESENCE_CHANNELS=patterns):
         assert authorise(REQUEST, "cursors:doc:42")
 
 
 @pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")
 @override_settings(PRESENCE_AUTHORIZE=later)
-def test_an_async_function_is_not_taken_for_a_yes(caplog: pytest.LogCaptureFixture):
+def test_authorise_with_an_async_function_denies(caplog: pytest.LogCaptureFixture):
     assert not authorise(REQUEST, "presence:room:1")
     assert "PRESENCE_AUTHORIZE failed: TypeError: it is an async function" in caplog.text
 
@@ -78,13 +78,13 @@ def test_an_async_function_is_not_taken_for_a_yes(caplog: pytest.LogCaptureFixtu
         ("cursors:a b", "without spaces"),
     ],
 )
-def test_what_cannot_be_a_channel(channel: str, why: str):
+def test_authorise_of_an_invalid_name_raises(channel: str, why: str):
     with pytest.raises(InvalidChannel, match=why):
         authorise(REQUEST, channel)
 
 
 @pytest.mark.parametrize(("channel", "add"), [("chat:1", "'chat:[*]'"), ("lobby", "'lobby'")])
-def test_a_channel_that_is_not_polled_names_the_setting(channel: str, add: str):
+def test_authorise_of_an_unpolled_channel_names_the_setting(channel: str, add: str):
     with pytest.raises(InvalidChannel, match=f"PRESENCE_CHANNELS .* such as {add}"):
         authorise(REQUEST, channel)
     with override_settings(PRESENCE_CHANNELS=["presence:*", "{chat,lob}*"]):
@@ -92,6 +92,6 @@ def test_a_channel_that_is_not_polled_names_the_setting(channel: str, add: str):
 
 
 @override_settings(PRESENCE_CHANNELS=["presence:[a"])
-def test_a_pattern_that_is_none_names_the_setting():
+def test_authorise_with_an_invalid_pattern_names_the_setting():
     with pytest.raises(ImproperlyConfigured, match="PRESENCE_CHANNELS: Pattern"):
         authorise(REQUEST, "presence:a")

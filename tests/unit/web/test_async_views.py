@@ -89,16 +89,18 @@ def user_of_grant(page: str) -> str:
 
 
 @pytest.mark.parametrize("page", ["/loaded/", "/threaded/"])
-def test_a_page_whose_user_can_be_told(user: User, page: str):
+def test_async_page_with_a_loaded_user_grants_to_the_user(user: User, page: str):
     assert user_of_grant(get(page, user)) == str(user.pk)
 
 
 @pytest.mark.parametrize("page", ["/bare/", "/loaded/", "/threaded/"])
-def test_a_visitor_without_a_session(page: str):
+def test_async_page_for_a_visitor_grants_to_nobody(page: str):
     assert user_of_grant(get(page)) == ""
 
 
-def test_a_user_who_was_not_loaded(user: User, caplog: pytest.LogCaptureFixture):
+def test_async_page_without_a_loaded_user_is_static_and_says_how_to_load(
+    user: User, caplog: pytest.LogCaptureFixture
+):
     pages = [get("/bare/", user) for _ in range(2)]
     for page in pages:
         assert "data-presence-grant" not in page
@@ -109,7 +111,7 @@ def test_a_user_who_was_not_loaded(user: User, caplog: pytest.LogCaptureFixture)
     assert record.levelname == "WARNING"
 
 
-def test_nothing_is_shown_where_the_site_cannot_be_asked(user: User, settings: Any):
+def test_async_page_whose_site_cannot_be_asked_shows_nobody(user: User, settings: Any):
     settings.PRESENCE_AUTHORIZE = lambda request, channel: request.user.pk > 0
     fill(services.store(), "presence:site", Member("1", "Grace"))
     assert "Grace" not in get("/bare/", user)

@@ -74,30 +74,30 @@ def send(client: Client, *grants: str) -> Any:
 # A page that is served
 
 
-def test_a_page_with_a_widget_says_whom_it_is_for(served: list[SHOWN], ada: User):
+def test_page_of_a_user_has_a_beacon_and_asks_for_a_poll(served: list[SHOWN], ada: User):
     fill(services.store(), ROOM, Member("1000", "Grace"))
     assert f'data-presence-beacon="{BEACON}"' in page(ada)
     assert served == [(ROOM, str(ada.pk), 1)]
 
 
-def test_the_anonymous_have_no_beacon(served: list[SHOWN]):
+def test_page_of_a_visitor_has_no_beacon(served: list[SHOWN]):
     assert "data-presence-beacon" not in page(AnonymousUser())
     assert served == [(ROOM, "", 0)]
 
 
-def test_without_nudges_there_is_no_beacon(ada: User, settings: Any):
+def test_page_without_nudges_has_no_beacon(ada: User, settings: Any):
     settings.PRESENCE_NUDGE = 0
     assert "data-presence-beacon" not in page(ada)
 
 
-def test_a_static_widget_asks_for_nothing(served: list[SHOWN], ada: User, settings: Any):
+def test_static_widget_asks_for_no_poll(served: list[SHOWN], ada: User, settings: Any):
     Template('{% load presence_tags %}{% presence_widget "presence:site" %}').render(Context())
     settings.PRESENCE_AUTHORIZE = lambda request, channel: False
     page(ada)
     assert served == []
 
 
-def test_a_store_that_is_down_is_not_asked_again(
+def test_page_whose_store_is_down_asks_for_no_poll(
     served: list[SHOWN], ada: User, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(MemoryStore, "load_snapshots", unreadable)
@@ -108,16 +108,14 @@ def test_a_store_that_is_down_is_not_asked_again(
 # A page that is closed
 
 
-def test_a_beacon_is_heard_without_a_token_against_forgery(
-    as_ada: Client, ada: User, left: list[SHOWN]
-):
+def test_beacon_without_a_csrf_token_asks_for_polls(as_ada: Client, ada: User, left: list[SHOWN]):
     fill(services.store(), ROOM, Member(str(ada.pk), "Ada"))
     response = send(as_ada, grant(ada), grant(ada, "presence:other"))
     assert (response.status_code, response.content) == (204, b"")
     assert left == [(ROOM, str(ada.pk), 1), ("presence:other", str(ada.pk), 0)]
 
 
-def test_a_beacon_changes_no_roster(as_ada: Client, ada: User, left: list[SHOWN]):
+def test_beacon_changes_no_roster(as_ada: Client, ada: User, left: list[SHOWN]):
     fill(services.store(), ROOM, Member(str(ada.pk), "Ada"))
     before = services.store().load_states([ROOM]).states
     send(as_ada, grant(ada))
@@ -134,7 +132,9 @@ def test_beacon_of_a_page_that_is_back_counts_as_a_page_served(
     assert (back, left) == ([(ROOM, str(ada.pk), 0)], [])
 
 
-def test_the_good_grants_of_a_beacon_count(as_ada: Client, ada: User, left: list[SHOWN]):
+def test_beacon_with_some_bad_grants_uses_the_good_ones(
+    as_ada: Client, ada: User, left: list[SHOWN]
+):
     assert send(as_ada, "forged", grant(None), grant(ada)).status_code == 204
     assert left == [(ROOM, str(ada.pk), 0)]
 
@@ -144,7 +144,7 @@ def only_staff(request: HttpRequest, channel: str) -> bool:
 
 
 @pytest.mark.parametrize("which", ["forged", "expired", "another's", "no permission", "unpolled"])
-def test_a_beacon_that_is_refused(
+def test_beacon_with_bad_grants_alone_is_refused(
     which: str, as_ada: Client, ada: User, left: list[SHOWN], settings: Any
 ):
     if which == "no permission":
@@ -163,17 +163,17 @@ def test_a_beacon_that_is_refused(
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b'{"grants": []}', b'{"grants": "x"}', b"\xff"])
-def test_a_beacon_of_another_shape(body: bytes, as_ada: Client, left: list[SHOWN]):
+def test_beacon_of_another_shape_is_a_bad_request(body: bytes, as_ada: Client, left: list[SHOWN]):
     response = as_ada.post(BEACON, body, content_type="text/plain")
     assert (response.status_code, left) == (400, [])
 
 
-def test_a_beacon_is_posted(as_ada: Client):
+def test_beacon_by_another_method_is_not_allowed(as_ada: Client):
     response = as_ada.get(BEACON)
     assert (response.status_code, response["Allow"]) == (405, "POST")
 
 
-def test_a_beacon_while_the_store_is_down(
+def test_beacon_while_the_store_is_down_is_logged(
     as_ada: Client,
     ada: User,
     left: list[SHOWN],
@@ -211,7 +211,7 @@ def test_tokens_register_their_channels_and_pages_do_not(
     assert registered == times * ["presence:a"]
 
 
-def test_a_registry_that_is_down_breaks_nothing(
+def test_tokens_are_given_while_the_registry_is_down(
     as_ada: Client,
     ada: User,
     settings: Any,

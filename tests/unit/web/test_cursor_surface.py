@@ -75,7 +75,7 @@ def test_surface_owner_of_the_grant_is_beside_it(user: Any, owner: str):
     assert read_grant(found["data-presence-grant"]).user_id == owner
 
 
-def test_what_the_template_is_given():
+def test_surface_of_a_user_has_settings_urls_and_grant():
     given = state(request_of(ADA))
     assert (given.channel, given.unit) == (CHANNEL, "fraction")
     assert (given.interval_ms, given.timeout_ms, given.limit) == (50, 10_000, 30)
@@ -85,7 +85,7 @@ def test_what_the_template_is_given():
     assert (grant.channel, grant.user_id) == (CHANNEL, "42")
 
 
-def test_the_settings_are_the_scripts(settings: Any):
+def test_surface_gives_scripts_the_settings_in_any_locale(settings: Any):
     settings.PRESENCE_CURSOR_INTERVAL = 0.016
     settings.PRESENCE_CURSOR_TIMEOUT = 2.5
     settings.PRESENCE_CURSOR_LIMIT = 1000
@@ -106,7 +106,7 @@ def test_the_settings_are_the_scripts(settings: Any):
         '{% presence_cursors "cursors:doc:42" %}',
     ],
 )
-def test_what_a_page_gets(source: str):
+def test_surface_of_include_and_tag_is_the_same_element(source: str):
     page = html(source)
     found = attributes(page)
     assert found["data-presence-channel"] == CHANNEL
@@ -120,7 +120,7 @@ def test_what_a_page_gets(source: str):
     assert 'data-presence-part="name"' in page[page.index('template="cursor"') :]
 
 
-def test_every_module_has_its_url():
+def test_surface_has_the_url_of_every_module():
     modules = {name for name in attributes(html()) if name.endswith("-js")}
     assert modules == {
         f"data-presence-{name}-js"
@@ -131,18 +131,18 @@ def test_every_module_has_its_url():
     }
 
 
-def test_nothing_is_inline():
+def test_surface_has_nothing_inline():
     assert not re.search(r" style=|<style| on\w+=|<script(?![^>]* src=)", html())
 
 
-def test_a_channel_given_by_a_template_is_escaped_all_the_same():
+def test_surface_escapes_a_channel_that_is_marked_safe():
     name = "cursors:<b>'\"&"
     page = html("{% presence_cursors name|safe %}", name=name)
     assert "<b>" not in page
     assert attributes(page)["data-presence-channel"] == name
 
 
-def test_the_channel_need_not_be_polled(settings: Any):
+def test_surface_of_an_unpolled_channel_is_live(settings: Any):
     settings.PRESENCE_CHANNELS = ["chat:*"]
     assert state(request_of(ADA)).live
 
@@ -154,17 +154,17 @@ def test_the_channel_need_not_be_polled(settings: Any):
         '{% include "presence/cursors.html" with unit="px" %}',
     ],
 )
-def test_the_unit_is_chosen(source: str):
+def test_surface_takes_the_unit_of_the_page(source: str):
     assert attributes(html(source))["data-presence-unit"] == "px"
 
 
 @pytest.mark.parametrize("other", [object(), 7, None, ""])
-def test_a_unit_of_the_page_that_is_something_else(other: object):
+def test_surface_ignores_a_variable_unit_with_another_meaning(other: object):
     assert attributes(html(INCLUDE, unit=other))["data-presence-unit"] == "fraction"
     assert attributes(html(TAG, unit="px"))["data-presence-unit"] == "fraction"
 
 
-def test_a_unit_that_is_none(caplog: pytest.LogCaptureFixture):
+def test_surface_with_an_unknown_unit_logs_and_raises_in_debug(caplog: pytest.LogCaptureFixture):
     assert attributes(html(INCLUDE, unit="em"))["data-presence-unit"] == "fraction"
     (record,) = caplog.records
     assert "'em'" in record.message
@@ -174,7 +174,7 @@ def test_a_unit_that_is_none(caplog: pytest.LogCaptureFixture):
 
 
 @pytest.mark.parametrize(("nudge", "beacon"), [(2.0, "/presence/beacon/"), (0, "")])
-def test_the_page_may_say_goodbye_as_with_a_widget(settings: Any, nudge: float, beacon: str):
+def test_surface_has_a_beacon_where_the_widget_has_one(settings: Any, nudge: float, beacon: str):
     settings.PRESENCE_NUDGE = nudge
     assert state(request_of(ADA)).beacon_url == beacon
     assert state(request_of()).beacon_url == ""
@@ -183,13 +183,13 @@ def test_the_page_may_say_goodbye_as_with_a_widget(settings: Any, nudge: float, 
 # Who may
 
 
-def test_the_anonymous_may_watch():
+def test_surface_of_a_visitor_is_live():
     given = state(request_of())
     assert given.live
     assert read_grant(given.grant).user_id == ""
 
 
-def test_the_site_is_asked_about_the_room(settings: Any):
+def test_surface_asks_the_site_about_the_room(settings: Any):
     asked: list[str] = []
 
     def deny(request: HttpRequest, channel: str) -> bool:
@@ -203,7 +203,7 @@ def test_the_site_is_asked_about_the_room(settings: Any):
 
 
 @pytest.mark.parametrize("allowed", [None, lambda request, channel: True])
-def test_without_a_request_there_are_no_cursors(settings: Any, allowed: Any):
+def test_surface_without_a_request_is_not_live(settings: Any, allowed: Any):
     settings.PRESENCE_AUTHORIZE = allowed
     given = state(None)
     assert (given.live, given.grant, given.tokens_url, given.error) == (False, "", "", "")
@@ -219,7 +219,7 @@ class Lazy:
         raise SynchronousOnlyOperation
 
 
-def test_a_user_that_is_not_loaded():
+def test_surface_without_a_loaded_user_says_how_to_load():
     page = html(TAG, Lazy())
     assert "sync_to_async" in page
     assert "<presence-cursors" not in page
@@ -228,7 +228,9 @@ def test_a_user_that_is_not_loaded():
 urlpatterns: list[Any] = []
 
 
-def test_urls_that_are_not_included(settings: Any, caplog: pytest.LogCaptureFixture):
+def test_surface_without_our_urls_says_what_to_include(
+    settings: Any, caplog: pytest.LogCaptureFixture
+):
     settings.ROOT_URLCONF = __name__
     given = state(request_of(ADA))
     assert (given.live, given.grant) == (False, "")
@@ -257,7 +259,7 @@ def test_urls_that_are_not_included(settings: Any, caplog: pytest.LogCaptureFixt
     ],
 )
 @pytest.mark.parametrize("source", [INCLUDE, TAG])
-def test_a_channel_that_cannot_be(
+def test_surface_of_an_invalid_channel_logs_and_raises_in_debug(
     channel: Any, why: str, source: str, caplog: pytest.LogCaptureFixture
 ):
     page = html(f"before{source}after", channel=channel)
@@ -274,6 +276,6 @@ def test_a_channel_that_cannot_be(
     assert "{% presence_cursors" in str(raised.value)
 
 
-def test_an_include_without_a_channel(caplog: pytest.LogCaptureFixture):
+def test_surface_without_a_channel_says_so(caplog: pytest.LogCaptureFixture):
     page, _ = rendered(INCLUDE, request_of(ADA))
     assert "no channel of cursors" in unescape(page)

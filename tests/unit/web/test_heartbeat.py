@@ -126,7 +126,7 @@ def lifelines_in(html: str) -> list[str]:
 @pytest.mark.parametrize(
     "text", ['{% include "presence/heartbeat.html" %}', "{% presence_heartbeat %}"]
 )
-def test_a_page_has_a_lifeline_for_each_member_that_its_view_tracked(ada: User, text: str):
+def test_page_has_a_lifeline_for_each_tracked_member(ada: User, text: str):
     html = page(
         ada, (ROOM, "7", "page-1", b'{"name":"A"}'), ("presence:b", "bot", "p2", b"{}"), text=text
     )
@@ -142,13 +142,13 @@ def test_a_page_has_a_lifeline_for_each_member_that_its_view_tracked(ada: User, 
     assert first.issued == pytest.approx(time.time(), abs=30)
 
 
-def test_a_page_that_tracked_nobody_has_no_heartbeat(ada: User):
+def test_page_that_tracked_nobody_has_no_heartbeat(ada: User):
     assert page(ada).strip() == ""
     text = '{% include "presence/heartbeat.html" %}'
     assert Template(text).render(RequestContext(None)).strip() == ""  # type: ignore[arg-type]
 
 
-def test_no_name_and_no_locale_breaks_the_element(ada: User, settings: Any):
+def test_heartbeat_element_survives_any_name_and_locale(ada: User, settings: Any):
     settings.LANGUAGE_CODE = "de"
     settings.PRESENCE_HEARTBEAT = 1234.5
     meta = json.dumps({"name": '"><script>alert(1)</script>'}).encode()
@@ -160,7 +160,9 @@ def test_no_name_and_no_locale_breaks_the_element(ada: User, settings: Any):
     assert (read_lifeline(text).member, read_lifeline(text).meta) == ('"><b>', meta.decode())
 
 
-def test_a_page_keeps_so_many_and_no_more(ada: User, caplog: pytest.LogCaptureFixture):
+def test_page_beyond_the_limit_of_lifelines_is_cut_and_logged(
+    ada: User, caplog: pytest.LogCaptureFixture
+):
     tracked = [(f"presence:{n}", "7", "p", b"{}") for n in range(MAX_LIFELINES + 1)]
     assert len(lifelines_in(page(ada, *tracked))) == MAX_LIFELINES
     assert f"members={MAX_LIFELINES + 1}" in caplog.text
@@ -170,7 +172,7 @@ class NoUrls:
     urlpatterns = ()
 
 
-def test_without_our_urls_there_is_no_heartbeat(
+def test_page_without_our_urls_has_no_heartbeat(
     ada: User, settings: Any, caplog: pytest.LogCaptureFixture
 ):
     settings.ROOT_URLCONF = NoUrls
@@ -184,7 +186,7 @@ class NotLoaded:
         raise SynchronousOnlyOperation
 
 
-def test_without_a_loaded_user_there_is_no_heartbeat(caplog: pytest.LogCaptureFixture):
+def test_page_without_a_loaded_user_has_no_heartbeat(caplog: pytest.LogCaptureFixture):
     assert page(NotLoaded(), (ROOM, "7", "p", b"{}")).strip() == ""
     assert "await request.auser()" in caplog.text
 
@@ -192,14 +194,14 @@ def test_without_a_loaded_user_there_is_no_heartbeat(caplog: pytest.LogCaptureFi
 # The token
 
 
-def test_a_token_holds_no_more_than_its_page_may_read(ada: User):
+def test_lifeline_token_holds_nothing_secret(ada: User):
     text = token(ada)
     assert re.fullmatch(r"[\w.:-]+", text)
     lifeline = read_lifeline(text)
     assert (lifeline.channel, lifeline.user_id, lifeline.member) == (ROOM, *2 * [str(ada.pk)])
 
 
-def test_a_grant_is_no_lifeline_and_a_lifeline_no_grant(ada: User):
+def test_lifeline_and_grant_are_not_taken_for_each_other(ada: User):
     with pytest.raises(InvalidGrant):
         read_lifeline(make_grant(ROOM, str(ada.pk), now=time.time()))
     with pytest.raises(InvalidGrant):
@@ -209,7 +211,7 @@ def test_a_grant_is_no_lifeline_and_a_lifeline_no_grant(ada: User):
 # Beats
 
 
-def test_a_beat_keeps_a_member(as_ada: Client, ada: User, clock: Clock, changed: list[str]):
+def test_heartbeat_keeps_a_member(as_ada: Client, ada: User, clock: Clock, changed: list[str]):
     track(str(ada.pk))
     for _ in range(3):
         clock.now += TIMEOUT - 1
@@ -221,7 +223,7 @@ def test_a_beat_keeps_a_member(as_ada: Client, ada: User, clock: Clock, changed:
     assert changed == []
 
 
-def test_an_answer_renews_the_tokens(as_ada: Client, ada: User, clock: Clock):
+def test_heartbeat_answer_renews_the_tokens(as_ada: Client, ada: User, clock: Clock):
     track(str(ada.pk))
     answer = send(as_ada, token(ada, age=GRANT_LIFETIME - 60)).json()
     assert answer.keys() == {"present", "gone"}
@@ -230,7 +232,9 @@ def test_an_answer_renews_the_tokens(as_ada: Client, ada: User, clock: Clock):
     assert (renewed.channel, renewed.source, renewed.meta) == (ROOM, "page-1", META)
 
 
-def test_who_went_stale_joins_again(as_ada: Client, ada: User, clock: Clock, changed: list[str]):
+def test_heartbeat_of_a_member_that_timed_out_joins_again(
+    as_ada: Client, ada: User, clock: Clock, changed: list[str]
+):
     track(str(ada.pk))
     clock.now += 8 * 3600
     assert present() == []
@@ -242,7 +246,7 @@ def test_who_went_stale_joins_again(as_ada: Client, ada: User, clock: Clock, cha
     assert changed == [ROOM]
 
 
-def test_whom_the_site_took_out_stays_out(
+def test_heartbeat_of_a_member_the_site_took_out_is_gone(
     as_ada: Client, ada: User, clock: Clock, changed: list[str]
 ):
     track(str(ada.pk))
@@ -257,7 +261,7 @@ def test_whom_the_site_took_out_stays_out(
     assert changed == []
 
 
-def test_a_beat_of_one_source_revives_no_other(as_ada: Client, ada: User, clock: Clock):
+def test_heartbeat_of_one_source_keeps_no_other(as_ada: Client, ada: User, clock: Clock):
     track(str(ada.pk), "page-2")
     send(as_ada, token(ada))
     assert sorted(one.source for one in present()) == ["page-1", "page-2"]
@@ -267,7 +271,9 @@ def test_a_beat_of_one_source_revives_no_other(as_ada: Client, ada: User, clock:
     assert [one.source for one in present()] == ["page-1"]
 
 
-def test_one_post_is_enough_for_a_page(as_ada: Client, ada: User, clock: Clock):
+def test_heartbeat_keeps_all_members_of_a_page_with_one_post(
+    as_ada: Client, ada: User, clock: Clock
+):
     rooms = [f"presence:{n}" for n in range(MAX_LIFELINES)]
     for room in rooms:
         track(str(ada.pk), channel=room)
@@ -277,7 +283,7 @@ def test_one_post_is_enough_for_a_page(as_ada: Client, ada: User, clock: Clock):
     assert {one.beat for room in rooms for one in present(room)} == {clock.now}
 
 
-def test_the_largest_tokens_fit_into_a_body(as_ada: Client, ada: User, clock: Clock):
+def test_heartbeat_body_has_room_for_the_largest_tokens(as_ada: Client, ada: User, clock: Clock):
     text = "".join(random.Random(1).choices("abcdefghijklmnopqrstuvwxyz0123456789", k=4080))
     member, source = "m" * 200, "s" * 64
     lifelines = [
@@ -293,7 +299,7 @@ def test_the_largest_tokens_fit_into_a_body(as_ada: Client, ada: User, clock: Cl
 # A page that closes
 
 
-def test_a_page_that_closes_lets_go_of_its_members(
+def test_heartbeat_of_a_closing_page_removes_its_members(
     as_ada: Client, ada: User, clock: Clock, changed: list[str]
 ):
     track(str(ada.pk))
@@ -304,7 +310,9 @@ def test_a_page_that_closes_lets_go_of_its_members(
     assert changed == [ROOM]
 
 
-def test_a_beat_that_was_under_way_revives_nobody(as_ada: Client, ada: User, clock: Clock):
+def test_heartbeat_sent_before_the_page_closed_revives_nobody(
+    as_ada: Client, ada: User, clock: Clock
+):
     track(str(ada.pk))
     send(as_ada, token(ada), leave=True)
     clock.now += heartbeat.CLOSING - 1
@@ -312,7 +320,7 @@ def test_a_beat_that_was_under_way_revives_nobody(as_ada: Client, ada: User, clo
     assert present() == []
 
 
-def test_a_page_that_is_back_is_present_at_once(
+def test_heartbeat_of_a_page_that_is_back_joins_at_once(
     as_ada: Client, ada: User, clock: Clock, changed: list[str]
 ):
     track(str(ada.pk))
@@ -322,7 +330,9 @@ def test_a_page_that_is_back_is_present_at_once(
     assert changed == [ROOM, ROOM]
 
 
-def test_another_page_with_the_same_token_goes_on(as_ada: Client, ada: User, clock: Clock):
+def test_heartbeat_of_a_duplicated_tab_goes_on_after_the_first_closed(
+    as_ada: Client, ada: User, clock: Clock
+):
     """As a tab that was duplicated."""
     track(str(ada.pk))
     send(as_ada, token(ada), leave=True)
@@ -331,7 +341,7 @@ def test_another_page_with_the_same_token_goes_on(as_ada: Client, ada: User, clo
     assert len(present()) == 1
 
 
-def test_leaving_twice_says_nothing_twice(
+def test_heartbeat_leaving_twice_asks_for_one_poll(
     as_ada: Client, ada: User, clock: Clock, changed: list[str]
 ):
     track(str(ada.pk))
@@ -340,20 +350,20 @@ def test_leaving_twice_says_nothing_twice(
     assert changed == [ROOM]
 
 
-def test_signing_out_takes_the_page_that_did_it_along(as_ada: Client, ada: User, clock: Clock):
+def test_heartbeat_leave_after_signing_out_is_taken(as_ada: Client, ada: User, clock: Clock):
     track(str(ada.pk))
     as_ada.logout()
     assert send(as_ada, token(ada), leave=True).status_code == 204
     assert present() == []
 
 
-def test_signing_in_takes_the_page_that_did_it_along(as_ada: Client, clock: Clock):
+def test_heartbeat_leave_after_signing_in_is_taken(as_ada: Client, clock: Clock):
     track("anon_1")
     assert send(as_ada, token(None, "anon_1"), leave=True).status_code == 204
     assert present() == []
 
 
-def test_nobody_takes_another_user_out(as_ada: Client, clock: Clock):
+def test_heartbeat_leave_of_another_user_is_refused(as_ada: Client, clock: Clock):
     grace = User.objects.create(username="grace")
     track(str(grace.pk))
     assert_says_no(send(as_ada, token(grace), leave=True), 403, "another user")
@@ -363,7 +373,7 @@ def test_nobody_takes_another_user_out(as_ada: Client, clock: Clock):
 # Who may
 
 
-def test_the_anonymous_need_no_session(clock: Clock):
+def test_heartbeat_of_a_visitor_needs_no_session(clock: Clock):
     client = Client(enforce_csrf_checks=True)
     track("anon_1")
     clock.now += TIMEOUT + 1
@@ -385,45 +395,51 @@ class TestRefused:
         assert_says_no(send(client, text, back=True), 403, why)
         assert present() == []
 
-    def test_forged(self, as_ada: Client, ada: User):
+    def test_heartbeat_with_a_forged_token_is_refused(self, as_ada: Client, ada: User):
         self.refused(as_ada, token(ada) + "x", "forged")
 
-    def test_made_by_somebody_else(self, as_ada: Client, ada: User, settings: Any):
+    def test_heartbeat_with_a_token_of_another_key_is_refused(
+        self, as_ada: Client, ada: User, settings: Any
+    ):
         text = token(ada)
         settings.SECRET_KEY = "another"
         self.refused(as_ada, text, "forged")
 
-    def test_a_grant(self, as_ada: Client, ada: User):
+    def test_heartbeat_with_a_grant_is_refused(self, as_ada: Client, ada: User):
         self.refused(as_ada, make_grant(ROOM, str(ada.pk), now=time.time()), "forged")
 
-    def test_expired(self, as_ada: Client, ada: User):
+    def test_heartbeat_with_an_expired_token_is_refused(self, as_ada: Client, ada: User):
         self.refused(as_ada, token(ada, age=GRANT_LIFETIME + 60), "expired")
         response = send(as_ada, token(ada, age=GRANT_LIFETIME + 60), leave=True)
         assert_says_no(response, 403, "expired")
 
-    def test_of_another_user(self, as_ada: Client):
+    def test_heartbeat_with_a_token_of_another_user_is_refused(self, as_ada: Client):
         self.refused(as_ada, token(User(pk=987)), "another user")
 
-    def test_of_before_signing_in(self, as_ada: Client):
+    def test_heartbeat_with_a_token_from_before_signing_in_is_refused(self, as_ada: Client):
         self.refused(as_ada, token(None, "anon_1"), "another user")
 
-    def test_after_signing_out(self, as_ada: Client, ada: User):
+    def test_heartbeat_after_signing_out_is_refused(self, as_ada: Client, ada: User):
         as_ada.logout()
         self.refused(as_ada, token(ada), "another user")
 
-    def test_where_the_site_says_no(self, as_ada: Client, ada: User, settings: Any):
+    def test_heartbeat_that_the_site_denies_is_refused(
+        self, as_ada: Client, ada: User, settings: Any
+    ):
         settings.PRESENCE_AUTHORIZE = lambda request, channel: request.user.is_staff
         self.refused(as_ada, token(ada), "may not see")
         ada.is_staff = True
         ada.save()
         assert send(as_ada, token(ada)).status_code == 200
 
-    def test_for_a_channel_that_is_not_polled(self, as_ada: Client, ada: User, settings: Any):
+    def test_heartbeat_for_an_unpolled_channel_is_refused(
+        self, as_ada: Client, ada: User, settings: Any
+    ):
         settings.PRESENCE_CHANNELS = ["chat:*"]
         self.refused(as_ada, token(ada), "PRESENCE_CHANNELS")
 
 
-def test_one_bad_token_does_not_spoil_the_others(as_ada: Client, ada: User, clock: Clock):
+def test_heartbeat_with_some_bad_tokens_keeps_the_others(as_ada: Client, ada: User, clock: Clock):
     track(str(ada.pk))
     clock.now += 30
     answer = send(as_ada, "forged", token(ada), token(User(pk=987))).json()
@@ -433,7 +449,7 @@ def test_one_bad_token_does_not_spoil_the_others(as_ada: Client, ada: User, cloc
     assert [one.beat for one in present()] == [clock.now]
 
 
-def test_who_is_hidden_by_now_is_kept_no_longer(
+def test_heartbeat_of_a_user_who_is_hidden_by_now_keeps_nobody(
     as_ada: Client, ada: User, clock: Clock, settings: Any
 ):
     track(str(ada.pk))
@@ -451,7 +467,7 @@ def test_who_is_hidden_by_now_is_kept_no_longer(
     assert len(present()) == 2
 
 
-def test_where_everything_needs_a_login(settings: Any, clock: Clock):
+def test_heartbeat_on_a_site_with_login_everywhere_is_answered(settings: Any, clock: Clock):
     settings.MIDDLEWARE = [
         *settings.MIDDLEWARE,
         "django.contrib.auth.middleware.LoginRequiredMiddleware",
@@ -482,19 +498,19 @@ def test_where_everything_needs_a_login(settings: Any, clock: Clock):
     ],
     ids=lambda body: repr(body[:24]),
 )
-def test_a_body_of_another_shape(body: bytes):
+def test_heartbeat_body_of_another_shape_is_a_bad_request(body: bytes):
     response = Client().post(URL, body, content_type="application/json")
     assert_says_no(response, 400, 'must be JSON such as {"tokens"')
 
 
-def test_a_body_that_is_too_large():
+def test_heartbeat_body_that_is_too_large_is_a_bad_request():
     body = b'{"tokens": ["x"]}'.ljust(heartbeat.MAX_BODY + 1)
     response = Client().post(URL, body, content_type="application/json")
     assert_says_no(response, 400, f"{heartbeat.MAX_BODY} bytes")
 
 
 @pytest.mark.parametrize("method", ["get", "put", "delete", "patch", "options"])
-def test_heartbeats_are_posted(method: str):
+def test_heartbeat_by_another_method_is_not_allowed(method: str):
     response = getattr(Client(), method)(URL)
     assert response["Allow"] == "POST"
     assert_says_no(response, 405, "use POST")
@@ -504,7 +520,7 @@ def test_heartbeats_are_posted(method: str):
     ("what", "leave"),
     [("touch_member", False), ("has_flag", False), ("save_member", False), ("delete_member", True)],
 )
-def test_a_store_that_is_down_is_tried_again(
+def test_heartbeat_while_the_store_is_down_answers_try_again(
     what: str,
     leave: bool,
     as_ada: Client,
@@ -524,7 +540,7 @@ def test_a_store_that_is_down_is_tried_again(
     assert changed == []
 
 
-def test_a_roster_that_cannot_be_read_keeps_nobody_here(
+def test_heartbeat_leave_of_a_damaged_room_is_taken(
     as_ada: Client, ada: User, caplog: pytest.LogCaptureFixture
 ):
     (lifeline,) = send(as_ada, token(ada)).json()["present"]

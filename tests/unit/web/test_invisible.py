@@ -67,13 +67,13 @@ ADA, GRACE = (
 
 
 class TestTheHook:
-    def test_is_told_the_user_and_believed(self):
+    def test_visible_decides_by_user(self):
         assert not is_visible(ADA)
         assert is_visible(GRACE)
         assert visitor_as(ADA) == Visitor(id="42", user=ADA, hidden=True)
         assert visitor_of(request_of(GRACE)) == Visitor(id="17", user=GRACE)
 
-    def test_is_asked_once_a_page_and_user(self, settings: Any):
+    def test_visible_is_called_once_for_a_page_and_user(self, settings: Any):
         asked: list[str] = []
         settings.PRESENCE_VISIBLE = lambda user: asked.append(user.username) is not None
         request = request_of(ADA)
@@ -89,16 +89,16 @@ class TestTheHook:
         assert widget_for(ROOM, request).user_id == ""
         assert asked == ["ada", "grace"]
 
-    def test_is_not_asked_about_the_anonymous(self, settings: Any):
+    def test_visible_is_not_called_for_visitors(self, settings: Any):
         settings.PRESENCE_VISIBLE = broken
         assert not visitor_of(request_of(AnonymousUser())).hidden
 
-    def test_may_be_absent(self, settings: Any):
+    def test_visible_unset_shows_everybody(self, settings: Any):
         del settings.PRESENCE_VISIBLE
         assert is_visible(ADA)
 
     @pytest.mark.parametrize("answer", [0, "", []])
-    def test_may_say_no_in_any_way_but_by_saying_nothing(
+    def test_visible_with_a_false_answer_hides_and_none_is_a_failure(
         self, settings: Any, answer: object, caplog: pytest.LogCaptureFixture
     ):
         settings.PRESENCE_VISIBLE = lambda user: answer
@@ -109,18 +109,22 @@ class TestTheHook:
         assert "PRESENCE_VISIBLE failed: TypeError: it returned None: return True" in caplog.text
 
     @pytest.mark.filterwarnings("ignore:coroutine 'late' was never awaited")
-    def test_is_no_async_function(self, settings: Any, caplog: pytest.LogCaptureFixture):
+    def test_visible_as_an_async_function_hides_and_is_logged(
+        self, settings: Any, caplog: pytest.LogCaptureFixture
+    ):
         settings.PRESENCE_VISIBLE = late
         assert not is_visible(GRACE)
         assert "it is an async function" in caplog.text
 
-    def test_that_fails_hides(self, settings: Any, caplog: pytest.LogCaptureFixture):
+    def test_visible_that_fails_hides_and_is_logged(
+        self, settings: Any, caplog: pytest.LogCaptureFixture
+    ):
         settings.PRESENCE_VISIBLE = broken
         found = widget_for(ROOM, request_of(GRACE))
         assert (found.live, found.self_id) == (True, "")
         assert "PRESENCE_VISIBLE failed: RuntimeError: the table of profiles" in caplog.text
 
-    def test_that_needs_the_database_leaves_the_pages_of_async_views_static(self, settings: Any):
+    def test_visible_that_queries_in_an_async_view_leaves_the_page_static(self, settings: Any):
         def queries(user: User) -> bool:
             raise SynchronousOnlyOperation
 
@@ -129,7 +133,7 @@ class TestTheHook:
         assert (found.live, found.grant, found.error) == (False, "", page.NOT_LOADED)
 
 
-def test_nothing_else_is_signed_about_them():
+def test_describe_of_a_hidden_user_signs_nothing_else():
     assert describe(visitor_as(ADA), broken, now=5.0) == UserClaims(iat=5.0, hidden=True)  # type: ignore[arg-type]
 
 
@@ -141,29 +145,29 @@ class TestTheirPage:
     def state(self, user: Any) -> Widget:
         return widget_for(ROOM, request_of(user))
 
-    def test_shows_who_is_there(self, asked: list[str]):
+    def test_page_of_a_hidden_user_shows_the_others(self, asked: list[str]):
         found = self.state(ADA)
         assert [member.id for member in found.members] == ["17"]
         assert found.live
         assert found.grant
 
-    def test_asks_for_no_poll(self, asked: list[str]):
+    def test_page_of_a_hidden_user_asks_for_no_poll(self, asked: list[str]):
         assert self.state(ADA).beacon_url == ""
         assert self.state(GRACE).beacon_url != ""
         assert asked == ["", "17"]
 
-    def test_shows_them_as_no_member(self, asked: list[str]):
+    def test_page_of_a_hidden_user_has_no_self(self, asked: list[str]):
         assert self.state(ADA).self_id == ""
         assert self.state(GRACE).self_id == "17"
 
-    def test_names_them_nowhere(self, asked: list[str]):
+    def test_page_of_a_hidden_user_never_names_them(self, asked: list[str]):
         source = '{% load presence_tags %}{% include "presence/widget.html" %}'
         html = Template(source).render(RequestContext(request_of(ADA), {"channel": ROOM}))
         assert "Grace" in html
         for word in ("Ada", "Lovelace", 'data-presence-member="42"', 'self-id="42"', "beacon="):
             assert word not in html
 
-    def test_has_no_cursors(self):
+    def test_page_of_a_hidden_user_has_no_cursors(self):
         assert surface_for(CURSORS, request_of(GRACE)).live
         assert (
             surface_for(CURSORS, request_of(ADA))
@@ -189,7 +193,7 @@ class TestTheirTokens:
         read: dict[str, Any] = jwt.decode(token, SECRET, ["HS256"])
         return read
 
-    def test_say_that_they_are_hidden_and_nothing_more(self, as_ada: Client, ada: User):
+    def test_tokens_of_a_hidden_user_say_only_that_they_are_hidden(self, as_ada: Client, ada: User):
         _, answer = self.exchange(as_ada, ROOM, CHAT, user=ada)
         key = str(ada.pk)
         assert (answer["id"], answer["user"]) == (key, None)
@@ -205,7 +209,7 @@ class TestTheirTokens:
             assert made["override"] == {"join_leave": {"value": False}}
         assert "Lovelace" not in json.dumps(answer)
 
-    def test_of_others_are_as_ever(self, as_ada: Client, ada: User, settings: Any):
+    def test_tokens_of_a_visible_user_are_unchanged(self, as_ada: Client, ada: User, settings: Any):
         settings.PRESENCE_VISIBLE = is_visible_to_all
         _, answer = self.exchange(as_ada, ROOM, CURSORS, user=ada)
         assert answer["user"]["name"] == "Ada Lovelace"
@@ -216,7 +220,9 @@ class TestTheirTokens:
             assert "hidden" not in self.claims(token)["info"]
 
     @pytest.mark.parametrize("tracked", [False, True])
-    def test_open_no_cursor_channel(self, as_ada: Client, ada: User, settings: Any, tracked: bool):
+    def test_tokens_of_a_hidden_user_open_no_cursor_channel(
+        self, as_ada: Client, ada: User, settings: Any, tracked: bool
+    ):
         """Of a page, say, that was made before they were hidden."""
         settings.PRESENCE_CURSOR_TRACK = tracked
         status, answer = self.exchange(as_ada, ROOM, CURSORS, user=ada)
@@ -225,7 +231,7 @@ class TestTheirTokens:
         assert "PRESENCE_VISIBLE" in answer["refused"][CURSORS]
         assert self.exchange(as_ada, CURSORS, user=ada)[0] == 403
 
-    def test_leave_them_the_snapshot(self, as_ada: Client, ada: User):
+    def test_snapshot_is_readable_for_a_hidden_user(self, as_ada: Client, ada: User):
         fill(services.store(), ROOM, Member("17", "Grace"))
         grant = make_grant(ROOM, str(ada.pk), now=time.time())
         answer = as_ada.get("/presence/snapshot/", {"grant": grant}).json()
@@ -236,7 +242,9 @@ def is_visible_to_all(user: User) -> bool:
     return True
 
 
-def test_the_publish_proxy_refuses_their_moves(settings: Any, monkeypatch: pytest.MonkeyPatch):
+def test_publish_proxy_refuses_moves_of_a_hidden_user(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+):
     def nobody() -> None:
         raise AssertionError("nothing is asked or kept")
 

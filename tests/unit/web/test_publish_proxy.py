@@ -107,7 +107,7 @@ def assert_refused(answer: Any, code: int, why: str = "", *, temporary: bool = F
     "data",
     [PLACE, {"x": 0, "y": 1}, {"x": 0.0, "y": 1.0}, {"x": 100_000, "y": 99_999.5}, {"gone": True}],
 )
-def test_a_move_of_somebody_who_is_subscribed(data: Any):
+def test_publish_of_a_subscribed_client_is_allowed(data: Any):
     assert ask(data) == {"result": {}}
 
 
@@ -122,22 +122,22 @@ def test_a_move_of_somebody_who_is_subscribed(data: Any):
         ({**PLACE, "more": [{"a": None}]}, PLACE),
     ],
 )
-def test_what_is_published_is_what_was_understood(sent: Any, published: Any):
+def test_publish_passes_on_only_known_fields(sent: Any, published: Any):
     assert ask(sent) == {"result": {"data": published}}
 
 
-def test_a_number_is_as_short_as_it_can_be():
+def test_publish_shortens_long_numbers():
     raw = json.dumps(question("DATA")).encode()
     data = b'{"x":0.' + b"3" * 500 + b',"x":1.0e-1,"y":2}'
     response = post(raw.replace(b'"DATA"', data))
     assert json.loads(response.content) == {"result": {"data": {"x": 0.1, "y": 2}}}
 
 
-def test_the_path():
+def test_publish_url_is_stable():
     assert reverse("presence:publish") == "/presence/publish/"
 
 
-def test_where_everything_needs_a_login(settings: Any):
+def test_publish_on_a_site_with_login_everywhere_is_answered(settings: Any):
     settings.MIDDLEWARE = [
         *settings.MIDDLEWARE,
         "django.contrib.auth.middleware.LoginRequiredMiddleware",
@@ -150,7 +150,7 @@ def test_where_everything_needs_a_login(settings: Any):
 
 @pytest.mark.parametrize("key", [None, "", "another", KEY + " x", KEY.upper(), "clé"])
 @pytest.mark.parametrize("configured", [KEY, ""])
-def test_whoever_has_not_the_key(
+def test_publish_without_the_api_key_is_refused(
     settings: Any, key: str | None, configured: str, centrifugo: Asked
 ):
     settings.CENTRIFUGO_API_KEY = configured
@@ -161,7 +161,7 @@ def test_whoever_has_not_the_key(
 
 
 @pytest.mark.parametrize("method", ["get", "put", "patch", "delete", "head", "options"])
-def test_it_is_only_posted_to(method: str):
+def test_publish_by_another_method_is_not_allowed(method: str):
     response = getattr(Client(), method)(reverse("presence:publish"))
     assert (response.status_code, response["Allow"]) == (405, "POST")
 
@@ -191,20 +191,20 @@ def test_it_is_only_posted_to(method: str):
         {"gone": False},
     ],
 )
-def test_what_is_no_move(data: Any, centrifugo: Asked):
+def test_publish_of_data_that_is_not_a_move_is_refused(data: Any, centrifugo: Asked):
     assert_refused(ask(data), 400, "not a move")
     assert centrifugo.questions == []
 
 
 @pytest.mark.parametrize("number", [b"NaN", b"Infinity", b"-Infinity", b"1e999", b"0x1", b"1e"])
-def test_what_is_no_number(number: bytes):
+def test_publish_of_an_invalid_number_is_refused(number: bytes):
     raw = json.dumps(question("DATA")).encode()
     response = post(raw.replace(b'"DATA"', b'{"x":%s,"y":1}' % number))
     assert_refused(json.loads(response.content), 400)
 
 
 @pytest.mark.parametrize("size", [1025, 60_000])
-def test_a_move_that_is_too_large(size: int):
+def test_publish_of_a_move_beyond_the_limit_is_refused(size: int):
     padding = size - len(json.dumps({**PLACE, "p": ""}, separators=(",", ":")))
     assert_refused(ask({**PLACE, "p": "x" * padding}), 413, "1024 bytes")
     assert "result" in ask({**PLACE, "p": "x" * (padding - size + 1024)})
@@ -226,16 +226,16 @@ def test_a_move_that_is_too_large(size: int):
     ],
     ids=lambda body: repr(body[:24]),
 )
-def test_a_body_that_is_no_question(body: bytes):
+def test_publish_body_of_another_shape_is_refused(body: bytes):
     assert_refused(json.loads(post(body).content), 400, "not a publication")
 
 
-def test_a_body_that_is_too_large():
+def test_publish_body_that_is_too_large_is_refused():
     body = json.dumps(question()).encode().ljust(128 * 1024 + 1)
     assert_refused(json.loads(post(body).content), 413)
 
 
-def test_binary_data_are_no_move():
+def test_publish_of_binary_data_is_refused():
     asked = question(b64data="eyJ4IjowfQ==")
     del asked["data"]
     assert_refused(json.loads(post(asked).content), 400)
@@ -252,7 +252,7 @@ def test_binary_data_are_no_move():
         ("cursors:#1", "user-limited"),
     ],
 )
-def test_a_channel_that_carries_no_cursors(channel: str, why: str, centrifugo: Asked):
+def test_publish_on_another_channel_is_refused(channel: str, why: str, centrifugo: Asked):
     centrifugo.enter(channel, ADA, "42", "Ada")
     assert_refused(ask(channel=channel), 403, why)
     assert centrifugo.questions == []
@@ -262,7 +262,7 @@ def test_a_channel_that_carries_no_cursors(channel: str, why: str, centrifugo: A
 
 
 @pytest.mark.parametrize("fields", [{"user": ""}, {"user": None}])
-def test_the_anonymous_have_no_cursor(fields: Any, centrifugo: Asked):
+def test_publish_of_a_visitor_is_refused(fields: Any, centrifugo: Asked):
     asked = question(client=ADA, **fields)
     if asked["user"] is None:
         del asked["user"]
@@ -270,12 +270,12 @@ def test_the_anonymous_have_no_cursor(fields: Any, centrifugo: Asked):
     assert centrifugo.questions == []
 
 
-def test_whoever_is_not_subscribed_is_refused():
+def test_publish_of_an_unsubscribed_client_is_refused():
     assert_refused(ask(client=STRANGER), 403, "not subscribed")
     assert_refused(ask(channel="cursors:nobody"), 403, "not subscribed")
 
 
-def test_centrifugo_is_asked_once_a_minute_for_each_client_and_channel(
+def test_publish_asks_centrifugo_once_a_minute_per_client_and_channel(
     centrifugo: Asked, clock: Clock
 ):
     for _ in range(5):
@@ -292,7 +292,9 @@ def test_centrifugo_is_asked_once_a_minute_for_each_client_and_channel(
     assert len(centrifugo.questions) == 4
 
 
-def test_whoever_is_unsubscribed_may_go_on_for_a_minute_at_most(centrifugo: Asked, clock: Clock):
+def test_publish_of_a_client_that_unsubscribed_ends_within_a_minute(
+    centrifugo: Asked, clock: Clock
+):
     assert ask() == {"result": {}}
     centrifugo.quit(CHANNEL, ADA)
     assert ask() == {"result": {}}
@@ -300,13 +302,15 @@ def test_whoever_is_unsubscribed_may_go_on_for_a_minute_at_most(centrifugo: Aske
     assert_refused(ask(), 403, "not subscribed")
 
 
-def test_whoever_was_refused_may_subscribe(centrifugo: Asked):
+def test_publish_after_subscribing_is_allowed(centrifugo: Asked):
     assert_refused(ask(client=STRANGER), 403)
     centrifugo.enter(CHANNEL, STRANGER, "42", "Ada")
     assert ask(client=STRANGER) == {"result": {}}
 
 
-def test_a_stranger_cannot_have_centrifugo_asked_for_ever(centrifugo: Asked, clock: Clock):
+def test_publish_of_many_strangers_asks_centrifugo_a_limited_number_of_times(
+    centrifugo: Asked, clock: Clock
+):
     for n in range(100):
         ask(client=f"{STRANGER}-{n}", user="66")
         clock.advance(0.1)
@@ -321,7 +325,7 @@ def test_a_stranger_cannot_have_centrifugo_asked_for_ever(centrifugo: Asked, clo
 
 
 @pytest.mark.parametrize(("interval", "most"), [(0.05, 30), (0.016, 95), (1.0, 2), (0.03, 51)])
-def test_half_as_many_again_as_browsers_send(
+def test_publish_beyond_the_rate_limit_is_refused_for_now(
     settings: Any, interval: float, most: int, clock: Clock
 ):
     settings.PRESENCE_CURSOR_INTERVAL = interval
@@ -334,7 +338,7 @@ def test_half_as_many_again_as_browsers_send(
     assert ask() == {"result": {}}
 
 
-def test_more_connections_are_not_a_higher_rate(centrifugo: Asked, clock: Clock):
+def test_publish_rate_limit_is_per_user(centrifugo: Asked, clock: Clock):
     clients = [f"{ADA}-{n}" for n in range(10)]
     for client in clients:
         centrifugo.enter(CHANNEL, client, "42", "Ada")
@@ -344,7 +348,7 @@ def test_more_connections_are_not_a_higher_rate(centrifugo: Asked, clock: Clock)
     assert ask(client=GRACE, user="17") == {"result": {}}
 
 
-def test_a_browser_that_keeps_to_the_interval_is_never_refused(clock: Clock):
+def test_publish_at_the_interval_is_never_refused(clock: Clock):
     for _ in range(200):
         assert ask() == {"result": {}}
         clock.advance(0.05)
@@ -353,7 +357,7 @@ def test_a_browser_that_keeps_to_the_interval_is_never_refused(clock: Clock):
 # While something is down
 
 
-def test_while_the_store_is_down_nothing_is_published(
+def test_publish_while_the_store_is_down_is_refused_for_now(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
     assert ask() == {"result": {}}
@@ -372,7 +376,7 @@ def test_while_the_store_is_down_nothing_is_published(
 @pytest.mark.parametrize(
     "error", [CentrifugoUnreachable("did not answer"), CommandError(108, "not available")]
 )
-def test_while_centrifugo_does_not_say_who_is_subscribed_nothing_is_published(
+def test_publish_while_centrifugo_fails_is_refused_for_now(
     centrifugo: Asked, caplog: pytest.LogCaptureFixture, error: CentrifugoError
 ):
     centrifugo.errors["presence", CHANNEL] = error
@@ -399,7 +403,7 @@ def cursors() -> dict[str, dict[str, Any]]:
     return found
 
 
-def test_moves_are_not_kept_unless_the_site_asks_for_it():
+def test_publish_without_tracking_stores_nothing():
     ask(meta=META)
     assert cursors() == {}
 
@@ -411,7 +415,7 @@ def tracking(settings: Any) -> None:
 
 @pytest.mark.usefixtures("tracking")
 class TestTracking:
-    def test_moves_that_pass_are_kept(self, clock: Clock):
+    def test_tracking_stores_allowed_moves(self, clock: Clock):
         assert ask(meta=META) == {"result": {}}
         ask({"x": 7, "y": 8}, client=GRACE, user="17")
         shown = {"name": "Ada Lovelace", "color": "#4363d8", "avatar": "/a/42.png"}
@@ -423,13 +427,13 @@ class TestTracking:
         clock.advance(10.5)
         assert cursors() == {}
 
-    def test_who_has_gone_is_forgotten(self):
+    def test_tracking_deletes_a_cursor_that_is_gone(self):
         ask()
         assert ask({"gone": True}) == {"result": {}}
         assert cursors() == {}
         assert ask({"gone": True}) == {"result": {}}
 
-    def test_one_tab_that_leaves_takes_only_its_own_cursor_away(self, centrifugo: Asked):
+    def test_tracking_of_a_leaving_tab_keeps_the_cursor_of_another(self, centrifugo: Asked):
         second = "another-tab-of-ada"
         centrifugo.enter(CHANNEL, second, "42", "Ada")
         ask(meta=META)
@@ -439,18 +443,18 @@ class TestTracking:
         ask({"gone": True}, client=second)
         assert cursors() == {}
 
-    def test_a_browser_that_leaves_does_not_remove_what_server_code_stored(self):
+    def test_tracking_of_a_leaving_browser_keeps_moves_of_server_code(self):
         move = make_move("42", 1, 2, {"client": ADA})
         services.tracker().save_cursors(CHANNEL, {"42": encode_move(move)}, timeout=10)
         ask({"gone": True})
         assert cursors() == {"42": {"x": 1, "y": 2, "meta": {"client": ADA}}}
 
-    def test_moves_that_do_not_pass_are_not_kept(self):
+    def test_tracking_stores_no_refused_moves(self):
         ask(client=STRANGER, user="66")
         ask({"x": -1, "y": 0})
         assert cursors() == {}
 
-    def test_what_a_browser_says_of_itself_is_not_kept(self):
+    def test_tracking_ignores_claims_of_the_browser(self):
         ask({**PLACE, "user": "17", "meta": {"name": "Grace"}})
         assert cursors() == {"42": {**PLACE, "meta": {}}}
 
@@ -472,15 +476,17 @@ class TestTracking:
             ({"name": "Ada", "info": {"a": nested(20)}}, {"name": "Ada"}),
         ],
     )
-    def test_what_is_kept_of_a_connections_meta(self, meta: Any, kept: Any):
+    def test_tracking_stores_the_meta_of_the_connection_that_fits(self, meta: Any, kept: Any):
         assert ask(meta=meta) == {"result": {}}
         assert cursors()["42"]["meta"] == kept
 
-    def test_a_user_id_of_the_sites_own_that_can_be_none(self):
+    def test_tracking_of_an_invalid_user_id_is_refused(self):
         assert_refused(ask(user="a\nb"), 403, "control characters")
         assert cursors() == {}
 
-    def test_while_nothing_can_be_kept_nothing_is_published(self, monkeypatch: pytest.MonkeyPatch):
+    def test_tracking_while_the_store_is_down_is_refused_for_now(
+        self, monkeypatch: pytest.MonkeyPatch
+    ):
         def down(*_: object, **__: object) -> None:
             raise StoreError("Redis: ConnectionError")
 

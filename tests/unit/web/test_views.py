@@ -73,7 +73,7 @@ def assert_says_no(response: HttpResponse, status: int, why: str = "") -> None:
 # What they give
 
 
-def test_grants_are_swapped_for_tokens(as_ada: Client, ada: User):
+def test_tokens_exchange_grants_for_tokens_and_feeds(as_ada: Client, ada: User):
     response = exchange(as_ada, grant(ROOM, ada), grant("chat:7", ada))
     assert response.status_code == 200
     assert response["Cache-Control"] == "no-store"
@@ -99,7 +99,7 @@ def test_grants_are_swapped_for_tokens(as_ada: Client, ada: User):
     assert claims(feed["token"])["sub"] == str(ada.pk)
 
 
-def test_a_grant_is_renewed_by_its_exchange(as_ada: Client, ada: User):
+def test_tokens_renew_the_grant(as_ada: Client, ada: User):
     old = grant(ROOM, ada, age=GRANT_LIFETIME - 60)
     new = exchange(as_ada, old).json()["channels"][ROOM]["grant"]
     renewed = read_grant(new)
@@ -107,7 +107,7 @@ def test_a_grant_is_renewed_by_its_exchange(as_ada: Client, ada: User):
     assert renewed.issued == pytest.approx(time.time(), abs=30)
 
 
-def test_the_anonymous_get_tokens_without_a_name_and_without_a_session():
+def test_tokens_of_a_visitor_have_no_name_and_make_no_session():
     client = Client()
     response = exchange(client, grant())
     answer = response.json()
@@ -120,7 +120,7 @@ def test_the_anonymous_get_tokens_without_a_name_and_without_a_session():
     assert not client.cookies
 
 
-def test_an_anonymous_visitor_with_a_session_is_known_by_a_hash_of_its_key():
+def test_tokens_of_a_visitor_with_a_session_carry_a_hash_of_its_key():
     client = Client()
     session = client.session
     session["basket"] = [1]
@@ -135,7 +135,7 @@ def test_an_anonymous_visitor_with_a_session_is_known_by_a_hash_of_its_key():
     )
 
 
-def test_a_cursor_channel_is_its_own_feed(as_ada: Client, ada: User):
+def test_tokens_of_a_cursor_channel_have_it_as_feed(as_ada: Client, ada: User):
     answer = exchange(as_ada, grant(CURSORS, ada), grant(ROOM, ada)).json()
     cursors = answer["channels"][CURSORS]
     assert (cursors["feed"], cursors["shown"]) == (CURSORS, True)
@@ -144,13 +144,13 @@ def test_a_cursor_channel_is_its_own_feed(as_ada: Client, ada: User):
     assert list(answer["channels"]) == [CURSORS, ROOM]
 
 
-def test_the_anonymous_watch_cursors_and_are_not_shown():
+def test_tokens_of_a_visitor_for_cursors_do_not_show_them():
     cursors = exchange(Client(), grant(CURSORS)).json()["channels"][CURSORS]
     assert cursors["shown"] is False
     assert claims(cursors["token"])["sub"] == ""
 
 
-def test_cursors_are_not_polled_for(as_ada: Client, ada: User, settings: Any):
+def test_tokens_of_cursors_register_no_channel(as_ada: Client, ada: User, settings: Any):
     settings.PRESENCE_DISCOVERY = "registry"
     exchange(as_ada, grant(CURSORS, ada))
     assert services.store().registered_channels(within=60) == []
@@ -159,7 +159,7 @@ def test_cursors_are_not_polled_for(as_ada: Client, ada: User, settings: Any):
 
 
 @pytest.mark.parametrize("tracked", [False, True])
-def test_connections_say_who_is_tracked_where_the_site_asks_for_it(
+def test_tokens_carry_meta_where_cursors_are_tracked(
     as_ada: Client, ada: User, settings: Any, tracked: bool
 ):
     settings.PRESENCE_CURSOR_TRACK = tracked
@@ -168,7 +168,7 @@ def test_connections_say_who_is_tracked_where_the_site_asks_for_it(
     assert found.get("meta") == (shown if tracked else None)
 
 
-def test_a_name_that_is_a_script_is_data(as_ada: Client, ada: User):
+def test_tokens_answer_a_name_with_markup_as_json(as_ada: Client, ada: User):
     ada.first_name = "<script>alert(1)</script>"
     ada.save()
     response = exchange(as_ada, grant(ROOM, ada))
@@ -176,7 +176,7 @@ def test_a_name_that_is_a_script_is_data(as_ada: Client, ada: User):
     assert response.json()["user"]["name"] == "<script>alert(1)</script> Lovelace"
 
 
-def test_a_snapshot():
+def test_snapshot_answers_roster_and_position():
     fill(services.store(), ROOM, Member("42", "Ada", {"color": "#fff"}), anonymous=3)
     response = Client().get(SNAPSHOT, {"grant": grant()})
     assert response.status_code == 200
@@ -197,13 +197,13 @@ def test_a_snapshot():
     assert not response.cookies
 
 
-def test_the_snapshot_of_a_room_that_was_never_polled():
+def test_snapshot_of_a_room_never_polled_is_version_zero():
     answer = Client().get(SNAPSHOT, {"grant": grant()}).json()
     assert (answer["epoch"], answer["version"], answer["age"]) == ("", 0, None)
     assert (answer["members"], answer["total"], answer["position"]) == ([], 0, None)
 
 
-def test_the_snapshot_of_a_counted_room():
+def test_snapshot_of_a_counted_room_lists_nobody():
     people = [Member(str(n), f"User {n}") for n in range(11)]
     fill(services.store(), ROOM, *people, list_limit=10)
     answer = Client().get(SNAPSHOT, {"grant": grant()}).json()
@@ -234,19 +234,19 @@ def test_the_snapshot_of_a_counted_room():
     ],
     ids=lambda body: repr(body[:24]),
 )
-def test_a_body_of_another_shape(body: bytes):
+def test_tokens_body_of_another_shape_is_a_bad_request(body: bytes):
     response = Client().post(TOKENS, body, content_type="application/json")
     assert_says_no(response, 400, 'must be JSON such as {"grants"')
 
 
 @pytest.mark.parametrize("size", [64 * 1024 + 1, 3 * 1024 * 1024])
-def test_a_body_that_is_too_large(size: int):
+def test_tokens_body_that_is_too_large_is_a_bad_request(size: int):
     body = b'{"grants": ["x"]}'.ljust(size)
     assert_says_no(Client().post(TOKENS, body, content_type="application/json"), 400, "65536 bytes")
 
 
 @pytest.mark.parametrize("method", ["get", "put", "delete", "patch", "head", "options"])
-def test_tokens_are_only_posted_for(method: str):
+def test_tokens_by_another_method_are_not_allowed(method: str):
     response = getattr(Client(), method)(TOKENS)
     assert response.status_code == 405
     assert response["Allow"] == "POST"
@@ -255,13 +255,13 @@ def test_tokens_are_only_posted_for(method: str):
 
 
 @pytest.mark.parametrize("method", ["post", "put", "delete", "patch", "options"])
-def test_a_snapshot_is_only_got(method: str):
+def test_snapshot_by_another_method_is_not_allowed(method: str):
     response = getattr(Client(), method)(SNAPSHOT)
     assert_says_no(response, 405, "use GET")
     assert response["Allow"] == "GET"
 
 
-def test_one_bad_grant_does_not_spoil_the_others(as_ada: Client, ada: User):
+def test_tokens_with_some_bad_grants_open_the_others(as_ada: Client, ada: User):
     answer = exchange(
         as_ada, "forged", grant(ROOM, ada), grant("presence:x", ada, age=GRANT_LIFETIME + 9)
     ).json()
@@ -271,7 +271,7 @@ def test_one_bad_grant_does_not_spoil_the_others(as_ada: Client, ada: User):
     assert "expired" in answer["refused"]["presence:x"]
 
 
-def test_a_channel_that_another_grant_opens_is_not_refused(as_ada: Client, ada: User):
+def test_tokens_with_two_grants_of_a_channel_refuse_none_if_one_opens(as_ada: Client, ada: User):
     answer = exchange(as_ada, grant(ROOM, ada), grant(ROOM)).json()
     assert list(answer["channels"]) == [ROOM]
     assert answer["refused"] == {}
@@ -284,33 +284,33 @@ class TestRefusedGrants:
         assert_says_no(exchange(client, text), 403, why)
         assert_says_no(client.get(SNAPSHOT, {"grant": text}), 403, why)
 
-    def test_forged(self):
+    def test_grant_that_is_forged_is_refused(self):
         self.refused(Client(), grant() + "x", "forged")
 
-    def test_signed_with_another_key(self, settings: Any):
+    def test_grant_signed_with_another_key_is_refused(self, settings: Any):
         text = grant()
         settings.SECRET_KEY = "another"
         self.refused(Client(), text, "forged")
 
-    def test_expired(self):
+    def test_grant_that_expired_is_refused(self):
         self.refused(Client(), grant(age=GRANT_LIFETIME + 60), "expired")
 
-    def test_of_another_user(self, as_ada: Client):
+    def test_grant_of_another_user_is_refused(self, as_ada: Client):
         self.refused(as_ada, grant(ROOM, User(pk=987)), "another user")
 
-    def test_of_before_signing_in(self, as_ada: Client):
+    def test_grant_from_before_signing_in_is_refused(self, as_ada: Client):
         self.refused(as_ada, grant(), "another user")
 
-    def test_after_signing_out(self, as_ada: Client, ada: User):
+    def test_grant_after_signing_out_is_refused(self, as_ada: Client, ada: User):
         as_ada.logout()
         self.refused(as_ada, grant(ROOM, ada), "another user")
 
-    def test_of_a_user_who_was_deactivated(self, as_ada: Client, ada: User):
+    def test_grant_of_a_deactivated_user_is_refused(self, as_ada: Client, ada: User):
         ada.is_active = False
         ada.save()
         self.refused(as_ada, grant(ROOM, ada), "another user")
 
-    def test_where_the_site_says_no(self, as_ada: Client, ada: User, settings: Any):
+    def test_grant_that_the_site_denies_is_refused(self, as_ada: Client, ada: User, settings: Any):
         settings.PRESENCE_AUTHORIZE = only_staff
         self.refused(as_ada, grant(ROOM, ada), "may not see")
         ada.is_staff = True
@@ -318,15 +318,15 @@ class TestRefusedGrants:
         assert exchange(as_ada, grant(ROOM, ada)).status_code == 200
         assert as_ada.get(SNAPSHOT, {"grant": grant(ROOM, ada)}).status_code == 200
 
-    def test_for_a_channel_that_is_no_longer_polled(self, settings: Any):
+    def test_grant_for_a_channel_no_longer_polled_is_refused(self, settings: Any):
         settings.PRESENCE_CHANNELS = ["chat:*"]
         self.refused(Client(), grant(), "PRESENCE_CHANNELS")
 
     @pytest.mark.parametrize("name", ["presence:a b", "presence:\x07", "presence:" + "x" * 291])
-    def test_for_what_is_no_channel(self, name: str):
+    def test_grant_for_an_invalid_channel_is_refused(self, name: str):
         self.refused(Client(), grant(name), "Channel")
 
-    def test_on_a_site_where_everything_needs_a_login(self, settings: Any):
+    def test_grant_on_a_site_with_login_everywhere_is_answered_as_json(self, settings: Any):
         settings.MIDDLEWARE = [
             *settings.MIDDLEWARE,
             "django.contrib.auth.middleware.LoginRequiredMiddleware",
@@ -335,7 +335,7 @@ class TestRefusedGrants:
         assert exchange(Client(), grant()).status_code == 200
 
 
-def test_the_site_is_asked_about_the_room_of_cursors(as_ada: Client, ada: User, settings: Any):
+def test_tokens_of_cursors_ask_the_site_about_the_room(as_ada: Client, ada: User, settings: Any):
     asked: list[str] = []
 
     def deny(request: HttpRequest, channel: str) -> bool:
@@ -347,7 +347,7 @@ def test_the_site_is_asked_about_the_room_of_cursors(as_ada: Client, ada: User, 
     assert asked == [ROOM]
 
 
-def test_cursors_have_no_roster(as_ada: Client, ada: User):
+def test_snapshot_and_beacon_of_cursors_are_bad_requests(as_ada: Client, ada: User):
     text = grant(CURSORS, ada)
     why = "carries cursors and has no roster"
     assert_says_no(as_ada.get(SNAPSHOT, {"grant": text}), 400, why)
@@ -358,11 +358,11 @@ def test_cursors_have_no_roster(as_ada: Client, ada: User):
 
 
 @pytest.mark.parametrize("query", [{}, {"grant": ""}])
-def test_a_snapshot_without_a_grant(query: dict[str, str]):
+def test_snapshot_without_a_grant_is_a_bad_request(query: dict[str, str]):
     assert_says_no(Client().get(SNAPSHOT, query), 400, "`grant` is missing")
 
 
-def test_a_snapshot_while_the_store_is_down(
+def test_snapshot_while_the_store_is_down_answers_try_again(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
     def down(self: MemoryStore, channels: object) -> None:
@@ -376,14 +376,14 @@ def test_a_snapshot_while_the_store_is_down(
     assert ROOM in record.message
 
 
-def test_a_snapshot_that_cannot_be_read_is_not_an_empty_room():
+def test_snapshot_that_is_damaged_is_not_an_empty_room():
     store = services.store()
     fill(store, ROOM, Member("42", "Ada"))
     store._snapshots[ROOM] = b'{"members": 7'  # type: ignore[attr-defined]
     assert_says_no(Client().get(SNAPSHOT, {"grant": grant()}), 503)
 
 
-def test_an_empty_token_secret_names_the_setting(settings: Any):
+def test_tokens_with_an_empty_secret_name_the_setting(settings: Any):
     settings.CENTRIFUGO_TOKEN_SECRET = ""
     with pytest.raises(ImproperlyConfigured, match="CENTRIFUGO_TOKEN_SECRET is empty"):
         exchange(Client(), grant())
@@ -413,7 +413,7 @@ class Bug(Exception):
 )
 @pytest.mark.parametrize("debug", [False, True])
 class TestEveryPath:
-    def test_is_answered_as_json(
+    def test_view_that_raises_answers_json_and_is_logged(
         self,
         settings: Any,
         monkeypatch: pytest.MonkeyPatch,
@@ -455,19 +455,21 @@ class TestEveryPath:
 
 
 @pytest.mark.parametrize("path", [TOKENS, SNAPSHOT, BEACON])
-def test_another_method_is_refused_before_forgery_is(path: str):
+def test_view_by_another_method_is_refused_before_csrf(path: str):
     client = Client(enforce_csrf_checks=True)
     send = client.post if path == SNAPSHOT else client.put
     assert_says_no(send(path), 405, "use ")
 
 
-def test_endpoints_open_no_transaction(settings: Any):
+def test_views_open_no_transaction(settings: Any):
     for name in ("tokens", "snapshot", "beacon", "heartbeat", "publish"):
         view = resolve(reverse(f"presence:{name}")).func
         assert view._non_atomic_requests == {"default"}  # type: ignore[attr-defined]
 
 
-def test_tokens_of_many_widgets_and_much_info_fit_a_frame(as_ada: Client, ada: User, settings: Any):
+def test_tokens_of_many_widgets_with_much_info_fit_a_frame(
+    as_ada: Client, ada: User, settings: Any
+):
     settings.PRESENCE_USER_INFO = lambda user: {"name": "Ada", "about": "x" * 4000}
     rooms = [f"presence:doc:{number}" for number in range(40)]
     answer = exchange(as_ada, *(grant(room, ada) for room in rooms)).json()

@@ -24,12 +24,12 @@ def described(user: User, user_info: Any = None) -> UserClaims:
     return describe(Visitor(id=str(user.pk), user=user), user_info, now=5.0)
 
 
-def test_the_id_of_a_user_is_their_primary_key_as_text():
+def test_visitor_of_a_user_has_the_primary_key_as_string():
     user = User(pk=42, username="ada")
     assert visitor_of(request_of(user, KEY)) == Visitor(id="42", user=user)
 
 
-def test_an_anonymous_visitor_with_a_session_has_an_id_that_does_not_tell_its_key():
+def test_visitor_with_a_session_has_an_id_that_hides_the_key():
     visitor = visitor_of(request_of(session_key=KEY))
     assert visitor.id == ""
     assert visitor.anonymous.startswith("anon_")
@@ -49,11 +49,11 @@ def test_an_anonymous_visitor_with_a_session_has_an_id_that_does_not_tell_its_ke
     ],
     ids=["no middleware", "no session", "user without a key", "no primary key at all"],
 )
-def test_whoever_cannot_be_told_is_anonymous(request_: HttpRequest):
+def test_visitor_of_an_unknown_user_is_anonymous(request_: HttpRequest):
     assert visitor_of(request_) == Visitor()
 
 
-def test_what_is_signed_about_the_anonymous_is_their_id_alone():
+def test_describe_of_a_visitor_signs_the_id_alone():
     assert describe(Visitor(anonymous="anon_1"), None, now=5.0) == UserClaims(
         iat=5.0, anonymous="anon_1"
     )
@@ -79,17 +79,17 @@ def test_what_is_signed_about_the_anonymous_is_their_id_alone():
         ({"first_name": "<script>alert(1)</script>"}, "<script>alert(1)</script>"),
     ],
 )
-def test_the_default_name(fields: dict[str, str], name: str):
+def test_describe_without_user_info_cleans_the_default_name(fields: dict[str, str], name: str):
     user = User(**{"pk": 42, "username": "ada", **fields})
     assert described(user) == UserClaims(name=name, iat=5.0)
 
 
-def test_a_user_of_another_making_goes_by_their_id():
+def test_describe_of_a_user_without_names_uses_the_id():
     visitor = Visitor(id="7", user=SimpleNamespace())
     assert describe(visitor, None, now=5.0).name == "User 7"
 
 
-def test_user_info_gives_the_name_and_the_rest():
+def test_describe_with_user_info_takes_name_and_info():
     info = {"name": "@ada", "avatar": "/a/42.png", "tags": ("x",), "role": gettext_lazy("Yes")}
     signed = described(User(pk=42), lambda user: info)
     rest = {"avatar": "/a/42.png", "tags": ["x"], "role": "Yes"}
@@ -109,7 +109,7 @@ def test_user_info_gives_the_name_and_the_rest():
         ({"name": lambda: "Ada"}, "ada"),
     ],
 )
-def test_default_name_of_other_models_of_users(fields: dict[str, Any], name: str):
+def test_describe_of_other_user_models_finds_a_name(fields: dict[str, Any], name: str):
     """Django's get_full_name says "None None" of a model that has set both its fields to None."""
     user = User(username="ada")
     vars(user).update({"id": 42} | fields)
@@ -119,16 +119,16 @@ def test_default_name_of_other_models_of_users(fields: dict[str, Any], name: str
 
 
 @pytest.mark.parametrize("name", [None, "", "  ", "\u200b", "\x07", "\ud800", "\ue000"])
-def test_user_info_without_a_name_leaves_the_default(name: str | None):
+def test_describe_with_user_info_without_a_name_keeps_the_default(name: str | None):
     signed = described(User(pk=42, username="ada"), lambda user: {"name": name, "color": "#fff"})
     assert (signed.name, signed.info) == ("ada", {"color": "#fff"})
 
 
-def test_an_absurd_name_is_cut():
+def test_describe_cuts_a_long_name():
     assert described(User(pk=42), lambda user: {"name": "x" * 10_000}).name == "x" * MAX_NAME
 
 
-def test_half_a_character_does_not_reach_the_token():
+def test_describe_replaces_half_a_character():
     signed = described(User(pk=42), lambda user: {"name": "A\ud800da", "is": ["\udfff"]})
     assert signed == UserClaims(name="A?da", info={"is": ["?"]}, iat=5.0)
 
@@ -179,7 +179,7 @@ class TestASession:
 
 
 @pytest.mark.parametrize("info", [object(), ["name"], None, "Ada"])
-def test_user_info_that_is_no_dict_leaves_the_default(
+def test_describe_with_user_info_that_is_not_a_dict_keeps_the_default(
     info: object, caplog: pytest.LogCaptureFixture
 ):
     signed = described(User(pk=42, username="ada"), lambda user: info)
@@ -188,9 +188,7 @@ def test_user_info_that_is_no_dict_leaves_the_default(
 
 
 @pytest.mark.parametrize("bad", [{"when": object()}, {"ratio": float("nan")}, {("a", "b"): 1}])
-def test_parts_of_user_info_that_are_no_json_are_left_out(
-    bad: Any, caplog: pytest.LogCaptureFixture
-):
+def test_describe_leaves_out_parts_that_are_not_json(bad: Any, caplog: pytest.LogCaptureFixture):
     hooks._logged.clear()
     signed = described(User(pk=42), lambda user: {**bad, "name": "Ada", "color": "#fff"})
     assert (signed.name, signed.info) == ("Ada", {"color": "#fff"})

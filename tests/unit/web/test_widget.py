@@ -15,14 +15,14 @@ from presence.web.widget import draw, palette_index, safe_colour, safe_url
     # FNV-1a of "", "a" and "foobar" are 0x811c9dc5, 0xe40c292c and 0xbf9cf968.
     [("", 0x811C9DC5 % 12), ("a", 0xE40C292C % 12), ("foobar", 0xBF9CF968 % 12)],
 )
-def test_the_palette_index_is_fnv_1a(id_: str, index: int):
+def test_palette_index_is_fnv_1a(id_: str, index: int):
     assert palette_index(id_) == index
 
 
 @pytest.mark.parametrize(
     "url", ["https://example.org/a.png", "HTTP://example.org", "/a/42.png", "/"]
 )
-def test_a_url_that_is_shown(url: str):
+def test_safe_url_keeps_http_urls_and_paths(url: str):
     assert safe_url(url) == url
 
 
@@ -33,23 +33,23 @@ def test_a_url_that_is_shown(url: str):
         *("/\\example.org", "a.png", " /a.png", "https:a", "", None, 42, ["/a.png"]),
     ],
 )
-def test_a_url_that_is_not(url: object):
+def test_safe_url_drops_anything_else(url: object):
     assert safe_url(url) == ""
 
 
 @pytest.mark.parametrize("colour", ["#fff", "#4363D8"])
-def test_a_colour_that_is_shown(colour: str):
+def test_safe_colour_keeps_hex_colours(colour: str):
     assert safe_colour(colour) == colour
 
 
 @pytest.mark.parametrize(
     "colour", ["red", "#ffff", "#fff;}", "#fff\n", "#ggg", "#\uff11\uff12\uff13", "", None, 7, {}]
 )
-def test_a_colour_that_is_not(colour: object):
+def test_safe_colour_drops_anything_else(colour: object):
     assert safe_colour(colour) == ""
 
 
-def test_a_drawn_member():
+def test_draw_gives_safe_parts_and_json():
     info = {"avatar": "/a/42.png", "color": "#4363d8", "note": '"><script>'}
     drawn = draw(Member("42", "Ada Lovelace", info), self_id="42")
     assert (drawn.id, drawn.name, drawn.initials, drawn.is_self) == (
@@ -62,11 +62,11 @@ def test_a_drawn_member():
 
 
 @pytest.mark.parametrize(("id_", "self_id"), [("42", "43"), ("42", ""), ("", "")])
-def test_who_is_not_oneself(id_: str, self_id: str):
+def test_draw_of_another_member_is_not_self(id_: str, self_id: str):
     assert not draw(Member(id_, "Ada"), self_id=self_id).is_self
 
 
-def test_who_has_no_name_has_one_in_the_language_of_the_page():
+def test_draw_of_a_visitor_translates_the_name():
     found, _ = read_presence(b'{"presence":{"c1":{"user":""}}}', anonymous="list")
     (member,) = found.members.values()
     assert member.name == ANONYMOUS_NAME
