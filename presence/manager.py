@@ -113,7 +113,7 @@ def broadcast(channel: str, event: str, payload: dict[str, Any] | None = None) -
     where Centrifugo did not take it: then none of the pages may have got it, or some.
     """
     name = validation.check_event(event)
-    given = validation.encode_json_dict("payload", payload, most=messages.MAX_PUBLICATION)
+    given = validation.encode_json_dict("payload", payload, limit=messages.MAX_PUBLICATION)
     data = messages.encode(Event(name, msgspec.json.decode(given) if given else {}))
     if len(data) > messages.MAX_PUBLICATION:
         raise ValueError(

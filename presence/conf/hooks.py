@@ -247,7 +247,7 @@ def _decode(parts: Iterable[bytes]) -> dict[str, Any]:
 
 def _encode(name: str, value: object) -> bytes:
     """Return the entry as JSON without braces. Raises any error that the value raises."""
-    check_shape(name, {name: value}, MAX_META, texts=False)
+    check_shape(name, {name: value}, MAX_META, string_keys=False)
     return _json({name: value})[1:-1]
 
 

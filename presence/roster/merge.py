@@ -357,7 +357,7 @@ def ask_site(fetch: Fetch, ids: Iterable[str]) -> Fetched:
     except Exception as error:
         raise FetchFailed(
             f"PRESENCE_FETCH failed for {len(asked)} members ({type(error).__name__}: {error}): "
-            'let it return a dict such as {"42": {"team": "Blue"}} of texts, numbers, lists and '
+            'return a dict such as {"42": {"team": "Blue"}} of strings, numbers, lists and '
             "dicts"
         ) from error
     return {key: found.get(key, {}) for key in asked}

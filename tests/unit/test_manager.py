@@ -460,7 +460,7 @@ class TestWhatCannotBe:
 
     @pytest.mark.parametrize("meta", BAD_META, ids=lambda meta: ascii(meta)[:40])
     def test_join_presence_with_an_invalid_meta_raises(self, meta: Any) -> None:
-        with pytest.raises(ValueError, match=r"meta (.|\n)*(must|use texts)"):
+        with pytest.raises(ValueError, match=r"meta (.|\n)*(must|use strings)"):
             join(KEY, "7", meta)
 
     def test_join_presence_takes_the_largest_values(

@@ -163,7 +163,7 @@ def test_switching_it_on_and_off_is_seen(site: Site, hook: Hook) -> None:
     [None, [], {"42": None}, {"42": "Blue"}, {"42": {"team": object()}}, {"42": {"n": float}}],
 )
 def test_an_answer_of_another_shape_is_an_error(answer: Any) -> None:
-    with pytest.raises(FetchFailed, match=r"PRESENCE_FETCH failed for 1 members .*: let it return"):
+    with pytest.raises(FetchFailed, match=r"PRESENCE_FETCH failed for 1 members .*: return a dict"):
         ask_site(lambda ids: answer, ["42"])
 
 
