@@ -19,11 +19,11 @@ class Connection:
         self._client = client
         self.channel = channel
         self.member_id = client.member_id
-        centrifugo.enter(channel, client)
+        centrifugo.subscribe(channel, client)
 
     def close(self) -> None:
         """End it, as a page that is closed does; the next tick begins to see it. Once is enough."""
-        self._centrifugo.quit(self.channel, self._client.id)
+        self._centrifugo.unsubscribe(self.channel, self._client.id)
 
     def __enter__(self) -> Connection:
         return self

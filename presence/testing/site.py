@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import ExitStack
 from itertools import count
 from typing import Any, Final
@@ -25,6 +26,8 @@ from presence.web.views import register_channels
 __all__ = ["FakePresence"]
 
 ISSUER_KEY: Final = "presence.testing: a secret that no server knows"
+MOMENT: Final = 1e-6
+"""Seconds between two readings of the clock: of two claims the later one counts."""
 AT_ONCE: Final = 1e-9
 """Seconds between two ticks of which none is called early, however soon a test calls the next."""
 
@@ -40,9 +43,9 @@ class FakePresence(Assertions):
     """
 
     def __init__(self) -> None:
-        self.clock = Clock()
+        self.clock = Clock(time.time(), step=MOMENT)
         self.store = MemoryStore(clock=self.clock)
-        self.centrifugo = FakeCentrifugo()
+        self.centrifugo = FakeCentrifugo(self.clock)
         self._recorder = SignalRecorder()
         self._ids = count(1)
         self._stack = ExitStack()
@@ -100,10 +103,12 @@ class FakePresence(Assertions):
         if not found:
             raise ValueError(f"Nobody is connected to {channel!r} as {user!r}")
         for client in found:
-            self.centrifugo.quit(channel, client.id)
+            self.centrifugo.unsubscribe(channel, client.id)
 
     def advance(self, seconds: float) -> None:
         """Let time pass, without a tick: heartbeats, cursors and the leave grace grow old."""
+        if not seconds >= 0:
+            raise ValueError(f"The clock cannot be advanced by {seconds!r} s: give at least 0")
         self.clock.advance(seconds)
 
     def tick(self, *, after: float = 0.0, check: bool = True) -> Report:

@@ -37,7 +37,7 @@ async def test_a_connection_is_shown_the_same_way(
     visitor = await visit(issuer.connection())
     await visitor.subscribe(channel, issuer.subscription(channel))
     made_up = FakeCentrifugo()
-    made_up.enter(channel, Client(visitor.id, "42", SIGNED))
+    made_up.subscribe(channel, Client(visitor.id, "42", SIGNED))
     fake = Gateway(made_up)
     assert presence(fake, channel) == presence(real, channel)
     assert read_presence(raw(fake, channel)) == read_presence(raw(real, channel))

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from presence.backends.redis.store import RedisStore
-from presence.centrifugo.gateway import Gateway, Publication
+from presence.centrifugo.gateway import Gateway
 from presence.centrifugo.http import HttpTransport
 from presence.exceptions import CentrifugoError, CentrifugoUnreachable
 from presence.roster.commit import Rules
@@ -44,21 +44,11 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(body)
 
     def _reply(self, method: str, what: dict[str, Any]) -> dict[str, Any]:
-        centrifugo = self.server.centrifugo
-        if method == "info":
-            return {"info": {"nodes": [{"uid": "n"}]}}
-        if method == "channels":
-            found = centrifugo.survey([what["pattern"]]).clients
-            return {"channels": {"channels": {c: {"num_clients": n} for c, n in found.items()}}}
-        if method == "presence":
-            (raw,), _ = centrifugo.poll([what["channel"]])
-            return {"presence": json.loads(bytes(raw))}  # type: ignore[arg-type]
-        (position,) = (
-            centrifugo.positions([what["channel"]])
-            if method == "history"
-            else centrifugo.publish([_publication(what)])
-        )
-        return {method: msgspec.to_builtins(position)}
+        if "data" in what:
+            what = {**what, "data": json.dumps(what["data"]).encode()}
+        (reply,) = self.server.centrifugo.batch([(method, what)])
+        assert isinstance(reply, msgspec.Raw)
+        return {method: json.loads(bytes(reply))}
 
     def answer(self, body: bytes, *, status: int = 200, **headers: str) -> None:
         self.send_response(status)
@@ -87,14 +77,6 @@ class Stub(ThreadingHTTPServer):
 
     def handle_error(self, *_: Any) -> None:
         """A client that hangs up in the middle is what some tests are about."""
-
-
-def _publication(what: dict[str, Any]) -> Publication:
-    channel, epoch, version = what["idempotency_key"].rsplit(":", 2)
-    data = msgspec.Raw(json.dumps(what["data"]).encode())
-    return Publication(
-        feed=what["channel"], data=data, channel=channel, epoch=epoch, version=int(version)
-    )
 
 
 @pytest.fixture

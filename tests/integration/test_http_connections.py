@@ -43,7 +43,7 @@ def gateway(through: Balancer) -> Gateway:
 @pytest.fixture
 def rested(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every connection counts as one that has rested."""
-    monkeypatch.setattr(http, "RESTED", -1.0)
+    monkeypatch.setattr(http, "IDLE_LIMIT", -1.0)
 
 
 def users(gateway: Gateway, room: str) -> list[str]:

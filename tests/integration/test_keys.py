@@ -11,6 +11,7 @@ import redis
 from presence.backends.base import KEPT_TICKS
 from presence.backends.redis.keys import Keys
 from presence.backends.redis.store import RedisStore
+from presence.centrifugo.gateway import Gateway
 from presence.roster.commit import Rules
 from presence.sync.tick import Options, Sync
 from presence.testing.contract import Clock
@@ -38,7 +39,7 @@ def make_sync(store: RedisStore, centrifugo: FakeCentrifugo, clock: Clock, **mor
     options = Options(rules=Rules(grace=0.0), timeout=TIMEOUT, **more)
     return Sync(
         store,
-        centrifugo,  # type: ignore[arg-type]
+        Gateway(centrifugo),
         options,
         announce=None,
         clock=clock,

@@ -12,6 +12,7 @@ import pytest
 from presence.backends.redis.keys import Keys
 from presence.backends.redis.store import RedisStore
 from presence.backends.redis.urls import Client, make_client
+from presence.centrifugo.gateway import Gateway
 from presence.doctor import redis as doctor
 from presence.exceptions import StoreError
 from presence.roster.commit import Rules
@@ -49,7 +50,7 @@ class Visits:
     def __init__(self, store: RedisStore) -> None:
         self.centrifugo = FakeCentrifugo()
         options = Options(batch_size=10, rules=Rules(grace=0.0))
-        self.sync = Sync(store, self.centrifugo, options, announce=None)  # type: ignore[arg-type]
+        self.sync = Sync(store, Gateway(self.centrifugo), options, announce=None)
         self.count = 0
 
     def tick(self) -> set[str]:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from presence.backends.redis.store import RedisStore
+from presence.centrifugo.gateway import Gateway
 from presence.doctor import redis as doctor
 from presence.exceptions import StoreError
 from presence.roster.commit import Rules
@@ -30,7 +31,7 @@ def test_a_replica_takes_over(settings: Any, tmp_path: Path) -> None:
 
     with redis_sentinel(tmp_path) as running:
         store = RedisStore(running.url)
-        sync = Sync(store, centrifugo, Options(rules=Rules(grace=0.0)), announce=None)  # type: ignore[arg-type]
+        sync = Sync(store, Gateway(centrifugo), Options(rules=Rules(grace=0.0)), announce=None)
         assert levels(settings, running.url) == dict.fromkeys(WELL, "ok")
         alone = f"redis://:opensesame@127.0.0.1:{running.sentinel}"
         assert levels(settings, alone)["redis.mode"] == "problem"

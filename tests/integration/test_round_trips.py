@@ -12,6 +12,7 @@ from django.test import RequestFactory
 
 from presence import services
 from presence.backends.redis.store import RedisStore
+from presence.centrifugo.gateway import Gateway
 from presence.roster.commit import Rules
 from presence.roster.messages import Change
 from presence.sync.context import Announce
@@ -45,7 +46,7 @@ def spent(
 
     def tick(announce: Announce | None, batches: int) -> int:
         options = Options(batch_size=len(ROOMS) // batches, rules=Rules(grace=0.0))
-        sync = Sync(store, centrifugo, options, announce=announce)  # type: ignore[arg-type]
+        sync = Sync(store, Gateway(centrifugo), options, announce=announce)
         rooms, before = ROOMS[: batches * options.batch_size], len(round_trips)
         assert sync.tick(rooms).errors == 0
         return len(round_trips) - before - books
@@ -53,7 +54,7 @@ def spent(
     books = 0
     tick(nobody, 1)
     round_trips.clear()
-    Sync(store, centrifugo, Options(), announce=None).tick([])  # type: ignore[arg-type]
+    Sync(store, Gateway(centrifugo), Options(), announce=None).tick([])
     books = len(round_trips)
     return tick
 

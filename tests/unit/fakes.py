@@ -1,23 +1,22 @@
-"""A Centrifugo in memory behind the gateway's methods, and calls that can fail."""
+"""A Centrifugo in memory that can fail, and a site that syncs with it."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
+import presence.testing
 from presence.backends.memory import MemoryStore
-from presence.centrifugo.gateway import Publication, Survey
+from presence.centrifugo.gateway import Command, Gateway, Reply
 from presence.exceptions import CentrifugoError
-from presence.roster import channel_names
 from presence.roster.commit import Rules
-from presence.roster.messages import Change, Position
+from presence.roster.messages import Change
 from presence.sync.statistics import Report
 from presence.sync.tick import Options, Sync
-from presence.testing.clock import Inline
-from presence.testing.contract import Clock
+from presence.testing.clock import Clock, Inline
 
 ROOM = "presence:room"
 
@@ -28,48 +27,31 @@ def connection(user: str, name: str = "", *, iat: float = 0.0, **info: Any) -> d
     return {"user": user, "client": "", "conn_info": signed}
 
 
-class Stream:
-    """What Centrifugo keeps of one feed."""
+class FakeCentrifugo(presence.testing.FakeCentrifugo):
+    """The Centrifugo of presence.testing, with faults.
 
-    def __init__(self, epoch: str) -> None:
-        self.epoch = epoch
-        self.log: list[bytes] = []
-        self.version: tuple[str, int] = ("", 0)
-        self.keys: dict[str, tuple[float, Position]] = {}
-
-    @property
-    def top(self) -> Position:
-        return Position(len(self.log), self.epoch)
-
-
-class FakeCentrifugo:
-    """Presence, streams and publishing with Centrifugo's rules for repeats.
-
-    `errors[method, channel]` stands in the place of that command's reply; `counted[channel]` is
-    what `channels` counts where it is not what presence shows; `before` and `after` map a method
-    to what is called around it, which may raise.
+    `rooms` holds the presence entries of each channel by client. `errors[method, channel]` replaces
+    the reply to that command, `raw[channel]` the presence reply. `counted[channel]` is the least
+    that `channels` counts, and `watchers[feed]` the subscribers of a feed. `before` and `after` map
+    a request, by the name of the gateway's method, to a function that is called around it and may
+    raise. `requests` lists the requests so far.
     """
 
     def __init__(self, clock: Clock | None = None) -> None:
-        self.clock = clock or Clock()
-        self.lives = 0
+        super().__init__(clock or Clock())
         self.rooms: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
         self.watchers: dict[str, int] = {}
         self.counted: dict[str, int] = {}
         self.errors: dict[tuple[str, str], CentrifugoError] = {}
+        self.raw: dict[str, bytes] = {}
         self.before: dict[str, Callable[[], None]] = {}
         self.after: dict[str, Callable[[], None]] = {}
-        self.raw: dict[str, bytes] = {}
-        self.calls: list[str] = []
-        self.delivered: dict[str, list[dict[str, Any]]] = defaultdict(list)
-        self.restart(keep_rooms=False)
+        self.requests: list[str] = []
 
-    def restart(self, *, keep_rooms: bool = True) -> None:
-        """Another life: streams and what it knows of repeats are gone, and so are the clients."""
-        self.lives += 1
-        self.streams: dict[str, Stream] = {}
-        if not keep_rooms:
-            self.rooms.clear()
+    @property
+    def delivered(self) -> dict[str, list[Any]]:
+        """The decoded publications by feed."""
+        return self._published
 
     def enter(self, channel: str, client: str, user: str, name: str = "", **more: Any) -> None:
         self.rooms[channel][client] = {**connection(user, name, **more), "client": client}
@@ -77,78 +59,51 @@ class FakeCentrifugo:
     def quit(self, channel: str, client: str) -> None:
         del self.rooms[channel][client]
 
-    def stream(self, feed: str) -> Stream:
-        return self.streams.setdefault(feed, Stream(f"S{self.lives}{len(self.streams)}"))
+    def restart(self) -> None:
+        super().restart()
+        self.rooms.clear()
 
-    def survey(self, patterns: Sequence[str]) -> Survey:
-        return self._around("survey", lambda: self._survey(patterns))
+    def batch(self, commands: Sequence[Command], **options: Any) -> list[Reply]:
+        feeds = [what["channel"] for method, what in commands if method == "publish"]
+        assert len(set(feeds)) == len(feeds), "two on one feed at once"
+        request = _name(commands)
+        self.requests.append(request)
+        self.before.get(request, int)()
+        replies = super().batch(commands, **options)
+        self.after.get(request, int)()
+        return replies
 
-    def recount(
-        self, channels: Sequence[str]
-    ) -> tuple[list[msgspec.Raw | CentrifugoError], Survey]:
-        def answer() -> tuple[list[msgspec.Raw | CentrifugoError], Survey]:
-            counted = self._survey([channel_names.escape(channel) for channel in channels])
-            return [self._presence(channel) for channel in channels], counted
+    def _reply(self, method: str, parameters: dict[str, Any]) -> Reply:
+        channel = parameters.get("channel", "")
+        if error := self.errors.get((method, channel)):
+            return error
+        if method == "presence" and channel in self.raw:
+            return msgspec.Raw(self.raw[channel])
+        return super()._reply(method, parameters)
 
-        return self._around("recount", answer)
-
-    def poll(
-        self, channels: Sequence[str]
-    ) -> tuple[list[msgspec.Raw | CentrifugoError], frozenset[str]]:
-        return self._around("poll", lambda: ([self._presence(c) for c in channels], self._nodes()))
-
-    def positions(self, feeds: Sequence[str]) -> list[Position | CentrifugoError]:
-        return self._around(
-            "positions",
-            lambda: [self.errors.get(("positions", f)) or self.stream(f).top for f in feeds],
-        )
-
-    def publish(self, publications: Sequence[Publication]) -> list[Position | CentrifugoError]:
-        assert len({p.feed for p in publications}) == len(publications), "two on one feed at once"
-        return self._around("publish", lambda: [self._publish(p) for p in publications])
-
-    def _around(self, method: str, answer: Callable[[], Any]) -> Any:
-        self.calls.append(method)
-        self.before.get(method, int)()
-        result = answer()
-        self.after.get(method, int)()
-        return result
-
-    def _survey(self, patterns: Sequence[str]) -> Survey:
-        clients = {c: len(entries) for c, entries in self.rooms.items() if entries}
+    def _counts(self) -> Mapping[str, int]:
+        clients = {channel: len(entries) for channel, entries in self.rooms.items()}
         for channel, counted in (*self.counted.items(), *self.watchers.items()):
             clients[channel] = max(counted, clients.get(channel, 0))
-        active = {
-            c: n
-            for c, n in clients.items()
-            if n and any(channel_names.matches(p, c) for p in patterns)
-        }
-        return Survey(self._nodes(), active)
+        return clients
 
-    def _nodes(self) -> frozenset[str]:
-        return frozenset({f"node-{self.lives}"})
+    def _entries(self, channel: str) -> Mapping[str, Mapping[str, Any]]:
+        return self.rooms.get(channel, {})
 
-    def _presence(self, channel: str) -> msgspec.Raw | CentrifugoError:
-        if error := self.errors.get(("presence", channel)):
-            return error
-        shown = dict(sorted(self.rooms.get(channel, {}).items()))
-        return msgspec.Raw(self.raw.get(channel) or msgspec.json.encode({"presence": shown}))
 
-    def _publish(self, p: Publication) -> Position | CentrifugoError:
-        if error := self.errors.get(("publish", p.channel)):
-            return error
-        stream, key = self.stream(p.feed), f"{p.channel}:{p.epoch}:{p.version}"
-        at, position = stream.keys.get(key, (float("-inf"), stream.top))
-        if self.clock() - at < 300:
-            return position
-        epoch, version = stream.version
-        if (epoch, version) >= (p.epoch, p.version) and epoch == p.epoch:
-            return stream.top
-        stream.version = (p.epoch, p.version)
-        stream.log.append(bytes(p.data))
-        stream.keys[key] = (self.clock(), stream.top)
-        self.delivered[p.feed].append(msgspec.json.decode(p.data))
-        return stream.top
+def _name(commands: Sequence[Command]) -> str:
+    """Return the name of the gateway's method that sends these commands."""
+    methods = {method for method, _ in commands}
+    if "channels" in methods and "presence" in methods:
+        return "recount"
+    return next(
+        name
+        for method, name in (
+            *(("presence", "poll"), ("history", "positions"), ("publish", "publish")),
+            ("info", "survey"),
+        )
+        if method in methods
+    )
 
 
 class Site:
@@ -157,6 +112,7 @@ class Site:
     def __init__(self, **options: Any) -> None:
         self.clock = Clock()
         self.centrifugo = FakeCentrifugo(self.clock)
+        self.gateway = Gateway(self.centrifugo)
         self.store = MemoryStore(clock=self.clock)
         self.announced: list[tuple[str, int, Change, str]] = []
         self.configure(**options)
@@ -169,9 +125,9 @@ class Site:
     def make(self, options: Options, *, store: Any = None, gateway: Any = None) -> Sync:
         return Sync(
             store or self.store,
-            gateway or self.centrifugo,
+            gateway or self.gateway,
             options,
-            announce=lambda *one: self.announced.append(one),
+            announce=lambda *change: self.announced.append(change),
             clock=self.clock,
             executor=Inline,
         )

@@ -13,6 +13,7 @@ from django.dispatch import Signal
 from presence import signals
 from presence.backends.base import WriteResult, Writes
 from presence.backends.memory import MemoryStore
+from presence.centrifugo.gateway import Gateway
 from presence.exceptions import CommandError, StoreError
 from presence.roster.messages import Change, Member
 from presence.sync.publish import SIGNAL_PATIENCE
@@ -205,7 +206,7 @@ class TestThroughTheSync:
             committed.append(sum(one.snapshot is not None for one in stored))
             published.append(len(site.centrifugo.delivered))
 
-        sync = Sync(site.store, site.centrifugo, options, announce=receiver, executor=Inline)  # type: ignore[arg-type]
+        sync = Sync(site.store, site.gateway, options, announce=receiver, executor=Inline)
         assert sync.tick().joins == 4
         assert published == committed
         assert len(published) == 4
@@ -217,14 +218,14 @@ class TestThroughTheSync:
         with pytest.raises(Crash):
             site.tick()
         site.clock.advance(SIGNAL_PATIENCE + 1)
-        quiet = Sync(site.store, site.centrifugo, Options(), announce=None, executor=Inline)  # type: ignore[arg-type]
+        quiet = Sync(site.store, site.gateway, Options(), announce=None, executor=Inline)
         assert quiet.tick().errors == 0
         assert site.store.load_states([ROOM]).states[ROOM].unsignalled == ()
 
     def test_sync_without_receivers_leaves_no_unsent_signals(self) -> None:
         site = Site()
         site.centrifugo.enter(ROOM, "c", "ada", "Ada")
-        quiet = Sync(site.store, site.centrifugo, Options(), announce=None, executor=Inline)  # type: ignore[arg-type]
+        quiet = Sync(site.store, site.gateway, Options(), announce=None, executor=Inline)
         assert quiet.tick().published == 1
         assert site.store.load_states([ROOM]).states[ROOM].unsignalled == ()
 
@@ -269,7 +270,7 @@ def test_sync_calls_receivers_in_the_thread_of_the_tick() -> None:
         centrifugo.enter(f"presence:{n}", "c", "ada", "Ada")
     sync = Sync(
         MemoryStore(),
-        centrifugo,  # type: ignore[arg-type]
+        Gateway(centrifugo),
         Options(batch_size=1),
         announce=lambda *_: heard.append(threading.current_thread()),
     )

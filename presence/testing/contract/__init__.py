@@ -20,7 +20,7 @@ pytest.register_assert_rewrite(
     )
 )
 
-from presence.testing.contract.clock import Clock  # noqa: E402
+from presence.testing.clock import Clock  # noqa: E402
 from presence.testing.contract.suites import (  # noqa: E402
     BackendContract,
     LedgerContract,

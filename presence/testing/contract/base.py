@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from presence.testing.contract.clock import Clock
+from presence.testing.clock import Clock
 
 __all__ = ["Contract"]
 

@@ -7,8 +7,8 @@ from functools import partial
 import pytest
 
 from presence.backends.tracker import StoredPresence, Tracker, TrackerState
+from presence.testing.clock import Clock
 from presence.testing.contract.base import Contract
-from presence.testing.contract.clock import Clock
 from presence.testing.contract.side_by_side import run_all
 
 __all__ = ["CursorsContract"]

@@ -9,8 +9,8 @@ import pytest
 
 from presence.backends.base import RosterStore
 from presence.roster.commit import State
+from presence.testing.clock import Clock
 from presence.testing.contract.base import Contract
-from presence.testing.contract.clock import Clock
 from presence.testing.contract.side_by_side import run_all
 from presence.testing.contract.writing import (
     ROOM,

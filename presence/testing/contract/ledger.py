@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from presence.backends.base import KEPT_TICKS, Ledger
+from presence.testing.clock import Clock
 from presence.testing.contract.base import Contract
-from presence.testing.contract.clock import Clock
 
 __all__ = ["LedgerContract"]
 

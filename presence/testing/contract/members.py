@@ -7,8 +7,8 @@ import pytest
 
 from presence.backends.tracker import StoredPresence, Tracker
 from presence.roster.people import ServerMember
+from presence.testing.clock import Clock
 from presence.testing.contract.base import Contract
-from presence.testing.contract.clock import Clock
 from presence.testing.contract.tracking import (
     META,
     ODD_NAMES,

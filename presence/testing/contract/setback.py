@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from presence.backends.base import RosterStore
 from presence.backends.tracker import Tracker
+from presence.testing.clock import Clock
 from presence.testing.contract.base import Contract
-from presence.testing.contract.clock import Clock
 from presence.testing.contract.tracking import ROOM, TIMEOUT, beat, join, listed
 from presence.testing.contract.writing import write
 

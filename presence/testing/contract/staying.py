@@ -8,8 +8,8 @@ import pytest
 
 from presence.backends.tracker import Tracker
 from presence.roster.people import ServerMember
+from presence.testing.clock import Clock
 from presence.testing.contract.base import Contract
-from presence.testing.contract.clock import Clock
 from presence.testing.contract.side_by_side import run_all
 from presence.testing.contract.tracking import (
     OTHER,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from presence.backends.base import RosterStore
 from presence.backends.tracker import Tracker, TrackerState
 from presence.roster.people import ServerMember
+from presence.testing.clock import Clock
 from presence.testing.contract.base import Contract
-from presence.testing.contract.clock import Clock
 from presence.testing.contract.tracking import (
     META,
     ODD_NAMES,

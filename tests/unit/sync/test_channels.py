@@ -58,8 +58,8 @@ def test_of_many_that_are_named_each_is_counted_and_no_other() -> None:
     here = site()
     come(here, range(100))
     asked: list[list[str]] = []
-    survey = here.centrifugo.survey
-    here.centrifugo.survey = lambda patterns: (asked.append(patterns), survey(patterns))[1]  # type: ignore
+    survey = here.gateway.survey
+    here.gateway.survey = lambda patterns: (asked.append(patterns), survey(patterns))[1]  # type: ignore
     named = [f"presence:{n}" for n in range(10, 60)]
     assert here.tick(only=named).joins == 50
     assert asked == [["presence:*"]]
@@ -96,9 +96,9 @@ class TestTheRegistry:
         here = site(discovery="registry")
         come(here, range(3))
         asked: list[Any] = []
-        survey = here.centrifugo.survey
+        survey = here.gateway.survey
         monkeypatch.setattr(
-            here.centrifugo,
+            here.gateway,
             "survey",
             lambda patterns: (asked.append(patterns), survey(patterns))[1],
         )
@@ -145,7 +145,7 @@ class TestTheRegistry:
         here.centrifugo.counted["presence:0"] = 9
         report = here.tick()
         assert (report.errors, report.joins) == (0, 1)
-        assert "recount" not in here.centrifugo.calls
+        assert "recount" not in here.centrifugo.requests
 
 
 @pytest.mark.parametrize("discovery", ["channels", "registry"])

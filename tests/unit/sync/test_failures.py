@@ -86,7 +86,7 @@ def site() -> Site:
 
 def interrupt(site: Site, method: str, when: str, error: BaseException) -> Any:
     """A sync of the site, one of whose calls fails."""
-    store, gateway = site.store, site.centrifugo
+    store, gateway = site.store, site.gateway
     wrapped = Interrupted(gateway if method in GATEWAY else store, method, when=when, error=error)
     options = site.options
     if method in GATEWAY:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from presence.backends.memory import MemoryStore
+from presence.centrifugo.gateway import Gateway
 from presence.roster.commit import Rules
 from presence.sync.context import RosterCache
 from presence.sync.tick import Options, Sync
@@ -16,7 +17,7 @@ from tests.interruption import interrupted_at, lines_of
 from tests.unit.fakes import Clock, FakeCentrifugo
 
 ROOMS = ["presence:a", "presence:b", "presence:c"]
-OURS = ("/presence/",)
+OURS = [f"/presence/{package}/" for package in ("backends", "centrifugo", "roster", "sync")]
 
 
 class Interrupted(BaseException):
@@ -35,7 +36,7 @@ class Site:
         more: Any = {"executor": Inline} if inline else {}
         self.sync = Sync(
             self.store,
-            self.centrifugo,  # type: ignore[arg-type]
+            Gateway(self.centrifugo),
             Options(rules=Rules(grace=0.0), batch_size=1),
             announce=lambda channel, version, *_: self.announced.append((channel, version)),
             cache=self.known,

@@ -20,6 +20,7 @@ import pytest
 from presence.backends.base import Acknowledgement
 from presence.backends.memory import MemoryStore
 from presence.backends.tracker import Tracker
+from presence.centrifugo.gateway import Gateway
 from presence.exceptions import (
     CentrifugoUnreachable,
     Gap,
@@ -106,7 +107,7 @@ class Worker:
         options = Options(rules=rules, batch_size=1, timeout=TIMEOUT)
         self._sync = Sync(
             Stepped(world.store, self),  # type: ignore[arg-type]
-            Stepped(world.centrifugo, self),  # type: ignore[arg-type]
+            Stepped(Gateway(world.centrifugo), self),  # type: ignore[arg-type]
             options,
             announce=lambda *one: world.announced.append(one),
             clock=world.clock,
@@ -326,7 +327,7 @@ class World:
         if self.random.random() < 0.5:
             method = worker.at.split()[1]
             known: type[PresenceError] = StoreError
-            if hasattr(FakeCentrifugo, method):
+            if hasattr(Gateway, method):
                 known = CentrifugoUnreachable
             error = known("lost")
         worker.step(error)
@@ -345,7 +346,7 @@ class World:
             for entry in self.centrifugo.rooms[channel].values():
                 due = self.clock() + self.random.uniform(0, 5)
                 self.back.append((due, channel, entry["user"]))
-        self.centrifugo.restart(keep_rooms=False)
+        self.centrifugo.restart()
 
     def return_home(self) -> None:
         due, self.back = (
@@ -508,15 +509,15 @@ def test_a_store_that_is_damaged_at_any_moment_is_mended_and_converges(block: in
 
 def test_the_model_finds_a_missing_safeguard(monkeypatch: pytest.MonkeyPatch) -> None:
     """A Centrifugo that takes the same version twice is found out, so the model does look."""
-    real = FakeCentrifugo._publish
+    real = FakeCentrifugo._answer_publish
 
-    def forgetful(self: FakeCentrifugo, publication: Any) -> Any:
-        stream = self.stream(publication.feed)
+    def forgetful(self: FakeCentrifugo, *, channel: str, **publication: Any) -> Position:
+        stream = self.stream(channel)
         stream.version = ("", 0)
         stream.keys.clear()
-        return real(self, publication)
+        return real(self, channel=channel, **publication)
 
-    monkeypatch.setattr(FakeCentrifugo, "_publish", forgetful)
+    monkeypatch.setattr(FakeCentrifugo, "_answer_publish", forgetful)
 
     def histories() -> None:
         for seed in range(60):

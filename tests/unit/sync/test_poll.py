@@ -91,7 +91,7 @@ def centrifugo() -> FakeCentrifugo:
 
 @pytest.fixture
 def poll(store: Store, centrifugo: FakeCentrifugo) -> Poll:
-    return Poll(store, centrifugo)
+    return Poll(store, Gateway(centrifugo))
 
 
 def changed(store: Store, channel: str) -> None:
@@ -156,10 +156,10 @@ def test_poll_of_what_did_not_change_loads_no_roster(
 ) -> None:
     for channel in CHANNELS:
         centrifugo.enter(channel, "c", "ada", "Ada")
-    sync = Sync(store, centrifugo, Options(), announce=None, executor=Inline)  # type: ignore[arg-type]
+    sync = Sync(store, Gateway(centrifugo), Options(), announce=None, executor=Inline)
     assert sync.tick().joins == 6
     store.asked.clear()
-    found = list(Poll(store, centrifugo)())
+    found = list(Poll(store, Gateway(centrifugo))())
     assert [polled.unchanged for polled in found] == [[channel] for channel in CHANNELS]
     assert store.asked == [([channel], []) for channel in CHANNELS]
 
@@ -168,7 +168,7 @@ def test_poll_takes_state_before_presence(store: Store, centrifugo: FakeCentrifu
     """Else a reading could be older than the state that it is compared with."""
     fill(store, "presence:0")
     centrifugo.before["poll"] = lambda: changed(store, "presence:0")
-    (polled,) = Poll(store, centrifugo)(CHANNELS[:1])
+    (polled,) = Poll(store, Gateway(centrifugo))(CHANNELS[:1])
     assert polled.loaded.states["presence:0"].rev == 2
     assert polled.rosters["presence:0"][0] == 3, "so that the commit will be refused"
 
@@ -180,7 +180,7 @@ def test_poll_has_the_time_of_its_reading(store: Store, centrifugo: FakeCentrifu
     ahead = store.load_states([]).now - started
     store._clock = lambda: clock() + ahead
     centrifugo.before["poll"] = lambda: read.append(clock() + ahead)
-    for polled in Poll(store, centrifugo, clock=clock)():
+    for polled in Poll(store, Gateway(centrifugo), clock=clock)():
         found.append(polled.loaded.now)
         clock.advance(7)
     assert found == read
@@ -216,8 +216,8 @@ def test_poll_whose_store_fails_loses_one_batch_where_no_roster_was_asked_for(
 ) -> None:
     for channel in CHANNELS:
         centrifugo.enter(channel, "c", "ada", "Ada")
-    Sync(store, centrifugo, Options(), announce=None, executor=Inline).tick()  # type: ignore[arg-type]
-    poll = Poll(store, centrifugo)
+    Sync(store, Gateway(centrifugo), Options(), announce=None, executor=Inline).tick()
+    poll = Poll(store, Gateway(centrifugo))
     store.failing = "presence:3"
     assert len(list(poll())) == 6
     assert poll.report.failures == ["presence:3: down"]

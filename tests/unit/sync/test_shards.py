@@ -64,7 +64,7 @@ def test_every_channel_once_and_one_record() -> None:
     assert (tick.shards, tick.missing, tick.report.channels) == (5, 0, 47)
     assert (tick.report.joins, tick.report.members, tick.report.published) == (47, 47, 47)
     assert tick.report.seconds.total == tick.finished - tick.started == 3.0
-    assert site.centrifugo.calls.count("survey") == 1, "no shard surveys again"
+    assert site.centrifugo.requests.count("survey") == 1, "no shard surveys again"
 
 
 def test_it_is_logged_once_when_it_is_whole(caplog: pytest.LogCaptureFixture) -> None:
@@ -166,7 +166,7 @@ def test_after_the_deadline_a_shard_does_nothing(caplog: pytest.LogCaptureFixtur
     site.clock.advance(INTERVAL + 1)
     reports = workers.run()
     assert {report.channels for report in reports} == {0}
-    assert ("poll" in site.centrifugo.calls, "shard=late" in caplog.text) == (False, True)
+    assert ("poll" in site.centrifugo.requests, "shard=late" in caplog.text) == (False, True)
 
 
 def test_a_shard_ends_with_the_deadline_of_its_tick() -> None:
@@ -210,7 +210,7 @@ def test_while_the_nodes_change_no_shard_believes_a_leave() -> None:
     site, workers = full(grace=0.0)
     site.sync.tick(hand_out=workers.hand_out)
     workers.run()
-    site.centrifugo.restart(keep_rooms=False)
+    site.centrifugo.restart()
     site.centrifugo.enter("presence:000", "c", "u0", "User 0")
     site.clock.advance(INTERVAL)
     site.sync.tick(hand_out=workers.hand_out)

@@ -66,7 +66,7 @@ class TestATick:
         report = site.sync.tick(progress=lambda done, total: seen.append((done, total)))
         assert (report.channels, report.members, report.published) == (10, 10, 10)
         assert seen == [(3, 10), (6, 10), (9, 10), (10, 10)]
-        assert site.centrifugo.calls.count("poll") == 4
+        assert site.centrifugo.requests.count("poll") == 4
 
     def test_only_the_channels_asked_for(self, site: Site) -> None:
         site.centrifugo.enter("presence:other", "c", "alan", "Alan")
@@ -147,7 +147,7 @@ class TestLeaving:
 
     def test_a_restart_of_centrifugo_shows_nobody_leaving(self, site: Site) -> None:
         site.configure(grace=0.0)
-        site.centrifugo.restart(keep_rooms=False)
+        site.centrifugo.restart()
         assert site.tick(1).leaves == 0
         site.centrifugo.enter(ROOM, "d1", "ada", "Ada")
         site.tick(4)
@@ -160,7 +160,7 @@ class TestLeaving:
 
         def restart() -> None:
             del site.centrifugo.before["poll"]
-            site.centrifugo.restart(keep_rooms=False)
+            site.centrifugo.restart()
 
         site.centrifugo.before["poll"] = restart
         assert site.tick(1).leaves == 0
@@ -171,7 +171,7 @@ class TestLeaving:
     def test_who_does_not_come_back_after_it_leaves_when_nodes_have_settled(
         self, site: Site
     ) -> None:
-        site.centrifugo.restart(keep_rooms=False)
+        site.centrifugo.restart()
         assert site.tick(1).held == 1
         assert site.tick(NODES_SETTLE - 1).held == 1
         assert site.tick(1).held == 1, "the grace begins now"
@@ -229,7 +229,7 @@ class TestLeaving:
             {("presence", rooms[3]): CommandError(100, "internal server error")}
         )
         report = site.tick(1)
-        assert site.centrifugo.calls.count("recount") == 1
+        assert site.centrifugo.requests.count("recount") == 1
         assert (report.leaves, report.errors, report.held) == (2, 2, 1)
 
     def test_who_left_between_the_count_and_the_poll_is_no_partial_answer(self, site: Site) -> None:
@@ -309,7 +309,7 @@ class TestPositions:
         return site.store.load_states([ROOM]).states[ROOM].position
 
     def test_a_first_commit_asks_for_it_first(self, site: Site) -> None:
-        calls = site.centrifugo.calls
+        calls = site.centrifugo.requests
         assert calls.index("positions") < calls.index("publish")
         assert self.position(site) == site.centrifugo.stream(ROOM).top
 
@@ -319,14 +319,14 @@ class TestPositions:
         assert self.position(site) == Position(2, site.centrifugo.stream(ROOM).epoch)
 
     def test_it_is_renewed_when_clients_come_back_to_another_stream(self, site: Site) -> None:
-        site.centrifugo.restart(keep_rooms=False)
+        site.centrifugo.restart()
         site.centrifugo.enter(ROOM, "d1", "ada", "Ada")
         site.tick(5)
         assert self.position(site) == Position(0, site.centrifugo.stream(ROOM).epoch)
         assert len(site.diffs()) == 1
 
     def test_a_room_without_history_has_none_and_works(self, site: Site) -> None:
-        site.centrifugo.errors["positions", "presence:b"] = CommandError(108, "not available")
+        site.centrifugo.errors["history", "presence:b"] = CommandError(108, "not available")
         site.centrifugo.enter("presence:b", "c", "ada", "Ada")
         assert site.tick(1).errors == 0
         assert site.ids("presence:b") == ["ada"]

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-import msgspec
 import pytest
 from django.http import HttpResponse
 from django.test import Client
@@ -15,6 +14,7 @@ from django.urls import reverse
 
 from presence import services
 from presence.backends.memory import MemoryStore
+from presence.centrifugo.gateway import Command, Gateway, Reply
 from presence.cursors import CursorTracker, encode_move, make_move
 from presence.exceptions import (
     CentrifugoError,
@@ -32,15 +32,15 @@ META = {"name": "Ada Lovelace", "info": {"color": "#4363d8", "avatar": "/a/42.pn
 
 
 class Asked(FakeCentrifugo):
-    """Notes which channels it is asked about."""
+    """Lists the channels whose presence it is asked for."""
 
     def __init__(self) -> None:
         super().__init__()
         self.questions: list[str] = []
 
-    def presence(self, channels: Sequence[str]) -> list[msgspec.Raw | CentrifugoError]:
-        self.questions += channels
-        return [self._presence(channel) for channel in channels]
+    def batch(self, commands: Sequence[Command], **options: Any) -> list[Reply]:
+        self.questions += [what["channel"] for method, what in commands if method == "presence"]
+        return super().batch(commands, **options)
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def centrifugo() -> Asked:
 def site(settings: Any, monkeypatch: pytest.MonkeyPatch, clock: Clock, centrifugo: Asked) -> None:
     store = MemoryStore(clock=clock)
     monkeypatch.setattr(services, "store", cache(lambda: store))
-    monkeypatch.setattr(services, "gateway", cache(lambda: centrifugo))
+    monkeypatch.setattr(services, "gateway", cache(lambda: Gateway(centrifugo)))
     settings.CENTRIFUGO_API_KEY = KEY
 
 
