@@ -189,10 +189,10 @@ def _merged(found: StoredPresence, roster: Roster) -> list[Record]:
     }
     roll = RosterBuilder()
     for key, member in members.items():
-        roll.say(key, UserClaims(member.name, member.info, roster.issued.get(key, 0.0)))
+        roll.add(key, UserClaims(member.name, member.info, roster.issued.get(key, 0.0)))
     for said in found.members:
         if said.user in tracked:
-            roll.say(said.user, claims_of(said))
+            roll.add(said.user, claims_of(said))
     merged = roll.roster(0, ())
     shown = enrich(roster, merged, {})
     records = []

@@ -1,4 +1,4 @@
-"""The pure core: rosters, their messages, and what a tick writes. Knows neither Django nor I/O."""
+"""Rosters, their messages and commits: pure, without Django and without I/O."""
 
 from presence.roster.messages import Member
 

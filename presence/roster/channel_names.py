@@ -1,4 +1,7 @@
-"""Channel names and feeds: built and validated here alone."""
+"""Names of channels and feeds, and the patterns that match them.
+
+No other module builds or validates such a name.
+"""
 
 from __future__ import annotations
 
@@ -31,11 +34,11 @@ __all__ = [
 ]
 
 MAX_LENGTH: Final = 248
-"""Characters in a channel name: Centrifugo's 255, less `roster:`."""
+"""Characters in a channel name: Centrifugo's limit of 255, less `roster:`."""
 
 FEW: Final = 30
-"""Names up to which each is asked for by itself: Centrifugo holds every pattern against each of its
-active channels, which took 0.13 µs, where listing one took 5 µs (docs/scaling.md)."""
+"""The largest number of names that get a pattern each. Centrifugo compares every pattern with each
+active channel, which took 0.13 µs; to list a channel took 5 µs (docs/scaling.md)."""
 
 OWN_NAMESPACE: Final = "presence:"
 FEED_NAMESPACE: Final = "roster:"
@@ -43,14 +46,15 @@ CURSORS_NAMESPACE: Final = "cursors:"
 
 
 def validate_channel(name: object) -> str:
-    """Return `name` if it can be a channel; raise InvalidChannel, saying why, if it cannot.
+    """Return `name` if it is a valid channel name. Raises InvalidChannel with the reason.
 
-    Centrifugo's server API takes names that no client can subscribe to, which would make a
-    silent dead room, so the rules are those of its clients: printable ASCII, no spaces.
+    Centrifugo's server API accepts names that no client can subscribe to. So that no such room
+    comes to be, the rules are those for clients: printable ASCII without spaces.
     """
     if not isinstance(name, str):
         raise InvalidChannel(
-            f"A channel is a text such as 'presence:doc:42', not {type(name).__name__} {name!r:.80}"
+            "A channel is a string such as 'presence:doc:42', "
+            f"not {type(name).__name__} {name!r:.80}"
         )
     problem = _problem(name)
     if problem:
@@ -74,87 +78,88 @@ def _problem(name: str) -> str | None:
         return f"lies in {FEED_NAMESPACE!r}, which carries the diffs of other channels"
     if is_cursor_channel(name):
         return (
-            f"lies in {CURSORS_NAMESPACE!r}, where cursors move and nobody is listed: "
-            f"presence/cursors.html is for it, and {OWN_NAMESPACE!r} for who is there"
+            f"lies in {CURSORS_NAMESPACE!r}, which carries cursors and has no members: use "
+            f"presence/cursors.html for cursors, and {OWN_NAMESPACE!r} for members"
         )
     return None
 
 
 def is_cursor_channel(name: str) -> bool:
-    """Whether `name` lies in the namespace of cursors. Such a channel is never polled."""
+    """Return whether `name` lies in the namespace of cursors. Such a channel is never polled."""
     return name.startswith(CURSORS_NAMESPACE)
 
 
 def room(key: object) -> str:
-    """The channel of presence key `key`: `document:42` is the channel `presence:document:42`.
+    """Return the channel of a presence key: `presence:document:42` for `document:42`.
 
-    Raises InvalidChannel for what is no key, and for a key whose room could be no channel.
+    Raises InvalidChannel if `key` is not a string or the channel would not be valid.
     """
     if not isinstance(key, str):
         raise InvalidChannel(
-            f"A presence key is a text such as 'doc:42', not {type(key).__name__} {key!r:.80}"
+            f"A presence key is a string such as 'doc:42', not {type(key).__name__} {key!r:.80}"
         )
     if not key:
-        raise InvalidChannel("A presence key is empty: give a text such as 'doc:42'")
+        raise InvalidChannel("A presence key is empty: give a string such as 'doc:42'")
     return validate_channel(OWN_NAMESPACE + key)
 
 
 def cursor_channel(key: object) -> str:
-    """The channel on which the cursors of presence key `key` move; raises as `room` does."""
+    """Return the channel for the cursors of a presence key. Raises as `room` does."""
     return CURSORS_NAMESPACE + room(key).removeprefix(OWN_NAMESPACE)
 
 
 def room_of(channel: object) -> str:
-    """The room whose cursors move on `channel`. Raises InvalidChannel for another channel."""
+    """Return the room of a cursor channel. Raises InvalidChannel for any other channel."""
     if not isinstance(channel, str) or not is_cursor_channel(channel):
         raise InvalidChannel(
-            f"{channel!r:.80} is no channel of cursors: give a text such as 'cursors:doc:42'"
+            f"{channel!r:.80} is not a cursor channel: give a string such as 'cursors:doc:42'"
         )
     key = channel.removeprefix(CURSORS_NAMESPACE)
     if not key:
-        raise InvalidChannel(f"Channel {channel!r} lacks a name after {CURSORS_NAMESPACE!r}")
+        raise InvalidChannel(f"Channel {channel!r} has no name after {CURSORS_NAMESPACE!r}")
     return validate_channel(OWN_NAMESPACE + key)
 
 
 def feed_of(channel: str) -> str:
-    """The channel that the diffs of `channel` are published on."""
+    """Return the channel on which the diffs of `channel` are published."""
     return channel if channel.startswith(OWN_NAMESPACE) else FEED_NAMESPACE + channel
 
 
 def channel_of_feed(feed: str) -> str:
-    """The channel whose diffs are published on `feed`: the inverse of `feed_of`."""
+    """Return the channel whose diffs are published on `feed`: the inverse of `feed_of`."""
     return feed.removeprefix(FEED_NAMESPACE)
 
 
 def feed_pattern(pattern: str) -> str | None:
-    """The pattern of the feeds of channels that match `pattern`; None if they are their own."""
+    """Return the pattern of the feeds of channels that match `pattern`; None if each channel is
+    its own feed."""
     return None if pattern.startswith(OWN_NAMESPACE) else FEED_NAMESPACE + pattern
 
 
 def escape(channel: str) -> str:
-    """A pattern that matches `channel` and nothing else."""
+    """Return a pattern that matches `channel` and nothing else."""
     return re.sub(r"([*?\[\]{}\\])", r"\\\1", channel)
 
 
 def cover(names: Sequence[str]) -> list[str]:
-    """Patterns that match all of the names: each name itself or, of more than FEW, what those of
-    one namespace have in common, which matches others too."""
+    """Return patterns that match all of the names: one per name or, for more than FEW, the common
+    prefix of each namespace, which matches other names too."""
     if len(names) <= FEW:
         return [escape(name) for name in names]
     namespaces: dict[str, list[str]] = defaultdict(list)
     for name in names:
         namespace, colon, _ = name.partition(":")
         namespaces[namespace if colon else ""].append(name)
-    return [escape(commonprefix(group)) + "*" for group in namespaces.values()]  # noqa: RUF071 (characters, no paths)
+    return [escape(commonprefix(group)) + "*" for group in namespaces.values()]  # noqa: RUF071 (characters, not paths)
 
 
 def matches(pattern: str, channel: str) -> bool:
-    """Whether Centrifugo's `channels` call would list `channel` under `pattern`.
+    """Return whether Centrifugo's `channels` call would list `channel` under `pattern`.
 
     The syntax is the glob of Centrifugo (gobwas/glob without separators): `*` and `?` match
     any characters, `[abc]`, `[a-z]` and `[!abc]` one of a set, `{a,b}` one of several. A set is one
-    range or one list of characters, not both.
-    Raises ValueError for a pattern that Centrifugo would refuse.
+    range or one list of characters, not both. Raises ValueError for a pattern that Centrifugo
+    would refuse.
     """
     return _compiled(pattern).fullmatch(channel) is not None
 
@@ -169,7 +174,7 @@ def _compiled(pattern: str) -> re.Pattern[str]:
             raise ValueError(
                 f"Pattern {pattern!r} cannot be read at {pattern[i : i + 20]!r}: a set is one "
                 "range, [a-z], or one list, [abc], and not both: write {[a-z],[0-9]} for [a-z0-9]; "
-                "a '\\' is followed by a character"
+                "a '\\' must be followed by a character"
             )
         i = token.end()
         text = token.group()
@@ -178,7 +183,7 @@ def _compiled(pattern: str) -> re.Pattern[str]:
             break
         parts.append(_translate(token, inside=depth > 0))
     if depth:
-        raise ValueError(f"Pattern {pattern!r} has a '{{' or '}}' without its partner")
+        raise ValueError(f"Pattern {pattern!r} has a '{{' or '}}' without a matching one")
     try:
         return re.compile("".join(parts), re.DOTALL)
     except re.error as error:
@@ -209,11 +214,11 @@ def _translate(token: re.Match[str], *, inside: bool) -> str:
 
 
 def format_key(key: str, find: Callable[[str], object], *, owner: str) -> str:
-    """`key` with its variables filled in, as str.format does: "document:{doc.pk}".
+    """Fill in the variables of a key such as "document:{doc.pk}", as str.format does.
 
-    `find` gives the value of a name, None where there is none. `owner` says in errors where was
-    looked. Raises InvalidChannel (a ValueError) for what is no such key, and naming the variable
-    where one is missing, None or empty: the room would be one that others are in as well.
+    `find` returns the value of a name, or None. `owner` names the searched object in errors. Raises
+    InvalidChannel (a ValueError) for a malformed key, and for a variable that is missing, None or
+    empty: the result would be a room that other objects share.
     """
     try:
         return _Filling(key, owner).vformat(key, (), _Values(find))

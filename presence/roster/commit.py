@@ -1,4 +1,4 @@
-"""What a tick writes for one channel: a state as loaded plus a reading -> a commit. Pure."""
+"""The commit of a channel: made from its stored state and the roster that a poll found. Pure."""
 
 from __future__ import annotations
 
@@ -16,30 +16,19 @@ from presence.roster.messages import Change, Diff, Leaving, Position, Reload, Ro
 from presence.roster.messages import diff as compare
 
 __all__ = [
-    *(
-        "Commit",
-        "Damage",
-        "Rules",
-        "State",
-        "mark_damaged",
-        "find_flaw",
-        "new_epoch",
-        "make_commit",
-        "restart",
-        "visitor_seats",
-    ),
-    *("relist_limit", "verify"),
+    *("Commit", "Damage", "Rules", "State", "find_flaw", "make_commit", "mark_damaged"),
+    *("new_epoch", "relist_limit", "reload_within", "restart", "verify", "visitor_seats"),
 ]
 
 RELISTED = 0.9
-"""Part of the limit below which a counted room is listed again."""
+"""Fraction of the limit below which a counted room is listed again."""
 SEATS = 50
-"""Visitors without a session that a room lists; more are counted."""
+"""Largest number of visitors without a session that a room lists; others are only counted."""
 
 
 class Damage(NamedTuple):
-    """Damage of a channel: the reason, in words, and its `rev` and `pending` as they are stored,
-    by which a writer knows that nobody has written since."""
+    """Damage of a channel's state: the reason in words, and the stored `rev` and `pending`, which
+    tell a writer whether another one has written since."""
 
     reason: str
     rev: bytes
@@ -47,9 +36,9 @@ class Damage(NamedTuple):
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
-    """One channel as the store has it, without its roster. `rev` 0: never committed.
+    """State of one channel in the store, without its roster. `rev` 0: never committed.
 
-    With a `damage`, the fields hold what could be read.
+    With a `damage`, the fields hold the parts that could be read.
     """
 
     channel: str
@@ -61,7 +50,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     leaving: bytes = b""
     pending: bytes = b""
     unsignalled: tuple[tuple[float, bytes], ...] = ()
-    """(time of the acknowledgement, pending) of each change not yet signalled."""
+    """(time of the acknowledgement, pending) of each change that is not signalled yet."""
     position: Position | None = None
     listed: bool = True
     total: int = 0
@@ -70,17 +59,17 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def occupied(self) -> bool:
-        """Whether somebody is here, or is leaving, or something is unfinished."""
+        """Whether the channel has members or visitors, or unfinished work."""
         unfinished = self.leaving or self.pending or self.unsignalled or self.damage
         return bool(self.total or self.anonymous or unfinished)
 
 
 class Commit(msgspec.Struct, frozen=True, kw_only=True):
-    """What one atomic step writes, if `rev` still stands and nothing is pending.
+    """One atomic write to a channel, valid if `rev` is still current and nothing is pending.
 
-    `roster` and `snapshot` are None, and `pending` is empty, where nothing that is shown changed.
-    With a `replaces` it takes the place of all that is stored of the channel, if that damage is
-    still there as it was found; then the changes of `unsignalled` are kept.
+    `roster` and `snapshot` are None, and `pending` is empty, if nothing visible changed. With
+    `replaces`, the commit replaces everything that is stored of the channel except the changes of
+    `unsignalled`, if that damage is still as it was found.
     """
 
     channel: str
@@ -100,14 +89,14 @@ class Commit(msgspec.Struct, frozen=True, kw_only=True):
     change: Change = Change()
     held: int = 0
     after: Roster = Roster()
-    """The roster that it leaves, decoded."""
+    """The roster after the commit, decoded."""
     begins_to_leave: bool = False
-    """Whether somebody is missing whom the last poll still showed."""
+    """Whether a member is missing that the last poll still showed."""
     replaces: Damage | None = None
     unsignalled: tuple[tuple[float, bytes], ...] = ()
 
     def repeats(self, state: State) -> bool:
-        """Whether writing this would leave the channel as it is."""
+        """Return whether the write would change nothing in the store."""
         return (
             not self.pending
             and self.roster is None
@@ -116,7 +105,7 @@ class Commit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Rules(msgspec.Struct, frozen=True, kw_only=True):
-    """The settings that decide a commit. Times in seconds."""
+    """Settings that decide a commit. Times are in seconds."""
 
     grace: float = 10.0
     list_limit: int = 200
@@ -135,12 +124,12 @@ def make_commit(
     crowd: int = 0,
     new_epoch: Callable[[], str],
 ) -> Commit:
-    """The commit that takes `state` with the roster `old` to what was `seen` at `now`.
+    """Return the commit that takes `state` from the roster `old` to the roster `seen` at `now`.
 
-    `believe` False keeps everybody who is missing. `run` names the life of the store: where it
-    is not the one that wrote `state`, acknowledged writes may be lost, so a new epoch starts: in
-    every room at once, so the readers spread their fetches as if the `crowd` were in this one.
-    A new epoch takes the place of a damaged state, too.
+    With `believe` False, all missing members stay. `run` names the life of the store. If another
+    life wrote `state`, acknowledged writes may be lost, so a new epoch starts. That happens in
+    every room at once, so readers spread their fetches as if all `crowd` clients of the site were
+    in this room. A damaged state is replaced by a new epoch, too.
     """
     leaving = messages.decode(state.leaving, Leaving) if state.leaving else Leaving()
     roster, still_leaving = hold_leaves(
@@ -151,7 +140,7 @@ def make_commit(
     reborn = state.rev > 0 and state.run != run
     common = {
         "channel": state.channel,
-        # A rev that cannot be read is followed by one that no commit under way can be upon.
+        # If the rev cannot be read, use one that no commit under way can build on.
         "rev": state.rev or (int(now) if state.damage else 0),
         "run": run,
         "digest": _unsettled(digest) if still_leaving else digest,
@@ -197,8 +186,8 @@ def make_commit(
 
 
 def _unsettled(digest: bytes) -> bytes:
-    """A digest that no reply has: should `leaving` get lost, nobody who is missing stays for ever
-    because the reply is the same as before."""
+    """Return a digest that no reply has. If `leaving` gets lost, an unchanged reply is still
+    compared, so that missing members do not stay for ever."""
     return digest and b"~" + digest
 
 
@@ -207,13 +196,13 @@ def _listed(total: int, *, was_listed: bool, limit: int) -> bool:
 
 
 def visitor_seats(members: int, *, limit: int) -> int:
-    """How many visitors without a session a room lists beside its `members`: never so many that
-    they make a listed room a counted one, or keep a counted one from being listed."""
+    """Return the number of visitors without a session that a room lists in addition to its
+    `members`. It is too low to turn a listed room into a counted one, or to keep it counted."""
     return max(0, min(SEATS, relist_limit(limit) - 1 - members))
 
 
 def relist_limit(limit: int) -> int:
-    """The fewest members with which a counted room is not listed again."""
+    """Return the number of members below which a counted room is listed again."""
     return ceil(RELISTED * limit)
 
 
@@ -244,9 +233,9 @@ def _snapshot(roster: Roster, epoch: str, version: int, listed: bool) -> Snapsho
 
 
 def _replacing(state: State, now: float) -> dict[str, object]:
-    """Return the fields that a commit keeps of the damaged state that it replaces: unsent signals.
+    """Return the fields that a commit takes over from a damaged state: unsent signals.
 
-    What was pending may have been published or not: readers reload in either case.
+    The pending change may have been published or not: readers reload in either case.
     """
     if not state.damage:
         return {}
@@ -255,8 +244,8 @@ def _replacing(state: State, now: float) -> dict[str, object]:
 
 
 def restart(snapshot: bytes, epoch: str) -> bytes:
-    """The stored `snapshot` as version 1 of a new epoch; empty, which is to be mended, if it
-    cannot be read."""
+    """Return the stored `snapshot` as version 1 of a new epoch; b"" if it cannot be read, which the
+    next tick repairs."""
     try:
         known = messages.decode(snapshot, Snapshot)
     except InvalidMessage:
@@ -265,14 +254,14 @@ def restart(snapshot: bytes, epoch: str) -> bytes:
 
 
 def mark_damaged(state: State, reason: str) -> State:
-    """The state with a damage that was found in something else of the channel."""
+    """Return the state with a damage that was found in another part of the channel."""
     rev = b"%d" % state.rev if state.rev else b""
     damage = Damage(reason, rev, state.pending)
     return msgspec.structs.replace(state, damage=state.damage or damage)
 
 
 def verify(state: State) -> State:
-    """The state as a store gave it; damaged, and without it, where a message in it is none."""
+    """Return the state; marked as damaged, and without them, if it has unreadable messages."""
     if not (state.leaving or state.pending or state.unsignalled):
         return state
     kept: dict[str, Any] = {}
@@ -301,7 +290,7 @@ def _why_not(raw: bytes, kind: type[messages.Pending] | type[Leaving]) -> str:
 def find_flaw(state: State, roster: bytes, snapshot: bytes) -> str:
     """Return what is wrong with the stored roster or snapshot of `state`; "" if nothing is.
 
-    Raises nothing: what cannot be decoded is what it looks for.
+    Never raises: undecodable bytes are a flaw.
     """
     try:
         everybody = messages.decode(roster, Roster)
@@ -316,10 +305,10 @@ def find_flaw(state: State, roster: bytes, snapshot: bytes) -> str:
 
 
 def new_epoch() -> str:
-    """Make a name for one life of a version chain."""
+    """Return a random name for one life of a version chain."""
     return secrets.token_hex(4)
 
 
 def reload_within(readers: int) -> float:
-    """Seconds over which so many readers spread their fetches: 200 a second, 1 to 30 s."""
+    """Return the seconds over which readers spread their fetches: 200 a second, 1 to 30 s."""
     return min(30.0, max(1.0, readers / 200))

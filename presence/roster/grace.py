@@ -1,4 +1,4 @@
-"""The leave grace: members who are not seen any more, but not yet believed gone."""
+"""The leave grace: missing members stay until they have been missing for long enough. Pure."""
 
 from __future__ import annotations
 
@@ -10,22 +10,23 @@ __all__ = ["SKEW", "hold_leaves"]
 
 
 SKEW: Final = 60.0
-"""Seconds by which the clock of a signing process may be ahead of the store's."""
+"""Seconds that the clock of a signing process may be ahead of the store's."""
 
 
 def hold_leaves(
     old: Roster, seen: Roster, leaving: Leaving, *, now: float, grace: float, believe: bool
 ) -> tuple[Roster, Leaving]:
-    """The roster to commit when `seen` was read at `now` and `old` is the one committed.
+    """Return the roster to commit, and the members and counts that are held.
 
-    A member of `old` that is missing stays until it has been missing for `grace` seconds, counted
-    from the first believed poll that missed it; with `believe` False it stays in any case, and a
-    count begun starts anew. The anonymous count is, in the same way, the highest of the last
-    `grace` seconds. The order is that of arrival: known members first, then those who joined, by
-    id. A clock that was set back makes nobody stay longer than `grace` from then on. Whoever was
-    here without a websocket, or is hidden now, goes at once: that is known, not seen.
+    `old` is the committed roster, `seen` the one that was read at `now`. A missing member stays
+    until `grace` seconds have passed since the first believed poll without it. With `believe`
+    False, it stays in any case, and its time starts again. In the same way, the anonymous count is
+    the highest of the last `grace` seconds. The order is that of arrival: first the members of
+    `old`, then the new ones by id. If the clock is set back, a member stays for at most `grace`
+    seconds from then on. Members without a websocket, and members who are hidden now, leave at
+    once: that is certain knowledge.
     """
-    # What was signed for a time yet to come, by a clock that was ahead, gives way to anything.
+    # A signing time in the future comes from a clock that was ahead: any other claims replace it.
     members = dict(old.members)
     issued = dict(old.issued)
     if max(issued.values(), default=0.0) > now + SKEW:
@@ -39,7 +40,7 @@ def hold_leaves(
             issued.pop(key, None)
         else:
             missing[key] = since
-    # Only what differs is looked at closely: in a large room that is little.
+    # Compare fully only what differs: in a large room that is little.
     known, known_at = old.members.get, issued.get
     differs = [key for key, member in seen.members.items() if known(key) != member]
     for key in sorted(differs):
@@ -56,7 +57,7 @@ def hold_leaves(
 def _hold_count(
     old: Roster, seen: Roster, leaving: Leaving, *, now: float, grace: float, believe: bool
 ) -> tuple[int, list[tuple[float, int]]]:
-    """The anonymous count to show, and the higher counts that are still held."""
+    """Return the anonymous count to show, and the higher counts that are still held."""
     count = seen.anonymous
     last = leaving.count if leaving.anonymous else old.anonymous
     held = [*leaving.anonymous, (0.0, last)]
@@ -66,5 +67,5 @@ def _hold_count(
 
 
 def _since(known: float, *, now: float, believe: bool) -> float:
-    """When an absence that was known since `known` begins to count, if seen again at `now`."""
+    """Return the time from which an absence counts that began at `known` (0: is new)."""
     return min(known or now, now) if believe else 0.0

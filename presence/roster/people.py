@@ -1,9 +1,9 @@
-"""Claims that Django signs into tokens about their bearers; ids and name of visitors. Pure."""
+"""Claims about users in tokens, members that server code joined, and ids of visitors. Pure."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -24,22 +24,22 @@ __all__ = [
 ]
 
 ANONYMOUS_NAME: Final = "Anonymous"
-"""The name, in any language, of a visitor who is not signed in. Pages translate it."""
+"""Name of a visitor who is not signed in. Pages translate it."""
 
 _ANONYMOUS: Final = "anon_"
-"""First characters of the id of a visitor who is not signed in."""
+"""Prefix of the id of a visitor who is not signed in."""
 _PASSING: Final = f"{_ANONYMOUS}~"
-"""First characters of the id where such a visitor has no session either: anybody can have as many
-of these ids as they like."""
+"""Prefix of the id of such a visitor who has no session either. Anybody can get any number of these
+ids."""
 
 
 def anonymous_id(key: str) -> str:
-    """Return the id of an anonymous visitor; `key` tells the visitor from others."""
+    """Return the id of an anonymous visitor; `key` identifies the visitor."""
     return f"{_ANONYMOUS}{key}"
 
 
 def sessionless_id(key: str) -> str:
-    """Return the id of a visitor without a session; `key` tells the visitor from others."""
+    """Return the id of a visitor without a session; `key` identifies the visitor."""
     return f"{_PASSING}{key}"
 
 
@@ -56,12 +56,11 @@ def is_sessionless(member_id: str) -> bool:
 class UserClaims(
     msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, gc=False
 ):
-    """What Django signs into a token about its bearer.
+    """Claims that Django signs into a token about its user.
 
     `iat` is the time of signing in seconds since 1970. `anonymous` is the visible id of a visitor
-    who is not signed in, the same in all their tabs; "" where their session has no key. A bearer
-    who is `hidden` is in no roster. With `session`, that is true of this session alone, and says
-    nothing about the user: the user's other sessions may be seen.
+    who is not signed in, the same in all tabs; "" if the session has no key. A `hidden` user is in
+    no roster. With `session`, only this session is hidden: other sessions of the user may be shown.
     """
 
     name: str = ""
@@ -76,11 +75,11 @@ logger = logging.getLogger("presence.sync")
 
 
 class ServerMember(msgspec.Struct, frozen=True):
-    """That server code said of a user that they are in a channel.
+    """Member of a channel that server code joined.
 
-    One record per user and `source`: who said so, a page for example; "" where there is only one.
-    `joined`, `beat` (the last sign of life) and `said` (when they came to have this `meta`, a JSON
-    object) are times in seconds since 1970.
+    There is one record per user and `source`, for example a page; "" if there is only one source.
+    `joined`, `beat` (the last heartbeat) and `said` (when this `meta`, a JSON object, was set) are
+    in seconds since 1970.
     """
 
     user: str
@@ -91,8 +90,7 @@ class ServerMember(msgspec.Struct, frozen=True):
     said: float = 0.0
 
     def by(self, now: float) -> ServerMember:
-        """The record as of `now`: nobody joined, or said anything, in times that are yet to come,
-        as those are that were noted before the clock was set back."""
+        """Return the record with no time after `now`: the clock may have been set back since."""
         if max(self.joined, self.said) <= now:
             return self
         return msgspec.structs.replace(self, joined=min(self.joined, now), said=min(self.said, now))
@@ -102,7 +100,7 @@ _meta = msgspec.json.Decoder(dict[str, Any])
 
 
 def decode_meta(tracked: ServerMember) -> dict[str, Any]:
-    """Return the metadata; none, which is logged, where they cannot be read: stores keep bytes."""
+    """Return the metadata of a member. If they cannot be read, log that and return {}."""
     try:
         return _meta.decode(tracked.meta)
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
@@ -113,9 +111,9 @@ def decode_meta(tracked: ServerMember) -> dict[str, Any]:
 
 
 def claims_of(tracked: ServerMember) -> UserClaims:
-    """What others are to see of them: as if it had been signed when it was said.
+    """Return the claims about a member, signed at the time when its `meta` was set.
 
-    One that tells no name gives way to any other.
+    Without a name, any other claims replace them.
     """
     info = decode_meta(tracked)
     name = clean_name(info.pop("name", None))
@@ -125,8 +123,6 @@ def claims_of(tracked: ServerMember) -> UserClaims:
 
 
 def fingerprint(members: Sequence[ServerMember]) -> bytes:
-    """What of them decides a roster; empty where there are none."""
-    told: Iterable[tuple[object, ...]] = sorted(
-        (one.user, one.source, one.said, one.meta) for one in members
-    )
-    return msgspec.json.encode(list(told)) if members else b""
+    """Return the parts of `members` that decide a roster, encoded; b"" if there are none."""
+    parts = sorted((member.user, member.source, member.said, member.meta) for member in members)
+    return msgspec.json.encode(parts) if parts else b""

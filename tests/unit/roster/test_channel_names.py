@@ -92,7 +92,7 @@ def test_what_is_no_presence_key(key: object) -> None:
         ("cursors", "such as 'cursors:doc:42'"),
         ("", "such as 'cursors:doc:42'"),
         (None, "such as 'cursors:doc:42'"),
-        ("cursors:", "lacks a name"),
+        ("cursors:", "has no name"),
         ("cursors:a b", "printable ASCII"),
         ("cursors:" + "x" * 240, "has 249 characters"),
     ],
