@@ -74,7 +74,7 @@ def test_authorise_with_an_async_function_denies(caplog: pytest.LogCaptureFixtur
         ("presence:zoë", "printable ASCII"),
         ("", "is empty"),
         ("roster:chat:1", "lies in"),
-        ("cursors:", "lacks a name"),
+        ("cursors:", "has no name"),
         ("cursors:a b", "without spaces"),
     ],
 )

@@ -248,12 +248,12 @@ def test_surface_without_our_urls_says_what_to_include(
 @pytest.mark.parametrize(
     ("channel", "why"),
     [
-        (ROOM, "no channel of cursors"),
+        (ROOM, "is not a cursor channel"),
         ("doc:42", "such as 'cursors:doc:42'"),
-        ("", "no channel of cursors"),
-        (None, "no channel of cursors"),
-        (ADA, "no channel of cursors"),
-        ("cursors:", "lacks a name"),
+        ("", "is not a cursor channel"),
+        (None, "is not a cursor channel"),
+        (ADA, "is not a cursor channel"),
+        ("cursors:", "has no name"),
         ("cursors:a b", "without spaces"),
         ("cursors:" + "x" * 240, "249 characters"),
     ],
@@ -278,4 +278,4 @@ def test_surface_of_an_invalid_channel_logs_and_raises_in_debug(
 
 def test_surface_without_a_channel_says_so(caplog: pytest.LogCaptureFixture):
     page, _ = rendered(INCLUDE, request_of(ADA))
-    assert "no channel of cursors" in unescape(page)
+    assert "is not a cursor channel" in unescape(page)

@@ -244,11 +244,11 @@ def test_publish_of_binary_data_is_refused():
 @pytest.mark.parametrize(
     ("channel", "why"),
     [
-        ("presence:doc:42", "no channel of cursors"),
-        ("chat:7", "no channel of cursors"),
-        ("cursors", "no channel of cursors"),
-        ("", "no channel of cursors"),
-        ("cursors:", "lacks a name"),
+        ("presence:doc:42", "is not a cursor channel"),
+        ("chat:7", "is not a cursor channel"),
+        ("cursors", "is not a cursor channel"),
+        ("", "is not a cursor channel"),
+        ("cursors:", "has no name"),
         ("cursors:#1", "user-limited"),
     ],
 )
