@@ -9,7 +9,7 @@ import msgspec
 
 from presence import services
 from presence.conf import conf, hooks
-from presence.conf.upkeep import in_thread
+from presence.conf.hooks import in_thread
 from presence.exceptions import StoreError
 from presence.queues import nudge
 from presence.roster import messages, validation

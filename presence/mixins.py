@@ -18,7 +18,7 @@ from asgiref.sync import async_to_sync, iscoroutinefunction
 from django.http import HttpRequest
 
 from presence.conf import hooks
-from presence.conf.upkeep import in_thread
+from presence.conf.hooks import in_thread
 from presence.cursors import CursorTracker
 from presence.exceptions import CentrifugoError, StoreError
 from presence.manager import PresenceManager, broadcast

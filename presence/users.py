@@ -13,7 +13,7 @@ import msgspec
 
 from presence import services
 from presence.conf import conf, hooks
-from presence.conf.upkeep import in_thread
+from presence.conf.hooks import in_thread
 from presence.web.visitors import describe, person_as
 
 __all__ = ["alast_seen", "arefresh", "last_seen", "refresh"]

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, nullcontext
-from functools import partial
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from functools import partial, wraps
 from inspect import isawaitable, iscoroutine
-from typing import Any, Final, NamedTuple, TypeVar, cast
+from typing import Any, Final, NamedTuple, ParamSpec, TypeVar, cast
 
 import msgspec
+from asgiref.sync import sync_to_async
+from django.core.cache import close_caches
 from django.core.exceptions import ImproperlyConfigured, SynchronousOnlyOperation
 from django.core.serializers.json import DjangoJSONEncoder
-from django.db import Error, connections, transaction
+from django.db import Error, connections, reset_queries, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from presence.conf import conf
@@ -34,11 +36,14 @@ __all__ = [
     "fit_and_log",
     "fit_meta",
     "hook",
+    "in_thread",
+    "like_a_request",
     "log_left_out",
 ]
 
 logger = logging.getLogger("presence.hooks")
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 MAX_LOGGED: Final = 10_000
@@ -315,3 +320,62 @@ def _end(connection: BaseDatabaseWrapper, savepoint: str, *, keep: bool) -> None
     except Error:
         connection.needs_rollback = True
         raise
+
+
+@contextmanager
+def like_a_request(*, alone: bool = False) -> Iterator[None]:
+    """Run one round of a long-lived process as Django runs a request.
+
+    It uses no database connection that has died or expired, and nothing of the round is kept (with
+    DEBUG, Django notes every query). With `alone`, where nothing else in the process uses them,
+    connections are closed whatever their age: not every database tells that a connection has died.
+    """
+    reset_queries()
+    _close_old_connections()
+    try:
+        yield
+    finally:
+        close_caches()
+        _close_old_connections(whatever_their_age=alone)
+
+
+def in_thread(
+    function: Callable[P, T], *, thread_sensitive: bool = True
+) -> Callable[P, Coroutine[Any, Any, T]]:
+    """Return the async twin of `function`: it runs in a thread, and uses no database connection
+    that has died or expired.
+
+    A consumer has no request whose end would close them.
+    """
+
+    def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        _close_old_connections()
+        try:
+            return function(*args, **kwargs)
+        finally:
+            _close_old_connections()
+
+    threaded = sync_to_async(run, thread_sensitive=thread_sensitive)
+
+    @wraps(function)
+    async def twin(*args: P.args, **kwargs: P.kwargs) -> T:
+        return await threaded(*args, **kwargs)
+
+    return twin
+
+
+def _close_old_connections(*, whatever_their_age: bool = False) -> None:
+    """Close connections as Django does, except in a transaction, which that would end: a test has
+    one, and a page that runs tasks itself. Never raises.
+
+    A connection that is broken may raise as it is closed. Test runners raise RuntimeError where a
+    test may not use the database.
+    """
+    for connection in connections.all(initialized_only=True):
+        with suppress(Error, RuntimeError):
+            if connection.in_atomic_block:
+                continue
+            if whatever_their_age:
+                connection.close()
+            else:
+                connection.close_if_unusable_or_obsolete()

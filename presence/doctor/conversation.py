@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
+import time
 from collections.abc import Callable, Collection, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
-import aiohttp
 import msgspec
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+
+if TYPE_CHECKING:
+    from websockets.typing import Origin
 
 __all__ = ["Conversation", "converse"]
 
@@ -45,60 +49,51 @@ def converse(
 ) -> Conversation:
     """Connect, send each command after the answer to the one before, and close.
 
-    After the last answer, `then` is called in a thread, and a publication on each channel that it
-    returns is awaited. Raises OSError (TimeoutError after `timeout` seconds) or
-    aiohttp.ClientError when `url` cannot be reached, and what `then` raises.
+    After the last answer, `then` is called, and a publication on each channel that it returns is
+    awaited. Raises OSError (TimeoutError after `timeout` seconds) or
+    websockets.WebSocketException when `url` cannot be reached, and what `then` raises.
     """
-    return asyncio.run(_converse(url, commands, timeout, origin, then))
-
-
-async def _converse(
-    url: str,
-    commands: Sequence[dict[str, Any]],
-    timeout: float,
-    origin: str | None,
-    then: Then | None,
-) -> Conversation:
     heard = Conversation()
+    ends = time.monotonic() + timeout
     try:
-        async with (
-            asyncio.timeout(timeout),
-            aiohttp.ClientSession() as session,
-            session.ws_connect(url, origin=origin) as socket,
-        ):
+        with connect(
+            url,
+            origin=cast("Origin | None", origin),
+            open_timeout=timeout,
+            close_timeout=timeout,
+            proxy=None,
+        ) as socket:
             for number, command in enumerate(commands, start=1):
-                await socket.send_str(json.dumps({"id": number, **command}))
-                if not await _hear(socket, heard, replies=number):
-                    return heard
+                socket.send(json.dumps({"id": number, **command}))
+                _hear(socket, heard, ends, replies=number)
             if then:
-                channels = await asyncio.to_thread(then, heard)
-                await _hear(socket, heard, published=channels)
-    except aiohttp.WSServerHandshakeError as error:
-        heard.status = error.status
+                _hear(socket, heard, ends, published=then(heard))
+    except InvalidStatus as error:
+        heard.status = error.response.status_code
+    except ConnectionClosed as error:
+        closed = error.rcvd
+        heard.closed, heard.reason = (closed.code, closed.reason) if closed else (1006, "")
     return heard
 
 
-async def _hear(
-    socket: aiohttp.ClientWebSocketResponse,
+def _hear(
+    socket: ClientConnection,
     heard: Conversation,
+    ends: float,
     *,
     replies: int = 0,
     published: Collection[str] = (),
-) -> bool:
+) -> None:
     """Read until there are as many replies, and a publication on each channel of `published`.
 
-    Returns False if the connection ends before.
+    Raises ConnectionClosed, and TimeoutError at `ends` by time.monotonic.
     """
     while len(heard.codes) < replies or not heard.pushed("pub").issuperset(published):
-        message = await socket.receive()
-        if message.type is not aiohttp.WSMsgType.TEXT:
-            heard.closed, heard.reason = socket.close_code, str(message.extra or "")
-            return False
+        message = socket.recv(timeout=max(0.0, ends - time.monotonic()))
         # One frame may hold several replies and pushes, a line each.
-        for line in message.data.splitlines():
+        for line in message.splitlines():
             reply = json.loads(line)
             if "id" in reply:
                 heard.codes.append(reply.get("error", {}).get("code", 0))
             elif "push" in reply:
                 heard.pushes.append(reply["push"])
-    return True

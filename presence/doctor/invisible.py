@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from presence import services
 from presence.centrifugo.tokens import Issuer
@@ -18,13 +18,11 @@ from presence.doctor.centrifugo import (
     probe_of,
     unnamed,
 )
+from presence.doctor.conversation import Conversation, converse
 from presence.doctor.findings import Findings, ok, problem, skipped
 from presence.exceptions import CentrifugoError
 from presence.roster.people import UserClaims
 from presence.transport.redaction import address
-
-if TYPE_CHECKING:
-    from presence.doctor.conversation import Conversation
 
 __all__ = ["commands", "examine", "judge"]
 
@@ -38,10 +36,8 @@ PER_CHANNEL = 3
 def examine() -> Findings:
     """Check what a subscriber of the polled channels and of their feeds can see.
 
-    Raises OSError or aiohttp.ClientError when the websocket cannot be reached.
+    Raises OSError or websockets.WebSocketException when the websocket cannot be reached.
     """
-    from presence.doctor.conversation import converse
-
     known, unknown = namespaces(conf.PRESENCE_CHANNELS)
     yield from unnamed("websocket.invisible", unknown)
     channels = sorted({*map(probe_of, known), *feeds_of(known)})

@@ -7,10 +7,13 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from websockets.exceptions import WebSocketException
+
 from presence.centrifugo.tokens import Issuer
 from presence.conf import conf
 from presence.doctor import clocks, cursors, invisible, origins
 from presence.doctor.centrifugo import feeds_of, namespaces
+from presence.doctor.conversation import converse
 from presence.doctor.findings import Findings, ok, problem, skipped
 from presence.roster.people import UserClaims
 from presence.transport.redaction import address
@@ -26,13 +29,6 @@ SUBSCRIBED, UNKNOWN, REFUSED, EXPIRED = 0, 102, 103, 109  # codes of replies
 
 
 def examine() -> Findings:
-    try:
-        import aiohttp
-
-        from presence.doctor.conversation import converse
-    except ImportError:
-        yield skipped("websocket.token", "aiohttp is not installed", "Run `pip install aiohttp`.")
-        return
     if not conf.CENTRIFUGO_TOKEN_SECRET:
         yield skipped("websocket.token", "CENTRIFUGO_TOKEN_SECRET is not set")
         return
@@ -43,7 +39,7 @@ def examine() -> Findings:
     ahead = clocks.centrifugo_ahead() or 0.0
     try:
         heard = converse(url, _commands(feeds, time.time() + ahead), timeout=timeout)
-    except (OSError, aiohttp.ClientError, ValueError) as error:
+    except (OSError, WebSocketException, ValueError) as error:
         yield skipped(
             "websocket.token",
             f"this machine cannot reach {address(url)} ({type(error).__name__}: {error})",

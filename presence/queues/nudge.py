@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol, Typ
 from presence import queues, services
 from presence.backends.tracker import Tracker
 from presence.conf import conf, masked, traceable
-from presence.conf.upkeep import like_a_request
+from presence.conf.hooks import like_a_request
 from presence.exceptions import StoreError
 from presence.queues.celery import CeleryBroker, project_app
 from presence.roster.messages import Snapshot

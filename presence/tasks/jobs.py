@@ -7,7 +7,7 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from presence import services
-from presence.conf.upkeep import like_a_request
+from presence.conf.hooks import like_a_request
 from presence.sync.channels import Shard
 from presence.sync.statistics import Report
 

@@ -16,7 +16,7 @@ from django.core.management.base import CommandError, CommandParser
 
 from presence import services
 from presence.conf import RANGES, conf
-from presence.conf.upkeep import like_a_request
+from presence.conf.hooks import like_a_request
 from presence.exceptions import InvalidChannel
 from presence.management import command
 from presence.roster.channel_names import validate_channel

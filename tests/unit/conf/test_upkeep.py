@@ -11,7 +11,7 @@ from django.core.management import call_command
 from django.db import connection, connections, transaction
 
 from presence import services
-from presence.conf.upkeep import in_thread, like_a_request
+from presence.conf.hooks import in_thread, like_a_request
 from presence.sync.statistics import Report
 from presence.tasks import jobs
 
