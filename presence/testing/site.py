@@ -21,7 +21,6 @@ from presence.testing.connection import Connection
 from presence.testing.people import id_of, is_anonymous, sign, visitor
 from presence.testing.signals import SentSignal, SignalRecorder
 from presence.web.access import polled_channel
-from presence.web.views import register_channels
 
 __all__ = ["FakePresence"]
 
@@ -83,6 +82,8 @@ class FakePresence(Assertions):
         PRESENCE_AUTHORIZE, as there is no page. Nobody sees it before `tick`. Raises
         InvalidChannel for what cannot be a channel or is not polled, ValueError for no such user.
         """
+        from presence.web.views import register_channels  # which needs the settings of a site
+
         polled_channel(channel)
         who = visitor(user, session_key)
         # As many rooms as the test likes.
