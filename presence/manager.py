@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from presence import services
+from presence.backends.base import Writes
 from presence.conf import conf, hooks
 from presence.conf.hooks import in_thread
 from presence.exceptions import StoreError
@@ -139,7 +140,7 @@ def forget_member(channel: str, user: str, source: str) -> ServerMember | None:
     # Ticks note users who leave a roster. A user who comes and goes between two ticks is in none.
     try:
         if not is_anonymous(user) and not is_hidden(channel, user):
-            tracker.note_last_seen({user: member.beat})
+            services.store().write(Writes(last_seen={user: member.beat}))
     except StoreError:
         logger.exception("last-seen=not-noted channel=%s", channel)
     return member

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from presence import services
-from presence.backends.base import StoredSnapshot
+from presence.backends.base import StoredSnapshot, Suspect, Writes
 from presence.backends.tracker import AHEAD, StoredPresence
 from presence.conf import conf
 from presence.exceptions import InvalidMessage, StoreDamaged, StoreError
@@ -102,7 +102,7 @@ def _suspect(channel: str, field: str, found: bytes, reason: object) -> StoreDam
     `found` are the bytes that were read. Returns the error to raise.
     """
     try:
-        services.store().suspect(channel, field, found)
+        services.store().write(Writes(suspects=[Suspect(channel, field, found)]))
     except StoreError as error:
         logger.error("channel=not-marked name=%s error=%r", channel, str(error))
     return StoreDamaged(
@@ -150,7 +150,7 @@ def is_hidden(channel: str, user: str) -> bool:
 def _load(channels: Sequence[str]) -> dict[str, StoredPresence]:
     if not channels:
         return {}
-    found = services.tracker().load_present(channels, timeout=conf.PRESENCE_TIMEOUT)
+    found = services.tracker().load_members(channels, timeout=conf.PRESENCE_TIMEOUT, rosters=True)
     return {channel: found[channel] for channel in channels}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from presence.backends.base import RosterStore
 from presence.roster.commit import Rules, make_commit
 from presence.roster.messages import Member, Position, Roster
-from presence.testing.contract.writing import acknowledge, rosters, signalled, write
+from presence.testing.contract.base import acknowledge, rosters, signalled, write
 
 __all__ = ["acknowledge", "fill", "rosters", "signalled", "write"]
 

@@ -1,4 +1,4 @@
-"""What a backend gives the sync: a place to keep rosters, with one atomic step per change."""
+"""What a backend stores for the sync and for pages, by role. Each change is one atomic step."""
 
 from __future__ import annotations
 
@@ -13,14 +13,21 @@ from presence.roster.commit import Commit, State
 from presence.roster.messages import Position
 
 __all__ = [
+    "KEPT_TICKS",
     "SCHEMA",
     "Acknowledgement",
     "BatchState",
-    "Ledger",
+    "ChannelRegistry",
+    "Hit",
+    "KnownChannels",
+    "Limits",
+    "Restart",
     "RosterStore",
     "StoredRoster",
     "StoredSnapshot",
+    "Suspect",
     "TickHistory",
+    "TickLog",
     "TickParts",
     "TickStart",
     "WriteResult",
@@ -35,7 +42,7 @@ SCHEMA = 1
 
 
 class StoredRoster(NamedTuple):
-    """The `rev` of a channel, and the roster and the snapshot that it has; empty where missing."""
+    """The `rev` of a channel with its roster and its snapshot; empty where one is missing."""
 
     rev: int
     roster: bytes
@@ -45,9 +52,9 @@ class StoredRoster(NamedTuple):
 class BatchState(msgspec.Struct, frozen=True, kw_only=True):
     """The states of a batch, the store's clock (seconds since 1970) and its `run`.
 
-    `run` names one life of the store: it is another one after a restart or a failover, when
-    writes that were acknowledged may have been lost. `rosters` has `rev` and roster by channel, a
-    `rev` that cannot be read being 0. Of a state that cannot be read whole, `damage` says why.
+    `run` names one life of the store. It changes with a restart or a failover, when writes that
+    were acknowledged may have been lost. `rosters` has `rev` and roster by channel; a `rev` that
+    cannot be read is 0. The `damage` of a state says why it cannot be read whole.
     """
 
     now: float
@@ -57,44 +64,74 @@ class BatchState(msgspec.Struct, frozen=True, kw_only=True):
     whole: dict[str, StoredRoster] = {}
 
 
+class Restart(NamedTuple):
+    """A new `epoch` of a channel, which begins with `snapshot` as version 1."""
+
+    epoch: str
+    snapshot: bytes
+
+
 class Acknowledgement(NamedTuple):
-    """That `pending` was published at `now`, and stands at `position` (None: unknown)."""
+    """`pending` of a channel was published at `now`, at `position` (None: unknown).
+
+    With a `restart`, `pending` can never be published. The channel goes on with that.
+    """
 
     channel: str
     pending: bytes
     position: Position | None
     now: float
+    restart: Restart | None = None
+
+
+class Suspect(NamedTuple):
+    """A reader could not read a `field` of a channel, "roster" or "snapshot".
+
+    `found` are the bytes that it read; empty where the field is missing.
+    """
+
+    channel: str
+    field: str
+    found: bytes
 
 
 class Writes(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be written in one round trip, in this order.
+    """Changes that one call writes, in this order.
 
-    `signalled` are pairs of (channel, pending): the signals of that change were sent. With
-    `to_signal` False, an acknowledged change has none to be sent. A good poll `now` is noted of
-    the `polled` channels: they are known from here on.
+    last_seen: users, and when they were last in a channel. A store that is no Tracker ignores it.
+    signalled: pairs of (channel, pending) whose signals were sent.
+    acknowledgements: with `to_signal` False, none of these changes has signals to be sent.
+    polled: channels that were polled well at `now`. From here on they are known.
+    commits: at most one for each channel.
+    suspects: a committed channel whose field is still as it was found is damaged from here on.
+    sweep: channels to forget, with the time of the last good poll that made them candidates.
     """
 
+    last_seen: Mapping[str, float] = {}
     signalled: Sequence[tuple[str, bytes]] = ()
     acknowledgements: Sequence[Acknowledgement] = ()
     to_signal: bool = True
-    commits: Sequence[Commit] = ()
     polled: Sequence[str] = ()
     now: float = 0.0
-
-    def __bool__(self) -> bool:
-        return bool(self.signalled or self.acknowledgements or self.commits or self.polled)
+    commits: Sequence[Commit] = ()
+    suspects: Sequence[Suspect] = ()
+    sweep: Mapping[str, float] = {}
 
 
 class WriteResult(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether each of the acknowledgements and each of the commits was taken."""
+    """Whether each acknowledgement and each commit was taken, and the channels that were swept."""
 
     acknowledged: list[bool] = []
     committed: list[bool] = []
+    swept: list[str] = []
 
 
 class StoredSnapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """A snapshot as it is kept, and the `epoch` and `version` that it has to be of. `polled` is
-    the time of the last good poll, None if never. `damage` says what of it cannot be read."""
+    """A snapshot as it is stored, and the `epoch` and `version` that it must have.
+
+    `polled` is the time of the last good poll, None if there was none. `damage` says what cannot
+    be read.
+    """
 
     snapshot: bytes | None
     position: Position | None
@@ -105,10 +142,18 @@ class StoredSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     damage: str = ""
 
 
+class TickParts(msgspec.Struct, frozen=True, kw_only=True):
+    """The parts of a tick that have come in, of `of` (0: none did, so nobody knows)."""
+
+    now: float
+    of: int
+    parts: list[bytes]
+
+
 class TickStart(msgspec.Struct, frozen=True, kw_only=True):
     """A tick that began `now`, `since` seconds after the one before (None: it is the first).
 
-    `open` are the other ticks that have begun and not been closed, with the time they began.
+    `open` has the other ticks that began and were not closed, with the time of their beginning.
     """
 
     now: float
@@ -116,74 +161,127 @@ class TickStart(msgspec.Struct, frozen=True, kw_only=True):
     open: dict[str, float]
 
 
-class TickParts(msgspec.Struct, frozen=True, kw_only=True):
-    """What has come in of a tick's `of` parts (0: nothing has, so nobody knows how many)."""
-
-    now: float
-    of: int
-    parts: list[bytes]
-
-
 class TickHistory(msgspec.Struct, frozen=True, kw_only=True):
-    """The records of the last ticks, newest first; when the newest `began`; those still open."""
+    """The records of the last ticks, newest first, and when the newest tick `began`.
+
+    `open` has the ticks that were not closed, with the time of their beginning. `parts` has what
+    came in of each, if that was asked for.
+    """
 
     now: float
     began: float | None
     open: dict[str, float]
     records: list[bytes]
+    parts: dict[str, TickParts] = {}
 
 
-class Ledger(ABC):
-    """The books beside the rosters: what ticks did, and which channels pages asked for.
+class KnownChannels(NamedTuple):
+    """The time of the last good poll of each known channel, and the registered channels."""
 
-    Every method may raise StoreError. Parts and records are opaque bytes; times are the store's.
+    polled: Mapping[str, float]
+    registered: list[str]
+
+
+class Hit(NamedTuple):
+    """`times` hits of a rate limit: `limit` hits in `seconds`.
+
+    A window of `seconds` begins with the first hit after the window before it.
     """
+
+    name: str
+    limit: int
+    seconds: float
+    times: int = 1
+
+
+class TickLog(ABC):
+    """What ticks did. Parts and records are opaque bytes, times are the store's."""
 
     @abstractmethod
     def begin_tick(self, tick: str) -> TickStart:
         """Note that a tick begins."""
 
     @abstractmethod
-    def add_part(self, tick: str, number: int, part: bytes, *, of: int) -> bool:
-        """Note part `number` of a tick of `of` parts; whether all of them are in now.
+    def add_part(self, tick: str, number: int, part: bytes, *, of: int) -> TickParts | None:
+        """Store part `number` of a tick of `of` parts. Returns the parts once all are in.
 
-        The same number again takes the place of the first.
+        A part replaces one of the same number.
         """
-
-    @abstractmethod
-    def load_parts(self, tick: str) -> TickParts:
-        """What has come in of a tick that is not closed."""
 
     @abstractmethod
     def close_tick(self, tick: str, record: bytes) -> bool:
         """End a tick and keep its record, among the last KEPT_TICKS of them.
 
-        True for one caller only: False where it was closed before, or never began.
+        True for one caller only: False for a tick that was closed before, or never began.
         """
 
     @abstractmethod
-    def load_ticks(self) -> TickHistory:
-        """What is on record, in one round trip."""
+    def load_ticks(self, *, parts: bool = False) -> TickHistory:
+        """Return the history, in one round trip; with the `parts` of open ticks in two."""
+
+
+class ChannelRegistry(ABC):
+    """The channels that were polled, and those that pages asked for."""
 
     @abstractmethod
     def register_channels(self, channels: Sequence[str]) -> None:
         """Note that a token was made for these channels, in one round trip."""
 
+    @abstractmethod
+    def known_channels(self, *, registered_within: float | None = None) -> KnownChannels:
+        """Return every known channel, in one round trip.
+
+        Also those registered in the last `registered_within` seconds; the other registrations are
+        forgotten. None leaves registrations alone, and returns none.
+        """
+
     def unregistered_channels(self, channels: Sequence[str]) -> list[str]:
         """Return those of the channels that are not registered, in one round trip."""
-        known = set(self.registered_channels(within=inf))
+        known = set(self.known_channels(registered_within=inf).registered)
         return [channel for channel in channels if channel not in known]
 
+
+class Limits(ABC):
+    """Rate limits and flags by name, each with an end of its own."""
+
     @abstractmethod
-    def registered_channels(self, *, within: float) -> list[str]:
-        """The channels registered in the last `within` seconds; forgets the others."""
+    def check_limits(
+        self, hits: Sequence[Hit], flags: Sequence[str] = ()
+    ) -> tuple[list[int], list[bool]]:
+        """Count `hits`, and look at `flags`, in one round trip.
+
+        Returns how many times of each hit are within its limit, and whether each flag is set.
+        """
+
+    @abstractmethod
+    def set_flag(self, name: str, *, seconds: float) -> None:
+        """Set a flag for `seconds` from now."""
+
+    def hit_rate_limit(self, name: str, *, limit: int, seconds: float, times: int = 1) -> int:
+        """Count `times` hits. Returns how many of them are within the limit: see Hit."""
+        (admitted,), _ = self.check_limits([Hit(name, limit, seconds, times)])
+        return admitted
+
+    def has_flag(self, name: str) -> bool:
+        """Return whether a flag is set now."""
+        _, (flag,) = self.check_limits([], [name])
+        return flag
+
+    def claim_slot(self, channel: str, slot: int, *, seconds: float) -> bool:
+        """Return True for the first who claims a slot of a channel, and False for all others in
+        the `seconds` after that.
+
+        Slots that were claimed before the clock was set back are free again from the next claim of
+        the channel on.
+        """
+        return bool(self.hit_rate_limit(f"slot:{channel}:{slot}", limit=1, seconds=seconds))
 
 
-class RosterStore(Ledger):
+class RosterStore(TickLog, ChannelRegistry, Limits):
     """Rosters, snapshots and what is still to be published, by channel.
 
-    Every method may raise StoreError. What is atomic is so per channel, never across channels.
-    The store moves opaque bytes: it knows nothing of what a roster or a diff is.
+    Every method may raise StoreError. Each change is atomic for one channel, never across channels.
+    The store moves opaque bytes: it decodes no roster, no snapshot and no diff.
     """
 
     shared = True
@@ -197,53 +295,34 @@ class RosterStore(Ledger):
         rosters: Sequence[str] = (),
         whole: Sequence[str] = (),
     ) -> BatchState:
-        """The state of each channel (`rev` 0 where there is none), the `rev` and the roster of
-        each of the `rosters` that was committed, and the snapshot, too, of those to be had
-        `whole`, in one round trip."""
+        """Load the state of each channel, in one round trip. `rev` is 0 where there is none.
 
-    @abstractmethod
-    def load_snapshots(self, channels: Sequence[str]) -> dict[str, StoredSnapshot]:
-        """What a page shows of each channel, in one round trip."""
-
-    @abstractmethod
-    def write(self, writes: Writes) -> WriteResult:
-        """Write all of it, in one round trip.
-
-        A commit is taken if its `rev` still stands and its channel has nothing pending, and,
-        too, where the very same pending is in place already: a retry after a lost reply. Else
-        somebody was faster, and nothing was written. A commit that `replaces` a damage is taken if
-        the channel still has it, with that `rev` and that pending. An acknowledgement is taken
-        only where that
-        very `pending` is in place: it becomes unsignalled, and the position is taken unless it
-        lies before the one known in the same stream.
+        Also the `rev` and the roster of each of `rosters` that was committed, and the same with
+        the snapshot for `whole`.
         """
 
     @abstractmethod
-    def drop(self, channel: str, pending: bytes, *, epoch: str, now: float) -> bool:
-        """Give `pending` up: it can never be published. The channel goes on as version 1 of
-        `epoch`; the change becomes unsignalled. False where another one is pending."""
+    def load_snapshots(self, channels: Sequence[str]) -> dict[str, StoredSnapshot]:
+        """Load what a page shows of each channel, in one round trip."""
 
     @abstractmethod
-    def suspect(self, channel: str, field: str, found: bytes) -> None:
-        """Note that the "roster" or the "snapshot" of a committed channel cannot be read, if it
-        is still what was `found` (empty: it is missing): its state is damaged from then on."""
+    def write(self, writes: Writes) -> WriteResult:
+        """Write all of it, in one round trip; in one more if channels are swept.
 
-    @abstractmethod
-    def known_channels(self) -> Mapping[str, float]:
-        """Every known channel, with the time of its last good poll."""
+        A commit is taken if its `rev` still stands and its channel has nothing pending. It is also
+        taken if the very same pending is in place already: a retry after a lost reply. Otherwise
+        somebody was faster, and nothing was written. A commit that `replaces` a damage is taken if
+        the channel still has it, with that `rev` and that pending.
 
-    @abstractmethod
-    def sweep_channels(self, channels: Mapping[str, float]) -> list[str]:
-        """Forget those of the channels (with the time last polled that made them candidates) that
-        are empty with nothing pending, and were not polled since. Returns the forgotten ones."""
+        An acknowledgement is taken only if that very `pending` is in place. It becomes unsignalled.
+        The position is taken unless it lies before the known one in the same stream.
+
+        A channel is swept if it is empty, has nothing pending, and was not polled since.
+        """
 
     @abstractmethod
     def note_nodes(self, uids: frozenset[str]) -> float | None:
-        """Note the Centrifugo nodes of this tick. Returns the seconds since they last changed,
-        None where they have not changed since the first tick."""
+        """Note the Centrifugo nodes of this tick.
 
-    @abstractmethod
-    def claim_slot(self, channel: str, slot: int, *, seconds: float) -> bool:
-        """True for the first who claims the slot of the channel, and for nobody else in the
-        `seconds` after that. Slots that were claimed before the clock was set back are free again
-        from the next claim of the channel on."""
+        Returns the seconds since they last changed, None if they never changed.
+        """

@@ -1,30 +1,38 @@
-"""Rosters, and live cursors, in the memory of one process: for development and for tests."""
+"""The memory backend: rosters, members and cursors in one process, for development and tests."""
 
 from __future__ import annotations
 
+import threading
 import time
 import uuid
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from itertools import islice
+from typing import Any, NamedTuple
 
 import msgspec
 
 from presence.backends.base import (
+    KEPT_TICKS,
     Acknowledgement,
     BatchState,
+    Hit,
+    KnownChannels,
     RosterStore,
     StoredRoster,
     StoredSnapshot,
+    Suspect,
+    TickHistory,
+    TickParts,
+    TickStart,
     WriteResult,
     Writes,
 )
-from presence.backends.memory_base import put_right
-from presence.backends.memory_ledger import MemoryLedger
-from presence.backends.memory_tracker import MemoryTracker
-from presence.backends.tracker import AHEAD
-from presence.roster.commit import Commit, State, mark_damaged, restart
+from presence.backends.tracker import AHEAD, StoredPresence, Tracker, TrackerState, is_fresh
+from presence.roster.commit import Commit, State, mark_damaged
 from presence.roster.messages import Position
+from presence.roster.people import ServerMember
 
 __all__ = ["MemoryStore"]
 
@@ -33,21 +41,46 @@ _STATE_FIELDS = (
     *("listed", "total", "anonymous"),
 )
 
+Source = tuple[str, str]
+"""User and source."""
 
-class MemoryStore(MemoryTracker, MemoryLedger, RosterStore):
+
+class _Window(NamedTuple):
+    """The hits of a rate limit from `began` to `ends`."""
+
+    began: float
+    ends: float
+    hits: int
+
+
+class MemoryStore(Tracker, RosterStore):
     """The contracts of RosterStore and Tracker under one lock. `clock` gives seconds since 1970."""
 
     shared = False
 
     def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
-        super().__init__(clock)
+        self._clock = clock
+        self._lock = threading.RLock()
         self._run = uuid.uuid4().hex
         self._states: dict[str, State] = {}
+        self._rosters: dict[str, bytes] = {}
         self._snapshots: dict[str, bytes] = {}
         self._suspects: dict[str, str] = {}
         self._polled: dict[str, float] = {}
         self._nodes: tuple[frozenset[str], float | None] | None = None
-        self._claims: dict[tuple[str, int], tuple[float, float]] = {}
+        self._began: float | None = None
+        self._open: dict[str, float] = {}
+        self._parts: dict[str, tuple[int, dict[int, bytes]]] = {}
+        self._records: deque[bytes] = deque(maxlen=KEPT_TICKS)
+        self._registry: dict[str, float] = {}
+        self._members: dict[str, dict[Source, ServerMember]] = {}
+        self._profiles: dict[str, tuple[float, float, bytes]] = {}
+        self._seen: dict[str, float] = {}
+        self._cursors: dict[str, dict[str, tuple[float, bytes]]] = {}
+        self._windows: dict[str, _Window] = {}
+        self._flags: dict[str, tuple[float, float]] = {}
+
+    # Rosters
 
     def load_states(
         self,
@@ -72,7 +105,7 @@ class MemoryStore(MemoryTracker, MemoryLedger, RosterStore):
             reason = reason or f"a reader could not read its {field}"
         if not reason:
             return state
-        # BatchState again: it may have been acknowledged since.
+        # Loaded again: it may have been acknowledged since.
         return mark_damaged(msgspec.structs.replace(state, damage=None), reason)
 
     def _whole(self, channel: str) -> StoredRoster:
@@ -97,27 +130,31 @@ class MemoryStore(MemoryTracker, MemoryLedger, RosterStore):
 
     def write(self, writes: Writes) -> WriteResult:
         with self._lock:
-            for one in writes.signalled:
-                self._signalled(*one)
+            self._note_last_seen(writes.last_seen)
+            for channel, pending in writes.signalled:
+                self._signalled(channel, pending)
             acknowledged = [
-                self._acknowledge(one, to_signal=writes.to_signal)
-                for one in writes.acknowledgements
+                self._acknowledge(done, to_signal=writes.to_signal)
+                for done in writes.acknowledgements
             ]
             for channel in writes.polled:
                 self._polled[channel] = max(writes.now, self._polled.get(channel, 0.0))
             committed = [self._commit(commit) for commit in writes.commits]
-            return WriteResult(acknowledged=acknowledged, committed=committed)
+            for suspect in writes.suspects:
+                self._suspect(suspect)
+            swept = [c for c, polled in writes.sweep.items() if self._sweep(c, polled)]
+            return WriteResult(acknowledged=acknowledged, committed=committed, swept=swept)
 
     @contextmanager
-    def _whole_or_not_at_all(self, channel: str) -> Iterator[None]:
-        """Undo what the block wrote of a channel if an exception, of a signal, too, ends it."""
-        kept: list[dict[str, Any]] = [self._states, self._rosters, self._snapshots]
-        kept += [self._polled, self._suspects]
-        before = [values.get(channel) for values in kept]
+    def _all_or_nothing(self, channel: str) -> Iterator[None]:
+        """Undo what the block wrote of a channel if an exception ends it, one of a signal, too."""
+        fields: list[dict[str, Any]] = [self._states, self._rosters, self._snapshots]
+        fields += [self._polled, self._suspects]
+        before = [values.get(channel) for values in fields]
         try:
             yield
         except BaseException:
-            for values, value in zip(kept, before, strict=True):
+            for values, value in zip(fields, before, strict=True):
                 if value is None:
                     values.pop(channel, None)
                 else:
@@ -125,10 +162,10 @@ class MemoryStore(MemoryTracker, MemoryLedger, RosterStore):
             raise
 
     def _commit(self, commit: Commit) -> bool:
-        with self._whole_or_not_at_all(commit.channel):
-            return self._commit_whole(commit)
+        with self._all_or_nothing(commit.channel):
+            return self._commit_all(commit)
 
-    def _commit_whole(self, commit: Commit) -> bool:
+    def _commit_all(self, commit: Commit) -> bool:
         state = self._states.get(commit.channel, State(channel=commit.channel))
         if state.pending and state.pending == commit.pending:
             return True
@@ -136,9 +173,9 @@ class MemoryStore(MemoryTracker, MemoryLedger, RosterStore):
             if _marks(state) != commit.replaces[1:]:
                 return False
             state = State(channel=commit.channel, unsignalled=commit.unsignalled)
-            kept: dict[str, Any]
-            for kept in (self._rosters, self._snapshots, self._suspects):
-                kept.pop(commit.channel, None)
+            field: dict[str, Any]
+            for field in (self._rosters, self._snapshots, self._suspects):
+                field.pop(commit.channel, None)
         elif state.pending or state.rev != commit.rev:
             return False
         self._states[commit.channel] = msgspec.structs.replace(
@@ -158,57 +195,40 @@ class MemoryStore(MemoryTracker, MemoryLedger, RosterStore):
         state = self._states.get(done.channel)
         if state is None or not state.pending or state.pending != done.pending:
             return False
-        self._states[done.channel] = msgspec.structs.replace(
-            state,
-            rev=state.rev + 1,
-            pending=b"",
-            position=_later(state.position, done.position),
-            unsignalled=(*state.unsignalled, *([(done.now, done.pending)] if to_signal else [])),
-        )
+        unsignalled = [(done.now, done.pending)] if to_signal else []
+        with self._all_or_nothing(done.channel):
+            self._states[done.channel] = msgspec.structs.replace(
+                state,
+                rev=state.rev + 1,
+                pending=b"",
+                position=_later(state.position, done.position),
+                unsignalled=(*state.unsignalled, *unsignalled),
+                epoch=done.restart.epoch if done.restart else state.epoch,
+                version=1 if done.restart else state.version,
+            )
+            if done.restart:
+                self._snapshots[done.channel] = done.restart.snapshot
         return True
 
     def _signalled(self, channel: str, pending: bytes) -> None:
         if state := self._states.get(channel):
-            left = tuple(one for one in state.unsignalled if one[1] != pending)
+            left = tuple(change for change in state.unsignalled if change[1] != pending)
             self._states[channel] = msgspec.structs.replace(state, unsignalled=left)
 
-    def drop(self, channel: str, pending: bytes, *, epoch: str, now: float) -> bool:
-        with self._lock, self._whole_or_not_at_all(channel):
-            if not self._acknowledge(Acknowledgement(channel, pending, None, now), to_signal=True):
-                return False
-            state = self._states[channel]
-            self._states[channel] = msgspec.structs.replace(state, epoch=epoch, version=1)
-            self._snapshots[channel] = restart(self._snapshots.get(channel, b""), epoch)
-            return True
-
-    def suspect(self, channel: str, field: str, found: bytes) -> None:
-        kept = {"roster": self._rosters, "snapshot": self._snapshots}[field]
-        with self._lock:
-            state = self._states.get(channel)
-            if state and kept.get(channel, b"") == found:
-                self._suspects[channel] = field
-
-    def known_channels(self) -> Mapping[str, float]:
-        with self._lock:
-            put_right(self._polled, self._clock())
-            return dict(self._polled)
-
-    def sweep_channels(self, channels: Mapping[str, float]) -> list[str]:
-        with self._lock:
-            swept = []
-            for channel, polled in channels.items():
-                with self._whole_or_not_at_all(channel):
-                    if self._sweep(channel, polled):
-                        swept.append(channel)
-            return swept
+    def _suspect(self, suspect: Suspect) -> None:
+        values = {"roster": self._rosters, "snapshot": self._snapshots}[suspect.field]
+        if self._states.get(suspect.channel) and values.get(suspect.channel, b"") == suspect.found:
+            self._suspects[suspect.channel] = suspect.field
 
     def _sweep(self, channel: str, polled: float) -> bool:
         state = self._states.get(channel, State(channel=channel))
         if state.occupied or self._polled.get(channel) != polled:
             return False
-        kept: dict[str, Any]
-        for kept in (self._states, self._rosters, self._snapshots, self._polled, self._suspects):
-            kept.pop(channel, None)
+        with self._all_or_nothing(channel):
+            field: dict[str, Any]
+            for field in (self._states, self._rosters, self._snapshots, self._polled):
+                field.pop(channel, None)
+            self._suspects.pop(channel, None)
         return True
 
     def note_nodes(self, uids: frozenset[str]) -> float | None:
@@ -223,22 +243,231 @@ class MemoryStore(MemoryTracker, MemoryLedger, RosterStore):
                 self._nodes, since = (uids, now), now
             return None if since is None else now - since
 
-    def claim_slot(self, channel: str, slot: int, *, seconds: float) -> bool:
+    # Ticks and the registry
+
+    def begin_tick(self, tick: str) -> TickStart:
+        with self._lock:
+            now, began, others = self._clock(), self._began, dict(self._open)
+            self._began = self._open[tick] = now
+            since = None if began is None or began > now else now - began
+            return TickStart(now=now, since=since, open=others)
+
+    def add_part(self, tick: str, number: int, part: bytes, *, of: int) -> TickParts | None:
+        with self._lock:
+            _, parts = self._parts.get(tick, (of, {}))
+            parts[number] = part
+            self._parts[tick] = (of, parts)
+            return self._parts_of(tick) if len(parts) >= of else None
+
+    def _parts_of(self, tick: str) -> TickParts:
+        of, parts = self._parts.get(tick, (0, {}))
+        return TickParts(now=self._clock(), of=of, parts=[parts[n] for n in sorted(parts)])
+
+    def close_tick(self, tick: str, record: bytes) -> bool:
+        with self._lock:
+            if self._open.pop(tick, None) is None:
+                return False
+            self._parts.pop(tick, None)
+            self._records.appendleft(record)
+            return True
+
+    def load_ticks(self, *, parts: bool = False) -> TickHistory:
         with self._lock:
             now = self._clock()
-            self._claims = {
-                claim: (at, ends)
-                for claim, (at, ends) in self._claims.items()
-                if ends > now and at <= now + AHEAD
-            }
-            if (channel, slot) in self._claims:
+            return TickHistory(
+                now=now,
+                began=None if self._began is None else min(self._began, now),
+                open=dict(self._open),
+                records=list(self._records),
+                parts={tick: self._parts_of(tick) for tick in self._open} if parts else {},
+            )
+
+    def register_channels(self, channels: Sequence[str]) -> None:
+        with self._lock:
+            self._registry |= dict.fromkeys(channels, self._clock())
+
+    def unregistered_channels(self, channels: Sequence[str]) -> list[str]:
+        with self._lock:
+            return [channel for channel in channels if channel not in self._registry]
+
+    def known_channels(self, *, registered_within: float | None = None) -> KnownChannels:
+        with self._lock:
+            now = self._clock()
+            _put_right(self._polled, now)
+            registered: list[str] = []
+            if registered_within is not None:
+                _put_right(self._registry, now)
+                since = now - registered_within
+                self._registry = {c: at for c, at in self._registry.items() if at >= since}
+                registered = list(self._registry)
+            return KnownChannels(dict(self._polled), registered)
+
+    # Members
+
+    def save_member(
+        self, channel: str, user: str, *, source: str, meta: bytes, timeout: float
+    ) -> ServerMember:
+        with self._lock:
+            now = self._clock()
+            fresh = self._fresh(channel, timeout)
+            before = fresh.get((user, source))
+            before = before and before.by(now)
+            joined = before.joined if before else now
+            said = before.said if before and before.meta == meta else now
+            record = ServerMember(user, source, joined, now, meta, said)
+            self._members[channel] = fresh | {(user, source): record}
+            return record
+
+    def touch_member(self, channel: str, user: str, *, source: str, timeout: float) -> bool:
+        with self._lock:
+            fresh = self._fresh(channel, timeout)
+            if (record := fresh.get((user, source))) is None:
                 return False
-            self._claims[channel, slot] = (now, now + seconds)
+            now = self._clock()
+            fresh[user, source] = msgspec.structs.replace(record.by(now), beat=now)
             return True
+
+    def delete_member(
+        self, channel: str, user: str, *, source: str, timeout: float
+    ) -> ServerMember | None:
+        with self._lock:
+            fresh = self._fresh(channel, timeout)
+            record = fresh.pop((user, source), None)
+            if not fresh:
+                self._members.pop(channel, None)
+            return record
+
+    def load_members(
+        self, channels: Sequence[str], *, timeout: float, rosters: bool = False
+    ) -> dict[str, StoredPresence]:
+        with self._lock:
+            return {
+                channel: StoredPresence(
+                    self._rosters.get(channel, b"") if rosters else b"",
+                    _in_order(self._fresh(channel, timeout), self._clock()),
+                )
+                for channel in channels
+            }
+
+    def load_tracker_state(self, *, timeout: float) -> TrackerState:
+        with self._lock:
+            now = self._clock()
+            channels = frozenset(c for c in list(self._members) if self._fresh(c, timeout))
+            self._profiles = {
+                # One that was noted before the clock was set back is of now, once.
+                user: (min(at, now), min(ends, now + ends - at), shown)
+                for user, (at, ends, shown) in self._profiles.items()
+                if ends > now
+            }
+            profiles = {user: (at, shown) for user, (at, _, shown) in self._profiles.items()}
+            return TrackerState(channels, profiles)
+
+    def save_profile(self, user: str, shown: bytes, *, seconds: float) -> float:
+        with self._lock:
+            now = self._clock()
+            self._profiles[user] = (now, now + seconds, shown)
+            return now
+
+    def _note_last_seen(self, users: Mapping[str, float]) -> None:
+        now = self._clock()
+        _put_right(self._seen, now)
+        for user, at in users.items():
+            at = min(at, now)
+            self._seen[user] = max(at, self._seen.get(user, at))
+
+    def last_seen(self, users: Sequence[str]) -> dict[str, float]:
+        with self._lock:
+            _put_right(self._seen, self._clock())
+            return {user: self._seen[user] for user in users if user in self._seen}
+
+    def _fresh(self, channel: str, timeout: float) -> dict[Source, ServerMember]:
+        """Delete the stale members of a channel. Returns the others, as they are stored."""
+        now = self._clock()
+        members = self._members.pop(channel, {})
+        # A member who beat before the clock was set back stays, but not for ever.
+        fresh = {key: m for key, m in members.items() if abs(now - m.beat) <= timeout}
+        if fresh:
+            self._members[channel] = fresh
+        return fresh
+
+    # Cursors
+
+    def save_cursors(self, channel: str, cursors: Mapping[str, bytes], *, timeout: float) -> float:
+        with self._lock:
+            now = self._clock()
+            # Two channels that were not looked at for longest: more than this call can add.
+            for other in list(islice(self._cursors, 2)):
+                self.load_cursors(other, timeout=timeout)
+            fresh = self.load_cursors(channel, timeout=timeout)
+            self._cursors[channel] = fresh | {u: (now, where) for u, where in cursors.items()}
+            return now
+
+    def load_cursors(self, channel: str, *, timeout: float) -> dict[str, tuple[float, bytes]]:
+        with self._lock:
+            now = self._clock()
+            cursors = self._cursors.pop(channel, {})
+            fresh = {
+                user: (at, where)
+                for user, (at, where) in cursors.items()
+                if is_fresh(at, now=now, timeout=timeout)
+            }
+            if fresh:
+                self._cursors[channel] = fresh
+            return dict(fresh)
+
+    def delete_cursor(self, channel: str, user: str, *, ending: bytes = b"") -> bool:
+        with self._lock:
+            cursors = self._cursors.get(channel, {})
+            if user not in cursors or not cursors[user][1].endswith(ending):
+                return False
+            del cursors[user]
+            if not cursors:
+                del self._cursors[channel]
+            return True
+
+    # Limits
+
+    def check_limits(
+        self, hits: Sequence[Hit], flags: Sequence[str] = ()
+    ) -> tuple[list[int], list[bool]]:
+        with self._lock:
+            return [self._hit(hit) for hit in hits], [self._is_set(name) for name in flags]
+
+    def _hit(self, hit: Hit) -> int:
+        now = self._clock()
+        # A window that begins in the future was made before the clock was set back.
+        self._windows = {
+            name: window
+            for name, window in self._windows.items()
+            if window.ends > now and window.began <= now + AHEAD
+        }
+        window = self._windows.get(hit.name, _Window(now, now + hit.seconds, 0))
+        self._windows[hit.name] = window._replace(hits=window.hits + hit.times)
+        return max(0, min(hit.times, hit.limit - window.hits))
+
+    def set_flag(self, name: str, *, seconds: float) -> None:
+        with self._lock:
+            now = self._clock()
+            self._flags = {n: flag for n, flag in self._flags.items() if flag[0] > now}
+            self._flags[name] = (now + seconds, seconds)
+
+    def _is_set(self, name: str) -> bool:
+        now = self._clock()
+        ends, seconds = self._flags.get(name, (0.0, 0.0))
+        if ends > now + seconds:  # since the clock was set back
+            self._flags[name] = (now + seconds, seconds)
+        return ends > now
+
+
+def _put_right(times: dict[str, float], now: float) -> None:
+    """Set times that are more than a second ahead to `now`: the clock was set back."""
+    for name, at in times.items():
+        if at > now + AHEAD:
+            times[name] = now
 
 
 def _marks(state: State) -> tuple[bytes, bytes]:
-    """By what a writer knows that nobody has written since."""
+    """Return the `rev` and the pending by which a writer knows that nobody has written since."""
     return (b"%d" % state.rev if state.rev else b""), state.pending
 
 
@@ -248,3 +477,10 @@ def _later(known: Position | None, new: Position | None) -> Position | None:
     if known is not None and known.epoch == new.epoch and new.offset < known.offset:
         return known
     return new
+
+
+def _in_order(members: Mapping[Source, ServerMember], now: float) -> list[ServerMember]:
+    return sorted(
+        (member.by(now) for member in members.values()),
+        key=lambda member: (member.joined, member.user, member.source),
+    )

@@ -9,6 +9,7 @@ from typing import Protocol
 
 import msgspec
 
+from presence.backends.base import Writes
 from presence.centrifugo.gateway import Survey
 from presence.exceptions import InvalidChannel
 from presence.roster import channel_names
@@ -55,10 +56,12 @@ def find_channels(
     was made may be watching, even if nobody is there.
     """
     if ctx.options.discovery == "registry":
-        registered = ctx.store.registered_channels(within=ctx.options.registered_within)
+        within = ctx.options.registered_within
+        known, registered = ctx.store.known_channels(registered_within=within)
         feeds = {channel_names.feed_of(channel): 0 for channel in registered}
         survey = Survey(survey.nodes, feeds)
-    known = ctx.store.known_channels()
+    else:
+        known, _ = ctx.store.known_channels()
     active = {*_rooms(survey.clients), *tracked}
     channels = active.union(_occupied(ctx, active, known))
     polled = {channel: known[channel] for channel in channels if channel in known}
@@ -75,7 +78,7 @@ def _occupied(ctx: TickContext, active: set[str], known: Mapping[str, float]) ->
         old = loaded.now - ctx.options.sweep_after
         empty = (channel for channel in chunk if not loaded.states[channel].occupied)
         swept = {channel: quiet[channel] for channel in empty if quiet[channel] < old}
-        for channel in ctx.store.sweep_channels(swept):
+        for channel in ctx.store.write(Writes(sweep=swept)).swept:
             logger.info("channel=closed name=%s", channel)
 
 

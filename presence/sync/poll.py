@@ -149,7 +149,8 @@ class _Poller:
                 )
                 tracked = [channel for channel in channels if channel in self._tracked]
                 if ctx.tracker and tracked:
-                    batch.tracked = ctx.tracker.load_members(tracked, timeout=ctx.options.timeout)
+                    found = ctx.tracker.load_members(tracked, timeout=ctx.options.timeout)
+                    batch.tracked = {channel: here.members for channel, here in found.items()}
         except StoreError as error:
             batch.error = error
             if done and unknown:

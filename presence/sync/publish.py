@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
+from types import MappingProxyType
 from typing import NamedTuple, Self
 
-from presence.backends.base import Acknowledgement, Writes
+from presence.backends.base import Acknowledgement, Restart, Writes
 from presence.centrifugo.gateway import Publication
 from presence.exceptions import CentrifugoError, CommandError
 from presence.roster import messages
 from presence.roster.channel_names import feed_of
-from presence.roster.commit import Commit, new_epoch
+from presence.roster.commit import Commit, new_epoch, restart
 from presence.roster.messages import Position
 from presence.roster.people import is_anonymous
 from presence.sync.context import TickContext
@@ -90,9 +91,11 @@ class Publisher:
         for commit in planned:
             if commit.repeats(states[commit.channel]):
                 report.count_commit(commit)
-        self._note_last_seen(commits, now)
         good = [*polled.unchanged, *(commit.channel for commit in planned)]
-        taken = self._write(commits, polled=good, now=now)
+        # Written before they leave, or a crash would forget that they were here until now.
+        gone = {member.id for commit in commits for member in commit.change.leaves}
+        last_seen = {user: now for user in gone if not is_anonymous(user)}
+        taken = self._write(commits, polled=good, now=now, last_seen=last_seen)
         written = [commit for commit, done in zip(commits, taken, strict=True) if done]
         report.refused += len(commits) - len(written)
         for commit in written:
@@ -109,16 +112,13 @@ class Publisher:
             self._write()
             self._signal_acknowledged()
 
-    def _note_last_seen(self, commits: Sequence[Commit], now: float) -> None:
-        """Note when those who leave were here: before they do, or a crash would forget it."""
-        gone = {member.id: now for commit in commits for member in commit.change.leaves}
-        users = {user: at for user, at in gone.items() if not is_anonymous(user)}
-        if self._ctx.tracker and users:
-            with self._ctx.report.timed("store", self._ctx.clock):
-                self._ctx.tracker.note_last_seen(users)
-
     def _write(
-        self, commits: Sequence[Commit] = (), *, polled: Sequence[str] = (), now: float = 0.0
+        self,
+        commits: Sequence[Commit] = (),
+        *,
+        polled: Sequence[str] = (),
+        now: float = 0.0,
+        last_seen: Mapping[str, float] = MappingProxyType({}),
     ) -> list[bool]:
         """Write commits, and with them what was published and signalled until now.
 
@@ -129,6 +129,7 @@ class Publisher:
             self._finish()
         announced = self._ctx.announce is not None
         writes = Writes(
+            last_seen=last_seen,
             signalled=self._signalled,
             acknowledgements=self._published,
             to_signal=announced,
@@ -177,7 +178,10 @@ class Publisher:
         """Give up what Centrifugo will never take; whether it was ours to give up."""
         if not (isinstance(error, CommandError) and error.permanent):
             return False
-        return self._ctx.store.drop(channel, raw, epoch=new_epoch(), now=now)
+        stored = self._ctx.store.load_snapshots([channel])[channel].snapshot or b""
+        epoch = new_epoch()
+        given_up = Acknowledgement(channel, raw, None, now, Restart(epoch, restart(stored, epoch)))
+        return self._ctx.store.write(Writes(acknowledgements=[given_up])).acknowledged[0]
 
     def _finish(self) -> None:
         outcome = self._under_way.popleft().result()

@@ -123,9 +123,8 @@ def add(store: RosterStore, tick: OpenTick, number: int, report: Report, *, of: 
     Raises StoreError.
     """
     part = _Part(overlapping=tick.overlapping, report=msgspec.structs.replace(report, leaving=[]))
-    if not store.add_part(tick.id, number, msgspec.json.encode(part), of=of):
-        return None
-    return _end(store, tick.id, store.load_parts(tick.id), tick.started)
+    parts = store.add_part(tick.id, number, msgspec.json.encode(part), of=of)
+    return _end(store, tick.id, parts, tick.started) if parts else None
 
 
 def read(store: RosterStore) -> Statistics:
@@ -143,9 +142,12 @@ def read(store: RosterStore) -> Statistics:
 
 
 def _end_overdue(store: RosterStore, begun: TickStart, deadline: float) -> None:
-    for tick, started in begun.open.items():
-        if abs(begun.now - started) >= OVERDUE * deadline:  # abs: the clock was set back
-            record = _end(store, tick, store.load_parts(tick), started)
+    # abs: the clock was set back.
+    overdue = {t: at for t, at in begun.open.items() if abs(begun.now - at) >= OVERDUE * deadline}
+    found = store.load_ticks(parts=True).parts if overdue else {}
+    for tick, started in overdue.items():
+        if tick in found:  # else it has been closed since
+            record = _end(store, tick, found[tick], started)
             if record:
                 logger.warning(
                     "tick=incomplete id=%s shards=%d missing=%d (did a worker end?) %s",
@@ -201,7 +203,7 @@ def _recorded(raw: bytes, now: float) -> Tick | None:
 
 def _behind(store: RosterStore, since: float) -> dict[str, float]:
     """The occupied channels whose last good poll was before `since`, with its time."""
-    old = {channel: at for channel, at in store.known_channels().items() if at < since}
+    old = {channel: at for channel, at in store.known_channels().polled.items() if at < since}
     names = sorted(old)
     behind: dict[str, float] = {}
     for start in range(0, len(names), CHUNK):

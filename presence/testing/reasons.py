@@ -68,7 +68,7 @@ def _tracked_channels(store: MemoryStore) -> list[str]:
 
 def _sources(store: MemoryStore, channel: str, key: str) -> list[str]:
     found = store.load_members([channel], timeout=conf.PRESENCE_TIMEOUT)[channel]
-    return [one.source for one in found if one.user == key]
+    return [one.source for one in found.members if one.user == key]
 
 
 def _leaving(store: MemoryStore, channel: str) -> dict[str, float]:

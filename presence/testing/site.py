@@ -86,6 +86,7 @@ class FakePresence(Assertions):
 
         polled_channel(channel)
         who = visitor(user, session_key)
+
         # As many rooms as the test likes.
         register_channels([channel], by=[f"test:{channel}"])
         signed = sign(who, now=self.clock())
@@ -128,7 +129,8 @@ class FakePresence(Assertions):
         """Tick, and where somebody is leaving once more after the leave grace: until everybody
         sees what is so."""
         self.tick()
-        if any(self.store.load_states([c]).states[c].leaving for c in self.store.known_channels()):
+        known = self.store.known_channels().polled
+        if any(state.leaving for state in self.store.load_states([*known]).states.values()):
             self.tick(after=conf.PRESENCE_LEAVE_GRACE)
 
     def signals(self, channel: str | None = None) -> list[SentSignal]:

@@ -16,6 +16,7 @@ from django.http import HttpRequest
 from django.utils.crypto import constant_time_compare
 
 from presence import cursors, services
+from presence.backends.base import Hit
 from presence.centrifugo.gateway import decode_reply, result_of
 from presence.conf import conf
 from presence.exceptions import CentrifugoError, InvalidChannel, StoreError
@@ -165,7 +166,8 @@ def _admit(asked: _Publication) -> None:
     """
     tracker = services.tracker()
     pair = f"{asked.client}:{asked.channel}"
-    taken, known = tracker.admit(f"moves:{asked.user}", limit=_most(), seconds=1.0, known=pair)
+    moves = Hit(f"moves:{asked.user}", _most(), seconds=1.0)
+    (taken,), (known,) = tracker.check_limits([moves], [pair])
     if not taken:
         raise _Refusal(429, "too many moves")
     if known:

@@ -36,7 +36,7 @@ def address(stage: Stage, channel: str, body: str = HEARTBEAT) -> str:
 
 
 def here(channel: str) -> list[ServerMember]:
-    return services.tracker().load_members([channel], timeout=TIMEOUT)[channel]
+    return services.tracker().load_members([channel], timeout=TIMEOUT)[channel].members
 
 
 def answered(page: Page, **said: bool) -> Any:

@@ -35,7 +35,8 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 
 def here(channel: str) -> list[str]:
     return [
-        member.user for member in services.tracker().load_members([channel], timeout=60)[channel]
+        member.user
+        for member in services.tracker().load_members([channel], timeout=60)[channel].members
     ]
 
 

@@ -39,26 +39,25 @@ class KnowsNoSources(MemoryStore):
 class ForgetsNobody(MemoryStore):
     found_by = "test_a_member_stays_for_the_time_out_and_no_longer"
 
-    def load_members(self, channels, *, timeout):
-        return super().load_members(channels, timeout=10 * timeout)
+    def load_members(self, channels, *, timeout, rosters=False):
+        return super().load_members(channels, timeout=10 * timeout, rosters=rosters)
 
 
 class ShowsOthersRosters(MemoryStore):
     found_by = "test_the_roster_comes_with_the_members"
 
-    def load_present(self, channels, *, timeout):
-        found = super().load_present(channels, timeout=timeout)
-        roster = max((one.roster for one in found.values()), default=b"")
-        return {c: StoredPresence(roster, one.members) for c, one in found.items()}
+    def load_members(self, channels, *, timeout, rosters=False):
+        found = super().load_members(channels, timeout=timeout, rosters=rosters)
+        roster = max((presence.roster for presence in found.values()), default=b"")
+        return {c: StoredPresence(roster, presence.members) for c, presence in found.items()}
 
 
 class StandsStill(MemoryStore):
     found_by = "test_beats_keep_them"
 
     def touch_member(self, channel, user, **said):
-        return said["source"] in [
-            m.source for m in self.load_members([channel], timeout=60)[channel]
-        ]
+        found = self.load_members([channel], timeout=60)[channel]
+        return said["source"] in [member.source for member in found.members]
 
 
 class KeepsTheFirstProfile(MemoryStore):
@@ -73,7 +72,7 @@ class KeepsTheFirstProfile(MemoryStore):
 class SawLast(MemoryStore):
     found_by = "test_the_latest_time_of_each"
 
-    def note_last_seen(self, users):
+    def _note_last_seen(self, users):
         self._seen |= users
 
 
@@ -92,8 +91,8 @@ class SweepsAll(MemoryStore):
     found_by = "test_a_channel_that_is_not_empty_stays"
 
     def _sweep(self, channel, polled):
-        for kept in (self._states, self._rosters, self._snapshots, self._polled):
-            kept.pop(channel, None)
+        for field in (self._states, self._rosters, self._snapshots, self._polled):
+            field.pop(channel, None)
         return True
 
 

@@ -35,7 +35,10 @@ def test_a_wave_of_channels_leaves_nothing_behind(redis_url: str, discovery: str
         report = sync.tick()
         assert (report.joins, report.errors) == (SIZE if turn < 3 else 0, 0)
         assert report.leaves == (SIZE if 0 < turn < 4 else 0)
-    assert (store.known_channels(), store.registered_channels(within=1e9)) == ({}, [])
+    assert (
+        store.known_channels().polled,
+        store.known_channels(registered_within=1e9).registered,
+    ) == ({}, [])
     assert len(statistics.read(store).history) == TURNS
     with redis.Redis.from_url(redis_url, decode_responses=True) as client:
         keys = Keys("presence")

@@ -15,7 +15,7 @@ from presence.centrifugo.gateway import Gateway
 from presence.roster.commit import Rules
 from presence.sync.tick import Options, Sync
 from presence.testing.contract import Clock
-from presence.testing.contract.writing import ROOM
+from presence.testing.contract.base import ROOM
 from tests.unit.fakes import FakeCentrifugo, Inline
 
 KEYS = Keys("presence")
@@ -75,7 +75,7 @@ def test_keys_after_a_day_expire_or_are_bounded_by_the_users(
         assert sync.tick().errors == 0
         clock.advance(PAUSE)
     assert sync.tick().errors == 0
-    store.registered_channels(within=3660.0)
+    store.known_channels(registered_within=3660.0)
     bounded: dict[str, int] = {}
     for raw in server.scan_iter("presence:1:*"):
         key = raw.decode()
@@ -150,7 +150,7 @@ def test_entry_that_is_no_channel_is_taken_out(
     for key in (KEYS.channels, KEYS.tracked, KEYS.registry):
         server.zadd(key, {name: clock.now})
     assert sync.tick().errors == 0
-    assert store.registered_channels(within=60.0) == []
+    assert store.known_channels(registered_within=60.0).registered == []
     for key in (KEYS.channels, KEYS.tracked, KEYS.registry):
         assert server.zscore(key, name) is None
 

@@ -31,14 +31,14 @@ class TestInRedis(LedgerContract):
 
 
 def add(url: str, number: int) -> bool:
-    return RedisStore(url).add_part("a", number, b"x" * 100, of=8)
+    return RedisStore(url).add_part("a", number, b"x" * 100, of=8) is not None
 
 
 def test_many_processes_one_of_them_has_the_last_part(redis_url: str) -> None:
     ledger = RedisStore(redis_url)
     ledger.begin_tick("a")
     assert sum(run_many(add, redis_url, processes=8)) == 1
-    assert len(ledger.load_parts("a").parts) == 8
+    assert len(ledger.load_ticks(parts=True).parts["a"].parts) == 8
 
 
 def test_the_time_is_that_of_redis(redis_url: str) -> None:
@@ -47,7 +47,7 @@ def test_the_time_is_that_of_redis(redis_url: str) -> None:
     begun = ledger.begin_tick("a")
     ledger.register_channels(["presence:a"])
     assert before - 1 <= begun.now <= time.time() + 1
-    assert ledger.registered_channels(within=10) == ["presence:a"]
+    assert ledger.known_channels(registered_within=10).registered == ["presence:a"]
     assert abs(ledger.load_ticks().began - begun.now) < 0.001
 
 
@@ -56,11 +56,11 @@ def test_a_redis_that_does_not_answer_is_a_store_error() -> None:
     for call in (
         lambda: ledger.begin_tick("a"),
         lambda: ledger.add_part("a", 0, b"", of=1),
-        lambda: ledger.load_parts("a"),
+        lambda: ledger.load_ticks(parts=True),
         lambda: ledger.close_tick("a", b""),
         lambda: ledger.load_ticks(),
         lambda: ledger.register_channels(["presence:a"]),
-        lambda: ledger.registered_channels(within=1.0),
+        lambda: ledger.known_channels(registered_within=1.0),
     ):
         with pytest.raises(StoreError, match="PRESENCE_REDIS_URL"):
             call()

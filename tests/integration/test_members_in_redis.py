@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 import redis
 
+from presence.backends.base import Writes
 from presence.backends.redis.keys import Keys
 from presence.backends.redis.store import RedisStore
 from presence.backends.tracker import Tracker
 from presence.exceptions import StoreError
 from presence.testing.contract import Clock
-from presence.testing.contract.tracking import (
+from presence.testing.contract.tracker import (
     OTHER,
     ROOM,
     TIMEOUT,
@@ -33,10 +34,10 @@ CALLS: dict[str, Callable[[Tracker], object]] = {
     "leave": lambda tracker: leave(tracker, "ada"),
     "beat": lambda tracker: beat(tracker, "ada"),
     "members": lambda tracker: tracker.load_members([ROOM, OTHER], timeout=TIMEOUT),
-    "present": lambda tracker: tracker.load_present([ROOM, OTHER], timeout=TIMEOUT),
+    "present": lambda tracker: tracker.load_members([ROOM, OTHER], timeout=TIMEOUT, rosters=True),
     "standing": lambda tracker: tracker.load_tracker_state(timeout=TIMEOUT),
     "profile": lambda tracker: tracker.save_profile("ada", b"{}", seconds=60),
-    "saw": lambda tracker: tracker.note_last_seen({"ada": 1.0, "bob": 2.0}),
+    "saw": lambda tracker: tracker.write(Writes(last_seen={"ada": 1.0, "bob": 2.0})),
     "seen": lambda tracker: tracker.last_seen(["ada", "bob"]),
 }
 
@@ -103,17 +104,17 @@ class TestWhoComesBackInTheVeryMoment:
 
         return arrange
 
-    @pytest.mark.parametrize("read", ["load_members", "load_present"])
+    @pytest.mark.parametrize("rosters", [False, True])
     @pytest.mark.parametrize("meta", [b"old", b"new"])
     def test_stays(
-        self, store: RedisStore, reader: RedisStore, clock: Clock, read: str, meta: bytes,
+        self, store: RedisStore, reader: RedisStore, clock: Clock, rosters: bool, meta: bytes,
         meanwhile: Callable[[Callable[[], object]], None],
     ) -> None:  # fmt: skip
         for user in ("ada", "bob"):
             join(store, user, meta=b"old")
         clock.advance(TIMEOUT + 1)
         meanwhile(lambda: join(store, "ada", meta=meta))
-        getattr(reader, read)([ROOM], timeout=TIMEOUT)
+        reader.load_members([ROOM], timeout=TIMEOUT, rosters=rosters)
         left = listed(store, timeout=FOR_EVER)
         assert [(one.user, one.beat, one.meta) for one in left] == [("ada", clock.now, meta)]
 
@@ -134,7 +135,7 @@ class TestWhoComesBackInTheVeryMoment:
         join(store, "ada")
         clock.advance(TIMEOUT + 1)
         meanwhile(lambda: store.load_members([ROOM], timeout=TIMEOUT))
-        assert reader.load_members([ROOM], timeout=TIMEOUT) == {ROOM: []}
+        assert reader.load_members([ROOM], timeout=TIMEOUT)[ROOM].members == []
 
     def test_a_profile_that_is_noted_anew_stays(
         self, store: RedisStore, reader: RedisStore, clock: Clock,
@@ -162,7 +163,7 @@ class TestKeys:
     ) -> None:
         join(store, "ada")
         store.save_profile("ada", b"{}", seconds=60)
-        store.note_last_seen({"ada": 1.0})
+        store.write(Writes(last_seen={"ada": 1.0}))
         found = {key.decode() for key in server.scan_iter()}
         assert found == {MEMBERS, KEYS.tracked, KEYS.profiles, KEYS.seen}
         assert f"{{{ROOM}}}" in MEMBERS

@@ -16,12 +16,14 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from presence.backends.base import Writes
 from presence.backends.memory import MemoryStore
 from presence.backends.redis.store import RedisStore
 from presence.backends.tracker import Tracker
 from presence.roster.people import ServerMember
 from presence.testing.contract import Clock
-from presence.testing.contract.tracking import OTHER, ROOM
+from presence.testing.contract.base import ROOM
+from presence.testing.contract.tracker import OTHER
 
 TIMEOUT = 60.0
 CHANNELS = (ROOM, OTHER)
@@ -106,14 +108,14 @@ class Members(RuleBasedStateMachine):
 
     @rule(asked=st.permutations(CHANNELS))
     def listing(self, asked: Sequence[str]) -> None:
-        members = self.tracker.load_members(asked, timeout=TIMEOUT)
-        assert members == {channel: self.here(channel) for channel in asked}
-        assert [*members] == [*asked]
+        found = self.tracker.load_members(asked, timeout=TIMEOUT)
+        assert {c: found[c].members for c in found} == {c: self.here(c) for c in asked}
+        assert [*found] == [*asked]
 
     @rule()
     def count(self) -> None:
         """As many as the list has, and each person as often as there are sources."""
-        present = self.tracker.load_present(CHANNELS, timeout=TIMEOUT)
+        present = self.tracker.load_members(CHANNELS, timeout=TIMEOUT, rosters=True)
         for channel, found in present.items():
             pairs = [(one.user, one.source) for one in found.members]
             assert len(pairs) == len(set(pairs)) == len(self.here(channel))
@@ -144,7 +146,7 @@ class Members(RuleBasedStateMachine):
 
     @rule(users=st.dictionaries(users, seconds))
     def saw(self, users: dict[str, float]) -> None:
-        self.tracker.note_last_seen(users)
+        self.tracker.write(Writes(last_seen=users))
         for user, at in users.items():
             self.seen[user] = max(at, self.seen.get(user, at))
         assert self.tracker.last_seen([*users, "nobody"]) == {

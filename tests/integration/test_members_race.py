@@ -12,7 +12,7 @@ from presence.backends.redis.store import RedisStore
 from presence.manager import PresenceManager
 from presence.roster.people import ServerMember
 from presence.testing.contract import Clock
-from presence.testing.contract.tracking import ROOM
+from presence.testing.contract.base import ROOM
 from tests.processes import run_many
 
 PROCESSES, STEPS, TIMEOUT = 50, 60, 3600.0
@@ -35,7 +35,7 @@ def come_and_go(url: str, who: int) -> dict[str, Any]:
     happened: Counter[str] = Counter()
 
     def look() -> None:
-        found = store.load_members([ROOM], timeout=TIMEOUT)[ROOM]
+        found = store.load_members([ROOM], timeout=TIMEOUT)[ROOM].members
         mine = {(m.user, m.source) for m in found if m.source.startswith(f"{who}:")}
         assert mine == set(here), (mine, here)
 
@@ -79,14 +79,14 @@ def test_of_the_store(each_redis_url: str) -> None:
     told = run_many(come_and_go, each_redis_url, processes=PROCESSES)
 
     store = RedisStore(each_redis_url)
-    found = store.load_members([ROOM], timeout=TIMEOUT)[ROOM]
+    found = store.load_members([ROOM], timeout=TIMEOUT)[ROOM].members
     wanted = sorted((*one, b"%d" % who) for who, all_ in enumerate(told) for one in all_["here"])
     assert sorted(_told(one) for one in found if one.user != EVERYBODY) == wanted
     assert len(wanted) > PROCESSES, "there was something to lose"
     left = sum(one.user == EVERYBODY for one in found)
     assert left == sum(all_.get("came", 0) - all_.get("went", 0) for all_ in told)
     assert store.load_tracker_state(timeout=TIMEOUT).channels == {ROOM}
-    assert store.load_members([ROOM], timeout=1e12)[ROOM] == found, "nothing stale is left"
+    assert store.load_members([ROOM], timeout=1e12)[ROOM].members == found, "nothing stale is left"
 
 
 def _told(one: ServerMember) -> tuple[str, str, float, bytes]:
@@ -134,6 +134,6 @@ def test_of_presence_manager(settings: Any, each_redis_url: str) -> None:
     records = PresenceManager.list_presences(KEY)
     assert sorted(record["id"] for record in records) == sorted({u for all_ in told for u in all_})
     assert PresenceManager.presence_count(KEY) == len(records)
-    found = services.tracker().load_members([ROOM], timeout=TIMEOUT)[ROOM]
+    found = services.tracker().load_members([ROOM], timeout=TIMEOUT)[ROOM].members
     wanted = sorted((user, own(who, 0)) for who, all_ in enumerate(told) for user in all_)
     assert sorted((one.user, one.source) for one in found) == wanted

@@ -16,6 +16,7 @@ import redis
 from django.utils.safestring import mark_safe
 from redis.connection import PythonRespSerializer
 
+from presence.backends.base import Writes
 from presence.backends.redis import server
 from presence.backends.redis.server import Server
 from presence.backends.redis.store import RedisStore
@@ -32,7 +33,7 @@ READS: dict[str, Callable[[RedisStore], object]] = {
     "load": lambda store: store.load_states(ROOMS),
     "script": lambda store: store.load_tracker_state(timeout=60.0),
     "one command": lambda store: store.last_seen(["ada"]),
-    "one write": lambda store: store.note_last_seen({"ada": 5.0}),
+    "one write": lambda store: store.write(Writes(last_seen={"ada": 5.0})),
     "once": lambda store: store.delete_cursor(ROOMS[0], "ada"),
 }
 
@@ -136,9 +137,9 @@ def test_store_on_a_rested_connection_that_was_forgotten_always_succeeds(
 def test_store_whose_reply_was_lost_writes_again_but_counts_once(
     store: RedisStore, through: Balancer, redis_url: str
 ) -> None:
-    store.note_last_seen({"ada": 1.0})
+    store.write(Writes(last_seen={"ada": 1.0}))
     through.swallow = True
-    store.note_last_seen({"ada": 7.0})
+    store.write(Writes(last_seen={"ada": 7.0}))
     assert store.last_seen(["ada"]) == {"ada": 7.0}
     through.swallow = True
     with pytest.raises(StoreError):
@@ -177,7 +178,7 @@ def test_store_after_a_failover_behind_its_address_writes_to_the_new_primary(
         old.replicaof("127.0.0.1", str(second))
         address.target = second
         store.save_member(ROOMS[0], "zoe", source="bot", meta=b"{}", timeout=60.0)
-        store.note_last_seen({"zoe": 1.0})
+        store.write(Writes(last_seen={"zoe": 1.0}))
         # Also what is not repeated: it was refused.
         assert other.hit_rate_limit("moves", limit=9, seconds=60.0)
         assert new.hlen(f"presence:1:{{{ROOMS[0]}}}:members")

@@ -17,10 +17,11 @@ from presence.exceptions import StoreError
 from presence.roster import messages
 from presence.roster.commit import State
 from presence.testing.contract import Clock, StoreContract
-from presence.testing.contract.writing import (
+from presence.testing.contract.base import (
     ROOM,
     acknowledge,
     commit,
+    drop,
     rosters,
     settled,
     signalled,
@@ -85,7 +86,7 @@ class TestOnRedis:
         server.script_flush()
         assert kept.note_nodes(frozenset("a")) is None
         server.script_flush()
-        assert kept.sweep_channels({"presence:never": 1.0}) == []
+        assert kept.write(Writes(sweep={"presence:never": 1.0})).swept == []
         assert state(kept).unsignalled == ()
 
     @pytest.mark.parametrize("known", ["signalled", "acknowledge", "commit"])
@@ -120,7 +121,7 @@ class TestOnRedis:
         settled(kept)
         other = RedisStore(redis_url, prefix="other")
         assert state(other) == State(channel=ROOM)
-        assert other.known_channels() == {}
+        assert other.known_channels().polled == {}
 
     def test_without_a_clock_the_time_is_the_server_s(
         self, redis_url: str, server: redis.Redis
@@ -142,7 +143,7 @@ class TestOnRedis:
         assert (loaded.states["presence:b"].damage, loaded.rosters[ROOM]) == (None, (0, b""))
         assert kept.load_snapshots([ROOM, "presence:b"])["presence:b"].damage == ""
         assert write(kept, [commit(), commit(2, rev=2, channel="presence:b")]) == [False, True]
-        assert kept.sweep_channels({ROOM: 1.0}) == []
+        assert kept.write(Writes(sweep={ROOM: 1.0})).swept == []
 
     @pytest.mark.parametrize(
         "call",
@@ -153,10 +154,10 @@ class TestOnRedis:
             lambda store: write(store, polled=[ROOM], now=1.0),
             lambda store: write(store, [commit()]),
             lambda store: acknowledge(store, [(ROOM, b"x", None)], 1.0),
-            lambda store: store.drop(ROOM, b"x", epoch="e", now=1.0),
+            lambda store: drop(store, b"x", epoch="e", now=1.0),
             lambda store: signalled(store, [(ROOM, b"x")]),
-            lambda store: store.known_channels(),
-            lambda store: store.sweep_channels({ROOM: 1.0}),
+            lambda store: store.known_channels().polled,
+            lambda store: store.write(Writes(sweep={ROOM: 1.0})).swept,
             lambda store: store.note_nodes(frozenset("a")),
         ],
     )

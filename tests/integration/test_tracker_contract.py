@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 import redis
 
+from presence.backends.base import Hit
 from presence.backends.memory import MemoryStore
 from presence.backends.redis.keys import Keys
 from presence.backends.redis.store import RedisStore
 from presence.backends.tracker import Tracker
 from presence.exceptions import StoreError
 from presence.testing.contract import Clock, TrackerContract
-from presence.testing.contract.cursors import CHANNEL, TIMEOUT, move, shown
+from presence.testing.contract.tracker import CHANNEL, CURSOR_TIMEOUT, move, shown
 from tests.processes import run_many
 
 PROCESSES, USERS = 8, 100
@@ -38,7 +39,7 @@ class TestInMemory(TrackerContract):
         for n in range(1000):
             move(backend, "ada", channel=f"cursors:{n}")
             clock.advance(1.0)
-            assert len(backend._cursors) <= 2 * TIMEOUT
+            assert len(backend._cursors) <= 2 * CURSOR_TIMEOUT
         left = [len(shown(backend, f"cursors:{n}")) for n in range(985, 1000)]
         assert left == [0] * 5 + [1] * 10
 
@@ -116,7 +117,7 @@ class TestWhatEndsByItself:
     def test_what_admits_ends_too_and_is_one_round_trip(
         self, redis_url: str, server: redis.Redis, round_trips: list[object]
     ) -> None:
-        RedisStore(redis_url).admit("c1", limit=2, seconds=60, known="c1:room")
+        RedisStore(redis_url).check_limits([Hit("c1", 2, seconds=60)], ["c1:room"])
         assert len(round_trips) == 1
         assert 0 < server.pttl(Keys("presence").taken("c1")) <= 60_000
 
@@ -145,7 +146,7 @@ class TestOnRedis:
         """It comes between what the reader read and what the reader clears away."""
         reader, writer = RedisStore(redis_url, clock=clock), RedisStore(redis_url, clock=clock)
         move(writer, "ada", "bob", where=b"old")
-        clock.advance(TIMEOUT + 1)
+        clock.advance(CURSOR_TIMEOUT + 1)
         clear = reader._evaluate
 
         def late(calls: Any) -> list[Any]:
@@ -201,7 +202,7 @@ class TestOnRedis:
         move(kept, "ada")
         (key,) = server.keys("*")
         assert key.decode() == Keys("presence").cursors(CHANNEL)
-        assert 1000 * TIMEOUT - 1000 < server.pttl(key) <= 1000 * TIMEOUT
+        assert 1000 * CURSOR_TIMEOUT - 1000 < server.pttl(key) <= 1000 * CURSOR_TIMEOUT
         server.pexpire(key, 5)
         move(kept, "bob")
         assert server.pttl(key) > 1000, "every move makes it longer"
@@ -250,7 +251,7 @@ class TestOnRedis:
             lambda tracker: tracker.hit_rate_limit("c1", limit=1, seconds=1),
             lambda tracker: tracker.set_flag("c1", seconds=1),
             lambda tracker: tracker.has_flag("c1"),
-            lambda tracker: tracker.admit("c1", limit=1, seconds=1, known="c2"),
+            lambda tracker: tracker.check_limits([Hit("c1", 1, seconds=1)], ["c2"]),
         ],
     )
     def test_one_that_is_down_is_a_store_error_without_a_password(

@@ -10,6 +10,7 @@ import pytest
 from django.contrib.auth.models import User
 
 from presence import services
+from presence.backends.base import Writes
 from presence.manager import PresenceManager
 from presence.users import last_seen, refresh
 from tests.websocket_clients import Swarm
@@ -33,7 +34,7 @@ def names(key: str) -> list[str]:
 
 
 def test_one_round_trip_each(site: Any, round_trips: list[object]) -> None:
-    services.tracker().note_last_seen({str(n): 1_700_000_000.0 for n in range(500)})
+    services.store().write(Writes(last_seen={str(n): 1_700_000_000.0 for n in range(500)}))
     round_trips.clear()
     found = last_seen(range(1_000))
     assert len(round_trips) == 1

@@ -28,11 +28,11 @@ def as_ada(ada: User) -> Client:
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[Sequence[str]]:
     """The channels of each reading of who is present, while the backend is memory."""
     found: list[Sequence[str]] = []
-    present = MemoryStore.load_present
+    present = MemoryStore.load_members
 
     def counted(self: MemoryStore, channels: Sequence[str], **options: Any) -> Any:
         found.append(channels)
         return present(self, channels, **options)
 
-    monkeypatch.setattr(MemoryStore, "load_present", counted)
+    monkeypatch.setattr(MemoryStore, "load_members", counted)
     return found

@@ -271,7 +271,7 @@ def test_list_while_the_store_is_down_shows_a_question_mark(
     def present(*args: object, **options: object) -> None:
         raise StoreError("no Redis")
 
-    monkeypatch.setattr(MemoryStore, "load_present", present)
+    monkeypatch.setattr(MemoryStore, "load_members", present)
     with caplog.at_level(logging.ERROR, "presence"):
         assert column(html(client, "/admin/documents/document/")) == ["?"] * 5
     assert len(caplog.records) == 1

@@ -227,7 +227,7 @@ class TestLastSeen:
         join(KEY, "7")
         site.advance(5)
         beat(KEY, "7")
-        at = site.store.load_members([room(KEY)], timeout=60)[room(KEY)][0].beat
+        at = site.store.load_members([room(KEY)], timeout=60)[room(KEY)].members[0].beat
         site.advance(5)
         assert last_seen(["7"]) == {"7": None}
         leave(KEY, "7")
@@ -426,7 +426,7 @@ class TestWhatCannotBe:
     def nothing_stored(self, site: FakePresence, nudged: list[str]) -> Iterator[None]:
         yield
         assert site.store._members == {}
-        assert site.store._remembered == {}
+        assert site.store._flags == {}
         assert nudged == []
 
     @pytest.mark.parametrize("key", BAD_KEYS, ids=repr)
@@ -473,7 +473,7 @@ class TestWhatCannotBe:
         assert people(KEY)[0]["meta"] == meta
         assert leave(KEY, user, source=source) is not None
         nudged.clear()
-        site.store._remembered.clear()
+        site.store._flags.clear()
 
 
 class TestStore:
@@ -483,7 +483,7 @@ class TestStore:
         def down(*_: Any, **__: Any) -> Any:
             raise StoreError("down")
 
-        for name in ("save_member", "delete_member", "touch_member", "load_present"):
+        for name in ("save_member", "delete_member", "touch_member", "load_members"):
             monkeypatch.setattr(site.store, name, down)
         for call in (join, leave, beat):
             with pytest.raises(StoreError):

@@ -47,7 +47,7 @@ def down(monkeypatch: pytest.MonkeyPatch) -> None:
     def present(*args: object, **options: object) -> None:
         raise StoreError("no Redis")
 
-    monkeypatch.setattr(MemoryStore, "load_present", present)
+    monkeypatch.setattr(MemoryStore, "load_members", present)
 
 
 def users(count: int) -> list[User]:

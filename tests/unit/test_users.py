@@ -16,6 +16,7 @@ from django.contrib.auth.models import AnonymousUser, User
 from django.core.exceptions import ImproperlyConfigured
 
 from presence import services
+from presence.backends.base import Writes
 from presence.backends.memory import MemoryStore
 from presence.exceptions import StoreError
 from presence.roster.people import UserClaims
@@ -56,13 +57,13 @@ NAMELESS = [AnonymousUser(), User(username="unsaved"), None, ""]
 
 class TestLastSeen:
     def test_last_seen_is_by_primary_key_in_utc(self, store: Counted):
-        store.note_last_seen({"42": AT})
+        store.write(Writes(last_seen={"42": AT}))
         assert last_seen([ADA, GRACE]) == {42: THEN, 17: None}
         assert store.asked == [["42", "17"]]
 
     def test_last_seen_takes_users_and_keys(self, store: Counted):
         key = uuid.UUID(int=7)
-        store.note_last_seen({"42": AT, str(key): AT})
+        store.write(Writes(last_seen={"42": AT, str(key): AT}))
         assert last_seen(iter([ADA, 42, "42", key, 5])) == {
             42: THEN,
             "42": THEN,
@@ -89,7 +90,7 @@ class TestLastSeen:
             last_seen([ADA])
 
     def test_last_seen_has_an_async_twin(self, store: Counted):
-        store.note_last_seen({"42": AT})
+        store.write(Writes(last_seen={"42": AT}))
         assert async_to_sync(alast_seen)([ADA]) == {42: THEN}
 
 

@@ -1,22 +1,22 @@
-"""Live cursors in Redis: one hash per channel, one field per user."""
+"""Cursors in Redis, one hash per channel with one field per user; rate limits and flags."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import chain
 
-from presence.backends.redis.connection import milliseconds
-from presence.backends.redis.members import RedisMembers
-from presence.backends.tracker import is_fresh
+from presence.backends.base import Hit, Limits
+from presence.backends.redis.connection import Call, Connection, milliseconds
+from presence.backends.tracker import CursorStore, is_fresh
 
-__all__ = ["RedisTracker"]
+__all__ = ["RedisCursors", "RedisLimits"]
 
 logger = logging.getLogger("presence.redis")
 
 
-class RedisTracker(RedisMembers):
-    """The contract of Tracker. A field of a hash of cursors is the time, a space, and the position.
+class RedisCursors(Connection, CursorStore):
+    """The contract of CursorStore. A field of a hash is the time, a space, and the position.
 
     A hash that nothing is written to for the time-out is gone whole.
     """
@@ -57,23 +57,26 @@ class RedisTracker(RedisMembers):
             return bool(self._evaluate([("drop", key, [user, ending])], once=True)[0])
         return bool(self._ask(lambda pipe: pipe.hdel(key, user), once=True))
 
-    def hit_rate_limit(self, name: str, *, limit: int, seconds: float, times: int = 1) -> int:
-        arguments = [milliseconds(seconds), limit, times]
-        return int(self._evaluate([("take", self._keys.taken(name), arguments)], once=True)[0])
+
+class RedisLimits(Connection, Limits):
+    """The contract of Limits: a key for each window and flag, a hash of slots by channel."""
+
+    def check_limits(
+        self, hits: Sequence[Hit], flags: Sequence[str] = ()
+    ) -> tuple[list[int], list[bool]]:
+        calls: list[Call] = [
+            ("take", self._keys.taken(hit.name), [milliseconds(hit.seconds), hit.limit, hit.times])
+            for hit in hits
+        ]
+        calls += [("remembers", self._keys.remembered(name), []) for name in flags]
+        found = self._evaluate(calls, once=bool(hits))
+        return [int(n) for n in found[: len(hits)]], [bool(n) for n in found[len(hits) :]]
 
     def set_flag(self, name: str, *, seconds: float) -> None:
         life = milliseconds(seconds)
         self._ask(lambda pipe: pipe.set(self._keys.remembered(name), life, px=life))
 
-    def has_flag(self, name: str) -> bool:
-        return bool(self._evaluate([("remembers", self._keys.remembered(name), [])])[0])
-
-    def admit(self, name: str, *, limit: int, seconds: float, known: str) -> tuple[bool, bool]:
-        taken, found = self._evaluate(
-            [
-                ("take", self._keys.taken(name), [milliseconds(seconds), limit, 1]),
-                ("remembers", self._keys.remembered(known), []),
-            ],
-            once=True,
-        )
-        return bool(taken), bool(found)
+    def claim_slot(self, channel: str, slot: int, *, seconds: float) -> bool:
+        given = [self._moment(), slot, milliseconds(seconds)]
+        (done,) = self._evaluate([("claim", self._keys.slots(channel), given)], once=True)
+        return bool(done)

@@ -1,4 +1,4 @@
-"""The books beside the rosters, in Redis."""
+"""The log of ticks and the registry of channels in Redis."""
 
 from __future__ import annotations
 
@@ -7,8 +7,16 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from presence.backends.base import KEPT_TICKS, Ledger, TickHistory, TickParts, TickStart
-from presence.backends.redis.connection import Connection, milliseconds
+from presence.backends.base import (
+    KEPT_TICKS,
+    ChannelRegistry,
+    KnownChannels,
+    TickHistory,
+    TickLog,
+    TickParts,
+    TickStart,
+)
+from presence.backends.redis.connection import Call, Connection, milliseconds
 
 __all__ = ["RedisLedger"]
 
@@ -26,8 +34,8 @@ MOST_DIGITS = 10
 _TICK = "tick:"
 
 
-class RedisLedger(Connection, Ledger):
-    """The contract of Ledger."""
+class RedisLedger(Connection, TickLog, ChannelRegistry):
+    """The contracts of TickLog and ChannelRegistry."""
 
     def begin_tick(self, tick: str) -> TickStart:
         ((moment, *pairs),) = self._evaluate([("begin", self._keys.open, [self._moment(), tick])])
@@ -39,22 +47,12 @@ class RedisLedger(Connection, Ledger):
             open=times,
         )
 
-    def add_part(self, tick: str, number: int, part: bytes, *, of: int) -> bool:
-        arguments = [number, part, of, KEPT_PARTS]
-        return bool(self._evaluate([("add", self._keys.tick(tick), arguments)])[0])
-
-    def load_parts(self, tick: str) -> TickParts:
-        with self._pipeline() as pipe:
-            pipe.time()
-            pipe.hgetall(self._keys.tick(tick))
-            moment, found = self._execute(pipe)
-        of = found.pop(b"of", b"0")
-        numbers = sorted((number for number in found if number.isdigit()), key=int)
-        return TickParts(
-            now=self._time(moment),
-            of=int(of) if of.isdigit() and len(of) < MOST_DIGITS else 0,
-            parts=[found[number] for number in numbers],
-        )
+    def add_part(self, tick: str, number: int, part: bytes, *, of: int) -> TickParts | None:
+        given = [self._moment(), number, part, of, KEPT_PARTS]
+        ((moment, *pairs),) = self._evaluate([("add", self._keys.tick(tick), given)])
+        if not pairs:
+            return None
+        return _parts(float(moment), dict(zip(pairs[::2], pairs[1::2], strict=True)))
 
     def close_tick(self, tick: str, record: bytes) -> bool:
         if not self._ask(lambda pipe: pipe.hdel(self._keys.open, _TICK + tick), once=True):
@@ -66,7 +64,7 @@ class RedisLedger(Connection, Ledger):
             self._execute(pipe, once=True)
         return True
 
-    def load_ticks(self) -> TickHistory:
+    def load_ticks(self, *, parts: bool = False) -> TickHistory:
         with self._pipeline() as pipe:
             pipe.time()
             pipe.hgetall(self._keys.open)
@@ -79,7 +77,17 @@ class RedisLedger(Connection, Ledger):
             began=None if began is None else min(began, now),
             open=times,
             records=records,
+            parts=self._load_parts(list(times), now) if parts else {},
         )
+
+    def _load_parts(self, ticks: Sequence[str], now: float) -> dict[str, TickParts]:
+        if not ticks:
+            return {}
+        with self._pipeline() as pipe:
+            for tick in ticks:
+                pipe.hgetall(self._keys.tick(tick))
+            found = self._execute(pipe)
+        return {tick: _parts(now, parts) for tick, parts in zip(ticks, found, strict=True)}
 
     def register_channels(self, channels: Sequence[str]) -> None:
         if channels:
@@ -93,10 +101,18 @@ class RedisLedger(Connection, Ledger):
         scores: Any = self._ask(lambda pipe: pipe.zmscore(self._keys.registry, list(channels)))
         return [channel for channel, at in zip(channels, scores, strict=True) if at is None]
 
-    def registered_channels(self, *, within: float) -> list[str]:
-        given = [self._moment(), repr(within)]
-        (names,) = self._evaluate([("registered", self._keys.registry, given)])
-        return list(self._channels(self._keys.registry, names))
+    def known_channels(self, *, registered_within: float | None = None) -> KnownChannels:
+        calls: list[Call] = [("known", self._keys.channels, [self._moment()])]
+        if registered_within is not None:
+            given = [self._moment(), repr(registered_within)]
+            calls.append(("registered", self._keys.registry, given))
+        rows, *registered = self._evaluate(calls)
+        times = dict(zip(rows[::2], map(float, rows[1::2]), strict=True))
+        channels = self._channels(self._keys.channels, times)
+        return KnownChannels(
+            {channel: times[channel.encode()] for channel in channels},
+            [c for names in registered for c in self._channels(self._keys.registry, names)],
+        )
 
     def _open(self, fields: Mapping[bytes, bytes]) -> tuple[float | None, dict[str, float]]:
         """When the newest tick began, and each that is open; what cannot be read is forgotten."""
@@ -112,6 +128,16 @@ class RedisLedger(Connection, Ledger):
             self._evaluate([("retire", self._keys.open, strange)])
         newest = times.pop("began", None)
         return newest, {name.removeprefix(_TICK): at for name, at in times.items()}
+
+
+def _parts(now: float, found: Mapping[bytes, bytes]) -> TickParts:
+    of = found.get(b"of", b"0")
+    numbers = sorted((number for number in found if number.isdigit()), key=int)
+    return TickParts(
+        now=now,
+        of=int(of) if of.isdigit() and len(of) < MOST_DIGITS else 0,
+        parts=[found[number] for number in numbers],
+    )
 
 
 def _finite(raw: bytes) -> float:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from presence.backends.redis import fields
 from presence.backends.redis.connection import Call, Connection, milliseconds
-from presence.backends.tracker import StoredPresence, Tracker, TrackerState
+from presence.backends.tracker import MemberStore, StoredPresence, TrackerState
 from presence.roster.messages import UNREADABLE
 from presence.roster.people import ServerMember
 
@@ -20,8 +20,8 @@ __all__ = ["RedisMembers"]
 logger = logging.getLogger("presence.redis")
 
 
-class RedisMembers(Connection, Tracker):
-    """The part of Tracker about members.
+class RedisMembers(Connection, MemberStore):
+    """The contract of MemberStore.
 
     There is a field for each user and source: both as a JSON array, so that they may hold any
     text. It has the last sign of life, the time of joining, that at which the metadata was said,
@@ -58,26 +58,22 @@ class RedisMembers(Connection, Tracker):
         return bool(beaten)
 
     def load_members(
-        self, channels: Sequence[str], *, timeout: float
-    ) -> dict[str, list[ServerMember]]:
+        self, channels: Sequence[str], *, timeout: float, rosters: bool = False
+    ) -> dict[str, StoredPresence]:
         with self._pipeline() as pipe:
             for channel in channels:
                 pipe.hgetall(self._keys.members(channel))
-            pipe.time()
-            *hashes, moment = self._execute(pipe)
-        return self._fresh(channels, hashes, self._time(moment), timeout)
-
-    def load_present(self, channels: Sequence[str], *, timeout: float) -> dict[str, StoredPresence]:
-        with self._pipeline() as pipe:
-            for channel in channels:
+            for channel in channels if rosters else ():
                 pipe.hmget(self._keys.channel(channel), "rev", "roster")
-                pipe.hgetall(self._keys.members(channel))
             pipe.time()
-            *rows, moment = self._execute(pipe)
-        fresh = self._fresh(channels, rows[1::2], self._time(moment), timeout)
+            *replies, moment = self._execute(pipe)
+        hashes, rows = replies[: len(channels)], replies[len(channels) :]
+        fresh = self._fresh(channels, hashes, self._time(moment), timeout)
+        if not rosters:
+            return {channel: StoredPresence(members=fresh[channel]) for channel in channels}
         return {
             channel: fields.found(row, fresh[channel])
-            for channel, row in zip(channels, rows[::2], strict=True)
+            for channel, row in zip(channels, rows, strict=True)
         }
 
     def load_tracker_state(self, *, timeout: float) -> TrackerState:
@@ -101,11 +97,6 @@ class RedisMembers(Connection, Tracker):
         arguments = [self._moment(), milliseconds(seconds), user, shown]
         (now,) = self._evaluate([("profile", self._keys.profiles, arguments)])
         return float(now)
-
-    def note_last_seen(self, users: Mapping[str, float]) -> None:
-        if users:
-            pairs = [part for user, at in users.items() for part in (user, repr(at))]
-            self._evaluate([("saw", self._keys.seen, [self._moment(), *pairs])])
 
     def last_seen(self, users: Sequence[str]) -> dict[str, float]:
         if not users:

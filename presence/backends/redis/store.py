@@ -4,20 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import islice
-from types import MappingProxyType
 from typing import Any
 
-from presence.backends.base import BatchState, RosterStore, StoredSnapshot, WriteResult, Writes
+from presence.backends.base import (
+    Acknowledgement,
+    BatchState,
+    RosterStore,
+    StoredSnapshot,
+    WriteResult,
+    Writes,
+)
 from presence.backends.redis import fields
-from presence.backends.redis.connection import Call, milliseconds
-from presence.backends.redis.cursors import RedisTracker
+from presence.backends.redis.connection import Call
+from presence.backends.redis.cursors import RedisCursors, RedisLimits
 from presence.backends.redis.ledger import RedisLedger
-from presence.roster.commit import Commit, restart
+from presence.backends.redis.members import RedisMembers
+from presence.backends.tracker import Tracker
+from presence.roster.commit import Commit
 
 __all__ = ["RedisStore"]
 
 
-class RedisStore(RedisTracker, RedisLedger, RosterStore):
+class RedisStore(RedisMembers, RedisCursors, RedisLimits, RedisLedger, Tracker, RosterStore):
     """The contracts of RosterStore and Tracker on the Redis at `url`, with keys under `prefix`.
 
     Nothing connects before the first call. Times are those of Redis's own clock unless `clock`
@@ -66,42 +74,41 @@ class RedisStore(RedisTracker, RedisLedger, RosterStore):
         }
 
     def write(self, writes: Writes) -> WriteResult:
-        if not writes:
-            return WriteResult()
-        done: list[Call] = [("signalled", c, [pending]) for c, pending in writes.signalled]
-        acknowledged: list[Call] = [
-            (
-                "acknowledge",
-                one.channel,
-                [one.pending, fields.text(one.position), one.now if writes.to_signal else ""],
-            )
-            for one in writes.acknowledgements
+        before = self._unanswered(writes)
+        acknowledging = [_acknowledging(done, writes.to_signal) for done in writes.acknowledgements]
+        committing = [_committing(commit) for commit in writes.commits]
+        suspecting = [("suspect", s.channel, [s.field, s.found]) for s in writes.suspects]
+        on_channels = [
+            (script, self._keys.channel(channel), given)
+            for script, channel, given in [*acknowledging, *committing, *suspecting]
         ]
-        committed = [_committing(commit) for commit in writes.commits]
         polled = dict.fromkeys(writes.polled, writes.now)
-        taken = self._run([*done, *acknowledged, *committed], polled=polled)[len(done) :]
+        replies = self._evaluate([*before, *on_channels], polled)[len(before) :]
+        taken = [reply == 1 for reply in replies]
+        acknowledged = len(acknowledging)
         return WriteResult(
-            acknowledged=taken[: len(acknowledged)], committed=taken[len(acknowledged) :]
+            acknowledged=taken[:acknowledged],
+            committed=taken[acknowledged : acknowledged + len(committing)],
+            swept=self._sweep(writes.sweep),
         )
 
-    def drop(self, channel: str, pending: bytes, *, epoch: str, now: float) -> bool:
-        stored = self.load_snapshots([channel])[channel].snapshot or b""
-        arguments = [pending, "", now, epoch, restart(stored, epoch)]
-        return self._run([("acknowledge", channel, arguments)])[0]
+    def _unanswered(self, writes: Writes) -> list[Call]:
+        """Return the calls that come first, and whose replies tell nothing."""
+        calls: list[Call] = []
+        if writes.last_seen:
+            times = [part for user, at in writes.last_seen.items() for part in (user, repr(at))]
+            calls.append(("saw", self._keys.seen, [self._moment(), *times]))
+        return calls + [
+            ("signalled", self._keys.channel(channel), [pending])
+            for channel, pending in writes.signalled
+        ]
 
-    def suspect(self, channel: str, field: str, found: bytes) -> None:
-        self._run([("suspect", channel, [field, found])])
-
-    def known_channels(self) -> Mapping[str, float]:
-        (rows,) = self._evaluate([("known", self._keys.channels, [self._moment()])])
-        times = dict(zip(rows[::2], map(float, rows[1::2]), strict=True))
-        return {c: times[c.encode()] for c in self._channels(self._keys.channels, times)}
-
-    def sweep_channels(self, channels: Mapping[str, float]) -> list[str]:
-        empty = self._run([("sweep", c, []) for c in channels])
-        closed = [c for c, done in zip(channels, empty, strict=True) if done]
-        calls = [("forget", self._keys.channels, [c, repr(channels[c])]) for c in closed]
-        gone = self._evaluate(calls)
+    def _sweep(self, channels: Mapping[str, float]) -> list[str]:
+        empty = self._evaluate([("sweep", self._keys.channel(c), []) for c in channels])
+        closed = [c for c, done in zip(channels, empty, strict=True) if done == 1]
+        gone = self._evaluate(
+            [("forget", self._keys.channels, [c, repr(channels[c])]) for c in closed]
+        )
         return [c for c, done in zip(closed, gone, strict=True) if done]
 
     def note_nodes(self, uids: frozenset[str]) -> float | None:
@@ -112,20 +119,10 @@ class RedisStore(RedisTracker, RedisLedger, RosterStore):
         changed = float(self._evaluate([("nodes", self._keys.nodes, arguments)])[0])
         return now - changed if changed else None
 
-    def claim_slot(self, channel: str, slot: int, *, seconds: float) -> bool:
-        given = [self._moment(), slot, milliseconds(seconds)]
-        (done,) = self._evaluate([("claim", self._keys.slots(channel), given)], once=True)
-        return bool(done)
 
-    def _run(
-        self,
-        calls: Sequence[Call],
-        *,
-        polled: Mapping[str, float] = MappingProxyType({}),
-    ) -> list[bool]:
-        """Run scripts on the hashes of channels: (script, channel, arguments)."""
-        keyed = [(name, self._keys.channel(channel), given) for name, channel, given in calls]
-        return [done == 1 for done in self._evaluate(keyed, polled)]
+def _acknowledging(done: Acknowledgement, to_signal: bool) -> Call:
+    given = [done.pending, fields.text(done.position), done.now if to_signal else ""]
+    return "acknowledge", done.channel, [*given, *(done.restart or ())]
 
 
 def _committing(commit: Commit) -> Call:

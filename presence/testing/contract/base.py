@@ -1,14 +1,62 @@
-"""What every suite has: a clock, and a backend that its subclass gives."""
+"""What every suite has: a backend that its subclass gives, and changes of a store."""
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import msgspec
 import pytest
 
+from presence.backends.base import (
+    Acknowledgement,
+    Restart,
+    RosterStore,
+    Suspect,
+    Writes,
+)
+from presence.roster import messages
+from presence.roster.commit import Commit, State, restart
+from presence.roster.messages import Change, Member, Position, Roster, Snapshot
 from presence.testing.clock import Clock
 
-__all__ = ["Contract"]
+__all__ = [
+    "ADA",
+    "ROOM",
+    "Clock",
+    "Contract",
+    "acknowledge",
+    "commit",
+    "drop",
+    "note_last_seen",
+    "rosters",
+    "run_all",
+    "settled",
+    "signalled",
+    "state",
+    "suspect",
+    "sweep",
+    "write",
+]
+
+
+def run_all(works: Sequence[Callable[[], object]]) -> None:
+    """Run each in a thread of its own; raises what any of them raised."""
+    errors: list[BaseException] = []
+
+    def guarded(work: Callable[[], object]) -> None:
+        try:
+            work()
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=guarded, args=[work]) for work in works]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert not errors, errors
 
 
 class Contract:
@@ -29,3 +77,96 @@ class Contract:
     def peer(self, backend: Any) -> Any:
         """What another process has of the backend: by default the very same object."""
         return backend
+
+
+ROOM = "presence:room"
+ADA = Member("ada", "Ada \U0001f600")
+
+
+def commit(
+    version: int = 1, *, rev: int = 0, publish: bool = True, who: int = 1, **fields: Any
+) -> Commit:
+    """A commit of `who` members as `version` of an epoch, upon `rev`."""
+    epoch = fields.get("epoch", "e")
+    pending = messages.Pending(
+        epoch, version, msgspec.Raw(b'{"n":%d}' % version), Change(total=who)
+    )
+    shown = {
+        "roster": messages.encode(Roster({"ada": ADA} if who else {})),
+        "snapshot": messages.encode(Snapshot(epoch, version, [ADA] if who else [], total=who)),
+        "pending": messages.encode(pending),
+    }
+    defaults: dict[str, Any] = {
+        **{"channel": ROOM, "epoch": "e", "run": "r", "digest": b"\x00\xff\r\n"},
+        **{"total": who, "leaving": b""},
+        **(shown if publish else {}),
+    }
+    return Commit(rev=rev, version=version, **(defaults | fields))
+
+
+def state(store: RosterStore, channel: str = ROOM) -> State:
+    """The state of one channel."""
+    return store.load_states([channel]).states[channel]
+
+
+def write(
+    store: RosterStore,
+    commits: Sequence[Commit] = (),
+    *,
+    polled: Sequence[str] = (),
+    now: float = 0.0,
+) -> list[bool]:
+    """Write commits; whether each was taken."""
+    return store.write(Writes(commits=commits, polled=polled, now=now)).committed
+
+
+def acknowledge(
+    store: RosterStore, done: Sequence[tuple[str, bytes, Position | None]], now: float
+) -> list[bool]:
+    """Acknowledge each (channel, pending, position) at `now`; whether each was taken."""
+    acknowledgements = [Acknowledgement(*one, now) for one in done]
+    return store.write(Writes(acknowledgements=acknowledgements)).acknowledged
+
+
+def signalled(store: RosterStore, done: Sequence[tuple[str, bytes]]) -> None:
+    """Note that the signals of each (channel, pending) were sent."""
+    store.write(Writes(signalled=done))
+
+
+def drop(store: RosterStore, pending: bytes, *, epoch: str, now: float) -> bool:
+    """Give `pending` of the room up: its snapshot becomes version 1 of `epoch`. Whether it was."""
+    stored = store.load_snapshots([ROOM])[ROOM].snapshot or b""
+    restarted = Restart(epoch, restart(stored, epoch))
+    given_up = Acknowledgement(ROOM, pending, None, now, restarted)
+    return store.write(Writes(acknowledgements=[given_up])).acknowledged[0]
+
+
+def suspect(store: RosterStore, field: str, found: bytes) -> None:
+    """Say that a field of the room cannot be read."""
+    store.write(Writes(suspects=[Suspect(ROOM, field, found)]))
+
+
+def sweep(store: RosterStore, channels: Mapping[str, float]) -> list[str]:
+    """Forget those of the channels that are empty."""
+    return store.write(Writes(sweep=channels)).swept
+
+
+def note_last_seen(store: object, users: Mapping[str, float]) -> None:
+    """Note when users were last in a channel."""
+    assert isinstance(store, RosterStore)
+    store.write(Writes(last_seen=users))
+
+
+def rosters(store: RosterStore, channels: Sequence[str]) -> dict[str, tuple[int, bytes]]:
+    """The `rev` and the roster of each channel that has one."""
+    return store.load_states([], rosters=channels).rosters
+
+
+def settled(store: RosterStore, version: int = 1, **fields: Any) -> Commit:
+    """Commit, acknowledge and signal."""
+    one = commit(version, rev=state(store).rev, **fields)
+    write(store, polled=[one.channel], now=1.0)
+    assert write(store, [one]) == [True]
+    assert acknowledge(store, [(one.channel, one.pending, Position(version, "S"))], 1.0) == [True]
+    signalled(store, [(one.channel, one.pending)])
+    return one

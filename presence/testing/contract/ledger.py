@@ -1,20 +1,37 @@
-"""The books beside the rosters."""
+"""Contract of a TickLog and a ChannelRegistry."""
 
 from __future__ import annotations
 
-from presence.backends.base import KEPT_TICKS, Ledger
-from presence.testing.clock import Clock
-from presence.testing.contract.base import Contract
+from presence.backends.base import (
+    KEPT_TICKS,
+    ChannelRegistry,
+    RosterStore,
+    TickLog,
+    TickParts,
+)
+from presence.testing.contract.base import (
+    ROOM,
+    Clock,
+    Contract,
+)
 
-__all__ = ["LedgerContract"]
+__all__ = [
+    "LedgerSetBackContract",
+    "RegistryContract",
+    "TicksContract",
+]
+
+
+def parts(log: TickLog, tick: str) -> TickParts:
+    return log.load_ticks(parts=True).parts[tick]
 
 
 class TicksContract(Contract):
-    def test_no_tick_yet(self, backend: Ledger, clock: Clock) -> None:
+    def test_no_tick_yet(self, backend: TickLog, clock: Clock) -> None:
         logged = backend.load_ticks()
         assert (logged.now, logged.began, logged.open, logged.records) == (clock.now, None, {}, [])
 
-    def test_one_begins_after_the_other(self, backend: Ledger, clock: Clock) -> None:
+    def test_one_begins_after_the_other(self, backend: TickLog, clock: Clock) -> None:
         first = backend.begin_tick("a")
         assert (first.now, first.since, first.open) == (clock.now, None, {})
         clock.advance(7.5)
@@ -24,7 +41,7 @@ class TicksContract(Contract):
         assert backend.load_ticks().began == clock.now
 
     def test_that_a_tick_began_stays_known_when_it_is_closed(
-        self, backend: Ledger, clock: Clock
+        self, backend: TickLog, clock: Clock
     ) -> None:
         backend.begin_tick("a")
         backend.close_tick("a", b"r")
@@ -33,31 +50,39 @@ class TicksContract(Contract):
         begun = backend.begin_tick("b")
         assert (begun.since, begun.open) == (3.0, {})
 
-    def test_parts_come_in_in_any_order(self, backend: Ledger) -> None:
+    def test_parts_come_in_in_any_order(self, backend: TickLog) -> None:
         backend.begin_tick("a")
-        assert [backend.add_part("a", n, b"%d" % n, of=12) for n in range(11, 0, -1)] == [
-            False
-        ] * 11
-        assert (backend.load_parts("a").of, len(backend.load_parts("a").parts)) == (12, 11)
-        assert backend.add_part("a", 0, b"0", of=12) is True
-        assert backend.load_parts("a").parts == [b"%d" % n for n in range(12)]
+        for n in range(11, 0, -1):
+            assert backend.add_part("a", n, b"%d" % n, of=12) is None
+        found = parts(backend, "a")
+        assert (found.of, len(found.parts)) == (12, 11)
+        found = backend.add_part("a", 0, b"0", of=12) or found
+        assert found == parts(backend, "a")
+        assert found.parts == [b"%d" % n for n in range(12)]
 
-    def test_a_part_that_comes_twice_counts_once(self, backend: Ledger) -> None:
+    def test_a_part_that_comes_twice_counts_once(self, backend: TickLog) -> None:
         backend.begin_tick("a")
         assert not backend.add_part("a", 1, b"\x00\xffone", of=2)
         assert not backend.add_part("a", 1, b"again", of=2)
-        assert backend.load_parts("a").parts == [b"again"]
+        assert parts(backend, "a").parts == [b"again"]
 
-    def test_a_tick_is_closed_once(self, backend: Ledger) -> None:
+    def test_a_tick_is_closed_once(self, backend: TickLog) -> None:
         backend.begin_tick("a")
         backend.add_part("a", 0, b"x", of=1)
         assert backend.close_tick("a", b"record") is True
         assert backend.close_tick("a", b"other") is False
         assert backend.close_tick("never", b"began") is False
-        assert (backend.load_ticks().records, backend.load_ticks().open) == ([b"record"], {})
-        assert (backend.load_parts("a").of, backend.load_parts("a").parts) == (0, [])
+        history = backend.load_ticks(parts=True)
+        assert (history.records, history.open, history.parts) == ([b"record"], {}, {})
 
-    def test_records_are_bounded_newest_first(self, backend: Ledger) -> None:
+    def test_parts_of_a_closed_tick_are_forgotten(self, backend: TickLog) -> None:
+        backend.begin_tick("a")
+        backend.add_part("a", 0, b"x", of=1)
+        backend.close_tick("a", b"record")
+        backend.begin_tick("a")
+        assert (parts(backend, "a").of, parts(backend, "a").parts) == (0, [])
+
+    def test_records_are_bounded_newest_first(self, backend: TickLog) -> None:
         for n in range(KEPT_TICKS + 5):
             backend.begin_tick(str(n))
             backend.close_tick(str(n), b"%d" % n)
@@ -65,49 +90,77 @@ class TicksContract(Contract):
         assert (len(records), records[0], records[-1]) == (KEPT_TICKS, b"%d" % (n), b"5")
 
 
+def registered(registry: ChannelRegistry, within: float) -> list[str]:
+    return registry.known_channels(registered_within=within).registered
+
+
 class RegistryContract(Contract):
-    def test_what_was_registered_lately(self, backend: Ledger, clock: Clock) -> None:
-        assert backend.registered_channels(within=60) == []
+    def test_what_was_registered_lately(self, backend: ChannelRegistry, clock: Clock) -> None:
+        assert registered(backend, 60) == []
         backend.register_channels(["presence:a", "presence:b"])
         clock.advance(40)
         backend.register_channels(["presence:b", "presence:c"])
         clock.advance(20)
-        assert sorted(backend.registered_channels(within=60)) == [
+        assert sorted(registered(backend, 60)) == [
             "presence:a",
             "presence:b",
             "presence:c",
         ]
         clock.advance(1)
-        assert sorted(backend.registered_channels(within=60)) == ["presence:b", "presence:c"]
-        assert sorted(backend.registered_channels(within=600)) == ["presence:b", "presence:c"], (
-            "forgotten"
-        )
+        assert sorted(registered(backend, 60)) == [
+            "presence:b",
+            "presence:c",
+        ]
+        assert sorted(registered(backend, 600)) == [
+            "presence:b",
+            "presence:c",
+        ], "forgotten"
 
     def test_unregistered_channels_are_those_that_were_never_registered(
-        self, backend: Ledger
+        self, backend: ChannelRegistry
     ) -> None:
         backend.register_channels(["presence:a", "presence:b"])
         asked = ["presence:c", "presence:b", "presence:d"]
         assert backend.unregistered_channels(asked) == ["presence:c", "presence:d"]
-        by_default = Ledger.unregistered_channels(backend, asked)
+        by_default = ChannelRegistry.unregistered_channels(backend, asked)
         assert by_default == ["presence:c", "presence:d"]
         assert backend.unregistered_channels([]) == []
 
-    def test_nothing_registered(self, backend: Ledger) -> None:
+    def test_nothing_registered(self, backend: ChannelRegistry) -> None:
         backend.register_channels([])
-        assert backend.registered_channels(within=60) == []
+        assert registered(backend, 60) == []
 
     def test_thousands_of_registered_channels_come_and_go(
-        self, backend: Ledger, clock: Clock
+        self, backend: ChannelRegistry, clock: Clock
     ) -> None:
         for turn in range(5):
             backend.register_channels(
                 [f"presence:{n}" for n in range(1000 * turn, 1000 * turn + 2000)]
             )
             clock.advance(10)
-        found = backend.registered_channels(within=20)
+        found = registered(backend, 20)
         assert sorted(found) == sorted(f"presence:{n}" for n in range(3000, 6000))
 
 
-class LedgerContract(TicksContract, RegistryContract):
-    """What every Ledger keeps to. Needs a fixture `backend`: see presence.testing.contract."""
+HOUR = 3600.0
+
+
+class LedgerSetBackContract(Contract):
+    def test_ticks_that_began_ahead_began_just_now(
+        self, backend: RosterStore, clock: Clock
+    ) -> None:
+        backend.begin_tick("a")
+        clock.advance(-HOUR)
+        assert backend.load_ticks().began == clock.now
+        assert backend.begin_tick("b").since is None
+        clock.advance(60)
+        assert backend.begin_tick("c").since == 60.0
+
+    def test_registered_ahead_is_forgotten_in_time(
+        self, backend: RosterStore, clock: Clock
+    ) -> None:
+        backend.register_channels([ROOM])
+        clock.advance(-HOUR)
+        assert backend.known_channels(registered_within=60).registered == [ROOM]
+        clock.advance(61)
+        assert backend.known_channels(registered_within=60).registered == []

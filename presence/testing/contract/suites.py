@@ -2,57 +2,45 @@
 
 from __future__ import annotations
 
-from presence.testing.contract import (
-    committing,
-    keeping,
-    members,
-    mending,
-    publishing,
-    setback,
-    staying,
-    ticking,
-)
-from presence.testing.contract.cursors import CursorsContract
-from presence.testing.contract.ledger import LedgerContract as Books
-from presence.testing.contract.windows import WindowsContract
+from presence.testing.contract import ledger, store, tracker
 
 __all__ = ["BackendContract", "LedgerContract", "StoreContract", "TrackerContract"]
 
 
 class StoreContract(
-    committing.LoadingContract,
-    committing.CommittingContract,
-    publishing.AcknowledgingContract,
-    publishing.DroppingContract,
-    publishing.SignalledContract,
-    keeping.KnownContract,
-    keeping.SweepingContract,
-    keeping.NodesContract,
-    keeping.ClaimingContract,
-    mending.MendingContract,
-    setback.StoreSetBackContract,
+    store.LoadingContract,
+    store.CommittingContract,
+    store.AcknowledgingContract,
+    store.DroppingContract,
+    store.SignalledContract,
+    store.KnownContract,
+    store.SweepingContract,
+    store.NodesContract,
+    store.ClaimingContract,
+    store.MendingContract,
+    store.StoreSetBackContract,
 ):
-    """What a presence.backends.base.RosterStore keeps to, beside what a Ledger does."""
+    """Contract of a presence.backends.base.RosterStore, without its TickLog and ChannelRegistry."""
 
 
 class TrackerContract(
-    members.JoiningContract,
-    staying.StaleMembersContract,
-    staying.MembersAheadContract,
-    staying.AtOnceContract,
-    ticking.StandingContract,
-    ticking.ProfilesContract,
-    ticking.PresentContract,
-    ticking.LastSeenContract,
-    CursorsContract,
-    WindowsContract,
-    setback.TrackerSetBackContract,
+    tracker.JoiningContract,
+    tracker.StaleMembersContract,
+    tracker.MembersAheadContract,
+    tracker.AtOnceContract,
+    tracker.StandingContract,
+    tracker.ProfilesContract,
+    tracker.PresentContract,
+    tracker.LastSeenContract,
+    tracker.CursorsContract,
+    tracker.WindowsContract,
+    tracker.TrackerSetBackContract,
 ):
-    """What a presence.backends.tracker.Tracker keeps to."""
+    """Contract of a presence.backends.tracker.Tracker."""
 
 
-class LedgerContract(Books, setback.LedgerSetBackContract):
-    """Contract of a presence.backends.base.Ledger."""
+class LedgerContract(ledger.TicksContract, ledger.RegistryContract, ledger.LedgerSetBackContract):
+    """Contract of a presence.backends.base.TickLog and ChannelRegistry."""
 
 
 class BackendContract(StoreContract, LedgerContract, TrackerContract):

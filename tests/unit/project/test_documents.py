@@ -57,7 +57,7 @@ def test_an_async_view_tracks_who_opens_it(ada: User):
 
 
 @pytest.mark.parametrize("path", ["/documents/{}/", "/reading-room/"])
-@pytest.mark.parametrize("call", ["save_member", "load_present"])
+@pytest.mark.parametrize("call", ["save_member", "load_members"])
 def test_demo_page_whose_room_cannot_be_read_shows_nobody(
     as_ada: Client, document: Document, monkeypatch: pytest.MonkeyPatch, path: str, call: str
 ) -> None:

@@ -45,10 +45,12 @@ def test_thousands_of_channels_come_and_go(
             assert report.errors == 0
             assert report.joins == (2000 if turn < 5 else 0)
             assert report.leaves == (2000 if 0 < turn < 6 else 0)
-            known.append(len(here.store.known_channels()))
+            known.append(len(here.store.known_channels().polled))
     assert max(known) == 10_000
     assert known[-1] == 0
-    assert discovery == "channels" or here.store.registered_channels(within=1e9) == []
+    assert (
+        discovery == "channels" or here.store.known_channels(registered_within=1e9).registered == []
+    )
     closed = [r for r in caplog.records if "channel=closed" in r.getMessage()]
     assert len(closed) == 10_000
     assert here.store.load_states(["presence:0"]).states["presence:0"].rev == 0
@@ -115,7 +117,7 @@ class TestTheRegistry:
         come(here, range(1))
         here.tick()
         assert here.tick(3 * LIFETIME).channels == 1
-        assert here.store.registered_channels(within=1e9) == []
+        assert here.store.known_channels(registered_within=1e9).registered == []
         go(here, range(1))
         assert here.tick(60).leaves == 1
         assert here.tick(60).channels == 0
@@ -133,7 +135,7 @@ class TestTheRegistry:
         here = site(discovery="registry", patterns=("chat:*",))
         here.store.register_channels(["chat:lobby"])
         assert here.tick().channels == 1
-        assert (here.snapshot("chat:lobby"), here.store.known_channels()) == ({}, {})
+        assert (here.snapshot("chat:lobby"), here.store.known_channels().polled) == ({}, {})
         assert here.centrifugo.streams == {}
         here.centrifugo.enter("chat:lobby", "c", "ada", "Ada")
         assert here.tick(60).joins == 1
@@ -160,5 +162,5 @@ def test_channels_of_cursors_are_never_polled(
     with caplog.at_level(logging.WARNING, "presence.sync"):
         report = here.tick()
     assert (report.channels, report.joins) == (1, 1)
-    assert list(here.store.known_channels()) == ["presence:1"]
+    assert list(here.store.known_channels().polled) == ["presence:1"]
     assert not caplog.records

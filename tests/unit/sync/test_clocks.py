@@ -12,7 +12,7 @@ from presence.roster.merge import read_presence
 from presence.roster.people import UserClaims
 from presence.snapshots import _serve
 from presence.sync import statistics
-from presence.testing.contract.writing import commit
+from presence.testing.contract.base import commit
 from tests.unit.fakes import ROOM, Site
 
 HOUR = 3600.0
@@ -45,7 +45,7 @@ def test_age_after_the_clock_was_set_back_is_unknown_until_a_tick_and_right_then
 def test_tick_after_the_clock_was_set_back_polls_the_room_in_its_turn(site: Site) -> None:
     for seconds in range(3):
         site.tick(60)
-        assert site.store.known_channels()[ROOM] == site.clock(), seconds
+        assert site.store.known_channels().polled[ROOM] == site.clock(), seconds
 
 
 def test_statistics_after_the_clock_was_set_back_tell_no_time_to_come(site: Site) -> None:

@@ -10,7 +10,7 @@ import pytest
 from presence.roster import messages
 from presence.roster.commit import State, find_flaw, mark_damaged, verify
 from presence.roster.messages import Member, Roster, Snapshot
-from presence.testing.contract.writing import commit
+from presence.testing.contract.base import commit
 from tests.unit.fakes import ROOM, Site
 
 OTHER = "presence:other"

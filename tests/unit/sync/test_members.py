@@ -114,7 +114,7 @@ class TestComingAndGoing:
         room.leave("bot")
         room.tick(1)
         room.tick(700)
-        assert ROOM not in room.site.store.known_channels()
+        assert ROOM not in room.site.store.known_channels().polled
 
     def test_one_person_however_many_sources(self, room: Room) -> None:
         room.join("ada", source="tab-1", name="Ada")

@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from presence.backends.base import Acknowledgement
+from presence.backends.base import Acknowledgement, Suspect, Writes
 from presence.backends.memory import MemoryStore
 from presence.backends.tracker import Tracker
 from presence.centrifugo.gateway import Gateway
@@ -184,7 +184,8 @@ class Reader:
                 raise InvalidMessage(stored.damage)
             new = _serve(stored)
         except InvalidMessage:  # answered with 503: the page tries again
-            self._world.store.suspect(self._channel, "snapshot", stored.snapshot or b"")
+            suspect = Suspect(self._channel, "snapshot", stored.snapshot or b"")
+            self._world.store.write(Writes(suspects=[suspect]))
             self._stale = True
             return None
         self._stale = False
@@ -398,7 +399,7 @@ def truth(world: World, channel: str) -> tuple[dict[str, str], int]:
             signed = entry["conn_info"]
             one = (signed["iat"], signed["name"])
             newest[entry["user"]] = max(newest.get(entry["user"], one), one)
-    for record in world.store.load_members([channel], timeout=TIMEOUT)[channel]:
+    for record in world.store.load_members([channel], timeout=TIMEOUT)[channel].members:
         one = (record.joined, msgspec.json.decode(record.meta)["name"])
         newest[record.user] = max(newest.get(record.user, one), one)
     anonymous = sum(1 for entry in entries if not entry["user"])

@@ -31,7 +31,7 @@ def site(settings: Any) -> Iterator[FakePresence]:
 
 
 def registered(site: FakePresence) -> list[str]:
-    return site.store.registered_channels(within=1e9)
+    return site.store.known_channels(registered_within=1e9).registered
 
 
 def exchange(client: Client, rooms: Sequence[str], owner: str = "", **extra: Any) -> Any:
@@ -56,7 +56,7 @@ def test_page_that_is_only_asked_for_registers_and_stores_nothing(
             assert visitor.get(f"/rooms/made-up-{n}/").status_code == 200
     assert registered(site) == []
     site.tick()
-    assert site.store.known_channels() == {}
+    assert site.store.known_channels().polled == {}
 
 
 def test_registry_one_visitor_beyond_the_limit_adds_no_room_and_gets_tokens(
@@ -82,7 +82,7 @@ def test_registry_room_of_another_visitor_is_renewed_by_one_beyond_the_limit(
         exchange(client, page)
     site.advance(600)
     exchange(client, ["presence:known", "presence:new"])
-    assert site.store.registered_channels(within=1) == ["presence:known"]
+    assert site.store.known_channels(registered_within=1).registered == ["presence:known"]
 
 
 def test_registry_each_visitor_has_a_limit_of_their_own(
@@ -128,10 +128,10 @@ def test_tick_registered_rooms_without_anybody_are_not_stored(
     for page in rooms(200):
         exchange(client, page)
     site.tick()
-    assert site.store.known_channels() == {}
+    assert site.store.known_channels().polled == {}
     site.connect("presence:made-up-7")
     site.tick()
-    assert list(site.store.known_channels()) == ["presence:made-up-7"]
+    assert list(site.store.known_channels().polled) == ["presence:made-up-7"]
 
 
 @pytest.mark.parametrize(

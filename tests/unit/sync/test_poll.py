@@ -22,7 +22,7 @@ from presence.sync.context import MakeExecutor, RosterCache, TickContext, thread
 from presence.sync.poll import PollResult, poll_ahead
 from presence.sync.statistics import OpenTick, Report
 from presence.sync.tick import Options, Sync
-from presence.testing.contract.writing import commit, write
+from presence.testing.contract.base import commit, write
 from tests.stored_rooms import fill
 from tests.unit.fakes import Clock, FakeCentrifugo, Inline
 

@@ -113,7 +113,7 @@ class TestStaleness:
         site.centrifugo.quit(ROOM, "c1")
         for _ in range(4):
             site.tick(INTERVAL)
-        assert ROOM in site.store.known_channels()
+        assert ROOM in site.store.known_channels().polled
         assert (read(site).behind, read(site).staleness) == ({}, 0.0)
 
     def test_of_a_site_that_had_polls_but_no_tick(self, site: Site) -> None:

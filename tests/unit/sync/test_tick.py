@@ -50,7 +50,9 @@ class TestATick:
         report = site.tick(1)
         assert (report.changed, report.published, report.members) == (0, 0, 1)
         assert site.store.load_states([ROOM]).states[ROOM].rev == rev
-        assert site.store.known_channels()[ROOM] == site.clock(), "it was polled all the same"
+        assert site.store.known_channels().polled[ROOM] == site.clock(), (
+            "it was polled all the same"
+        )
 
     def test_a_reconnect_changes_nothing_that_is_shown(self, site: Site) -> None:
         site.centrifugo.quit(ROOM, "c1")
@@ -77,7 +79,7 @@ class TestATick:
         site = Site()
         report = site.tick(only=["presence:nobody"])
         assert (report.channels, report.errors, site.snapshot("presence:nobody")) == (1, 0, {})
-        assert site.store.known_channels() == {}
+        assert site.store.known_channels().polled == {}
 
     def test_nothing_at_all_is_no_error(self) -> None:
         report = Site().tick().as_dict()
@@ -264,7 +266,7 @@ class TestWhichChannels:
         for _ in range(2):
             report = site.tick(1)
             assert (report.channels, report.errors) == (1, 0)
-        assert (site.snapshot(CHAT), site.store.known_channels()) == ({}, {})
+        assert (site.snapshot(CHAT), site.store.known_channels().polled) == ({}, {})
         assert site.centrifugo.streams == {}
         site.centrifugo.enter(CHAT, "c", "ada", "Ada")
         site.tick(1)
@@ -289,9 +291,9 @@ class TestWhichChannels:
         site.tick(10)
         assert site.snapshot()["total"] == 0
         site.tick(599)
-        assert ROOM in site.store.known_channels()
+        assert ROOM in site.store.known_channels().polled
         site.tick(2)
-        assert (site.store.known_channels(), site.snapshot()) == ({}, {})
+        assert (site.store.known_channels().polled, site.snapshot()) == ({}, {})
 
     def test_a_forgotten_one_starts_a_new_epoch(self, site: Site) -> None:
         first = site.snapshot()["epoch"]

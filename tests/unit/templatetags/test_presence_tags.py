@@ -123,7 +123,7 @@ def test_presence_tags_while_the_store_is_down_log_once(
         tries.append(args)
         raise StoreError("no Redis")
 
-    monkeypatch.setattr(MemoryStore, "load_present", present)
+    monkeypatch.setattr(MemoryStore, "load_members", present)
     page = "{% presence_count %}{% presence_list as people %}{{ people }}{% is_present 1 %}"
     with caplog.at_level(logging.ERROR, "presence"):
         assert html(page + "{% presence_count room %}", request_of(), room=ROOM) == "0[]False0"

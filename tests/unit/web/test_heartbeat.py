@@ -77,7 +77,7 @@ def track(member: str, source: str = "page-1", channel: str = ROOM) -> None:
 
 
 def present(channel: str = ROOM) -> list[ServerMember]:
-    return services.tracker().load_members([channel], timeout=TIMEOUT)[channel]
+    return services.tracker().load_members([channel], timeout=TIMEOUT)[channel].members
 
 
 def token(
@@ -546,6 +546,6 @@ def test_heartbeat_leave_of_a_damaged_room_is_taken(
     (lifeline,) = send(as_ada, token(ada)).json()["present"]
     services.store()._rosters[ROOM] = b"nonsense"
     assert send(as_ada, lifeline, leave=True).status_code == 204
-    assert services.tracker().load_members([ROOM], timeout=60) == {ROOM: []}
+    assert services.tracker().load_members([ROOM], timeout=60)[ROOM].members == []
     (record,) = [one for one in caplog.records if one.name == "presence.manager"]
     assert "last-seen=not-noted" in record.message

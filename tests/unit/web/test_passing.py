@@ -88,7 +88,7 @@ def test_get_without_a_cookie_stores_nothing(site: FakePresence) -> None:
     assert (ids(), joined) == ([], [])
     assert site.store.load_tracker_state(timeout=60).channels == frozenset()
     site.tick()
-    assert site.store.known_channels() == {}
+    assert site.store.known_channels().polled == {}
 
 
 def test_first_beat_without_a_session_makes_a_member(site: FakePresence) -> None:

@@ -153,9 +153,9 @@ def test_tokens_of_a_visitor_for_cursors_do_not_show_them():
 def test_tokens_of_cursors_register_no_channel(as_ada: Client, ada: User, settings: Any):
     settings.PRESENCE_DISCOVERY = "registry"
     exchange(as_ada, grant(CURSORS, ada))
-    assert services.store().registered_channels(within=60) == []
+    assert services.store().known_channels(registered_within=60).registered == []
     exchange(as_ada, grant(CURSORS, ada), grant(ROOM, ada))
-    assert services.store().registered_channels(within=60) == [ROOM]
+    assert services.store().known_channels(registered_within=60).registered == [ROOM]
 
 
 @pytest.mark.parametrize("tracked", [False, True])

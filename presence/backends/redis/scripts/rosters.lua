@@ -136,12 +136,15 @@ if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[3]) then
 end
 return 1
 
---# add
--- KEYS: hash of a tick's parts. ARGV: number, part, how many there are to be, seconds to keep them.
--- Returns whether all are in.
-redis.call('HSET', KEYS[1], 'of', ARGV[3], ARGV[1], ARGV[2])
-redis.call('EXPIRE', KEYS[1], ARGV[4])
-return redis.call('HLEN', KEYS[1]) > tonumber(ARGV[3]) and 1 or 0
+--# add: now
+-- KEYS: hash of a tick's parts. ARGV: the time ("" for Redis's own), number, part, how many there are
+-- to be, seconds to keep them. Returns the time; once all are in, then also the fields and values.
+redis.call('HSET', KEYS[1], 'of', ARGV[4], ARGV[2], ARGV[3])
+redis.call('EXPIRE', KEYS[1], ARGV[5])
+if redis.call('HLEN', KEYS[1]) <= tonumber(ARGV[4]) then return {now} end
+local parts = redis.call('HGETALL', KEYS[1])
+table.insert(parts, 1, now)
+return parts
 
 --# register: now
 -- KEYS: sorted set of channels. ARGV: the time ("" for Redis's own), milliseconds to keep it at
