@@ -203,7 +203,7 @@ def test_surface_removed_before_it_began_never_begins(
 ) -> None:
     bob = visit("bob")
     held: list[Route] = []
-    bob.context.route("**/js/motion*.js", lambda route: held.append(route))
+    bob.context.route("**/js/cursor_state*.js", lambda route: held.append(route))
     page = bob.open(board(channel))
     element = page.locator("presence-cursors")
     expect(element).to_be_attached()
