@@ -109,7 +109,7 @@ def make_sync(redis_url: str, gateway: Gateway, patterns: Sequence[str]) -> Sync
 
 def tick(sync: Sync) -> Report:
     """Run one tick. Raises RuntimeError if it has errors."""
-    report = sync.tick(every=ALWAYS)
+    report = sync.tick(interval=ALWAYS)
     if report.errors or report.refused:
         raise RuntimeError(f"a tick went wrong: {report.failures}")
     return report

@@ -1,8 +1,8 @@
-"""Every error that this package raises; each message says what is wrong and how to fix it.
+"""The errors of this package. Each message says what is wrong and how to fix it.
 
 PresenceError
 ├── InvalidChannel        a channel name that no browser could subscribe to (a ValueError too)
-├── InvalidMessage        bytes that are not the message they should be (a ValueError too)
+├── InvalidMessage        bytes that are not a message of the expected type (a ValueError too)
 ├── Gap                   a diff that does not follow the snapshot: fetch a new one
 ├── CentrifugoError
 │   ├── CentrifugoUnreachable   no complete answer in time
@@ -37,23 +37,23 @@ __all__ = [
 
 
 class PresenceError(Exception):
-    """Base of every error of this package. Not raised itself."""
+    """Base of all errors of this package. Never raised itself."""
 
 
 class InvalidChannel(PresenceError, ValueError):
-    """A name that cannot be a channel, or is not polled."""
+    """A name that is not a valid channel, or that no pattern polls."""
 
 
 class InvalidMessage(PresenceError, ValueError):
-    """Bytes that are not the message they should be."""
+    """Bytes that are not a message of the expected type."""
 
 
 class Gap(PresenceError):
-    """The publication does not follow the snapshot; only a newer snapshot can help."""
+    """The publication does not follow the snapshot: a newer snapshot is needed."""
 
 
 class CentrifugoError(PresenceError):
-    """Base of errors of Centrifugo. Never means that a channel is empty."""
+    """Base of the errors of Centrifugo. None of them means that a channel is empty."""
 
 
 class CentrifugoUnreachable(CentrifugoError):
@@ -61,20 +61,20 @@ class CentrifugoUnreachable(CentrifugoError):
 
 
 class CentrifugoRefused(CentrifugoError):
-    """Centrifugo refused the request, and will again: wrong key, wrong URL."""
+    """Centrifugo refused the request, and will refuse it again: wrong key, wrong URL."""
 
 
 class CentrifugoAnswerError(CentrifugoError):
-    """An answer of Centrifugo that cannot be read: half a body, another shape."""
+    """An answer of Centrifugo that cannot be read: incomplete, or of another shape."""
 
 
 class CommandError(CentrifugoError):
-    """Error of Centrifugo in answer to one command.
+    """The error with which Centrifugo answered one command.
 
     `code` is Centrifugo's error code, see https://centrifugal.dev/docs/server/codes.
     """
 
-    # Unknown channel, bad request, not available: the same command will fail the same way.
+    # Unknown channel, bad request, not available: a retry fails the same way.
     PERMANENT: ClassVar = frozenset({102, 107, 108})
     REMEDIES: ClassVar = {
         102: "the channel's namespace is missing from Centrifugo's configuration "
@@ -102,11 +102,11 @@ class CommandError(CentrifugoError):
 
 
 class FetchFailed(PresenceError):
-    """PRESENCE_FETCH failed: members are shown without what it adds, and it is called again."""
+    """PRESENCE_FETCH failed: members are shown without its additions until it works again."""
 
 
 class StoreError(PresenceError):
-    """The store (Redis) could not be read or written. Nothing is lost that was committed."""
+    """The store (Redis) could not be read or written. No commit is lost."""
 
 
 class StoreDamaged(StoreError):

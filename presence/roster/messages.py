@@ -1,7 +1,6 @@
-"""Who is in a channel, what is said of it, and how one version becomes the next.
+"""Rosters, snapshots, the messages on the wire, and their JSON. Pure.
 
-Rosters and snapshots, the messages on the wire, and their JSON. `roster.js` is the twin of
-`Snapshot` and `apply`: both are tested on the same fixtures.
+`roster.js` is the twin of `Snapshot` and `apply`: both are tested on the same fixtures.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ Count = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class Member(msgspec.Struct, frozen=True, gc=False):
-    """One person in a channel, however many tabs they have open."""
+    """One person in a channel, with any number of tabs."""
 
     id: str
     name: str
@@ -47,19 +46,20 @@ class Member(msgspec.Struct, frozen=True, gc=False):
 
 
 class Position(msgspec.Struct, frozen=True):
-    """A place in the stream of a feed, as Centrifugo names it."""
+    """Position in the stream of a feed, as Centrifugo defines it."""
 
     offset: int
     epoch: str
 
 
 class Roster(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Everyone in a channel, in order of arrival.
+    """Members of a channel by id, in order of arrival.
 
-    `issued` holds for each member the time (seconds since 1970) at which their info was signed,
-    so that an older tab never takes a newer name back. `anonymous` counts the unidentified. The
-    `tracked` are members without a websocket, the `hidden` are in the channel and no members.
-    `fetched` is what PRESENCE_FETCH gave: it is in the members already.
+    `issued` maps ids to the time (seconds since 1970) at which the member's info was signed, so
+    that an older tab never restores an older name. `anonymous` counts unidentified visitors.
+    `tracked` lists the ids of members without a websocket, `hidden` those of hidden users in the
+    channel, who are not members. `fetched` holds the additions of PRESENCE_FETCH, which the members
+    already include.
     """
 
     members: dict[str, Member] = {}
@@ -76,15 +76,15 @@ class Roster(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def occupied(self) -> bool:
-        """Whether anybody at all is here."""
+        """Whether there is any member or visitor."""
         return bool(self.members) or self.anonymous > 0
 
 
 class Snapshot(msgspec.Struct, frozen=True):
-    """A roster at a version, as pages get it. Counted rooms have `listed` False, no members.
+    """A roster at a version, as pages get it. A counted room has `listed` False and no members.
 
     `age` is the time in seconds since the last good poll (None: never polled), `every` the
-    interval of polls in seconds; whoever serves a snapshot sets these and `position`.
+    interval of polls in seconds. `serve` sets these and `position`.
     """
 
     epoch: str = ""
@@ -99,7 +99,7 @@ class Snapshot(msgspec.Struct, frozen=True):
 
 
 class Diff(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="presence.diff"):
-    """What takes version `base` to the next. Of a counted room it carries the counts alone."""
+    """The step from version `base` to the next. For a counted room it has only the counts."""
 
     epoch: str
     base: Count
@@ -112,7 +112,7 @@ class Diff(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="pre
 
 
 class Reload(msgspec.Struct, frozen=True, tag_field="type", tag="presence.reload"):
-    """Fetch the snapshot, at a random moment in the next `within` seconds."""
+    """Request to fetch the snapshot, at a random moment in the next `within` seconds."""
 
     epoch: str
     version: Count
@@ -120,7 +120,7 @@ class Reload(msgspec.Struct, frozen=True, tag_field="type", tag="presence.reload
 
 
 class Event(msgspec.Struct, frozen=True, tag_field="type", tag="presence.event"):
-    """Something the site told everybody in the room."""
+    """An event that the site broadcasts to a room."""
 
     event: str
     payload: dict[str, Any] = {}
@@ -130,7 +130,7 @@ Publication = Diff | Reload | Event
 
 
 class Change(msgspec.Struct, frozen=True):
-    """The difference between two rosters, with the whole members on every side."""
+    """The difference between two rosters, with complete members."""
 
     joins: list[Member] = []
     leaves: list[Member] = []
@@ -147,11 +147,12 @@ class Change(msgspec.Struct, frozen=True):
 
 
 class Leaving(msgspec.Struct, frozen=True):
-    """Who is not seen any more but not yet believed gone.
+    """Missing members and visitors that still stay in the roster.
 
     `members` maps an id to the time of the first believed poll that missed it. `anonymous` holds
-    the higher counts of before, falling, each with the time of the first such poll that found
-    fewer; `count` is what the last poll found. The time is 0 while no poll was believed.
+    the higher counts of earlier polls in falling order, each with the time of the first believed
+    poll that found fewer; `count` is the count of the last poll. A time is 0 until a poll is
+    believed.
     """
 
     members: dict[str, float] = {}
@@ -162,12 +163,12 @@ class Leaving(msgspec.Struct, frozen=True):
         return bool(self.members or self.anonymous)
 
     def began_at(self, now: float) -> bool:
-        """Whether the absence of anybody counts from `now`."""
+        """Return whether any absence counts from `now`."""
         return now in self.members.values() or any(t == now for t, _ in self.anonymous)
 
 
 def diff(old: Roster, new: Roster) -> Change:
-    """The change from `old` to `new`; falsy when nothing that is shown differs."""
+    """Return the change from `old` to `new`; falsy if nothing visible differs."""
     known = old.members.get
     return Change(
         joins=[new.members[key] for key in sorted(new.members.keys() - old.members.keys())],
@@ -181,9 +182,9 @@ def diff(old: Roster, new: Roster) -> Change:
 
 
 def apply(snapshot: Snapshot, publication: Publication) -> Snapshot:
-    """The snapshot after `publication`, or the same one where it changes nothing.
+    """Return the snapshot after `publication`, or the same one if it changes nothing.
 
-    Raises Gap when the publication cannot be applied and a new snapshot has to be fetched.
+    Raises Gap if the publication does not follow the snapshot: a new snapshot must be fetched.
     """
     if isinstance(publication, Event):
         return snapshot
@@ -215,13 +216,13 @@ def _apply_members(members: Iterable[Member], change: Diff) -> list[Member]:
 MAX_PUBLICATION = 8 * 1024
 """Bytes of the largest diff or event that is published; a larger diff becomes a reload.
 
-100 of these (a feed's history_size) stay under Centrifugo's 1 MiB queue of one connection, so
-that a client which recovers is not cut off as slow.
+100 of these (a feed's history_size) fit Centrifugo's queue of 1 MiB per connection, so that
+Centrifugo does not cut off a client that recovers as too slow.
 """
 
 
 class Pending(msgspec.Struct, frozen=True):
-    """What a commit leaves to be published, and to be signalled after that."""
+    """A change to publish and to signal, stored by its commit until both are done."""
 
     epoch: str
     version: int
@@ -234,7 +235,7 @@ class _Kind(msgspec.Struct):
 
 
 UNREADABLE: Final = (msgspec.DecodeError, ValueError, RecursionError)
-"""Errors of decoders for bytes that they cannot read, too deep nesting included."""
+"""Errors of decoders for unreadable bytes, too deep nesting included."""
 
 Message = Change | Diff | Event | Leaving | Member | Pending | Position | Reload | Roster
 T = TypeVar("T", bound=Message | Snapshot)
@@ -247,10 +248,9 @@ _TYPES = frozenset({"presence.diff", "presence.reload", "presence.event"})
 
 
 def encode(message: Message | Snapshot) -> bytes:
-    """JSON of one message, UTF-8, without a line break in it.
+    """Return a message as JSON in UTF-8 without line breaks.
 
-    Of a Snapshot: the part that is the same for every reader. `age`, `every` and `position` are
-    left to `serve`.
+    For a Snapshot, only the part that is the same for every reader: `serve` adds the rest.
     """
     if isinstance(message, Snapshot):
         return _encoder.encode(
@@ -263,9 +263,9 @@ def encode(message: Message | Snapshot) -> bytes:
 
 
 def decode(data: bytes, kind: type[T]) -> T:
-    """The message of that kind in `data`; unknown fields are ignored.
+    """Return the message of that type in `data`; unknown fields are ignored.
 
-    Raises InvalidMessage for anything else.
+    Raises InvalidMessage for any other data.
     """
     decoder = _decoders.get(kind)
     if decoder is None:
@@ -277,9 +277,9 @@ def decode(data: bytes, kind: type[T]) -> T:
 
 
 def decode_publication(data: bytes) -> Publication | None:
-    """The publication in `data`, or None where its type is not known to this version.
+    """Return the publication in `data`, or None if this version does not know its type.
 
-    Raises InvalidMessage for what is no publication at all.
+    Raises InvalidMessage for any other data.
     """
     try:
         kind = _kind.decode(data)
@@ -293,9 +293,9 @@ def decode_publication(data: bytes) -> Publication | None:
 def serve(
     snapshot: bytes | None, *, age: float | None, every: float, position: Position | None
 ) -> Snapshot:
-    """The stored `snapshot` (None: the channel was never committed) as a reader gets it.
+    """Return the stored `snapshot` (None: the channel was never committed) for a reader.
 
-    `age` and `every` are in seconds. Raises InvalidMessage when the stored bytes are not one.
+    `age` and `every` are in seconds. Raises InvalidMessage if the stored bytes are not a snapshot.
     """
     base = Snapshot() if snapshot is None else decode(snapshot, Snapshot)
     return msgspec.structs.replace(base, age=age, every=every, position=position)

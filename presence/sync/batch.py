@@ -1,4 +1,4 @@
-"""From what was polled of a batch to its commits: rosters merged, enriched, and planned."""
+"""The commits of a polled batch: rosters are read, enriched and compared."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ logger = logging.getLogger("presence.sync")
 
 
 class Reading(msgspec.Struct, frozen=True, gc=False):
-    """The roster that a channel shows, and the roster `old` that was committed last; None where
-    that cannot be read, which is a damage of the `state`.
+    """The roster that a channel shows now, and the roster `old` that was committed last.
 
-    Without a `digest` the next tick looks at it again, whatever the reply.
+    `old` is None if it cannot be read; then the `state` is damaged. Without a `digest`, the next
+    tick reads the channel again, whatever the reply.
     """
 
     channel: str
@@ -55,17 +55,17 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def whole(self) -> bool:
-        """Whether nobody who is missing can have been left out."""
+        """Whether the reply was complete, so that missing members are really missing."""
         return bool(self.seen.digest)
 
 
 def make_commits(
     ctx: TickContext, shard: Shard, profiles: Profiles, polled: PollResult
 ) -> list[Commit]:
-    """Make the commit of each channel that is different. What fails is reported.
+    """Make the commits of the channels that differ. Failures are reported.
 
-    Rosters are read and compared one after the other: while it is at hand, a roster is compared in
-    less time. PRESENCE_FETCH alone needs all of them at once.
+    Each roster is compared right after it is read, which takes less time while it is in the
+    processor's cache. Only PRESENCE_FETCH needs all rosters at once.
     """
     readings = _read_batch(ctx, shard, profiles, polled)
     if ctx.options.fetch:
@@ -84,14 +84,14 @@ def _commit_of(
     ctx: TickContext, polled: PollResult, reading: Reading, *, believe: bool, crowd: int
 ) -> Commit | None:
     state, roster = reading.state, reading.roster
-    # An empty room that never had anybody in it is not stored: anybody can make up its name.
-    # Pages that watch it learn from the first diff that there is an epoch.
+    # A room that was always empty is not stored: anybody can make up names of rooms. Pages that
+    # watch it learn the epoch from the first diff.
     if not (state.rev or state.damage or roster.occupied or roster.hidden):
         return None
     if state.damage:
         ctx.report.failed(StoreDamaged(f"damaged: {state.damage.reason}"), state.channel)
         if reading.old is None and not believe:
-            return None  # Nobody would know who is only reconnecting.
+            return None  # Members that only reconnect would be taken for gone.
     return make_commit(
         state,
         reading.old or Roster(),
@@ -107,9 +107,9 @@ def _commit_of(
 
 
 def _with_positions(ctx: TickContext, polled: PollResult, commits: list[Commit]) -> list[Commit]:
-    """Ask for the stream's position where the commit publishes nothing that would tell it.
+    """Add the stream's position to commits whose publication does not return it.
 
-    And before a room's first commit: asking creates the stream.
+    A room's first commit needs it, too: asking creates the stream.
     """
     asking = [
         commit
@@ -134,7 +134,7 @@ def _with_positions(ctx: TickContext, polled: PollResult, commits: list[Commit])
 def _read_batch(
     ctx: TickContext, shard: Shard, profiles: Profiles, polled: PollResult
 ) -> Iterator[Reading]:
-    """Read the roster that each different channel shows; those that seem to be partial last."""
+    """Read the roster of each different channel; channels with a partial reply come last."""
     fewer: list[str] = []
     for channel, seen in polled.different.items():
         reading = None
@@ -171,7 +171,7 @@ def _merge(
 def _with_old(
     ctx: TickContext, polled: PollResult, channel: str, seen: RawReply, roster: Roster
 ) -> Reading | None:
-    """Return None where somebody has written since the state was loaded."""
+    """Return None if another worker has written since the state was loaded."""
     state, old = polled.loaded.states[channel], polled.known.get(channel)
     if old is None:
         rev, stored = polled.rosters.get(channel, (0, b""))
@@ -188,10 +188,10 @@ def _with_old(
 def _read_again(
     ctx: TickContext, profiles: Profiles, polled: PollResult, channels: list[str]
 ) -> Iterator[Reading]:
-    """Read channels that showed fewer clients than were counted, once more, all together.
+    """Read the channels that showed fewer clients than were counted once more, in one request.
 
-    Since the survey somebody may have left, or a partial answer may have become whole. One that is
-    still partial has no digest.
+    Since the survey, clients may have left, or a partial reply may have become complete. The
+    reading of a reply that is still partial has no digest.
     """
     replies: list[Reply] = []
     survey = Survey(frozenset(), {})
@@ -222,9 +222,9 @@ def _read_again(
 
 
 def _enriched(ctx: TickContext, profiles: Profiles, readings: list[Reading]) -> list[Reading]:
-    """Add what PRESENCE_FETCH gives, asked once for all who join in any of the readings.
+    """Add the results of PRESENCE_FETCH, called once for all new members of the batch.
 
-    Where it fails, nobody waits for it: the next tick asks again.
+    If it fails, the rosters go out without them, and the next tick calls it again.
     """
     assert ctx.options.fetch
     unknown = {

@@ -1,4 +1,4 @@
-"""Which channels a tick polls, and how they are shared out."""
+"""Channels that a tick polls, and the shards and batches they are split into."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ __all__ = ["HandOut", "Shard", "batches", "find_channels", "split", "survey"]
 logger = logging.getLogger("presence.sync")
 
 CHUNK = 1000
-"""Channels whose states are loaded at a time."""
+"""Channels whose states are loaded in one round trip."""
 
 BATCH_CLIENTS = 20_000
-"""Clients in a batch of several channels: some 4 MB of reply, which bounds a worker's memory."""
+"""Clients in a batch of several channels: a reply of about 4 MB, which limits a worker's memory."""
 
 
 def survey(ctx: TickContext, only: Sequence[str] | None = None) -> Survey:
-    """Ask Centrifugo for its nodes, and for the clients on the active channels (or `only` on those
-    given).
+    """Ask Centrifugo for its nodes, and for the number of clients of the active channels, or of the
+    channels of `only`.
 
-    With discovery by registry it is asked for its nodes alone: partial answers cannot be told from
-    whole ones then.
+    With discovery by registry, only the nodes are asked for; partial answers cannot be recognised
+    then.
     """
     if only is not None:
         names = dict.fromkeys([*only, *map(channel_names.feed_of, only)])
@@ -47,13 +47,12 @@ def survey(ctx: TickContext, only: Sequence[str] | None = None) -> Survey:
 def find_channels(
     ctx: TickContext, survey: Survey, tracked: Collection[str]
 ) -> tuple[Survey, list[str], dict[str, float]]:
-    """Find the channels to poll: the active or registered, the `tracked`, and the known that are
-    not empty. Known channels that have long been empty are forgotten.
+    """Find the channels to poll: active or registered, `tracked`, and known ones if not empty.
 
-    Returns the survey, the channels, and the time of the last good poll of each that had one.
-    Those polled longest ago come first: a tick that does not get to the end in time leaves out
-    others than the one before. The survey has the feeds of registered channels in it: a page that
-    was made may be watching, even if nobody is there.
+    Known channels that have been empty for long are removed. Returns the survey, the channels, and
+    the time of the last good poll by channel. The channels polled longest ago come first, so that a
+    tick that misses its deadline leaves out other channels than the tick before. The survey
+    includes the feeds of registered channels: a page may watch a room without members.
     """
     if ctx.options.discovery == "registry":
         within = ctx.options.registered_within
@@ -89,8 +88,8 @@ def _with_feeds(patterns: Iterable[str]) -> list[str]:
 
 
 def _rooms(clients: Mapping[str, int]) -> Iterator[str]:
-    """The channels that are active, themselves or through their feed; those of cursors left out:
-    a site may well have asked for "*"."""
+    """Yield the rooms that are active themselves or through their feed. Cursor channels are no
+    rooms, but a pattern such as "*" finds them, too."""
     for name in clients:
         channel = channel_names.channel_of_feed(name)
         if channel_names.is_cursor_channel(channel):
@@ -102,11 +101,11 @@ def _rooms(clients: Mapping[str, int]) -> Iterator[str]:
 
 
 class Shard(msgspec.Struct, frozen=True, kw_only=True):
-    """Some channels of a tick, and what its survey found of them.
+    """Part of the channels of a tick, with the results of the survey for them.
 
-    Number `number` (from 1) of the `of` shards of `tick`. `clients` counts those on the
-    channels and on their feeds, where there are any. On the `tracked` channels are members without
-    a websocket. `since` is when the one polled longest ago was, 0 where none ever was.
+    Shard `number` (from 1) of `of` shards of `tick`. `clients` counts the clients of the channels
+    and of their feeds. The `tracked` channels have members without a websocket. `since` is the time
+    of the oldest last poll of these channels, 0 if there was none.
     """
 
     tick: OpenTick
@@ -125,7 +124,7 @@ class Shard(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HandOut(Protocol):
-    """Has another process run a shard. False where it could not be handed out."""
+    """Callback that hands a shard to another process. Returns False if that failed."""
 
     def __call__(self, shard: Shard, /) -> bool: ...
 
@@ -140,7 +139,7 @@ def split(
     tracked: Collection[str] = (),
     polled: Mapping[str, float] = MappingProxyType({}),
 ) -> list[Shard]:
-    """The channels in shards of at most `size`, or in one; at least one, which may be empty."""
+    """Return the channels in shards of at most `size` (None: in one). There is always one shard."""
     size = max(1, len(channels)) if size is None else size
     parts = [channels[start : start + size] for start in range(0, len(channels), size)] or [[]]
     return [
@@ -169,15 +168,15 @@ def _counted(channels: Sequence[str], clients: Mapping[str, int]) -> Iterator[tu
 def batches(
     channels: Sequence[str], clients: Mapping[str, int], size: int
 ) -> Iterator[Sequence[str]]:
-    """The channels in batches of at most `size`, and of BATCH_CLIENTS clients or one channel."""
+    """Yield batches of at most `size` channels and BATCH_CLIENTS clients, or of one channel."""
     batch: list[str] = []
-    weight = 0
+    total = 0
     for channel in channels:
-        heavy = clients.get(channel, 0)
-        if batch and (len(batch) >= size or weight + heavy > BATCH_CLIENTS):
+        count = clients.get(channel, 0)
+        if batch and (len(batch) >= size or total + count > BATCH_CLIENTS):
             yield batch
-            batch, weight = [], 0
+            batch, total = [], 0
         batch.append(channel)
-        weight += heavy
+        total += count
     if batch:
         yield batch

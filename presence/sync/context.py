@@ -1,4 +1,4 @@
-"""What the steps of a tick work with: one object, from the first step to the last."""
+"""The context of a tick: collaborators, options and report, passed to each of its steps."""
 
 from __future__ import annotations
 
@@ -31,24 +31,24 @@ __all__ = [
 ]
 
 Clock = Callable[[], float]
-"""Returns seconds; only differences between them count."""
+"""Function that returns seconds; only differences count."""
 
 MakeExecutor = Callable[[int], Executor]
-"""Makes an executor of that many workers. Tests give one that works at once, without threads."""
+"""Function that makes an executor with so many workers. Tests use one without threads."""
 
 
 class Announce(Protocol):
-    """Receiver of each change after it was published, at least once."""
+    """Callback for each change after it was published; called at least once per change."""
 
     def __call__(self, channel: str, version: int, change: Change, epoch: str, /) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class TickContext:
-    """The collaborators of one tick, its options, and the report that it fills in.
+    """Collaborators, options and report of one tick.
 
-    `tracker` is the store where that keeps members without a websocket, else None. `announce` is
-    None where nobody listens to signals.
+    `tracker` is the store if it keeps members without a websocket, else None. `announce` is None if
+    no signal has a receiver.
     """
 
     store: RosterStore
@@ -63,16 +63,16 @@ class TickContext:
 
 
 def threads(workers: int) -> Executor:
-    """Make threads that start when there is something to do."""
+    """Return a pool of threads that start with the first work."""
     return ThreadPoolExecutor(workers, thread_name_prefix="presence")
 
 
 DiscoveryMode = Literal["channels", "registry"]
-"""Source of the channels: Centrifugo (the active ones), or the tokens that pages asked for."""
+"""Source of the channels: the active channels of Centrifugo, or the registry that pages fill."""
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """The settings of a tick. Times in seconds; `timeout` is for members without a websocket."""
+    """Settings of a tick. Times are in seconds; `timeout` is for members without a websocket."""
 
     patterns: tuple[str, ...] = ("presence:*",)
     interval: float = 60.0
@@ -87,7 +87,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def deadline(self) -> float:
-        """Seconds after which a tick stops beginning new batches."""
+        """Seconds after which a tick starts no further batch."""
         return max(self.interval, 30.0)
 
     @property
@@ -98,18 +98,18 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def registered_within(self) -> float:
         """Seconds for which a page or a token keeps its channel polled: until the token is
-        renewed, however late."""
+        renewed at the latest."""
         return self.token_lifetime + max(self.interval, 60.0)
 
     @property
     def fingerprint(self) -> str:
-        """What else decides a roster, beside Centrifugo's reply."""
+        """The settings that decide a roster, as part of its digest."""
         fetching = ":fetch" if self.fetch else ""
         return f"{SCHEMA}:{self.anonymous}:{self.rules.list_limit}{fetching}"
 
 
 KEPT_MEMBERS = 200_000
-"""Members that are kept in all: 60 MB, at 309 bytes for one with a short name and no more."""
+"""Members in the cache of a process: 60 MB, at 309 bytes for a member with only a short name."""
 
 
 class _Entry(NamedTuple):
@@ -120,15 +120,15 @@ class _Entry(NamedTuple):
 
 
 class RosterCache:
-    """Rosters by channel, those used last; `limit` counts members, and one for each channel.
+    """Cache of the most recently used rosters; `limit` counts members, plus one per channel.
 
-    A roster is given out for the very state that it belongs to: an epoch is the name of one life
-    of a channel, chosen at random, and its `rev` rises with every write. Two who commit the same
-    pending are both told that theirs was taken: the `digest` tells whose it was.
+    A roster is returned only for exactly the state that it belongs to. An epoch is the random name
+    of one life of a channel, and `rev` rises with every write. If two workers commit the same
+    pending, both are told that it was taken: the `digest` tells which roster was written.
 
-    Safe in threads, without a lock, which an exception out of a signal handler could leave taken:
-    each step is one operation of the dict. The size may be off after such an exception, so it is
-    counted anew before anything is dropped.
+    Thread-safe without a lock, which an exception from a signal handler could leave locked: each
+    step is one operation of the dict. Such an exception can leave a wrong size, so the size is
+    counted again before entries are dropped.
     """
 
     def __init__(self, limit: int = KEPT_MEMBERS) -> None:
@@ -137,7 +137,7 @@ class RosterCache:
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
 
     def roster(self, state: State) -> Roster | None:
-        """The roster of that state, None where it is not known."""
+        """Return the roster of that state; None if it is not in the cache."""
         if not state.rev:
             return Roster()
         entry = self._entries.get(state.channel)
@@ -149,11 +149,11 @@ class RosterCache:
         return entry.roster
 
     def keep(self, commit: Commit) -> None:
-        """Keep the roster that a commit leaves, once it was taken.
+        """Keep the roster of a commit that was taken.
 
-        The commit raised `rev` by one. Where something is pending nobody else can commit until
-        that is acknowledged, which raises it by one more. That of a partial answer is not kept: it
-        has no digest that would tell it from another.
+        The commit raised `rev` by one. With something pending, nobody else can commit until it is
+        acknowledged, which raises `rev` by one more. The roster of a partial answer is not kept: it
+        has no digest to identify it.
         """
         rev = commit.rev + (2 if commit.pending else 1)
         self._drop(commit.channel)

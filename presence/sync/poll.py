@@ -1,4 +1,4 @@
-"""Batches of channels, polled ahead of the steps that work on them."""
+"""Polls batches of channels ahead of the steps that work on them."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ from presence.sync.context import TickContext
 __all__ = ["IN_FLIGHT", "PollResult", "RawReply", "poll_ahead"]
 
 IN_FLIGHT = 2
-"""Batches that are read while another one is worked on."""
+"""Batches that are read while another batch is processed."""
 
 CHECKED_CHANNELS = 20
-"""Channels of a shard whose roster and snapshot are loaded and checked, whatever changed: all of
-a small site. Of 1,000 rooms with 100 members each, 100 took 20 ms of a tick of 130 ms."""
+"""Channels of a shard whose roster and snapshot are loaded and checked, changed or not: all
+channels of a small site. For 1,000 rooms of 100 members, 100 took 20 ms of a tick of 130 ms."""
 CHECKED_CLIENTS = 1000
-"""Clients of a channel above which it is checked less often."""
+"""Clients above which a channel is checked less often."""
 
 _USER = re.compile(rb'"user":\s*"([^"]*)"')
 _PLAIN = re.compile(r"[A-Za-z0-9_.@+-]+")
-"""An id of a user that JSON writes in one way only."""
+"""A user id that JSON writes in only one way."""
 
 
 class RawReply(NamedTuple):
-    """A presence reply, its digest (empty: the reply is partial), the nodes of Centrifugo at that
-    moment, and the members without a websocket."""
+    """An undecoded presence reply, its digest (empty: the reply is partial), Centrifugo's nodes at
+    that moment, and the members without a websocket."""
 
     raw: msgspec.Raw
     digest: bytes
@@ -50,18 +50,18 @@ class RawReply(NamedTuple):
 
 @dataclass(slots=True)
 class PollResult:
-    """A batch of channels, and what was read of them.
+    """A batch of channels and the results of its poll.
 
-    `loaded` has their states, and the time at which the reading began. A channel that a crash left
-    with something to publish is `pending`, and was not read. Each other one is `unchanged` (its
-    state says all there is to know), `different`, or was reported as failed. The roster of a
-    different one is in `known`, or in `rosters` with its `rev`, as it is stored.
+    `loaded` holds their states, and the time at which the read began. A channel with a change that
+    a crash left unpublished is `pending`, and was not read. Each other channel is `unchanged`,
+    `different` or `failed`. The roster of a different channel is in `known` or, as stored bytes
+    with their `rev`, in `rosters`.
     """
 
     channels: Sequence[str]
     loaded: BatchState = field(default_factory=lambda: BatchState(now=0.0, run="", states={}))
     loaded_at: float = 0.0
-    """When the states were there, by the clock of this process."""
+    """Time at which the states were loaded, by the clock of this process."""
     tracked: dict[str, list[ServerMember]] = field(default_factory=dict)
     pending: list[str] = field(default_factory=list)
     unchanged: list[str] = field(default_factory=list)
@@ -70,7 +70,7 @@ class PollResult:
     known: dict[str, Roster] = field(default_factory=dict)
     rosters: dict[str, tuple[int, bytes]] = field(default_factory=dict)
     error: PresenceError | None = None
-    """What kept the batch from being polled."""
+    """Error of the whole batch."""
     read_s: float = 0.0
 
 
@@ -82,18 +82,17 @@ def poll_ahead(
     news: Collection[str] = (),
     ends: float,
 ) -> Generator[PollResult, None, None]:
-    """Poll `channels` of a shard in batches, in order; begin none after `ends`.
+    """Poll `channels` of a shard in batches, in order; start no batch after `ends`.
 
-    IN_FLIGHT batches are read at a time, and the states of one more are loaded: its reading begins
-    as soon as another one has been read. State comes first, presence second, so that an older
-    reading is never compared with a newer state. A channel with one of the `news` in it (ids of
-    users whose profile changed) is different whatever its digest, and so is one whose state is
-    damaged.
+    IN_FLIGHT batches are read at a time, and the states of one more are loaded, so that its read
+    starts as soon as another one is done. State is loaded before presence is read, so that an older
+    reply is never compared with a newer state. A channel is different, whatever its digest, if one
+    of the `news` is in it (ids of users whose profile changed) or its state is damaged.
 
-    Threads ask Centrifugo, and write nothing. The caller's thread asks the store: for the rosters
-    that differ in one batch and the states of the next in one round trip. A batch that fails is
-    reported, and comes back without states. Closing the generator waits for what is under way, and
-    drops it.
+    Threads ask Centrifugo, and write nothing. The caller's thread asks the store: for the differing
+    rosters of one batch and the states of the next in one round trip. A failed batch is reported,
+    and is yielded without states. Closing the generator waits for reads under way, and drops their
+    results.
     """
     poller = _Poller(ctx, shard, news)
     parts = batches(channels, shard.clients, ctx.options.batch_size)
@@ -120,7 +119,7 @@ def poll_ahead(
 
 
 class _Poller:
-    """The two halves of a poll, and what they have to know of the shard."""
+    """Loads and reads batches of one shard."""
 
     def __init__(self, ctx: TickContext, shard: Shard, news: Collection[str]) -> None:
         self._ctx = ctx
@@ -133,9 +132,9 @@ class _Poller:
         self._fingerprint = ctx.options.fingerprint
 
     def load(self, channels: Sequence[str], done: PollResult | None = None) -> PollResult:
-        """Load the states of `channels`, and the rosters of what is different in `done`.
+        """Load the states of `channels`, and the rosters of the channels that differ in `done`.
 
-        A few of the channels are loaded whole, to be checked.
+        A few channels are loaded with roster and snapshot, to be checked.
         """
         batch = PollResult(channels)
         unknown = self._find_unknown(done) if done else []
@@ -164,13 +163,13 @@ class _Poller:
         return batch
 
     def read(self, batch: PollResult) -> PollResult:
-        """Ask who is on the channels, and tell the unchanged ones from the others."""
+        """Ask for the presence of the channels, and find those that are unchanged."""
         if batch.error:
             return batch
         pending = set(batch.pending)
         free = [channel for channel in batch.channels if channel not in pending]
         started = self._ctx.clock()
-        # Loaded states wait for their turn. Nobody is missing from before they were looked for.
+        # Loaded states wait for their turn, but an absence begins with the read at the earliest.
         now = batch.loaded.now + started - batch.loaded_at
         batch.loaded = msgspec.structs.replace(batch.loaded, now=now)
         try:
@@ -188,7 +187,7 @@ class _Poller:
         return batch
 
     def report(self, done: PollResult) -> None:
-        """Report what failed; a batch that failed whole has nothing else in it."""
+        """Report failures, and empty a batch that failed as a whole."""
         report = self._ctx.report
         report.seconds.read += done.read_s
         if done.error:
@@ -219,20 +218,19 @@ class _Poller:
         return not self._news_raw.isdisjoint(_USER.findall(raw))
 
     def _choose(self, channels: Sequence[str]) -> list[str]:
-        """The channels to check: all of them, where there are few people in few rooms."""
+        """Choose the channels to check: all of them on a small site."""
 
         def once_in(channel: str) -> float:
             return max(self._rarely, self._clients.get(channel, 0) / CHECKED_CLIENTS)
 
-        # Chance has no secret to keep.
+        # Not a secret, so any random number will do.
         return [c for c in channels if random.random() * once_in(c) < 1]  # noqa: S311
 
     def _find_unknown(self, done: PollResult) -> list[str]:
-        """Note the rosters that are known; return the different channels whose roster is not.
+        """Take cached rosters into `done`; return the different channels without a cached roster.
 
-        Of a state that another life of the store left nothing is known: writes may have been
-        lost, and a worker that knew nothing of it may have written others in their place. Nor is
-        anything known of a damaged one.
+        The cache is not used for a state of another life of the store: writes may have been lost,
+        and another worker may have written others in their place. Nor is it for a damaged state.
         """
         for channel in done.different:
             state = done.loaded.states[channel]
@@ -245,7 +243,7 @@ class _Poller:
 
 
 def _verified(loaded: BatchState) -> BatchState:
-    """Return `loaded` with the damage of each state that cannot be used."""
+    """Return `loaded` with the damage of each unusable state."""
     states = {channel: verify(state) for channel, state in loaded.states.items()}
     for channel, (rev, roster, snapshot) in loaded.whole.items():
         state = states[channel]

@@ -1,4 +1,4 @@
-"""From commits to the end of their signals: commit, publish, acknowledge, signal."""
+"""Writes commits, publishes their diffs, acknowledges these, and sends signals."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ __all__ = ["Publisher"]
 logger = logging.getLogger("presence.sync")
 
 SIGNAL_PATIENCE = 30.0
-"""Seconds after which a change that was published but not signalled counts as left by a crash."""
+"""Seconds after which a change without its signal counts as left behind by a crash."""
 
 Pending = tuple[str, bytes]
 """A channel, and the bytes of its roster.messages.Pending."""
 
 
 class _Outcome(NamedTuple):
-    """Outcome of publishing: what to report, what to acknowledge, and the changes that were given
-    up, which are signalled as well."""
+    """Result of publishing: a report, the acknowledgements, and the dropped changes, which are
+    signalled as well."""
 
     report: Report
     published: list[Acknowledgement]
@@ -42,12 +42,12 @@ class _Outcome(NamedTuple):
 
 
 class Publisher:
-    """Brings commits, and what crashes left pending, to the readers.
+    """Publishes commits, and changes that a crash left pending.
 
     A thread publishes. The caller's thread sends signals: receivers may use its database
-    connection. What was published is acknowledged together with what is committed next, in one
-    round trip; its signals are sent while the next batch is being published, as receivers may be
-    slow. Used as a context manager, it waits at the end until all of that is done.
+    connection. Publications are acknowledged together with the next commits, in one round trip.
+    Their signals are sent while the next batch is published, as receivers may be slow. As a context
+    manager, it waits at its end until all of that is done.
     """
 
     def __init__(self, ctx: TickContext) -> None:
@@ -68,21 +68,21 @@ class Publisher:
             self._thread.shutdown()
 
     def recover(self, polled: PollResult) -> None:
-        """Publish and signal what an earlier crash left undone."""
+        """Publish and signal the changes that a crash left behind."""
         loaded = polled.loaded
         self._signal(
             (state.channel, pending)
             for state in loaded.states.values()
             for acknowledged, pending in state.unsignalled
-            # Either way: what was acknowledged before the clock was set back waits no longer.
+            # abs: the clock may have been set back since the acknowledgement
             if abs(loaded.now - acknowledged) > SIGNAL_PATIENCE
         )
         self._publish([(c, loaded.states[c].pending) for c in polled.pending], loaded.now)
 
     def commit_and_publish(self, polled: PollResult, planned: Sequence[Commit]) -> None:
-        """Write the commits of a batch, and publish what they changed, without waiting.
+        """Write the commits of a batch, and publish their changes without waiting.
 
-        Raises StoreError: nothing of the batch is published then.
+        Raises StoreError; then nothing of the batch is published.
         """
         states, report, now = polled.loaded.states, self._ctx.report, polled.loaded.now
         for channel in polled.unchanged:
@@ -105,7 +105,7 @@ class Publisher:
         self._signal_acknowledged()
 
     def settle(self) -> None:
-        """Wait for all that is under way, and write it. Raises StoreError."""
+        """Wait for all publications, and acknowledge and signal them. Raises StoreError."""
         while self._under_way:
             self._finish()
         while self._published or self._acknowledged or self._signalled:
@@ -120,10 +120,10 @@ class Publisher:
         now: float = 0.0,
         last_seen: Mapping[str, float] = MappingProxyType({}),
     ) -> list[bool]:
-        """Write commits, and with them what was published and signalled until now.
+        """Write commits, and with them all acknowledgements and sent signals until now.
 
-        Returns whether each commit was taken. Raises StoreError: what was published stays pending
-        then, to be published again, which readers do not notice.
+        Returns whether each commit was taken. Raises StoreError; then publications stay pending and
+        are published again, which readers do not notice.
         """
         while self._under_way and self._under_way[0].done():
             self._finish()
@@ -146,9 +146,9 @@ class Publisher:
         return written.committed
 
     def _publish(self, pending: list[Pending], now: float) -> None:
-        """Publish at most one pending per channel in the thread. What fails stays pending.
+        """Publish at most one change per channel in the thread. A change that fails stays pending.
 
-        Waits for the one before the last, so that no more than two are held in memory.
+        Waits if two batches are under way, to limit the memory.
         """
         if pending:
             self._under_way.append(self._thread.submit(self._publish_batch, pending, now))
@@ -156,8 +156,8 @@ class Publisher:
             self._finish()
 
     def _publish_batch(self, pending: list[Pending], now: float) -> _Outcome:
-        """In the thread. An error of the whole batch means unknown, not unpublished: the same
-        versions go out again later, and Centrifugo drops those that it has."""
+        """Publish changes; runs in the thread. After an error of the whole batch it is unknown what
+        was published: the same versions go out again, and Centrifugo drops repeats."""
         outcome = _Outcome(Report(), [], [])
         report = outcome.report
         with report.catching(*(channel for channel, _ in pending)):
@@ -175,7 +175,7 @@ class Publisher:
         return outcome
 
     def _dropped(self, channel: str, raw: bytes, error: CentrifugoError, now: float) -> bool:
-        """Give up what Centrifugo will never take; whether it was ours to give up."""
+        """Drop a change that Centrifugo will never accept. Returns whether it was still pending."""
         if not (isinstance(error, CommandError) and error.permanent):
             return False
         stored = self._ctx.store.load_snapshots([channel])[channel].snapshot or b""
@@ -194,7 +194,7 @@ class Publisher:
         self._signal(acknowledged)
 
     def _signal(self, changes: Iterable[Pending]) -> None:
-        """Send the signals of changes. The next write notes that they were sent."""
+        """Send the signals of changes. The next write records that they were sent."""
         for channel, raw in changes:
             if self._ctx.announce:
                 pending = messages.decode(raw, messages.Pending)
@@ -203,11 +203,11 @@ class Publisher:
 
 
 def _publication(channel: str, pending: bytes) -> Publication:
-    what = messages.decode(pending, messages.Pending)
+    change = messages.decode(pending, messages.Pending)
     return Publication(
         feed=feed_of(channel),
-        data=what.publication,
+        data=change.publication,
         channel=channel,
-        epoch=what.epoch,
-        version=what.version,
+        epoch=change.epoch,
+        version=change.version,
     )

@@ -1,4 +1,4 @@
-"""What the ticks did, in whichever processes their parts ran: written here, and read here."""
+"""Records of ticks: their parts, in any number of processes, are written and read here."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ __all__ = ["OpenTick", "Report", "Seconds", "Statistics", "Tick", "add", "begin"
 logger = logging.getLogger("presence.sync")
 
 OVERLAP = 0.7
-"""Part of an interval that has to lie between two ticks. Of two beats that run at once, one is
-never more than half an interval behind the other; a tick that waited for a worker is less late."""
+"""Fraction of an interval below which two ticks overlap. Of two beats that run at once, one is at
+most half an interval behind the other; a tick that waited for a worker is less late."""
 
 OVERDUE = 0.9
-"""Part of its deadline after which a tick that is not whole will not become so: the next tick
-may come a little early."""
+"""Fraction of the deadline after which a tick with missing parts is ended: the next tick may come a
+little early."""
 
 CHUNK = 1000
 
 
 class Tick(msgspec.Struct, frozen=True, kw_only=True):
-    """One tick over every channel. Times by the store's clock, in seconds since 1970.
+    """One tick over all channels. Times are in seconds since 1970 by the store's clock.
 
-    Of its `shards`, `missing` did not come in. `overlapping`: another one had begun a moment ago.
-    `clock_ahead`: seconds by which the clock of the worker that ended it was ahead of the store's;
-    None where that is not known, or the store's was set since.
+    `missing` of its `shards` were not reported. `overlapping`: another tick had begun shortly
+    before. `clock_ahead`: seconds by which the clock of the worker that ended it was ahead of the
+    store's; None if unknown, or if the store's clock was set since.
     """
 
     id: str
@@ -50,11 +50,11 @@ class Tick(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Statistics(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of the ticks at `now`.
+    """Records of ticks at `now`.
 
-    `began`: when the newest one did, finished or not. `running`: those that have not ended.
-    `history`: the finished ones, newest first. `behind`: the channels with somebody in them that
-    were not polled since the last of them began, with the time of their last good poll.
+    `began`: start of the newest tick, finished or not. `running`: number of unfinished ticks.
+    `history`: finished ticks, newest first. `behind`: occupied channels that were not polled since
+    the last finished tick began, with the time of their last good poll.
     """
 
     now: float
@@ -70,23 +70,23 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def staleness(self) -> float | None:
-        """Seconds since the oldest of what is shown was true; None where there was no tick."""
+        """Age in seconds of the oldest roster that is shown; None before the first tick."""
         times = [*self.behind.values(), *(tick.started for tick in self.history[:1])]
         return self.now - min(times) if times else None
 
     @property
     def incomplete(self) -> int:
-        """Shards of the ticks in `history` that did not come in."""
+        """Number of missing shards of the ticks in `history`."""
         return sum(tick.missing for tick in self.history)
 
     @property
     def overlapping(self) -> int:
-        """Ticks in `history` that began a moment after another one."""
+        """Number of ticks in `history` that began shortly after another one."""
         return sum(tick.overlapping for tick in self.history)
 
 
 class OpenTick(msgspec.Struct, frozen=True, kw_only=True):
-    """A tick that has begun; without an id, one that is not recorded."""
+    """A tick that has begun. Without an id, it is not recorded."""
 
     id: str = ""
     started: float = 0.0
@@ -94,31 +94,32 @@ class OpenTick(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Part(msgspec.Struct, frozen=True, kw_only=True):
-    """What a process did of a tick."""
+    """Part of a tick that one process did."""
 
     overlapping: bool
     report: Report
 
 
-def begin(store: RosterStore, *, every: float, deadline: float) -> OpenTick:
-    """Begin a tick; end those before it that are overdue. All in seconds. Raises StoreError.
+def begin(store: RosterStore, *, interval: float, deadline: float) -> OpenTick:
+    """Begin a tick, and end overdue earlier ticks. Raises StoreError.
 
-    `every`: the time between two ticks. `deadline`: after it no part of a tick is begun.
+    `interval` is the time between two ticks; no part of a tick starts after `deadline`. Both are in
+    seconds.
     """
     tick = secrets.token_hex(4)
     begun = store.begin_tick(tick)
-    overlapping = begun.since is not None and begun.since < OVERLAP * every
+    overlapping = begun.since is not None and begun.since < OVERLAP * interval
     if overlapping:
         logger.warning(
             "tick=overlapping id=%s since_s=%.1f every_s=%g (do two beats run?)",
-            *(tick, begun.since, every),
+            *(tick, begun.since, interval),
         )
     _end_overdue(store, begun, deadline)
     return OpenTick(id=tick, started=begun.now, overlapping=overlapping)
 
 
 def add(store: RosterStore, tick: OpenTick, number: int, report: Report, *, of: int) -> Tick | None:
-    """Add what part `number` of `of` parts did. The record of the tick, for whoever ended it.
+    """Add the report of part `number` of `of` parts. Returns the tick's record if this ended it.
 
     Raises StoreError.
     """
@@ -128,7 +129,7 @@ def add(store: RosterStore, tick: OpenTick, number: int, report: Report, *, of: 
 
 
 def read(store: RosterStore) -> Statistics:
-    """What is on record. Raises StoreError."""
+    """Return the records of ticks. Raises StoreError."""
     logged = store.load_ticks()
     history = [tick for raw in logged.records if (tick := _recorded(raw, logged.now))]
     since = history[0].started if history else logged.now
@@ -180,7 +181,7 @@ def _sum(reports: Sequence[Report]) -> Report:
 
 
 def _part(raw: bytes) -> _Part | None:
-    """None, and an entry in the log, for what is none: it counts as missing."""
+    """Return the part; if it cannot be read, log that and return None: it counts as missing."""
     try:
         return msgspec.json.decode(raw, type=_Part)
     except UNREADABLE as error:
@@ -189,7 +190,7 @@ def _part(raw: bytes) -> _Part | None:
 
 
 def _recorded(raw: bytes, now: float) -> Tick | None:
-    """The tick as of `now`: one that was recorded before the clock was set back has just ended."""
+    """Return the tick with no time after `now`: the clock may have been set back since."""
     try:
         tick = msgspec.json.decode(raw, type=Tick)
     except UNREADABLE as error:
@@ -202,7 +203,7 @@ def _recorded(raw: bytes, now: float) -> Tick | None:
 
 
 def _behind(store: RosterStore, since: float) -> dict[str, float]:
-    """The occupied channels whose last good poll was before `since`, with its time."""
+    """Return the occupied channels with a last good poll before `since`, with its time."""
     old = {channel: at for channel, at in store.known_channels().polled.items() if at < since}
     names = sorted(old)
     behind: dict[str, float] = {}
@@ -221,11 +222,11 @@ COUNTS = (
 )
 KEPT_FAILURES = 20
 NAMED = 3
-"""Channels that an error names, of those that it left as they are."""
+"""Channels that the message of an error names at most."""
 
 
 class Seconds(msgspec.Struct):
-    """How long a tick took, and its parts, which overlap: they may add up to more."""
+    """Duration of a tick and of its parts, which overlap: their sum may be larger."""
 
     total: float = 0.0
     read: float = 0.0
@@ -234,14 +235,13 @@ class Seconds(msgspec.Struct):
 
 
 class Report(msgspec.Struct):
-    """The outcome of a tick; its fields, less the last three, are what `--json` prints.
+    """Result of a tick. `--json` prints all of its fields but the last three.
 
-    `channels` were polled, the rosters of `changed` of them changed. `members` and `anonymous`
-    are here now; `held` members are missing but not yet believed gone. `published` publications
-    went out. `errors` counts what failed, `failures` says what (KEPT_FAILURES of them).
-    `leaving` names the channels where somebody began to be missing: they are to be polled again
-    when the grace has passed, counted from the end of the tick. `refused` commits
-    lost to another tick.
+    `channels` were polled, and the rosters of `changed` of them changed. `members` and `anonymous`
+    count the people now; `held` members are missing, but still shown. `published` counts
+    publications, `errors` failures; `failures` holds the first KEPT_FAILURES messages. `leaving`
+    names the channels where a member began to be missing: poll them again when the grace has passed
+    after the end of the tick. `refused` commits lost to another tick.
     """
 
     channels: int = 0
@@ -261,10 +261,10 @@ class Report(msgspec.Struct):
 
     @contextmanager
     def catching(self, *channels: str) -> Iterator[None]:
-        """Log and count what goes wrong in the block, and go on.
+        """Log and count an error of the block, and go on.
 
-        What goes wrong with one channel may be any exception: its data may be odd in a way that
-        nobody thought of. With several, or with none, it is a PresenceError.
+        For one channel, any exception is caught: its data may be malformed in an unexpected way.
+        For several channels, or none, only a PresenceError is.
         """
         try:
             yield
@@ -277,7 +277,7 @@ class Report(msgspec.Struct):
             self.fail(f"{channels[0]}: {type(error).__name__}: {error}")
 
     def failed(self, error: object, *channels: str) -> None:
-        """Log and count an error that left `channels` as they are; without any, the whole tick."""
+        """Log and count an error of `channels`; without any, of the whole tick."""
         if not channels:
             logger.error("tick=failed error=%r", str(error))
             self.fail(error)
@@ -287,12 +287,12 @@ class Report(msgspec.Struct):
         self.fail(f"{names}: {error}", count=count)
 
     def count(self, counted: State | Commit) -> None:
-        """Count who is in a channel."""
+        """Count the members and visitors of a channel."""
         self.members += counted.total
         self.anonymous += counted.anonymous
 
     def count_commit(self, commit: Commit) -> None:
-        """Count a commit that was taken, or that leaves its channel as it is."""
+        """Count a commit that was taken, or that needs no write."""
         self.count(commit)
         change = commit.change
         self.changed += bool(change)
@@ -304,7 +304,7 @@ class Report(msgspec.Struct):
             self.leaving.append(commit.channel)
 
     def absorb(self, other: Report) -> None:
-        """Add what another part of the same tick did. Its total time is not added."""
+        """Add the report of another part of the same tick, except its total time."""
         for name in COUNTS:
             setattr(self, name, getattr(self, name) + getattr(other, name))
         for part in ("read", "store", "publish"):
@@ -314,14 +314,14 @@ class Report(msgspec.Struct):
         self.leaving = [*self.leaving, *other.leaving]
 
     def fail(self, failure: object, *, count: int = 1) -> None:
-        """Count `count` failures that have one cause."""
+        """Count `count` failures with one cause."""
         self.errors += count
         if len(self.failures) < KEPT_FAILURES:
             self.failures.append(str(failure) or type(failure).__name__)
 
     @contextmanager
     def timed(self, part: Part, clock: Callable[[], float] = time.monotonic) -> Iterator[None]:
-        """Add the time that the block takes to one of `seconds`."""
+        """Add the duration of the block to one of `seconds`."""
         started = clock()
         try:
             yield
@@ -330,7 +330,7 @@ class Report(msgspec.Struct):
             setattr(self.seconds, part, spent)
 
     def as_dict(self) -> dict[str, Any]:
-        """The JSON object of the tick; seconds to the tenth of a millisecond."""
+        """Return the tick for JSON; seconds are rounded to four decimals."""
         shown: dict[str, Any] = msgspec.to_builtins(self)
         for name in ("failures", "leaving", "refused"):
             del shown[name]
@@ -338,7 +338,7 @@ class Report(msgspec.Struct):
         return shown
 
     def line(self) -> str:
-        """The tick as `key=value`, for the log."""
+        """Return the tick as `key=value`, for the log."""
         shown = self.as_dict()
         seconds = shown.pop("seconds")
         pairs = shown | {f"{part}_s": spent for part, spent in seconds.items()}

@@ -1,4 +1,4 @@
-"""The tick: every channel, here or handed out in shards, until a deadline."""
+"""The tick: polls all channels, in this process or in shards that others take, until a deadline."""
 
 from __future__ import annotations
 
@@ -38,21 +38,21 @@ __all__ = ["Options", "Progress", "Sync"]
 logger = logging.getLogger("presence.sync")
 
 NODES_SETTLE = 40.0
-"""Seconds after a change of Centrifugo's nodes in which no leave is believed: clients come back
-within the reconnect delay, an engine's presence is whole again within 27 s."""
+"""Seconds after a change of Centrifugo's nodes in which no leave is believed: clients reconnect
+within the reconnect delay, and an engine's presence is complete again within 27 s."""
 
 Progress = Callable[[int, int], None]
-"""Told of (channels done, channels in all)."""
+"""Callback with (channels done, channels in all)."""
 
-_signed = msgspec.json.Decoder(UserClaims)
+_claims = msgspec.json.Decoder(UserClaims)
 
 
 class Sync:
-    """Runs ticks. Any number may run at once, in any number of processes: it costs work only.
+    """Runs ticks. Any number may run at once, in any number of processes: that only costs work.
 
-    `announce` is called with (channel, version, change, epoch) for each change, once it is
-    published; with None nobody listens. Syncs on one store may share a `cache`. A store that is a
-    Tracker, too, brings the members without a websocket.
+    `announce` is called with (channel, version, change, epoch) after each change was published;
+    None: no signals. Syncs on one store may share a `cache`. A store that is also a Tracker keeps
+    the members without a websocket.
     """
 
     def __init__(
@@ -82,27 +82,27 @@ class Sync:
         self,
         only: Sequence[str] | None = None,
         *,
-        every: float | None = None,
+        interval: float | None = None,
         progress: Progress | None = None,
         hand_out: HandOut | None = None,
     ) -> Report:
-        """Poll every channel, or `only` those given, and publish what changed.
+        """Poll all channels, or the channels of `only`, and publish the changes.
 
-        Never raises for what goes wrong with Centrifugo, the store or a channel: the report counts
-        that. A tick over every channel is recorded in the statistics, as one of those that come
-        `every` so many seconds (the interval, if None). With `hand_out`, more than a shard of
-        channels are handed out, and the report tells of what was done here alone.
+        Never raises for errors of Centrifugo, the store or a channel: the report counts them. A
+        tick over all channels is recorded in the statistics, as one that comes every `interval`
+        seconds (None: as in the options). With `hand_out`, more channels than one shard has are
+        handed out; then the report has only the work of this process.
         """
         ctx = self._begin()
         report = ctx.report
         with report.timed("total", ctx.clock), report.catching():
             if only is None:
-                _tick(ctx, every or ctx.options.interval, progress, hand_out)
+                _tick(ctx, interval or ctx.options.interval, progress, hand_out)
             else:
                 ends = ctx.clock() + ctx.options.deadline
-                standing = _standing(ctx)
-                (shard,) = _shards(ctx, standing, only=only)
-                run_shard(ctx, shard, standing, ends=ends, progress=progress)
+                tracker_state = _tracker_state(ctx)
+                (shard,) = _shards(ctx, tracker_state, only=only)
+                run_shard(ctx, shard, tracker_state, ends=ends, progress=progress)
         if only is not None:
             logger.info("tick=done %s", report.line())
         return report
@@ -110,7 +110,7 @@ class Sync:
     def shard(self, shard: Shard) -> Report:
         """Poll the channels of a shard that was handed out, and add its part to the tick.
 
-        Nothing is done after the deadline of the tick. Never raises, as `tick`.
+        Does nothing after the deadline of the tick. Never raises, like `tick`.
         """
         ctx = self._begin()
         _run_handed_out(ctx, shard)
@@ -123,17 +123,18 @@ class Sync:
 def run_shard(
     ctx: TickContext,
     shard: Shard,
-    standing: TrackerState,
+    tracker_state: TrackerState,
     *,
     ends: float,
     progress: Progress | None = None,
 ) -> None:
-    """Poll the channels in batches, and publish what changed; begin no batch after `ends`.
+    """Poll the channels in batches, and publish the changes; start no batch after `ends`.
 
-    What a crash left to be published goes out first. Those channels are polled when that is done.
+    Changes that a crash left pending are published first. Their channels are polled after that.
     """
-    profiles = _profiles(standing)
-    news = _news(standing, shard.since - 2 * ctx.options.deadline)
+    profiles = _profiles(tracker_state)
+    # A tick that began before a profile was stored may have polled a channel after that.
+    news = _news(tracker_state, shard.since - 2 * ctx.options.deadline)
     pending: list[str] = []
     done = 0
     with Publisher(ctx) as publisher:
@@ -159,27 +160,27 @@ def run_shard(
 
 
 def _tick(
-    ctx: TickContext, every: float, progress: Progress | None, hand_out: HandOut | None
+    ctx: TickContext, interval: float, progress: Progress | None, hand_out: HandOut | None
 ) -> None:
     ends = ctx.clock() + ctx.options.deadline
-    tick = statistics.begin(ctx.store, every=every, deadline=ctx.options.deadline)
+    tick = statistics.begin(ctx.store, interval=interval, deadline=ctx.options.deadline)
     shards: list[Shard] = []
-    standing = TrackerState()
+    tracker_state = TrackerState()
     with ctx.report.catching():
-        standing = _standing(ctx)
+        tracker_state = _tracker_state(ctx)
         size = ctx.options.shard_size if hand_out else None
-        shards = _shards(ctx, standing, tick=tick, size=size)
+        shards = _shards(ctx, tracker_state, tick=tick, size=size)
     if hand_out and len(shards) > 1:
         _hand_out(ctx, shards, tick, hand_out)
         return
     for shard in shards:
         with ctx.report.catching():
-            run_shard(ctx, shard, standing, ends=ends, progress=progress)
+            run_shard(ctx, shard, tracker_state, ends=ends, progress=progress)
     _add(ctx, tick, 0, of=1)
 
 
 def _hand_out(ctx: TickContext, shards: Sequence[Shard], tick: OpenTick, hand_out: HandOut) -> None:
-    """Hand the shards out; what cannot be is done here. The survey is part 0 of the tick."""
+    """Hand the shards out, and do the others here. The survey is part 0 of the tick."""
     here = list(dropwhile(hand_out, shards))
     logger.info("tick=handed-out id=%s shards=%d here=%d", tick.id, len(shards), len(here))
     with ctx.report.catching():
@@ -198,45 +199,45 @@ def _run_handed_out(ctx: TickContext, shard: Shard) -> None:
             logger.warning("shard=late tick=%s number=%d", shard.tick.id, shard.number)
             return
         with ctx.report.catching():
-            run_shard(ctx, shard, _standing(ctx), ends=ctx.clock() + left)
+            run_shard(ctx, shard, _tracker_state(ctx), ends=ctx.clock() + left)
         _add(ctx, shard.tick, shard.number, of=1 + shard.of)
 
 
 def _shards(
     ctx: TickContext,
-    standing: TrackerState,
+    tracker_state: TrackerState,
     *,
     only: Sequence[str] | None = None,
     tick: OpenTick | None = None,
     size: int | None = None,
 ) -> list[Shard]:
-    """Survey, and split what there is to poll in shards of `size`, or in one."""
+    """Survey, and split the channels to poll into shards of `size` (None: into one)."""
     with ctx.report.timed("read", ctx.clock):
         found = survey(ctx, only)
     with ctx.report.timed("store", ctx.clock):
         changed = ctx.store.note_nodes(found.nodes)
         channels, polled = only, dict[str, float]()
         if channels is None:
-            found, channels, polled = find_channels(ctx, found, standing.channels)
+            found, channels, polled = find_channels(ctx, found, tracker_state.channels)
     return split(
         channels,
         found,
         size=size,
         tick=tick or OpenTick(),
         believe=changed is None or abs(changed) >= NODES_SETTLE,  # abs: a clock set back
-        tracked=standing.channels,
+        tracked=tracker_state.channels,
         polled=polled,
     )
 
 
 def _add(ctx: TickContext, tick: OpenTick, number: int, *, of: int) -> None:
-    """Add what was done here to the tick; log the tick, if that was the last of it."""
+    """Add the report of this process to the tick; log the tick if this was its last part."""
     if record := statistics.add(ctx.store, tick, number, ctx.report, of=of):
         logger.info("tick=done id=%s shards=%d %s", record.id, record.shards, record.report.line())
 
 
-def _standing(ctx: TickContext) -> TrackerState:
-    """Read what a tick has to know at its beginning. Raises StoreError."""
+def _tracker_state(ctx: TickContext) -> TrackerState:
+    """Return the channels with tracked members, and the profiles. Raises StoreError."""
     return (
         ctx.tracker.load_tracker_state(timeout=ctx.options.timeout)
         if ctx.tracker
@@ -244,23 +245,20 @@ def _standing(ctx: TickContext) -> TrackerState:
     )
 
 
-def _news(standing: TrackerState, since: float) -> list[str]:
-    """Return the users of whom something was made known after `since`.
-
-    A tick that began before it may have polled a channel after it: so a while longer ago counts.
-    """
-    return [user for user, (noted, _) in standing.profiles.items() if noted >= since]
+def _news(tracker_state: TrackerState, since: float) -> list[str]:
+    """Return the users with a profile that was stored after `since`."""
+    return [user for user, (noted, _) in tracker_state.profiles.items() if noted >= since]
 
 
-def _profiles(standing: TrackerState) -> Profiles:
+def _profiles(tracker_state: TrackerState) -> Profiles:
     profiles = {}
-    for user, (noted, shown) in standing.profiles.items():
+    for user, (noted, shown) in tracker_state.profiles.items():
         try:
-            signed = _signed.decode(shown)
+            claims = _claims.decode(shown)
         except UNREADABLE as error:
             logger.error("profile=unreadable user=%s noted=%s error=%s", user, noted, error)
             continue
-        # By the clock of the store, where that of the process that signed it was far ahead.
-        wrong = signed.iat > noted + SKEW
-        profiles[user] = msgspec.structs.replace(signed, iat=noted) if wrong else signed
+        # Take the store's time if the clock of the process that signed was far ahead.
+        wrong = claims.iat > noted + SKEW
+        profiles[user] = msgspec.structs.replace(claims, iat=noted) if wrong else claims
     return profiles

@@ -120,7 +120,7 @@ class FakePresence(Assertions):
         is False: then it is in the `failures` of the report, and the log.
         """
         self.advance(after)
-        report = services.sync().tick(every=AT_ONCE)
+        report = services.sync().tick(interval=AT_ONCE)
         if check and report.failures:
             raise AssertionError(f"The tick failed: {'; '.join(report.failures)}")
         return report

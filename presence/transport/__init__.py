@@ -1,1 +1,1 @@
-"""What every call to a server needs: its deadline, and messages without secrets."""
+"""Shared by all calls to servers: deadlines, and messages without secrets."""

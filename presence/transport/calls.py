@@ -1,7 +1,7 @@
-"""Calls to a server that end: in time as a whole, and after so many bytes.
+"""Limits for calls to a server: the time of a whole call, and the bytes of its answer.
 
 The timeouts of the client libraries are for each read, so a server that sends a byte now and then
-passes them for ever. Here each read gets what is left of its call, and no call needs a thread.
+never exceeds them. Here each read gets the time that is left of its call, without a thread.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from typing import Any, Final
 __all__ = ["IDLE_LIMIT", "MAX_BYTES", "Call", "TimedSocket", "TooLarge", "current_call", "within"]
 
 MAX_BYTES: Final = 128 << 20
-"""Bytes of one answer, also after it is decompressed. A channel of 100,000 clients is 16 MB, and a
-batch no larger than its largest channel, or 4 MB: this leaves eight times the room."""
+"""Bytes of one answer, also after decompression. A channel of 100,000 clients takes 16 MB, and a
+batch is no larger than its largest channel, or 4 MB: the limit is eight times that."""
 
 IDLE_LIMIT: Final = 0.5
-"""Seconds without use after which a balancer may have forgotten a connection."""
+"""Seconds without use after which a load balancer may have dropped a connection."""
 
 FIRST_WAIT_SHARE: Final = 0.2
-"""Share of its time that a call waits for the first byte on a rested connection: a balancer that
-forgot it may answer nothing. The rest is for the same call on a new connection."""
+"""Share of its time that a call waits for the first byte on an idle connection: a load balancer
+that dropped it may not answer at all. The rest is for the same call on a new connection."""
 
 
 class TooLarge(Exception):
-    """An answer has more bytes than any good one, and was cut off after `limit` of them."""
+    """An answer was cut off after `limit` bytes: no good answer is that large."""
 
     def __init__(self, limit: int) -> None:
         super().__init__(limit)
@@ -38,11 +38,11 @@ class TooLarge(Exception):
 
 
 class Call:
-    """Seconds and bytes of the answer that are left for one call, the current one of its thread.
+    """Time and bytes that are left for one call, the current call of its thread.
 
-    The next call replaces it. Nothing ever has to put an earlier one back, so that no exception
-    can leave a call behind that is over. With `once` it must not be made twice, so it is never made
-    on a rested connection.
+    The next call replaces it. No code has to restore an earlier call, so an exception cannot leave
+    a finished one behind. With `once`, the call must not be repeated, so it never uses an idle
+    connection.
     """
 
     __slots__ = ("_clock", "_ends", "_first", "_left", "_seconds", "limit", "once")
@@ -64,7 +64,7 @@ class Call:
         _current.set(self)
 
     def seconds(self) -> float:
-        """Return the seconds that the next step may take. Raises TimeoutError if none are left."""
+        """Return the seconds for the next operation. Raises TimeoutError if none are left."""
         left = self._ends - self._clock()
         if self._first is not None:
             left = min(left, self._first - self._clock())
@@ -73,20 +73,20 @@ class Call:
         return max(left, 0.001)  # 0 would not wait at all
 
     def is_over(self) -> bool:
-        """Whether no time is left, not even for a new connection."""
+        """Return whether no time is left, not even for a new connection."""
         return self._clock() >= self._ends
 
     def shorten_first_wait(self) -> None:
-        """Wait less for the first byte: the connection has rested."""
+        """Wait less for the first byte, because the connection was idle."""
         self._first = self._clock() + FIRST_WAIT_SHARE * self._seconds
 
     def renew(self) -> None:
-        """Begin again on another connection, in the time that is left."""
+        """Start again on another connection, in the time that is left."""
         self._first = None
         self._left = self.limit
 
     def received(self, count: int) -> None:
-        """Count bytes that came. Raises TooLarge."""
+        """Count received bytes. Raises TooLarge."""
         self._first = None
         self._left -= count
         if self._left < 0:
@@ -97,12 +97,12 @@ _current: ContextVar[Call | None] = ContextVar("presence_call", default=None)
 
 
 def current_call() -> Call | None:
-    """Return the call that this thread began last."""
+    """Return the current call of this thread."""
     return _current.get()
 
 
 def within(timeout: float | None) -> float | None:
-    """Return the timeout, or what is left of the current call if that is less."""
+    """Return the timeout, or the time left of the current call if that is less."""
     call = _current.get()
     if call is None:
         return timeout
@@ -114,7 +114,7 @@ def within(timeout: float | None) -> float | None:
 
 
 class TimedSocket:
-    """A connected socket on which each step ends with the current call."""
+    """A connected socket whose operations end at the deadline of the current call."""
 
     def __init__(self, sock: Any) -> None:
         self._sock = sock
@@ -124,19 +124,19 @@ class TimedSocket:
         return getattr(self._sock, name)
 
     def settimeout(self, seconds: float | None) -> None:
-        """Set the timeout of each step; 0 only looks at what is there, whatever the call has."""
+        """Set the timeout of each operation; 0 never waits, whatever time the call has left."""
         self._timeout = seconds
         self._sock.settimeout(seconds)
 
     def apply_deadline(self) -> None:
-        """Give the next step what is left of the call. Raises TimeoutError."""
+        """Give the next operation the time left of the call. Raises TimeoutError."""
         call = _current.get()
         if call is not None and self._timeout != 0:
             left = call.seconds()
             self._sock.settimeout(left if self._timeout is None else min(left, self._timeout))
 
     def count(self, received: int | None) -> None:
-        """Count what came. Raises TooLarge."""
+        """Count received bytes for the current call. Raises TooLarge."""
         if received and (call := _current.get()):
             call.received(received)
 
@@ -145,7 +145,7 @@ class TimedSocket:
         self._sock.sendall(data)
 
     def recv(self, size: int, flags: int = 0) -> bytes:
-        if flags:  # a look at what is there
+        if flags:  # only peeks
             peeked: bytes = self._sock.recv(size, flags)
             return peeked
         self.apply_deadline()
@@ -160,7 +160,7 @@ class TimedSocket:
         return count
 
     def makefile(self, *_: Any, **__: Any) -> io.BufferedReader:
-        """Return a reader, which is all that an HTTP client asks for."""
+        """Return a reader. HTTP clients ask for nothing else."""
         return io.BufferedReader(_Reader(self, self._sock.makefile("rb", buffering=0)))
 
 

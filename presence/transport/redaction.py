@@ -1,7 +1,7 @@
-"""How messages name values that may hold a secret: by type, by host and port, or masked. Pure.
+"""Values in messages without their secrets: by type, by host and port, or masked. Pure.
 
-Everything that writes a setting, a URL or the message of a library into an error, a log line or a
-report goes through here.
+All code that writes a setting, a URL or the message of a library into an error, a log line or a
+report uses this module.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ __all__ = ["MASK", "Redactor", "address", "secrets_in", "shown"]
 
 MASK: Final = "***"
 SHORTEST: Final = 4
-"""Characters: masking a shorter word would mask half of every sentence."""
+"""Characters of the shortest word to mask: shorter ones are in every sentence."""
 LONGEST_NUMBER: Final = 10**15
 
 _NAME = re.compile(r"[\w. -]{1,60}")
@@ -33,10 +33,10 @@ _SECRET_NAME = re.compile(
 
 
 def shown(value: object) -> str:
-    """`value` for "NAME is …": itself where it cannot be a secret, else its type.
+    """Return `value` for "NAME is …": its repr if it cannot hold a secret, else its type.
 
-    Numbers and short strings of words, such as names and dotted paths, are shown; any other
-    string, and every object, may hold one.
+    Numbers and short strings of words, such as names and dotted paths, hold none; any other string,
+    and every object, may hold one.
     """
     if value is None or isinstance(value, bool | float):
         return repr(value)
@@ -50,13 +50,13 @@ def shown(value: object) -> str:
 
 
 def address(url: object) -> str:
-    """Scheme, host and port of a URL (of a socket its path), and nothing else of it."""
+    """Return only the scheme, host and port of a URL, or the path of a socket."""
     found = _URL.fullmatch(url) if isinstance(url, str) else None
     if found is None:
-        return "a string that is no URL" if isinstance(url, str) else shown(url)
+        return "a string that is not a URL" if isinstance(url, str) else shown(url)
     scheme, authority, rest = found.groups()
     hosts = authority.rpartition("@")[2]
-    # An "@" further on: a password with an unencoded "/" or "?" would look like a host here.
+    # With an "@" in the rest, a password with an unencoded "/" or "?" would look like a host.
     fits = "@" not in rest and all(_HOST.fullmatch(host) for host in hosts.split(","))
     if not fits:
         return f"a {scheme}:// URL"
@@ -65,8 +65,8 @@ def address(url: object) -> str:
 
 
 def secrets_in(value: object, *, name: str = "") -> Iterator[str]:
-    """The passwords in `value`, the setting or option `name`: of URLs, and of what a mapping holds
-    under names such as "password"."""
+    """Yield the secrets in `value`, the setting or option `name`: logins in URLs, and values of
+    mappings under names such as "password"."""
     if isinstance(value, Mapping):
         for key, part in value.items():
             yield from secrets_in(part, name=str(key))
@@ -87,15 +87,15 @@ def _of_url(url: str) -> Iterator[str]:
     if at:
         yield login
         yield from login.split(":", 1)[1:] or [login]
-        # Where the last "@" belongs to an option.
+        # The last "@" may belong to an option.
         yield from rest.partition("@")[0].split(":", 1)[1:]
     options = parse_qsl(rest.partition("?")[2])
     yield from (value for name, value in options if _SECRET_NAME.search(name))
 
 
 class Redactor:
-    """Masks secrets in text: those that it is given (strings, URLs, mappings that hold them), and
-    the login of any URL."""
+    """Masks secrets in text: those in the given values (strings, URLs, mappings), and the login of
+    any URL."""
 
     def __init__(self, *values: Any, words: Iterable[str] = ()) -> None:
         found = {*words, *(secret for value in values for secret in secrets_in(value))}
@@ -106,9 +106,9 @@ class Redactor:
         }
         self._words = sorted((f for f in forms if len(f) >= SHORTEST), key=len, reverse=True)
 
-    def text(self, what: object) -> str:
-        """`what` as a string with its secrets masked."""
-        text = _LOGIN.sub(rf"\1:{MASK}@", str(what))
+    def text(self, message: object) -> str:
+        """Return `message` as a string with its secrets masked."""
+        text = _LOGIN.sub(rf"\1:{MASK}@", str(message))
         text = _TOKEN.sub(rf"\1{MASK}@", text)
         text = _ITEM.sub(rf"\1{MASK}", _OPTION.sub(rf"\1{MASK}", text))
         for word in self._words:
@@ -116,7 +116,7 @@ class Redactor:
         return text
 
     def cause(self, error: BaseException) -> BaseException | None:
-        """`error` for `raise … from`, or None where a traceback of it would show a secret."""
+        """Return `error` for `raise … from`, or None if its traceback would show a secret."""
         link: BaseException | None = error
         while link is not None:
             if self.text(link) != str(link):

@@ -66,7 +66,7 @@ def view(online: Any, key: str) -> Whiteboard:
 
 
 def tick() -> None:
-    report = services.sync().tick(every=1e-9)
+    report = services.sync().tick(interval=1e-9)
     assert report.failures == []
 
 

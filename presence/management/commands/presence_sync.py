@@ -71,7 +71,7 @@ class Command(command.Command):
         terminal = sys.stderr.isatty()
         progress = _progress if terminal else None
         with like_a_request(alone=True):
-            report = services.sync().tick(only, every=every, progress=progress)
+            report = services.sync().tick(only, interval=every, progress=progress)
         if terminal:
             _show("\r\033[K")
         show(report)

@@ -149,7 +149,7 @@ class TestOverlapping:
     def test_a_loop_that_comes_more_often_says_so(self, site: Site) -> None:
         for _ in range(3):
             site.clock.advance(5)
-            site.sync.tick(every=5.0)
+            site.sync.tick(interval=5.0)
         assert read(site).overlapping == 0
 
 

@@ -68,7 +68,7 @@ def test_shown_value_that_may_be_secret_is_its_type(value: object, text: str) ->
         (f"redis://:a@{SECRET}/b@host/0", "a redis:// URL"),
         (f"redis://me:{SECRET}", "a redis:// URL"),
         (f"redis://:{SECRET}@host:port/0", "a redis:// URL"),
-        (SECRET, "a string that is no URL"),
+        (SECRET, "a string that is not a URL"),
         (SECRET.encode(), "a value of type bytes"),
     ],
 )
