@@ -1,1 +1,1 @@
-"""All that speaks to Centrifugo."""
+"""Centrifugo: its server API, tokens for its clients, and background publishing."""

@@ -1,7 +1,7 @@
-"""Publishes what gathers in this process, beside whoever makes it.
+"""Publishes messages from a background thread, only the newest of each channel and user.
 
-A move is worth publishing only while it is the last one: so there is one message for each channel
-and user, nothing is ever sent twice, and what cannot be sent is dropped.
+An older cursor position has no use once there is a newer one. So nothing is sent twice, and a
+message that cannot be sent is dropped.
 """
 
 from __future__ import annotations
@@ -23,28 +23,29 @@ __all__ = ["Coalescer", "Key", "Send"]
 logger = logging.getLogger("presence.outbox")
 
 PAUSE: Final = 0.01
-"""Seconds between two batches, in which the next one gathers."""
+"""Seconds between two batches, in which messages collect."""
 REST: Final = 1.0
-"""Seconds before another try where a batch could not be sent at all."""
+"""Seconds before the next batch if one could not be sent at all."""
 BATCH: Final = 1000
-"""Messages of one batch."""
+"""Maximum number of messages in a batch."""
 WAITING: Final = 10_000
-"""Messages that may wait; of more, the oldest are dropped."""
+"""Maximum number of messages that wait; beyond it, the oldest are dropped."""
 HOLD: Final = 1.0
-"""Seconds for which a fork waits for the end of a batch."""
+"""Seconds that a fork waits for the end of a batch."""
 QUIET: Final = 60.0
-"""Seconds between two lines in the log about what was not sent."""
+"""Seconds between two log lines about messages that were not sent."""
 
 Key = tuple[str, str]
 """Channel and user."""
 Send = Callable[[Sequence[tuple[str, msgspec.Raw]]], Sequence[CentrifugoError | None]]
-"""Publishes data on channels, in order: an error, or None, for each. May raise CentrifugoError."""
+"""Function that publishes data on channels, in order, and returns an error or None for each. May
+raise CentrifugoError."""
 
 
 class Coalescer:
-    """Takes messages without ever waiting, and sends them in batches from a thread of its own.
+    """Takes messages without waiting, and sends them in batches from a background thread.
 
-    `start` runs a function beside the caller; `clock` gives seconds.
+    `start` runs a function in the background; `clock` returns seconds.
     """
 
     def __init__(
@@ -62,8 +63,8 @@ class Coalescer:
         self.renew()
 
     def renew(self) -> None:
-        """Begin anew, with nothing waiting: for a forked process, where the thread does not live
-        on, and a lock that it held would never come free."""
+        """Start again without messages. A forked process needs this: it has no background thread,
+        and a lock that the thread held would never be released."""
         self._lock = threading.Lock()
         self._sending = threading.Lock()
         self._done = threading.Condition(self._lock)
@@ -77,22 +78,22 @@ class Coalescer:
         self._quiet_until = float("-inf")
 
     def hold(self) -> None:
-        """Have no batch under way while this thread forks, until `release` in the parent.
+        """Allow no batch under way while this thread forks, until `release` in the parent.
 
-        What sends one takes locks of libraries, which would never come free in the child. A batch
-        that takes longer than HOLD waits for an answer, with no such lock.
+        Sending takes locks of libraries, which would never be released in the child. A batch that
+        takes longer than HOLD waits for an answer, without such a lock.
         """
         if self._sending.acquire(timeout=HOLD):
             self._holder = threading.get_ident()
 
     def release(self) -> None:
-        """Go on after `hold`."""
+        """Allow batches again after `hold`."""
         if self._holder == threading.get_ident():
             self._holder = 0
             self._sending.release()
 
     def put(self, key: Key, data: msgspec.Raw) -> None:
-        """Have `data` published on a channel for a user, in the place of what waits for them.
+        """Publish `data` soon on a channel for a user, in place of an older message that waits.
 
         Never waits, never raises.
         """
@@ -115,9 +116,9 @@ class Coalescer:
             logger.exception("outbox=not-started")
 
     def send(self, messages: Mapping[Key, msgspec.Raw]) -> None:
-        """Publish now, in one batch, and instead of what waits for the same channels and users.
+        """Publish at once, in one batch, in place of messages that wait for the same keys.
 
-        Raises CentrifugoError: nothing was published, or not all of it.
+        Raises CentrifugoError if not all messages were published.
         """
         with self._sending:
             with self._lock:
@@ -128,7 +129,7 @@ class Coalescer:
             raise error
 
     def flush(self, timeout: float) -> bool:
-        """Wait until all that was put has been sent or dropped; False after `timeout` seconds."""
+        """Wait until all messages are sent or dropped; return False after `timeout` seconds."""
         with self._lock:
             goal = self._last_put
             self._hurry.set()
@@ -141,13 +142,13 @@ class Coalescer:
                 rest = self.step()
             except Exception:
                 rest = REST
-                # What is broken may be the log; without this thread nothing is ever sent again.
+                # Logging itself may have failed; without this thread nothing is sent any more.
                 with suppress(Exception):
                     logger.exception("outbox=broken")
             self._hurry.wait(rest)
 
     def step(self) -> float:
-        """Send a batch of what waits. Returns the seconds to leave before the next one."""
+        """Send a batch of waiting messages. Returns the seconds to wait before the next one."""
         with self._sending:
             with self._lock:
                 batch = dict(islice(self._waiting.items(), BATCH))
@@ -167,7 +168,7 @@ class Coalescer:
         return self._pause if sent else REST
 
     def _deliver(self, batch: Mapping[Key, msgspec.Raw]) -> bool:
-        """Whether the batch could be sent, be it that some of it was refused."""
+        """Return whether the request succeeded, even if some messages were refused."""
         try:
             answers = self._send([(key[0], data) for key, data in batch.items()])
             errors = [error for error in answers if error]
@@ -190,5 +191,5 @@ class Coalescer:
 
 
 def _in_thread(run: Callable[[], None]) -> None:
-    # A daemon: a process that ends does not wait for a Centrifugo that does not answer.
+    # A daemon thread: a process that ends does not wait for a Centrifugo that does not answer.
     threading.Thread(target=run, name="presence-outbox", daemon=True).start()

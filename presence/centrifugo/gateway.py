@@ -1,4 +1,4 @@
-"""The gateway: what this app asks of Centrifugo's server API, and how it reads the answers."""
+"""The gateway to Centrifugo's server API: the requests of this app, and the parsing of answers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = [
 ]
 
 Command = tuple[str, dict[str, Any]]
-"""A method of the server API and its parameters; raw JSON in them is sent as it is."""
+"""A method of the server API and its parameters; raw JSON in these is sent unchanged."""
 
 Reply = msgspec.Raw | CentrifugoError
 """The raw reply to a command, or its error."""
@@ -29,20 +29,20 @@ _INFO: Command = ("info", {})
 
 
 class Transport(Protocol):
-    """The way to a Centrifugo: presence.centrifugo.http.HttpTransport, or one that a test made."""
+    """Sends commands to Centrifugo: presence.centrifugo.http.HttpTransport, or a test's own."""
 
     def batch(
         self, commands: Sequence[Command], *, parallel: bool = False, once: bool = False
     ) -> list[Reply]:
-        """Send at least one command; the raw reply, or the error, of each.
+        """Send at least one command; return the raw reply or the error of each.
 
-        `parallel` lets Centrifugo answer them in any order. With `once` they are never sent again
-        where the connection was no good. Raises CentrifugoError.
+        With `parallel`, Centrifugo may execute them in any order. With `once`, they are not sent
+        again after the connection failed. Raises CentrifugoError.
         """
 
 
 class Publication(msgspec.Struct, frozen=True, kw_only=True):
-    """Something to publish on `feed`: as `version` of `epoch`, at most once."""
+    """Data to publish on `feed` at most once, as `version` of `epoch`."""
 
     feed: str
     data: msgspec.Raw
@@ -52,42 +52,40 @@ class Publication(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Survey(msgspec.Struct, frozen=True):
-    """Centrifugo's nodes by uid, and the clients on each active channel."""
+    """Centrifugo's nodes by uid, and the number of clients of each active channel."""
 
     nodes: frozenset[str]
     clients: dict[str, int]
 
 
 class Gateway:
-    """What the sync asks of Centrifugo. Connects at the first call; safe to make at import.
+    """Requests to Centrifugo. Connects at the first call.
 
-    Every method may raise a CentrifugoError; where a list is returned, an error of a single command
-    stands in its place.
-
-    Where a connection was no good, which may only show when it is used again, everything is asked
-    once more on a new one in the time that is left: but for `send`, which would deliver twice.
+    Every method may raise a CentrifugoError; a returned list has the error of a single command in
+    its place. After the connection failed, which may only show when it is used again, a request is
+    repeated once on a new one in the time that is left; `send` is not, as it would deliver twice.
     """
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
 
     def survey(self, patterns: Sequence[str]) -> Survey:
-        """The nodes, and the active channels that match any of the `patterns`."""
+        """Return the nodes, and the active channels that match any of the `patterns`."""
         asked: list[Command] = [_INFO, *(("channels", {"pattern": p}) for p in patterns)]
         info, *listings = self._transport.batch(asked, parallel=True)
         return Survey(_nodes_of(info), _clients_of(listings))
 
     def versions(self) -> list[str]:
-        """The version of each node."""
+        """Return the version of each node."""
         (info,) = self._transport.batch([_INFO])
         return [node.version for node in decode_reply(result_of(info), _Info).nodes]
 
     def presence(self, channels: Sequence[str]) -> list[Reply]:
-        """The raw presence reply of each channel."""
+        """Return the raw presence reply of each channel."""
         return self.poll(channels)[0]
 
     def poll(self, channels: Sequence[str]) -> tuple[list[Reply], frozenset[str]]:
-        """The raw presence reply of each channel, and the nodes at the same moment."""
+        """Return the raw presence reply of each channel, and the nodes at the same moment."""
         if not channels:
             return [], frozenset()
         asked: list[Command] = [("presence", {"channel": channel}) for channel in channels]
@@ -95,10 +93,10 @@ class Gateway:
         return shown, _nodes_of(info)
 
     def recount(self, channels: Sequence[str]) -> tuple[list[Reply], Survey]:
-        """The raw presence reply of each channel, and the survey of them at the same moment.
+        """Return the raw presence reply of each channel, and their survey at the same moment.
 
-        Counted before and after, the lower count holds: while many join or leave, Centrifugo
-        counts clients that it does not show yet, or any more.
+        The survey has the lower of the counts before and after: while many clients join or leave,
+        Centrifugo counts clients that it does not show yet, or no longer shows.
         """
         counted: list[Command] = [
             ("channels", {"pattern": p}) for p in channel_names.cover(channels)
@@ -111,17 +109,17 @@ class Gateway:
         return answers[first:last], Survey(_nodes_of(info), clients)
 
     def positions(self, feeds: Sequence[str]) -> list[Position | CentrifugoError]:
-        """The top of each feed's stream; asking creates the stream where there is none."""
+        """Return the top of each feed's stream; this creates a stream if there is none."""
         asked: list[Command] = [("history", {"channel": feed, "limit": 0}) for feed in feeds]
         if not asked:
             return []
         return list(map(read_position, self._transport.batch(asked, parallel=True)))
 
     def publish(self, publications: Sequence[Publication]) -> list[Position | CentrifugoError]:
-        """Publish one thing on each of several feeds; the position of each.
+        """Publish on several feeds, once on each; return the position of each publication.
 
-        Publishing the same version again is neither stored nor delivered: the idempotency key
-        sees to it for five minutes, `version` and `version_epoch` for good.
+        A repeated version is neither stored nor delivered. The idempotency key ensures this for
+        five minutes, `version` and `version_epoch` for ever.
         """
         asked: list[Command] = [
             (
@@ -141,9 +139,9 @@ class Gateway:
         return list(map(read_position, self._transport.batch(asked, parallel=True)))
 
     def send(self, messages: Sequence[tuple[str, msgspec.Raw]]) -> list[CentrifugoError | None]:
-        """Publish data on channels, in order, for whoever listens now: an error, or None, each.
+        """Publish data on channels, in order; return an error or None for each.
 
-        Publishing it again delivers it again. It is in no history: nobody recovers it later.
+        Only current subscribers get it: it is in no history. A repeated call delivers it again.
         """
         asked: list[Command] = [
             ("publish", {"channel": c, "data": data, "skip_history": True}) for c, data in messages
@@ -189,9 +187,9 @@ _batch = msgspec.json.Decoder(_Batch)
 
 
 def read_batch(content: bytes | bytearray, methods: Sequence[str]) -> list[Reply]:
-    """The reply to each of the `methods` of a batch, as it came.
+    """Return the raw reply to each of the `methods` of a batch.
 
-    Raises CentrifugoAnswerError when the answer as a whole cannot be read.
+    Raises CentrifugoAnswerError if the whole answer cannot be read.
     """
     try:
         answered = _decode_batch(content).replies
@@ -213,8 +211,8 @@ def _decode_batch(content: bytes | bytearray) -> _Batch:
     except msgspec.ValidationError:
         raise
     except msgspec.DecodeError:
-        # Half a surrogate pair, in the name of one user, is JSON for Centrifugo but not for
-        # msgspec; it shall not cost the whole batch. Python's own decoder, slower, takes it.
+        # Half a surrogate pair in a user's name is valid JSON for Centrifugo, but not for msgspec.
+        # Python's own decoder is slower and accepts it, so that the batch is not lost.
         text = json.dumps(json.loads(content), ensure_ascii=False)
         return _batch.decode(text.encode("utf-8", "replace"))
 
@@ -232,13 +230,14 @@ def _reply(reply: dict[str, msgspec.Raw], method: str) -> Reply:
 
 
 def result_of(reply: Reply) -> msgspec.Raw:
+    """Return a reply; raise it if it is an error."""
     if isinstance(reply, CentrifugoError):
         raise reply
     return reply
 
 
 def _clients_of(listings: Iterable[Reply]) -> dict[str, int]:
-    """The clients on each channel of replies to `channels`. Raises CentrifugoError."""
+    """Return the client counts of replies to `channels`. Raises CentrifugoError."""
     counted: dict[str, int] = {}
     for listing in listings:
         found = decode_reply(result_of(listing), _Channels).channels
@@ -247,11 +246,12 @@ def _clients_of(listings: Iterable[Reply]) -> dict[str, int]:
 
 
 def _nodes_of(info: Reply) -> frozenset[str]:
-    """The nodes of a reply to `info`, by uid. Raises CentrifugoError."""
+    """Return the uids of the nodes in a reply to `info`. Raises CentrifugoError."""
     return frozenset(node.uid for node in decode_reply(result_of(info), _Info).nodes)
 
 
 def read_position(reply: Reply) -> Position | CentrifugoError:
+    """Return the stream position in a reply, or its error."""
     if isinstance(reply, CentrifugoError):
         return reply
     try:
@@ -262,6 +262,7 @@ def read_position(reply: Reply) -> Position | CentrifugoError:
 
 
 def decode_reply(raw: msgspec.Raw, kind: type[T]) -> T:
+    """Return a reply as an object of that type. Raises CentrifugoAnswerError."""
     try:
         return msgspec.json.decode(raw, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

@@ -1,4 +1,4 @@
-"""HTTP to Centrifugo: requests that end in time, and after so many bytes."""
+"""The HTTP transport to Centrifugo, with limits for the time and the bytes of an answer."""
 
 from __future__ import annotations
 
@@ -31,10 +31,11 @@ from presence.transport.redaction import Redactor, address
 __all__ = ["HttpTransport"]
 
 ROOM: Final = 1 << 16
-"""Bytes for the first body. The next one with the same first command has a little more room than
-the last one needed: new memory costs more time than what is read into it."""
+"""Bytes of the buffer for the first body. The buffer for the next one with the same first command
+is a little larger than the last body: to allocate memory takes longer than to fill it."""
 _PACKED_AT_ONCE: Final = 1 << 14
-"""Bytes of a packed body that are read at a time: it may unpack to a thousand times as many."""
+"""Bytes of a compressed body that are read at a time: decompressed, they may be a thousand times as
+many."""
 _PACKED: Final = ("gzip", "deflate")
 _CODINGS: Final = ("", "identity", *_PACKED)
 
@@ -44,7 +45,7 @@ _CONNECTION_FAILED = (
     requests.exceptions.ChunkedEncodingError,
     urllib3.exceptions.ProtocolError,
 )
-"""Errors of a connection after which another connection may work."""
+"""Errors after which a new connection may work."""
 
 _NO_URL = (
     requests.exceptions.InvalidSchema,
@@ -58,14 +59,14 @@ _BROKEN_OFF = (
     ValueError,
     RecursionError,
 )
-"""All else that goes wrong with an answer that stops half way or cannot be decompressed."""
+"""Other errors of an answer that ends early or cannot be decompressed."""
 
 _PASSING = (408, 421, 502, 503, 504)
-"""Statuses with which a balancer answers for a server that it cannot reach at this moment."""
+"""Statuses of a load balancer that cannot reach the server at the moment."""
 
 
 class _StatusError(Exception):
-    """An answer of a status other than 200."""
+    """An answer with a status other than 200."""
 
     def __init__(self, status: int) -> None:
         super().__init__(status)
@@ -75,10 +76,10 @@ class _StatusError(Exception):
 class HttpTransport:
     """Centrifugo's server API at `url` (its `/batch`), with `key` as the API key.
 
-    `timeout` is in seconds, for a whole answer, from connecting to its last byte: the timeout of
-    requests is per read, and a server that drips its answer would pass it for ever. JSON goes out
-    as UTF-8, as Centrifugo keeps and delivers what it is given. See docs/decisions.md for why this
-    is not the client library cent.
+    `timeout` is in seconds for a whole answer, from connecting to its last byte: the timeout of
+    requests is per read, and a server that sends slowly enough never exceeds it. JSON is sent as
+    UTF-8, since Centrifugo delivers the bytes that it is given. docs/decisions.md says why this is
+    not the client library cent.
     """
 
     def __init__(
@@ -104,7 +105,7 @@ class HttpTransport:
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, _Adapter())
         self._url = address(url)
-        # A path or query of the site's own may be a password to its proxy.
+        # A custom path or query may be a password for a proxy.
         rest = url.partition("://")[2].partition("/")[2] if "://" in url else url
         self._redactor = Redactor(url, words=[key, rest] if rest != "api" else [key])
 
@@ -114,7 +115,7 @@ class HttpTransport:
         """Send commands; see presence.centrifugo.gateway.Transport."""
         methods = [method for method, _ in commands]
         body = msgspec.json.encode(
-            {"commands": [{method: what} for method, what in commands], "parallel": parallel}
+            {"commands": [{method: given} for method, given in commands], "parallel": parallel}
         )
         call = Call(self._timeout, once=once, clock=self._clock)
         try:
@@ -124,7 +125,7 @@ class HttpTransport:
                 final = isinstance(error, _StatusError) and error.status not in _PASSING
                 if final or call.once or call.is_over():
                     raise
-            self._session.close()  # of its connections, what one is the others may be, too
+            self._session.close()  # its other connections may be broken, too
             call.renew()
             return read_batch(self._post(body, methods[0], call), methods)
         except TooLarge as error:
@@ -136,15 +137,15 @@ class HttpTransport:
             raise self._explained(error) from self._redactor.cause(error)
 
     def _post(self, body: bytes, method: str, call: Call) -> bytes | bytearray:
-        """Post a batch that begins with `method`; the body of the answer. Raises TooLarge, and what
-        requests does."""
+        """Post a batch that begins with `method`; return the body of the answer. Raises TooLarge
+        and the errors of requests."""
         request, settings = self._prepared
         request = request.copy()
         request.prepare_body(body, None)
         response = self._session.send(
             request, timeout=within(self._timeout), allow_redirects=False, **settings
         )
-        # The connection, of which more may be to come, is closed with an answer that is not read.
+        # Leaving the block closes the connection if the answer was not read to its end.
         with response:
             if response.status_code != 200:
                 raise _StatusError(response.status_code)
@@ -154,19 +155,19 @@ class HttpTransport:
 
     @cached_property
     def _prepared(self) -> tuple[requests.PreparedRequest, dict[str, Any]]:
-        """The request without its body, and what the environment says of proxies and certificates:
-        to make them takes requests longer than to send them."""
+        """The request without its body, and the environment's settings for proxies and
+        certificates. requests takes longer to make them than to send a request."""
         request = self._session.prepare_request(requests.Request("POST", self._endpoint))
         settings = self._session.merge_environment_settings(request.url, {}, True, None, None)
         return request, dict(settings)
 
     def _explained(self, error: BaseException) -> CentrifugoError:
-        """Return the error of ours that says what went wrong."""
+        """Return the error of this package that explains `error`."""
         if isinstance(error, _StatusError):
             return _status_error(self._url, error.status)
         if isinstance(error, _NO_URL):
             return CentrifugoRefused(
-                f"CENTRIFUGO_API_URL ({self._url}) is no URL that can be asked: set it to the API "
+                f"CENTRIFUGO_API_URL ({self._url}) is not an HTTP URL: set it to the API "
                 "of Centrifugo, such as http://127.0.0.1:8001/api"
             )
         if isinstance(error, requests.ConnectionError | requests.Timeout):
@@ -180,7 +181,7 @@ class HttpTransport:
 
 
 def _valid(body: bytes | bytearray) -> bytes | bytearray:
-    """Return the body with all that is no UTF-8 replaced: it shall not cost the whole batch."""
+    """Return the body with invalid UTF-8 replaced, so that the batch stays readable."""
     try:
         body.isascii() or body.decode()
     except UnicodeDecodeError:
@@ -203,7 +204,7 @@ def _status_error(url: str, status: int) -> CentrifugoError:
 
 
 def _reason(error: BaseException) -> str:
-    """Return what the operating system said, without the layers of libraries around it."""
+    """Return the message of the operating system, without those of libraries around it."""
     if isinstance(error, requests.Timeout):
         return "no whole answer in time"
     inner: BaseException | None = error
@@ -215,9 +216,9 @@ def _reason(error: BaseException) -> str:
 
 
 def _summary(commands: Sequence[Command]) -> str:
-    """Return the name of the request, for errors."""
+    """Return a short description of the request, for errors."""
     methods = ", ".join(dict.fromkeys(method for method, _ in commands))
-    names = [str(what.get("channel") or what.get("pattern") or "") for _, what in commands]
+    names = [str(given.get("channel") or given.get("pattern") or "") for _, given in commands]
     named = [name for name in names if name]
     return f"{len(commands)} commands ({methods}: {', '.join(named[:3])}{', …' * (len(named) > 3)})"
 
@@ -238,9 +239,9 @@ def _body(response: requests.Response, call: Call, room: int) -> bytes | bytearr
 
 
 def _plain(source: http.client.HTTPResponse, raw: Any, room: int) -> bytearray:
-    """Read a body straight into one buffer: urllib3, whose response is `raw`, would copy it twice.
+    """Read a body into one buffer: urllib3, whose response is `raw`, would copy it twice.
 
-    Its bytes are counted as they come in, see presence.transport.calls.TimedSocket.
+    presence.transport.calls.TimedSocket counts the bytes as they arrive.
     """
     body, filled = bytearray(room), 0
     while count := source.readinto(memoryview(body)[filled:]):
@@ -267,9 +268,9 @@ def _unpacked(response: requests.Response, call: Call) -> bytes:
 
 
 class _Stack:
-    """The connections of a pool, the last one first, in place of a queue with locks.
+    """Connections of a pool, last in, first out, in place of a queue with locks.
 
-    An exception out of a signal handler could leave a lock of a queue taken for ever.
+    An exception from a signal handler could leave a queue locked for ever.
     """
 
     def __init__(self, maxsize: int) -> None:
@@ -292,9 +293,9 @@ class _Stack:
 
 
 class _Response(http.client.HTTPResponse):
-    """An answer: what announces it (103 Early Hints, 102 Processing) is read past, as 100 is.
+    """A response that skips interim responses (103 Early Hints, 102 Processing) as it skips 100.
 
-    http.client takes it for the answer, and the answer for the one to the next request.
+    http.client takes them for the answer, and the answer for that to the next request.
     """
 
     def _read_status(self) -> tuple[str, int, str]:
@@ -303,10 +304,10 @@ class _Response(http.client.HTTPResponse):
         return version, http.HTTPStatus.CONTINUE if passing else status, reason
 
 
-class _OnWire:
-    """A connection on which each step ends with the current call.
+class _TimedConnection:
+    """A connection whose operations end at the deadline of the current call.
 
-    One that has rested may have been forgotten by a balancer: see `Call`.
+    A load balancer may have dropped it while it was idle: see `Call`.
     """
 
     response_class: Any = _Response
@@ -314,7 +315,7 @@ class _OnWire:
     timeout: Any
     _used_at = 0.0
     _made_by = 0
-    """Process: of a forked one, the parent would read the answers."""
+    """Id of the process that connected: after a fork, the parent could read the answers."""
 
     def connect(self) -> None:
         if call := current_call():
@@ -344,11 +345,11 @@ class _OnWire:
         return response
 
 
-class _Connection(_OnWire, HTTPConnection):
+class _Connection(_TimedConnection, HTTPConnection):
     pass
 
 
-class _SecureConnection(_OnWire, HTTPSConnection):
+class _SecureConnection(_TimedConnection, HTTPSConnection):
     pass
 
 

@@ -1,7 +1,7 @@
 """Connection and subscription tokens for Centrifugo, and grants.
 
-Takes plain values: `now` is in seconds since 1970, `lifetime` in seconds, and `user_id` is "" for
-whoever is not signed in.
+`now` is in seconds since 1970, `lifetime` in seconds, and `user_id` is "" for a visitor who is not
+signed in.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ __all__ = [
 ]
 
 GRANT_LIFETIME: Final = 14 * 24 * 3600.0
-"""Seconds: as long as Django keeps a session by default. A page may stay in a cache or in a
-sleeping laptop for as long as its visitor would still be signed in; while it is open, every
-exchange renews the grant."""
+"""Seconds, as long as Django's default for sessions. A page may stay in a cache or in a sleeping
+laptop for as long as its visitor stays signed in. While it is open, every exchange renews the
+grant."""
 
 _SALT: Final = "presence.grant"
 
 
 class Grant(msgspec.Struct, frozen=True, array_like=True):
-    """That the page shown to `user_id` at `issued` may follow `channel`. Holds nothing secret."""
+    """Permission for a page, made for `user_id` at `issued`, to follow `channel`. Not secret."""
 
     channel: str
     user_id: str
     issued: float
 
     def check(self, *, user_id: str, now: float) -> None:
-        """Raise InvalidGrant unless it is this user's and still valid."""
+        """Raise InvalidGrant if the grant is another user's or has expired."""
         if abs(now - self.issued) > GRANT_LIFETIME:
             days = GRANT_LIFETIME / 86400
             raise InvalidGrant(
@@ -59,39 +59,39 @@ G = TypeVar("G", bound=Grant)
 
 
 def make_grant(channel: str, user_id: str, *, now: float) -> str:
-    """The grant of `channel` to the user, signed with SECRET_KEY: printable ASCII."""
+    """Return a grant of `channel` to the user, signed with SECRET_KEY, as printable ASCII."""
     grant = Grant(channel, user_id, int(now))
     return seal(grant, salt=_SALT)
 
 
 def read_grant(text: str) -> Grant:
-    """The grant in `text`; whether it still counts is what `Grant.check` tells.
+    """Return the grant in `text`. Raises InvalidGrant if the signature is wrong.
 
-    Raises InvalidGrant when we never signed it.
+    `Grant.check` tells whether it is valid.
     """
-    return unseal(text, Grant, salt=_SALT, what="grant")
+    return unseal(text, Grant, salt=_SALT, name="grant")
 
 
 def seal(grant: Grant, *, salt: str, compress: bool = False) -> str:
-    """A grant of any kind, signed with SECRET_KEY and the `salt` of its kind."""
+    """Return a grant of any type, signed with SECRET_KEY and the `salt` of the type."""
     return _signer(salt).sign_object(msgspec.to_builtins(grant), compress=compress)
 
 
-def unseal(text: str, kind: type[G], *, salt: str, what: str) -> G:
-    """The grant of that kind in `text`; `what` it is called where it is none of ours, which raises
-    InvalidGrant."""
+def unseal(text: str, kind: type[G], *, salt: str, name: str) -> G:
+    """Return the grant of that type in `text`. Raises InvalidGrant, with `name` in its message, if
+    the signature is wrong."""
     try:
         return msgspec.convert(_signer(salt).unsign_object(text), kind)
     except (signing.BadSignature, ValueError, msgspec.ValidationError) as error:
-        raise InvalidGrant(f"The {what} is forged or damaged: reload the page.") from error
+        raise InvalidGrant(f"The {name} is forged or damaged: reload the page.") from error
 
 
 class Issuer(msgspec.Struct, frozen=True, kw_only=True):
-    """Makes tokens for one user, all of the same moment: JWTs, signed with Centrifugo's secret.
+    """Makes tokens for one user at one time: JWTs, signed with Centrifugo's secret.
 
-    With `tracked`, Centrifugo can tell the publish proxy what others see of whoever connects; of
-    the hidden it can always tell that they are. With `lean`, the token of the connection alone has
-    the `info`: a page sends all tokens of its subscriptions in one frame.
+    With `tracked`, Centrifugo passes the user's name and info to the publish proxy; it always
+    passes on that a user is hidden. With `lean`, only the connection token has the `info`, because
+    a page sends all its subscription tokens in one frame.
     """
 
     secret: str
@@ -103,18 +103,18 @@ class Issuer(msgspec.Struct, frozen=True, kw_only=True):
     lean: bool = False
 
     def connection(self) -> str:
-        """With which a client connects as the user."""
+        """Return the token with which a client connects as the user."""
         shown: dict[str, Any] = {"name": self.info.name, "info": self.info.info}
         if self.info.hidden:
             shown = {"hidden": True}
         elif not (self.tracked and self.user_id):
             return self._sign({})
-        # No client is sent what is in there.
+        # Centrifugo never sends meta to clients.
         return self._sign({"meta": shown})
 
     def subscription(self, feed: str, *, quietly: bool = False) -> str:
-        """With which a connection of the user subscribes to `feed`; `quietly`: so that no
-        subscriber is pushed their joining and leaving."""
+        """Return the token with which a connection of the user subscribes to `feed`. With
+        `quietly`, other subscribers get no push when it joins and leaves."""
         quiet = {"override": {"join_leave": {"value": False}}}
         more = {"channel": feed, **(quiet if quietly else {})}
         return self._sign(more, lean=self.lean)
@@ -131,5 +131,5 @@ class Issuer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _signer(salt: str) -> signing.Signer:
-    # Made anew, as override_settings may change SECRET_KEY.
+    # Not cached: override_settings may change SECRET_KEY.
     return signing.Signer(salt=salt)

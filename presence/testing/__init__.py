@@ -1,6 +1,6 @@
-"""What users of the app need to test their own code without servers; see docs/testing.md.
+"""Tools for sites to test their own code without servers; see docs/testing.md.
 
-pytest is imported by none of this: its fixture is in presence.pytest_plugin.
+Nothing here imports pytest: the fixture is in presence.pytest_plugin.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a test may claim about a room, and why it is not so."""
+"""Assertions about rooms, events and signals, with likely causes of a failure."""
 
 from __future__ import annotations
 
@@ -21,30 +21,33 @@ __all__ = ["SENT", "Assertions"]
 
 
 __tracebackhide__ = True  # of pytest
-__unittest = True  # of unittest: what fails is the line in the test
+__unittest = True  # of unittest: a traceback ends at the line in the test
 
 SENT: Final = 1.0
-"""Seconds that are given to the thread that publishes cursors."""
+"""Seconds that the thread gets to publish cursors."""
 
 
 class Assertions:
-    """The part of FakePresence that asserts. Users are given as to `connect`, or as the Connection
-    that it returned; channels by their full name. Every failure says what is there instead, and
-    what is likely to be missing; a channel in which nobody could ever be raises InvalidChannel."""
+    """Assertions of FakePresence.
+
+    A user is given as for `connect`, or as the Connection that it returned; a channel by its full
+    name. Every failure says what is there instead, and its likely cause. A channel that is not
+    polled raises InvalidChannel.
+    """
 
     store: MemoryStore
     centrifugo: FakeCentrifugo
     _recorder: SignalRecorder
 
     def present(self, channel: str) -> list[dict[str, Any]]:
-        """The records of everybody in `channel`, as PresenceManager.list_presences gives them for
-        its key."""
+        """Return the records of the members of `channel`, as PresenceManager.list_presences does
+        for its key."""
         _check(channel)
         return read_channel(channel)
 
     def published(self, channel: str) -> list[dict[str, Any]]:
-        """What subscribers of the feed of `channel` were sent, oldest first: diffs, reloads,
-        events; of a cursor channel, what moved from Python."""
+        """Return the publications on the feed of `channel`, oldest first: diffs, reloads, events.
+        For a cursor channel, return the moves made from Python."""
         services.outbox.flush(SENT)
         if channel_names.is_cursor_channel(channel):
             return self.centrifugo.published(channel)
@@ -52,72 +55,77 @@ class Assertions:
         return self.centrifugo.published(channel_names.feed_of(channel))
 
     def assert_present(self, channel: str, user: Any) -> None:
-        """`user` is shown to be in `channel`."""
+        """Assert that `user` is shown in `channel`."""
         key, there = id_of(user), self.present(channel)
         if key not in _ids(there):
-            why = reasons.for_absence(self.store, self.centrifugo, channel, key)
-            _fail(f"{key!r} is not in {channel!r}", _people(there), why)
+            reason = reasons.for_absence(self.store, self.centrifugo, channel, key)
+            _fail(f"{key!r} is not in {channel!r}", _people(there), reason)
 
     def assert_absent(self, channel: str, user: Any) -> None:
-        """`user` is not shown to be in `channel`."""
+        """Assert that `user` is not shown in `channel`."""
         key, there = id_of(user), self.present(channel)
         if key in _ids(there):
-            why = reasons.for_presence(self.store, self.centrifugo, channel, key)
-            _fail(f"{key!r} is in {channel!r}", _people(there), why)
+            reason = reasons.for_presence(self.store, self.centrifugo, channel, key)
+            _fail(f"{key!r} is in {channel!r}", _people(there), reason)
 
     def assert_count(self, channel: str, count: int, *, anonymous: int | None = None) -> None:
-        """`count` members are shown to be in `channel`, and so many `anonymous` visitors beside
-        them (None: any number)."""
+        """Assert that `channel` shows `count` members, and as many `anonymous` visitors (None: any
+        number)."""
         there, found = self.present(channel), read_snapshot(channel).anonymous
         if len(there) == count and anonymous in (None, found):
             return
         members = f"{len(there)} member{'s' if len(there) != 1 else ''}"
-        beside = "" if anonymous is None else f" and {anonymous} anonymous"
+        visitors = "" if anonymous is None else f" and {anonymous} anonymous"
         _fail(
-            f"{channel!r} has {members} and {found} anonymous, not {count}{beside}",
+            f"{channel!r} has {members} and {found} anonymous, not {count}{visitors}",
             _people(there),
             reasons.for_count(self.store, channel),
         )
 
     def assert_published(self, channel: str, event: str, payload: Any = ANY) -> None:
-        """broadcast_to_presence sent `event` to the pages in `channel`, with that payload."""
+        """Assert that broadcast_to_presence sent `event` with that payload to `channel`."""
         self._assert_event(channel, event, payload, published=True)
 
     def assert_not_published(self, channel: str, event: str, payload: Any = ANY) -> None:
-        """broadcast_to_presence did not send `event` to `channel` (with that payload)."""
+        """Assert that broadcast_to_presence sent no `event` (with that payload) to `channel`."""
         self._assert_event(channel, event, payload, published=False)
 
     def assert_signal(self, signal: Signal, channel: str, user: Any = None) -> None:
-        """A signal of presence.signals was sent about `channel`, and told of `user` if given."""
+        """Assert that a signal of presence.signals was sent for `channel` (and `user`)."""
         self._assert_signal(signal, channel, user, sent=True)
 
     def assert_no_signal(self, signal: Signal, channel: str, user: Any = None) -> None:
-        """A signal of presence.signals was not sent about `channel` (or did not tell of `user`)."""
+        """Assert that a signal of presence.signals was not sent for `channel` (and `user`)."""
         self._assert_signal(signal, channel, user, sent=False)
 
     def _assert_event(self, channel: str, event: str, payload: Any, *, published: bool) -> None:
         messages = self.published(channel)
         events = [(m["event"], m["payload"]) for m in messages if m.get("type") == "presence.event"]
         if ((event, payload) in events) is not published:
-            what = repr(event) if payload is ANY else f"{event!r} with {payload!r}"
+            wanted = repr(event) if payload is ANY else f"{event!r} with {payload!r}"
             was = "was not" if published else "was"
-            told = [f"{name!r} with {given!r}" for name, given in events]
-            _fail(f"{what} {was} published in {channel!r}", _listed("Published", told))
+            found = [f"{name!r} with {given!r}" for name, given in events]
+            _fail(f"{wanted} {was} published in {channel!r}", _listed("Published", found))
 
     def _assert_signal(self, signal: Signal, channel: str, user: Any, *, sent: bool) -> None:
         _check(channel)
         name, key = name_of(signal), None if user is None else id_of(user)
-        about = [one for one in self._recorder.sent if (one.name, one.channel) == (name, channel)]
-        heard = [one for one in about if key is None or key in one.ids]
-        if bool(heard) is not sent:
-            who = "" if key is None else f" of {key!r}"
+        matching = [
+            signal
+            for signal in self._recorder.sent
+            if (signal.name, signal.channel) == (name, channel)
+            and (key is None or key in signal.ids)
+        ]
+        if bool(matching) is not sent:
+            member = "" if key is None else f" of {key!r}"
             was = "was not" if sent else "was"
-            told = [f"{one.name} about {one.channel!r} of {one.ids}" for one in self._recorder.sent]
-            _fail(f"{name}{who} {was} sent about {channel!r}", _listed("Sent", told))
+            found = [f"{s.name} about {s.channel!r} of {s.ids}" for s in self._recorder.sent]
+            _fail(f"{name}{member} {was} sent about {channel!r}", _listed("Sent", found))
 
 
 def _check(channel: str) -> None:
-    """Server code may have joined members to any room; all else is in channels that are polled."""
+    """Raise InvalidChannel for a channel that cannot have members. Only a room that is its own feed
+    can have them without being polled: server code joins them."""
     if channel_names.feed_of(channel_names.validate_channel(channel)) != channel:
         polled_channel(channel)
 
@@ -131,8 +139,8 @@ def _people(there: list[dict[str, Any]]) -> str:
     return _listed("There", people or ["nobody"])
 
 
-def _listed(what: str, things: list[str]) -> str:
-    return f"{what}: {', '.join(things) or 'nothing'}"
+def _listed(label: str, items: list[str]) -> str:
+    return f"{label}: {', '.join(items) or 'nothing'}"
 
 
 def _fail(*parts: str) -> NoReturn:

@@ -10,9 +10,9 @@ __all__ = ["PresenceTestMixin"]
 
 
 class PresenceTestMixin(unittest.TestCase):
-    """Gives each test of a test case an empty FakePresence, as `self.presence`.
+    """Gives each test an empty FakePresence as `self.presence`.
 
-    Put it before TestCase, or any other of Django's test cases. A `setUp` of one's own has to call
+    Put it before TestCase, or any other of Django's test cases. Your own `setUp` must call
     `super().setUp()`.
     """
 

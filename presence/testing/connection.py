@@ -1,4 +1,4 @@
-"""A browser that is subscribed to a channel."""
+"""A fake subscription of a browser to a channel."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ __all__ = ["Connection"]
 
 
 class Connection:
-    """What `connect` returns: open until `close`, or until the end of its `with` block.
+    """Result of `connect`: open until `close` or the end of its `with` block.
 
-    `member_id` is the id that a room lists them under; of anonymous visitors, one that is used
-    only where PRESENCE_ANONYMOUS is "list".
+    `member_id` is the id of the visitor in a roster. For anonymous visitors, it is used only if
+    PRESENCE_ANONYMOUS is "list".
     """
 
     def __init__(self, centrifugo: FakeCentrifugo, channel: str, client: Client) -> None:
@@ -22,7 +22,7 @@ class Connection:
         centrifugo.subscribe(channel, client)
 
     def close(self) -> None:
-        """End it, as a page that is closed does; the next tick begins to see it. Once is enough."""
+        """Close the connection, as a closed page does. The next tick misses it. May be repeated."""
         self._centrifugo.unsubscribe(self.channel, self._client.id)
 
     def __enter__(self) -> Connection:

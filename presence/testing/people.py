@@ -1,4 +1,4 @@
-"""Whom a test means, and what the site's tokens would say of them."""
+"""Users in tests: their ids, and the claims that the site's tokens would have."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ __all__ = ["id_of", "is_anonymous", "sign", "visitor"]
 
 
 def visitor(user: Any, session_key: str) -> Visitor:
-    """Who would be behind a request of `user`: an instance or a primary key; anonymous are None,
-    "" and AnonymousUser. Raises ValueError for a user who has no primary key, or is not there."""
+    """Return the visitor of a request of `user`: an instance or a primary key; None, "" and
+    AnonymousUser are anonymous. Raises ValueError for a user without a primary key, or that does
+    not exist."""
     request = HttpRequest()
     request.user = _loaded(user)
     request.session = SimpleNamespace(session_key=session_key or None)  # type: ignore[assignment]
@@ -27,27 +28,27 @@ def visitor(user: Any, session_key: str) -> Visitor:
 
 
 def sign(who: Visitor, *, now: float) -> UserClaims:
-    """What is signed into the tokens of a visitor at `now`, in seconds since 1970."""
+    """Return the claims of a visitor's tokens at `now`, in seconds since 1970."""
     return describe(who, hooks.hook("PRESENCE_USER_INFO"), now=now)
 
 
 def id_of(user: Any) -> str:
-    """The id of the member whom `user` means: an instance, a primary key, an id, or a Connection.
+    """Return the member id of `user`: an instance, a primary key, an id, or a Connection.
 
-    Raises ValueError for somebody anonymous, and for a user who has no primary key.
+    Raises ValueError for an anonymous user, and for a user without a primary key.
     """
     if isinstance(user, Connection):
         return user.member_id
     if is_anonymous(user):
         raise ValueError(
-            f"{user!r} is anonymous, and nobody whom a room would list: use "
+            f"{user!r} is anonymous and has no member id: use "
             "assert_count(channel, 0, anonymous=1), or what connect() returned"
         )
     return str(_key(user))
 
 
 def is_anonymous(user: Any) -> bool:
-    """Whether `user` stands for somebody who is not signed in."""
+    """Return whether `user` stands for a visitor who is not signed in."""
     return user in (None, "") or not getattr(user, "is_authenticated", True)
 
 
@@ -59,11 +60,11 @@ def _loaded(user: Any) -> Any:
         return user
     try:
         found = get_user_model()._default_manager.filter(pk=user).first()
-    except (TypeError, ValueError, ValidationError):  # no key of that kind
+    except (TypeError, ValueError, ValidationError):  # not a key of that type
         found = None
     if found is None:
         raise ValueError(
-            f"There is no user {user!r}: create one, or give one that need not be saved, "
+            f"There is no user {user!r}: create one, or give an unsaved instance, "
             f"such as User(pk={user!r}, username='ada')"
         )
     return found

@@ -1,4 +1,4 @@
-"""What is likely to be missing where a room is not as a test claims."""
+"""Likely causes why a room differs from the assertion of a test."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ __all__ = ["for_absence", "for_count", "for_presence"]
 
 
 def for_absence(store: MemoryStore, centrifugo: FakeCentrifugo, channel: str, key: str) -> str:
-    """Why the member `key` may not be shown in `channel`."""
-    here = [one for one in centrifugo.clients(channel) if one.member_id == key]
-    if any(one.signed.hidden for one in here):
+    """Return why the member `key` may not be shown in `channel`."""
+    here = [client for client in centrifugo.clients(channel) if client.member_id == key]
+    if any(client.signed.hidden for client in here):
         return "They are connected, but PRESENCE_VISIBLE says that nobody may know"
     if here and not here[0].user and conf.PRESENCE_ANONYMOUS != "list":
         return f"They are anonymous, and PRESENCE_ANONYMOUS is {conf.PRESENCE_ANONYMOUS!r}"
@@ -30,7 +30,7 @@ def for_absence(store: MemoryStore, centrifugo: FakeCentrifugo, channel: str, ke
 
 
 def for_presence(store: MemoryStore, centrifugo: FakeCentrifugo, channel: str, key: str) -> str:
-    """Why the member `key` may still be shown in `channel`."""
+    """Return why the member `key` may still be shown in `channel`."""
     if _connected(centrifugo, channel, key):
         return "They are connected: close() what connect() returned, or disconnect() them"
     if sources := _sources(store, channel, key):
@@ -49,7 +49,7 @@ def for_presence(store: MemoryStore, centrifugo: FakeCentrifugo, channel: str, k
 
 
 def for_count(store: MemoryStore, channel: str) -> str:
-    """Why a count may not be what it will be."""
+    """Return why a count may still change."""
     if store.load_snapshots([channel])[channel].polled is None:
         return "No tick() has looked at this channel"
     if leaving := _leaving(store, channel):
@@ -59,7 +59,7 @@ def for_count(store: MemoryStore, channel: str) -> str:
 
 
 def _connected(centrifugo: FakeCentrifugo, channel: str, key: str) -> bool:
-    return any(one.member_id == key for one in centrifugo.clients(channel))
+    return any(client.member_id == key for client in centrifugo.clients(channel))
 
 
 def _tracked_channels(store: MemoryStore) -> list[str]:
@@ -68,11 +68,11 @@ def _tracked_channels(store: MemoryStore) -> list[str]:
 
 def _sources(store: MemoryStore, channel: str, key: str) -> list[str]:
     found = store.load_members([channel], timeout=conf.PRESENCE_TIMEOUT)[channel]
-    return [one.source for one in found.members if one.user == key]
+    return [member.source for member in found.members if member.user == key]
 
 
 def _leaving(store: MemoryStore, channel: str) -> dict[str, float]:
-    """Who is missing, and for how many seconds."""
+    """Return the missing members, with the seconds that they have been missing."""
     loaded = store.load_states([channel])
     raw = loaded.states[channel].leaving
     members = messages.decode(raw, Leaving).members if raw else {}

@@ -1,4 +1,4 @@
-"""What signals were sent while a test ran."""
+"""A recorder of the signals that are sent during a test."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NAMES: Final = (
 
 
 class SentSignal(msgspec.Struct, frozen=True):
-    """A signal that was sent: the name it has in presence.signals, and what it told."""
+    """A signal that was sent: its name in presence.signals, and its arguments."""
 
     name: str
     channel: str
@@ -35,7 +35,7 @@ class SentSignal(msgspec.Struct, frozen=True):
 
 
 class SignalRecorder:
-    """Listens to every signal of the app, for the length of a `with` block."""
+    """Records every signal of the app during a `with` block."""
 
     def __init__(self) -> None:
         self.sent: list[SentSignal] = []
@@ -62,8 +62,8 @@ class SignalRecorder:
 
 
 def name_of(signal: Signal) -> str:
-    """The name that a signal of presence.signals has there. Raises ValueError for another one."""
+    """Return the name of a signal in presence.signals. Raises ValueError for any other signal."""
     for name in NAMES:
         if getattr(signals, name) is signal:
             return name
-    raise ValueError(f"{signal!r} is none of presence.signals: {', '.join(NAMES)}")
+    raise ValueError(f"{signal!r} is not a signal of presence.signals: {', '.join(NAMES)}")

@@ -1,4 +1,4 @@
-"""A site whose Centrifugo, worker and clock belong to the test."""
+"""FakePresence: Centrifugo, worker and clock under the control of a test."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ ISSUER_KEY: Final = "presence.testing: a secret that no server knows"
 MOMENT: Final = 1e-6
 """Seconds between two readings of the clock: of two claims the later one counts."""
 AT_ONCE: Final = 1e-9
-"""Seconds between two ticks of which none is called early, however soon a test calls the next."""
+"""Interval of ticks that is so short that no tick counts as overlapping."""
 
 
 class FakePresence(Assertions):
-    """Everything of this app without servers: for the length of a `with` block, the process keeps
-    its rosters in memory, talks to a fake Centrifugo, and time passes only when told to.
+    """This app without servers. During a `with` block, the process keeps rosters in memory and
+    talks to a fake Centrifugo, and time passes only if the test says so.
 
-    Nothing is polled but by `tick`, which is the tick of a worker: rosters, versions, diffs,
-    signals, template tags, the widget and PresenceManager show what it leaves. Settings of the
-    site hold, and may be overridden within. Django's own clock, of sessions for example, is left
-    alone. Of nested blocks the innermost counts.
+    Only `tick` polls, as the tick of a worker does: rosters, versions, diffs, signals, template
+    tags, the widget and PresenceManager show its result. The settings of the site hold, and may be
+    overridden within the block. Django's own clock, for example of sessions, does not change. Of
+    nested blocks, the innermost counts.
     """
 
     def __init__(self) -> None:
@@ -74,50 +74,53 @@ class FakePresence(Assertions):
         self._stack.close()
 
     def connect(self, channel: str, user: Any = None, *, session_key: str = "") -> Connection:
-        """Have a browser of `user` subscribe to `channel`, as a page that shows its widget does.
+        """Subscribe a browser of `user` to `channel`, as a page with its widget does.
 
-        `user` is an instance or a primary key; anonymous are None, "" and AnonymousUser: each a
-        visitor of their own, unless their `session_key` is the same. The connection carries what
-        the site's tokens would: PRESENCE_USER_INFO and PRESENCE_VISIBLE are asked, but not
-        PRESENCE_AUTHORIZE, as there is no page. Nobody sees it before `tick`. Raises
-        InvalidChannel for what cannot be a channel or is not polled, ValueError for no such user.
+        `user` is an instance or a primary key; None, "" and AnonymousUser are anonymous, and each
+        is another visitor unless the `session_key` is the same. The connection has the claims of
+        the site's tokens: PRESENCE_USER_INFO and PRESENCE_VISIBLE are called, but not
+        PRESENCE_AUTHORIZE, as there is no page. It shows after the next `tick`. Raises
+        InvalidChannel for a channel that is not valid or not polled, ValueError for a user that
+        does not exist.
         """
         from presence.web.views import register_channels  # which needs the settings of a site
 
         polled_channel(channel)
-        who = visitor(user, session_key)
-
-        # As many rooms as the test likes.
+        browser = visitor(user, session_key)
+        # A requester per channel, so that no limit for one requester applies.
         register_channels([channel], by=[f"test:{channel}"])
-        signed = sign(who, now=self.clock())
-        client = Client(f"client-{next(self._ids):06}", who.id, signed)
+        signed = sign(browser, now=self.clock())
+        client = Client(f"client-{next(self._ids):06}", browser.id, signed)
         return Connection(self.centrifugo, channel, client)
 
     def disconnect(self, channel: str, user: Any = None) -> None:
-        """End every connection of `user` to `channel` (None: of everybody anonymous).
+        """Close all connections of `user` to `channel` (None: of all anonymous visitors).
 
-        They leave at the first tick that comes PRESENCE_LEAVE_GRACE seconds after the one that
-        misses them: see `settle`. Raises ValueError if there is no such connection.
+        They leave with the first tick that runs PRESENCE_LEAVE_GRACE seconds or more after the tick
+        that misses them: see `settle`. Raises ValueError if there is no such connection.
         """
         key = "" if is_anonymous(user) else id_of(user)
-        there = self.centrifugo.clients(channel)
-        found = [one for one in there if (one.member_id == key if key else not one.user)]
+        found = [
+            client
+            for client in self.centrifugo.clients(channel)
+            if (client.member_id == key if key else not client.user)
+        ]
         if not found:
             raise ValueError(f"Nobody is connected to {channel!r} as {user!r}")
         for client in found:
             self.centrifugo.unsubscribe(channel, client.id)
 
     def advance(self, seconds: float) -> None:
-        """Let time pass, without a tick: heartbeats, cursors and the leave grace grow old."""
+        """Let time pass without a tick: heartbeats, cursors and the leave grace grow older."""
         if not seconds >= 0:
             raise ValueError(f"The clock cannot be advanced by {seconds!r} s: give at least 0")
         self.clock.advance(seconds)
 
     def tick(self, *, after: float = 0.0, check: bool = True) -> Report:
-        """Run a tick of the worker, `after` so many seconds; what it did.
+        """Let `after` seconds pass, run a tick of the worker, and return its report.
 
-        Raises AssertionError where something failed, PRESENCE_FETCH for example, unless `check`
-        is False: then it is in the `failures` of the report, and the log.
+        Raises AssertionError if anything failed, for example PRESENCE_FETCH. With `check` False,
+        failures are only in the report and the log.
         """
         self.advance(after)
         report = services.sync().tick(interval=AT_ONCE)
@@ -126,19 +129,19 @@ class FakePresence(Assertions):
         return report
 
     def settle(self) -> None:
-        """Tick, and where somebody is leaving once more after the leave grace: until everybody
-        sees what is so."""
+        """Run a tick and, if members are missing, another one after the leave grace: then rosters
+        show exactly who is connected."""
         self.tick()
         known = self.store.known_channels().polled
         if any(state.leaving for state in self.store.load_states([*known]).states.values()):
             self.tick(after=conf.PRESENCE_LEAVE_GRACE)
 
     def signals(self, channel: str | None = None) -> list[SentSignal]:
-        """The signals that were sent, of one channel or of all, oldest first."""
-        return [one for one in self._recorder.sent if channel in (None, one.channel)]
+        """Return the signals that were sent for a channel (None: for all), oldest first."""
+        return [signal for signal in self._recorder.sent if channel in (None, signal.channel)]
 
     def clear(self) -> None:
-        """Forget what was published and signalled so far; who is here stays."""
+        """Forget the publications and signals so far; members stay."""
         services.outbox.flush(SENT)
         self.centrifugo.clear()
         self._recorder.sent.clear()

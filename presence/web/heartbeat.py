@@ -92,7 +92,7 @@ def read_lifeline(text: str) -> Lifeline:
 
     Raises InvalidGrant when we never signed it.
     """
-    return unseal(text, Lifeline, salt=_SALT, what="token")
+    return unseal(text, Lifeline, salt=_SALT, name="token")
 
 
 def heartbeat_for(request: HttpRequest | None) -> Heartbeat:

@@ -194,7 +194,7 @@ def test_primaries_take_turns(cluster: RunningCluster, visits: Visits, store: Re
     assert store.load_states([]).run == planned == RedisStore(cluster.url).load_states([]).run
 
     lone = RedisStore(f"redis+cluster://127.0.0.1:{cluster.pair[0]}")
-    assert lone.load(ROOMS).run == planned
+    assert lone.load_states(ROOMS).run == planned
     cluster.kill_primary()
     with pytest.raises(StoreError):
         store.load_states(ROOMS)

@@ -96,14 +96,8 @@ def _name(commands: Sequence[Command]) -> str:
     methods = {method for method, _ in commands}
     if "channels" in methods and "presence" in methods:
         return "recount"
-    return next(
-        name
-        for method, name in (
-            *(("presence", "poll"), ("history", "positions"), ("publish", "publish")),
-            ("info", "survey"),
-        )
-        if method in methods
-    )
+    names = {"presence": "poll", "history": "positions", "publish": "publish"}
+    return next((name for method, name in names.items() if method in methods), "survey")
 
 
 class Site:
