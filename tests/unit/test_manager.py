@@ -565,7 +565,7 @@ class TestTheRule:
     def _disconnect(self, site: FakePresence, user: int) -> None:
         for client in site.centrifugo.clients(CHANNEL):
             if client.user == str(user):
-                site.centrifugo.quit(CHANNEL, client.id)
+                site.centrifugo.unsubscribe(CHANNEL, client.id)
 
     def _profile(self, site: FakePresence, user: int, name: str) -> None:
         profile(site, str(user), UserClaims(name, {}, site.clock(), hidden=not name))

@@ -561,7 +561,7 @@ def test_state_that_the_site_denies_shows_nothing(settings: Any, with_request: b
         ("presence:\x1b", "printable ASCII"),
         ("presence:" + "x" * 291, "300 characters"),
         ("doc:42", "PRESENCE_CHANNELS"),
-        ("cursors:doc:42", "presence/cursors.html is for it"),
+        ("cursors:doc:42", "use presence/cursors.html for cursors"),
         ("", "is empty"),
         (None, "not NoneType"),
         (User(pk=1, username="a model instance"), "not User"),
