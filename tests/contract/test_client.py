@@ -179,7 +179,7 @@ async def test_channels_of_the_token_are_subscribed_by_the_server(
     assert (publication.channel, publication.pub.data) == (channel, {"n": 1})
 
 
-async def test_reading_needs_the_namespace_to_allow_it(visit: Visit, channel: str) -> None:
+async def test_reading_without_permission_is_refused(visit: Visit, channel: str) -> None:
     visitor = await visit(token())
     await visitor.subscribe(channel, token(channel=channel))
     calls: list[tuple[Any, str, int]] = [

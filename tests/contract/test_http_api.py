@@ -80,7 +80,7 @@ def test_unknown_fields_are_ignored(post: Post, channel: str) -> None:
     assert response.headers["Content-Type"] == "application/json"
 
 
-def test_a_batch_answers_each_command_by_itself(post: Post, channel: str) -> None:
+def test_batch_with_errors_answers_each_command(post: Post, channel: str) -> None:
     commands: list[Any] = [
         {"presence": {"channel": channel}},
         {"presence": {"channel": "nonsense:a"}},
@@ -208,7 +208,7 @@ def test_history_without_a_limit_is_the_position_alone(api: cent.Client, channel
     assert (again.publications, again.offset, again.epoch) == ([], 1, empty.epoch)
 
 
-def test_history_by_limit_and_since(api: cent.Client, channel: str) -> None:
+def test_history_with_limit_and_since_returns_that_part(api: cent.Client, channel: str) -> None:
     for n in range(1, 6):
         api.publish(cent.PublishRequest(channel=channel, data={"n": n}))
     epoch = api.history(cent.HistoryRequest(channel=channel)).epoch
@@ -244,7 +244,7 @@ def test_history_keeps_the_newest_hundred(api: cent.Client, channel: str) -> Non
     assert [each.offset for each in kept] == list(range(6, 106))
 
 
-def test_history_is_written_as_centrifugo_writes_it(post: Post, channel: str) -> None:
+def test_history_reply_has_the_bytes_of_centrifugo(post: Post, channel: str) -> None:
     body = b'{"channel":"%s","data": {"a b" : [1,\n 2.50, "<"]}}'
     epoch = post("publish", body % channel.encode()).json()["result"]["epoch"]
     assert post("history", {"channel": channel, "limit": 1}).content == (
@@ -253,7 +253,7 @@ def test_history_is_written_as_centrifugo_writes_it(post: Post, channel: str) ->
     )
 
 
-def test_data_must_fit_the_format_of_the_namespace(post: Post, channel: str) -> None:
+def test_publish_of_data_in_another_format_is_refused(post: Post, channel: str) -> None:
     def code(body: dict[str, Any]) -> int:
         return int(post("publish", body).json().get("error", {}).get("code", 0))
 

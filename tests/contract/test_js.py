@@ -40,7 +40,7 @@ async def test_a_killed_browser_is_forgotten_promptly(
     )
 
 
-async def test_many_channels_over_one_connection(
+async def test_connection_with_many_channels_receives_all(
     browse: Browse, api: cent.Client, channel: str
 ) -> None:
     browser = await browse(token())

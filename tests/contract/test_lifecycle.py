@@ -116,7 +116,7 @@ async def test_the_top_is_recovered_after_history_has_gone(serve: Serve, browse:
         assert (await browser.subscribe(CHANNEL, **options))["recovered"] is recovered
 
 
-async def test_a_namespace_may_allow_what_the_projects_do_not(serve: Serve, visit: Visit) -> None:
+async def test_namespace_with_more_options_allows_clients_more(serve: Serve, visit: Visit) -> None:
     allowed = {
         **PRESENCE,
         "force_recovery": False,

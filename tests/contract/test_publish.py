@@ -21,7 +21,7 @@ async def subscribed(visit: Visit, channel: str) -> Subscribed:
     return await visitor.subscribe(channel, token(channel=channel))
 
 
-async def test_a_publication_comes_with_its_offset(
+async def test_publication_reaches_subscriber_with_its_offset(
     visit: Visit, api: cent.Client, channel: str
 ) -> None:
     reader = await subscribed(visit, channel)

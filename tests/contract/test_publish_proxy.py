@@ -161,7 +161,7 @@ async def test_what_is_not_refused_is_allowed(room: Room, backend: Backend, answ
     ("result", "data"),
     [({"data": {"x": 1}}, {"x": 1}), ({"data": [1]}, [1]), ({"data": None}, None)],
 )
-async def test_its_answer_may_replace_the_data(
+async def test_proxy_answer_with_data_replaces_the_publication(
     room: Room, backend: Backend, result: Any, data: Any
 ) -> None:
     backend.answer = {"result": result}

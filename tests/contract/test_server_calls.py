@@ -15,14 +15,14 @@ Post = Callable[..., requests.Response]
 pytestmark = pytest.mark.asyncio
 
 
-async def test_disconnect_is_final_unless_it_says_otherwise(visit: Visit, api: cent.Client) -> None:
+async def test_disconnect_without_a_code_is_final(visit: Visit, api: cent.Client) -> None:
     visitor = await visit(token("gone"))
     api.disconnect(cent.DisconnectRequest(user="gone"))
     context = await visitor.events.next("disconnected")
     assert (context.code, context.reason) == (3503, "force disconnect")
 
 
-async def test_disconnect_with_a_code_of_ones_own(visit: Visit, api: cent.Client) -> None:
+async def test_disconnect_with_a_code_sends_that_code(visit: Visit, api: cent.Client) -> None:
     visitor = await visit(token("coded"))
     reason = cent.Disconnect(code=4500, reason="enough")
     api.disconnect(cent.DisconnectRequest(user="coded", disconnect=reason))
@@ -30,14 +30,16 @@ async def test_disconnect_with_a_code_of_ones_own(visit: Visit, api: cent.Client
     assert (context.code, context.reason) == (4500, "enough")
 
 
-async def test_disconnect_with_a_code_to_come_back_after(visit: Visit, api: cent.Client) -> None:
+async def test_disconnect_with_a_temporary_code_lets_the_client_reconnect(
+    visit: Visit, api: cent.Client
+) -> None:
     visitor = await visit(token("back"))
     reason = cent.Disconnect(code=3000, reason="again")
     api.disconnect(cent.DisconnectRequest(user="back", disconnect=reason))
     assert (await visitor.events.next("connected")).client != visitor.id
 
 
-async def test_disconnect_spares_other_clients(visit: Visit, api: cent.Client) -> None:
+async def test_disconnect_of_one_client_keeps_the_others(visit: Visit, api: cent.Client) -> None:
     first, second, other = [await visit(token(user)) for user in ("twice", "twice", "other")]
     api.disconnect(cent.DisconnectRequest(user="twice", client=first.id))
     await first.events.next("disconnected")
@@ -46,7 +48,7 @@ async def test_disconnect_spares_other_clients(visit: Visit, api: cent.Client) -
         assert spared.client.state.value == "connected"
 
 
-async def test_unsubscribe_is_final(visit: Visit, api: cent.Client, channel: str) -> None:
+async def test_unsubscribe_of_a_user_is_final(visit: Visit, api: cent.Client, channel: str) -> None:
     visitor = await visit(token("unsub"))
     subscribed = await visitor.subscribe(channel, token("unsub", channel=channel))
     api.unsubscribe(cent.UnsubscribeRequest(user="unsub", channel=channel))
@@ -55,7 +57,7 @@ async def test_unsubscribe_is_final(visit: Visit, api: cent.Client, channel: str
     assert api.presence(cent.PresenceRequest(channel=channel)).presence == {}
 
 
-async def test_unsubscribe_may_name_one_client(
+async def test_unsubscribe_of_one_client_keeps_the_others(
     visit: Visit, api: cent.Client, channel: str
 ) -> None:
     visitors = [await visit(token("one")) for _ in range(2)]

@@ -14,7 +14,7 @@ from bench.bounds import APPLIED, BOUNDS, HEAP, KEPT, OF_BROWSER, PROCESSOR, Bou
 from presence_devtools.servers import ROOT
 
 
-def test_a_quick_run_prints_every_figure_and_writes_nothing() -> None:
+def test_bench_quick_run_prints_every_figure_and_writes_nothing() -> None:
     results = ROOT / "bench" / "results.json"
     before = results.read_bytes() if results.exists() else b""
     done = subprocess.run(
@@ -40,14 +40,14 @@ def test_a_quick_run_prints_every_figure_and_writes_nothing() -> None:
         (Bound(20.0, 8.0, at_least=True), 7.0, "FAILED"),
     ],
 )
-def test_a_figure_fails_only_far_from_its_bound(bound: Bound, value: float, verdict: str) -> None:
+def test_bound_fails_only_far_beyond_its_promise(bound: Bound, value: float, verdict: str) -> None:
     assert bound.judge(value) == verdict
 
 
 THOUSAND = {"ratios": {}, "seconds": {"tick_steady_processor": 0.09}}
 
 
-def test_growth_is_the_worst_doubling_of_those_that_count() -> None:
+def test_figures_of_growth_are_the_worst_doubling_from_the_start_on() -> None:
     million = {"ratio": 1.0, "first_mb": 90.0, "steady_mb": 80.0}
     doubled = {
         "channels": {"steady": {100: 9.0, 1000: 2.5, 2000: 1.2}, "first": {1000: 2.4}},
@@ -70,21 +70,21 @@ def test_growth_is_the_worst_doubling_of_those_that_count() -> None:
     assert found[PROCESSOR] == 0.09
 
 
-def test_twice_the_size_is_compared_round_by_round() -> None:
+def test_doubled_with_a_slow_round_compares_within_rounds() -> None:
     """The second round ran on a machine that was three times as slow."""
     spent = {"steady": {10: [1.0, 3.0, 1.0], 20: [2.0, 6.0, 2.0], 50: [1.0, 1.0, 1.0]}}
     assert ticks.doubled(spent) == {"steady": {10: 2.0}}
     assert ticks.medians(spent) == {"steady": {10: 1.0, 20: 2.0, 50: 1.0}}
 
 
-def test_a_diff_is_as_large_as_the_change_whatever_the_room() -> None:
+def test_published_diff_in_a_large_room_is_as_small_as_the_change() -> None:
     sent = ticks.published((100, 1000))
     assert sent[1000]["full_list"] > 9 * sent[100]["full_list"]
     assert sent[1000]["diff"] < 1.1 * sent[100]["diff"]
     assert sent[1000]["counted"] < 200
 
 
-def test_without_a_node_the_figure_of_the_browser_is_left_out_and_said_so(
+def test_applied_without_node_is_left_out_and_reported(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("PATH", "")
@@ -111,12 +111,12 @@ WRITES = {
 }
 
 
-def test_one_cursor_that_is_lost_fails_a_run() -> None:
+def test_figures_with_one_lost_cursor_fail_the_run() -> None:
     found = figures({"cursors": {"writes": WRITES, "browser": None}}, linear_from=1)
     assert BOUNDS[KEPT].judge(found[KEPT]) == "FAILED"
 
 
-def test_memory_that_grows_with_the_moves_misses_its_bound() -> None:
+def test_figures_with_growing_memory_miss_that_bound() -> None:
     shown = {
         "latency": {"ratio": 0.7},
         "frames": {"script_ms": 1.5},
@@ -127,7 +127,7 @@ def test_memory_that_grows_with_the_moves_misses_its_bound() -> None:
     assert verdicts == {name: "MISSED" if name == HEAP else "ok" for name in OF_BROWSER}
 
 
-def test_without_a_chromium_the_figures_of_browsers_are_left_out_and_said_so(
+def test_cursors_without_chromium_are_left_out_and_reported(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("PATH", "")
@@ -140,7 +140,7 @@ def test_without_a_chromium_the_figures_of_browsers_are_left_out_and_said_so(
     assert not set(OF_BROWSER) & set(figures({"cursors": results}, linear_from=1))
 
 
-def test_a_move_has_arrived_with_the_first_change_after_it() -> None:
+def test_firsts_of_moves_are_the_first_changes_after_them() -> None:
     """The clock of who watches is a little behind."""
     sent, arrived = [100.0, 400.0, 700.0], [112.0, 129.0, 145.0, 398.0, 415.0, 705.0]
     assert browser.firsts(sent, arrived) == [12.0, -2.0, 5.0]
@@ -148,7 +148,7 @@ def test_a_move_has_arrived_with_the_first_change_after_it() -> None:
     assert browser.firsts(sent, [405.0, 705.0]) == [305.0, 5.0, 5.0]
 
 
-def test_a_plot_is_svg_with_every_line_in_it() -> None:
+def test_plot_of_lines_is_svg_with_each_of_them() -> None:
     drawn = report.draw("title", "x", "y", {"a < b": {10.0: 0.01, 1000.0: 1.0}, "c": {10.0: 3.0}})
     root = ElementTree.fromstring(drawn)
     assert root.tag == "{http://www.w3.org/2000/svg}svg"

@@ -97,7 +97,9 @@ def test_the_first_publication_of_a_stream_says_its_epoch(broker: Broker) -> Non
 @pytest.mark.parametrize(
     ("since", "expected"), [(2, [3, 4, 5]), (0, [3, 4, 5]), (3, [4, 5]), (5, []), (9, [])]
 )
-def test_reading_from_a_position(broker: Broker, since: int, expected: list[int]) -> None:
+def test_history_since_a_position_returns_later_publications(
+    broker: Broker, since: int, expected: list[int]
+) -> None:
     for _ in range(5):
         publish(broker)
     _, top = broker.history("a", OPTIONS)

@@ -35,14 +35,14 @@ def peer(node: Node) -> Peer:
     return Peer(node)
 
 
-def test_who_says_nothing_is_stale(clock: FakeClock, peer: Peer) -> None:
+def test_session_without_connect_is_closed_as_stale(clock: FakeClock, peer: Peer) -> None:
     clock.forward(9)
     assert peer.wire.code == 0
     clock.forward(1)
     assert peer.wire.code == 3502
 
 
-def test_who_has_connected_is_pinged(clock: FakeClock, peer: Peer) -> None:
+def test_session_after_connect_is_pinged(clock: FakeClock, peer: Peer) -> None:
     peer.connect()
     assert (peer.wire.messages[0]["connect"]["ping"], peer.wire.messages[0]["connect"]["pong"]) == (
         25,
@@ -55,9 +55,7 @@ def test_who_has_connected_is_pinged(clock: FakeClock, peer: Peer) -> None:
     assert peer.wire.code == 0
 
 
-def test_a_ping_without_a_pong_ends_the_connection(
-    clock: FakeClock, node: Node, peer: Peer
-) -> None:
+def test_session_without_pong_is_closed(clock: FakeClock, node: Node, peer: Peer) -> None:
     peer.connect().subscribe()
     clock.forward(25 + 8)
     assert peer.wire.code == 3012
@@ -66,13 +64,13 @@ def test_a_ping_without_a_pong_ends_the_connection(
     assert clock.waiting == 0
 
 
-def test_a_pong_that_nobody_asked_for_ends_the_connection(peer: Peer) -> None:
+def test_session_with_an_unasked_pong_is_closed(peer: Peer) -> None:
     peer.connect()
     peer.session.inbox.receive(b"{}")
     assert peer.wire.code == 3501
 
 
-def test_an_expired_connection_has_some_seconds_more(clock: FakeClock, peer: Peer) -> None:
+def test_session_with_expired_token_is_closed_after_a_delay(clock: FakeClock, peer: Peer) -> None:
     peer.connect(lasting=100)
     assert peer.wire.messages[0]["connect"]["ttl"] == 100
     peer.live(clock, 124)
@@ -81,7 +79,7 @@ def test_an_expired_connection_has_some_seconds_more(clock: FakeClock, peer: Pee
     assert peer.wire.code == 3005
 
 
-def test_a_renewed_connection_lives_on(clock: FakeClock, peer: Peer) -> None:
+def test_session_with_renewed_token_stays_open(clock: FakeClock, peer: Peer) -> None:
     peer.connect(lasting=100)
     peer.live(clock, 110)
     peer.say(refresh={"token": peer.token(100)})
@@ -102,7 +100,7 @@ def test_a_renewed_connection_lives_on(clock: FakeClock, peer: Peer) -> None:
     ],
     ids=["another user", "expired", "other channels", "the same channels"],
 )
-def test_a_renewal_is_for_the_same_user_and_channels(
+def test_renewal_for_another_user_or_channel_closes(
     peer: Peer, claims: dict[str, Any], code: int
 ) -> None:
     peer.connect(lasting=100, channels=["presence:old"])
@@ -111,7 +109,7 @@ def test_a_renewal_is_for_the_same_user_and_channels(
     assert peer.wire.code == code
 
 
-def test_an_expired_subscription_ends_and_the_connection_stays(
+def test_expired_subscription_ends_and_the_session_stays(
     clock: FakeClock, node: Node, peer: Peer
 ) -> None:
     peer.connect().subscribe(lasting=100)
@@ -125,7 +123,7 @@ def test_an_expired_subscription_ends_and_the_connection_stays(
     assert peer.wire.code == 0
 
 
-def test_a_subscription_whose_stream_began_anew_is_told_so(
+def test_subscription_to_a_new_stream_ends_as_insufficient(
     clock: FakeClock, node: Node, peer: Peer
 ) -> None:
     peer.connect().subscribe()
@@ -141,27 +139,27 @@ def test_a_subscription_whose_stream_began_anew_is_told_so(
 
 
 @pytest.mark.parametrize("frame", [b"", b"junk", b"[]", b'{"id":1}', b'{"id":1,"subscribe":{}}'])
-def test_a_frame_that_says_nothing_ends_the_connection(peer: Peer, frame: bytes) -> None:
+def test_frame_without_a_command_closes(peer: Peer, frame: bytes) -> None:
     peer.connect()
     assert not peer.session.inbox.receive(frame)
     assert peer.wire.code == 3501
 
 
-def test_commands_of_one_frame_are_answered_in_order(peer: Peer) -> None:
+def test_frame_with_several_commands_is_answered_in_order(peer: Peer) -> None:
     peer.connect()
     frame = b'{"id":2,"rpc":{}}\n{"id":3,"unsubscribe":{"channel":"a"}}\n'
     assert peer.session.inbox.receive(frame)
     assert [message["id"] for message in peer.wire.messages] == [1, 2, 3]
 
 
-def test_who_is_refused_is_not_read_any_more(peer: Peer) -> None:
+def test_session_after_refused_connect_reads_nothing(peer: Peer) -> None:
     assert not peer.say(connect={"token": peer.token(exp=5)})
     assert peer.wire.messages[-1]["error"]["code"] == 109
     assert not peer.say(connect={"token": peer.token()})
     assert len(peer.wire.messages) == 1
 
 
-def test_a_connection_has_at_most_128_channels(peer: Peer) -> None:
+def test_session_with_129_channels_is_refused_the_last(peer: Peer) -> None:
     peer.connect()
     for n in range(128):
         peer.subscribe(f"presence:{n}")
