@@ -23,7 +23,6 @@ __all__ = [
     "encode_meta",
     "find_unfit",
     "is_meta",
-    "strip_controls",
 ]
 
 MAX_USER: Final = 200
@@ -64,11 +63,6 @@ def check_source(source: object) -> str:
 def check_event(event: object) -> str:
     """Return `event` if it can be the name of an event."""
     return _string("event", event, min_length=1, max_length=MAX_EVENT, example="'saved'")
-
-
-def strip_controls(text: str) -> str:
-    """Return `text` on one line, without the characters that no id or name may have."""
-    return " ".join(_UNFIT.sub(" ", text).split())
 
 
 def encode_meta(meta: object) -> bytes:

@@ -294,7 +294,7 @@ def meta_for(visitor: Visitor, meta: object) -> dict[str, Any]:
     if "name" in given and not _shows_something(given["name"]):
         given = {key: value for key, value in given.items() if key != "name"}
     shown = describe(visitor, hooks.hook("PRESENCE_USER_INFO"), now=0.0)  # nothing is signed here
-    least = {"name": validation.strip_controls(shown.name), "user_id": visitor.id}
+    least = {"name": shown.name, "user_id": visitor.id}
     least = {key: value for key, value in least.items() if key not in given}
     least |= hooks.fit_meta("track_presence", visitor.id, given, reserved=least)
     wrong = {key: validation.find_unfit({key: value}) for key, value in shown.info.items()}

@@ -9,9 +9,12 @@ from typing import Any
 import msgspec
 import pytest
 from django.utils.safestring import SafeString, mark_safe
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from presence.roster.merge import fallback_name, read_presence
 from presence.roster.names import MAX_NAME, clean_name, initials
+from presence.roster.validation import find_unfit
 
 CASES = json.loads((Path(__file__).parents[2] / "fixtures" / "names.json").read_text())
 FAMILY = "\U0001f468\u200d\U0001f469\u200d\U0001f467\u200d\U0001f466"
@@ -23,6 +26,12 @@ def test_clean_name_and_initials_of_shared_case(case: dict[str, str]):
     assert cleaned == case["clean"]
     assert clean_name(cleaned) == cleaned
     assert initials(case["name"]) == initials(cleaned) == case["initials"]
+
+
+@settings(deadline=None)
+@given(st.text(st.characters(), max_size=300))
+def test_clean_name_gives_a_name_that_members_may_have(name: str) -> None:
+    assert not find_unfit({"name": clean_name(name)})
 
 
 @pytest.mark.parametrize("name", [None, 42, 4.2, True, b"Ada", ["Ada"], {"name": "Ada"}, object()])
