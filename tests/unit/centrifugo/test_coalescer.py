@@ -95,7 +95,9 @@ def gate() -> Iterator[Gate]:
 
 
 class TestGathering:
-    def test_messages_go_in_order_in_one_batch(self, still: Coalescer, sender: Sender) -> None:
+    def test_coalescer_with_several_messages_sends_one_batch_in_order(
+        self, still: Coalescer, sender: Sender
+    ) -> None:
         for n, key in enumerate([ADA, BOB, ("cursors:b", "ada")]):
             still.put(key, data(str(n)))
         assert still.step() == PAUSE
@@ -103,20 +105,24 @@ class TestGathering:
         still.step()
         assert len(sender.batches) == 1, "nothing is sent twice, nothing is no batch"
 
-    def test_of_each_user_the_last_alone(self, still: Coalescer, sender: Sender) -> None:
+    def test_coalescer_with_several_messages_of_a_user_sends_the_last(
+        self, still: Coalescer, sender: Sender
+    ) -> None:
         for n in range(1000):
             still.put(ADA if n % 2 else BOB, data(str(n)))
         still.step()
         assert sender.batches == [[("cursors:a", "998"), ("cursors:a", "999")]]
 
-    def test_batches_are_bounded(self, still: Coalescer, sender: Sender) -> None:
+    def test_coalescer_with_many_messages_sends_bounded_batches(
+        self, still: Coalescer, sender: Sender
+    ) -> None:
         for n in range(BATCH + 1):
             still.put(("cursors:a", str(n)), data("1"))
         still.step()
         still.step()
         assert [len(batch) for batch in sender.batches] == [BATCH, 1]
 
-    def test_what_waits_is_bounded_and_the_newest_stay(
+    def test_coalescer_above_its_limit_keeps_the_newest(
         self, still: Coalescer, sender: Sender, caplog: pytest.LogCaptureFixture
     ) -> None:
         for n in range(WAITING + 5):
@@ -127,7 +133,7 @@ class TestGathering:
         assert sender.batches[0][0] == ("cursors:a", "5")
         assert f"messages={BATCH + 5} " in caplog.text
 
-    def test_a_process_that_cannot_have_a_thread(
+    def test_coalescer_without_thread_logs_and_tries_again(
         self, sender: Sender, caplog: pytest.LogCaptureFixture
     ) -> None:
         def refuse(run: object) -> None:
@@ -142,7 +148,7 @@ class TestGathering:
 
 
 class TestFailing:
-    def test_what_cannot_be_sent_is_dropped_and_the_next_waits_a_while(
+    def test_coalescer_with_failed_batch_drops_it_and_waits(
         self, still: Coalescer, sender: Sender
     ) -> None:
         sender.error = DOWN
@@ -153,7 +159,7 @@ class TestFailing:
         assert still.step() == PAUSE
         assert sender.batches == [[("cursors:a", "1")], [("cursors:a", "2")]]
 
-    def test_one_that_is_refused_is_no_outage(
+    def test_coalescer_with_refused_message_goes_on(
         self, still: Coalescer, sender: Sender, caplog: pytest.LogCaptureFixture
     ) -> None:
         sender.refusal = CommandError(102, "unknown channel")
@@ -162,7 +168,7 @@ class TestFailing:
         assert still.step() == PAUSE
         assert "outbox=not-sent messages=1 error=Centrifugo answered error 102" in caplog.text
 
-    def test_an_outage_is_a_line_a_minute(
+    def test_coalescer_during_outage_logs_once_a_minute(
         self,
         still: Coalescer,
         sender: Sender,
@@ -180,7 +186,7 @@ class TestFailing:
             "outbox=not-sent messages=18 error=nobody is there",
         ]
 
-    def test_an_error_that_nobody_foresaw_ends_nothing(
+    def test_coalescer_with_unexpected_error_goes_on(
         self, still: Coalescer, sender: Sender, caplog: pytest.LogCaptureFixture
     ) -> None:
         sender.error = ZeroDivisionError()
@@ -189,7 +195,7 @@ class TestFailing:
         assert "ZeroDivisionError" in caplog.text
         assert caplog.records[0].exc_info, "with its traceback"
 
-    def test_answers_that_are_none_end_nothing(
+    def test_coalescer_with_malformed_answers_goes_on(
         self, still: Coalescer, caplog: pytest.LogCaptureFixture
     ) -> None:
         still._send = lambda messages: None  # type: ignore[assignment,return-value]
@@ -199,7 +205,7 @@ class TestFailing:
         assert "outbox=not-sent messages=1 error='NoneType'" in caplog.text
         assert caplog.records[0].exc_info, "with its traceback"
 
-    def test_the_thread_outlives_what_nobody_foresaw(
+    def test_coalescer_thread_after_unexpected_error_lives_on(
         self,
         sender: Sender,
         monkeypatch: pytest.MonkeyPatch,
@@ -221,9 +227,7 @@ class TestFailing:
 
 
 class TestSendingNow:
-    def test_goes_in_one_batch_and_leaves_nothing_older(
-        self, still: Coalescer, sender: Sender
-    ) -> None:
+    def test_send_of_messages_replaces_waiting_ones(self, still: Coalescer, sender: Sender) -> None:
         still.put(ADA, data("old"))
         still.put(("cursors:b", "ada"), data("other"))
         still.send({ADA: data("1"), BOB: data("2")})
@@ -232,7 +236,7 @@ class TestSendingNow:
         assert first == [("cursors:a", "1"), ("cursors:a", "2")]
         assert second == [("cursors:b", "other")]
 
-    def test_raises_what_went_wrong(self, still: Coalescer, sender: Sender) -> None:
+    def test_send_that_fails_raises_the_error(self, still: Coalescer, sender: Sender) -> None:
         sender.refusal = CommandError(102, "unknown channel")
         with pytest.raises(CommandError):
             still.send({ADA: data("1"), BOB: data("2")})
@@ -240,7 +244,7 @@ class TestSendingNow:
         with pytest.raises(CentrifugoUnreachable):
             still.send({ADA: data("1")})
 
-    def test_waits_for_a_batch_that_is_under_way(self, gate: Gate) -> None:
+    def test_send_during_a_batch_waits_for_its_end(self, gate: Gate) -> None:
         """Or an older position could be published after a newer one."""
         outbox = Coalescer(gate, pause=0.0)
         outbox.put(ADA, data("old"))
@@ -259,7 +263,7 @@ class TestSendingNow:
 
 
 class TestTheThread:
-    def test_what_comes_while_a_batch_is_under_way_gathers(self, gate: Gate) -> None:
+    def test_coalescer_during_a_batch_collects_messages(self, gate: Gate) -> None:
         outbox = Coalescer(gate, pause=0.0)
         outbox.put(ADA, data("1"))
         assert gate.next() == [("cursors:a", "1")]
@@ -269,7 +273,7 @@ class TestTheThread:
         gate.through.release()
         assert gate.next() == [("cursors:a", "99"), ("cursors:a", "1")]
 
-    def test_a_caller_never_waits_for_a_centrifugo_that_does_not_answer(self, gate: Gate) -> None:
+    def test_put_with_unresponsive_centrifugo_does_not_wait(self, gate: Gate) -> None:
         outbox = Coalescer(gate, pause=0.0)
         outbox.put(ADA, data("1"))
         gate.next()
@@ -277,7 +281,7 @@ class TestTheThread:
             outbox.put(("cursors:a", str(n)), data("1"))
         assert len(outbox._waiting) == WAITING
 
-    def test_there_is_one_and_it_begins_with_the_first_message(self, sender: Sender) -> None:
+    def test_coalescer_thread_starts_with_the_first_message(self, sender: Sender) -> None:
         runs: list[object] = []
         outbox = Coalescer(sender, start=runs.append)
         assert not runs
@@ -285,7 +289,7 @@ class TestTheThread:
             outbox.put(ADA, data("1"))
         assert len(runs) == 1
 
-    def test_it_keeps_no_process_alive(self, sender: Sender) -> None:
+    def test_coalescer_thread_keeps_no_process_alive(self, sender: Sender) -> None:
         outbox = Coalescer(sender, pause=LONG)
         outbox.put(ADA, data("1"))
         assert outbox.flush(PATIENCE)
@@ -293,9 +297,7 @@ class TestTheThread:
         assert threads
         assert all(thread.daemon for thread in threads)
 
-    def test_between_two_batches_there_is_a_pause_that_flush_cuts_short(
-        self, sender: Sender
-    ) -> None:
+    def test_flush_during_pause_between_batches_cuts_it_short(self, sender: Sender) -> None:
         outbox = Coalescer(sender, pause=LONG)
         outbox.put(ADA, data("1"))
         assert outbox.flush(PATIENCE)
@@ -307,21 +309,21 @@ class TestTheThread:
 
 
 class TestFlushing:
-    def test_nothing_is_done_at_once(self, still: Coalescer) -> None:
+    def test_flush_of_empty_coalescer_returns_at_once(self, still: Coalescer) -> None:
         assert still.flush(0.0)
 
-    def test_it_does_not_wait_for_ever(self, still: Coalescer) -> None:
+    def test_flush_past_its_timeout_returns_false(self, still: Coalescer) -> None:
         still.put(ADA, data("1"))
         assert not still.flush(0.0)
 
-    def test_it_waits_for_more_than_one_batch(self, sender: Sender) -> None:
+    def test_flush_of_several_batches_waits_for_all(self, sender: Sender) -> None:
         outbox = Coalescer(sender, pause=LONG)
         for n in range(3 * BATCH):
             outbox.put(("cursors:a", str(n)), data("1"))
         assert outbox.flush(PATIENCE)
         assert sum(map(len, sender.batches)) == 3 * BATCH
 
-    def test_what_is_dropped_is_done(self, sender: Sender) -> None:
+    def test_flush_of_dropped_messages_returns(self, sender: Sender) -> None:
         sender.error = DOWN
         outbox = Coalescer(sender)
         outbox.put(ADA, data("1"))
@@ -329,7 +331,7 @@ class TestFlushing:
         outbox.put(ADA, data("2"))
         assert outbox.flush(PATIENCE), "it does not wait for the rest to end"
 
-    def test_what_was_sent_instead_is_done(self, still: Coalescer) -> None:
+    def test_flush_after_send_of_same_keys_returns(self, still: Coalescer) -> None:
         still.put(ADA, data("old"))
         still.send({ADA: data("new")})
         assert not still.flush(0.0)
@@ -352,7 +354,7 @@ def in_fork(check: object) -> int:
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-def test_a_forked_process_has_an_outbox_of_its_own(gate: Gate) -> None:
+def test_fork_renews_the_coalescer(gate: Gate) -> None:
     """Made while the parent's thread is at work and holds its lock."""
     outbox = Coalescer(gate, pause=LONG)
     outbox.put(ADA, data("the parent's"))
@@ -371,7 +373,7 @@ def test_a_forked_process_has_an_outbox_of_its_own(gate: Gate) -> None:
     assert in_fork(check) == 0
 
 
-def test_a_fork_waits_for_the_end_of_a_batch(gate: Gate) -> None:
+def test_fork_during_a_batch_waits_for_its_end(gate: Gate) -> None:
     """What sends it may hold locks that would never come free in the child."""
     outbox = Coalescer(gate, pause=0.0)
     outbox.put(ADA, data("1"))
@@ -396,7 +398,9 @@ def test_a_fork_waits_for_the_end_of_a_batch(gate: Gate) -> None:
     thread.join(PATIENCE)
 
 
-def test_a_fork_does_not_wait_long(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fork_during_a_slow_batch_waits_only_for_the_hold(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("presence.centrifugo.coalescer.HOLD", 0.0)
     outbox = Coalescer(gate, pause=0.0)
     outbox.put(ADA, data("1"))
@@ -407,7 +411,7 @@ def test_a_fork_does_not_wait_long(gate: Gate, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-def test_the_one_of_the_process_is_renewed_in_forks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fork_renews_the_coalescer_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
     from presence import services
 
     with services.outbox._lock:

@@ -92,16 +92,18 @@ def publication(**fields: Any) -> Publication:
 
 
 class TestWhatItAsks:
-    def test_nothing_connects_before_the_first_call(self) -> None:
+    def test_gateway_before_the_first_call_does_not_connect(self) -> None:
         Gateway(HttpTransport("http://127.0.0.1:9/api", "key"))
 
-    def test_an_empty_batch_is_not_sent(self, gateway: Gateway, transport: Transport) -> None:
+    def test_gateway_with_nothing_to_ask_sends_nothing(
+        self, gateway: Gateway, transport: Transport
+    ) -> None:
         assert (gateway.poll([]), gateway.presence([])) == (([], frozenset()), [])
         assert (gateway.positions([]), gateway.publish([])) == ([], [])
         assert gateway.send([]) == []
         assert transport.sent == []
 
-    def test_presence(self, gateway: Gateway, transport: Transport) -> None:
+    def test_presence_asks_for_each_channel(self, gateway: Gateway, transport: Transport) -> None:
         error = {"error": {"code": 108, "message": "not available"}}
         info = {"info": {"nodes": [{"uid": "n1"}]}}
         transport.answer({"presence": {"presence": {}}}, error, info)
@@ -116,7 +118,9 @@ class TestWhatItAsks:
         assert transport.sent[-1].headers["X-API-Key"] == "key"
         assert transport.sent[-1].headers["Content-Type"] == "application/json"
 
-    def test_a_survey(self, gateway: Gateway, transport: Transport) -> None:
+    def test_survey_asks_for_nodes_and_patterns(
+        self, gateway: Gateway, transport: Transport
+    ) -> None:
         transport.answer(
             {"info": {"nodes": [{"uid": "n1", "version": "6"}, {"uid": "n2"}]}},
             {"channels": {"channels": {"presence:a": {"num_clients": 3}, "presence:b": {}}}},
@@ -127,14 +131,16 @@ class TestWhatItAsks:
         assert survey.clients == {"presence:a": 3, "presence:b": 0, "chat": 1}
 
     @pytest.mark.parametrize("bad", [{"error": {"code": 100}}, {}, {"channels": {"channels": []}}])
-    def test_half_a_survey_is_none(
+    def test_survey_with_an_error_raises_it(
         self, gateway: Gateway, transport: Transport, bad: dict[str, Any]
     ) -> None:
         transport.answer({"info": {"nodes": []}}, bad)
         with pytest.raises((CommandError, CentrifugoAnswerError)):
             gateway.survey(["presence:*"])
 
-    def test_a_recount_is_of_one_moment(self, gateway: Gateway, transport: Transport) -> None:
+    def test_recount_asks_for_counts_and_presence_in_one_batch(
+        self, gateway: Gateway, transport: Transport
+    ) -> None:
         transport.answer(
             {"info": {"nodes": [{"uid": "n1"}]}},
             *(counted("a*", 2), counted("b", 0)),
@@ -151,14 +157,16 @@ class TestWhatItAsks:
         assert not transport.asked["parallel"], "one after the other"
 
     @pytest.mark.parametrize(("before", "after"), [(3, 2), (2, 3)], ids=["leaving", "joining"])
-    def test_a_recount_takes_the_lower_count(
+    def test_recount_with_two_counts_takes_the_lower(
         self, gateway: Gateway, transport: Transport, before: int, after: int
     ) -> None:
         info, shown = {"info": {"nodes": []}}, {"presence": {"presence": {}}}
         transport.answer(info, counted("a", before), shown, counted("a", after))
         assert gateway.recount(["a"])[1].clients == {"a": 2}
 
-    def test_publishing(self, gateway: Gateway, transport: Transport) -> None:
+    def test_publish_sends_version_and_idempotency_key(
+        self, gateway: Gateway, transport: Transport
+    ) -> None:
         transport.answer({"publish": {"offset": 7, "epoch": "S"}}, {"error": {"code": 102}})
         taken, refused = gateway.publish([publication(), publication(feed="presence:b")])
         assert taken == Position(7, "S")
@@ -171,7 +179,7 @@ class TestWhatItAsks:
             "version_epoch": "e",
         }
 
-    def test_sending(self, gateway: Gateway, transport: Transport) -> None:
+    def test_send_skips_the_history(self, gateway: Gateway, transport: Transport) -> None:
         """In order, and with nothing that would keep the same from being delivered again."""
         transport.answer({"publish": {}}, {"error": {"code": 102}})
         moves = [("cursors:a", msgspec.Raw(b'{"x":1}')), ("cursors:a", msgspec.Raw(b'{"x":2}'))]
@@ -186,7 +194,7 @@ class TestWhatItAsks:
             "parallel": False,
         }
 
-    def test_letters_are_not_escaped_to_three_times_the_size(
+    def test_gateway_with_other_than_ascii_sends_utf8(
         self, gateway: Gateway, transport: Transport
     ) -> None:
         """A diff of just under 8 KiB must not be one of 24 KiB in Centrifugo's history."""
@@ -194,12 +202,16 @@ class TestWhatItAsks:
         gateway.publish([publication()])
         assert "\U0001f600".encode() in transport.sent[-1].body  # type: ignore[operator]
 
-    def test_positions(self, gateway: Gateway, transport: Transport) -> None:
+    def test_positions_asks_for_the_top_of_each_stream(
+        self, gateway: Gateway, transport: Transport
+    ) -> None:
         transport.answer({"history": {"publications": [], "offset": 0, "epoch": "S"}})
         assert gateway.positions(["presence:a"]) == [Position(0, "S")]
         assert transport.asked["commands"] == [{"history": {"channel": "presence:a", "limit": 0}}]
 
-    def test_versions(self, gateway: Gateway, transport: Transport) -> None:
+    def test_versions_returns_version_of_each_node(
+        self, gateway: Gateway, transport: Transport
+    ) -> None:
         transport.answer({"info": {"nodes": [{"uid": "n", "version": "6.9.1"}]}})
         assert gateway.versions() == ["6.9.1"]
 
@@ -230,7 +242,7 @@ class TestFailures:
             (503, CentrifugoUnreachable, "HTTP 503"),
         ],
     )
-    def test_a_status(
+    def test_transport_with_error_status_raises_its_error(
         self,
         gateway: Gateway,
         transport: Transport,
@@ -254,7 +266,7 @@ class TestFailures:
             *(b'{"replies":[{},{},{}]}', b"[" * 100_000, b'{"replies":' + b"[" * 5000),
         ],
     )
-    def test_a_body(
+    def test_transport_with_malformed_body_raises_answer_error(
         self,
         gateway: Gateway,
         transport: Transport,
@@ -279,7 +291,7 @@ class TestFailures:
         ],
         ids=lambda value: getattr(value, "__name__", None) or type(value).__name__,
     )
-    def test_an_exception_of_the_transport(
+    def test_transport_with_exception_of_requests_raises_own_error(
         self,
         gateway: Gateway,
         transport: Transport,
@@ -291,7 +303,7 @@ class TestFailures:
         with pytest.raises(error):
             call(gateway)
 
-    def test_a_drip_that_never_ends(
+    def test_transport_with_slow_answer_ends_at_the_deadline(
         self,
         gateway: Gateway,
         transport: Transport,

@@ -11,7 +11,7 @@ from presence.roster.merge import read_presence
 from presence.roster.messages import Position
 
 
-def test_each_command_has_its_reply_or_its_error() -> None:
+def test_read_batch_of_replies_and_errors_keeps_both() -> None:
     content = '{"replies": [{"presence": {"a": 1}}, {"error": {"code": 102, "message": "no"}}]}'
     good, bad = gateway.read_batch(content, ["presence", "presence"])
     assert isinstance(good, msgspec.Raw)
@@ -29,7 +29,7 @@ def test_each_command_has_its_reply_or_its_error() -> None:
         *(b"\xff", '{"replies": [{"presence": {"x": "\\ud800"}}'),
     ],
 )
-def test_an_answer_that_is_not_the_batch_s_is_an_error(content: str | bytes) -> None:
+def test_read_batch_of_malformed_answer_raises_error(content: str | bytes) -> None:
     with pytest.raises(CentrifugoAnswerError):
         gateway.read_batch(content, ["presence"])
 
@@ -37,7 +37,7 @@ def test_an_answer_that_is_not_the_batch_s_is_an_error(content: str | bytes) -> 
 @pytest.mark.parametrize(
     "reply", ["{}", '{"publish": {}}', '{"error": null}', '{"error": []}', '{"error": {}}']
 )
-def test_a_reply_that_is_not_the_command_s_is_an_error_in_its_place(reply: str) -> None:
+def test_read_batch_of_wrong_reply_has_an_error_in_its_place(reply: str) -> None:
     content = f'{{"replies": [{reply}, {{"presence": {{}}}}]}}'
     bad, good = gateway.read_batch(content, ["presence", "presence"])
     assert isinstance(bad, CentrifugoAnswerError)
@@ -46,7 +46,7 @@ def test_a_reply_that_is_not_the_command_s_is_an_error_in_its_place(reply: str) 
         gateway.result_of(bad)
 
 
-def test_half_a_surrogate_pair_in_one_name_costs_one_letter() -> None:
+def test_read_batch_with_half_a_surrogate_pair_loses_one_letter() -> None:
     content = (
         r'{"replies": [{"presence": {"presence": {"c": {"user": "42", "conn_info": '
         r'{"name": "Ad\ud83d \\ud83d \ud83d\ude00"}}}}}, {"presence": {"presence": {}}}]}'
@@ -56,7 +56,7 @@ def test_half_a_surrogate_pair_in_one_name_costs_one_letter() -> None:
     assert read_presence(bytes(other))[0].total == 0
 
 
-def test_positions() -> None:
+def test_read_position_of_reply_returns_position_or_error() -> None:
     at = msgspec.Raw(b'{"offset": 7, "epoch": "S", "later": 1}')
     error = CommandError(100, "internal")
     assert gateway.read_position(at) == Position(7, "S")
@@ -70,7 +70,9 @@ def test_positions() -> None:
     [(100, False, "error 100"), (102, True, "channel.namespaces"), (107, True, "channel name"),
      (108, True, "presence: true"), (103, False, "allow_")],
 )  # fmt: skip
-def test_errors_of_centrifugo_say_the_remedy(code: int, *, permanent: bool, says: str) -> None:
+def test_command_error_of_known_code_names_the_remedy(
+    code: int, *, permanent: bool, says: str
+) -> None:
     error = CommandError(code, "whatever")
     assert error.permanent is permanent
     assert says in str(error)

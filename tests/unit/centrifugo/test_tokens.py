@@ -26,7 +26,7 @@ def claims(token: str) -> dict[str, object]:
     return jwt.decode(token, SECRET, ["HS256"], options={"verify_exp": False})
 
 
-def test_a_connection_token_says_who_and_until_when():
+def test_connection_token_names_user_and_expiry():
     assert claims(issuer().connection()) == {
         "sub": "42",
         "iat": 1_700_000_000,
@@ -35,13 +35,13 @@ def test_a_connection_token_says_who_and_until_when():
     }
 
 
-def test_a_subscription_token_names_its_feed():
+def test_subscription_token_names_its_feed():
     made = claims(issuer().subscription("roster:chat:1"))
     assert made.pop("channel") == "roster:chat:1"
     assert made == claims(issuer().connection())
 
 
-def test_the_connections_of_the_tracked_say_what_others_see_of_them():
+def test_connection_token_of_tracked_user_has_their_info_as_meta():
     tracked = msgspec.structs.replace(issuer(), tracked=True)
     made = claims(tracked.connection())
     assert made.pop("meta") == {"name": "Ada", "info": {"color": "#fff"}}
@@ -51,27 +51,27 @@ def test_the_connections_of_the_tracked_say_what_others_see_of_them():
     assert "meta" not in claims(anonymous.connection())
 
 
-def test_the_anonymous_have_an_empty_sub():
+def test_tokens_of_anonymous_visitor_have_an_empty_sub():
     made = claims(issuer("", UserClaims(iat=NOW, anonymous="anon_0123")).connection())
     assert made["sub"] == ""
     assert made["info"] == {"iat": NOW, "anonymous": "anon_0123"}
 
 
-def test_a_grant_opens_its_channel_to_its_user_for_its_lifetime():
+def test_grant_of_user_is_valid_for_its_lifetime():
     grant = read_grant(make_grant("presence:doc:42", "42", now=NOW))
     assert (grant.channel, grant.user_id) == ("presence:doc:42", "42")
     grant.check(user_id="42", now=NOW)
     grant.check(user_id="42", now=NOW + GRANT_LIFETIME - 1)
 
 
-def test_an_expired_grant():
+def test_grant_that_expired_raises_invalid_grant():
     grant = read_grant(make_grant("presence:doc:42", "42", now=NOW))
     with pytest.raises(InvalidGrant, match="expired, 14 days"):
         grant.check(user_id="42", now=NOW + GRANT_LIFETIME + 1)
 
 
 @pytest.mark.parametrize(("made_for", "used_by"), [("42", "43"), ("42", ""), ("", "42")])
-def test_a_grant_for_another_user(made_for: str, used_by: str):
+def test_grant_of_another_user_raises_invalid_grant(made_for: str, used_by: str):
     grant = read_grant(make_grant("presence:doc:42", made_for, now=NOW))
     with pytest.raises(InvalidGrant, match="another user"):
         grant.check(user_id=used_by, now=NOW)
@@ -92,12 +92,12 @@ def test_a_grant_for_another_user(made_for: str, used_by: str):
         "W" + make_grant("presence:doc:42", "42", now=NOW),
     ],
 )
-def test_a_forged_grant(text: str):
+def test_grant_that_is_forged_raises_invalid_grant(text: str):
     with pytest.raises(InvalidGrant, match="forged"):
         read_grant(text)
 
 
-def test_a_grant_of_another_secret_key_counts_only_while_that_is_a_fallback():
+def test_grant_of_former_secret_key_is_valid_only_as_a_fallback():
     with override_settings(SECRET_KEY="the-key-of-before"):
         grant = make_grant("presence:doc:42", "42", now=NOW)
     with pytest.raises(InvalidGrant, match="forged"):
@@ -106,7 +106,7 @@ def test_a_grant_of_another_secret_key_counts_only_while_that_is_a_fallback():
         assert read_grant(grant).channel == "presence:doc:42"
 
 
-def test_a_hundred_grants_of_the_longest_names_fit_into_a_request():
+def test_grants_of_a_hundred_longest_names_fit_a_request():
     from presence.web.views import MAX_BODY, MAX_GRANTS
 
     grant = make_grant("presence:" + "x" * 239, "1" * 36, now=NOW)

@@ -16,7 +16,7 @@ NAMES = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, 
     "name",
     ["presence:site", "presence:doc:42", "chat", "a", "x" * 248, "doc:[1]{2}*?\\", "a$b", "~!"],
 )
-def test_a_good_name_is_returned(name: str) -> None:
+def test_validate_channel_with_valid_name_returns_it(name: str) -> None:
     assert channel_names.validate_channel(name) == name
 
 
@@ -42,7 +42,7 @@ def test_a_good_name_is_returned(name: str) -> None:
         (b"presence:a", "not bytes"),
     ],
 )
-def test_a_bad_name_is_refused_with_the_reason(name: object, says: str) -> None:
+def test_validate_channel_with_invalid_name_gives_the_reason(name: object, says: str) -> None:
     with pytest.raises(InvalidChannel, match=says) as caught:
         channel_names.validate_channel(name)
     assert len(str(caught.value)) < 250
@@ -53,16 +53,16 @@ def test_a_bad_name_is_refused_with_the_reason(name: object, says: str) -> None:
     ("channel", "feed"),
     [("presence:doc:1", "presence:doc:1"), ("chat:1", "roster:chat:1"), ("lobby", "roster:lobby")],
 )
-def test_feeds(channel: str, feed: str) -> None:
+def test_feed_of_channel_and_back_is_the_channel(channel: str, feed: str) -> None:
     assert channel_names.feed_of(channel) == feed
     assert channel_names.channel_of_feed(feed) == channel
 
 
-def test_the_longest_feed_is_one_that_clients_can_subscribe_to() -> None:
+def test_feed_of_longest_channel_can_be_subscribed_to() -> None:
     assert len(channel_names.feed_of("x" * channel_names.MAX_LENGTH)) == 255
 
 
-def test_feed_patterns() -> None:
+def test_feed_pattern_of_own_namespace_is_none() -> None:
     assert channel_names.feed_pattern("presence:*") is None
     assert channel_names.feed_pattern("chat:*") == "roster:chat:*"
 
@@ -72,7 +72,7 @@ KEYS = st.text(st.characters(min_codepoint=33, max_codepoint=126, exclude_charac
 
 
 @given(KEYS)
-def test_a_presence_key_has_a_cursor_channel_and_a_room(key: str) -> None:
+def test_room_and_cursor_channel_of_key_belong_together(key: str) -> None:
     channel = channel_names.cursor_channel(key)
     assert channel == f"cursors:{key}"
     assert channel_names.is_cursor_channel(channel)
@@ -80,7 +80,7 @@ def test_a_presence_key_has_a_cursor_channel_and_a_room(key: str) -> None:
 
 
 @pytest.mark.parametrize("key", ["", "a b", "a#b", "é", "x" * 240, None, 7, b"doc"])
-def test_what_is_no_presence_key(key: object) -> None:
+def test_room_of_invalid_key_gives_the_reason(key: object) -> None:
     with pytest.raises(InvalidChannel, match="presence"):
         channel_names.cursor_channel(key)
 
@@ -97,13 +97,13 @@ def test_what_is_no_presence_key(key: object) -> None:
         ("cursors:" + "x" * 240, "has 249 characters"),
     ],
 )
-def test_what_is_no_cursor_channel(name: object, says: str) -> None:
+def test_room_of_other_than_cursor_channel_gives_the_reason(name: object, says: str) -> None:
     with pytest.raises(InvalidChannel, match=says):
         channel_names.room_of(name)
 
 
 @pytest.mark.parametrize("name", ["presence:cursors:a", "cursors", "roster:cursors:a", "Cursors:a"])
-def test_other_channels_are_none_of_cursors(name: str) -> None:
+def test_is_cursor_channel_of_other_channels_is_false(name: str) -> None:
     assert not channel_names.is_cursor_channel(name)
 
 
@@ -124,7 +124,9 @@ def test_other_channels_are_none_of_cursors(name: str) -> None:
         ("a.b+c|d(e)^$", ["a.b+c|d(e)^$"], ["axb+c|d(e)^$", "a.b"]),
     ],
 )
-def test_patterns(pattern: str, matching: list[str], other: list[str]) -> None:
+def test_matches_pattern_as_centrifugo_does(
+    pattern: str, matching: list[str], other: list[str]
+) -> None:
     assert [
         name for name in [*matching, *other] if channel_names.matches(pattern, name)
     ] == matching
@@ -134,31 +136,31 @@ def test_patterns(pattern: str, matching: list[str], other: list[str]) -> None:
     "pattern",
     ["[a", "[]", "{a", "a}", "}{", "a\\", "[z-a]", "{a,{b}", "[a-z0-9]", "[!a-z0]", "[a-]", "[--]"],
 )
-def test_a_malformed_pattern_is_a_value_error_that_shows_it(pattern: str) -> None:
+def test_matches_with_malformed_pattern_raises_value_error(pattern: str) -> None:
     with pytest.raises(ValueError, match="Pattern") as caught:
         channel_names.matches(pattern, "a")
     assert repr(pattern) in str(caught.value)
 
 
-def test_a_few_names_are_asked_for_one_by_one() -> None:
+def test_cover_of_few_names_has_one_pattern_each() -> None:
     names = [f"presence:[{n}]" for n in range(channel_names.FEW)]
     assert channel_names.cover(names) == [channel_names.escape(name) for name in names]
 
 
 @given(st.lists(NAMES, min_size=channel_names.FEW + 1, unique=True))
-def test_many_are_all_covered(names: list[str]) -> None:
+def test_cover_of_many_names_matches_all(names: list[str]) -> None:
     patterns = channel_names.cover(names)
     assert all(any(channel_names.matches(p, name) for p in patterns) for name in names)
 
 
 @pytest.mark.parametrize("starts", ["*[", "{}", "\\\\", "a*", "["])
-def test_many_are_covered_whatever_they_have_in_common(starts: str) -> None:
+def test_cover_of_many_names_without_common_prefix_matches_all(starts: str) -> None:
     names = [f"presence:{start}{n}" for start in starts for n in range(40)]
     (pattern,) = channel_names.cover(names)
     assert all(channel_names.matches(pattern, name) for name in names)
 
 
-def test_many_are_covered_by_one_pattern_for_each_namespace() -> None:
+def test_cover_of_many_names_has_one_pattern_per_namespace() -> None:
     names = [f"{space}:doc{n}" for space in ("presence", "roster:chat", "chat") for n in range(50)]
     plain = [f"room-{n}" for n in range(50)]
     patterns = ["presence:doc*", "roster:chat:doc*", "chat:doc*", "room-*"]
@@ -166,6 +168,6 @@ def test_many_are_covered_by_one_pattern_for_each_namespace() -> None:
 
 
 @given(NAMES, NAMES)
-def test_an_escaped_channel_matches_itself_alone(channel: str, other: str) -> None:
+def test_escape_of_channel_matches_only_that_channel(channel: str, other: str) -> None:
     assert channel_names.matches(channel_names.escape(channel), channel)
     assert channel_names.matches(channel_names.escape(channel), other) is (channel == other)

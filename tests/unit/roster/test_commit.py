@@ -59,7 +59,7 @@ def shown(commit: Commit) -> Snapshot:
     return snapshot
 
 
-def test_the_first_commit_starts_a_chain() -> None:
+def test_make_commit_of_new_room_starts_a_chain() -> None:
     commit = planned(State(channel="presence:a"), Roster(), people(2, anonymous=1))
     assert (commit.rev, commit.epoch, commit.version, commit.run) == (0, "fresh", 1, "r")
     message = published(commit)
@@ -68,13 +68,13 @@ def test_the_first_commit_starts_a_chain() -> None:
     assert len(shown(commit).members) == 2
 
 
-def test_the_first_commit_of_an_empty_room_starts_one_too() -> None:
+def test_make_commit_of_new_empty_room_starts_a_chain() -> None:
     commit = planned(State(channel="presence:a"), Roster(), Roster())
     assert isinstance(published(commit), Diff)
     assert shown(commit).total == 0
 
 
-def test_a_change_is_the_next_version() -> None:
+def test_make_commit_with_change_is_the_next_version() -> None:
     commit = planned(after(people(2)), people(2), people(3))
     assert (commit.rev, commit.epoch, commit.version) == (4, "e", 8)
     message = published(commit)
@@ -83,7 +83,7 @@ def test_a_change_is_the_next_version() -> None:
     assert commit.position == Position(3, "S")
 
 
-def test_nothing_new_moves_no_version() -> None:
+def test_make_commit_without_change_keeps_the_version() -> None:
     state = after(people(2))
     commit = planned(state, people(2), people(2), digest=b"other")
     assert (commit.version, commit.pending, commit.snapshot, commit.roster) == (7, b"", None, None)
@@ -91,7 +91,7 @@ def test_nothing_new_moves_no_version() -> None:
     assert planned(state, people(2), people(2)).repeats(state)
 
 
-def test_a_newer_signature_of_the_same_info_is_kept_without_a_version() -> None:
+def test_make_commit_with_newer_signature_stores_it_without_version() -> None:
     again = msgspec.structs.replace(people(1), issued={"00000": 9.0})
     commit = planned(after(people(1)), people(1), again)
     assert (commit.version, commit.pending) == (7, b"")
@@ -99,7 +99,7 @@ def test_a_newer_signature_of_the_same_info_is_kept_without_a_version() -> None:
     assert not commit.repeats(after(people(1)))
 
 
-def test_a_held_leave_writes_who_is_leaving_and_no_version() -> None:
+def test_make_commit_with_held_leave_stores_it_without_version() -> None:
     commit = planned(after(people(2)), people(2), people(1))
     assert (commit.version, commit.pending, commit.total, commit.held) == (7, b"", 2, 1)
     assert messages.decode(commit.leaving, Leaving).members == {"00001": 100.0}
@@ -109,14 +109,14 @@ def test_a_held_leave_writes_who_is_leaving_and_no_version() -> None:
     assert (message.leaves, later.leaving, later.held) == (["00001"], b"", 0)
 
 
-def test_another_life_of_the_store_is_a_new_epoch_even_if_nobody_moved() -> None:
+def test_make_commit_in_another_life_of_the_store_starts_a_new_epoch() -> None:
     commit = planned(after(people(2)), people(2), people(2), run="other")
     assert (commit.epoch, commit.version, commit.run) == ("fresh", 1, "other")
     assert published(commit) == Reload("fresh", 1, 1.0)
     assert [m.id for m in shown(commit).members] == ["00000", "00001"]
 
 
-def test_another_life_of_the_store_still_holds_leaves() -> None:
+def test_make_commit_in_another_life_of_the_store_holds_leaves() -> None:
     commit = planned(after(people(2)), people(2), people(1), run="other")
     assert shown(commit).total == 2
 
@@ -137,7 +137,7 @@ class TestCountedRooms:
             state = after(old, epoch=commit.epoch, **fields)
         return path
 
-    def test_the_limit_and_its_hysteresis(self) -> None:
+    def test_counted_room_near_the_limit_has_hysteresis(self) -> None:
         assert self.walk(19, 20, 21, 20, 18, 17, 18, 20) == [
             *[(True, "Diff")] * 2,
             (False, "Reload"),
@@ -146,10 +146,10 @@ class TestCountedRooms:
             *[(True, "Diff")] * 2,
         ]
 
-    def test_a_room_may_begin_counted(self) -> None:
+    def test_counted_room_from_its_first_commit_has_no_members(self) -> None:
         assert self.walk(21) == [(False, "Diff")]
 
-    def test_diffs_of_a_counted_room_carry_counts_alone(self) -> None:
+    def test_counted_room_with_change_publishes_only_counts(self) -> None:
         commit = planned(after(people(30), listed=False), people(30), people(40, name="y"))
         message = published(commit)
         assert isinstance(message, Diff)
@@ -158,7 +158,7 @@ class TestCountedRooms:
         pending = messages.decode(commit.pending, messages.Pending)
         assert len(pending.change.joins) == 10, "signals are told who"
 
-    def test_another_limit_applies_at_once(self) -> None:
+    def test_counted_room_with_other_limit_applies_it_at_once(self) -> None:
         few = Rules(grace=10.0, list_limit=5)
         commit = planned(after(people(10)), people(10), people(10), digest=b"x", rules=few)
         assert (commit.listed, commit.version) == (False, 8)
@@ -166,7 +166,7 @@ class TestCountedRooms:
         assert not commit.change
 
 
-def test_a_diff_of_more_than_8_kib_is_a_reload() -> None:
+def test_make_commit_with_too_large_diff_publishes_a_reload() -> None:
     rules = Rules(list_limit=1000)
     small = planned(after(Roster()), Roster(), people(100), rules=rules)
     large = planned(after(Roster()), Roster(), people(100, name="é" * 60), rules=rules)
@@ -178,11 +178,11 @@ def test_a_diff_of_more_than_8_kib_is_a_reload() -> None:
 @pytest.mark.parametrize(
     ("readers", "seconds"), [(0, 1.0), (200, 1.0), (2000, 10.0), (10**6, 30.0)]
 )
-def test_a_large_room_fetches_over_a_longer_time(readers: int, seconds: float) -> None:
+def test_reload_of_large_room_spreads_fetches_longer(readers: int, seconds: float) -> None:
     assert reload_within(readers) == seconds
 
 
-def test_a_new_life_of_the_store_spreads_the_fetches_of_all_rooms() -> None:
+def test_reload_in_another_life_of_the_store_spreads_fetches_of_all_rooms() -> None:
     room = people(3)
     reborn = planned(after(room), room, room, run="another", crowd=4000)
     assert isinstance(again := published(reborn), Reload)
@@ -192,7 +192,7 @@ def test_a_new_life_of_the_store_spreads_the_fetches_of_all_rooms() -> None:
     assert again.within == 1.5
 
 
-def test_restart_keeps_who_is_there() -> None:
+def test_restart_of_snapshot_keeps_members() -> None:
     old = Snapshot("e", 9, [Member("a", "A")], total=1, anonymous=2)
     again = messages.decode(restart(messages.encode(old), "f"), Snapshot)
     assert again == msgspec.structs.replace(old, epoch="f", version=1)
@@ -209,13 +209,11 @@ def test_restart_keeps_who_is_there() -> None:
         ({"unsignalled": ((1.0, b"x"),)}, True),
     ],
 )
-def test_a_room_with_something_unfinished_is_polled(
-    fields: dict[str, Any], *, occupied: bool
-) -> None:
+def test_state_with_unfinished_work_is_occupied(fields: dict[str, Any], *, occupied: bool) -> None:
     assert State(channel="presence:a", rev=3, **fields).occupied is occupied
 
 
-def test_somebody_begins_to_leave_once() -> None:
+def test_make_commit_begins_to_leave_only_once() -> None:
     old, seen = people(2), people(1)
     first = planned(after(old), old, seen)
     assert (first.begins_to_leave, first.held) == (True, 1)

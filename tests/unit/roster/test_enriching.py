@@ -48,20 +48,20 @@ def members(site: Site, channel: str = ROOM) -> dict[str, tuple[str, dict[str, A
     return {one["id"]: (one["name"], one["info"]) for one in shown}
 
 
-def test_joins_are_enriched_and_so_are_the_diffs(site: Site) -> None:
+def test_fetch_with_join_enriches_roster_and_diff(site: Site) -> None:
     site.tick()
     assert members(site) == {"42": ("Ada", {"color": "#111", "team": "Blue"})}
     (diff,) = site.diffs()
     assert diff["joins"][0]["info"] == {"color": "#111", "team": "Blue"}
 
 
-def test_enriching_with_name_that_shows_nothing_keeps_name(site: Site, hook: Hook) -> None:
+def test_fetch_with_blank_name_keeps_the_name(site: Site, hook: Hook) -> None:
     hook.answer["42"] = {"name": "\u200b\u3164", "team": "Blue"}
     site.tick()
     assert members(site) == {"42": ("Ada", {"color": "#111", "team": "Blue"})}
 
 
-def test_enriching_in_list_mode_asks_for_no_visitor_without_session(hook: Hook) -> None:
+def test_fetch_in_list_mode_is_not_asked_for_visitors(hook: Hook) -> None:
     """Each page view of theirs is another client: what is kept by such ids would only grow."""
     site = Site(fetch=hook, anonymous="list")
     site.centrifugo.enter(ROOM, "c1", "")
@@ -75,13 +75,13 @@ def test_enriching_in_list_mode_asks_for_no_visitor_without_session(hook: Hook) 
     assert site.store.last_seen(["c1", "anon_c1"]) == {}
 
 
-def test_it_may_give_another_name(site: Site) -> None:
+def test_fetch_with_name_replaces_the_name(site: Site) -> None:
     site.centrifugo.enter(ROOM, "c2", "43", "Grace")
     site.tick()
     assert members(site)["43"] == ("Admiral Hopper", {"team": "Red"})
 
 
-def test_it_is_asked_once_for_all_rooms_of_a_batch(site: Site, hook: Hook) -> None:
+def test_fetch_for_several_rooms_is_called_once(site: Site, hook: Hook) -> None:
     site.centrifugo.enter(OTHER, "c2", "43", "Grace")
     site.centrifugo.enter(OTHER, "c3", "42", "Ada")
     site.centrifugo.enter(OTHER, "c4", "")
@@ -90,7 +90,7 @@ def test_it_is_asked_once_for_all_rooms_of_a_batch(site: Site, hook: Hook) -> No
     assert hook.asked == [["42", "43"]]
 
 
-def test_it_is_not_asked_again_for_whoever_is_here(site: Site, hook: Hook) -> None:
+def test_fetch_for_known_member_is_not_called_again(site: Site, hook: Hook) -> None:
     site.tick()
     site.centrifugo.enter(ROOM, "c2", "43", "Grace")
     site.tick(1)
@@ -101,7 +101,7 @@ def test_it_is_not_asked_again_for_whoever_is_here(site: Site, hook: Hook) -> No
     assert site.tick(60).changed == 0
 
 
-def test_it_is_asked_again_after_a_return(site: Site, hook: Hook) -> None:
+def test_fetch_after_member_returned_is_called_again(site: Site, hook: Hook) -> None:
     site.tick()
     site.centrifugo.quit(ROOM, "c1")
     site.tick(1)
@@ -112,7 +112,7 @@ def test_it_is_asked_again_after_a_return(site: Site, hook: Hook) -> None:
     assert members(site)["42"] == ("Ada", {"team": "Green"})
 
 
-def test_a_held_member_keeps_what_was_fetched(site: Site, hook: Hook) -> None:
+def test_fetch_of_held_member_is_kept(site: Site, hook: Hook) -> None:
     site.tick()
     site.centrifugo.quit(ROOM, "c1")
     site.tick(1)
@@ -121,7 +121,7 @@ def test_a_held_member_keeps_what_was_fetched(site: Site, hook: Hook) -> None:
     assert hook.asked == [["42"]]
 
 
-def test_refresh_has_it_asked_again(site: Site, hook: Hook) -> None:
+def test_fetch_after_refresh_is_called_again(site: Site, hook: Hook) -> None:
     site.tick()
     hook.answer["42"] = {"team": "Green"}
     profile = msgspec.json.encode(UserClaims(name="Ada", iat=site.clock()))
@@ -132,7 +132,7 @@ def test_refresh_has_it_asked_again(site: Site, hook: Hook) -> None:
     assert len(hook.asked) == 2
 
 
-def test_one_that_fails_keeps_nobody_out_and_is_asked_again(site: Site, hook: Hook) -> None:
+def test_fetch_that_fails_shows_members_and_is_called_again(site: Site, hook: Hook) -> None:
     hook.error = RuntimeError("database is gone")
     report = site.tick()
     assert report.errors == 1
@@ -146,7 +146,7 @@ def test_one_that_fails_keeps_nobody_out_and_is_asked_again(site: Site, hook: Ho
     assert len(hook.asked) == 2
 
 
-def test_switching_it_on_and_off_is_seen(site: Site, hook: Hook) -> None:
+def test_fetch_when_switched_on_or_off_applies_at_the_next_tick(site: Site, hook: Hook) -> None:
     site.configure()
     site.tick()
     assert members(site)["42"] == ("Ada", {"color": "#111"})
@@ -162,11 +162,11 @@ def test_switching_it_on_and_off_is_seen(site: Site, hook: Hook) -> None:
     "answer",
     [None, [], {"42": None}, {"42": "Blue"}, {"42": {"team": object()}}, {"42": {"n": float}}],
 )
-def test_an_answer_of_another_shape_is_an_error(answer: Any) -> None:
+def test_fetch_with_malformed_answer_raises_fetch_failed(answer: Any) -> None:
     with pytest.raises(FetchFailed, match=r"PRESENCE_FETCH failed for 1 members .*: return a dict"):
         ask_site(lambda ids: answer, ["42"])
 
 
 @pytest.mark.parametrize("answer", [{42: {"in": {"Blue"}}}, {"42": {"in": ("Blue",)}, "9": {}}])
-def test_what_json_can_hold_is_taken_as_json_has_it(answer: Any) -> None:
+def test_fetch_with_values_for_json_takes_them_as_json(answer: Any) -> None:
     assert ask_site(lambda ids: answer, ["42", "43"]) == {"42": {"in": ["Blue"]}, "43": {}}

@@ -30,23 +30,25 @@ def read(*entries: dict[str, Any], anonymous: AnonymousMode = "count") -> Roster
     return roster
 
 
-def test_an_empty_room() -> None:
+def test_read_presence_of_empty_room_has_no_members() -> None:
     assert read() == Roster()
 
 
-def test_many_tabs_are_one_member() -> None:
+def test_read_presence_of_many_tabs_has_one_member() -> None:
     roster = read(*[entry("42", {"name": "Ada", "info": {"color": "red"}, "iat": 5.0})] * 3)
     assert roster == Roster({"42": Member("42", "Ada", {"color": "red"})}, 0, {"42": 5.0})
 
 
-def test_the_newest_signed_info_wins_in_whatever_order() -> None:
+def test_read_presence_of_several_infos_takes_the_newest() -> None:
     tabs = [entry("42", {"name": f"Ada {n}", "iat": float(n)}) for n in range(4)]
     for order in itertools.permutations(tabs):
         assert read(*order).members["42"].name == "Ada 3"
 
 
 @pytest.mark.parametrize("iat", [None, 7.0])
-def test_equally_new_infos_do_not_flip_with_the_client_ids(iat: float | None) -> None:
+def test_read_presence_of_equally_new_infos_does_not_depend_on_client_ids(
+    iat: float | None,
+) -> None:
     when = {"iat": iat} if iat else {}
     tabs = [
         entry("42", {"name": "Ada", **when}),
@@ -58,7 +60,7 @@ def test_equally_new_infos_do_not_flip_with_the_client_ids(iat: float | None) ->
     assert readings[0].members["42"].name == "Ada"
 
 
-def test_the_subscription_token_comes_before_the_connection_token() -> None:
+def test_read_presence_of_two_tokens_prefers_the_subscription() -> None:
     both = entry("42", {"name": "Conn", "iat": 9.0}, {"name": "Chan", "iat": 1.0})
     assert read(both).members["42"].name == "Chan"
     assert read(entry("42", {"name": "Conn"}, {})).members["42"].name == "Conn"
@@ -73,7 +75,7 @@ def test_the_subscription_token_comes_before_the_connection_token() -> None:
         {"username": "ada", "email": "ada@example.com"},
     ],
 )
-def test_info_of_another_shape_is_a_member_by_their_id(info: Any) -> None:
+def test_read_presence_of_malformed_info_shows_the_id(info: Any) -> None:
     assert read(entry("42", info), entry("7", {"name": "Alan"})).members == {
         "42": Member("42", "42"),
         "7": Member("7", "Alan"),
@@ -81,7 +83,7 @@ def test_info_of_another_shape_is_a_member_by_their_id(info: Any) -> None:
 
 
 @pytest.mark.parametrize("info", ['{"info": {"n": 1e999}}', "[" * 900])
-def test_info_that_cannot_be_decoded_costs_one_name_and_not_the_room(info: str) -> None:
+def test_read_presence_of_undecodable_info_loses_only_that_name(info: str) -> None:
     if info.startswith("["):
         info += "]" * len(info)
     raw = '{"presence": {"c": {"user": "42", "conn_info": %s}, "d": {"user": "7"}}}' % info
@@ -106,7 +108,7 @@ BLANK = "\u200b\u3164\u2800\u00ad\u034f"
 )
 @pytest.mark.parametrize("more", [{"iat": 1.0}, {"role": "admin"}], ids=["ours", "the site's"])
 @pytest.mark.parametrize("token", ["conn", "chan"])
-def test_reading_of_token_cleans_its_name(
+def test_read_presence_of_token_cleans_its_name(
     name: str, shown: str, more: dict[str, Any], token: str
 ) -> None:
     info = {"name": name, **more}
@@ -114,12 +116,12 @@ def test_reading_of_token_cleans_its_name(
     assert read(given).members["42"].name == shown
 
 
-def test_reading_of_blank_subscription_name_falls_back_as_of_an_empty_one() -> None:
+def test_read_presence_of_blank_subscription_name_falls_back() -> None:
     for name in ("", BLANK):
         assert read(entry("42", {"name": "Ada"}, {"name": name})).members["42"].name == "Ada"
 
 
-def test_reading_of_session_hidden_alone_hides_nobody_else() -> None:
+def test_read_presence_of_session_hidden_alone_hides_nobody_else() -> None:
     """Staff who act as a user: the newer token, on another connection, says so."""
     session = {"iat": 9.0, "hidden": True, "session": True}
     seen, staff = entry("42", {"name": "Ada", "iat": 1.0}), entry("42", session)
@@ -130,7 +132,7 @@ def test_reading_of_session_hidden_alone_hides_nobody_else() -> None:
     assert (roster.members, roster.hidden, clients) == ({}, [], 1)
 
 
-def test_reading_of_session_hidden_alone_is_not_shown_by_profile() -> None:
+def test_read_presence_of_session_hidden_alone_is_not_shown_by_profile() -> None:
     staff = entry("42", {"iat": 1.0, "hidden": True, "session": True})
     profiles = {"42": UserClaims(name="Ada", iat=5.0)}
     roster, _ = read_presence(presence(staff), profiles=profiles)
@@ -141,7 +143,7 @@ def test_reading_of_session_hidden_alone_is_not_shown_by_profile() -> None:
 
 
 @pytest.mark.parametrize("odd", [False, True], ids=["ours alone", "beside a token of the site"])
-def test_reading_of_hidden_profile_hides_every_session(odd: bool) -> None:
+def test_read_presence_of_hidden_profile_hides_every_session(odd: bool) -> None:
     others = [entry("17", {"name": "Grace", "role": "admin"})] if odd else []
     tabs = [entry("42", {"name": "Ada", "iat": 1.0}), entry("42", {"name": "Ada", "iat": 2.0})]
     profiles = {"42": UserClaims(hidden=True, iat=5.0)}
@@ -149,7 +151,7 @@ def test_reading_of_hidden_profile_hides_every_session(odd: bool) -> None:
     assert ("42" in roster.members, roster.hidden) == (False, ["42"])
 
 
-def test_unknown_fields_are_ignored() -> None:
+def test_read_presence_of_unknown_fields_ignores_them() -> None:
     assert read(entry("42", {"name": "Ada", "later": 1}) | {"more": {}}).total == 1
 
 
@@ -162,15 +164,15 @@ class TestAnonymous:
         entry("42", {"name": "Ada"}),
     )
 
-    def test_counted_are_the_visitors_not_their_tabs(self) -> None:
+    def test_read_presence_in_count_mode_counts_visitors_not_tabs(self) -> None:
         roster = read(*self.TABS)
         assert (list(roster.members), roster.anonymous) == (["42"], 3)
 
-    def test_ignored(self) -> None:
+    def test_read_presence_in_ignore_mode_counts_nobody(self) -> None:
         roster = read(*self.TABS, anonymous="ignore")
         assert (list(roster.members), roster.anonymous) == (["42"], 0)
 
-    def test_listed(self) -> None:
+    def test_read_presence_in_list_mode_lists_visitors(self) -> None:
         roster = read(*self.TABS, anonymous="list")
         assert {m.id: m.name for m in roster.members.values()} == {
             "v1": "Guest",
@@ -190,17 +192,17 @@ class TestAnonymous:
         b'{"presence": {"a": {"user": "1"}, "b": {"user": null}}}',
     ],
 )
-def test_what_is_no_presence_reply_is_an_error_never_an_empty_room(raw: bytes) -> None:
+def test_read_presence_of_malformed_reply_raises_error(raw: bytes) -> None:
     with pytest.raises(CentrifugoAnswerError, match="cannot be read"):
         read_presence(raw)
 
 
-def test_ten_thousand_members() -> None:
+def test_read_presence_of_ten_thousand_members_lists_them() -> None:
     roster = read(*[entry(str(n), {"name": f"User {n}", "iat": 1.0}) for n in range(10_000)])
     assert roster.total == 10_000
 
 
-def test_a_digest_tells_replies_and_settings_apart() -> None:
+def test_digest_of_other_reply_or_settings_differs() -> None:
     digests = {digest(raw, how) for raw in (b"a", b"b") for how in ("1", "2")}
     assert len(digests) == 4
     assert {len(one) for one in digests} == {16}
@@ -222,7 +224,7 @@ def test_a_digest_tells_replies_and_settings_apart() -> None:
         ),
     ],
 )
-def test_of_info_that_a_site_made_itself_only_what_is_for_everybody(
+def test_read_presence_of_own_tokens_of_a_site_takes_only_public_info(
     info: Any, shown: Member
 ) -> None:
     assert read(entry("42", info)).members == {"42": shown}
@@ -247,7 +249,9 @@ HIDDEN = {"iat": 5.0, "hidden": True}
     ],
 )
 @pytest.mark.parametrize("odd", [False, True], ids=["ours alone", "beside a token of the site"])
-def test_a_token_that_hides_its_bearer(conn: Any, chan: Any, hidden: bool, odd: bool) -> None:
+def test_read_presence_of_hiding_token_hides_the_user(
+    conn: Any, chan: Any, hidden: bool, odd: bool
+) -> None:
     """One of the site's own, in the same room, has the whole reply read in another way."""
     others = [entry("17", {"name": "Grace", "role": "admin"})] if odd else []
     roster = read(entry("42", conn, chan), *others)

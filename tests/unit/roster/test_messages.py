@@ -31,7 +31,7 @@ def example(name: str) -> bytes:
 
 
 @pytest.mark.parametrize(("name", "kind"), [("diff", Diff), ("reload", Reload), ("event", Event)])
-def test_publications_round_trip(name: str, kind: type) -> None:
+def test_publication_when_encoded_and_decoded_is_equal(name: str, kind: type) -> None:
     message = messages.decode_publication(example(name))
     assert type(message) is kind
     encoded = messages.encode(message)
@@ -40,13 +40,13 @@ def test_publications_round_trip(name: str, kind: type) -> None:
     assert b"\n" not in encoded
 
 
-def test_a_member_round_trips() -> None:
+def test_member_when_encoded_and_decoded_is_equal() -> None:
     assert messages.decode(example("member"), Member) == ADA
     assert json.loads(messages.encode(ADA)) == json.loads(example("member"))
 
 
 @pytest.mark.parametrize("name", ["snapshot", "snapshot-counted"])
-def test_a_snapshot_is_stored_without_what_the_reader_adds(name: str) -> None:
+def test_snapshot_when_encoded_lacks_fields_of_the_reader(name: str) -> None:
     whole = messages.decode(example(name), Snapshot)
     stored = messages.encode(whole)
     assert json.loads(stored).keys() == json.loads(example(name)).keys() - {
@@ -57,13 +57,13 @@ def test_a_snapshot_is_stored_without_what_the_reader_adds(name: str) -> None:
     assert msgspec.to_builtins(served) == json.loads(example(name))
 
 
-def test_a_channel_that_was_never_committed_is_served_empty() -> None:
+def test_serve_of_uncommitted_channel_is_empty() -> None:
     served = messages.serve(None, age=None, every=60.0, position=Position(3, "x"))
     assert served == Snapshot(every=60.0, position=Position(3, "x"))
 
 
 @pytest.mark.parametrize("data", [b'{"type": "presence.dance"}', b'{"type": "chat", "version": 1}'])
-def test_types_of_later_releases_are_skipped(data: bytes) -> None:
+def test_decode_publication_of_unknown_type_is_none(data: bytes) -> None:
     assert messages.decode_publication(data) is None
 
 
@@ -71,24 +71,24 @@ def test_types_of_later_releases_are_skipped(data: bytes) -> None:
     "data",
     [b"", b"null", b"[]", b"{}", b'{"type": 7}', b'{"type": "presence.diff"', b"\xff", b'"x"'],
 )
-def test_what_is_no_publication_is_invalid(data: bytes) -> None:
+def test_decode_publication_of_malformed_bytes_raises_invalid_message(data: bytes) -> None:
     with pytest.raises(InvalidMessage, match="Not a publication"):
         messages.decode_publication(data)
 
 
 @pytest.mark.parametrize("data", [b"", b"[", b'{"offset": "x"}', b"\xff\xfe"])
-def test_what_is_not_the_message_is_invalid(data: bytes) -> None:
+def test_decode_of_malformed_bytes_raises_invalid_message(data: bytes) -> None:
     with pytest.raises(InvalidMessage, match="Not a Position"):
         messages.decode(data, Position)
 
 
 @pytest.mark.parametrize("name", ["<script>alert(1)</script>", "\U0001f600" * 50, "x" * 10_000, ""])
-def test_any_name_survives(name: str) -> None:
+def test_member_with_any_name_round_trips(name: str) -> None:
     member = Member("1", name, {"a": [1, {"b": None}], "big": 10**30})
     assert messages.decode(messages.encode(member), Member) == member
 
 
-def test_what_the_store_keeps_round_trips() -> None:
+def test_stored_messages_when_encoded_and_decoded_are_equal() -> None:
     change = Change([ADA], [], [], 1, 2, True, 2)
     for message in (
         messages.Pending("e", 1, msgspec.Raw(messages.encode(Reload("e", 1, 1.0))), change),

@@ -48,7 +48,7 @@ def hold(
 
 
 @pytest.mark.parametrize("case", SEQUENCES, ids=[case["name"] for case in SEQUENCES])
-def test_the_sequences_that_python_and_javascript_share(case: dict[str, Any]) -> None:
+def test_apply_of_shared_sequences_gives_their_result(case: dict[str, Any]) -> None:
     """What is malformed raises InvalidMessage and what is unknown is None: both change nothing."""
     snapshot = messages.decode(json.dumps(case["snapshot"]).encode(), Snapshot)
     fetch = False
@@ -72,19 +72,19 @@ def test_the_sequences_that_python_and_javascript_share(case: dict[str, Any]) ->
     } == case["expect"]
 
 
-def test_what_changes_nothing_returns_the_very_snapshot() -> None:
+def test_apply_without_effect_returns_the_same_snapshot() -> None:
     snapshot = Snapshot("e", 3, [Member("a", "A")], total=1)
     old = Diff(epoch="e", base=1, version=2, leaves=["a"], total=0, anonymous=0)
     for publication in (old, Event("saved"), Reload("e", 3, 1.0)):
         assert apply(snapshot, publication) is snapshot
 
 
-def test_a_gap_says_what_to_do() -> None:
+def test_apply_with_gap_says_what_to_do() -> None:
     with pytest.raises(Gap, match="fetch the snapshot"):
         apply(Snapshot("e", 3), Reload("other", 1, 1.0))
 
 
-def test_diff_has_joins_leaves_and_updates_apart() -> None:
+def test_diff_of_two_rosters_separates_joins_leaves_and_updates() -> None:
     old = roster("ada", "alan", anonymous=2)
     new = Roster({"ada": Member("ada", "Ada King"), "grace": Member("grace", "Grace")}, 1)
     change = diff(old, new)
@@ -104,14 +104,14 @@ def test_diff_has_joins_leaves_and_updates_apart() -> None:
         (roster(), roster("ada"), True),
     ],
 )
-def test_a_change_is_true_only_if_something_shown_differs(
+def test_change_without_visible_difference_is_falsy(
     old: Roster, new: Roster, *, differs: bool
 ) -> None:
     assert bool(diff(old, new)) is differs
 
 
 class TestHolding:
-    def test_who_is_missing_stays_until_the_grace_has_passed(self) -> None:
+    def test_hold_leaves_of_missing_member_keeps_them_for_the_grace(self) -> None:
         kept, leaving = hold(roster("ada", "alan"), roster("ada"), now=100)
         assert (list(kept.members), leaving.members) == (["ada", "alan"], {"alan": 100})
         kept, leaving = hold(kept, roster("ada"), leaving, now=109.9)
@@ -119,18 +119,18 @@ class TestHolding:
         kept, leaving = hold(kept, roster("ada"), leaving, now=110)
         assert (list(kept.members), bool(leaving)) == (["ada"], False)
 
-    def test_who_reloads_the_page_never_left(self) -> None:
+    def test_hold_leaves_after_page_reload_has_no_leave(self) -> None:
         kept, leaving = hold(roster("ada"), roster(), now=100)
         kept, leaving = hold(kept, roster("ada"), leaving, now=105)
         assert (list(kept.members), bool(leaving)) == (["ada"], False)
         _, leaving = hold(kept, roster(), leaving, now=111)
         assert leaving.members == {"ada": 111}, "another absence has a grace of its own"
 
-    def test_without_a_grace_leaves_are_believed_at_once(self) -> None:
+    def test_hold_leaves_without_grace_removes_at_once(self) -> None:
         kept, leaving = hold(roster("ada", anonymous=2), roster(), grace=0)
         assert (kept.members, kept.anonymous, bool(leaving)) == ({}, 0, False)
 
-    def test_what_is_not_believed_is_kept_and_does_not_count(self) -> None:
+    def test_hold_leaves_without_belief_keeps_members_and_counts_no_time(self) -> None:
         old = roster("ada", anonymous=3)
         kept, leaving = hold(old, roster(), now=100, believe=False, grace=0)
         assert (list(kept.members), kept.anonymous) == (["ada"], 3)
@@ -140,18 +140,18 @@ class TestHolding:
         kept, leaving = hold(kept, roster(), leaving, now=211)
         assert (list(kept.members), kept.anonymous, bool(leaving)) == ([], 0, False)
 
-    def test_joins_are_taken_even_if_leaves_are_not_believed(self) -> None:
+    def test_hold_leaves_without_belief_takes_joins(self) -> None:
         kept, _ = hold(roster("ada"), roster("alan", anonymous=1), believe=False)
         assert (list(kept.members), kept.anonymous) == (["ada", "alan"], 1)
 
-    def test_a_clock_set_back_makes_nobody_stay_longer_than_the_grace(self) -> None:
+    def test_hold_leaves_after_clock_was_set_back_keeps_for_the_grace_only(self) -> None:
         kept, leaving = hold(roster("ada", anonymous=1), roster(), now=5000)
         kept, leaving = hold(kept, roster(), leaving, now=100)
         assert list(kept.members) == ["ada"]
         kept, leaving = hold(kept, roster(), leaving, now=110)
         assert (kept.members, kept.anonymous) == ({}, 0)
 
-    def test_the_anonymous_count_is_the_highest_of_the_grace(self) -> None:
+    def test_hold_leaves_of_anonymous_count_shows_the_highest_of_the_grace(self) -> None:
         old, leaving = roster(anonymous=5), Leaving()
         shown = []
         for now, count in ((100, 3), (104, 4), (108, 2), (110, 2), (114, 2), (118, 2)):
@@ -160,16 +160,16 @@ class TestHolding:
         assert shown == [5, 5, 5, 4, 4, 2]
         assert not leaving
 
-    def test_more_anonymous_than_ever_ends_the_holding(self) -> None:
+    def test_hold_leaves_of_higher_anonymous_count_ends_the_hold(self) -> None:
         kept, leaving = hold(roster(anonymous=5), roster(anonymous=3))
         kept, leaving = hold(kept, roster(anonymous=6), leaving, now=101)
         assert (kept.anonymous, bool(leaving)) == (6, False)
 
-    def test_order_is_that_of_arrival_then_of_ids(self) -> None:
+    def test_hold_leaves_with_joins_orders_by_arrival_then_id(self) -> None:
         kept, _ = hold(roster("mia", "ada"), roster("zoe", "ada", "bea", "mia"))
         assert list(kept.members) == ["mia", "ada", "bea", "zoe"]
 
-    def test_who_is_held_and_comes_back_keeps_their_place(self) -> None:
+    def test_hold_leaves_of_returning_member_keeps_their_place(self) -> None:
         kept, leaving = hold(roster("mia", "ada"), roster("ada"), now=100)
         kept, _ = hold(kept, roster("ada", "mia"), leaving, now=101)
         assert list(kept.members) == ["mia", "ada"]
@@ -179,20 +179,20 @@ class TestNewestInfo:
     OLD = Roster({"ada": Member("ada", "Ada")}, 0, {"ada": 10.0})
     NEW = Roster({"ada": Member("ada", "Ada King")}, 0, {"ada": 20.0})
 
-    def test_newer_signed_info_is_taken(self) -> None:
+    def test_newest_info_of_newer_signature_is_taken(self) -> None:
         kept, _ = hold(self.OLD, self.NEW)
         assert (kept.members["ada"].name, kept.issued["ada"]) == ("Ada King", 20.0)
 
-    def test_an_older_tab_does_not_take_it_back(self) -> None:
+    def test_newest_info_of_older_tab_is_ignored(self) -> None:
         kept, _ = hold(self.NEW, self.OLD)
         assert kept == self.NEW
 
-    def test_it_holds_through_an_absence_that_is_held(self) -> None:
+    def test_newest_info_of_held_member_is_kept(self) -> None:
         kept, leaving = hold(self.NEW, roster(), now=100)
         kept, _ = hold(kept, self.OLD, leaving, now=101)
         assert kept == self.NEW
 
-    def test_as_new_is_new_enough(self) -> None:
+    def test_newest_info_of_equal_age_is_taken(self) -> None:
         again = Roster({"ada": Member("ada", "Ada B.")}, 0, {"ada": 20.0})
         kept, _ = hold(self.NEW, again)
         assert kept.members["ada"].name == "Ada B."
@@ -209,7 +209,7 @@ ROSTERS = st.builds(
 
 
 @given(st.lists(ROSTERS, max_size=12), st.sampled_from([0.0, 3.0]), st.data())
-def test_applied_changes_give_the_committed_roster(
+def test_apply_of_committed_changes_gives_the_committed_roster(
     readings: list[Roster], grace: float, data: st.DataObject
 ) -> None:
     """Whatever is read: a client that applies every diff shows what was committed, in order."""

@@ -21,7 +21,7 @@ FAMILY = "\U0001f468\u200d\U0001f469\u200d\U0001f467\u200d\U0001f466"
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: ascii(case["name"]))
-def test_clean_name_and_initials_of_shared_case(case: dict[str, str]):
+def test_clean_name_and_initials_of_shared_case_match_javascript(case: dict[str, str]):
     cleaned = clean_name(case["name"])
     assert cleaned == case["clean"]
     assert clean_name(cleaned) == cleaned
@@ -35,7 +35,7 @@ def test_clean_name_gives_a_name_that_members_may_have(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [None, 42, 4.2, True, b"Ada", ["Ada"], {"name": "Ada"}, object()])
-def test_clean_name_of_no_string_is_empty(name: object):
+def test_clean_name_of_other_types_is_empty(name: object):
     assert clean_name(name) == ""
 
 
@@ -69,7 +69,7 @@ def test_clean_name_with_half_a_character_can_be_encoded(name: str, cleaned: str
 
 
 @pytest.mark.parametrize("name", ["Ada", "\u00c9lan", ""])
-def test_clean_name_of_markup_that_django_trusts_is_a_plain_string(name: str):
+def test_clean_name_of_safe_string_is_a_plain_string(name: str):
     found: Any = clean_name(mark_safe(name))
     assert type(found) is str
     assert not isinstance(found, SafeString)
@@ -82,7 +82,7 @@ def test_clean_name_of_markup_that_django_trusts_is_a_plain_string(name: str):
         *(("anon_abc", "Anonymous"), ("a" * 999, "a" * 200)),
     ],
 )
-def test_fallback_name_of_id_is_fit_to_be_shown(member_id: str, name: str):
+def test_fallback_name_of_id_can_be_shown(member_id: str, name: str):
     assert fallback_name(member_id) == name
     raw = msgspec.json.encode({"presence": {"c": {"user": member_id}}})
     assert [member.name for member in read_presence(raw)[0].members.values()] == [name]

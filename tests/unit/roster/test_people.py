@@ -22,13 +22,13 @@ PACKAGE = Path(presence.__file__).parent
         ("anonymous", False, False),
     ],
 )
-def test_ids_of_visitors_tell_them_from_users(
+def test_is_anonymous_of_ids_tells_visitors_from_users(
     member_id: str, anonymous: bool, passing: bool
 ) -> None:
     assert (is_anonymous(member_id), is_sessionless(member_id)) == (anonymous, passing)
 
 
-def test_no_other_module_spells_the_prefix_of_anonymous_ids() -> None:
+def test_prefix_of_anonymous_ids_is_in_no_other_module() -> None:
     found = {
         path.relative_to(PACKAGE).as_posix()
         for path in PACKAGE.rglob("*.py")

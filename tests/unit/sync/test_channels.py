@@ -29,7 +29,7 @@ def go(site: Site, numbers: range) -> None:
 
 
 @pytest.mark.parametrize("discovery", ["channels", "registry"])
-def test_thousands_of_channels_come_and_go(
+def test_tick_when_thousands_of_channels_come_and_go_forgets_the_empty_ones(
     discovery: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A wave of 2,000 a tick; each channel is seen to fill, to empty, and is forgotten."""
@@ -56,7 +56,7 @@ def test_thousands_of_channels_come_and_go(
     assert here.store.load_states(["presence:0"]).states["presence:0"].rev == 0
 
 
-def test_of_many_that_are_named_each_is_counted_and_no_other() -> None:
+def test_tick_of_many_named_channels_counts_each_and_no_other() -> None:
     here = site()
     come(here, range(100))
     asked: list[list[str]] = []
@@ -71,7 +71,7 @@ def test_of_many_that_are_named_each_is_counted_and_no_other() -> None:
     assert here.tick(60, only=named).errors == 1, "a partial answer"
 
 
-def test_one_that_is_named_is_polled_for_those_who_watch_its_feed() -> None:
+def test_tick_of_named_channel_with_watched_feed_polls_it() -> None:
     here = site()
     here.centrifugo.watchers["roster:chat:1"] = 1
     here.centrifugo.enter("chat:1", "c", "ada", "Ada")
@@ -79,7 +79,7 @@ def test_one_that_is_named_is_polled_for_those_who_watch_its_feed() -> None:
     assert here.snapshot("chat:1")["version"] == 1
 
 
-def test_those_polled_longest_ago_come_first() -> None:
+def test_tick_past_its_deadline_polls_longest_unpolled_channels_first() -> None:
     here = site(batch_size=1, interval=5.0)
     come(here, range(20))
     here.centrifugo.before["poll"] = lambda: here.clock.advance(10.0)
@@ -87,14 +87,16 @@ def test_those_polled_longest_ago_come_first() -> None:
     for _ in range(5):
         report = here.tick(60)
         assert 0 < report.channels < 20
-        seen |= here.store.known_channels().keys()
+        seen |= here.store.known_channels().polled.keys()
     assert len(seen) == 20
-    times = sorted(here.store.known_channels().values())
+    times = sorted(here.store.known_channels().polled.values())
     assert here.clock() - times[0] < 5 * (60 + 2 * here.options.deadline)
 
 
 class TestTheRegistry:
-    def test_centrifugo_is_not_asked_for_channels(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_registry_tick_asks_centrifugo_for_no_channels(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         here = site(discovery="registry")
         come(here, range(3))
         asked: list[Any] = []
@@ -107,12 +109,12 @@ class TestTheRegistry:
         assert here.tick().joins == 3
         assert asked == [[]]
 
-    def test_what_nobody_registered_is_not_polled(self) -> None:
+    def test_registry_tick_of_unregistered_channel_polls_nothing(self) -> None:
         here = site(discovery="registry")
         here.centrifugo.enter("presence:x", "c", "ada", "Ada")
         assert here.tick().channels == 0
 
-    def test_somebody_there_keeps_a_channel_polled_without_the_registry(self) -> None:
+    def test_registry_tick_of_expired_occupied_channel_still_polls_it(self) -> None:
         here = site(discovery="registry")
         come(here, range(1))
         here.tick()
@@ -122,7 +124,7 @@ class TestTheRegistry:
         assert here.tick(60).leaves == 1
         assert here.tick(60).channels == 0
 
-    def test_a_token_keeps_an_empty_channel_polled_until_it_is_renewed(self) -> None:
+    def test_registry_tick_of_empty_channel_polls_it_for_the_lifetime_of_a_token(self) -> None:
         here = site(discovery="registry")
         here.store.register_channels(["presence:0"])
         assert here.tick().channels == 1
@@ -131,7 +133,7 @@ class TestTheRegistry:
         come(here, range(1))
         assert here.tick(60).joins == 1
 
-    def test_tick_polls_a_registered_empty_room_and_stores_nothing(self) -> None:
+    def test_registry_tick_of_registered_empty_room_stores_nothing(self) -> None:
         here = site(discovery="registry", patterns=("chat:*",))
         here.store.register_channels(["chat:lobby"])
         assert here.tick().channels == 1
@@ -141,7 +143,7 @@ class TestTheRegistry:
         assert here.tick(60).joins == 1
         assert here.snapshot("chat:lobby")["total"] == 1
 
-    def test_no_count_makes_an_answer_partial(self) -> None:
+    def test_registry_tick_takes_no_reply_for_partial(self) -> None:
         here = site(discovery="registry")
         come(here, range(1))
         here.centrifugo.counted["presence:0"] = 9
@@ -151,7 +153,7 @@ class TestTheRegistry:
 
 
 @pytest.mark.parametrize("discovery", ["channels", "registry"])
-def test_channels_of_cursors_are_never_polled(
+def test_tick_with_pattern_for_everything_polls_no_cursor_channel(
     discovery: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     here = site(discovery=discovery, patterns=("*",))

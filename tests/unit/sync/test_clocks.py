@@ -48,7 +48,7 @@ def test_tick_after_the_clock_was_set_back_polls_the_room_in_its_turn(site: Site
         assert site.store.known_channels().polled[ROOM] == site.clock(), seconds
 
 
-def test_statistics_after_the_clock_was_set_back_tell_no_time_to_come(site: Site) -> None:
+def test_statistics_after_the_clock_was_set_back_have_no_future_times(site: Site) -> None:
     found = statistics.read(site.store)
     assert found.last
     assert max(found.began or 0.0, found.last.started, found.last.finished) <= found.now
@@ -60,7 +60,7 @@ def test_statistics_after_the_clock_was_set_back_tell_no_time_to_come(site: Site
     assert (last.overlapping, last.report.seconds.total >= 0) == (False, True)
 
 
-def test_tick_that_was_open_ahead_is_ended(site: Site) -> None:
+def test_tick_with_open_tick_from_the_future_ends_that(site: Site) -> None:
     site.clock.advance(HOUR)
     site.store.begin_tick("lost")
     site.clock.advance(-HOUR)
@@ -68,7 +68,7 @@ def test_tick_that_was_open_ahead_is_ended(site: Site) -> None:
     assert "lost" not in site.store.load_ticks().open
 
 
-def test_change_acknowledged_ahead_is_signalled(site: Site) -> None:
+def test_tick_with_change_acknowledged_in_the_future_signals_it(site: Site) -> None:
     state = site.store._states[ROOM]
     site.announced.clear()
     left = ((site.clock() + HOUR, commit().pending),)
@@ -77,7 +77,7 @@ def test_change_acknowledged_ahead_is_signalled(site: Site) -> None:
     assert len(site.announced) == 1
 
 
-def test_name_signed_ahead_gives_way_to_the_next_one(site: Site) -> None:
+def test_tick_with_name_signed_in_the_future_takes_the_next_name(site: Site) -> None:
     site.tick()
     site.centrifugo.enter(ROOM, "c2", "ada", "Ada King", iat=site.clock())
     site.tick(1)
@@ -87,7 +87,7 @@ def test_name_signed_ahead_gives_way_to_the_next_one(site: Site) -> None:
     assert [member["name"] for member in site.snapshot()["members"]] == ["Ada King"]
 
 
-def test_profile_noted_ahead_gives_way_to_what_is_signed_later(site: Site) -> None:
+def test_tick_with_profile_from_the_future_takes_later_claims(site: Site) -> None:
     site.clock.advance(HOUR)
     profile = msgspec.json.encode(UserClaims(name="Ada noted", iat=site.clock()))
     site.store.save_profile("ada", profile, seconds=HOUR)
@@ -100,13 +100,13 @@ def test_profile_noted_ahead_gives_way_to_what_is_signed_later(site: Site) -> No
         assert [member["name"] for member in site.snapshot()["members"]] == ["Ada King"]
 
 
-def test_name_signed_by_a_clock_that_is_a_little_ahead_counts(site: Site) -> None:
+def test_tick_with_name_signed_slightly_ahead_takes_it(site: Site) -> None:
     site.centrifugo.enter(ROOM, "c2", "ada", "Ada King", iat=site.clock() + SKEW / 2)
     site.tick(1)
     assert site.snapshot()["members"][0]["name"] == "Ada King"
 
 
-def test_read_presence_hidden_ahead_stays_hidden() -> None:
+def test_read_presence_of_user_hidden_in_the_future_stays_hidden() -> None:
     def reply(**infos: UserClaims) -> bytes:
         found = {c: {"user": "ada", "conn_info": signed} for c, signed in infos.items()}
         return msgspec.json.encode({"presence": found})
@@ -129,7 +129,7 @@ def test_read_presence_hidden_ahead_stays_hidden() -> None:
     assert read_presence(both, now=now)[0].hidden == ["ada"]
 
 
-def test_grant_from_a_time_to_come_counts_for_a_while_and_not_for_ever() -> None:
+def test_grant_from_the_future_is_valid_for_its_lifetime_only() -> None:
     Grant(ROOM, "", HOUR).check(user_id="", now=0.0)
     with pytest.raises(InvalidGrant):
         Grant(ROOM, "", 2 * GRANT_LIFETIME).check(user_id="", now=0.0)

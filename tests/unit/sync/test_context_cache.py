@@ -31,13 +31,13 @@ def state(channel: str = ROOM, *, rev: int = 2, epoch: str = "e", digest: bytes 
     return State(channel=channel, rev=rev, epoch=epoch, digest=digest)
 
 
-def test_the_state_after_the_acknowledgement() -> None:
+def test_roster_cache_after_commit_with_diff_knows_the_acknowledged_state() -> None:
     cache = RosterCache()
     cache.keep(commit(ROOM, "ada"))
     assert cache.roster(state(rev=2)) == people("ada")
 
 
-def test_the_state_after_a_commit_without_a_diff() -> None:
+def test_roster_cache_after_commit_without_diff_knows_the_next_state() -> None:
     cache = RosterCache()
     cache.keep(commit(ROOM, "ada", rev=4, pending=b""))
     assert cache.roster(state(rev=5)) == people("ada")
@@ -54,24 +54,24 @@ def test_the_state_after_a_commit_without_a_diff() -> None:
         "somebody wrote the same pending",
     ],
 )
-def test_no_other_state(other: State) -> None:
+def test_roster_cache_of_another_state_has_nothing(other: State) -> None:
     cache = RosterCache()
     cache.keep(commit(ROOM, "ada"))
     assert cache.roster(other) is None
 
 
-def test_what_a_partial_answer_left_is_not_kept() -> None:
+def test_roster_cache_of_commit_without_digest_keeps_nothing() -> None:
     cache = RosterCache()
     cache.keep(commit(ROOM, "ada"))
     cache.keep(commit(ROOM, "ada", rev=2, digest=b""))
     assert cache.roster(state(rev=4, digest=b"")) is None
 
 
-def test_a_room_that_was_never_committed_is_empty() -> None:
+def test_roster_cache_of_uncommitted_state_is_an_empty_roster() -> None:
     assert RosterCache().roster(State(channel=ROOM)) == Roster()
 
 
-def test_the_newest_is_kept() -> None:
+def test_roster_cache_after_two_commits_keeps_the_newer() -> None:
     cache = RosterCache()
     cache.keep(commit(ROOM, "ada"))
     cache.keep(commit(ROOM, "ada", "alan", rev=2))
@@ -79,7 +79,7 @@ def test_the_newest_is_kept() -> None:
     assert cache.roster(state(rev=4)) == people("ada", "alan")
 
 
-def test_those_used_last_are_kept() -> None:
+def test_roster_cache_above_its_limit_keeps_the_last_used() -> None:
     cache = RosterCache(limit=6)
     for channel in ("a", "b", "c"):
         cache.keep(commit(channel, "ada"))
@@ -88,7 +88,7 @@ def test_those_used_last_are_kept() -> None:
     assert [bool(cache.roster(state(channel))) for channel in "abcd"] == [True, False, True, True]
 
 
-def test_one_that_is_too_large_pushes_all_out_and_is_not_kept() -> None:
+def test_roster_cache_of_too_large_roster_drops_everything() -> None:
     cache = RosterCache(limit=3)
     cache.keep(commit("a", "ada"))
     cache.keep(commit("b", "ada", "alan", "mia"))
@@ -106,7 +106,7 @@ class TestThroughTheSync:
         site.tick()
         return site
 
-    def test_what_this_process_wrote_is_not_loaded_again(
+    def test_tick_after_own_write_loads_no_roster(
         self, site: Site, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(poll, "CHECKED_CHANNELS", 1e-9)  # none are checked
@@ -117,14 +117,14 @@ class TestThroughTheSync:
         assert site.tick(1).joins == 1
         assert [*committed[0].after.members] == ["ada", "alan"]
 
-    def test_what_another_process_wrote_is(self, site: Site) -> None:
+    def test_tick_after_write_of_another_process_loads_the_roster(self, site: Site) -> None:
         other = site.make(site.options)
         site.centrifugo.enter(ROOM, "c2", "alan", "Alan")
         assert other.tick().joins == 1
         site.centrifugo.quit(ROOM, "c1")
         assert (site.tick(1).leaves, site.ids()) == (1, ["alan"])
 
-    def test_a_commit_that_was_refused_is_not_kept(
+    def test_tick_with_refused_commit_caches_nothing(
         self, site: Site, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         site.centrifugo.enter(ROOM, "c2", "alan", "Alan")
@@ -133,20 +133,22 @@ class TestThroughTheSync:
             assert site.tick(1).refused == 1
         assert (site.tick(1).joins, site.ids()) == (1, ["ada", "alan"])
 
-    def test_a_store_that_was_emptied_is_believed(self, site: Site) -> None:
+    def test_tick_after_store_was_emptied_starts_from_the_store(self, site: Site) -> None:
         for kept in ("_states", "_rosters", "_snapshots", "_polled"):
             getattr(site.store, kept).clear()
         site.centrifugo.enter(ROOM, "c2", "alan", "Alan")
         assert (site.tick(1).joins, site.snapshot()["version"]) == (2, 1)
 
-    def test_a_store_that_went_back_is_believed(self, site: Site) -> None:
+    def test_tick_after_store_was_rolled_back_starts_from_the_store(self, site: Site) -> None:
         saved = {name: dict(getattr(site.store, name)) for name in ("_states", "_rosters")}
         site.centrifugo.enter(ROOM, "c2", "alan", "Alan")
         site.tick(1)
         vars(site.store).update(saved | {"_run": "another life"})
         assert (site.tick(1).joins, site.ids()) == (1, ["ada", "alan"])
 
-    def test_what_another_wrote_after_the_store_went_back_is_believed(self, site: Site) -> None:
+    def test_tick_after_rollback_and_write_of_another_process_loads_the_roster(
+        self, site: Site
+    ) -> None:
         """A worker that loaded before the store went back may write the very same `rev` again."""
         names, saved = ("_states", "_rosters", "_snapshots", "_polled"), {}
         slow = site.make(site.options)
@@ -166,13 +168,13 @@ class TestThroughTheSync:
         report = site.tick(1)
         assert (report.joins, report.leaves, site.ids()) == (1, 1, ["ada", "mia"])
 
-    def test_of_what_an_earlier_life_of_the_store_left_nothing_is_known(self, site: Site) -> None:
+    def test_tick_in_another_life_of_the_store_uses_no_cached_roster(self, site: Site) -> None:
         site.store._rosters[ROOM] = messages.encode(people("ada", "mia"))
         site.store._run = "another life"
         site.centrifugo.enter(ROOM, "c2", "mia", "Mia")
         assert (site.tick(1).joins, site.ids()) == (0, ["ada", "mia"])
 
-    def test_who_offers_the_same_diff_as_another_knows_what_the_other_wrote(
+    def test_tick_with_same_diff_as_another_process_caches_no_wrong_roster(
         self, site: Site
     ) -> None:
         """Alan's second tab, signed later, was seen by the one whose roster was not written."""
@@ -197,14 +199,14 @@ class TestThroughTheSync:
         assert stored.issued["alan"] == 1.0
         assert site.sync._context.cache.roster(loaded.states[ROOM]) in (None, stored)
 
-    def test_a_diff_that_was_given_up(self, site: Site) -> None:
+    def test_tick_after_dropped_diff_loads_the_roster(self, site: Site) -> None:
         site.store._states[ROOM] = msgspec.structs.replace(
             site.store._states[ROOM], epoch="after-a-drop"
         )
         site.centrifugo.quit(ROOM, "c1")
         assert (site.tick(1).leaves, site.ids()) == (1, [])
 
-    def test_a_store_that_failed_after_it_wrote(
+    def test_tick_after_store_failed_behind_its_write_loads_the_roster(
         self, site: Site, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         site.centrifugo.enter(ROOM, "c2", "alan", "Alan")

@@ -39,7 +39,7 @@ def set_kept(field: str) -> Callable[[Site, bytes], None]:
 
 @pytest.mark.parametrize("value", GARBAGE, ids=range(len(GARBAGE)))
 @pytest.mark.parametrize("field", ["_rosters", "_snapshots"])
-def test_tick_mends_what_cannot_be_read_of_a_quiet_room(
+def test_tick_of_quiet_room_with_unreadable_data_repairs_it(
     site: Site, field: str, value: bytes
 ) -> None:
     set_kept(field)(site, value)
@@ -54,7 +54,7 @@ def test_tick_mends_what_cannot_be_read_of_a_quiet_room(
     assert site.tick(60).errors == 0
 
 
-def test_tick_that_mends_a_snapshot_sends_no_signals(site: Site) -> None:
+def test_tick_that_repairs_a_snapshot_sends_no_signals(site: Site) -> None:
     """The roster can be read: nobody came, nobody left."""
     site.announced.clear()
     set_kept("_snapshots")(site, b"garbage")
@@ -65,7 +65,7 @@ def test_tick_that_mends_a_snapshot_sends_no_signals(site: Site) -> None:
 
 @pytest.mark.parametrize("value", [b"garbage", b"[1]", DEEP], ids=range(3))
 @pytest.mark.parametrize("field", ["leaving", "pending"])
-def test_tick_mends_a_state_with_a_message_that_cannot_be_read(
+def test_tick_of_state_with_unreadable_message_repairs_it(
     site: Site, field: str, value: bytes
 ) -> None:
     set_state(site, **{field: value})
@@ -76,7 +76,7 @@ def test_tick_mends_a_state_with_a_message_that_cannot_be_read(
     assert site.tick(60).errors == 0
 
 
-def test_tick_keeps_the_signals_that_can_be_read(site: Site) -> None:
+def test_tick_of_damaged_state_keeps_readable_signals(site: Site) -> None:
     good = site.store.load_states([ROOM]).states[ROOM]
     change = commit().pending
     set_state(site, unsignalled=((1.0, b"garbage"), (2.0, change)), leaving=b"x")
@@ -87,7 +87,7 @@ def test_tick_keeps_the_signals_that_can_be_read(site: Site) -> None:
     assert site.store.load_states([ROOM]).states[ROOM].unsignalled == ()
 
 
-def test_tick_with_a_partial_answer_mends_no_roster_that_is_lost(site: Site) -> None:
+def test_tick_with_partial_answer_repairs_no_lost_roster(site: Site) -> None:
     """Nobody could tell who is only reconnecting from who has gone."""
     set_kept("_rosters")(site, b"garbage")
     before = site.snapshot()
@@ -102,9 +102,7 @@ def test_tick_with_a_partial_answer_mends_no_roster_that_is_lost(site: Site) -> 
 
 
 @pytest.mark.parametrize("lost", [b"", b"{}"])
-def test_tick_after_leaving_got_lost_takes_out_who_was_missing_before(
-    site: Site, lost: bytes
-) -> None:
+def test_tick_after_leaving_was_lost_removes_missing_members(site: Site, lost: bytes) -> None:
     """The reply is the same as that of the tick that missed them: nothing else would tell."""
     site.centrifugo.quit(ROOM, "c2")
     site.tick(1)
@@ -115,7 +113,7 @@ def test_tick_after_leaving_got_lost_takes_out_who_was_missing_before(
     assert site.ids() == ["ada"]
 
 
-def test_tick_sees_the_last_one_out_of_a_room_that_was_damaged(site: Site) -> None:
+def test_tick_of_damaged_room_sees_its_last_member_leave(site: Site) -> None:
     set_kept("_rosters")(site, b"garbage")
     for client in ("c1", "c2"):
         site.centrifugo.quit(ROOM, client)
@@ -123,7 +121,7 @@ def test_tick_sees_the_last_one_out_of_a_room_that_was_damaged(site: Site) -> No
     assert (site.ids(), site.snapshot()["total"]) == ([], 0)
 
 
-def test_damaged_state_with_a_rev_that_cannot_be_read_goes_on_above_any_other(site: Site) -> None:
+def test_commit_of_state_with_unreadable_rev_gets_a_higher_rev(site: Site) -> None:
     set_state(site, rev=0, damage=mark_damaged(State(channel=ROOM), "rev: lost").damage)
     site.tick(60)
     assert site.store.load_states([ROOM]).states[ROOM].rev > 1_000_000
@@ -140,7 +138,7 @@ def test_damaged_state_with_a_rev_that_cannot_be_read_goes_on_above_any_other(si
         Snapshot("e", 2, [Member("ada", "Ada")], total=2),
     ],
 )
-def test_find_flaw_in_a_snapshot_of_something_else(shown: Snapshot) -> None:
+def test_find_flaw_in_snapshot_of_another_roster_finds_it(shown: Snapshot) -> None:
     state = State(channel=ROOM, rev=4, epoch="e", version=2, total=1)
     roster = messages.encode(Roster({"ada": Member("ada", "Ada")}))
     right = Snapshot("e", 2, [Member("ada", "Ada")], total=1)
@@ -148,6 +146,6 @@ def test_find_flaw_in_a_snapshot_of_something_else(shown: Snapshot) -> None:
     assert find_flaw(state, roster, messages.encode(shown)) != ""
 
 
-def test_verify_state_with_nothing_wrong_is_that_state() -> None:
+def test_verify_of_good_state_returns_that_state() -> None:
     state = State(channel=ROOM, rev=4, pending=commit().pending)
     assert verify(state) is state

@@ -108,7 +108,7 @@ def assert_chain(site: Site, channel: str = ROOM) -> None:
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
 @pytest.mark.parametrize("method", ["survey", "poll", "publish"])
-def test_a_failing_centrifugo_changes_nothing_and_is_made_up_for(
+def test_tick_with_failing_centrifugo_changes_nothing_and_next_tick_recovers(
     site: Site, method: str, error: CentrifugoError, when: str
 ) -> None:
     before = site.ids(), site.ids(OTHER)
@@ -126,7 +126,7 @@ def test_a_failing_centrifugo_changes_nothing_and_is_made_up_for(
 
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("method", STORE)
-def test_a_failing_store_loses_nothing(site: Site, method: str, when: str) -> None:
+def test_tick_with_failing_store_loses_nothing(site: Site, method: str, when: str) -> None:
     report = interrupt(site, method, when, StoreError("down")).tick()
     assert report.errors >= 1
     assert "down" in report.failures[0]
@@ -145,7 +145,7 @@ def test_a_failing_store_loses_nothing(site: Site, method: str, when: str) -> No
         *("publish", "write.acknowledgements", "write.signalled"),
     ],
 )
-def test_a_crash_at_any_step_breaks_no_chain(site: Site, method: str, when: str) -> None:
+def test_tick_that_crashes_at_any_step_breaks_no_chain(site: Site, method: str, when: str) -> None:
     with pytest.raises(Crash):
         interrupt(site, method, when, Crash()).tick()
     assert site.tick(1).errors == 0
@@ -156,9 +156,7 @@ def test_a_crash_at_any_step_breaks_no_chain(site: Site, method: str, when: str)
 
 
 @pytest.mark.parametrize("seconds", [1.0, 400.0])
-def test_a_diff_whose_acknowledgement_was_lost_is_not_published_again(
-    site: Site, seconds: float
-) -> None:
+def test_tick_after_lost_acknowledgement_publishes_no_repeat(site: Site, seconds: float) -> None:
     """After 300 s the idempotency key is forgotten; `version` is not."""
     with pytest.raises(Crash):
         interrupt(site, "write.acknowledgements", "before", Crash()).tick()
@@ -166,7 +164,7 @@ def test_a_diff_whose_acknowledgement_was_lost_is_not_published_again(
     assert_chain(site)
 
 
-def test_what_is_pending_goes_out_before_anything_newer(site: Site) -> None:
+def test_tick_with_pending_diff_publishes_it_before_newer_ones(site: Site) -> None:
     with pytest.raises(Crash):
         interrupt(site, "publish", "before", Crash()).tick()
     site.centrifugo.enter(ROOM, "c5", "zoe", "Zoe")
@@ -176,7 +174,7 @@ def test_what_is_pending_goes_out_before_anything_newer(site: Site) -> None:
     assert site.diffs()[-1]["joins"][0]["id"] == "zoe"
 
 
-def test_a_channel_whose_diff_cannot_go_out_waits_and_the_others_do_not(site: Site) -> None:
+def test_tick_with_unpublishable_diff_delays_only_its_channel(site: Site) -> None:
     site.centrifugo.errors["publish", ROOM] = CommandError(100, "internal server error")
     site.centrifugo.enter(OTHER, "c6", "zoe", "Zoe")
     assert site.tick().errors == 1
@@ -190,7 +188,7 @@ def test_a_channel_whose_diff_cannot_go_out_waits_and_the_others_do_not(site: Si
 
 
 @pytest.mark.parametrize("code", [100, 102, 103, 107, 108])
-def test_an_error_of_one_channel_is_that_channel_s(site: Site, code: int) -> None:
+def test_tick_with_error_of_one_channel_polls_the_others(site: Site, code: int) -> None:
     site.centrifugo.errors["presence", ROOM] = CommandError(code, "whatever")
     site.centrifugo.enter(OTHER, "c6", "zoe", "Zoe")
     before = site.ids()
@@ -207,7 +205,7 @@ def test_an_error_of_one_channel_is_that_channel_s(site: Site, code: int) -> Non
 
 
 @pytest.mark.parametrize("code", [102, 107, 108])
-def test_a_diff_that_can_never_go_out_is_dropped_for_a_new_epoch(site: Site, code: int) -> None:
+def test_tick_with_permanently_refused_diff_starts_a_new_epoch(site: Site, code: int) -> None:
     first = site.snapshot()["epoch"]
     site.centrifugo.errors["publish", ROOM] = CommandError(code, "never")
     report = site.tick()
@@ -231,7 +229,7 @@ def test_a_diff_that_can_never_go_out_is_dropped_for_a_new_epoch(site: Site, cod
         *(b'{"presence":{"c1":7}}', b'{"presence":{"c1":{"user":[]}}}', b'{"presence":{"c1"'),
     ],
 )
-def test_a_malformed_presence_reply_empties_no_room(site: Site, raw: bytes) -> None:
+def test_tick_with_malformed_presence_reply_keeps_roster(site: Site, raw: bytes) -> None:
     site.centrifugo.raw[ROOM] = raw
     before = site.ids()
     report = site.tick()
@@ -243,7 +241,7 @@ def test_a_malformed_presence_reply_empties_no_room(site: Site, raw: bytes) -> N
 
 
 @pytest.mark.parametrize("info", [[1], 7, {"name": 7}, "x", {"iat": "x"}, [[[]]], True])
-def test_info_of_an_odd_shape_is_a_member_by_id(site: Site, info: Any) -> None:
+def test_tick_with_malformed_info_shows_member_by_id(site: Site, info: Any) -> None:
     site.centrifugo.rooms[ROOM]["c4"]["conn_info"] = info
     assert site.tick().errors == 0
     assert site.snapshot()["members"][1] == {"id": "grace", "name": "grace", "info": {}}
@@ -262,7 +260,7 @@ class TestTwoTicksAtOnce:
     def moment(self, request: pytest.FixtureRequest) -> tuple[str, str]:
         return request.param
 
-    def test_they_cost_work_and_never_truth(
+    def test_two_ticks_at_once_keep_the_chain(
         self, site: Site, other_tick: Callable[[], Any], moment: tuple[str, str]
     ) -> None:
         method, when = moment
@@ -280,7 +278,9 @@ class TestTwoTicksAtOnce:
         versions = [version for channel, version, *_ in site.announced if channel == ROOM]
         assert versions == sorted(set(versions)), "each change announced once, in order"
 
-    def test_a_stale_reading_is_dropped(self, site: Site, other_tick: Callable[[], Any]) -> None:
+    def test_two_ticks_at_once_drop_the_stale_reading(
+        self, site: Site, other_tick: Callable[[], Any]
+    ) -> None:
         def once() -> None:
             del site.centrifugo.after["poll"]
             site.centrifugo.enter(ROOM, "c9", "zoe", "Zoe")

@@ -70,7 +70,7 @@ def room() -> Room:
 
 
 class TestComingAndGoing:
-    def test_a_bot_is_in_a_room_that_centrifugo_knows_nothing_of(self, room: Room) -> None:
+    def test_tick_with_tracked_bot_alone_in_a_room_lists_it(self, room: Room) -> None:
         room.join("bot-7", name="Deploy bot", color="#3cb44b")
         report = room.tick()
         assert (report.channels, report.joins, report.members) == (1, 1, 1)
@@ -79,7 +79,9 @@ class TestComingAndGoing:
             {"id": "bot-7", "name": "Deploy bot", "info": {"color": "#3cb44b"}}
         ]
 
-    def test_a_quiet_tick_writes_nothing(self, room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_tick_without_changes_of_tracked_members_writes_nothing(
+        self, room: Room, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         room.join("bot")
         room.tick()
         monkeypatch.setattr("presence.sync.batch.read_presence", None)
@@ -87,7 +89,7 @@ class TestComingAndGoing:
         assert room.tick(30).changed == 0
         assert len(room.diffs) == 1
 
-    def test_who_leaves_goes_at_once(self, room: Room) -> None:
+    def test_tick_after_tracked_member_left_removes_them_without_grace(self, room: Room) -> None:
         room.join("bot")
         room.connect("c1", "ada", "Ada")
         room.tick()
@@ -96,7 +98,7 @@ class TestComingAndGoing:
         assert (report.leaves, report.held) == (1, 0)
         assert room.members == [("ada", "Ada")]
 
-    def test_who_misses_the_heartbeat_goes(self, room: Room) -> None:
+    def test_tick_after_missed_heartbeat_removes_tracked_member(self, room: Room) -> None:
         room.join("bot")
         room.tick()
         room.beat("bot")
@@ -108,7 +110,7 @@ class TestComingAndGoing:
         room.tick(1)
         assert room.members == []
 
-    def test_the_last_one_out_leaves_a_room_that_is_forgotten(self, room: Room) -> None:
+    def test_tick_after_last_tracked_member_left_forgets_the_room(self, room: Room) -> None:
         room.join("bot")
         room.tick()
         room.leave("bot")
@@ -116,7 +118,7 @@ class TestComingAndGoing:
         room.tick(700)
         assert ROOM not in room.site.store.known_channels().polled
 
-    def test_one_person_however_many_sources(self, room: Room) -> None:
+    def test_tick_with_several_sources_of_a_user_lists_one_member(self, room: Room) -> None:
         room.join("ada", source="tab-1", name="Ada")
         room.join("ada", source="tab-2", name="Ada")
         room.connect("c1", "ada", "Ada", iat=1.0)
@@ -133,7 +135,9 @@ class TestComingAndGoing:
         assert room.members == []
         assert [len(diff["leaves"]) for diff in room.diffs] == [0, 1]
 
-    def test_a_connection_that_goes_is_held_though_its_page_was_tracked(self, room: Room) -> None:
+    def test_tick_after_connection_of_tracked_member_closed_holds_the_leave(
+        self, room: Room
+    ) -> None:
         room.join("ada", name="Ada")
         room.connect("c1", "ada", "Ada")
         room.tick()
@@ -142,7 +146,9 @@ class TestComingAndGoing:
         assert room.tick(1).held == 1
         assert room.members == [("ada", "Ada")]
 
-    def test_a_partial_answer_keeps_the_connected_and_lets_the_tracked_go(self, room: Room) -> None:
+    def test_tick_with_partial_answer_keeps_connected_and_removes_tracked_members(
+        self, room: Room
+    ) -> None:
         room.join("bot")
         room.connect("c1", "ada", "Ada")
         room.tick()
@@ -152,17 +158,17 @@ class TestComingAndGoing:
         assert room.site.tick(20).errors == 1
         assert room.members == [("ada", "Ada")]
 
-    def test_a_nudge_sees_them(self, room: Room) -> None:
+    def test_tick_of_named_channel_lists_tracked_members(self, room: Room) -> None:
         room.join("bot")
         assert room.site.tick(only=[ROOM]).joins == 1
 
-    def test_registry_mode_polls_them_too(self) -> None:
+    def test_registry_tick_polls_channels_of_tracked_members(self) -> None:
         room = Room(discovery="registry")
         room.join("bot")
         room.tick()
         assert room.members == [("bot", "bot")]
 
-    def test_a_store_that_cannot_be_read_takes_nobody_out(
+    def test_tick_with_unreadable_tracker_removes_nobody(
         self, room: Room, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         room.join("bot")
@@ -178,7 +184,7 @@ class TestComingAndGoing:
 
 
 class TestWhoTheyAre:
-    def test_the_newest_says_the_name(self, room: Room) -> None:
+    def test_tick_with_token_and_tracked_name_takes_the_newer(self, room: Room) -> None:
         now = room.site.clock()
         room.connect("c1", "ada", "Ada (token)", iat=now - 5)
         room.join("ada", name="Ada (tracked)")
@@ -188,7 +194,7 @@ class TestWhoTheyAre:
         room.tick(1)
         assert room.members == [("ada", "Ada (newer token)")]
 
-    def test_what_server_code_says_anew_is_newer_than_a_token_in_between(self, room: Room) -> None:
+    def test_tick_after_server_code_renamed_member_takes_that_name(self, room: Room) -> None:
         room.join("ada", name="Ada")
         room.site.clock.advance(1)
         room.connect("c1", "ada", "Ada (token)", iat=room.site.clock())
@@ -197,15 +203,13 @@ class TestWhoTheyAre:
         room.tick(1)
         assert room.members == [("ada", "Ada (away)")]
 
-    def test_one_without_a_name_gives_way(self, room: Room) -> None:
+    def test_tick_with_tracked_member_without_name_takes_another_name(self, room: Room) -> None:
         room.connect("c1", "ada", "Ada", iat=5.0)
         room.join("ada", color="#fff")
         room.tick()
         assert room.members == [("ada", "Ada")]
 
-    def test_an_anonymous_visitor_who_is_tracked_is_listed_and_not_counted(
-        self, room: Room
-    ) -> None:
+    def test_tick_with_tracked_anonymous_visitor_lists_them_uncounted(self, room: Room) -> None:
         room.join("anon_1")
         room.connect("c1", "")
         entry = room.site.centrifugo.rooms[ROOM]["c1"]
@@ -217,7 +221,7 @@ class TestWhoTheyAre:
 
 
 class TestHidden:
-    def test_who_hides_is_in_no_payload_and_no_count(self, room: Room) -> None:
+    def test_tick_with_hidden_user_publishes_and_counts_nothing_of_them(self, room: Room) -> None:
         room.connect("c1", "ada", "Ada")
         room.hide("c2", "grace", iat=5.0)
         report = room.tick()
@@ -226,7 +230,7 @@ class TestHidden:
         assert room.roster.hidden == ["grace"]
         assert "grace" not in str(room.diffs)
 
-    def test_who_hides_now_goes_at_once(self, room: Room) -> None:
+    def test_tick_after_member_hides_removes_them_without_grace(self, room: Room) -> None:
         room.connect("c1", "grace", "Grace", iat=1.0)
         room.tick()
         room.hide("c2", "grace", iat=2.0)
@@ -234,13 +238,13 @@ class TestHidden:
         assert (report.leaves, report.held) == (1, 0)
         assert room.members == []
 
-    def test_what_is_tracked_brings_nobody_out(self, room: Room) -> None:
+    def test_tick_with_hidden_user_who_is_tracked_keeps_them_hidden(self, room: Room) -> None:
         room.hide("c1", "grace", iat=1.0)
         room.join("grace", name="Grace")
         room.tick()
         assert room.members == []
 
-    def test_who_comes_out_again_joins(self, room: Room) -> None:
+    def test_tick_after_user_stops_hiding_adds_them(self, room: Room) -> None:
         room.hide("c1", "grace", iat=1.0)
         room.tick()
         room.connect("c2", "grace", "Grace", iat=2.0)
@@ -291,7 +295,7 @@ class TestProfiles:
         signed = UserClaims(iat=room.site.clock(), **shown)
         room.site.store.save_profile(user, msgspec.json.encode(signed), seconds=3600.0)
 
-    def test_a_new_name_is_an_update_though_no_token_tells_it(self, room: Room) -> None:
+    def test_tick_with_profile_of_new_name_publishes_an_update(self, room: Room) -> None:
         room.connect("c1", "42", "Ada")
         room.tick()
         room.site.clock.advance(5)
@@ -301,19 +305,21 @@ class TestProfiles:
         assert room.tick(300).changed == 0
 
     @pytest.mark.parametrize("user", ["42", "ada@example.com", 'a"b', "ü", "a.b", ".*"])
-    def test_whatever_the_id(self, room: Room, user: str) -> None:
+    def test_tick_with_profile_of_user_with_unusual_id_publishes_an_update(
+        self, room: Room, user: str
+    ) -> None:
         room.connect("c1", user, "Ada")
         room.tick()
         self.know(room, user, name="Grace")
         assert room.tick(1).updates == 1
 
-    def test_nobody_joins_by_a_profile(self, room: Room) -> None:
+    def test_tick_with_profile_of_absent_user_adds_nobody(self, room: Room) -> None:
         room.connect("c1", "42", "Ada")
         self.know(room, "43", name="Grace")
         room.tick()
         assert room.members == [("42", "Ada")]
 
-    def test_one_can_hide_and_come_back(self, room: Room) -> None:
+    def test_tick_with_profiles_hides_and_shows_a_member(self, room: Room) -> None:
         room.connect("c1", "42", "Ada", iat=room.site.clock() - 10)
         room.tick()
         self.know(room, "42", hidden=True)
@@ -323,14 +329,14 @@ class TestProfiles:
         room.tick(1)
         assert room.members == [("42", "Ada")]
 
-    def test_it_is_seen_after_an_outage_of_the_worker(self, room: Room) -> None:
+    def test_tick_after_outage_takes_older_profile(self, room: Room) -> None:
         room.connect("c1", "42", "Ada")
         room.tick()
         self.know(room, "42", name="Grace")
         room.tick(3000)
         assert room.members == [("42", "Grace")]
 
-    def test_a_newer_token_tells_more(self, room: Room) -> None:
+    def test_tick_with_token_newer_than_profile_takes_the_token(self, room: Room) -> None:
         room.connect("c1", "42", "Ada")
         self.know(room, "42", name="Grace")
         room.tick()
@@ -338,7 +344,7 @@ class TestProfiles:
         room.tick(2)
         assert room.members == [("42", "Edsger")]
 
-    def test_a_tracked_member_has_one_too(self, room: Room) -> None:
+    def test_tick_with_profile_of_tracked_member_publishes_an_update(self, room: Room) -> None:
         room.join("42", name="Ada")
         room.tick()
         room.site.clock.advance(1)
@@ -346,7 +352,7 @@ class TestProfiles:
         room.tick(1)
         assert room.members == [("42", "Grace")]
 
-    def test_one_that_cannot_be_read_is_left_out(self, room: Room) -> None:
+    def test_tick_with_unreadable_profile_ignores_it(self, room: Room) -> None:
         room.connect("c1", "42", "Ada")
         room.site.store.save_profile("42", b"{", seconds=60.0)
         room.tick()
@@ -354,7 +360,7 @@ class TestProfiles:
 
 
 class TestLastSeen:
-    def test_it_is_written_when_a_leave_is_believed(self, room: Room) -> None:
+    def test_tick_that_believes_a_leave_stores_last_seen(self, room: Room) -> None:
         room.connect("c1", "42", "Ada")
         room.join("bot")
         room.connect("c2", "")
@@ -367,7 +373,7 @@ class TestLastSeen:
         room.tick(20)
         assert room.site.store.last_seen(["42", "bot", "43"]) == {"42": first + 20, "bot": first}
 
-    def test_visitors_are_nobody_whom_one_could_ask_for(self) -> None:
+    def test_tick_after_visitor_left_stores_no_last_seen(self) -> None:
         room = Room(anonymous="list")
         room.join("anon_5")
         room.tick()

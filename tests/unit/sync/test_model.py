@@ -463,7 +463,7 @@ def assert_signalled(world: World) -> None:
 
 
 @pytest.mark.parametrize("block", range(8))
-def test_whatever_happens_the_chain_holds_and_pages_converge(block: int) -> None:
+def test_model_with_crashes_and_failures_holds_the_chain_and_converges(block: int) -> None:
     for seed in range(block * 15, block * 15 + 15):
         world = World(seed, rollbacks=False)
         world.run(150)
@@ -478,7 +478,7 @@ def test_whatever_happens_the_chain_holds_and_pages_converge(block: int) -> None
 
 
 @pytest.mark.parametrize("block", range(4))
-def test_a_store_that_loses_acknowledged_writes_still_converges(block: int) -> None:
+def test_model_with_rolled_back_store_converges(block: int) -> None:
     for seed in range(10_000 + block * 15, 10_000 + block * 15 + 15):
         world = World(seed, rollbacks=True)
         world.run(150)
@@ -491,7 +491,7 @@ def test_a_store_that_loses_acknowledged_writes_still_converges(block: int) -> N
 
 
 @pytest.mark.parametrize("block", range(4))
-def test_a_store_that_is_damaged_at_any_moment_is_mended_and_converges(block: int) -> None:
+def test_model_with_damaged_store_repairs_it_and_converges(block: int) -> None:
     for seed in range(20_000 + block * 15, 20_000 + block * 15 + 15):
         world = World(seed, damage=True)
         world.run(150)
@@ -508,7 +508,9 @@ def test_a_store_that_is_damaged_at_any_moment_is_mended_and_converges(block: in
             raise AssertionError(f"seed {seed}: {error}") from error
 
 
-def test_the_model_finds_a_missing_safeguard(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_model_without_versions_in_centrifugo_finds_the_repeat(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """A Centrifugo that takes the same version twice is found out, so the model does look."""
     real = FakeCentrifugo._answer_publish
 
@@ -531,7 +533,7 @@ def test_the_model_finds_a_missing_safeguard(monkeypatch: pytest.MonkeyPatch) ->
         histories()
 
 
-def test_a_pending_is_never_the_same_twice() -> None:
+def test_pending_of_each_epoch_and_version_has_other_bytes() -> None:
     """What tells one's own pending from another's is its bytes."""
     change = Change()
     made = {

@@ -48,7 +48,7 @@ def rooms(count: int, prefix: str = "made-up") -> list[list[str]]:
     return [names[start : start + 100] for start in range(0, count, 100)]
 
 
-def test_page_that_is_only_asked_for_registers_and_stores_nothing(
+def test_page_request_without_tokens_registers_and_stores_nothing(
     site: FakePresence, client: Client, as_ada: Client
 ) -> None:
     for visitor in (client, as_ada):
@@ -59,7 +59,7 @@ def test_page_that_is_only_asked_for_registers_and_stores_nothing(
     assert site.store.known_channels().polled == {}
 
 
-def test_registry_one_visitor_beyond_the_limit_adds_no_room_and_gets_tokens(
+def test_registry_of_visitor_beyond_the_limit_adds_no_room_and_gives_tokens(
     site: FakePresence, client: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING, "presence.registry"):
@@ -74,7 +74,7 @@ def test_registry_one_visitor_beyond_the_limit_adds_no_room_and_gets_tokens(
     assert "presence:later" in registered(site)
 
 
-def test_registry_room_of_another_visitor_is_renewed_by_one_beyond_the_limit(
+def test_registry_of_visitor_beyond_the_limit_renews_rooms_of_others(
     site: FakePresence, client: Client, as_ada: Client, ada: User
 ) -> None:
     exchange(as_ada, ["presence:known"], str(ada.pk))
@@ -85,7 +85,7 @@ def test_registry_room_of_another_visitor_is_renewed_by_one_beyond_the_limit(
     assert site.store.known_channels(registered_within=1).registered == ["presence:known"]
 
 
-def test_registry_each_visitor_has_a_limit_of_their_own(
+def test_registry_of_several_visitors_limits_each_by_itself(
     site: FakePresence, client: Client, as_ada: Client, ada: User
 ) -> None:
     for page in rooms(NEW_ROOMS):
@@ -95,7 +95,7 @@ def test_registry_each_visitor_has_a_limit_of_their_own(
     assert {"presence:of-ada", "presence:of-a-neighbour"} <= set(registered(site))
 
 
-def test_registry_sessions_of_one_address_share_a_limit_as_anybody_may_have_many(
+def test_registry_of_sessions_of_one_address_limits_them_together(
     site: FakePresence, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     limit = 2 * NEW_ROOMS + 50
@@ -115,16 +115,14 @@ def test_registry_sessions_of_one_address_share_a_limit_as_anybody_may_have_many
     assert "presence:elsewhere" in registered(site)
 
 
-def test_registry_renewals_count_for_nothing(site: FakePresence, client: Client) -> None:
+def test_registry_of_renewed_rooms_counts_no_renewal(site: FakePresence, client: Client) -> None:
     for _ in range(NEW_ROOMS + 1):
         exchange(client, ["presence:mine"])
     exchange(client, ["presence:another"])
     assert set(registered(site)) == {"presence:mine", "presence:another"}
 
 
-def test_tick_registered_rooms_without_anybody_are_not_stored(
-    site: FakePresence, client: Client
-) -> None:
+def test_tick_of_registered_empty_rooms_stores_nothing(site: FakePresence, client: Client) -> None:
     for page in rooms(200):
         exchange(client, page)
     site.tick()
@@ -157,7 +155,7 @@ def test_origin_without_a_session_is_the_network_of_the_address(
     assert (found[0] == found[1]) is same
 
 
-def test_origin_is_the_user_else_the_session() -> None:
+def test_origin_of_user_or_session_is_that_one() -> None:
     request = RequestFactory().get("/")
     assert origins_of(request, Visitor(id="7")) == ("user:7",)
     first, shared = origins_of(request, Visitor(anonymous="anon_1"))
@@ -165,7 +163,7 @@ def test_origin_is_the_user_else_the_session() -> None:
     assert origins_of(request, Visitor(anonymous="anon_2")) == ("session:anon_2", shared)
 
 
-def test_nudge_for_rooms_that_never_had_anybody_is_limited(
+def test_nudge_for_many_new_empty_rooms_is_limited(
     settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []

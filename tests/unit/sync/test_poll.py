@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from math import inf
 from typing import Any
@@ -73,10 +74,12 @@ class Poll:
             store, None, gateway, ONE_BY_ONE, None, RosterCache(), clock, executor, self.report
         )
 
-    def __call__(self, channels: list[str] = CHANNELS) -> Generator[PollResult, None, None]:
+    def __call__(
+        self, channels: list[str] = CHANNELS, *, news: Sequence[str] = ()
+    ) -> Generator[PollResult, None, None]:
         survey = Survey(frozenset(), {})
         (shard,) = split(channels, survey, size=None, tick=OpenTick(), believe=True)
-        return poll_ahead(self._ctx, shard, channels, ends=inf)
+        return poll_ahead(self._ctx, shard, channels, news=news, ends=inf)
 
 
 @pytest.fixture
@@ -100,7 +103,7 @@ def changed(store: Store, channel: str) -> None:
     store._states[channel] = msgspec.structs.replace(state, rev=state.rev + 1)
 
 
-def test_poll_yields_batches_in_order(store: Store) -> None:
+def test_poll_with_slow_first_batch_yields_batches_in_order(store: Store) -> None:
     later = threading.Event()
 
     def read(channel: str) -> None:
@@ -113,13 +116,13 @@ def test_poll_yields_batches_in_order(store: Store) -> None:
     assert [polled.channels for polled in poll()] == [[channel] for channel in CHANNELS]
 
 
-def test_poll_reads_two_batches_at_once(store: Store) -> None:
+def test_poll_of_many_batches_reads_two_at_once(store: Store) -> None:
     both = threading.Barrier(2, timeout=10)
     poll = Poll(store, Reads(lambda _: both.wait()), threads)
     assert len(list(poll())) == 6
 
 
-def test_poll_loads_no_more_than_is_under_way_and_one(poll: Poll, store: Store) -> None:
+def test_poll_of_many_batches_loads_only_one_batch_ahead(poll: Poll, store: Store) -> None:
     with closing(poll()) as reading:
         next(reading)
         assert len(store.asked) == 4
@@ -134,7 +137,7 @@ def test_poll_closed_early_leaves_no_thread_behind(store: Store) -> None:
     assert threading.active_count() == before
 
 
-def test_poll_loads_rosters_with_the_states_of_the_batch_to_be_read_next(
+def test_poll_of_different_channels_loads_rosters_with_states_of_next_batch(
     poll: Poll, store: Store, centrifugo: FakeCentrifugo
 ) -> None:
     for channel in CHANNELS[:4]:
@@ -151,7 +154,7 @@ def test_poll_loads_rosters_with_the_states_of_the_batch_to_be_read_next(
     ]
 
 
-def test_poll_of_what_did_not_change_loads_no_roster(
+def test_poll_of_unchanged_channels_loads_no_roster(
     store: Store, centrifugo: FakeCentrifugo
 ) -> None:
     for channel in CHANNELS:
@@ -164,7 +167,9 @@ def test_poll_of_what_did_not_change_loads_no_roster(
     assert store.asked == [([channel], []) for channel in CHANNELS]
 
 
-def test_poll_takes_state_before_presence(store: Store, centrifugo: FakeCentrifugo) -> None:
+def test_poll_during_a_write_has_the_state_from_before_the_read(
+    store: Store, centrifugo: FakeCentrifugo
+) -> None:
     """Else a reading could be older than the state that it is compared with."""
     fill(store, "presence:0")
     centrifugo.before["poll"] = lambda: changed(store, "presence:0")
@@ -173,7 +178,9 @@ def test_poll_takes_state_before_presence(store: Store, centrifugo: FakeCentrifu
     assert polled.rosters["presence:0"][0] == 3, "so that the commit will be refused"
 
 
-def test_poll_has_the_time_of_its_reading(store: Store, centrifugo: FakeCentrifugo) -> None:
+def test_poll_of_waiting_states_has_the_time_of_the_read(
+    store: Store, centrifugo: FakeCentrifugo
+) -> None:
     """However long the states waited: nobody is taken to be missing from before that."""
     started, read, found = 50.0, list[float](), list[float]()
     clock = Clock(started)
@@ -186,7 +193,7 @@ def test_poll_has_the_time_of_its_reading(store: Store, centrifugo: FakeCentrifu
     assert found == read
 
 
-def test_poll_that_cannot_read_a_batch_reports_it_alone(store: Store) -> None:
+def test_poll_with_unreadable_batch_reports_only_that_batch(store: Store) -> None:
     def read(channel: str) -> None:
         if channel == "presence:1":
             raise CentrifugoUnreachable("no answer")
@@ -200,7 +207,7 @@ def test_poll_that_cannot_read_a_batch_reports_it_alone(store: Store) -> None:
     assert read_presence(found[0].different["presence:0"].raw)[1] == 0
 
 
-def test_poll_whose_store_fails_loses_both_batches_of_the_round_trip(
+def test_poll_with_failing_store_loses_both_batches_of_the_round_trip(
     poll: Poll, store: Store, centrifugo: FakeCentrifugo
 ) -> None:
     for channel in CHANNELS:
@@ -211,7 +218,7 @@ def test_poll_whose_store_fails_loses_both_batches_of_the_round_trip(
     assert poll.report.failures == ["presence:0: down", "presence:3: down"]
 
 
-def test_poll_whose_store_fails_loses_one_batch_where_no_roster_was_asked_for(
+def test_poll_with_failing_store_and_no_roster_to_load_loses_one_batch(
     store: Store, centrifugo: FakeCentrifugo
 ) -> None:
     for channel in CHANNELS:
@@ -223,8 +230,47 @@ def test_poll_whose_store_fails_loses_one_batch_where_no_roster_was_asked_for(
     assert poll.report.failures == ["presence:3: down"]
 
 
-def test_poll_does_not_read_what_a_crash_left_pending(store: Store, poll: Poll) -> None:
+def test_poll_of_pending_channel_does_not_read_it(store: Store, poll: Poll) -> None:
     write(store, [commit(channel="presence:0")])
     left, other = poll(CHANNELS[:2])
     assert (left.pending, list(left.different)) == (["presence:0"], [])
     assert (other.pending, list(other.different)) == ([], ["presence:1"])
+
+
+def unchanged_poll(store: Store, centrifugo: FakeCentrifugo) -> Poll:
+    """A poll whose first channel does not differ, unless there are news of a user in it."""
+    gateway = Gateway(centrifugo)
+    Sync(store, gateway, Options(), announce=None, executor=Inline).tick(CHANNELS[:1])
+    (unchanged,) = Poll(store, gateway)(CHANNELS[:1])
+    assert unchanged.unchanged == CHANNELS[:1]
+    return Poll(store, gateway)
+
+
+@pytest.mark.parametrize(
+    ("user", "spelled"),
+    [("a<b", r"a\u003cb"), ('a"b', r"a\"b"), ("ü", "ü"), ("ü", r"\u00fc"), ("ada", "ada")],
+)
+def test_poll_with_news_of_user_in_any_json_spelling_finds_the_channel(
+    store: Store, centrifugo: FakeCentrifugo, user: str, spelled: str
+) -> None:
+    entry = f'{{"client":"c","user":"{spelled}","conn_info":null}}'
+    centrifugo.raw["presence:0"] = f'{{"presence":{{"c":{entry}}}}}'.encode()
+    (polled,) = unchanged_poll(store, centrifugo)(CHANNELS[:1], news=[user])
+    assert list(polled.different) == ["presence:0"]
+
+
+@pytest.mark.parametrize("present", [True, False])
+def test_poll_with_news_of_many_users_compiles_no_pattern(
+    store: Store, centrifugo: FakeCentrifugo, monkeypatch: pytest.MonkeyPatch, present: bool
+) -> None:
+    """A pattern of 5,000 ids took 437 ms to compile, and 1.1 ms for each 100 entries."""
+    centrifugo.enter("presence:0", "c", "ada", "Ada")
+    news = [f"user-{number}" for number in range(5000)] + ["ada"] * present
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("a pattern was compiled")
+
+    poll = unchanged_poll(store, centrifugo)
+    monkeypatch.setattr(re, "compile", refuse)
+    (polled,) = poll(CHANNELS[:1], news=news)
+    assert (list(polled.different) == ["presence:0"]) is present

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from presence.centrifugo.gateway import Survey
-from presence.exceptions import CentrifugoUnreachable
+from presence.exceptions import CentrifugoUnreachable, StoreError
 from presence.sync import statistics
 from presence.sync.channels import Shard, batches, split
 from presence.sync.statistics import OpenTick, Tick
@@ -52,7 +52,7 @@ def history(site: Site) -> list[Tick]:
     return statistics.read(site.store).history
 
 
-def test_every_channel_once_and_one_record() -> None:
+def test_sharded_tick_polls_each_channel_once_and_records_one_tick() -> None:
     site, workers = full(47)
     here = site.sync.tick(hand_out=workers.hand_out)
     assert (here.channels, len(workers.waiting), history(site)) == (0, 5, [])
@@ -67,7 +67,7 @@ def test_every_channel_once_and_one_record() -> None:
     assert site.centrifugo.requests.count("survey") == 1, "no shard surveys again"
 
 
-def test_it_is_logged_once_when_it_is_whole(caplog: pytest.LogCaptureFixture) -> None:
+def test_sharded_tick_when_complete_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     site, workers = full()
     with caplog.at_level(logging.INFO, "presence.sync"):
         site.sync.tick(hand_out=workers.hand_out)
@@ -77,19 +77,19 @@ def test_it_is_logged_once_when_it_is_whole(caplog: pytest.LogCaptureFixture) ->
     assert "shards=5 channels=50" in line
 
 
-def test_no_more_than_a_shard_is_done_here() -> None:
+def test_tick_of_a_single_shard_hands_nothing_out() -> None:
     site, workers = full(10)
     assert site.sync.tick(hand_out=workers.hand_out).channels == 10
     assert (workers.asked, history(site)[0].shards) == (0, 1)
 
 
-def test_without_anybody_to_hand_out_to_all_is_done_here() -> None:
+def test_tick_without_hand_out_polls_everything_itself() -> None:
     site, _ = full(50)
     assert site.sync.tick().channels == 50
     assert history(site)[0].shards == 1
 
 
-def test_a_shard_that_runs_twice_counts_once() -> None:
+def test_shard_that_runs_twice_counts_once() -> None:
     site, workers = full()
     site.sync.tick(hand_out=workers.hand_out)
     workers.waiting += workers.waiting[:2]
@@ -98,7 +98,7 @@ def test_a_shard_that_runs_twice_counts_once() -> None:
     assert (tick.report.channels, tick.missing, tick.report.joins) == (50, 0, 50)
 
 
-def test_what_cannot_be_handed_out_is_done_here() -> None:
+def test_tick_with_failing_hand_out_polls_the_rest_itself() -> None:
     site, _ = full()
     workers = Workers(site, limit=2)
     here = site.sync.tick(hand_out=workers.hand_out)
@@ -109,13 +109,44 @@ def test_what_cannot_be_handed_out_is_done_here() -> None:
     assert len(site.announced) == 50
 
 
-def test_no_broker_at_all() -> None:
+def test_tick_whose_part_cannot_be_stored_polls_the_remaining_shards(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    site, _ = full()
+    add_part = site.store.add_part
+
+    def fail_once(*arguments: Any, **options: Any) -> Any:
+        monkeypatch.setattr(site.store, "add_part", add_part)
+        raise StoreError("down")
+
+    monkeypatch.setattr(site.store, "add_part", fail_once)
+    here = site.sync.tick(hand_out=Workers(site, limit=2).hand_out)
+    assert (here.channels, here.errors, here.failures) == (30, 1, ["down"])
+
+
+def test_shard_that_asks_for_the_time_loads_no_empty_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a cluster, to load nothing costs a request to every primary."""
+    site, workers = full()
+    site.sync.tick(hand_out=workers.hand_out)
+    loaded: list[tuple[Any, Any]] = []
+    load_states = site.store.load_states
+
+    def noting(channels: Any, *, rosters: Any = (), whole: Any = ()) -> Any:
+        loaded.append((channels, rosters))
+        return load_states(channels, rosters=rosters, whole=whole)
+
+    monkeypatch.setattr(site.store, "load_states", noting)
+    assert sum(report.channels for report in workers.run()) == 50
+    assert all(channels or rosters for channels, rosters in loaded)
+
+
+def test_tick_without_broker_polls_everything_itself() -> None:
     site, _ = full()
     here = site.sync.tick(hand_out=Workers(site, limit=0).hand_out)
     assert (here.channels, history(site)[0].report.channels) == (50, 50)
 
 
-def test_a_shard_that_did_not_come_in_is_reported_by_the_next_tick(
+def test_tick_after_missing_shard_reports_it(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     site, workers = full()
@@ -134,7 +165,7 @@ def test_a_shard_that_did_not_come_in_is_reported_by_the_next_tick(
     assert statistics.read(site.store).incomplete == 2
 
 
-def test_a_tick_whose_own_process_was_killed() -> None:
+def test_tick_after_killed_tick_reports_all_its_shards_missing() -> None:
     site, workers = full()
 
     def killed(shard: Shard) -> bool:
@@ -151,7 +182,7 @@ def test_a_tick_whose_own_process_was_killed() -> None:
     assert (broken.shards, broken.missing, whole.missing) == (5, 4, 0)
 
 
-def test_a_tick_that_is_still_running_is_left_alone() -> None:
+def test_tick_beside_running_tick_leaves_that_open() -> None:
     site, workers = full()
     site.sync.tick(hand_out=workers.hand_out)
     site.tick(0.5 * INTERVAL)
@@ -160,7 +191,7 @@ def test_a_tick_that_is_still_running_is_left_alone() -> None:
     assert [(t.missing, t.overlapping) for t in history(site)] == [(0, False), (0, True)]
 
 
-def test_after_the_deadline_a_shard_does_nothing(caplog: pytest.LogCaptureFixture) -> None:
+def test_shard_after_the_deadline_polls_nothing(caplog: pytest.LogCaptureFixture) -> None:
     site, workers = full()
     site.sync.tick(hand_out=workers.hand_out)
     site.clock.advance(INTERVAL + 1)
@@ -169,7 +200,7 @@ def test_after_the_deadline_a_shard_does_nothing(caplog: pytest.LogCaptureFixtur
     assert ("poll" in site.centrifugo.requests, "shard=late" in caplog.text) == (False, True)
 
 
-def test_a_shard_ends_with_the_deadline_of_its_tick() -> None:
+def test_shard_at_the_deadline_starts_no_further_batch() -> None:
     site, workers = full(shard_size=40, batch_size=1)
     site.sync.tick(hand_out=workers.hand_out)
     site.clock.advance(INTERVAL - 5)
@@ -180,7 +211,7 @@ def test_a_shard_ends_with_the_deadline_of_its_tick() -> None:
     assert "deadline" in report.failures[0]
 
 
-def test_a_shard_that_fails_is_part_of_the_tick() -> None:
+def test_shard_that_fails_is_counted_in_its_tick() -> None:
     site, workers = full()
     site.sync.tick(hand_out=workers.hand_out)
     workers.run(4)
@@ -194,7 +225,7 @@ def test_a_shard_that_fails_is_part_of_the_tick() -> None:
     assert (tick.missing, tick.report.channels, tick.report.errors) == (0, 50, 10)
 
 
-def test_leaves_are_held_in_shards_as_elsewhere() -> None:
+def test_shard_with_missing_member_holds_the_leave() -> None:
     site, workers = full(grace=10.0)
     site.sync.tick(hand_out=workers.hand_out)
     workers.run()
@@ -206,7 +237,7 @@ def test_leaves_are_held_in_shards_as_elsewhere() -> None:
     assert (history(site)[0].report.held, history(site)[0].report.leaving) == (50, [])
 
 
-def test_while_the_nodes_change_no_shard_believes_a_leave() -> None:
+def test_shard_while_nodes_change_believes_no_leave() -> None:
     site, workers = full(grace=0.0)
     site.sync.tick(hand_out=workers.hand_out)
     workers.run()
@@ -217,7 +248,7 @@ def test_while_the_nodes_change_no_shard_believes_a_leave() -> None:
     assert sum(report.leaves for report in workers.run()) == 0
 
 
-def test_a_feed_that_is_watched_is_known_to_its_shard() -> None:
+def test_shard_of_watched_feed_has_its_count() -> None:
     site, workers = full(20, patterns=("presence:*", "chat:*"))
     site.centrifugo.watchers[f"roster:{CHAT}"] = 1
     site.sync.tick(hand_out=workers.hand_out)
@@ -225,7 +256,7 @@ def test_a_feed_that_is_watched_is_known_to_its_shard() -> None:
     assert site.snapshot(CHAT) == {}
 
 
-def test_what_a_shard_carries() -> None:
+def test_shard_as_json_round_trips() -> None:
     clients = {"presence:a": 2, CHAT: 1, f"roster:{CHAT}": 3, "presence:x": 9}
     first, second = split(
         ["presence:a", CHAT, "presence:b"],
@@ -239,13 +270,13 @@ def test_what_a_shard_carries() -> None:
     assert (first.number, second.number, second.of) == (1, 2, 2)
 
 
-def test_a_thousand_channels_are_a_small_message() -> None:
+def test_shard_of_thousand_channels_is_a_small_message() -> None:
     names = [f"presence:document:{n}" for n in range(1000)]
     survey = Survey(frozenset({"n"}), dict.fromkeys(names, 100))
     (shard,) = split(names, survey, size=1000, tick=OpenTick(), believe=True)
     assert len(msgspec.json.encode(shard)) < 70_000
 
 
-def test_a_batch_is_bounded_in_channels_and_in_clients() -> None:
+def test_batches_are_bounded_in_channels_and_clients() -> None:
     clients = {"a": 15_000, "b": 15_000, "c": 1, "d": 50_000, "e": 1}
     assert list(batches("abcdef", clients, 2)) == [["a"], ["b", "c"], ["d"], ["e", "f"]]

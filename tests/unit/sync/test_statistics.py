@@ -31,12 +31,12 @@ def last(site: Site) -> Tick:
     return tick
 
 
-def test_nothing_yet(site: Site) -> None:
+def test_statistics_before_the_first_tick_are_empty(site: Site) -> None:
     found = read(site)
     assert (found.last, found.began, found.staleness, found.running) == (None, None, None, 0)
 
 
-def test_a_tick_is_recorded_with_what_it_did_and_how_long_it_took(site: Site) -> None:
+def test_tick_when_done_is_recorded_with_report_and_duration(site: Site) -> None:
     site.centrifugo.before["poll"] = lambda: site.clock.advance(2)
     started = site.clock()
     site.tick()
@@ -47,7 +47,7 @@ def test_a_tick_is_recorded_with_what_it_did_and_how_long_it_took(site: Site) ->
     assert (read(site).began, read(site).running) == (started, 0)
 
 
-def test_tick_records_how_far_the_worker_clock_is_ahead_of_the_store(
+def test_tick_of_worker_with_fast_clock_records_the_difference(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(statistics.time, "time", lambda: site.clock() + 3600.0)
@@ -55,18 +55,18 @@ def test_tick_records_how_far_the_worker_clock_is_ahead_of_the_store(
     assert last(site).clock_ahead == 3600.0
 
 
-def test_a_tick_where_nobody_is_leaves_a_trace(site: Site) -> None:
+def test_tick_of_empty_site_is_recorded(site: Site) -> None:
     site.centrifugo.quit(ROOM, "c1")
     site.tick()
     assert (last(site).report.channels, read(site).staleness) == (0, 0.0)
 
 
-def test_a_poll_of_some_channels_leaves_none(site: Site) -> None:
+def test_tick_of_named_channels_is_not_recorded(site: Site) -> None:
     site.tick(only=[ROOM])
     assert (read(site).history, read(site).began) == ([], None)
 
 
-def test_a_tick_that_fails_is_recorded_too(site: Site) -> None:
+def test_tick_that_fails_is_recorded(site: Site) -> None:
     def down() -> None:
         raise CentrifugoUnreachable("no answer")
 
@@ -75,7 +75,9 @@ def test_a_tick_that_fails_is_recorded_too(site: Site) -> None:
     assert (last(site).report.errors, last(site).report.failures) == (1, ["no answer"])
 
 
-def test_a_store_that_fails_is_counted(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tick_with_failing_store_counts_an_error(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def down(*_: object, **__: object) -> None:
         raise StoreError("no answer")
 
@@ -85,7 +87,7 @@ def test_a_store_that_fails_is_counted(site: Site, monkeypatch: pytest.MonkeyPat
     assert read(site).running == 1
 
 
-def test_the_history_is_newest_first_and_bounded(site: Site) -> None:
+def test_statistics_history_is_newest_first_and_bounded(site: Site) -> None:
     for _ in range(103):
         site.tick(INTERVAL)
     history = read(site).history
@@ -94,12 +96,12 @@ def test_the_history_is_newest_first_and_bounded(site: Site) -> None:
 
 
 class TestStaleness:
-    def test_grows_where_no_tick_comes(self, site: Site) -> None:
+    def test_staleness_without_ticks_grows(self, site: Site) -> None:
         site.tick()
         site.clock.advance(300)
         assert read(site).staleness == 300.0
 
-    def test_is_that_of_the_oldest_room(self, site: Site) -> None:
+    def test_staleness_of_several_rooms_is_that_of_the_oldest(self, site: Site) -> None:
         site.centrifugo.enter("presence:b", "c2", "alan", "Alan")
         site.tick()
         site.centrifugo.errors["presence", ROOM] = CentrifugoUnreachable("x")
@@ -108,7 +110,7 @@ class TestStaleness:
         found = read(site)
         assert (found.staleness, list(found.behind)) == (3 * INTERVAL, [ROOM])
 
-    def test_an_empty_room_is_never_stale(self, site: Site) -> None:
+    def test_staleness_of_empty_room_does_not_count(self, site: Site) -> None:
         site.tick()
         site.centrifugo.quit(ROOM, "c1")
         for _ in range(4):
@@ -116,14 +118,14 @@ class TestStaleness:
         assert ROOM in site.store.known_channels().polled
         assert (read(site).behind, read(site).staleness) == ({}, 0.0)
 
-    def test_of_a_site_that_had_polls_but_no_tick(self, site: Site) -> None:
+    def test_staleness_of_site_with_polls_but_no_tick_is_counted(self, site: Site) -> None:
         site.tick(only=[ROOM])
         site.clock.advance(9)
         assert read(site).staleness == 9.0
 
 
 class TestOverlapping:
-    def test_two_beats_are_counted_and_logged(
+    def test_overlapping_of_two_beats_is_counted_and_logged(
         self, site: Site, caplog: pytest.LogCaptureFixture
     ) -> None:
         site.tick()
@@ -133,7 +135,7 @@ class TestOverlapping:
         assert (last(site).overlapping, read(site).overlapping) == (True, 1)
 
     @pytest.mark.parametrize("out_of_phase", [0.0, 0.1, 0.5, 0.9])
-    def test_two_beats_are_seen_whatever_lies_between_them(
+    def test_overlapping_of_two_beats_at_any_distance_is_counted(
         self, site: Site, out_of_phase: float
     ) -> None:
         for _ in range(5):
@@ -141,19 +143,19 @@ class TestOverlapping:
             site.tick((1 - out_of_phase) * INTERVAL)
         assert 4 <= read(site).overlapping <= 9
 
-    def test_one_that_comes_a_little_early_does_not_overlap(self, site: Site) -> None:
+    def test_overlapping_of_slightly_early_tick_is_not_counted(self, site: Site) -> None:
         for gap in (INTERVAL, 0.8 * INTERVAL, 1.2 * INTERVAL, 5 * INTERVAL):
             site.tick(gap)
         assert read(site).overlapping == 0
 
-    def test_a_loop_that_comes_more_often_says_so(self, site: Site) -> None:
+    def test_overlapping_of_loop_with_short_interval_is_not_counted(self, site: Site) -> None:
         for _ in range(3):
             site.clock.advance(5)
             site.sync.tick(interval=5.0)
         assert read(site).overlapping == 0
 
 
-def test_a_record_that_cannot_be_read_hides_no_other(site: Site) -> None:
+def test_statistics_with_unreadable_record_show_the_others(site: Site) -> None:
     site.tick()
     site.store.begin_tick("x")
     site.store.close_tick("x", b"{}")

@@ -17,26 +17,26 @@ FIELDS = [
 ]
 
 
-def test_what_json_prints() -> None:
+def test_report_as_dict_has_the_documented_fields() -> None:
     report = Report(channels=3, failures=["x"], leaving=["a"], refused=1)
     shown = json.loads(json.dumps(report.as_dict()))
     assert list(shown) == FIELDS
     assert shown["seconds"] == {"total": 0.0, "read": 0.0, "store": 0.0, "publish": 0.0}
 
 
-def test_reports_share_nothing() -> None:
+def test_report_when_changed_leaves_other_reports_alone() -> None:
     Report().fail("x")
     Report().seconds.total = 3.0
     assert (Report().failures, Report().seconds.total) == ([], 0.0)
 
 
-def test_the_log_line_is_key_value() -> None:
+def test_report_line_is_key_value() -> None:
     line = Report(channels=2, errors=1).line()
     pairs = dict(pair.split("=") for pair in line.split(" "))
     assert (pairs["channels"], pairs["errors"], pairs["total_s"]) == ("2", "1", "0.0")
 
 
-def test_an_error_is_counted_and_logged_with_its_channel(caplog: pytest.LogCaptureFixture) -> None:
+def test_report_of_failed_channel_counts_and_logs_it(caplog: pytest.LogCaptureFixture) -> None:
     report = Report()
     with caplog.at_level(logging.ERROR, "presence.sync"):
         report.failed(
@@ -52,14 +52,14 @@ def test_an_error_is_counted_and_logged_with_its_channel(caplog: pytest.LogCaptu
     assert "name=presence:a,presence:b,presence:c channels=4" in record.getMessage()
 
 
-def test_at_most_twenty_failures_are_kept_and_all_are_counted() -> None:
+def test_report_of_many_failures_keeps_twenty_and_counts_all() -> None:
     report = Report()
     for n in range(50):
         report.fail(ValueError() if n == 0 else f"failure {n}")
     assert (report.errors, len(report.failures), report.failures[0]) == (50, 20, "ValueError")
 
 
-def test_times_add_up_even_when_the_work_fails() -> None:
+def test_report_timed_block_that_fails_is_added() -> None:
     report, clock = Report(), Clock()
     with report.timed("read", clock):
         clock.advance(1.5)

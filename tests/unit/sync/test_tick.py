@@ -26,13 +26,13 @@ def site() -> Site:
 
 
 class TestATick:
-    def test_a_first_join_is_version_one_of_a_new_epoch(self, site: Site) -> None:
+    def test_tick_with_first_join_commits_version_one_of_new_epoch(self, site: Site) -> None:
         (diff,) = site.diffs()
         assert (diff["base"], diff["version"], diff["total"]) == (0, 1, 1)
         assert diff["joins"] == [{"id": "ada", "name": "Ada", "info": {}}]
         assert site.snapshot()["epoch"] == diff["epoch"] != ""
 
-    def test_its_report(self, site: Site) -> None:
+    def test_tick_with_joins_and_leaves_reports_them(self, site: Site) -> None:
         site.centrifugo.enter(ROOM, "c2", "alan", "Alan")
         site.centrifugo.enter(ROOM, "c3", "")
         report = site.tick(1)
@@ -40,7 +40,7 @@ class TestATick:
         assert (report.members, report.joins, report.anonymous) == (2, 1, 1)
         assert (report.leaves, report.updates, report.held, report.errors) == (0, 0, 0, 0)
 
-    def test_a_quiet_one_decodes_and_writes_nothing(
+    def test_tick_without_changes_decodes_and_writes_nothing(
         self, site: Site, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         rev = site.store.load_states([ROOM]).states[ROOM].rev
@@ -54,13 +54,13 @@ class TestATick:
             "it was polled all the same"
         )
 
-    def test_a_reconnect_changes_nothing_that_is_shown(self, site: Site) -> None:
+    def test_tick_after_reconnect_publishes_nothing(self, site: Site) -> None:
         site.centrifugo.quit(ROOM, "c1")
         site.centrifugo.enter(ROOM, "c9", "ada", "Ada")
         assert site.tick(1).changed == 0
         assert len(site.diffs()) == 1
 
-    def test_many_channels_in_many_batches(self) -> None:
+    def test_tick_of_many_channels_polls_them_in_batches(self) -> None:
         site = Site(batch_size=3)
         for n in range(10):
             site.centrifugo.enter(f"presence:{n}", "c", f"u{n}", "x")
@@ -70,23 +70,23 @@ class TestATick:
         assert seen == [(3, 10), (6, 10), (9, 10), (10, 10)]
         assert site.centrifugo.requests.count("poll") == 4
 
-    def test_only_the_channels_asked_for(self, site: Site) -> None:
+    def test_tick_of_named_channels_polls_only_those(self, site: Site) -> None:
         site.centrifugo.enter("presence:other", "c", "alan", "Alan")
         assert site.tick(only=["presence:other"]).channels == 1
         assert site.ids("presence:other") == ["alan"]
 
-    def test_only_a_channel_that_nobody_is_in_leaves_no_trace(self) -> None:
+    def test_tick_of_named_empty_channel_stores_nothing(self) -> None:
         site = Site()
         report = site.tick(only=["presence:nobody"])
         assert (report.channels, report.errors, site.snapshot("presence:nobody")) == (1, 0, {})
         assert site.store.known_channels().polled == {}
 
-    def test_nothing_at_all_is_no_error(self) -> None:
+    def test_tick_of_empty_site_has_no_error(self) -> None:
         report = Site().tick().as_dict()
         del report["seconds"]
         assert set(report.values()) == {0}
 
-    def test_its_deadline_is_its_own(self, site: Site) -> None:
+    def test_tick_past_its_deadline_starts_no_further_batch(self, site: Site) -> None:
         site.configure(batch_size=1, interval=60.0)
         for n in range(9):
             site.centrifugo.enter(f"presence:{n}", "c", "ada", "Ada")
@@ -98,7 +98,7 @@ class TestATick:
         site.centrifugo.before.clear()
         assert (site.tick().channels, site.ids("presence:8")) == (10, ["ada"])
 
-    def test_ten_thousand_members_in_one_room(self) -> None:
+    def test_tick_of_ten_thousand_members_commits_them_all(self) -> None:
         site = Site()
         for n in range(10_000):
             site.centrifugo.enter(ROOM, f"c{n:05}", f"u{n:05}", f"User {n}", iat=1.0)
@@ -110,7 +110,7 @@ class TestATick:
         assert len(site.announced[0][2].joins) == 10_000
 
     @pytest.mark.parametrize("name", ["<script>", "\U0001f600", "x" * 10_000])
-    def test_names_are_text_of_any_kind(self, site: Site, name: str) -> None:
+    def test_tick_with_unusual_names_keeps_them(self, site: Site, name: str) -> None:
         site.centrifugo.enter(ROOM, "c2", "eve", name)
         assert site.tick(1).errors == 0
         assert site.snapshot()["members"][1]["name"] == name[:MAX_NAME]
@@ -124,7 +124,7 @@ class TestATick:
 
 
 class TestLeaving:
-    def test_a_leave_is_held_then_believed(self, site: Site) -> None:
+    def test_tick_after_leave_holds_it_for_the_grace(self, site: Site) -> None:
         site.centrifugo.quit(ROOM, "c1")
         held = site.tick(1)
         assert (held.held, held.leaves, held.members, held.leaving) == (1, 0, 1, [ROOM])
@@ -134,7 +134,7 @@ class TestLeaving:
         assert site.diffs()[-1]["leaves"] == ["ada"]
         assert site.tick(60).channels == 0, "an empty room is not polled any more"
 
-    def test_a_reload_of_a_page_shows_nobody_leaving(self, site: Site) -> None:
+    def test_tick_after_page_reload_publishes_no_leave(self, site: Site) -> None:
         for n in range(1, 10):
             site.centrifugo.quit(ROOM, f"c{n}")
             assert site.tick(3).held == 1
@@ -142,12 +142,12 @@ class TestLeaving:
             assert site.tick(8).held == 0
         assert len(site.diffs()) == 1
 
-    def test_without_grace_it_shows_at_once(self, site: Site) -> None:
+    def test_tick_without_grace_publishes_leave_at_once(self, site: Site) -> None:
         site.configure(grace=0.0)
         site.centrifugo.quit(ROOM, "c1")
         assert site.tick(1).leaves == 1
 
-    def test_a_restart_of_centrifugo_shows_nobody_leaving(self, site: Site) -> None:
+    def test_tick_after_restart_of_centrifugo_publishes_no_leave(self, site: Site) -> None:
         site.configure(grace=0.0)
         site.centrifugo.restart()
         assert site.tick(1).leaves == 0
@@ -155,9 +155,7 @@ class TestLeaving:
         site.tick(4)
         assert (site.ids(), len(site.diffs())) == (["ada"], 1)
 
-    def test_a_restart_between_the_survey_and_the_poll_shows_nobody_leaving(
-        self, site: Site
-    ) -> None:
+    def test_tick_with_restart_between_survey_and_poll_publishes_no_leave(self, site: Site) -> None:
         site.configure(grace=0.0)
 
         def restart() -> None:
@@ -170,19 +168,17 @@ class TestLeaving:
         site.tick(1)
         assert len(site.diffs()) == 1
 
-    def test_who_does_not_come_back_after_it_leaves_when_nodes_have_settled(
-        self, site: Site
-    ) -> None:
+    def test_tick_after_nodes_settled_publishes_leave_of_missing_member(self, site: Site) -> None:
         site.centrifugo.restart()
         assert site.tick(1).held == 1
         assert site.tick(NODES_SETTLE - 1).held == 1
         assert site.tick(1).held == 1, "the grace begins now"
         assert site.tick(10).leaves == 1
 
-    def test_the_first_tick_ever_has_nothing_to_compare(self, site: Site) -> None:
+    def test_first_tick_has_no_nodes_to_compare(self, site: Site) -> None:
         assert site.store.note_nodes(frozenset({"node-1"})) is None
 
-    def test_a_partial_answer_shows_nobody_leaving(self, site: Site) -> None:
+    def test_tick_with_partial_answer_publishes_no_leave(self, site: Site) -> None:
         site.configure(grace=0.0)
         site.centrifugo.enter(ROOM, "c2", "alan", "Alan")
         site.tick(1)
@@ -197,7 +193,7 @@ class TestLeaving:
         assert site.tick(1).errors == 0
         assert (site.ids(), len(site.diffs())) == (["ada", "alan"], 2)
 
-    def test_the_grace_does_not_run_while_answers_are_partial(self, site: Site) -> None:
+    def test_tick_with_partial_answers_does_not_run_the_grace(self, site: Site) -> None:
         site.centrifugo.counted[ROOM] = 1
         site.centrifugo.quit(ROOM, "c1")
         site.tick(1)
@@ -206,7 +202,7 @@ class TestLeaving:
         assert site.tick(1).leaves == 0, "the first whole answer that misses her"
         assert site.tick(10).leaves == 1
 
-    def test_an_answer_that_has_become_whole_since_is_the_one_taken(self, site: Site) -> None:
+    def test_tick_with_answer_that_became_complete_takes_it(self, site: Site) -> None:
         site.configure(grace=0.0)
         ada = site.centrifugo.rooms[ROOM].pop("c1")
         site.centrifugo.counted[ROOM] = 1
@@ -215,7 +211,7 @@ class TestLeaving:
         assert (report.leaves, report.errors) == (0, 0)
         assert site.ids() == ["ada"]
 
-    def test_those_that_seem_partial_are_asked_about_together(self) -> None:
+    def test_tick_with_several_partial_answers_recounts_once(self) -> None:
         site = Site(grace=0.0)
         rooms = [f"presence:{n}" for n in range(5)]
         for room in rooms:
@@ -234,13 +230,13 @@ class TestLeaving:
         assert site.centrifugo.requests.count("recount") == 1
         assert (report.leaves, report.errors, report.held) == (2, 2, 1)
 
-    def test_who_left_between_the_count_and_the_poll_is_no_partial_answer(self, site: Site) -> None:
+    def test_tick_with_leave_between_survey_and_poll_is_not_partial(self, site: Site) -> None:
         site.configure(grace=0.0)
         site.centrifugo.after["survey"] = lambda: site.centrifugo.rooms[ROOM].clear()
         report = site.tick(1)
         assert (report.leaves, report.errors) == (1, 0)
 
-    def test_anonymous_visitors_are_held_too(self, site: Site) -> None:
+    def test_tick_after_anonymous_visitor_left_holds_the_count(self, site: Site) -> None:
         site.centrifugo.enter(ROOM, "v1", "")
         site.centrifugo.enter(ROOM, "v2", "")
         site.tick(1)
@@ -252,7 +248,7 @@ class TestLeaving:
 
 
 class TestWhichChannels:
-    def test_those_of_the_patterns(self) -> None:
+    def test_tick_with_patterns_polls_matching_channels(self) -> None:
         site = Site(patterns=("chat:*",))
         site.centrifugo.enter(CHAT, "c", "ada", "Ada")
         site.centrifugo.enter(ROOM, "c", "ada", "Ada")
@@ -260,7 +256,7 @@ class TestWhichChannels:
         assert site.diffs(f"roster:{CHAT}")[0]["total"] == 1
         assert site.centrifugo.delivered.keys() == {f"roster:{CHAT}"}
 
-    def test_tick_polls_an_empty_watched_room_and_stores_it_once_somebody_comes(self) -> None:
+    def test_tick_of_watched_empty_room_stores_it_with_the_first_member(self) -> None:
         site = Site(patterns=("chat:*",))
         site.centrifugo.watchers[f"roster:{CHAT}"] = 1
         for _ in range(2):
@@ -272,12 +268,12 @@ class TestWhichChannels:
         site.tick(1)
         assert [diff["version"] for diff in site.diffs(f"roster:{CHAT}")] == [1]
 
-    def test_one_that_the_last_one_has_left(self, site: Site) -> None:
+    def test_tick_of_room_without_clients_sees_the_last_leave(self, site: Site) -> None:
         site.centrifugo.rooms.clear()
         assert site.tick(1).channels == 1
 
     @pytest.mark.parametrize("name", ["presence:a b", "presence:é", "presence:" + "x" * 300])
-    def test_a_name_that_no_client_can_have_is_skipped(
+    def test_tick_with_invalid_channel_name_skips_it(
         self, site: Site, name: str, caplog: pytest.LogCaptureFixture
     ) -> None:
         site.centrifugo.enter(name, "c", "eve", "Eve")
@@ -285,7 +281,7 @@ class TestWhichChannels:
         assert (report.channels, report.errors) == (1, 0)
         assert "channel=skipped" in caplog.text
 
-    def test_empty_ones_are_forgotten_in_the_end(self, site: Site) -> None:
+    def test_tick_of_long_empty_channel_forgets_it(self, site: Site) -> None:
         site.centrifugo.quit(ROOM, "c1")
         site.tick(1)
         site.tick(10)
@@ -295,7 +291,7 @@ class TestWhichChannels:
         site.tick(2)
         assert (site.store.known_channels().polled, site.snapshot()) == ({}, {})
 
-    def test_a_forgotten_one_starts_a_new_epoch(self, site: Site) -> None:
+    def test_tick_of_forgotten_channel_starts_a_new_epoch(self, site: Site) -> None:
         first = site.snapshot()["epoch"]
         site.centrifugo.quit(ROOM, "c1")
         site.tick(1)
@@ -310,24 +306,24 @@ class TestPositions:
     def position(self, site: Site) -> Position | None:
         return site.store.load_states([ROOM]).states[ROOM].position
 
-    def test_a_first_commit_asks_for_it_first(self, site: Site) -> None:
+    def test_position_of_first_commit_is_asked_for_before_it(self, site: Site) -> None:
         calls = site.centrifugo.requests
         assert calls.index("positions") < calls.index("publish")
         assert self.position(site) == site.centrifugo.stream(ROOM).top
 
-    def test_it_is_that_of_the_newest_diff(self, site: Site) -> None:
+    def test_position_after_a_diff_is_that_of_the_diff(self, site: Site) -> None:
         site.centrifugo.enter(ROOM, "c2", "alan", "Alan")
         site.tick(1)
         assert self.position(site) == Position(2, site.centrifugo.stream(ROOM).epoch)
 
-    def test_it_is_renewed_when_clients_come_back_to_another_stream(self, site: Site) -> None:
+    def test_position_after_restart_of_centrifugo_is_renewed(self, site: Site) -> None:
         site.centrifugo.restart()
         site.centrifugo.enter(ROOM, "d1", "ada", "Ada")
         site.tick(5)
         assert self.position(site) == Position(0, site.centrifugo.stream(ROOM).epoch)
         assert len(site.diffs()) == 1
 
-    def test_a_room_without_history_has_none_and_works(self, site: Site) -> None:
+    def test_position_of_room_without_history_is_none(self, site: Site) -> None:
         site.centrifugo.errors["history", "presence:b"] = CommandError(108, "not available")
         site.centrifugo.enter("presence:b", "c", "ada", "Ada")
         assert site.tick(1).errors == 0
@@ -335,7 +331,7 @@ class TestPositions:
 
 
 class TestOtherSettings:
-    def test_another_list_limit_applies_at_the_next_tick(self, site: Site) -> None:
+    def test_tick_with_other_list_limit_applies_it(self, site: Site) -> None:
         site.centrifugo.enter(ROOM, "c2", "alan", "Alan")
         site.tick(1)
         site.configure(list_limit=1)
@@ -345,21 +341,21 @@ class TestOtherSettings:
         assert site.diffs()[-1]["type"] == "presence.reload"
         assert site.tick(1).published == 0
 
-    def test_listing_the_anonymous(self, site: Site) -> None:
+    def test_tick_in_list_mode_lists_anonymous_visitors(self, site: Site) -> None:
         site.centrifugo.enter(ROOM, "v1", "")
         site.tick(1)
         site.configure(anonymous="list")
         site.tick(1)
         assert site.ids() == ["ada", "anon_v1"]
 
-    def test_options_have_sensible_limits(self) -> None:
+    def test_options_of_any_interval_have_sensible_limits(self) -> None:
         assert Options(interval=0.2).deadline == 30.0
         assert Options(interval=90.0).deadline == 90.0
         assert Options(interval=600.0).sweep_after == 6000.0
 
 
 class TestAnotherLifeOfTheStore:
-    def test_a_restart_reloads_every_page_once_though_nobody_moved(self, site: Site) -> None:
+    def test_tick_after_restart_of_store_publishes_one_reload(self, site: Site) -> None:
         first = site.snapshot()["epoch"]
         site.store._run = "another"
         report = site.tick(1)
@@ -370,7 +366,7 @@ class TestAnotherLifeOfTheStore:
         assert site.ids() == ["ada"]
         assert site.tick(1).published == 0
 
-    def test_a_flushed_one_is_filled_again(self, site: Site) -> None:
+    def test_tick_after_flush_of_store_fills_it_again(self, site: Site) -> None:
         first = site.snapshot()["epoch"]
         site.store._states.clear()
         site.store._rosters.clear()
@@ -380,7 +376,7 @@ class TestAnotherLifeOfTheStore:
         assert site.snapshot()["epoch"] != first
 
 
-def test_a_broken_channel_does_not_break_the_others(
+def test_tick_with_broken_channel_polls_the_others(
     site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     import presence.sync.batch

@@ -78,7 +78,7 @@ def claims(client: Client, user_id: str, channel: str = ROOM) -> dict[str, Any]:
 
 
 class TestConnecting:
-    def test_somebody_is_seen_everywhere_after_a_tick(self, site: FakePresence) -> None:
+    def test_connect_and_tick_shows_user_everywhere(self, site: FakePresence) -> None:
         site.connect(ROOM, GRACE)
         site.assert_absent(ROOM, GRACE)
         site.tick()
@@ -101,7 +101,7 @@ class TestConnecting:
         ],
         ids=["plain", "user info", "hidden"],
     )
-    def test_the_connection_says_what_the_tokens_of_the_site_say(
+    def test_connect_has_the_claims_of_the_sites_tokens(
         self,
         site: FakePresence,
         settings: Any,
@@ -119,7 +119,7 @@ class TestConnecting:
         assert signed.pop("iat") == pytest.approx(real.pop("iat"), abs=60)
         assert signed == real
 
-    def test_whoever_may_not_be_seen_is_not(
+    def test_connect_of_hidden_user_shows_nobody(
         self, site: FakePresence, settings: Any, ada: User
     ) -> None:
         settings.PRESENCE_VISIBLE = not_ada
@@ -130,7 +130,9 @@ class TestConnecting:
         site.assert_count(ROOM, 1, anonymous=0)
 
     @pytest.mark.parametrize("nobody", [None, "", AnonymousUser()], ids=str)
-    def test_the_anonymous_are_counted(self, site: FakePresence, nobody: Any) -> None:
+    def test_connect_of_anonymous_visitors_counts_them(
+        self, site: FakePresence, nobody: Any
+    ) -> None:
         site.connect(ROOM, nobody)
         site.connect(ROOM, nobody)
         for _ in range(2):
@@ -141,7 +143,7 @@ class TestConnecting:
         site.settle()
         site.assert_count(ROOM, 0, anonymous=0)
 
-    def test_the_anonymous_are_listed_where_the_site_says_so(
+    def test_connect_of_anonymous_visitors_in_list_mode_lists_them(
         self, site: FakePresence, settings: Any
     ) -> None:
         settings.PRESENCE_ANONYMOUS = "list"
@@ -156,7 +158,7 @@ class TestConnecting:
         assert first.member_id.startswith("anon_")
         assert [one["name"] for one in site.present(ROOM)] == ["Anonymous"]
 
-    def test_several_connections_are_one_person_until_the_last_is_closed(
+    def test_connect_of_several_tabs_shows_one_member_until_the_last_closes(
         self, site: FakePresence, ada: User
     ) -> None:
         first = site.connect(ROOM, ada)
@@ -170,12 +172,12 @@ class TestConnecting:
         site.settle()
         site.assert_absent(ROOM, ada)
 
-    def test_a_channel_that_is_not_polled_is_refused(self, site: FakePresence) -> None:
+    def test_connect_to_unpolled_channel_raises_invalid_channel(self, site: FakePresence) -> None:
         with pytest.raises(InvalidChannel, match="PRESENCE_CHANNELS"):
             site.connect("document:42", GRACE)
 
     @pytest.mark.parametrize("channel", ["document:42", "presence:a b", "cursors:document:42", 42])
-    def test_a_channel_in_which_nobody_can_be_is_refused(
+    def test_assertion_about_unpolled_channel_raises_invalid_channel(
         self, site: FakePresence, channel: Any
     ) -> None:
         for call in (
@@ -188,14 +190,16 @@ class TestConnecting:
             with pytest.raises(InvalidChannel):
                 call()
 
-    def test_members_from_python_may_be_in_a_room_that_is_not_polled(
+    def test_assertion_about_member_from_python_in_unpolled_room_holds(
         self, site: FakePresence, settings: Any
     ) -> None:
         settings.PRESENCE_CHANNELS = ["chat:*"]
         PresenceManager.join_presence("document:42", "bot")
         site.assert_present(ROOM, "bot")
 
-    def test_a_user_who_cannot_be_is_refused(self, site: FakePresence, db: None) -> None:
+    def test_connect_of_impossible_user_raises_value_error(
+        self, site: FakePresence, db: None
+    ) -> None:
         for user in ("grace", object(), 1.5):
             with pytest.raises(ValueError, match="There is no user"):
                 site.connect(ROOM, user)
@@ -206,11 +210,11 @@ class TestConnecting:
         with pytest.raises(ValueError, match="has no primary key"):
             site.assert_absent(ROOM, User(username="nobody"))
 
-    def test_one_who_is_not_connected_cannot_be_disconnected(self, site: FakePresence) -> None:
+    def test_disconnect_of_unconnected_user_raises_value_error(self, site: FakePresence) -> None:
         with pytest.raises(ValueError, match="Nobody is connected"):
             site.disconnect(ROOM, GRACE)
 
-    def test_pages_count_where_channels_are_found_by_them(
+    def test_connect_with_registry_registers_the_channel(
         self, site: FakePresence, settings: Any
     ) -> None:
         settings.PRESENCE_DISCOVERY = "registry"
@@ -218,7 +222,9 @@ class TestConnecting:
         site.tick()
         site.assert_present(ROOM, GRACE)
 
-    def test_an_apps_own_channel(self, site: FakePresence, settings: Any) -> None:
+    def test_connect_to_own_channel_of_an_app_publishes_on_its_feed(
+        self, site: FakePresence, settings: Any
+    ) -> None:
         settings.PRESENCE_CHANNELS = ["chat:*"]
         site.connect("chat:1", GRACE)
         site.tick()
@@ -228,7 +234,9 @@ class TestConnecting:
 
 
 class TestTime:
-    def test_a_leave_is_believed_after_the_grace(self, site: FakePresence) -> None:
+    def test_tick_after_closed_connection_holds_the_leave_for_the_grace(
+        self, site: FakePresence
+    ) -> None:
         connection = site.connect(ROOM, GRACE)
         site.tick()
         connection.close()
@@ -240,7 +248,7 @@ class TestTime:
         site.tick(after=5)
         site.assert_absent(ROOM, GRACE)
 
-    def test_a_reload_of_the_page_shows_nobody_leaving(self, site: FakePresence) -> None:
+    def test_tick_after_page_reload_shows_no_leave(self, site: FakePresence) -> None:
         site.connect(ROOM, GRACE)
         site.tick()
         site.disconnect(ROOM, GRACE)
@@ -251,7 +259,7 @@ class TestTime:
         site.assert_no_signal(signals.presence_left, ROOM)
         assert read_snapshot(ROOM).version == 1
 
-    def test_settling_lets_time_pass_only_where_somebody_leaves(self, site: FakePresence) -> None:
+    def test_settle_lets_time_pass_only_with_missing_members(self, site: FakePresence) -> None:
         began = site.clock()
         site.connect(ROOM, GRACE)
         site.settle()
@@ -260,7 +268,7 @@ class TestTime:
         site.settle()
         assert 10 < site.clock() - began < 11
 
-    def test_members_without_a_websocket_obey_the_same_clock(self, site: FakePresence) -> None:
+    def test_advance_expires_members_without_a_websocket(self, site: FakePresence) -> None:
         PresenceManager.join_presence(KEY, "bot", {"name": "Bot"})
         site.assert_present(ROOM, "bot")
         site.tick()
@@ -275,7 +283,7 @@ class TestTime:
         site.tick()
         site.assert_signal(signals.presence_left, ROOM, "bot")
 
-    def test_so_do_cursors(self, site: FakePresence) -> None:
+    def test_advance_expires_cursors(self, site: FakePresence) -> None:
         CursorTracker.update_cursor(KEY, "17", 0.5, 0.25)
         assert site.published("cursors:document:42") == [{"x": 0.5, "y": 0.25, "user": "17"}]
         site.advance(9)
@@ -283,7 +291,9 @@ class TestTime:
         site.advance(2)
         assert CursorTracker.get_cursors(KEY) == {}
 
-    def test_what_is_said_later_counts(self, site: FakePresence, ada: User) -> None:
+    def test_later_claims_about_a_user_replace_earlier_ones(
+        self, site: FakePresence, ada: User
+    ) -> None:
         site.connect(ROOM, ada)
         site.tick()
         ada.first_name = "Augusta"
@@ -301,7 +311,7 @@ class TestTime:
         assert site.present(ROOM)[0]["name"] == "Ada Lovelace"
         site.assert_signal(signals.presence_updated, ROOM, ada)
 
-    def test_when_somebody_was_last_seen(self, site: FakePresence, ada: User) -> None:
+    def test_advance_ages_last_seen(self, site: FakePresence, ada: User) -> None:
         site.connect(ROOM, ada)
         site.tick()
         site.disconnect(ROOM, ada)
@@ -310,7 +320,7 @@ class TestTime:
         assert seen is not None
         assert seen.timestamp() == pytest.approx(site.clock(), abs=15)
 
-    def test_time_does_not_run_backwards(self, site: FakePresence) -> None:
+    def test_advance_by_negative_seconds_raises_value_error(self, site: FakePresence) -> None:
         with pytest.raises(ValueError, match="-1"):
             site.advance(-1)
 
@@ -325,7 +335,7 @@ async def test_async_code_is_tested_the_same_way(site: FakePresence) -> None:
 
 
 class TestWhatIsSent:
-    def test_diffs_and_signals(self, site: FakePresence) -> None:
+    def test_tick_with_changes_publishes_diffs_and_sends_signals(self, site: FakePresence) -> None:
         site.connect(ROOM, GRACE)
         site.tick()
         site.assert_signal(signals.channel_occupied, ROOM)
@@ -344,7 +354,7 @@ class TestWhatIsSent:
         assert [one["leaves"] for one in site.published(ROOM)] == [["17"]]
         site.assert_signal(signals.channel_vacated, ROOM)
 
-    def test_events_of_views(self, site: FakePresence) -> None:
+    def test_published_has_events_of_views(self, site: FakePresence) -> None:
         from presence.mixins import PresenceMixin
 
         class View(PresenceMixin):
@@ -356,7 +366,9 @@ class TestWhatIsSent:
         site.assert_not_published(ROOM, "saved", {"by": "Ada"})
         site.assert_not_published("presence:document:43", "saved")
 
-    def test_a_hook_reads_what_the_test_wrote(self, site: FakePresence, settings: Any) -> None:
+    def test_tick_calls_hook_inside_the_transaction_of_the_test(
+        self, site: FakePresence, settings: Any
+    ) -> None:
         asked: list[list[str]] = []
 
         def fetch(ids: list[str]) -> dict[str, dict[str, Any]]:
@@ -370,7 +382,9 @@ class TestWhatIsSent:
         assert asked == [["17"]]
         assert site.present(ROOM)[0]["team"] == "Navy"
 
-    def test_a_tick_that_fails_says_so(self, site: FakePresence, settings: Any) -> None:
+    def test_tick_that_fails_raises_assertion_error(
+        self, site: FakePresence, settings: Any
+    ) -> None:
         settings.PRESENCE_FETCH = lambda ids: ids[1000]
         site.connect(ROOM, GRACE)
         with pytest.raises(AssertionError, match="PRESENCE_FETCH failed"):
@@ -378,7 +392,7 @@ class TestWhatIsSent:
         assert site.tick(check=False).errors
         site.assert_present(ROOM, GRACE)
 
-    def test_centrifugo_can_be_down(self, site: FakePresence) -> None:
+    def test_tick_with_centrifugo_down_fails(self, site: FakePresence) -> None:
         site.connect(ROOM, GRACE)
         site.tick()
         site.centrifugo.error = CentrifugoUnreachable("down")
@@ -389,7 +403,9 @@ class TestWhatIsSent:
         site.settle()
         site.assert_absent(ROOM, GRACE)
 
-    def test_a_command_without_an_answer_says_so(self, site: FakePresence) -> None:
+    def test_fake_centrifugo_with_unknown_command_raises_not_implemented_error(
+        self, site: FakePresence
+    ) -> None:
         with pytest.raises(NotImplementedError, match="'disconnect'"):
             site.centrifugo.batch([("disconnect", {})])
 
@@ -402,31 +418,33 @@ class TestFailures:
             claim(*arguments, **more)
         return str(caught.value)
 
-    def test_nobody_connected_them(self, site: FakePresence) -> None:
+    def test_failure_for_unconnected_user_says_so(self, site: FakePresence) -> None:
         assert self.failure(site.assert_present, ROOM, GRACE) == (
             "'17' is not in 'presence:document:42'. There: nobody. "
             "They are connected to no channel, and server code has joined them to none"
         )
 
-    def test_no_tick_came(self, site: FakePresence) -> None:
+    def test_failure_before_a_tick_says_so(self, site: FakePresence) -> None:
         site.connect(ROOM, GRACE)
         assert "has there been a tick() since?" in self.failure(site.assert_present, ROOM, GRACE)
 
-    def test_they_are_elsewhere(self, site: FakePresence) -> None:
+    def test_failure_for_user_in_another_channel_names_it(self, site: FakePresence) -> None:
         site.connect("presence:hall", GRACE)
         site.connect("presence:hall", GRACE)
         PresenceManager.join_presence("kitchen", "17")
         told = self.failure(site.assert_present, ROOM, GRACE)
         assert told.endswith("They are in 'presence:hall', 'presence:kitchen'")
 
-    def test_they_are_hidden(self, site: FakePresence, settings: Any, ada: User) -> None:
+    def test_failure_for_hidden_user_names_the_setting(
+        self, site: FakePresence, settings: Any, ada: User
+    ) -> None:
         settings.PRESENCE_VISIBLE = not_ada
         site.connect(ROOM, ada)
         site.tick()
         told = self.failure(site.assert_present, ROOM, ada)
         assert told.endswith("PRESENCE_VISIBLE says that nobody may know")
 
-    def test_they_are_anonymous(self, site: FakePresence) -> None:
+    def test_failure_for_anonymous_visitor_names_the_setting(self, site: FakePresence) -> None:
         connection = site.connect(ROOM, session_key="abc")
         site.tick()
         told = self.failure(site.assert_present, ROOM, connection)
@@ -434,7 +452,7 @@ class TestFailures:
         with pytest.raises(ValueError, match="assert_count"):
             site.assert_present(ROOM, AnonymousUser())
 
-    def test_they_did_not_leave(self, site: FakePresence) -> None:
+    def test_failure_for_connected_user_says_so(self, site: FakePresence) -> None:
         site.connect(ROOM, GRACE)
         site.tick()
         assert self.failure(site.assert_absent, ROOM, GRACE) == (
@@ -442,14 +460,14 @@ class TestFailures:
             "They are connected: close() what connect() returned, or disconnect() them"
         )
 
-    def test_their_leave_was_not_seen(self, site: FakePresence) -> None:
+    def test_failure_for_unseen_leave_asks_for_a_tick(self, site: FakePresence) -> None:
         site.connect(ROOM, GRACE).close()
         site.connect(ROOM, GRACE)
         site.tick()
         site.disconnect(ROOM, GRACE)
         assert "has there been a tick() since?" in self.failure(site.assert_absent, ROOM, GRACE)
 
-    def test_their_leave_is_not_believed(self, site: FakePresence) -> None:
+    def test_failure_for_held_leave_names_the_grace(self, site: FakePresence) -> None:
         site.connect(ROOM, GRACE)
         site.tick()
         site.disconnect(ROOM, GRACE)
@@ -462,7 +480,7 @@ class TestFailures:
         assert told.startswith("'presence:document:42' has 1 member and 0 anonymous, not 0.")
         assert told.endswith("Once PRESENCE_LEAVE_GRACE has passed (see settle()) these leave: 17")
 
-    def test_server_code_keeps_them(self, site: FakePresence) -> None:
+    def test_failure_for_member_from_python_names_the_source(self, site: FakePresence) -> None:
         PresenceManager.join_presence(KEY, "bot", source="cron")
         told = self.failure(site.assert_absent, ROOM, "bot")
         assert told.endswith(
@@ -470,7 +488,7 @@ class TestFailures:
             "(PRESENCE_TIMEOUT) after their last heartbeat"
         )
 
-    def test_counts(self, site: FakePresence) -> None:
+    def test_failure_of_count_shows_the_counts(self, site: FakePresence) -> None:
         site.connect(ROOM)
         told = self.failure(site.assert_count, ROOM, 0, anonymous=1)
         assert "has 0 members and 0 anonymous, not 0 and 1 anonymous" in told
@@ -481,7 +499,7 @@ class TestFailures:
             "'presence:document:42' has 0 members and 1 anonymous, not 1. There: nobody"
         )
 
-    def test_signals(self, site: FakePresence) -> None:
+    def test_failure_of_signal_lists_the_sent_ones(self, site: FakePresence) -> None:
         told = self.failure(site.assert_signal, signals.presence_joined, ROOM, GRACE)
         assert told == (
             "presence_joined of '17' was not sent about 'presence:document:42'. Sent: nothing"
@@ -494,13 +512,13 @@ class TestFailures:
         with pytest.raises(ValueError, match="presence_joined, presence_left"):
             site.assert_signal(signals.Signal(), ROOM)
 
-    def test_events(self, site: FakePresence) -> None:
+    def test_failure_of_event_lists_the_published_ones(self, site: FakePresence) -> None:
         told = self.failure(site.assert_published, ROOM, "saved")
         assert told == "'saved' was not published in 'presence:document:42'. Published: nothing"
 
 
 class TestTheSeam:
-    def test_nothing_is_left_of_a_block(self, settings: Any) -> None:
+    def test_block_when_left_restores_everything(self, settings: Any) -> None:
         settings.PRESENCE_BACKEND = "memory"
         before = services.store(), services.gateway()
         with FakePresence() as outer:
@@ -516,13 +534,13 @@ class TestTheSeam:
         assert type(services.gateway()) is type(before[1])
         assert not signals.wanted()
 
-    def test_a_block_that_fails_leaves_nothing_either(self, settings: Any) -> None:
+    def test_block_that_fails_restores_everything(self, settings: Any) -> None:
         settings.CENTRIFUGO_TOKEN_SECRET = 7
         with pytest.raises(ImproperlyConfigured), FakePresence():
             pass
         assert services._instead is None
 
-    def test_settings_may_change_within(self, site: FakePresence, settings: Any) -> None:
+    def test_settings_changed_within_a_block_apply(self, site: FakePresence, settings: Any) -> None:
         site.connect(ROOM, GRACE)
         site.tick()
         settings.PRESENCE_LEAVE_GRACE = 100.0
@@ -534,7 +552,7 @@ class TestTheSeam:
         site.settle()
         site.assert_absent(ROOM, GRACE)
 
-    def test_tokens_can_be_made_without_a_secret(
+    def test_block_without_token_secret_makes_tokens(
         self, settings: Any, ada: User, client: Client
     ) -> None:
         settings.CENTRIFUGO_TOKEN_SECRET = ""
@@ -542,7 +560,7 @@ class TestTheSeam:
         with FakePresence():
             assert claims(client, str(ada.pk))["name"] == "Ada Lovelace"
 
-    def test_pytest_is_not_needed(self) -> None:
+    def test_package_without_pytest_can_be_imported(self) -> None:
         program = (
             "import sys; sys.modules['pytest'] = None; import django; django.setup(); "
             "from presence.testing import FakePresence; FakePresence().__enter__().tick()"
@@ -551,12 +569,12 @@ class TestTheSeam:
 
 
 class TestThePlugin:
-    def test_it_is_found_where_the_package_is_installed(self) -> None:
+    def test_plugin_of_installed_package_is_found(self) -> None:
         project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
         found = project["entry-points"]["pytest11"]
         assert found == {pytest_plugin.__name__: pytest_plugin.__name__}
 
-    def test_it_costs_nothing_where_nobody_asks(self, pytester: pytest.Pytester) -> None:
+    def test_plugin_without_use_imports_nothing(self, pytester: pytest.Pytester) -> None:
         pytester.makeconftest('pytest_plugins = ["presence.pytest_plugin"]')
         pytester.makepyfile(
             """
@@ -572,13 +590,13 @@ class TestThePlugin:
 
 
 class TestInTestCases(PresenceTestMixin, TestCase):
-    def test_each_test_has_its_own(self) -> None:
+    def test_mixin_of_each_test_has_its_own_presence(self) -> None:
         user = User.objects.create(username="ada")
         self.presence.connect(ROOM, user)
         self.presence.tick()
         self.presence.assert_count(ROOM, 1)
 
-    def test_and_finds_it_empty(self) -> None:
+    def test_mixin_of_next_test_is_empty(self) -> None:
         self.presence.tick()
         self.presence.assert_count(ROOM, 0)
         assert isinstance(self.presence.connect(ROOM), Connection)
@@ -646,18 +664,20 @@ def documented(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> py
     return pytester
 
 
-def test_the_example_of_the_documentation_holds_with_pytest(documented: pytest.Pytester) -> None:
+def test_example_of_the_documentation_passes_with_pytest(documented: pytest.Pytester) -> None:
     arguments = ("-p", "presence.pytest_plugin", "documents/test_views.py")
     documented.runpytest_subprocess(*arguments).assert_outcomes(passed=5)
 
 
-def test_and_with_djangos_test_runner(documented: pytest.Pytester) -> None:
+def test_example_of_the_documentation_passes_with_djangos_test_runner(
+    documented: pytest.Pytester,
+) -> None:
     done = documented.run(sys.executable, "-m", "django", "test", "documents", "--pattern=tests.py")
     assert done.ret == 0, done.stderr.str()
     done.stderr.fnmatch_lines(["Ran 1 test in *"])
 
 
-def test_every_method_is_in_the_documentation() -> None:
+def test_documentation_names_every_method() -> None:
     text = (ROOT / "docs" / "testing.md").read_text()
     public = {name for name in dir(FakePresence()) if not name.startswith("_")}
     assert {name for name in public if name not in text} == set()

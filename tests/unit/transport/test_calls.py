@@ -43,7 +43,7 @@ READS = [read_all, read_into, read_file]
 
 
 @pytest.mark.parametrize("read", READS)
-def test_wire_when_bytes_drip_in_ends_with_the_call(
+def test_socket_with_slow_bytes_ends_with_the_call(
     ends: tuple[TimedSocket, socket.socket], read: Callable[[TimedSocket], None]
 ) -> None:
     wire, theirs = ends
@@ -67,7 +67,7 @@ def test_wire_when_bytes_drip_in_ends_with_the_call(
 
 
 @pytest.mark.parametrize("read", READS)
-def test_wire_when_answer_is_endless_is_cut_by_size(
+def test_socket_with_endless_answer_is_cut_off(
     ends: tuple[TimedSocket, socket.socket], read: Callable[[TimedSocket], None]
 ) -> None:
     wire, theirs = ends
@@ -77,7 +77,7 @@ def test_wire_when_answer_is_endless_is_cut_by_size(
         read(wire)
 
 
-def test_wire_when_nobody_reads_what_is_sent_ends_with_the_call(
+def test_socket_with_peer_that_does_not_read_ends_with_the_call(
     ends: tuple[TimedSocket, socket.socket],
 ) -> None:
     wire, _ = ends
@@ -86,7 +86,7 @@ def test_wire_when_nobody_reads_what_is_sent_ends_with_the_call(
         wire.sendall(b"x" * (64 << 20))
 
 
-def test_wire_with_timeout_zero_only_looks(ends: tuple[TimedSocket, socket.socket]) -> None:
+def test_socket_with_timeout_zero_does_not_wait(ends: tuple[TimedSocket, socket.socket]) -> None:
     """So redis-py finds out whether anything waits."""
     wire, _ = ends
     Call(5.0)
@@ -95,7 +95,7 @@ def test_wire_with_timeout_zero_only_looks(ends: tuple[TimedSocket, socket.socke
         wire.recv(1)
 
 
-def test_call_on_a_rested_connection_waits_less_for_the_first_byte() -> None:
+def test_call_on_idle_connection_waits_less_for_the_first_byte() -> None:
     clock = Clock()
     call = Call(5.0, clock=clock)
     call.shorten_first_wait()
@@ -111,7 +111,7 @@ def test_call_on_a_rested_connection_waits_less_for_the_first_byte() -> None:
     assert call.seconds() == pytest.approx(5.0 - 5.0 * FIRST_WAIT_SHARE - 0.1)
 
 
-def test_call_that_is_over_leaves_the_next_one_its_whole_time() -> None:
+def test_call_after_another_has_its_whole_time() -> None:
     clock = Clock()
     Call(1.0, clock=clock)
     clock.advance(2.0)
@@ -138,6 +138,6 @@ def test_call_that_is_over_leaves_the_next_one_its_whole_time() -> None:
         (redis.connection.Connection(), "send_packed_command"),
     ],
 )
-def test_library_has_what_connections_here_override_or_read(owner: object, name: str) -> None:
+def test_libraries_have_the_attributes_that_connections_override(owner: object, name: str) -> None:
     """Names that the libraries do not promise: another version may be without one."""
     assert hasattr(owner, name)

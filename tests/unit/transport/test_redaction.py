@@ -87,18 +87,18 @@ def test_address_of_a_url_is_scheme_host_and_port(url: object, text: str) -> Non
         f"GET /snapshot/?grant={SECRET}&x=1",
     ],
 )
-def test_redactor_masks_logins_and_options_that_nobody_named(text: str) -> None:
+def test_redactor_of_unknown_logins_and_options_masks_them(text: str) -> None:
     assert SECRET not in Redactor().text(text)
 
 
 @pytest.mark.parametrize(
     "text", ["the password: what is wrong", "presence:token:42", "invalid username-password pair"]
 )
-def test_redactor_leaves_sentences_alone(text: str) -> None:
+def test_redactor_of_plain_sentences_changes_nothing(text: str) -> None:
     assert Redactor().text(text) == text
 
 
-def test_secrets_are_found_wherever_settings_hold_them() -> None:
+def test_secrets_in_nested_settings_are_found() -> None:
     given = {
         "url": f"redis://me:{SECRET}0@host/0",
         "connection": {"password": f"{SECRET}1", "host": "host"},
@@ -119,12 +119,12 @@ def test_secrets_are_found_wherever_settings_hold_them() -> None:
     CELERY_BROKER_URL="sentinel://:of-broker@a:1;sentinel://:of-broker@b:2",
 )
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_masked_knows_the_secrets_of_other_settings() -> None:
+def test_masked_text_with_secret_of_another_setting_hides_it() -> None:
     text = masked("of-huey of-database of-cache of-yesterday of-broker")
     assert text == "*** *** *** *** ***"
 
 
-def test_cause_is_left_out_where_its_traceback_would_show_a_secret() -> None:
+def test_cause_with_secret_in_its_traceback_is_none() -> None:
     redactor = Redactor(words=[SECRET])
     inner = ValueError(f"AUTH {SECRET}")
     outer = RuntimeError("harmless")
@@ -147,7 +147,7 @@ PLANTED = [
 
 @pytest.mark.parametrize("value", PLANTED, ids=[type(value).__name__ for value in PLANTED])
 @pytest.mark.parametrize("name", sorted(NAMES - {"PRESENCE_CHANNEL"}))
-def test_wrong_value_of_any_setting_is_in_no_check_and_no_error(name: str, value: object) -> None:
+def test_checks_and_errors_of_wrong_setting_do_not_show_its_value(name: str, value: object) -> None:
     with override_settings(**{name: value}):
         messages = checks.run_checks(tags=[TAG])
         said = "".join(f"{message.msg} {message.hint}" for message in messages)
@@ -179,7 +179,7 @@ UNUSABLE = {
 @pytest.mark.parametrize(
     ("name", "value"), [(name, value) for name, values in UNUSABLE.items() for value in values]
 )
-def test_secret_of_an_unusable_setting_is_in_no_log_of_a_tick(
+def test_tick_log_with_unusable_setting_shows_no_secret(
     name: str, value: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     # Other values lead nowhere, too: a tick that fails at once, whatever else runs here.
@@ -206,7 +206,7 @@ class Echo:
         raise redis.ResponseError(f"ERR unknown command 'HELLO', with args: '3' 'AUTH' '{SECRET}'")
 
 
-def test_store_error_hides_what_the_server_repeats() -> None:
+def test_store_error_with_repeated_secret_hides_it() -> None:
     store = RedisStore(f"redis://me:{SECRET}@127.0.0.1:1/0")
     store._client = Echo()
     with pytest.raises(StoreError, match="unknown command") as raised:
@@ -216,7 +216,7 @@ def test_store_error_hides_what_the_server_repeats() -> None:
     assert raised.value.__suppress_context__
 
 
-def test_gateway_error_hides_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gateway_error_with_key_hides_it(monkeypatch: pytest.MonkeyPatch) -> None:
     gateway = Gateway(HttpTransport("http://127.0.0.1:1/api", SECRET))
 
     def breaks(*_: object) -> None:
@@ -236,7 +236,7 @@ def test_gateway_error_hides_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
         *("http://127.0.0.1:1/api#Hidden4you", "Hidden4you in ; a wrong place"),
     ],
 )
-def test_gateway_error_hides_all_of_the_url_but_scheme_host_and_port(url: str) -> None:
+def test_gateway_error_with_url_shows_only_scheme_host_and_port(url: str) -> None:
     with pytest.raises(CentrifugoError) as raised:
         Gateway(HttpTransport(url, "key", timeout=1.0)).versions()
     link: BaseException | None = raised.value
@@ -246,7 +246,7 @@ def test_gateway_error_hides_all_of_the_url_but_scheme_host_and_port(url: str) -
 
 
 @override_settings(CENTRIFUGO_API_KEY=SECRET)
-def test_doctor_logs_a_part_that_fails_without_secrets(
+def test_doctor_log_of_failed_part_shows_no_secret(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def breaks() -> Iterator[Finding]:
