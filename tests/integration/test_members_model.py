@@ -129,8 +129,13 @@ class Members(RuleBasedStateMachine):
         self.signs = {c: at for c, at in self.signs.items() if abs(now - at) <= TIMEOUT}
         lately = self.signs.keys()
         assert occupied & lately <= standing.channels <= occupied | lately
-        self.profiles = {u: one for u, one in self.profiles.items() if one[1] > now}
-        noted = {u: (min(at, now), shown) for u, (at, _, shown) in self.profiles.items()}
+        self.profiles = {
+            # Dated once, where the clock was set back since.
+            user: (min(at, now), min(ends, now + ends - at), shown)
+            for user, (at, ends, shown) in self.profiles.items()
+            if ends > now
+        }
+        noted = {user: (at, shown) for user, (at, _, shown) in self.profiles.items()}
         assert standing.profiles == noted
 
     def look(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -99,4 +100,4 @@ def test_worker_whose_clock_is_ahead_says_that_ticks_expire(
             sent = datetime.now(UTC) - timedelta(hours=1)
             asking.send_task(TICK, ignore_result=True, expires=sent)
         wait_until(lambda: log.read_text().count("Discarding") == 3, "ticks expire", timeout=60)
-    assert log.read_text().count(f"task=expired name={TICK} late_s=360") == 1
+    assert len(re.findall(rf"task=expired name={TICK} late_s=3[6-9]\d\d ", log.read_text())) == 1

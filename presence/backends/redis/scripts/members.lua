@@ -100,8 +100,9 @@ local found = redis.call('HGETALL', KEYS[1])
 for i = 2, #found, 2 do
   local at, ends, shown = found[i]:match('^(%S+) (%S+) (.*)$')
   local noted, over = tonumber(at or ''), tonumber(ends or '')
-  if noted and over and noted > now + 1 then
-    found[i] = string.format('%s %.6f %s', now, over - noted + now, shown)
+  if noted and over and noted > tonumber(now) then
+    -- Not by one format: that cuts what is shown at a zero byte.
+    found[i] = now .. ' ' .. string.format('%.6f', over - noted + now) .. ' ' .. shown
     redis.call('HSET', KEYS[1], found[i - 1], found[i])
   end
 end
