@@ -1,1 +1,1 @@
-"""The tick: what is polled, committed and published. Knows neither Django nor settings."""
+"""The tick: polls channels, commits rosters and publishes diffs, without Django or settings."""

@@ -5,12 +5,10 @@ Nothing here imports pytest: the fixture is in presence.pytest_plugin.
 
 from __future__ import annotations
 
-from presence.testing.cases import PresenceTestMixin
-from presence.testing.centrifugo import FakeCentrifugo
+from presence.testing.centrifugo import Connection, FakeCentrifugo
 from presence.testing.clock import Clock
-from presence.testing.connection import Connection
 from presence.testing.signals import SentSignal
-from presence.testing.site import FakePresence
+from presence.testing.site import FakePresence, PresenceTestMixin
 
 __all__ = [
     "Clock",

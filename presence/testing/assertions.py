@@ -9,9 +9,10 @@ from django.dispatch import Signal
 
 from presence import services
 from presence.backends.memory import MemoryStore
-from presence.roster import channel_names
+from presence.conf import conf
+from presence.roster import channel_names, messages
+from presence.roster.messages import Leaving
 from presence.snapshots import read_channel, read_snapshot
-from presence.testing import reasons
 from presence.testing.centrifugo import FakeCentrifugo
 from presence.testing.people import id_of
 from presence.testing.signals import SignalRecorder, name_of
@@ -58,14 +59,14 @@ class Assertions:
         """Assert that `user` is shown in `channel`."""
         key, there = id_of(user), self.present(channel)
         if key not in _ids(there):
-            reason = reasons.for_absence(self.store, self.centrifugo, channel, key)
+            reason = _explain_absence(self.store, self.centrifugo, channel, key)
             _fail(f"{key!r} is not in {channel!r}", _people(there), reason)
 
     def assert_absent(self, channel: str, user: Any) -> None:
         """Assert that `user` is not shown in `channel`."""
         key, there = id_of(user), self.present(channel)
         if key in _ids(there):
-            reason = reasons.for_presence(self.store, self.centrifugo, channel, key)
+            reason = _explain_presence(self.store, self.centrifugo, channel, key)
             _fail(f"{key!r} is in {channel!r}", _people(there), reason)
 
     def assert_count(self, channel: str, count: int, *, anonymous: int | None = None) -> None:
@@ -79,7 +80,7 @@ class Assertions:
         _fail(
             f"{channel!r} has {members} and {found} anonymous, not {count}{visitors}",
             _people(there),
-            reasons.for_count(self.store, channel),
+            _explain_count(self.store, channel),
         )
 
     def assert_published(self, channel: str, event: str, payload: Any = ANY) -> None:
@@ -145,3 +146,73 @@ def _listed(label: str, items: list[str]) -> str:
 
 def _fail(*parts: str) -> NoReturn:
     raise AssertionError(". ".join(part for part in parts if part))
+
+
+def _explain_absence(store: MemoryStore, centrifugo: FakeCentrifugo, channel: str, key: str) -> str:
+    """Return why the member `key` may not be shown in `channel`."""
+    here = [client for client in centrifugo.clients(channel) if client.member_id == key]
+    if any(client.signed.hidden for client in here):
+        return "They are connected, but PRESENCE_VISIBLE says that nobody may know"
+    if here and not here[0].user and conf.PRESENCE_ANONYMOUS != "list":
+        return f"They are anonymous, and PRESENCE_ANONYMOUS is {conf.PRESENCE_ANONYMOUS!r}"
+    if here:
+        return "They are connected: has there been a tick() since?"
+    elsewhere = [
+        *(c for c in centrifugo.channels() if _connected(centrifugo, c, key)),
+        *(c for c in _tracked_channels(store) if _sources(store, c, key)),
+    ]
+    if elsewhere:
+        return f"They are in {', '.join(map(repr, dict.fromkeys(elsewhere)))}"
+    return "They are connected to no channel, and server code has joined them to none"
+
+
+def _explain_presence(
+    store: MemoryStore, centrifugo: FakeCentrifugo, channel: str, key: str
+) -> str:
+    """Return why the member `key` may still be shown in `channel`."""
+    if _connected(centrifugo, channel, key):
+        return "They are connected: close() what connect() returned, or disconnect() them"
+    if sources := _sources(store, channel, key):
+        said_by = ", ".join(map(repr, sources))
+        return (
+            f"Server code joined them (source {said_by}): they go when it has them leave, or "
+            f"{conf.PRESENCE_TIMEOUT:g} s (PRESENCE_TIMEOUT) after their last heartbeat"
+        )
+    missing = _leaving(store, channel).get(key)
+    if missing is None:
+        return "They left: has there been a tick() since? settle() lets the leave grace pass, too"
+    return (
+        f"They have been missing for {missing:.0f} s: a leave is believed at the first tick() "
+        f"after {conf.PRESENCE_LEAVE_GRACE:g} s (PRESENCE_LEAVE_GRACE), which settle() lets pass"
+    )
+
+
+def _explain_count(store: MemoryStore, channel: str) -> str:
+    """Return why a count may still change."""
+    if store.load_snapshots([channel])[channel].polled is None:
+        return "No tick() has looked at this channel"
+    if leaving := _leaving(store, channel):
+        gone = ", ".join(leaving)
+        return f"Once PRESENCE_LEAVE_GRACE has passed (see settle()) these leave: {gone}"
+    return ""
+
+
+def _connected(centrifugo: FakeCentrifugo, channel: str, key: str) -> bool:
+    return any(client.member_id == key for client in centrifugo.clients(channel))
+
+
+def _tracked_channels(store: MemoryStore) -> list[str]:
+    return sorted(store.load_tracker_state(timeout=conf.PRESENCE_TIMEOUT).channels)
+
+
+def _sources(store: MemoryStore, channel: str, key: str) -> list[str]:
+    found = store.load_members([channel], timeout=conf.PRESENCE_TIMEOUT)[channel]
+    return [member.source for member in found.members if member.user == key]
+
+
+def _leaving(store: MemoryStore, channel: str) -> dict[str, float]:
+    """Return the missing members, with the seconds that they have been missing."""
+    loaded = store.load_states([channel])
+    raw = loaded.states[channel].leaving
+    members = messages.decode(raw, Leaving).members if raw else {}
+    return {key: loaded.now - since for key, since in members.items()}

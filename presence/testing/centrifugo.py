@@ -16,7 +16,7 @@ from presence.roster import channel_names
 from presence.roster.messages import Position
 from presence.roster.people import UserClaims, anonymous_id
 
-__all__ = ["Client", "FakeCentrifugo", "Stream"]
+__all__ = ["Client", "Connection", "FakeCentrifugo", "Stream"]
 
 KEY_LIFETIME: Final = 300.0
 """Seconds for which Centrifugo remembers an idempotency key."""
@@ -182,3 +182,31 @@ class FakeCentrifugo:
             stream.keys[idempotency_key] = (now, stream.top)
         self._published[channel].append(msgspec.json.decode(data))
         return stream.top
+
+
+class Connection:
+    """Result of `connect`: open until `close` or the end of its `with` block.
+
+    `member_id` is the id of the visitor in a roster. For anonymous visitors, it is used only if
+    PRESENCE_ANONYMOUS is "list".
+    """
+
+    def __init__(self, centrifugo: FakeCentrifugo, channel: str, client: Client) -> None:
+        self._centrifugo = centrifugo
+        self._client = client
+        self.channel = channel
+        self.member_id = client.member_id
+        centrifugo.subscribe(channel, client)
+
+    def close(self) -> None:
+        """Close the connection, as a closed page does. The next tick misses it. May be repeated."""
+        self._centrifugo.unsubscribe(self.channel, self._client.id)
+
+    def __enter__(self) -> Connection:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Connection of {self.member_id!r} to {self.channel!r}>"

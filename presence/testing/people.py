@@ -11,7 +11,7 @@ from django.http import HttpRequest
 
 from presence.conf import hooks
 from presence.roster.people import UserClaims
-from presence.testing.connection import Connection
+from presence.testing.centrifugo import Connection
 from presence.web.visitors import Visitor, describe, visitor_of
 
 __all__ = ["id_of", "is_anonymous", "sign", "visitor"]

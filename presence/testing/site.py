@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import unittest
 from contextlib import ExitStack
 from itertools import count
 from typing import Any, Final
@@ -15,14 +16,13 @@ from presence.centrifugo.gateway import Gateway
 from presence.conf import conf
 from presence.sync.statistics import Report
 from presence.testing.assertions import SENT, Assertions
-from presence.testing.centrifugo import Client, FakeCentrifugo
+from presence.testing.centrifugo import Client, Connection, FakeCentrifugo
 from presence.testing.clock import Clock, Inline
-from presence.testing.connection import Connection
 from presence.testing.people import id_of, is_anonymous, sign, visitor
 from presence.testing.signals import SentSignal, SignalRecorder
 from presence.web.access import polled_channel
 
-__all__ = ["FakePresence"]
+__all__ = ["FakePresence", "PresenceTestMixin"]
 
 ISSUER_KEY: Final = "presence.testing: a secret that no server knows"
 MOMENT: Final = 1e-6
@@ -145,3 +145,17 @@ class FakePresence(Assertions):
         services.outbox.flush(SENT)
         self.centrifugo.clear()
         self._recorder.sent.clear()
+
+
+class PresenceTestMixin(unittest.TestCase):
+    """Gives each test an empty FakePresence as `self.presence`.
+
+    Put it before TestCase, or any other of Django's test cases. Your own `setUp` must call
+    `super().setUp()`.
+    """
+
+    presence: FakePresence
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.presence = self.enterContext(FakePresence())
