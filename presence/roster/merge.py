@@ -339,12 +339,11 @@ def find_unfetched(old: Roster, seen: Roster, profiles: Profiles) -> list[str]:
         key
         for key in seen.members
         if not is_anonymous(key)
-        and (key not in old.fetched or _is_news(profiles, key, old.issued.get(key, 0.0)))
+        and (
+            key not in old.fetched
+            or (key in profiles and profiles[key].iat > old.issued.get(key, 0.0))
+        )
     ]
-
-
-def _is_news(profiles: Profiles, key: str, issued: float) -> bool:
-    return key in profiles and profiles[key].iat > issued
 
 
 def ask_site(fetch: Fetch, ids: Iterable[str]) -> Fetched:

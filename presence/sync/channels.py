@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Protocol
 
@@ -41,7 +41,8 @@ def survey(ctx: TickContext, only: Sequence[str] | None = None) -> Survey:
         return Survey(found.nodes, clients)
     if ctx.options.discovery == "registry":
         return ctx.gateway.survey([])
-    return ctx.gateway.survey(_with_feeds(ctx.options.patterns))
+    patterns = ctx.options.patterns
+    return ctx.gateway.survey([*patterns, *filter(None, map(channel_names.feed_pattern, patterns))])
 
 
 def find_channels(
@@ -79,12 +80,6 @@ def _occupied(ctx: TickContext, active: set[str], known: Mapping[str, float]) ->
         swept = {channel: quiet[channel] for channel in empty if quiet[channel] < old}
         for channel in ctx.store.write(Writes(sweep=swept)).swept:
             logger.info("channel=closed name=%s", channel)
-
-
-def _with_feeds(patterns: Iterable[str]) -> list[str]:
-    patterns = list(patterns)
-    feeds = [feed for feed in map(channel_names.feed_pattern, patterns) if feed]
-    return [*patterns, *feeds]
 
 
 def _rooms(clients: Mapping[str, int]) -> Iterator[str]:
@@ -148,7 +143,12 @@ def split(
             number=number,
             of=len(parts),
             channels=list(part),
-            clients=dict(_counted(part, survey.clients)),
+            clients={
+                name: survey.clients[name]
+                for channel in part
+                for name in (channel, channel_names.feed_of(channel))
+                if name in survey.clients
+            },
             nodes=sorted(survey.nodes),
             believe=believe,
             tracked=[channel for channel in part if channel in tracked],
@@ -156,13 +156,6 @@ def split(
         )
         for number, part in enumerate(parts, 1)
     ]
-
-
-def _counted(channels: Sequence[str], clients: Mapping[str, int]) -> Iterator[tuple[str, int]]:
-    for channel in channels:
-        for name in (channel, channel_names.feed_of(channel)):
-            if name in clients:
-                yield name, clients[name]
 
 
 def batches(

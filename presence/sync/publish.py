@@ -92,7 +92,7 @@ class Publisher:
             if commit.repeats(states[commit.channel]):
                 report.count_commit(commit)
         good = [*polled.unchanged, *(commit.channel for commit in planned)]
-        # Written before they leave, or a crash would forget that they were here until now.
+        # The store writes these before the commits, so that a crash between them loses nothing.
         gone = {member.id for commit in commits for member in commit.change.leaves}
         last_seen = {user: now for user in gone if not is_anonymous(user)}
         taken = self._write(commits, polled=good, now=now, last_seen=last_seen)

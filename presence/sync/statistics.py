@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -158,7 +158,9 @@ def _end_overdue(store: RosterStore, begun: TickStart, deadline: float) -> None:
 
 def _end(store: RosterStore, tick: str, found: TickParts, started: float) -> Tick | None:
     parts = [part for part in map(_part, found.parts) if part]
-    report = _sum([part.report for part in parts])
+    report = Report()
+    for part in parts:
+        report.absorb(part.report)
     report.seconds.total = max(0.0, found.now - started)
     record = Tick(
         id=tick,
@@ -171,13 +173,6 @@ def _end(store: RosterStore, tick: str, found: TickParts, started: float) -> Tic
         report=report,
     )
     return record if store.close_tick(tick, msgspec.json.encode(record)) else None
-
-
-def _sum(reports: Sequence[Report]) -> Report:
-    total = Report()
-    for report in reports:
-        total.absorb(report)
-    return total
 
 
 def _part(raw: bytes) -> _Part | None:

@@ -1,4 +1,4 @@
-"""The outbox: what it gathers, when it sends, and how it bears a Centrifugo that is not there.
+"""The coalescer: how it collects and sends messages, and behaves without Centrifugo.
 
 Where threads are in play, the sending function is a gate: a test sees a batch begin, and lets it
 end. Nothing here waits for time to pass.
@@ -36,7 +36,7 @@ def plain(messages: Sequence[tuple[str, msgspec.Raw]]) -> Batch:
 
 
 class Sender:
-    """Keeps the batches; raises `error`, or answers the first message with `refusal`."""
+    """Records the batches; raises `error`, or answers the first message with `refusal`."""
 
     def __init__(self) -> None:
         self.batches: list[Batch] = []
@@ -53,7 +53,7 @@ class Sender:
 
 
 class Gate:
-    """Holds every batch until the test lets it through."""
+    """Blocks every batch until the test lets it pass."""
 
     def __init__(self) -> None:
         self.begun: queue.Queue[Batch] = queue.Queue()
@@ -82,7 +82,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def still(sender: Sender, clock: Clock) -> Coalescer:
-    """An outbox without a thread: a test takes its steps."""
+    """A coalescer without a thread: the test calls its steps."""
     return Coalescer(sender, clock=clock, start=lambda run: None)
 
 
@@ -245,7 +245,7 @@ class TestSendingNow:
             still.send({ADA: data("1")})
 
     def test_send_during_a_batch_waits_for_its_end(self, gate: Gate) -> None:
-        """Or an older position could be published after a newer one."""
+        """Otherwise an older position could be published after a newer one."""
         outbox = Coalescer(gate, pause=0.0)
         outbox.put(ADA, data("old"))
         assert gate.next() == [("cursors:a", "old")]
@@ -340,7 +340,7 @@ class TestFlushing:
 
 
 def in_fork(check: object) -> int:
-    """Exit status of a forked process that makes the check."""
+    """Return the exit status of a forked process that runs the check."""
     child = os.fork()
     if child == 0:
         status = 1
@@ -355,7 +355,7 @@ def in_fork(check: object) -> int:
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_fork_renews_the_coalescer(gate: Gate) -> None:
-    """Made while the parent's thread is at work and holds its lock."""
+    """The fork happens while the parent's thread works and holds its lock."""
     outbox = Coalescer(gate, pause=LONG)
     outbox.put(ADA, data("the parent's"))
     gate.next()
@@ -374,7 +374,7 @@ def test_fork_renews_the_coalescer(gate: Gate) -> None:
 
 
 def test_fork_during_a_batch_waits_for_its_end(gate: Gate) -> None:
-    """What sends it may hold locks that would never come free in the child."""
+    """Sending may hold locks that would never be released in the child."""
     outbox = Coalescer(gate, pause=0.0)
     outbox.put(ADA, data("1"))
     gate.next()

@@ -1,4 +1,4 @@
-"""The gateway: what it asks, and how each way of failing comes out. The transport is scripted."""
+"""The requests of the gateway, and its errors, with a scripted transport."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ URL = "http://user:s3cret@centrifugo.test/api"
 
 
 def counted(channel: str, clients: int) -> dict[str, Any]:
-    """A reply to `channels`, with one channel or, of no clients, with none."""
+    """Return a reply to `channels` with one channel, or without any if it has no clients."""
     return {"channels": {"channels": {channel: {"num_clients": clients}} if clients else {}}}
 
 
 class Transport(BaseAdapter):
-    """Answers every request with `status` and `body`, or raises `error`; keeps what was sent."""
+    """Answers every request with `status` and `body`, or raises `error`; records requests."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -180,7 +180,7 @@ class TestWhatItAsks:
         }
 
     def test_send_skips_the_history(self, gateway: Gateway, transport: Transport) -> None:
-        """In order, and with nothing that would keep the same from being delivered again."""
+        """Messages go in order, without a key that would suppress a repeat."""
         transport.answer({"publish": {}}, {"error": {"code": 102}})
         moves = [("cursors:a", msgspec.Raw(b'{"x":1}')), ("cursors:a", msgspec.Raw(b'{"x":2}'))]
         taken, refused = gateway.send(moves)
@@ -197,7 +197,7 @@ class TestWhatItAsks:
     def test_gateway_with_other_than_ascii_sends_utf8(
         self, gateway: Gateway, transport: Transport
     ) -> None:
-        """A diff of just under 8 KiB must not be one of 24 KiB in Centrifugo's history."""
+        """A diff of just under 8 KiB must not take 24 KiB in Centrifugo's history."""
         transport.answer({"publish": {}})
         gateway.publish([publication()])
         assert "\U0001f600".encode() in transport.sent[-1].body  # type: ignore[operator]

@@ -1,4 +1,4 @@
-"""What Centrifugo answers to a batch -> a raw reply or an error per command."""
+"""Parsing of the answer to a batch: a raw reply or an error per command."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Grants, and the tokens they are swapped for."""
+"""Grants, and the tokens that they are exchanged for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A loaded state and a reading -> what a tick commits."""
+"""The commit made from a loaded state and a new roster."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def planned(state: State, old: Roster, seen: Roster, **options: Any) -> Commit:
 
 
 def after(roster: Roster, **fields: Any) -> State:
-    """A committed state with this roster."""
+    """Return a committed state with this roster."""
     defaults = {
         **{"rev": 4, "epoch": "e", "version": 7, "run": "r", "digest": b"d"},
         **{"total": roster.total, "anonymous": roster.anonymous},
@@ -122,7 +122,7 @@ def test_make_commit_in_another_life_of_the_store_holds_leaves() -> None:
 
 
 class TestCountedRooms:
-    """Limit 20; back below 18."""
+    """The limit is 20; below 18, rooms are listed again."""
 
     def walk(self, *counts: int) -> list[tuple[bool, str]]:
         state, old, path = State(channel="presence:a"), Roster(), []

@@ -1,4 +1,4 @@
-"""PRESENCE_FETCH: asked once for all who join in a batch; what it gives stays with the member."""
+"""PRESENCE_FETCH is called once for all new members of a batch, and its results are kept."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OTHER = "presence:other"
 
 
 class Hook:
-    """Gives `answer`, or fails; remembers what it was asked."""
+    """Returns `answer`, or fails; records its calls."""
 
     def __init__(self, answer: Any = None) -> None:
         self.answer = answer or {}
@@ -62,7 +62,7 @@ def test_fetch_with_blank_name_keeps_the_name(site: Site, hook: Hook) -> None:
 
 
 def test_fetch_in_list_mode_is_not_asked_for_visitors(hook: Hook) -> None:
-    """Each page view of theirs is another client: what is kept by such ids would only grow."""
+    """Each page view of a visitor is another client: data kept by such ids would grow for ever."""
     site = Site(fetch=hook, anonymous="list")
     site.centrifugo.enter(ROOM, "c1", "")
     site.tick()

@@ -1,4 +1,4 @@
-"""Centrifugo's presence reply -> a roster."""
+"""The roster made from Centrifugo's presence reply."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def entry(user: str = "", conn: Any = None, chan: Any = None) -> dict[str, Any]:
 
 
 def presence(*entries: dict[str, Any]) -> bytes:
-    return json.dumps({"presence": {f"c{n}": one for n, one in enumerate(entries)}}).encode()
+    return json.dumps({"presence": {f"c{n}": entry for n, entry in enumerate(entries)}}).encode()
 
 
 def read(*entries: dict[str, Any], anonymous: AnonymousMode = "count") -> Roster:
@@ -122,7 +122,7 @@ def test_read_presence_of_blank_subscription_name_falls_back() -> None:
 
 
 def test_read_presence_of_session_hidden_alone_hides_nobody_else() -> None:
-    """Staff who act as a user: the newer token, on another connection, says so."""
+    """Staff act as a user: the newer token, of another connection, hides them."""
     session = {"iat": 9.0, "hidden": True, "session": True}
     seen, staff = entry("42", {"name": "Ada", "iat": 1.0}), entry("42", session)
     for entries in ([seen, staff], [staff, seen]):
@@ -142,7 +142,7 @@ def test_read_presence_of_session_hidden_alone_is_not_shown_by_profile() -> None
     assert roster.members == {"42": Member("42", "Ada")}
 
 
-@pytest.mark.parametrize("odd", [False, True], ids=["ours alone", "beside a token of the site"])
+@pytest.mark.parametrize("odd", [False, True], ids=["only our tokens", "with a token of the site"])
 def test_read_presence_of_hidden_profile_hides_every_session(odd: bool) -> None:
     others = [entry("17", {"name": "Grace", "role": "admin"})] if odd else []
     tabs = [entry("42", {"name": "Ada", "iat": 1.0}), entry("42", {"name": "Ada", "iat": 2.0})]
@@ -205,7 +205,7 @@ def test_read_presence_of_ten_thousand_members_lists_them() -> None:
 def test_digest_of_other_reply_or_settings_differs() -> None:
     digests = {digest(raw, how) for raw in (b"a", b"b") for how in ("1", "2")}
     assert len(digests) == 4
-    assert {len(one) for one in digests} == {16}
+    assert {len(digest) for digest in digests} == {16}
     assert digest(b"a", "x" * 200) == digest(b"a", "x" * 200)
 
 
@@ -248,11 +248,11 @@ HIDDEN = {"iat": 5.0, "hidden": True}
         (HIDDEN, {"name": "Ada", "iat": 6.0}, False),
     ],
 )
-@pytest.mark.parametrize("odd", [False, True], ids=["ours alone", "beside a token of the site"])
+@pytest.mark.parametrize("odd", [False, True], ids=["only our tokens", "with a token of the site"])
 def test_read_presence_of_hiding_token_hides_the_user(
     conn: Any, chan: Any, hidden: bool, odd: bool
 ) -> None:
-    """One of the site's own, in the same room, has the whole reply read in another way."""
+    """A token of the site's own in the same room causes another way of decoding the reply."""
     others = [entry("17", {"name": "Grace", "role": "admin"})] if odd else []
     roster = read(entry("42", conn, chan), *others)
     assert ("42" in roster.members) is not hidden

@@ -1,4 +1,4 @@
-"""The messages of the wire, on the examples that JavaScript reads too."""
+"""The messages on the wire, with the examples that the JavaScript tests read, too."""
 
 from __future__ import annotations
 

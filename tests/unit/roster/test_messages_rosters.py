@@ -49,7 +49,7 @@ def hold(
 
 @pytest.mark.parametrize("case", SEQUENCES, ids=[case["name"] for case in SEQUENCES])
 def test_apply_of_shared_sequences_gives_their_result(case: dict[str, Any]) -> None:
-    """What is malformed raises InvalidMessage and what is unknown is None: both change nothing."""
+    """Malformed bytes raise InvalidMessage, unknown types are None: both change nothing."""
     snapshot = messages.decode(json.dumps(case["snapshot"]).encode(), Snapshot)
     fetch = False
     for publication in case["publications"]:
@@ -212,7 +212,7 @@ ROSTERS = st.builds(
 def test_apply_of_committed_changes_gives_the_committed_roster(
     readings: list[Roster], grace: float, data: st.DataObject
 ) -> None:
-    """Whatever is read: a client that applies every diff shows what was committed, in order."""
+    """A client that applies every diff shows the committed members, in order, for any input."""
     committed, leaving, shown = Roster(), Leaving(), Snapshot("e")
     for now, seen in enumerate(readings):
         before = committed

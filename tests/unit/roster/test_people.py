@@ -1,4 +1,4 @@
-"""Ids of visitors: only presence/roster/people.py knows what they look like."""
+"""Ids of visitors: only presence/roster/people.py knows their form."""
 
 from __future__ import annotations
 

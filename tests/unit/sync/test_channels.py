@@ -1,4 +1,4 @@
-"""Which channels a tick polls: thousands that come and go, found by Centrifugo or the registry."""
+"""The channels that a tick polls, found through Centrifugo or the registry."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def go(site: Site, numbers: range) -> None:
 def test_tick_when_thousands_of_channels_come_and_go_forgets_the_empty_ones(
     discovery: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A wave of 2,000 a tick; each channel is seen to fill, to empty, and is forgotten."""
+    """2,000 new channels a tick: each is seen to fill and to empty, and is forgotten."""
     here = site(discovery=discovery, token_lifetime=60.0)
     known = []
     with caplog.at_level(logging.INFO, "presence.sync"):
@@ -93,7 +93,7 @@ def test_tick_past_its_deadline_polls_longest_unpolled_channels_first() -> None:
     assert here.clock() - times[0] < 5 * (60 + 2 * here.options.deadline)
 
 
-class TestTheRegistry:
+class TestRegistry:
     def test_registry_tick_asks_centrifugo_for_no_channels(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:

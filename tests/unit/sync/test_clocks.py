@@ -1,4 +1,4 @@
-"""The clock of the store, of a worker or of a web server is ahead, and put right."""
+"""The clock of the store, a worker or a web server was ahead, and is set back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rosters that are kept in the process: for which state they are given out, and how many."""
+"""The cache of rosters: the states that its entries belong to, and its limit."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ class TestThroughTheSync:
     ) -> None:
         monkeypatch.setattr(poll, "CHECKED_CHANNELS", 1e-9)  # none are checked
         monkeypatch.setattr(site.store, "_rosters", None)
-        monkeypatch.setattr(site.store, "_commit", lambda one: committed.append(one) or True)
+        monkeypatch.setattr(site.store, "_commit", lambda commit: committed.append(commit) or True)
         committed: list[Commit] = []
         site.centrifugo.enter(ROOM, "c2", "alan", "Alan")
         assert site.tick(1).joins == 1
@@ -149,7 +149,7 @@ class TestThroughTheSync:
     def test_tick_after_rollback_and_write_of_another_process_loads_the_roster(
         self, site: Site
     ) -> None:
-        """A worker that loaded before the store went back may write the very same `rev` again."""
+        """A worker that loaded before the rollback may write the same `rev` again."""
         names, saved = ("_states", "_rosters", "_snapshots", "_polled"), {}
         slow = site.make(site.options)
 
@@ -177,7 +177,7 @@ class TestThroughTheSync:
     def test_tick_with_same_diff_as_another_process_caches_no_wrong_roster(
         self, site: Site
     ) -> None:
-        """Alan's second tab, signed later, was seen by the one whose roster was not written."""
+        """The worker whose roster was not written saw Alan's second tab, which was signed later."""
         other = site.make(site.options)
 
         def meanwhile() -> None:

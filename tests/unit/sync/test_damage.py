@@ -1,4 +1,4 @@
-"""What is damaged in the store concerns one channel, is said with its name, and is mended."""
+"""Damage in the store affects one channel, is reported with its name, and is repaired."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_tick_of_damaged_state_keeps_readable_signals(site: Site) -> None:
 
 
 def test_tick_with_partial_answer_repairs_no_lost_roster(site: Site) -> None:
-    """Nobody could tell who is only reconnecting from who has gone."""
+    """Members that only reconnect cannot be told from members that left."""
     set_kept("_rosters")(site, b"garbage")
     before = site.snapshot()
     site.centrifugo.counted[ROOM] = 5
@@ -103,7 +103,7 @@ def test_tick_with_partial_answer_repairs_no_lost_roster(site: Site) -> None:
 
 @pytest.mark.parametrize("lost", [b"", b"{}"])
 def test_tick_after_leaving_was_lost_removes_missing_members(site: Site, lost: bytes) -> None:
-    """The reply is the same as that of the tick that missed them: nothing else would tell."""
+    """The reply is the same as in the tick that missed them, so only the digest can tell."""
     site.centrifugo.quit(ROOM, "c2")
     site.tick(1)
     assert site.ids() == ["ada", "alan"], "the grace has begun"

@@ -1,4 +1,4 @@
-"""What goes wrong in a tick: counted, logged, and never an empty room."""
+"""Errors in a tick are counted and logged, and never empty a room."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def site() -> Site:
 
 
 def interrupt(site: Site, method: str, when: str, error: BaseException) -> Any:
-    """A sync of the site, one of whose calls fails."""
+    """Return a sync of the site with one call that fails."""
     store, gateway = site.store, site.gateway
     wrapped = Interrupted(gateway if method in GATEWAY else store, method, when=when, error=error)
     options = site.options
@@ -95,7 +95,7 @@ def interrupt(site: Site, method: str, when: str, error: BaseException) -> Any:
 
 
 def assert_chain(site: Site, channel: str = ROOM) -> None:
-    """The published diffs are the steps of the version chain, and end at the truth."""
+    """Assert that the published diffs are the version chain, and end with the present members."""
     diffs = site.diffs(channel)
     assert [(diff["base"], diff["version"]) for diff in diffs] == [
         (n, n + 1) for n in range(len(diffs))
@@ -254,7 +254,7 @@ def other_tick(site: Site) -> Callable[[], Any]:
 
 
 class TestTwoTicksAtOnce:
-    """The other tick runs whole, at a moment within ours."""
+    """The other tick runs completely, at some moment of the first."""
 
     @pytest.fixture(params=[(m, w) for m in GATEWAY for w in ("before", "after")], ids="-".join)
     def moment(self, request: pytest.FixtureRequest) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""A tick that an exception interrupts, at any line of ours: the next tick is right."""
+"""After an exception at any line of a tick, the next tick is correct."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OURS = [f"/presence/{package}/" for package in ("backends", "centrifugo", "roste
 
 
 class Interrupted(BaseException):
-    """As a signal handler raises it."""
+    """An exception from a signal handler."""
 
 
 class Site:
@@ -71,7 +71,7 @@ class Site:
         stored = self.store.load_snapshots(ROOMS)
         for room, ids in zip(ROOMS, wanted, strict=True):
             members = json.loads(stored[room].snapshot or b"{}")["members"]
-            assert sorted(one["id"] for one in members) == sorted(ids), (line, room)
+            assert sorted(member["id"] for member in members) == sorted(ids), (line, room)
 
 
 def test_tick_interrupted_at_any_line_leaves_the_next_one_right() -> None:

@@ -1,4 +1,4 @@
-"""Members without a websocket in ticks: the same rosters, diffs and counts as everybody's."""
+"""Members without a websocket have the same rosters, diffs and counts in ticks as all others."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TIMEOUT = 60.0
 
 
 class Room:
-    """One room of a site, and what server code does there."""
+    """One room of a site, with the calls of server code."""
 
     def __init__(self, **options: Any) -> None:
         self.site = Site(**options)

@@ -49,7 +49,7 @@ class Crash(BaseException):
 
 
 class LossyStore(MemoryStore):
-    """A store that can come back as it was, in another life; keeps what was ever committed."""
+    """A store that can be rolled back into another life; it records all commits."""
 
     def __init__(self, clock: Clock) -> None:
         super().__init__(clock=clock)
@@ -67,7 +67,7 @@ class LossyStore(MemoryStore):
         self._run = f"life-{self.lives}"
 
     def damage(self, channel: str, field: str, value: bytes) -> None:
-        """Have something of a channel hold what no tick ever wrote."""
+        """Overwrite a part of a channel with bytes that no tick wrote."""
         with self._lock:
             if channel not in self._states:
                 return
@@ -95,7 +95,7 @@ class LossyStore(MemoryStore):
 
 
 class Worker:
-    """One tick in a thread that moves only when told to."""
+    """One tick in a thread that the test moves step by step."""
 
     def __init__(self, world: World) -> None:
         self._go, self._stopped = threading.Semaphore(0), threading.Semaphore(0)
@@ -109,7 +109,7 @@ class Worker:
             Stepped(world.store, self),  # type: ignore[arg-type]
             Stepped(Gateway(world.centrifugo), self),  # type: ignore[arg-type]
             options,
-            announce=lambda *one: world.announced.append(one),
+            announce=lambda *change: world.announced.append(change),
             clock=world.clock,
             executor=Inline,
         )
@@ -118,7 +118,7 @@ class Worker:
         self._stopped.acquire()
 
     def step(self, order: BaseException | None = None) -> None:
-        """Go on to the next stop; with `order`, as if the call there had raised it."""
+        """Go on to the next stop; with `order`, raise it there."""
         self._order = order
         self._go.release()
         self._stopped.acquire()
@@ -238,7 +238,7 @@ def _version(publication: Publication) -> int:
 
 
 class World:
-    """Everything of one history, and the actions that move it."""
+    """The state of one history, and the actions that change it."""
 
     def __init__(self, seed: int, *, rollbacks: bool = False, damage: bool = False) -> None:
         self.random = random.Random(seed)
@@ -282,7 +282,7 @@ class World:
         self.centrifugo.enter(channel, f"c{self.client:04}", user, name, iat=1.0 + self.names[user])
 
     def move(self) -> None:
-        """Somebody comes, goes, opens a second tab, or has another name."""
+        """Let a user come, go, open a second tab, or change their name."""
         channel, user = self.random.choice(ROOMS), self.random.choice(VISITORS)
         theirs = [c for c, e in self.centrifugo.rooms[channel].items() if e["user"] == user]
         if theirs and self.random.random() < 0.6:
@@ -292,7 +292,7 @@ class World:
             self.enter(channel, user)
 
     def track(self) -> None:
-        """Server code says that somebody comes, has another name, or goes."""
+        """Let server code join, rename or remove a user."""
         channel, user = self.random.choice(ROOMS), self.random.choice(TRACKED)
         source = self.random.choice(["", "tab"])
         if self.random.random() < 0.5:
@@ -318,7 +318,7 @@ class World:
             self.workers.remove(worker)
 
     def break_down(self) -> None:
-        """A worker dies, or what it asked fails before or after it took effect."""
+        """Kill a worker, or let its call fail before or after it took effect."""
         if not self.workers:
             return
         worker = self.random.choice(self.workers)
@@ -341,7 +341,7 @@ class World:
         self.random.choice(self.readers).pull(self.random.choice([1, 2, 100]))
 
     def restart_centrifugo(self) -> None:
-        """Everybody is thrown out and comes back within the reconnect delay."""
+        """Disconnect everybody; they come back within the reconnect delay."""
         self.keep_logs()
         for channel in ROOMS:
             for entry in self.centrifugo.rooms[channel].values():
@@ -351,8 +351,8 @@ class World:
 
     def return_home(self) -> None:
         due, self.back = (
-            [one for one in self.back if one[0] <= self.clock()],
-            [one for one in self.back if one[0] > self.clock()],
+            [visit for visit in self.back if visit[0] <= self.clock()],
+            [visit for visit in self.back if visit[0] > self.clock()],
         )
         for _, channel, user in due:
             self.enter(channel, user)
@@ -364,7 +364,7 @@ class World:
         self.store.roll_back(self.saved)
 
     def damage(self) -> None:
-        """Somebody writes garbage into the store."""
+        """Write garbage into the store."""
         field = self.random.choice(["roster", "snapshot", "leaving", "pending", "state"])
         value = self.random.choice([b"garbage", b"{}", b"\xff", b"[]"])
         self.store.damage(self.random.choice(ROOMS), field, value)
@@ -373,7 +373,7 @@ class World:
         self.logs += [(feed, stream.log) for feed, stream in self.centrifugo.streams.items()]
 
     def settle(self) -> None:
-        """Nothing breaks any more; time passes, ticks are run, pages read on."""
+        """Stop all failures, let time pass, run ticks, and let pages read on."""
         for worker in self.workers:
             worker.finish()
             assert worker.failure is None, worker.failure
@@ -391,17 +391,17 @@ class World:
 
 
 def truth(world: World, channel: str) -> tuple[dict[str, str], int]:
-    """Who is in a room by what their tokens say, and how many are anonymous."""
+    """Return the names in a room by user, and the number of anonymous visitors."""
     entries = list(world.centrifugo.rooms[channel].values())
     newest: dict[str, tuple[float, str]] = {}
     for entry in entries:
         if entry["user"]:
             signed = entry["conn_info"]
-            one = (signed["iat"], signed["name"])
-            newest[entry["user"]] = max(newest.get(entry["user"], one), one)
+            claim = (signed["iat"], signed["name"])
+            newest[entry["user"]] = max(newest.get(entry["user"], claim), claim)
     for record in world.store.load_members([channel], timeout=TIMEOUT)[channel].members:
-        one = (record.joined, msgspec.json.decode(record.meta)["name"])
-        newest[record.user] = max(newest.get(record.user, one), one)
+        claim = (record.joined, msgspec.json.decode(record.meta)["name"])
+        newest[record.user] = max(newest.get(record.user, claim), claim)
     anonymous = sum(1 for entry in entries if not entry["user"])
     return {user: name for user, (_, name) in newest.items()}, anonymous
 
@@ -426,9 +426,9 @@ def assert_nobody_left_on_errors(world: World) -> None:
 
 
 def assert_chain(world: World) -> None:
-    """What was published is exactly the steps of the chain, each once in a life of the streams.
+    """Assert that each step of the chain was published exactly once in a life of the streams.
 
-    Into another life a worker that was paused may repeat what an earlier one had: pages drop it.
+    In another life, a worker that was paused may repeat earlier steps: pages drop these.
     """
     contents: dict[tuple[str, str, int], bytes] = {}
     last: dict[str, tuple[str, int]] = {}
@@ -453,7 +453,7 @@ def assert_chain(world: World) -> None:
 
 
 def assert_signalled(world: World) -> None:
-    """Each acknowledged change was announced."""
+    """Assert that each acknowledged change was announced."""
     announced = {(each[0], each[1], repr(each[2])) for each in world.announced}
     for channel, raw in world.store.acknowledged:
         pending = messages.decode(raw, messages.Pending)
@@ -511,7 +511,7 @@ def test_model_with_damaged_store_repairs_it_and_converges(block: int) -> None:
 def test_model_without_versions_in_centrifugo_finds_the_repeat(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A Centrifugo that takes the same version twice is found out, so the model does look."""
+    """The model notices a Centrifugo that takes the same version twice."""
     real = FakeCentrifugo._answer_publish
 
     def forgetful(self: FakeCentrifugo, *, channel: str, **publication: Any) -> Position:
@@ -534,7 +534,7 @@ def test_model_without_versions_in_centrifugo_finds_the_repeat(
 
 
 def test_pending_of_each_epoch_and_version_has_other_bytes() -> None:
-    """What tells one's own pending from another's is its bytes."""
+    """A worker recognises its own pending by its bytes."""
     change = Change()
     made = {
         messages.encode(messages.Pending(epoch, version, msgspec.Raw(b"{}"), change))

@@ -1,4 +1,4 @@
-"""Rooms with made-up names: what one visitor can make the site keep and poll."""
+"""Rooms with made-up names: limits for what one visitor can make the site store and poll."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def exchange(client: Client, rooms: Sequence[str], owner: str = "", **extra: Any
 
 
 def rooms(count: int, prefix: str = "made-up") -> list[list[str]]:
-    """So many names, as many in a list as a page may have."""
+    """Return `count` names, in lists as long as a page may have."""
     names = [f"presence:{prefix}-{n}" for n in range(count)]
     return [names[start : start + 100] for start in range(0, count, 100)]
 

@@ -1,4 +1,4 @@
-"""Batches polled ahead: their order, their depth, their round trips, their errors."""
+"""Batches polled ahead: order, number in flight, round trips and errors."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ONE_BY_ONE = Options(batch_size=1)
 
 
 class Store(MemoryStore):
-    """Notes what each call of `load` asks for; `failing` channels cannot be loaded."""
+    """Records the calls of `load_states`; a batch with the channel `failing` cannot be loaded."""
 
     def __init__(self) -> None:
         super().__init__(clock=Clock())
@@ -59,7 +59,7 @@ class Reads(Gateway):
 
 
 class Poll:
-    """Polls channels one by one, with everything that a poll needs."""
+    """Polls channels in batches of one."""
 
     def __init__(
         self,
@@ -170,7 +170,7 @@ def test_poll_of_unchanged_channels_loads_no_roster(
 def test_poll_during_a_write_has_the_state_from_before_the_read(
     store: Store, centrifugo: FakeCentrifugo
 ) -> None:
-    """Else a reading could be older than the state that it is compared with."""
+    """Otherwise a reply could be older than the state that it is compared with."""
     fill(store, "presence:0")
     centrifugo.before["poll"] = lambda: changed(store, "presence:0")
     (polled,) = Poll(store, Gateway(centrifugo))(CHANNELS[:1])
@@ -181,7 +181,7 @@ def test_poll_during_a_write_has_the_state_from_before_the_read(
 def test_poll_of_waiting_states_has_the_time_of_the_read(
     store: Store, centrifugo: FakeCentrifugo
 ) -> None:
-    """However long the states waited: nobody is taken to be missing from before that."""
+    """No absence begins before the read, even if the states waited for long."""
     started, read, found = 50.0, list[float](), list[float]()
     clock = Clock(started)
     ahead = store.load_states([]).now - started

@@ -1,4 +1,4 @@
-"""A large tick is shared out: every channel once, and one record of it all."""
+"""A large tick is split into shards: each channel is polled once, and there is one record."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Workers:
         return True
 
     def run(self, count: int | None = None) -> list[Any]:
-        """What the next `count` shards (all, if None) report."""
+        """Run the next `count` shards (None: all), and return their reports."""
         taken, self.waiting = self.waiting[:count], self.waiting[count:] if count else []
         return [self._site.sync.shard(msgspec.json.decode(raw, type=Shard)) for raw in taken]
 

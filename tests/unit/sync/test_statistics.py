@@ -1,4 +1,4 @@
-"""What ticks leave of themselves, and what is read of it."""
+"""Records of ticks, and the statistics read from them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a tick says it did."""
+"""Reports of ticks, and their form in JSON and in the log."""
 
 from __future__ import annotations
 

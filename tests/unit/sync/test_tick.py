@@ -1,4 +1,4 @@
-"""Ticks on a store in memory and a scripted Centrifugo: the steps, and what is kept to."""
+"""Ticks on a store in memory with a fake Centrifugo."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ CHAT = "chat:lobby"
 
 @pytest.fixture
 def site() -> Site:
-    """A room with Ada in it, one version old."""
+    """A site with Ada in a room at version 1."""
     site = Site()
     site.centrifugo.enter(ROOM, "c1", "ada", "Ada")
     assert site.tick().errors == 0
     return site
 
 
-class TestATick:
+class TestTick:
     def test_tick_with_first_join_commits_version_one_of_new_epoch(self, site: Site) -> None:
         (diff,) = site.diffs()
         assert (diff["base"], diff["version"], diff["total"]) == (0, 1, 1)

@@ -1,4 +1,4 @@
-"""presence.testing: what users test their own code with shows what a site would show."""
+"""presence.testing shows what a site would show."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def site() -> Iterator[FakePresence]:
 
 @pytest.fixture(autouse=True)
 def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    """None of this opens a connection."""
+    """Fail if a connection is opened."""
 
     def refuse(*_: Any) -> None:
         raise AssertionError("a connection was opened")
@@ -69,7 +69,7 @@ def render(text: str) -> str:
 
 
 def claims(client: Client, user_id: str, channel: str = ROOM) -> dict[str, Any]:
-    """What the site really signs into the subscription token of whoever is logged in."""
+    """Return the claims of the real subscription token of the user who is logged in."""
     grant = make_grant(channel, user_id, now=services.store().load_states([]).now)
     asked = {"grants": [grant]}
     answer = client.post(reverse("presence:tokens"), asked, content_type="application/json").json()
@@ -86,7 +86,7 @@ class TestConnecting:
         site.assert_present(ROOM, 17)
         site.assert_present(ROOM, "17")
         assert [one["name"] for one in PresenceManager.list_presences(KEY)] == ["Grace Hopper"]
-        assert [one.id for one in read_snapshot(ROOM).members] == ["17"]
+        assert [member.id for member in read_snapshot(ROOM).members] == ["17"]
         assert render(f'{{% presence_count "{ROOM}" %}}').strip() == "1"
         widget = render(f'{{% include "presence/widget.html" with channel="{ROOM}" %}}')
         assert 'data-presence-member="17"' in widget
@@ -272,7 +272,7 @@ class TestTime:
         PresenceManager.join_presence(KEY, "bot", {"name": "Bot"})
         site.assert_present(ROOM, "bot")
         site.tick()
-        assert [one.name for one in read_snapshot(ROOM).members] == ["Bot"]
+        assert [member.name for member in read_snapshot(ROOM).members] == ["Bot"]
         site.advance(50)
         assert PresenceManager.update_heartbeat(KEY, "bot")
         site.tick(after=50)
@@ -344,9 +344,9 @@ class TestWhatIsSent:
         (diff,) = site.published(ROOM)
         assert [one["id"] for one in diff["joins"]] == ["17"]
         names = ["channel_occupied", "presence_joined"]
-        assert [one.name for one in site.signals(ROOM)] == names
+        assert [signal.name for signal in site.signals(ROOM)] == names
         told = [(diff["version"], diff["epoch"], ["17"])] * 2
-        assert [(one.version, one.epoch, one.ids) for one in site.signals()] == told
+        assert [(signal.version, signal.epoch, signal.ids) for signal in site.signals()] == told
         site.clear()
         assert site.published(ROOM) == site.signals() == []
         site.disconnect(ROOM, GRACE)
@@ -411,7 +411,7 @@ class TestWhatIsSent:
 
 
 class TestFailures:
-    """Each says what is there, and what is likely to be missing."""
+    """Each failure says what is there, and its likely cause."""
 
     def failure(self, claim: Any, *arguments: Any, **more: Any) -> str:
         with pytest.raises(AssertionError) as caught:

@@ -1,4 +1,4 @@
-"""What is left of a call: seconds and bytes, on any socket, without a thread."""
+"""Limits of a call in seconds and bytes, on any socket, without a thread."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.unit.fakes import Clock
 
 @pytest.fixture
 def ends() -> Iterator[tuple[TimedSocket, socket.socket]]:
-    """A wire, and the other end of it."""
+    """A socket with deadlines, and its other end."""
     ours, theirs = socket.socketpair()
     ours.settimeout(5.0)
     with ours, theirs:
@@ -87,7 +87,7 @@ def test_socket_with_peer_that_does_not_read_ends_with_the_call(
 
 
 def test_socket_with_timeout_zero_does_not_wait(ends: tuple[TimedSocket, socket.socket]) -> None:
-    """So redis-py finds out whether anything waits."""
+    """redis-py checks in this way whether data is waiting."""
     wire, _ = ends
     Call(5.0)
     wire.settimeout(0)
@@ -139,5 +139,5 @@ def test_call_after_another_has_its_whole_time() -> None:
     ],
 )
 def test_libraries_have_the_attributes_that_connections_override(owner: object, name: str) -> None:
-    """Names that the libraries do not promise: another version may be without one."""
+    """These names are private to the libraries: another version may lack them."""
     assert hasattr(owner, name)

@@ -1,4 +1,4 @@
-"""Secrets are in no message: values are named by type, URLs by host and port, text is masked."""
+"""No message shows a secret: values are named by type, URLs by host and port, text is masked."""
 
 from __future__ import annotations
 
