@@ -172,7 +172,7 @@ def test_store_after_a_failover_behind_its_address_writes_to_the_new_primary(
         store = RedisStore(f"redis://127.0.0.1:{address.port}/0")
         other = RedisStore(f"redis://127.0.0.1:{address.port}/0")
         for each in (store, other):
-            each.join(ROOMS[0], "ada", source="bot", meta=b"{}", timeout=60.0)
+            each.save_member(ROOMS[0], "ada", source="bot", meta=b"{}", timeout=60.0)
             assert each.hit_rate_limit("moves", limit=9, seconds=60.0)
         new.replicaof("NO", "ONE")
         old.replicaof("127.0.0.1", str(second))
