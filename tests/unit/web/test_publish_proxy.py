@@ -365,7 +365,7 @@ def test_publish_while_the_store_is_down_is_refused_for_now(
     def down(*_: object, **__: object) -> None:
         raise StoreError("Redis: ConnectionError")
 
-    monkeypatch.setattr(MemoryStore, "admit", down)
+    monkeypatch.setattr(MemoryStore, "check_limits", down)
     assert_refused(ask(), 503, temporary=True)
     (record,) = (record for record in caplog.records if record.name == "presence.proxy")
     assert record.levelname == "ERROR"
