@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from types import MappingProxyType
 from typing import Any, Final
 
 import redis
@@ -58,11 +57,13 @@ class Connection:
     def _evaluate(
         self,
         calls: Sequence[Call],
-        polled: Mapping[str, float] = MappingProxyType({}),
+        polled: Sequence[str] = (),
         *,
         once: bool = False,
     ) -> list[Any]:
         """Run scripts in one round trip; in a cluster one for each primary, the first called first.
+
+        Before them, note the times of good polls: `polled` has time, channel, time, channel, ...
 
         The first call of each sends its source, by which Redis knows it for the others: nothing
         is ever run twice because Redis, after a restart, did not know a script.
@@ -72,7 +73,7 @@ class Connection:
         sent: set[str] = set()
         with self._pipeline() as pipe:
             if polled:
-                pipe.zadd(self._keys.channels, dict(polled), gt=True)
+                pipe.execute_command("ZADD", self._keys.channels, "GT", *polled)
             for name, key, arguments in calls:
                 if name in sent:
                     pipe.evalsha(scripts.SHA[name], 1, key, *arguments)

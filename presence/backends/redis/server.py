@@ -6,8 +6,8 @@ import os
 import re
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from typing import Any, Final, Protocol
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final, NamedTuple, Protocol
 from weakref import WeakSet
 
 import hiredis
@@ -33,6 +33,7 @@ __all__ = [
     "Command",
     "Demoted",
     "Node",
+    "Packed",
     "Pipeline",
     "Pool",
     "SafeConnection",
@@ -79,6 +80,21 @@ class Demoted(redis.ConnectionError):
 _PACKED: Final = frozenset((bytes, str))
 
 
+class Packed(NamedTuple):
+    """The last arguments of a command, packed once for many commands that share them."""
+
+    size: int
+    data: bytes
+
+    @classmethod
+    def of(cls, *words: str) -> Packed:
+        return cls(len(words), _pack(word.encode() for word in words))
+
+
+def _pack(words: Iterable[bytes]) -> bytes:
+    return b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in words)
+
+
 class _Packer:
     """Packs commands, for redis-py. What reaches hiredis is bytes and strings only.
 
@@ -90,11 +106,19 @@ class _Packer:
         self._encode = encode
 
     def pack(self, name: str | bytes, *args: Any) -> list[bytes]:
+        if args and type(args[-1]) is Packed:
+            return [self._pack_packed(name, *args)]
         # redis-py calls some commands by two words, such as CONFIG GET.
         words = self._encode(name).split()
         given = [one if type(one) in _PACKED else bytes(self._encode(one)) for one in args]
         command: Any = (*words, *given)  # hiredis's types allow one argument.
         return [hiredis.pack_command(command)]
+
+    def _pack_packed(self, *args: Any) -> bytes:
+        # To pack a thousand commands of 14 fields one by one took a quarter of the time of a load.
+        *words, packed = args
+        head = _pack(bytes(self._encode(word)) for word in words)
+        return b"*%d\r\n%b%b" % (len(words) + packed.size, head, packed.data)
 
 
 class _Safe:
@@ -321,6 +345,8 @@ class Node(redis.Redis):
 
     def _read(self, connection: Any, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
         try:
+            if type(args[-1]) is Packed:  # redis-py changes nothing in such a reply
+                return connection.read_response()
             return self.parse_response(connection, args[0], **options)  # type: ignore[no-untyped-call]
         except ResponseError as error:
             return error

@@ -19,10 +19,13 @@ from presence.backends.redis.connection import Call
 from presence.backends.redis.cursors import RedisCursors, RedisLimits
 from presence.backends.redis.ledger import RedisLedger
 from presence.backends.redis.members import RedisMembers
+from presence.backends.redis.server import Packed
 from presence.backends.tracker import Tracker
 from presence.roster.commit import Commit
 
 __all__ = ["RedisStore"]
+
+_STATE = Packed.of(*fields.NAMES)
 
 
 class RedisStore(RedisMembers, RedisCursors, RedisLimits, RedisLedger, Tracker, RosterStore):
@@ -43,7 +46,7 @@ class RedisStore(RedisMembers, RedisCursors, RedisLimits, RedisLedger, Tracker, 
             pipe.time()
             pipe.execute_command("INFO", "server")
             for channel in channels:
-                pipe.hmget(self._keys.channel(channel), *fields.NAMES)
+                pipe.execute_command("HMGET", self._keys.channel(channel), _STATE)
             for channel in rosters:
                 pipe.hmget(self._keys.channel(channel), "rev", "roster")
             for channel in whole:
@@ -74,7 +77,7 @@ class RedisStore(RedisMembers, RedisCursors, RedisLimits, RedisLedger, Tracker, 
         }
 
     def write(self, writes: Writes) -> WriteResult:
-        before = self._unanswered(writes)
+        before, now = self._unanswered(writes), repr(writes.now)
         acknowledging = [_acknowledging(done, writes.to_signal) for done in writes.acknowledgements]
         committing = [_committing(commit) for commit in writes.commits]
         suspecting = [("suspect", s.channel, [s.field, s.found]) for s in writes.suspects]
@@ -82,7 +85,7 @@ class RedisStore(RedisMembers, RedisCursors, RedisLimits, RedisLedger, Tracker, 
             (script, self._keys.channel(channel), given)
             for script, channel, given in [*acknowledging, *committing, *suspecting]
         ]
-        polled = dict.fromkeys(writes.polled, writes.now)
+        polled = [part for channel in writes.polled for part in (now, channel)]
         replies = self._evaluate([*before, *on_channels], polled)[len(before) :]
         taken = [reply == 1 for reply in replies]
         acknowledged = len(acknowledging)
