@@ -22,7 +22,7 @@ ROOM = "presence:room"
 
 
 def connection(user: str, name: str = "", *, iat: float = 0.0, **info: Any) -> dict[str, Any]:
-    """A presence entry as Django's tokens make it; without a name, one that was given no info."""
+    """Return a presence entry with the claims of a token; without a name, without claims."""
     signed = {"name": name, "info": info, "iat": iat} if name else None
     return {"user": user, "client": "", "conn_info": signed}
 
@@ -50,7 +50,7 @@ class FakeCentrifugo(presence.testing.FakeCentrifugo):
 
     @property
     def delivered(self) -> dict[str, list[Any]]:
-        """The decoded publications by feed."""
+        """Decoded publications by feed."""
         return self._published
 
     def enter(self, channel: str, client: str, user: str, name: str = "", **more: Any) -> None:
@@ -64,7 +64,7 @@ class FakeCentrifugo(presence.testing.FakeCentrifugo):
         self.rooms.clear()
 
     def batch(self, commands: Sequence[Command], **options: Any) -> list[Reply]:
-        feeds = [what["channel"] for method, what in commands if method == "publish"]
+        feeds = [given["channel"] for method, given in commands if method == "publish"]
         assert len(set(feeds)) == len(feeds), "two on one feed at once"
         request = _name(commands)
         self.requests.append(request)
@@ -127,12 +127,12 @@ class Site:
         )
 
     def tick(self, after: float = 0.0, only: Iterable[str] | None = None) -> Report:
-        """A tick `after` so many seconds."""
+        """Run a tick after `after` seconds."""
         self.clock.advance(after)
         return self.sync.tick(None if only is None else list(only))
 
     def snapshot(self, channel: str = ROOM) -> dict[str, Any]:
-        """The snapshot as it is stored; {} where there is none."""
+        """Return the stored snapshot; {} if there is none."""
         stored = self.store.load_snapshots([channel])[channel].snapshot
         return msgspec.json.decode(stored) if stored else {}
 
@@ -140,5 +140,5 @@ class Site:
         return [member["id"] for member in self.snapshot(channel).get("members", [])]
 
     def diffs(self, feed: str = ROOM) -> list[dict[str, Any]]:
-        """What a subscriber of the feed that was never away received."""
+        """Return what a permanent subscriber of the feed received."""
         return self.centrifugo.delivered[feed]

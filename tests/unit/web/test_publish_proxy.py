@@ -39,7 +39,7 @@ class Asked(FakeCentrifugo):
         self.questions: list[str] = []
 
     def batch(self, commands: Sequence[Command], **options: Any) -> list[Reply]:
-        self.questions += [what["channel"] for method, what in commands if method == "presence"]
+        self.questions += [given["channel"] for method, given in commands if method == "presence"]
         return super().batch(commands, **options)
 
 
