@@ -20,6 +20,7 @@ class Override(msgspec.Struct):
     """Options of the namespace that a subscription token overrides."""
 
     join_leave: Switch | None = None
+    force_push_join_leave: Switch | None = None
 
 
 class SubscribeOptions(msgspec.Struct, kw_only=True):
@@ -102,8 +103,11 @@ def subscription_token(token: str, config: Config, now: float) -> SubscriptionTo
     options = _options(claims.channel, config)
     options.expire_at = int(claims.exp or 0)
     options.info = compact(claims.info)
-    if claims.override and claims.override.join_leave:
-        options.join_leave = claims.override.join_leave.value
+    override = claims.override or Override()
+    if override.join_leave:
+        options.join_leave = override.join_leave.value
+    if override.force_push_join_leave:
+        options.push_join_leave = override.force_push_join_leave.value
     return SubscriptionToken(claims.sub, claims.channel, claims.client, options)
 
 

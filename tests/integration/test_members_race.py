@@ -75,7 +75,7 @@ def test_of_the_store(each_redis_url: str) -> None:
     long_ago = RedisStore(each_redis_url, clock=Clock(LONG_AGO))
     for who in range(2 * PROCESSES):
         for user in USERS:
-            long_ago.join(ROOM, user, source=own(who, 0), meta=b"old", timeout=TIMEOUT)
+            long_ago.save_member(ROOM, user, source=own(who, 0), meta=b"old", timeout=TIMEOUT)
     told = run_many(come_and_go, each_redis_url, processes=PROCESSES)
 
     store = RedisStore(each_redis_url)
