@@ -216,8 +216,11 @@ class TickLog(ABC):
         """
 
     @abstractmethod
-    def load_ticks(self, *, parts: bool = False) -> TickHistory:
-        """Return the history, in one round trip; with the `parts` of open ticks in two."""
+    def load_ticks(self, *, records: bool = True, parts: bool = False) -> TickHistory:
+        """Return the history, in one round trip; with the `parts` of open ticks in two.
+
+        Without the `records`, which may be long, these are empty.
+        """
 
 
 class ChannelRegistry(ABC):

@@ -271,14 +271,14 @@ class MemoryStore(Tracker, RosterStore):
             self._records.appendleft(record)
             return True
 
-    def load_ticks(self, *, parts: bool = False) -> TickHistory:
+    def load_ticks(self, *, records: bool = True, parts: bool = False) -> TickHistory:
         with self._lock:
             now = self._clock()
             return TickHistory(
                 now=now,
                 began=None if self._began is None else min(self._began, now),
                 open=dict(self._open),
-                records=list(self._records),
+                records=list(self._records) if records else [],
                 parts={tick: self._parts_of(tick) for tick in self._open} if parts else {},
             )
 

@@ -17,7 +17,6 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol, TypeAlias
 
 from presence import queues, services
-from presence.backends.tracker import Tracker
 from presence.conf import conf, masked, traceable
 from presence.conf.hooks import like_a_request
 from presence.exceptions import StoreError
@@ -197,8 +196,6 @@ def _affords(shown: Snapshot, user_id: str) -> bool:
     if shown.version or not (conf.PRESENCE_NUDGE and _queue()):
         return True
     store = services.store()
-    if not isinstance(store, Tracker):
-        return True
     with suppress(StoreError):  # without it nothing is asked for either
         return bool(store.hit_rate_limit(f"nudges:{user_id}", limit=NEW_ROOMS, seconds=HOUR))
     return True

@@ -145,7 +145,7 @@ def read(store: RosterStore) -> Statistics:
 def _end_overdue(store: RosterStore, begun: TickStart, deadline: float) -> None:
     # abs: the clock was set back.
     overdue = {t: at for t, at in begun.open.items() if abs(begun.now - at) >= OVERDUE * deadline}
-    found = store.load_ticks(parts=True).parts if overdue else {}
+    found = store.load_ticks(records=False, parts=True).parts if overdue else {}
     for tick, started in overdue.items():
         if tick in found:  # else it has been closed since
             record = _end(store, tick, found[tick], started)

@@ -13,7 +13,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
 
 from presence import services
-from presence.backends.tracker import Tracker
+from presence.backends.base import Limits
 from presence.centrifugo.tokens import Issuer, make_grant, read_grant
 from presence.conf import conf, hooks
 from presence.exceptions import InvalidGrant, StoreError
@@ -147,17 +147,15 @@ def register_channels(channels: Sequence[str], *, by: Sequence[str]) -> None:
     try:
         store = services.store()
         new = store.unregistered_channels(channels)
-        if isinstance(store, Tracker):  # one of the site's own that counts nothing has no limit
-            refused = set(new[_admitted(store, len(new), by) :])
-            channels = [channel for channel in channels if channel not in refused]
-        store.register_channels(channels)
+        refused = set(new[_admitted(store, len(new), by) :])
+        store.register_channels([channel for channel in channels if channel not in refused])
     except StoreError:
         logging.getLogger("presence.registry").exception(
             "registry=not-touched channels=%s", ",".join(channels[:3])
         )
 
 
-def _admitted(store: Tracker, new: int, by: Sequence[str]) -> int:
+def _admitted(store: Limits, new: int, by: Sequence[str]) -> int:
     """Return how many of so many new rooms are within every limit of the visitor."""
     for name in by:
         if not new:

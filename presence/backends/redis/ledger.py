@@ -64,19 +64,20 @@ class RedisLedger(Connection, TickLog, ChannelRegistry):
             self._execute(pipe, once=True)
         return True
 
-    def load_ticks(self, *, parts: bool = False) -> TickHistory:
+    def load_ticks(self, *, records: bool = True, parts: bool = False) -> TickHistory:
         with self._pipeline() as pipe:
             pipe.time()
             pipe.hgetall(self._keys.open)
-            pipe.lrange(self._keys.ticks, 0, -1)
-            moment, found, records = self._execute(pipe)
+            if records:
+                pipe.lrange(self._keys.ticks, 0, -1)
+            moment, found, *loaded = self._execute(pipe)
         began, times = self._open(found)
         now = self._time(moment)
         return TickHistory(
             now=now,
             began=None if began is None else min(began, now),
             open=times,
-            records=records,
+            records=loaded[0] if loaded else [],
             parts=self._load_parts(list(times), now) if parts else {},
         )
 

@@ -88,6 +88,8 @@ class TicksContract(Contract):
             backend.close_tick(str(n), b"%d" % n)
         records = backend.load_ticks().records
         assert (len(records), records[0], records[-1]) == (KEPT_TICKS, b"%d" % (n), b"5")
+        without = backend.load_ticks(records=False)
+        assert (without.records, without.began) == ([], backend.load_ticks().began)
 
 
 def registered(registry: ChannelRegistry, within: float) -> list[str]:
