@@ -19,8 +19,9 @@ from presence.backends.redis.store import RedisStore
 from presence.centrifugo.gateway import Command, Gateway, Reply
 from presence.centrifugo.http import HttpTransport
 from presence.roster.commit import Rules
+from presence.sync.context import Options
 from presence.sync.statistics import Report
-from presence.sync.tick import Options, Sync
+from presence.sync.tick import Sync
 from presence_devtools import servers
 
 T = TypeVar("T")

@@ -10,8 +10,6 @@ import pytest
 if TYPE_CHECKING:
     from presence.testing import FakePresence
 
-__all__ = ["presence"]
-
 
 @pytest.fixture
 def presence() -> Iterator[FakePresence]:

@@ -27,10 +27,8 @@ from presence.transport.redaction import Redactor, shown
 
 if TYPE_CHECKING:
     from presence.centrifugo.gateway import Gateway
-    from presence.sync.context import MakeExecutor, RosterCache
-    from presence.sync.tick import Options, Sync
-
-__all__ = ["gateway", "now", "options", "outbox", "replaced", "store", "sync", "tracker"]
+    from presence.sync.context import MakeExecutor, Options, RosterCache
+    from presence.sync.tick import Sync
 
 FLUSH_TIMEOUT = 0.5
 """Seconds for which a process that ends waits until the outbox is empty."""
@@ -138,7 +136,7 @@ def roster_cache() -> RosterCache:
 def options() -> Options:
     """Return the settings of a tick."""
     from presence.roster.commit import Rules
-    from presence.sync.tick import Options
+    from presence.sync.context import Options
 
     return Options(
         patterns=conf.PRESENCE_CHANNELS,

@@ -9,8 +9,6 @@ from presence.backends.base import RosterStore
 from presence.backends.memory import MemoryStore
 from presence.transport.redaction import Redactor, shown
 
-__all__ = ["BACKENDS", "make_store"]
-
 BACKENDS = {
     "redis": "presence.backends.redis.store.RedisStore",
     "memory": "presence.backends.memory.MemoryStore",

@@ -34,8 +34,6 @@ from presence.roster.commit import Commit, State, mark_damaged
 from presence.roster.messages import Position
 from presence.roster.people import ServerMember
 
-__all__ = ["MemoryStore"]
-
 _STATE_FIELDS = (
     *("epoch", "version", "run", "digest", "leaving", "position"),
     *("listed", "total", "anonymous"),

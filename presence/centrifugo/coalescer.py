@@ -18,8 +18,6 @@ import msgspec
 
 from presence.exceptions import CentrifugoError
 
-__all__ = ["Coalescer", "Key", "Send"]
-
 logger = logging.getLogger("presence.outbox")
 
 PAUSE: Final = 0.01

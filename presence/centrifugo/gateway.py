@@ -12,11 +12,6 @@ from presence.exceptions import CentrifugoAnswerError, CentrifugoError, CommandE
 from presence.roster import channel_names
 from presence.roster.messages import Position
 
-__all__ = [
-    *("Command", "Gateway", "Publication", "Reply", "Survey", "Transport", "decode_reply"),
-    *("read_batch", "read_position", "result_of"),
-]
-
 Command = tuple[str, dict[str, Any]]
 """A method of the server API and its parameters; raw JSON in these is sent unchanged."""
 

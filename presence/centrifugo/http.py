@@ -28,8 +28,6 @@ from presence.exceptions import (
 from presence.transport.calls import IDLE_LIMIT, Call, TimedSocket, TooLarge, current_call, within
 from presence.transport.redaction import Redactor, address
 
-__all__ = ["HttpTransport"]
-
 ROOM: Final = 1 << 16
 """Bytes of the buffer for the first body. The buffer for the next one with the same first command
 is a little larger than the last body: to allocate memory takes longer than to fill it."""

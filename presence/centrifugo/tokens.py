@@ -16,16 +16,6 @@ from django.core import signing
 from presence.exceptions import InvalidGrant
 from presence.roster.people import UserClaims
 
-__all__ = [
-    "GRANT_LIFETIME",
-    "Grant",
-    "Issuer",
-    "make_grant",
-    "read_grant",
-    "seal",
-    "unseal",
-]
-
 GRANT_LIFETIME: Final = 14 * 24 * 3600.0
 """Seconds, as long as Django's default for sessions. A page may stay in a cache or in a sleeping
 laptop for as long as its visitor stays signed in. While it is open, every exchange renews the

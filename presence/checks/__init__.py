@@ -11,8 +11,6 @@ from django.core.checks import CheckMessage, register
 
 from presence.conf import masked
 
-__all__ = ["TAG", "register_all"]
-
 TAG = "presence"
 
 

@@ -18,8 +18,6 @@ from presence.queues import celery
 from presence.roster.people import UserClaims
 from presence.transport.redaction import shown
 
-__all__ = ["check_centrifugo", "check_store", "check_websocket"]
-
 SHORTEST_SECRET = 32
 """Bytes: RFC 7518 wants a key at least as long as the hash of HS256."""
 

@@ -11,16 +11,6 @@ from django.core import checks
 from presence import queues
 from presence.checks.values import value
 
-__all__ = [
-    "ADD_APP",
-    "INSTALL",
-    "NOT_IMMEDIATE",
-    "NO_COMMAND",
-    "NO_CONSUMER",
-    "NO_HUEY",
-    "check_huey",
-]
-
 NO_HUEY = "presence.W020"
 NO_COMMAND = "presence.W021"
 NO_CONSUMER = "presence.W023"

@@ -18,15 +18,6 @@ from presence.queues.celery import TICK
 if TYPE_CHECKING:
     from celery import Celery
 
-__all__ = [
-    "Entry",
-    "database_installed",
-    "in_database",
-    "in_settings",
-    "unread",
-    "uses_database",
-]
-
 DATABASE_SCHEDULER: Final = "django_celery_beat"
 
 TOLERANCE: Final = timedelta(seconds=5)

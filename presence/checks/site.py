@@ -18,19 +18,6 @@ from presence import queues
 from presence.checks import schedule
 from presence.queues import celery
 
-__all__ = [
-    "ADD_ENTRY",
-    "NAMESPACE",
-    "NO_APP",
-    "NO_ENTRY",
-    "NO_URLS",
-    "READ_SETTINGS",
-    "check_celery",
-    "check_project",
-    "check_user_names",
-    "import_celery",
-]
-
 REQUEST = "django.template.context_processors.request"
 STATIC_FILES = "django.contrib.staticfiles"
 NO_APP = "presence.W009"

@@ -15,16 +15,6 @@ from presence.conf import NAMES, conf
 from presence.exceptions import InvalidChannel
 from presence.roster import channel_names
 
-__all__ = [
-    "check_channels",
-    "check_heartbeat",
-    "check_hooks",
-    "check_names",
-    "check_sizes",
-    "check_types",
-    "value",
-]
-
 MISTAKES = {
     "CENTRIFUGO_URL": "CENTRIFUGO_API_URL",
     "CENTRIFUGO_API_ENDPOINT": "CENTRIFUGO_API_URL",

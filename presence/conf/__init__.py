@@ -17,8 +17,6 @@ from django.utils.module_loading import import_string
 
 from presence.transport.redaction import Redactor, secrets_in, shown
 
-__all__ = ["NAMES", "RANGES", "Range", "conf", "masked", "traceable"]
-
 V = TypeVar("V")
 S = TypeVar("S", bound=str)
 Authorize = Callable[[Any, str], bool]

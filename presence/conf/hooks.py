@@ -26,21 +26,6 @@ from presence.roster import validation
 from presence.roster.names import MAX_NAME
 from presence.roster.validation import MAX_META, check_shape
 
-__all__ = [
-    "FitResult",
-    "HookFailed",
-    "by_id",
-    "call",
-    "fetch",
-    "fit",
-    "fit_and_log",
-    "fit_meta",
-    "hook",
-    "in_thread",
-    "like_a_request",
-    "log_left_out",
-]
-
 logger = logging.getLogger("presence.hooks")
 
 P = ParamSpec("P")

@@ -20,8 +20,6 @@ from presence.transport.redaction import address
 if TYPE_CHECKING:
     from celery import Celery
 
-__all__ = ["examine"]
-
 PATIENCE = 5.0
 """Seconds for a worker to answer; the first answer suffices."""
 

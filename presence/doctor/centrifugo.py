@@ -16,8 +16,6 @@ from presence.roster import channel_names
 from presence.roster.commit import new_epoch
 from presence.roster.messages import Position
 
-__all__ = ["examine", "feeds_of", "named", "namespaces", "probe_of", "unnamed"]
-
 OLDEST = (6, 2)
 """First version of Centrifugo with `version` in publish."""
 

@@ -21,8 +21,6 @@ from presence.exceptions import StoreError
 from presence.sync import statistics
 from presence.sync.statistics import Statistics
 
-__all__ = ["APART", "Clocks", "centrifugo_ahead", "examine", "judge", "measure"]
-
 APART = 5.0
 """Seconds by which two clocks may differ: Centrifugo reports whole seconds, NTP stays below."""
 

@@ -14,8 +14,6 @@ from websockets.sync.client import ClientConnection, connect
 if TYPE_CHECKING:
     from websockets.typing import Origin
 
-__all__ = ["Conversation", "converse"]
-
 
 class Conversation(msgspec.Struct):
     """Answers of Centrifugo: the code of each reply (0 is success) in the order of the commands,

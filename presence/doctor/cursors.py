@@ -10,8 +10,6 @@ from presence.doctor.findings import Findings, explained, ok, problem, skipped, 
 from presence.exceptions import CentrifugoError, CommandError
 from presence.roster.channel_names import CURSORS_NAMESPACE
 
-__all__ = ["PROBE", "examine", "judge", "publishing"]
-
 PROBE = probe_of(CURSORS_NAMESPACE.rstrip(":"))
 """Cursor channel that no site uses."""
 

@@ -30,8 +30,6 @@ from presence.doctor import (
 )
 from presence.doctor.findings import Finding, Findings, Level, ok, problem, skipped
 
-__all__ = ["PARTS", "examine"]
-
 GRAVE = (NO_URLS, NOT_SHARED)
 """Warnings about what makes every page wrong: reported as problems."""
 

@@ -10,18 +10,6 @@ import msgspec
 
 from presence.exceptions import CommandError, PresenceError
 
-__all__ = [
-    "Finding",
-    "Findings",
-    "Level",
-    "duration",
-    "explained",
-    "ok",
-    "problem",
-    "skipped",
-    "warning",
-]
-
 _NESTED = re.compile(r"\(.*(\[Errno -?\d+\] [\w ]+|timed out|timeout=[\d.]+).*\)")
 """The wrapping of libraries around the reason of a failed connection."""
 

@@ -15,8 +15,6 @@ from presence.doctor.findings import Findings, ok, problem, skipped, warning
 from presence.roster.validation import MAX_META
 from presence.web.visitors import as_dict, is_visible
 
-__all__ = ["examine", "judge"]
-
 USERS: Final = 20
 """Number of users to call the hooks for: those with the highest primary keys."""
 

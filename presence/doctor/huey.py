@@ -17,8 +17,6 @@ from presence.doctor.findings import Findings, duration, ok, problem, skipped
 if TYPE_CHECKING:
     from huey.api import Huey, TaskWrapper
 
-__all__ = ["answers", "examine"]
-
 PATIENCE = 5.0
 """Seconds for Huey's storage, and for a consumer, to answer."""
 PAUSE = 0.05

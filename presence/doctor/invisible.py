@@ -24,8 +24,6 @@ from presence.exceptions import CentrifugoError
 from presence.roster.people import UserClaims
 from presence.transport.redaction import address
 
-__all__ = ["commands", "examine", "judge"]
-
 USER = "presence-doctor"
 LIFETIME = 60.0
 """Seconds."""

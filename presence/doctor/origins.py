@@ -10,8 +10,6 @@ from django.conf import settings
 from presence.conf import conf
 from presence.doctor.findings import Findings, ok, problem, skipped
 
-__all__ = ["examine", "guesses", "named"]
-
 Allows = Callable[[str], bool]
 """Returns whether a page of the origin may open a websocket."""
 

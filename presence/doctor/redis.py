@@ -20,8 +20,6 @@ from presence.conf import conf
 from presence.doctor.findings import Findings, duration, ok, problem, skipped, warning
 from presence.transport.redaction import Redactor, address, shown
 
-__all__ = ["examine"]
-
 Info = Mapping[str, Any]
 """Reply to INFO."""
 

@@ -11,8 +11,6 @@ from django.template.loader import get_template
 
 from presence.doctor.findings import Findings, ok, problem
 
-__all__ = ["examine", "names"]
-
 FOLDER = Path(__file__).parents[1] / "templates"
 
 

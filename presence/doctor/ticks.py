@@ -11,8 +11,6 @@ from presence.sync import statistics
 from presence.sync.statistics import Statistics, Tick
 from presence.transport.redaction import shown
 
-__all__ = ["examine", "judge"]
-
 START = {
     "celery": "Start `celery beat` (if worker.answers is ok, only beat is missing) and `celery "
     "worker`; if both run, the worker's log says why the ticks fail. `task=expired` in it, while "

@@ -18,8 +18,6 @@ from presence.doctor.findings import Findings, ok, problem, skipped
 from presence.roster.people import UserClaims
 from presence.transport.redaction import address
 
-__all__ = ["examine"]
-
 USER = "presence-doctor"
 LIFETIME = 60.0
 """Seconds."""

@@ -10,8 +10,6 @@ from django.core.management.base import BaseCommand, CommandError
 
 from presence.conf import Range
 
-__all__ = ["Command", "number"]
-
 INTERRUPTED = 130
 PIPE_CLOSED = 141
 """Exit statuses: 128 and the number of the signal, SIGINT or SIGPIPE, as a shell has it."""

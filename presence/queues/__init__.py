@@ -12,8 +12,6 @@ from django.core.exceptions import ImproperlyConfigured
 
 from presence.conf import conf
 
-__all__ = ["HUEY_APP", "celery_installed", "chosen", "huey_installed", "huey_ready"]
-
 HUEY_APP = "huey.contrib.djhuey"
 """The app in INSTALLED_APPS that brings `manage.py run_huey`."""
 

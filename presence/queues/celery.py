@@ -13,8 +13,6 @@ from presence import queues
 if TYPE_CHECKING:
     from celery import Celery
 
-__all__ = ["POLL", "TICK", "CeleryBroker", "project_app"]
-
 POLL: Final = "presence.tasks.sync_channels"
 """Name of the task that polls some channels."""
 TICK: Final = "presence.tasks.update_presence"

@@ -13,8 +13,6 @@ from redis.retry import Retry
 
 from presence.backends.redis.server import QUIET
 
-__all__ = ["HueyBroker", "QuickHuey"]
-
 ADDRESS: Final = frozenset(
     {"host", "port", "db", "path", "username", "password", "credential_provider", "protocol"}
 )

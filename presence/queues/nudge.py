@@ -26,8 +26,6 @@ from presence.roster.messages import Snapshot
 if TYPE_CHECKING:
     from celery import Celery
 
-__all__ = ["Broker", "Nudge", "Nudger", "member_changed", "page_left", "page_served"]
-
 logger = logging.getLogger("presence.nudge")
 
 Queue: TypeAlias = "Celery | Literal['huey']"

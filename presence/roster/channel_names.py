@@ -15,24 +15,6 @@ from typing import Any, Final
 
 from presence.exceptions import InvalidChannel
 
-__all__ = [
-    "CURSORS_NAMESPACE",
-    "FEED_NAMESPACE",
-    "MAX_LENGTH",
-    "channel_of_feed",
-    "cover",
-    "cursor_channel",
-    "escape",
-    "feed_of",
-    "feed_pattern",
-    "format_key",
-    "is_cursor_channel",
-    "matches",
-    "room",
-    "room_of",
-    "validate_channel",
-]
-
 MAX_LENGTH: Final = 248
 """Characters in a channel name: Centrifugo's limit of 255, less `roster:`."""
 

@@ -15,11 +15,6 @@ from presence.roster.grace import hold_leaves
 from presence.roster.messages import Change, Diff, Leaving, Position, Reload, Roster, Snapshot
 from presence.roster.messages import diff as compare
 
-__all__ = [
-    *("Commit", "Damage", "Rules", "State", "find_flaw", "make_commit", "mark_damaged"),
-    *("new_epoch", "relist_limit", "reload_within", "restart", "verify", "visitor_seats"),
-]
-
 RELISTED = 0.9
 """Fraction of the limit below which a counted room is listed again."""
 SEATS = 50

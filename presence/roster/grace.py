@@ -6,9 +6,6 @@ from typing import Final
 
 from presence.roster.messages import Leaving, Roster
 
-__all__ = ["SKEW", "hold_leaves"]
-
-
 SKEW: Final = 60.0
 """Seconds that the clock of a signing process may be ahead of the store's."""
 

@@ -30,20 +30,6 @@ from presence.roster.people import (
     is_sessionless,
 )
 
-__all__ = [
-    "AnonymousMode",
-    "Fetch",
-    "Fetched",
-    "Profiles",
-    "RosterBuilder",
-    "ask_site",
-    "digest",
-    "enrich",
-    "fallback_name",
-    "find_unfetched",
-    "read_presence",
-]
-
 AnonymousMode = Literal["count", "list", "ignore"]
 Profiles = Mapping[str, UserClaims]
 """The newest claims about users since their tokens were signed, by id."""

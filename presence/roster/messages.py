@@ -12,28 +12,6 @@ import msgspec
 
 from presence.exceptions import Gap, InvalidMessage
 
-__all__ = [
-    "MAX_PUBLICATION",
-    "UNREADABLE",
-    "Change",
-    "Diff",
-    "Event",
-    "Leaving",
-    "Member",
-    "Pending",
-    "Position",
-    "Publication",
-    "Reload",
-    "Roster",
-    "Snapshot",
-    "apply",
-    "decode",
-    "decode_publication",
-    "diff",
-    "encode",
-    "serve",
-]
-
 Count = Annotated[int, msgspec.Meta(ge=0)]
 
 

@@ -13,8 +13,6 @@ from unicodedata import category
 
 from wcwidth import iter_graphemes
 
-__all__ = ["MAX_NAME", "clean_name", "initials", "is_plain"]
-
 MAX_NAME: Final = 200
 """Characters (code points) of a name; the rest is cut off."""
 

@@ -10,19 +10,6 @@ import msgspec
 
 from presence.roster.names import clean_name
 
-__all__ = [
-    "ANONYMOUS_NAME",
-    "ServerMember",
-    "UserClaims",
-    "anonymous_id",
-    "claims_of",
-    "decode_meta",
-    "fingerprint",
-    "is_anonymous",
-    "is_sessionless",
-    "sessionless_id",
-]
-
 ANONYMOUS_NAME: Final = "Anonymous"
 """Name of a visitor who is not signed in. Pages translate it."""
 

@@ -10,21 +10,6 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-__all__ = [
-    "MAX_META",
-    "TooLarge",
-    "check_dict",
-    "check_event",
-    "check_shape",
-    "check_source",
-    "check_user_id",
-    "encode_json_dict",
-    "encode_member_meta",
-    "encode_meta",
-    "find_unfit",
-    "is_meta",
-]
-
 MAX_USER: Final = 200
 """Characters in a user id."""
 MAX_SOURCE: Final = 64

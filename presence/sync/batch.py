@@ -34,8 +34,6 @@ from presence.sync.channels import Shard
 from presence.sync.context import TickContext
 from presence.sync.poll import PollResult, RawReply
 
-__all__ = ["make_commits"]
-
 logger = logging.getLogger("presence.sync")
 
 

@@ -16,8 +16,6 @@ from presence.roster import channel_names
 from presence.sync.context import TickContext
 from presence.sync.statistics import OpenTick
 
-__all__ = ["HandOut", "Shard", "batches", "find_channels", "split", "survey"]
-
 logger = logging.getLogger("presence.sync")
 
 CHUNK = 1000

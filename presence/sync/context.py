@@ -19,17 +19,6 @@ from presence.roster.merge import AnonymousMode, Fetch
 from presence.roster.messages import Change, Roster
 from presence.sync.statistics import Report
 
-__all__ = [
-    "KEPT_MEMBERS",
-    "Announce",
-    "Clock",
-    "MakeExecutor",
-    "Options",
-    "RosterCache",
-    "TickContext",
-    "threads",
-]
-
 Clock = Callable[[], float]
 """Function that returns seconds; only differences count."""
 

@@ -22,8 +22,6 @@ from presence.roster.people import ServerMember, fingerprint
 from presence.sync.channels import Shard, batches
 from presence.sync.context import TickContext
 
-__all__ = ["IN_FLIGHT", "PollResult", "RawReply", "poll_ahead"]
-
 IN_FLIGHT = 2
 """Batches that are read while another batch is processed."""
 

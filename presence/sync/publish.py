@@ -21,8 +21,6 @@ from presence.sync.context import TickContext
 from presence.sync.poll import PollResult
 from presence.sync.statistics import Report
 
-__all__ = ["Publisher"]
-
 logger = logging.getLogger("presence.sync")
 
 SIGNAL_PATIENCE = 30.0

@@ -16,8 +16,6 @@ from presence.exceptions import PresenceError
 from presence.roster.commit import Commit, State
 from presence.roster.messages import UNREADABLE
 
-__all__ = ["OpenTick", "Report", "Seconds", "Statistics", "Tick", "add", "begin", "read"]
-
 logger = logging.getLogger("presence.sync")
 
 OVERLAP = 0.7

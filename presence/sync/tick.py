@@ -33,8 +33,6 @@ from presence.sync.poll import poll_ahead
 from presence.sync.publish import Publisher
 from presence.sync.statistics import OpenTick, Report
 
-__all__ = ["Options", "Progress", "Sync"]
-
 logger = logging.getLogger("presence.sync")
 
 NODES_SETTLE = 40.0

@@ -17,8 +17,6 @@ from presence.conf import conf, masked
 from presence.queues.celery import POLL, CeleryBroker
 from presence.tasks import jobs
 
-__all__ = ["sync_channels", "sync_shard", "update_presence"]
-
 logger = logging.getLogger("presence.tasks")
 
 BROKER_TIMEOUT: Final = 2.0

@@ -23,8 +23,6 @@ from presence.conf import conf, masked, traceable
 from presence.exceptions import StoreError
 from presence.tasks import jobs
 
-__all__ = ["Tasks", "slots"]
-
 logger = logging.getLogger("presence.tasks")
 
 AHEAD: Final = 90.0

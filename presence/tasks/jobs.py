@@ -11,8 +11,6 @@ from presence.conf.hooks import like_a_request
 from presence.sync.channels import Shard
 from presence.sync.statistics import Report
 
-__all__ = ["Queue", "sync_channels", "sync_shard", "update_presence"]
-
 MAX_POLLS: Final = 3
 """Polls of one `sync_channels`."""
 

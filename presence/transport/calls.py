@@ -12,8 +12,6 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any, Final
 
-__all__ = ["IDLE_LIMIT", "MAX_BYTES", "Call", "TimedSocket", "TooLarge", "current_call", "within"]
-
 MAX_BYTES: Final = 128 << 20
 """Bytes of one answer, also after decompression. A channel of 100,000 clients takes 16 MB, and a
 batch is no larger than its largest channel, or 4 MB: the limit is eight times that."""

@@ -11,8 +11,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import parse_qsl, quote, unquote
 
-__all__ = ["MASK", "Redactor", "address", "secrets_in", "shown"]
-
 MASK: Final = "***"
 SHORTEST: Final = 4
 """Characters of the shortest word to mask: shorter ones are in every sentence."""

@@ -14,8 +14,6 @@ from presence.exceptions import InvalidChannel, InvalidGrant
 from presence.roster.channel_names import is_cursor_channel, matches, room_of, validate_channel
 from presence.web.visitors import Visitor
 
-__all__ = ["authorise", "open_grant", "polled_channel"]
-
 
 def authorise(request: HttpRequest | None, channel: str) -> bool:
     """Return whether the visitor who sent `request` may see the members of `channel`.

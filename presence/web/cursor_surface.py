@@ -11,8 +11,6 @@ from presence.conf import conf
 from presence.roster.channel_names import room_of
 from presence.web.page import Element, open_element
 
-__all__ = ["UNITS", "Surface", "surface_for"]
-
 UNITS: Final = ("fraction", "px")
 """Units of positions. The first, the default, is of the width and height of the surface."""
 

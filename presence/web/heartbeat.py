@@ -23,16 +23,6 @@ from presence.web.json import HttpError, json_view, read_json
 from presence.web.page import NO_URLS, NOT_LOADED, page_state, page_visitor, warn_once
 from presence.web.visitors import Visitor, visitor_of
 
-__all__ = [
-    "MAX_LIFELINES",
-    "Heartbeat",
-    "Lifeline",
-    "heartbeat",
-    "heartbeat_for",
-    "make_lifeline",
-    "read_lifeline",
-]
-
 logger = logging.getLogger("presence.heartbeat")
 
 MAX_LIFELINES: Final = 20

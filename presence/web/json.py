@@ -23,8 +23,6 @@ from django.views.decorators.csrf import csrf_exempt
 
 from presence.exceptions import PresenceError
 
-__all__ = ["HttpError", "json_view", "leave_session_alone", "read_json"]
-
 View = Callable[[HttpRequest], HttpResponse]
 Answer = Callable[[HttpRequest], dict[str, Any] | None]
 T = TypeVar("T")

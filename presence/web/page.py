@@ -22,19 +22,6 @@ from presence.snapshots import Record, read_records
 from presence.web.access import authorise
 from presence.web.visitors import Visitor, visitor_of
 
-__all__ = [
-    "NOT_LOADED",
-    "NO_URLS",
-    "Element",
-    "PageMember",
-    "PageState",
-    "look_up",
-    "open_element",
-    "page_state",
-    "page_visitor",
-    "warn_once",
-]
-
 logger = logging.getLogger("presence.widget")
 
 LOOK_UP_LIFETIME: Final = 1.0

@@ -25,8 +25,6 @@ from presence.roster.channel_names import room_of
 from presence.roster.names import clean_name
 from presence.web.json import HttpError, json_view
 
-__all__ = ["publish"]
-
 logger = logging.getLogger("presence.proxy")
 
 T = TypeVar("T")

@@ -25,8 +25,6 @@ from presence.web.access import open_grant
 from presence.web.json import HttpError, json_view, read_json
 from presence.web.visitors import Visitor, describe, origins_of, visitor_of
 
-__all__ = ["HOUR", "NEW_ROOMS", "beacon", "register_channels", "snapshot", "tokens"]
-
 logger = logging.getLogger("presence.views")
 
 MAX_GRANTS: Final = 100

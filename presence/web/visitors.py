@@ -19,22 +19,8 @@ from django.utils.crypto import get_random_string, salted_hmac
 
 from presence.conf import UserInfo, hooks
 from presence.roster import validation
-from presence.roster.names import MAX_NAME, clean_name
+from presence.roster.names import clean_name
 from presence.roster.people import UserClaims, anonymous_id
-
-__all__ = [
-    "MAX_NAME",
-    "Visitor",
-    "as_dict",
-    "describe",
-    "is_visible",
-    "is_visit",
-    "meta_for",
-    "origins_of",
-    "person_as",
-    "visitor_as",
-    "visitor_of",
-]
 
 logger = logging.getLogger("presence.visitors")
 

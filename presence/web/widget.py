@@ -30,20 +30,6 @@ from presence.snapshots import read_snapshot
 from presence.web.page import Element, PageState, open_element, page_state
 from presence.web.visitors import Visitor, describe, is_visit
 
-__all__ = [
-    "FACES",
-    "LIMITS",
-    "PALETTE",
-    "VARIANTS",
-    "DrawnMember",
-    "Widget",
-    "draw",
-    "palette_index",
-    "safe_colour",
-    "safe_url",
-    "widget_for",
-]
-
 logger = logging.getLogger("presence.widget")
 
 VARIANTS: Final = ("stack", "list", "count", "none")

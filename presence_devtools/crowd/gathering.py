@@ -13,8 +13,6 @@ from presence_devtools.crowd.guest import Guest, Refused
 from presence_devtools.crowd.people import Plan
 from presence_devtools.crowd.tally import Tally
 
-__all__ = ["gather"]
-
 AT_ONCE = 40
 """Connections that are opened at the same time."""
 

@@ -29,8 +29,6 @@ from presence_devtools.crowd.people import Plan
 from presence_devtools.crowd.tally import Tally
 from presence_devtools.crowd.walk import Point, Walk
 
-__all__ = ["Guest", "Refused"]
-
 INVALID_TOKEN = 3500  # a code of disconnects
 UNKNOWN_CHANNEL, PERMISSION_DENIED, TOKEN_EXPIRED = 102, 103, 109  # codes of replies
 

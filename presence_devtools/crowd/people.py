@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from presence.centrifugo.tokens import Issuer
 from presence.roster.people import UserClaims
 
-__all__ = ["MOST", "Plan", "signed", "user_id"]
-
 FIRST = (
     "Amara", "Bruno", "Chiara", "Dmitri", "Elif", "Farid", "Greta", "Hiro", "Inès", "João", "Kofi",
     "Linnéa", "Mateo", "Ngozi", "Oskar", "Priya", "Quentin", "Rosa", "Søren", "Thandi", "Umut",

@@ -9,8 +9,6 @@ import math
 from random import Random
 from typing import NamedTuple
 
-__all__ = ["Point", "Walk"]
-
 OFF = 0.06
 """Share of targets beyond the edge, where the pointer leaves the surface."""
 

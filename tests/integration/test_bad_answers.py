@@ -17,8 +17,9 @@ from presence.centrifugo.gateway import Gateway
 from presence.centrifugo.http import HttpTransport
 from presence.exceptions import CentrifugoError, CentrifugoUnreachable
 from presence.roster.commit import Rules
+from presence.sync.context import Options
 from presence.sync.statistics import Report
-from presence.sync.tick import Options, Sync
+from presence.sync.tick import Sync
 from presence_devtools import servers
 from tests.unit.fakes import Clock, FakeCentrifugo
 

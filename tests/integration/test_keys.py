@@ -13,7 +13,8 @@ from presence.backends.redis.keys import Keys
 from presence.backends.redis.store import RedisStore
 from presence.centrifugo.gateway import Gateway
 from presence.roster.commit import Rules
-from presence.sync.tick import Options, Sync
+from presence.sync.context import Options
+from presence.sync.tick import Sync
 from presence.testing.contract import Clock
 from presence.testing.contract.base import ROOM
 from tests.unit.fakes import FakeCentrifugo, Inline

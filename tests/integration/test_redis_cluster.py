@@ -16,7 +16,8 @@ from presence.centrifugo.gateway import Gateway
 from presence.doctor import redis as doctor
 from presence.exceptions import StoreError
 from presence.roster.commit import Rules
-from presence.sync.tick import Options, Sync
+from presence.sync.context import Options
+from presence.sync.tick import Sync
 from presence.testing.contract import BackendContract, Clock
 from presence_devtools.servers import wait_until
 from tests import stored_rooms

@@ -12,7 +12,8 @@ from presence.centrifugo.gateway import Gateway
 from presence.doctor import redis as doctor
 from presence.exceptions import StoreError
 from presence.roster.commit import Rules
-from presence.sync.tick import Options, Sync
+from presence.sync.context import Options
+from presence.sync.tick import Sync
 from presence_devtools.servers import wait_until
 from tests.clusters import redis_sentinel
 from tests.unit.fakes import ROOM, FakeCentrifugo

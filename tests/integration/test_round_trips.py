@@ -15,8 +15,8 @@ from presence.backends.redis.store import RedisStore
 from presence.centrifugo.gateway import Gateway
 from presence.roster.commit import Rules
 from presence.roster.messages import Change
-from presence.sync.context import Announce
-from presence.sync.tick import Options, Sync
+from presence.sync.context import Announce, Options
+from presence.sync.tick import Sync
 from presence.web.heartbeat import Lifeline, heartbeat, make_lifeline
 from presence.web.publish_proxy import publish
 from tests.unit.fakes import FakeCentrifugo

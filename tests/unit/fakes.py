@@ -14,8 +14,9 @@ from presence.centrifugo.gateway import Command, Gateway, Reply
 from presence.exceptions import CentrifugoError
 from presence.roster.commit import Rules
 from presence.roster.messages import Change
+from presence.sync.context import Options
 from presence.sync.statistics import Report
-from presence.sync.tick import Options, Sync
+from presence.sync.tick import Sync
 from presence.testing.clock import Clock, Inline
 
 ROOM = "presence:room"

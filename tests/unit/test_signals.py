@@ -16,8 +16,9 @@ from presence.backends.memory import MemoryStore
 from presence.centrifugo.gateway import Gateway
 from presence.exceptions import CommandError, StoreError
 from presence.roster.messages import Change, Member
+from presence.sync.context import Options
 from presence.sync.publish import SIGNAL_PATIENCE
-from presence.sync.tick import Options, Sync
+from presence.sync.tick import Sync
 from tests.unit.fakes import ROOM, FakeCentrifugo, Inline, Site
 
 ADA, ALAN = Member("ada", "Ada"), Member("alan", "Alan")

@@ -17,8 +17,6 @@ from redis.exceptions import AskError, MovedError, RedisClusterException
 from presence.backends.redis.server import Command, Node, Pipeline, Server, repeated
 from presence.transport.calls import Call
 
-__all__ = ["ATTEMPTS", "CLOCK", "Cluster", "Topology"]
-
 Arguments = tuple[Any, ...]
 Options = dict[str, Any]
 Line = tuple[int, Arguments, Options]

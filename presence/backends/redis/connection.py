@@ -17,8 +17,6 @@ from presence.exceptions import StoreError
 from presence.roster.channel_names import validate_channel
 from presence.transport.redaction import Redactor
 
-__all__ = ["Call", "Connection", "milliseconds", "reason"]
-
 logger = logging.getLogger("presence.redis")
 
 Call = tuple[str, str, list[Any]]

@@ -10,8 +10,6 @@ from presence.backends.base import Hit, Limits
 from presence.backends.redis.connection import Call, Connection, milliseconds
 from presence.backends.tracker import CursorStore, is_fresh
 
-__all__ = ["RedisCursors", "RedisLimits"]
-
 logger = logging.getLogger("presence.redis")
 
 

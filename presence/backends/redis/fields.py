@@ -13,21 +13,6 @@ from presence.roster.commit import Commit, Damage, State
 from presence.roster.messages import Position
 from presence.roster.people import ServerMember
 
-__all__ = [
-    *(
-        "NAMES",
-        "SHOWN",
-        "SUSPECT",
-        "commit_fields",
-        "found",
-        "is_there",
-        "pairs",
-        "position",
-        "roster",
-    ),
-    *("state", "stored", "text", "unsignalled", "whole"),
-]
-
 MOST: Final = 2**53
 """Above any number of ours: up to it Lua and JavaScript count one by one."""
 MAX_OFFSET: Final = 2**64

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from presence.backends.base import SCHEMA
 
-__all__ = ["Keys"]
-
 
 class Keys:
     """The Redis keys under one prefix."""

@@ -18,8 +18,6 @@ from presence.backends.base import (
 )
 from presence.backends.redis.connection import Call, Connection, milliseconds
 
-__all__ = ["RedisLedger"]
-
 logger = logging.getLogger("presence.redis")
 
 KEPT_PARTS = 86_400

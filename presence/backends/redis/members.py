@@ -15,8 +15,6 @@ from presence.backends.tracker import MemberStore, StoredPresence, TrackerState
 from presence.roster.messages import UNREADABLE
 from presence.roster.people import ServerMember
 
-__all__ = ["RedisMembers"]
-
 logger = logging.getLogger("presence.redis")
 
 

@@ -28,24 +28,6 @@ from redis.sentinel import (
 
 from presence.transport.calls import IDLE_LIMIT, Call, TimedSocket, TooLarge, current_call, within
 
-__all__ = [
-    "QUIET",
-    "Command",
-    "Demoted",
-    "Node",
-    "Packed",
-    "Pipeline",
-    "Pool",
-    "SafeConnection",
-    "SafeSSLConnection",
-    "SafeSentinelConnection",
-    "SafeSentinelSSLConnection",
-    "SafeSocketConnection",
-    "SentinelPool",
-    "Server",
-    "repeated",
-]
-
 LIFE: Final = 60.0
 """Seconds for which a connection is used: where an address leads elsewhere after a failover, those
 who only read hear of it from nobody. Making another takes a millisecond."""

@@ -23,8 +23,6 @@ from presence.backends.redis.server import Packed
 from presence.backends.tracker import Tracker
 from presence.roster.commit import Commit
 
-__all__ = ["RedisStore"]
-
 _STATE = Packed.of(*fields.NAMES)
 
 

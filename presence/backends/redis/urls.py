@@ -28,8 +28,6 @@ from presence.backends.redis.server import (
 )
 from presence.transport.redaction import Redactor
 
-__all__ = ["FORMS", "Client", "make_client"]
-
 Client = Server | Cluster
 Hosts = list[tuple[str, int]]
 Options = dict[str, Any]

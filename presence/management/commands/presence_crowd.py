@@ -18,8 +18,6 @@ from presence.management import command
 from presence.roster.channel_names import cursor_channel, validate_channel
 from presence_devtools.crowd.people import Plan
 
-__all__ = ["Command"]
-
 MOST = 1000
 """People."""
 

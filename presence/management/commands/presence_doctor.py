@@ -12,8 +12,6 @@ from django.core.management.base import CommandError, CommandParser
 from presence.doctor import Finding, examine
 from presence.management import command
 
-__all__ = ["Command"]
-
 
 class Command(command.Command):
     """Prints a line for each thing it looked at. Exits with 1 if there is any problem."""

@@ -22,8 +22,6 @@ from presence.management import command
 from presence.roster.channel_names import validate_channel
 from presence.sync.statistics import Report
 
-__all__ = ["Command"]
-
 
 class Command(command.Command):
     """Asks Centrifugo who is here, commits and publishes what changed."""

@@ -10,8 +10,8 @@ from typing import Any
 from presence.backends.memory import MemoryStore
 from presence.centrifugo.gateway import Gateway
 from presence.roster.commit import Rules
-from presence.sync.context import RosterCache
-from presence.sync.tick import Options, Sync
+from presence.sync.context import Options, RosterCache
+from presence.sync.tick import Sync
 from presence.testing.clock import Inline
 from tests.interruption import interrupted_at, lines_of
 from tests.unit.fakes import Clock, FakeCentrifugo

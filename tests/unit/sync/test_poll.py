@@ -19,10 +19,10 @@ from presence.exceptions import CentrifugoUnreachable, StoreError
 from presence.roster.merge import read_presence
 from presence.roster.messages import Roster, encode
 from presence.sync.channels import split
-from presence.sync.context import MakeExecutor, RosterCache, TickContext, threads
+from presence.sync.context import MakeExecutor, Options, RosterCache, TickContext, threads
 from presence.sync.poll import PollResult, poll_ahead
 from presence.sync.statistics import OpenTick, Report
-from presence.sync.tick import Options, Sync
+from presence.sync.tick import Sync
 from presence.testing.contract.base import commit, write
 from tests.stored_rooms import fill
 from tests.unit.fakes import Clock, FakeCentrifugo, Inline

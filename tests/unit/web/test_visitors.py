@@ -13,8 +13,9 @@ from django.utils.functional import SimpleLazyObject
 from django.utils.translation import gettext_lazy
 
 from presence.conf import hooks
+from presence.roster.names import MAX_NAME
 from presence.roster.people import UserClaims
-from presence.web.visitors import MAX_NAME, Visitor, describe, person_as, visitor_as, visitor_of
+from presence.web.visitors import Visitor, describe, person_as, visitor_as, visitor_of
 from tests.unit.http_requests import request_of
 
 KEY = "a-session-key-of-32-characters--"

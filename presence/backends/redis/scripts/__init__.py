@@ -11,8 +11,6 @@ import re
 from collections.abc import Iterator
 from importlib.resources import files
 
-__all__ = ["ALL", "SHA", "SOURCES"]
-
 _HEADER = re.compile(r"^--# (\w+)(?:: ([\w ]+))?$", re.MULTILINE)
 _COMMENT = re.compile(r"^--.*\n", re.MULTILINE)
 
