@@ -13,7 +13,7 @@ from presence.testing.contract import BackendContract, Clock
 
 
 class Revives(MemoryStore):
-    found_by = "test_a_beat_revives_nobody"
+    found_by = "test_beat_of_missing_or_stale_member_adds_nobody"
 
     def touch_member(self, channel, user, **said):
         if not super().touch_member(channel, user, **said):
@@ -22,7 +22,7 @@ class Revives(MemoryStore):
 
 
 class JoinsAnew(MemoryStore):
-    found_by = "test_the_same_source_again_takes_the_place_of_the_first"
+    found_by = "test_join_with_same_source_replaces_the_record_and_keeps_joined"
 
     def save_member(self, channel, user, **said):
         self.delete_member(channel, user, source=said["source"], timeout=said["timeout"])
@@ -30,21 +30,21 @@ class JoinsAnew(MemoryStore):
 
 
 class KnowsNoSources(MemoryStore):
-    found_by = "test_each_source_takes_back_what_it_said_alone"
+    found_by = "test_leave_removes_only_the_record_of_its_source"
 
     def save_member(self, channel, user, **said):
         return super().save_member(channel, user, **said | {"source": ""})
 
 
 class ForgetsNobody(MemoryStore):
-    found_by = "test_a_member_stays_for_the_time_out_and_no_longer"
+    found_by = "test_member_is_listed_until_the_timeout"
 
     def load_members(self, channels, *, timeout, rosters=False):
         return super().load_members(channels, timeout=10 * timeout, rosters=rosters)
 
 
 class ShowsOthersRosters(MemoryStore):
-    found_by = "test_the_roster_comes_with_the_members"
+    found_by = "test_load_members_with_rosters_returns_roster_of_each_channel"
 
     def load_members(self, channels, *, timeout, rosters=False):
         found = super().load_members(channels, timeout=timeout, rosters=rosters)
@@ -53,7 +53,7 @@ class ShowsOthersRosters(MemoryStore):
 
 
 class StandsStill(MemoryStore):
-    found_by = "test_beats_keep_them"
+    found_by = "test_beat_keeps_only_the_member_of_its_source"
 
     def touch_member(self, channel, user, **said):
         found = self.load_members([channel], timeout=60)[channel]
@@ -61,7 +61,7 @@ class StandsStill(MemoryStore):
 
 
 class KeepsTheFirstProfile(MemoryStore):
-    found_by = "test_the_last_profile_of_each_with_its_time"
+    found_by = "test_save_profile_keeps_the_last_of_each_user_with_its_time"
 
     def save_profile(self, user, shown, *, seconds):
         if user in self._profiles:
@@ -70,14 +70,14 @@ class KeepsTheFirstProfile(MemoryStore):
 
 
 class SawLast(MemoryStore):
-    found_by = "test_the_latest_time_of_each"
+    found_by = "test_last_seen_keeps_the_latest_time_of_each_user"
 
     def _note_last_seen(self, users):
         self._seen |= users
 
 
 class TakesAnyRev(MemoryStore):
-    found_by = "test_a_rev_that_no_longer_stands_is_refused"
+    found_by = "test_commit_with_another_rev_is_refused"
 
     def write(self, writes):
         states = self.load_states([one.channel for one in writes.commits]).states
@@ -88,7 +88,7 @@ class TakesAnyRev(MemoryStore):
 
 
 class SweepsAll(MemoryStore):
-    found_by = "test_a_channel_that_is_not_empty_stays"
+    found_by = "test_sweep_of_occupied_channel_keeps_it"
 
     def _sweep(self, channel, polled):
         for field in (self._states, self._rosters, self._snapshots, self._polled):
@@ -97,7 +97,7 @@ class SweepsAll(MemoryStore):
 
 
 class ClosesTwice(MemoryStore):
-    found_by = "test_a_tick_is_closed_once"
+    found_by = "test_close_tick_twice_succeeds_once"
 
     def close_tick(self, tick, record):
         super().close_tick(tick, record)
@@ -105,7 +105,7 @@ class ClosesTwice(MemoryStore):
 
 
 class TakesAlways(MemoryStore):
-    found_by = "test_nothing_is_taken_more_often_than_the_most_in_a_window"
+    found_by = "test_hit_rate_limit_refuses_more_than_the_limit"
 
     def hit_rate_limit(self, name, *, limit, seconds):
         return True

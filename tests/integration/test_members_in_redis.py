@@ -14,9 +14,9 @@ from presence.backends.redis.store import RedisStore
 from presence.backends.tracker import Tracker
 from presence.exceptions import StoreError
 from presence.testing.contract import Clock
-from presence.testing.contract.tracker import (
+from presence.testing.contract.base import ROOM
+from presence.testing.contract.members import (
     OTHER,
-    ROOM,
     TIMEOUT,
     beat,
     join,

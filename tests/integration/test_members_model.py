@@ -23,7 +23,7 @@ from presence.backends.tracker import Tracker
 from presence.roster.people import ServerMember
 from presence.testing.contract import Clock
 from presence.testing.contract.base import ROOM
-from presence.testing.contract.tracker import OTHER
+from presence.testing.contract.members import OTHER
 
 TIMEOUT = 60.0
 CHANNELS = (ROOM, OTHER)

@@ -15,7 +15,7 @@ from presence.backends.redis.store import RedisStore
 from presence.backends.tracker import Tracker
 from presence.exceptions import StoreError
 from presence.testing.contract import Clock, TrackerContract
-from presence.testing.contract.tracker import CHANNEL, CURSOR_TIMEOUT, move, shown
+from presence.testing.contract.cursors import CHANNEL, CURSOR_TIMEOUT, move, shown
 from tests.processes import run_many
 
 PROCESSES, USERS = 8, 100
@@ -109,7 +109,7 @@ class TestWhatEndsByItself:
         ]
         assert 0 < server.pttl(key) <= 60_000
 
-    def test_what_is_remembered(self, redis_url: str, server: redis.Redis) -> None:
+    def test_flag_is_set_only_for_its_name(self, redis_url: str, server: redis.Redis) -> None:
         RedisStore(redis_url).set_flag("c1", seconds=1.5)
         (key,) = server.keys("*")
         assert 0 < server.pttl(key) <= 1500

@@ -1,19 +1,21 @@
-"""Suites that every backend has to pass, to be run on a backend of your own.
+"""Test suites that every backend has to pass. Run them on a backend of your own.
 
-They are provisional: a later release may change the contract, and its tests with it.
+They are provisional: a later release may change the contract and its tests.
 
-A backend is one class that is a presence.backends.base.RosterStore and a
+A backend is a class that is both a presence.backends.base.RosterStore and a
 presence.backends.tracker.Tracker. Subclass `BackendContract` in a test module, and give it a
-fixture `backend`; pytest finds the tests. A fixture `peer` gives what another process would have
-of the same backend; it is the very same object by default.
+fixture `backend`; pytest finds the tests. The fixture `peer` returns the object that another
+process would have for the same data; by default it is the same object.
 """
 
 from __future__ import annotations
 
+import pkgutil
+
 import pytest
 
 pytest.register_assert_rewrite(
-    *(f"{__name__}.{module}" for module in ("base", "ledger", "store", "tracker"))
+    *(f"{__name__}.{module.name}" for module in pkgutil.iter_modules(__path__))
 )
 
 from presence.testing.contract.base import Clock  # noqa: E402

@@ -1,4 +1,4 @@
-"""What every suite has: a backend that its subclass gives, and changes of a store."""
+"""Fixtures of every suite, and helpers that write to a store and read from it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ __all__ = [
 
 
 def run_all(works: Sequence[Callable[[], object]]) -> None:
-    """Run each in a thread of its own; raises what any of them raised."""
+    """Run each callable in its own thread, and fail if any of them raised."""
     errors: list[BaseException] = []
 
     def guarded(work: Callable[[], object]) -> None:
@@ -60,8 +60,8 @@ def run_all(works: Sequence[Callable[[], object]]) -> None:
 
 
 class Contract:
-    """Fixtures. `backend` is the one that a subclass has to give: a new one, in which nothing is
-    kept, and whose time is that of `clock`."""
+    """Fixtures of a suite. A subclass gives `backend`: a new, empty backend that goes by the time
+    of `clock`."""
 
     @pytest.fixture
     def clock(self) -> Clock:
@@ -70,12 +70,12 @@ class Contract:
     @pytest.fixture
     def backend(self, clock: Clock) -> Any:
         raise NotImplementedError(
-            f"{type(self).__name__} has to give a fixture `backend`: an empty one, on `clock`"
+            f"{type(self).__name__} has to give a fixture `backend`: an empty backend on `clock`"
         )
 
     @pytest.fixture
     def peer(self, backend: Any) -> Any:
-        """What another process has of the backend: by default the very same object."""
+        """Return what another process has for the same data; by default the same object."""
         return backend
 
 
@@ -84,28 +84,30 @@ ADA = Member("ada", "Ada \U0001f600")
 
 
 def commit(
-    version: int = 1, *, rev: int = 0, publish: bool = True, who: int = 1, **fields: Any
+    version: int = 1, *, rev: int = 0, publish: bool = True, members: int = 1, **fields: Any
 ) -> Commit:
-    """A commit of `who` members as `version` of an epoch, upon `rev`."""
+    """Return a commit to follow `rev`: `version` of an epoch, with 0 or 1 members."""
     epoch = fields.get("epoch", "e")
     pending = messages.Pending(
-        epoch, version, msgspec.Raw(b'{"n":%d}' % version), Change(total=who)
+        epoch, version, msgspec.Raw(b'{"n":%d}' % version), Change(total=members)
     )
     shown = {
-        "roster": messages.encode(Roster({"ada": ADA} if who else {})),
-        "snapshot": messages.encode(Snapshot(epoch, version, [ADA] if who else [], total=who)),
+        "roster": messages.encode(Roster({"ada": ADA} if members else {})),
+        "snapshot": messages.encode(
+            Snapshot(epoch, version, [ADA] if members else [], total=members)
+        ),
         "pending": messages.encode(pending),
     }
     defaults: dict[str, Any] = {
         **{"channel": ROOM, "epoch": "e", "run": "r", "digest": b"\x00\xff\r\n"},
-        **{"total": who, "leaving": b""},
+        **{"total": members, "leaving": b""},
         **(shown if publish else {}),
     }
     return Commit(rev=rev, version=version, **(defaults | fields))
 
 
 def state(store: RosterStore, channel: str = ROOM) -> State:
-    """The state of one channel."""
+    """Return the state of a channel."""
     return store.load_states([channel]).states[channel]
 
 
@@ -116,15 +118,15 @@ def write(
     polled: Sequence[str] = (),
     now: float = 0.0,
 ) -> list[bool]:
-    """Write commits; whether each was taken."""
+    """Write commits; return whether each was accepted."""
     return store.write(Writes(commits=commits, polled=polled, now=now)).committed
 
 
 def acknowledge(
     store: RosterStore, done: Sequence[tuple[str, bytes, Position | None]], now: float
 ) -> list[bool]:
-    """Acknowledge each (channel, pending, position) at `now`; whether each was taken."""
-    acknowledgements = [Acknowledgement(*one, now) for one in done]
+    """Acknowledge each (channel, pending, position) at `now`; return whether each was accepted."""
+    acknowledgements = [Acknowledgement(*published, now) for published in done]
     return store.write(Writes(acknowledgements=acknowledgements)).acknowledged
 
 
@@ -134,7 +136,7 @@ def signalled(store: RosterStore, done: Sequence[tuple[str, bytes]]) -> None:
 
 
 def drop(store: RosterStore, pending: bytes, *, epoch: str, now: float) -> bool:
-    """Give `pending` of the room up: its snapshot becomes version 1 of `epoch`. Whether it was."""
+    """Drop `pending` of the room; version 1 of `epoch` follows. Return whether it was accepted."""
     stored = store.load_snapshots([ROOM])[ROOM].snapshot or b""
     restarted = Restart(epoch, restart(stored, epoch))
     given_up = Acknowledgement(ROOM, pending, None, now, restarted)
@@ -142,31 +144,31 @@ def drop(store: RosterStore, pending: bytes, *, epoch: str, now: float) -> bool:
 
 
 def suspect(store: RosterStore, field: str, found: bytes) -> None:
-    """Say that a field of the room cannot be read."""
+    """Report a field of the room that cannot be read."""
     store.write(Writes(suspects=[Suspect(ROOM, field, found)]))
 
 
 def sweep(store: RosterStore, channels: Mapping[str, float]) -> list[str]:
-    """Forget those of the channels that are empty."""
+    """Delete the channels that are empty, and return them."""
     return store.write(Writes(sweep=channels)).swept
 
 
 def note_last_seen(store: object, users: Mapping[str, float]) -> None:
-    """Note when users were last in a channel."""
+    """Store when users were last in a channel."""
     assert isinstance(store, RosterStore)
     store.write(Writes(last_seen=users))
 
 
 def rosters(store: RosterStore, channels: Sequence[str]) -> dict[str, tuple[int, bytes]]:
-    """The `rev` and the roster of each channel that has one."""
+    """Return `rev` and roster of each channel that has a roster."""
     return store.load_states([], rosters=channels).rosters
 
 
 def settled(store: RosterStore, version: int = 1, **fields: Any) -> Commit:
-    """Commit, acknowledge and signal."""
-    one = commit(version, rev=state(store).rev, **fields)
-    write(store, polled=[one.channel], now=1.0)
-    assert write(store, [one]) == [True]
-    assert acknowledge(store, [(one.channel, one.pending, Position(version, "S"))], 1.0) == [True]
-    signalled(store, [(one.channel, one.pending)])
-    return one
+    """Commit, acknowledge and signal; return the commit."""
+    made = commit(version, rev=state(store).rev, **fields)
+    write(store, polled=[made.channel], now=1.0)
+    assert write(store, [made]) == [True]
+    assert acknowledge(store, [(made.channel, made.pending, Position(version, "S"))], 1.0) == [True]
+    signalled(store, [(made.channel, made.pending)])
+    return made

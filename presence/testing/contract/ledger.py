@@ -15,11 +15,7 @@ from presence.testing.contract.base import (
     Contract,
 )
 
-__all__ = [
-    "LedgerSetBackContract",
-    "RegistryContract",
-    "TicksContract",
-]
+HOUR = 3600.0
 
 
 def parts(log: TickLog, tick: str) -> TickParts:
@@ -27,11 +23,15 @@ def parts(log: TickLog, tick: str) -> TickParts:
 
 
 class TicksContract(Contract):
-    def test_no_tick_yet(self, backend: TickLog, clock: Clock) -> None:
+    def test_load_ticks_before_the_first_tick_returns_nothing(
+        self, backend: TickLog, clock: Clock
+    ) -> None:
         logged = backend.load_ticks()
         assert (logged.now, logged.began, logged.open, logged.records) == (clock.now, None, {}, [])
 
-    def test_one_begins_after_the_other(self, backend: TickLog, clock: Clock) -> None:
+    def test_begin_tick_returns_seconds_since_the_previous_and_open_ticks(
+        self, backend: TickLog, clock: Clock
+    ) -> None:
         first = backend.begin_tick("a")
         assert (first.now, first.since, first.open) == (clock.now, None, {})
         clock.advance(7.5)
@@ -40,7 +40,7 @@ class TicksContract(Contract):
         assert backend.load_ticks().open == {"a": clock.now - 7.5, "b": clock.now}
         assert backend.load_ticks().began == clock.now
 
-    def test_that_a_tick_began_stays_known_when_it_is_closed(
+    def test_begin_tick_after_a_closed_tick_returns_seconds_since_it_began(
         self, backend: TickLog, clock: Clock
     ) -> None:
         backend.begin_tick("a")
@@ -50,7 +50,7 @@ class TicksContract(Contract):
         begun = backend.begin_tick("b")
         assert (begun.since, begun.open) == (3.0, {})
 
-    def test_parts_come_in_in_any_order(self, backend: TickLog) -> None:
+    def test_add_part_in_any_order_returns_all_parts_with_the_last(self, backend: TickLog) -> None:
         backend.begin_tick("a")
         for n in range(11, 0, -1):
             assert backend.add_part("a", n, b"%d" % n, of=12) is None
@@ -60,13 +60,13 @@ class TicksContract(Contract):
         assert found == parts(backend, "a")
         assert found.parts == [b"%d" % n for n in range(12)]
 
-    def test_a_part_that_comes_twice_counts_once(self, backend: TickLog) -> None:
+    def test_add_part_twice_counts_it_once(self, backend: TickLog) -> None:
         backend.begin_tick("a")
         assert not backend.add_part("a", 1, b"\x00\xffone", of=2)
         assert not backend.add_part("a", 1, b"again", of=2)
         assert parts(backend, "a").parts == [b"again"]
 
-    def test_a_tick_is_closed_once(self, backend: TickLog) -> None:
+    def test_close_tick_twice_succeeds_once(self, backend: TickLog) -> None:
         backend.begin_tick("a")
         backend.add_part("a", 0, b"x", of=1)
         assert backend.close_tick("a", b"record") is True
@@ -75,14 +75,16 @@ class TicksContract(Contract):
         history = backend.load_ticks(parts=True)
         assert (history.records, history.open, history.parts) == ([b"record"], {}, {})
 
-    def test_parts_of_a_closed_tick_are_forgotten(self, backend: TickLog) -> None:
+    def test_close_tick_deletes_its_parts(self, backend: TickLog) -> None:
         backend.begin_tick("a")
         backend.add_part("a", 0, b"x", of=1)
         backend.close_tick("a", b"record")
         backend.begin_tick("a")
         assert (parts(backend, "a").of, parts(backend, "a").parts) == (0, [])
 
-    def test_records_are_bounded_newest_first(self, backend: TickLog) -> None:
+    def test_load_ticks_returns_a_limited_number_of_records_newest_first(
+        self, backend: TickLog
+    ) -> None:
         for n in range(KEPT_TICKS + 5):
             backend.begin_tick(str(n))
             backend.close_tick(str(n), b"%d" % n)
@@ -91,13 +93,25 @@ class TicksContract(Contract):
         without = backend.load_ticks(records=False)
         assert (without.records, without.began) == ([], backend.load_ticks().began)
 
+    def test_tick_start_ahead_of_the_clock_becomes_now(
+        self, backend: RosterStore, clock: Clock
+    ) -> None:
+        backend.begin_tick("a")
+        clock.advance(-HOUR)
+        assert backend.load_ticks().began == clock.now
+        assert backend.begin_tick("b").since is None
+        clock.advance(60)
+        assert backend.begin_tick("c").since == 60.0
+
 
 def registered(registry: ChannelRegistry, within: float) -> list[str]:
     return registry.known_channels(registered_within=within).registered
 
 
 class RegistryContract(Contract):
-    def test_what_was_registered_lately(self, backend: ChannelRegistry, clock: Clock) -> None:
+    def test_registered_channels_expire_after_the_given_seconds(
+        self, backend: ChannelRegistry, clock: Clock
+    ) -> None:
         assert registered(backend, 60) == []
         backend.register_channels(["presence:a", "presence:b"])
         clock.advance(40)
@@ -118,7 +132,7 @@ class RegistryContract(Contract):
             "presence:c",
         ], "forgotten"
 
-    def test_unregistered_channels_are_those_that_were_never_registered(
+    def test_unregistered_channels_returns_channels_never_registered(
         self, backend: ChannelRegistry
     ) -> None:
         backend.register_channels(["presence:a", "presence:b"])
@@ -128,11 +142,13 @@ class RegistryContract(Contract):
         assert by_default == ["presence:c", "presence:d"]
         assert backend.unregistered_channels([]) == []
 
-    def test_nothing_registered(self, backend: ChannelRegistry) -> None:
+    def test_register_channels_with_empty_list_registers_nothing(
+        self, backend: ChannelRegistry
+    ) -> None:
         backend.register_channels([])
         assert registered(backend, 60) == []
 
-    def test_thousands_of_registered_channels_come_and_go(
+    def test_registered_channels_in_thousands_expire(
         self, backend: ChannelRegistry, clock: Clock
     ) -> None:
         for turn in range(5):
@@ -143,22 +159,7 @@ class RegistryContract(Contract):
         found = registered(backend, 20)
         assert sorted(found) == sorted(f"presence:{n}" for n in range(3000, 6000))
 
-
-HOUR = 3600.0
-
-
-class LedgerSetBackContract(Contract):
-    def test_ticks_that_began_ahead_began_just_now(
-        self, backend: RosterStore, clock: Clock
-    ) -> None:
-        backend.begin_tick("a")
-        clock.advance(-HOUR)
-        assert backend.load_ticks().began == clock.now
-        assert backend.begin_tick("b").since is None
-        clock.advance(60)
-        assert backend.begin_tick("c").since == 60.0
-
-    def test_registered_ahead_is_forgotten_in_time(
+    def test_registration_ahead_of_the_clock_expires_in_time(
         self, backend: RosterStore, clock: Clock
     ) -> None:
         backend.register_channels([ROOM])

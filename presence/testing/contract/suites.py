@@ -2,46 +2,56 @@
 
 from __future__ import annotations
 
-from presence.testing.contract import ledger, store, tracker
-
-__all__ = ["BackendContract", "LedgerContract", "StoreContract", "TrackerContract"]
+from presence.testing.contract import (
+    channels,
+    commits,
+    cursors,
+    damage,
+    ledger,
+    limits,
+    members,
+    stale_members,
+    users,
+)
 
 
 class StoreContract(
-    store.LoadingContract,
-    store.CommittingContract,
-    store.AcknowledgingContract,
-    store.DroppingContract,
-    store.SignalledContract,
-    store.KnownContract,
-    store.SweepingContract,
-    store.NodesContract,
-    store.ClaimingContract,
-    store.MendingContract,
-    store.StoreSetBackContract,
+    commits.LoadingContract,
+    commits.CommittingContract,
+    commits.AcknowledgingContract,
+    commits.DroppingContract,
+    commits.SignalledContract,
+    channels.KnownContract,
+    channels.SweepingContract,
+    channels.NodesContract,
+    channels.ClaimingContract,
+    damage.ReplacementContract,
 ):
     """Contract of a presence.backends.base.RosterStore, without its TickLog and ChannelRegistry."""
 
 
 class TrackerContract(
-    tracker.JoiningContract,
-    tracker.StaleMembersContract,
-    tracker.MembersAheadContract,
-    tracker.AtOnceContract,
-    tracker.StandingContract,
-    tracker.ProfilesContract,
-    tracker.PresentContract,
-    tracker.LastSeenContract,
-    tracker.CursorsContract,
-    tracker.WindowsContract,
-    tracker.TrackerSetBackContract,
+    members.JoiningContract,
+    members.ConcurrencyContract,
+    members.RosterContract,
+    stale_members.StaleMembersContract,
+    stale_members.MembersAheadContract,
+    stale_members.TrackerStateContract,
+    users.ProfilesContract,
+    users.LastSeenContract,
+    cursors.MovingContract,
+    cursors.StaleCursorsContract,
+    cursors.CursorsAheadContract,
+    cursors.RemovingContract,
+    limits.RateLimitContract,
+    limits.FlagContract,
 ):
     """Contract of a presence.backends.tracker.Tracker."""
 
 
-class LedgerContract(ledger.TicksContract, ledger.RegistryContract, ledger.LedgerSetBackContract):
+class LedgerContract(ledger.TicksContract, ledger.RegistryContract):
     """Contract of a presence.backends.base.TickLog and ChannelRegistry."""
 
 
 class BackendContract(StoreContract, LedgerContract, TrackerContract):
-    """All three of them."""
+    """Contract of a whole backend."""
