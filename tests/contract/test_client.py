@@ -40,13 +40,13 @@ async def code_of(visitor: Visitor, channel: str, token: str = "") -> int:
     ],
     ids=["none", "junk", "forged", "subscription token", "numeric sub"],
 )
-async def test_a_bad_connection_token_is_final(
+async def test_connect_with_bad_token_disconnects_for_good(
     centrifugo: servers.Centrifugo, bad: str, code: int
 ) -> None:
     assert await refused(Visitor(centrifugo.ws_url, bad)) == code
 
 
-async def test_an_expired_connection_token_is_exchanged(visit: Visit) -> None:
+async def test_connect_with_expired_token_asks_for_a_new_one(visit: Visit) -> None:
     asked = asyncio.Event()
 
     async def get_token() -> str:
@@ -57,19 +57,21 @@ async def test_an_expired_connection_token_is_exchanged(visit: Visit) -> None:
     assert asked.is_set()
 
 
-async def test_a_token_for_an_unknown_namespace_does_not_connect(
+async def test_connect_with_token_for_unknown_namespace_is_refused(
     centrifugo: servers.Centrifugo,
 ) -> None:
     assert await refused(Visitor(centrifugo.ws_url, token(channels=["nonsense:a"]))) == 102
 
 
-async def test_a_token_without_expiry_or_user_connects(visit: Visit, channel: str) -> None:
+async def test_connect_with_token_without_expiry_or_user_succeeds(
+    visit: Visit, channel: str
+) -> None:
     visitor = await visit(token(""))
     subscribed = await visitor.subscribe(channel, token("", channel=channel))
     assert subscribed.context.recoverable
 
 
-async def test_without_a_token_no_subscription(visit: Visit, channel: str) -> None:
+async def test_subscribe_without_token_is_refused(visit: Visit, channel: str) -> None:
     assert await code_of(await visit(token()), channel) == 103
 
 
@@ -85,17 +87,19 @@ async def test_without_a_token_no_subscription(visit: Visit, channel: str) -> No
         ("$presence:a", 103),
     ],
 )
-async def test_names_are_refused_by_code(visit: Visit, name: str, code: int) -> None:
+async def test_subscribe_to_invalid_channel_is_refused_by_code(
+    visit: Visit, name: str, code: int
+) -> None:
     assert await code_of(await visit(token()), name) == code
 
 
-async def test_a_forged_subscription_token_is_refused(visit: Visit, channel: str) -> None:
+async def test_subscribe_with_forged_token_is_refused(visit: Visit, channel: str) -> None:
     forged = token(channel=channel, secret="another-secret-of-at-least-32-bytes!")
     visitor = await visit(token())
     assert await code_of(visitor, channel, forged) == 103
 
 
-async def test_a_connection_token_is_no_subscription_token(visit: Visit, channel: str) -> None:
+async def test_subscribe_with_connection_token_is_refused(visit: Visit, channel: str) -> None:
     assert await code_of(await visit(token()), channel, token()) == 103
 
 
@@ -104,7 +108,7 @@ async def test_a_connection_token_is_no_subscription_token(visit: Visit, channel
     [{"user": "7"}, {"channel": "presence:other"}, {"client": "somebody"}],
     ids=["user", "channel", "client"],
 )
-async def test_a_subscription_token_of_another_is_final(
+async def test_subscribe_with_token_of_another_user_is_refused_for_good(
     visit: Visit, channel: str, claims: dict[str, Any]
 ) -> None:
     visitor = await visit(token())
@@ -113,7 +117,7 @@ async def test_a_subscription_token_of_another_is_final(
     assert (await visitor.events.next("disconnected")).code == 3500
 
 
-async def test_an_expired_subscription_token_is_exchanged(visit: Visit, channel: str) -> None:
+async def test_subscribe_with_expired_token_asks_for_a_new_one(visit: Visit, channel: str) -> None:
     asked: list[str] = []
 
     async def get_token(wanted: str) -> str:
@@ -126,12 +130,14 @@ async def test_an_expired_subscription_token_is_exchanged(visit: Visit, channel:
     assert asked == [channel]
 
 
-async def test_a_second_subscription_to_a_channel_is_refused(visit: Visit, channel: str) -> None:
+async def test_subscribe_twice_is_refused(visit: Visit, channel: str) -> None:
     visitor = await visit(token(channels=[channel]))
     assert await code_of(visitor, channel, token(channel=channel)) == 105
 
 
-async def test_what_the_api_sees_of_a_client(visit: Visit, api: cent.Client, channel: str) -> None:
+async def test_presence_of_a_client_has_the_documented_fields(
+    visit: Visit, api: cent.Client, channel: str
+) -> None:
     visitor = await visit(token(info={"name": "Ada"}))
     await visitor.subscribe(channel, token(channel=channel, info={"role": "guest"}))
     presence = api.presence(cent.PresenceRequest(channel=channel)).presence
@@ -140,7 +146,7 @@ async def test_what_the_api_sees_of_a_client(visit: Visit, api: cent.Client, cha
     assert (info.conn_info, info.chan_info) == ({"name": "Ada"}, {"role": "guest"})
 
 
-async def test_the_presence_forgets_who_unsubscribes(
+async def test_presence_drops_client_that_unsubscribes(
     visit: Visit, api: cent.Client, channel: str
 ) -> None:
     visitor = await visit(token())
@@ -149,7 +155,7 @@ async def test_the_presence_forgets_who_unsubscribes(
     await eventually(lambda: not clients(api, channel), "the presence is empty")
 
 
-async def test_the_presence_forgets_a_closed_client_promptly(
+async def test_presence_drops_closed_client_promptly(
     visit: Visit, api: cent.Client, channel: str
 ) -> None:
     staying = await visit(token("7"))
@@ -167,7 +173,7 @@ def clients(api: cent.Client, channel: str) -> set[str]:
     return set(api.presence(cent.PresenceRequest(channel=channel)).presence)
 
 
-async def test_channels_of_the_token_are_subscribed_by_the_server(
+async def test_connect_subscribes_the_channels_of_the_token(
     visit: Visit, api: cent.Client, channel: str
 ) -> None:
     visitor = await visit(token(channels=[channel]))
@@ -179,7 +185,7 @@ async def test_channels_of_the_token_are_subscribed_by_the_server(
     assert (publication.channel, publication.pub.data) == (channel, {"n": 1})
 
 
-async def test_reading_without_permission_is_refused(visit: Visit, channel: str) -> None:
+async def test_presence_and_history_by_client_are_refused(visit: Visit, channel: str) -> None:
     visitor = await visit(token())
     await visitor.subscribe(channel, token(channel=channel))
     calls: list[tuple[Any, str, int]] = [
@@ -196,7 +202,7 @@ async def test_reading_without_permission_is_refused(visit: Visit, channel: str)
         assert error.value.code == code
 
 
-async def test_rpc_is_not_available(visit: Visit) -> None:
+async def test_rpc_by_client_is_refused(visit: Visit) -> None:
     visitor = await visit(token())
     with pytest.raises(ReplyError) as error:
         await visitor.client.rpc("anything", {})
@@ -213,7 +219,7 @@ async def test_rpc_is_not_available(visit: Visit) -> None:
         ("http://example.org", False),
     ],
 )
-async def test_origins(
+async def test_websocket_accepts_only_allowed_origins(
     centrifugo: servers.Centrifugo, visit: Visit, origin: str, allowed: bool
 ) -> None:
     if allowed:

@@ -33,7 +33,7 @@ async def publication(subscribed: Subscribed) -> Any:
     return (await subscribed.events.next("publication")).pub
 
 
-async def test_watching_takes_a_token(visit: Visit, cursors: str) -> None:
+async def test_cursor_subscription_without_token_is_refused(visit: Visit, cursors: str) -> None:
     visitor = await visit(token())
     subscribed = visitor.begin(cursors)
     await subscribed.subscription.subscribe()
@@ -41,7 +41,7 @@ async def test_watching_takes_a_token(visit: Visit, cursors: str) -> None:
 
 
 @pytest.mark.parametrize("claims", [{"channel": "cursors:other"}, {"sub": "7"}])
-async def test_the_token_is_for_this_channel_and_user(
+async def test_cursor_token_of_another_channel_or_user_is_refused(
     visit: Visit, cursors: str, claims: dict[str, Any]
 ) -> None:
     visitor = await visit(token())
@@ -50,7 +50,7 @@ async def test_the_token_is_for_this_channel_and_user(
     assert (await visitor.events.next("disconnected")).code == 3500
 
 
-async def test_a_move_comes_with_who_moved(visit: Visit, cursors: str) -> None:
+async def test_move_arrives_with_the_user_who_moved(visit: Visit, cursors: str) -> None:
     _, watching = await watch(visit, cursors)
     mover = await visit(token(info={"name": "Ada"}))
     moving = await mover.subscribe(cursors, token(channel=cursors, info={"role": "guest"}))
@@ -62,7 +62,7 @@ async def test_a_move_comes_with_who_moved(visit: Visit, cursors: str) -> None:
         assert (seen.info.conn_info, seen.info.chan_info) == ({"name": "Ada"}, {"role": "guest"})
 
 
-async def test_browsers_see_each_other_move(browse: Browse, cursors: str) -> None:
+async def test_moves_of_browsers_reach_each_other(browse: Browse, cursors: str) -> None:
     mover, watcher = await browse(token(info={"name": "Ada"})), await browse(token("7"))
     own = (await mover.next("connected"))["client"]
     await mover.subscribe(cursors, token=token(channel=cursors))
@@ -76,7 +76,7 @@ async def test_browsers_see_each_other_move(browse: Browse, cursors: str) -> Non
     assert refused["error"]["code"] == 107
 
 
-async def test_nobody_moves_in_anothers_name(
+async def test_move_with_forged_user_arrives_with_the_real_user(
     visit: Visit, centrifugo: servers.Centrifugo, cursors: str
 ) -> None:
     """Neither in the payload nor in the command, by a client that is none of the public ones."""
@@ -100,7 +100,7 @@ async def test_nobody_moves_in_anothers_name(
     assert seen.info.client != "x"
 
 
-async def test_only_subscribers_move(visit: Visit, cursors: str) -> None:
+async def test_move_without_subscription_is_refused(visit: Visit, cursors: str) -> None:
     _, watching = await watch(visit, cursors)
     visitor = await visit(token())
     assert await visitor.publish(cursors, PLACE) == 103
@@ -114,14 +114,14 @@ async def test_only_subscribers_move(visit: Visit, cursors: str) -> None:
     assert [(await publication(watching)).data["n"] for _ in range(2)] == [1, 2]
 
 
-async def test_cursors_are_published_where_the_namespace_says(visit: Visit, channel: str) -> None:
+async def test_move_outside_a_cursor_namespace_is_refused(visit: Visit, channel: str) -> None:
     visitor = await visit(token())
     await visitor.subscribe(channel, token(channel=channel))
     assert await visitor.publish(channel, PLACE) == 103
     assert await visitor.publish("nonsense:a", PLACE) == 102
 
 
-async def test_the_anonymous_watch_and_do_not_move(visit: Visit, cursors: str) -> None:
+async def test_anonymous_visitor_watches_and_may_not_move(visit: Visit, cursors: str) -> None:
     mover, _ = await watch(visit, cursors)
     nobody, watching = await watch(visit, cursors, "")
     assert await nobody.publish(cursors, PLACE) == 103
@@ -130,14 +130,16 @@ async def test_the_anonymous_watch_and_do_not_move(visit: Visit, cursors: str) -
 
 
 @pytest.mark.parametrize("data", [[1], "text", 1, True, None, [PLACE]])
-async def test_a_move_is_a_json_object(visit: Visit, cursors: str, data: Any) -> None:
+async def test_move_that_is_no_json_object_is_refused(
+    visit: Visit, cursors: str, data: Any
+) -> None:
     mover, moving = await watch(visit, cursors)
     assert await mover.publish(cursors, data) == 107
     assert await mover.publish(cursors, {}) == 0
     assert (await publication(moving)).data == {}
 
 
-async def test_moves_of_one_client_come_in_order(visit: Visit, cursors: str) -> None:
+async def test_moves_of_one_client_arrive_in_order(visit: Visit, cursors: str) -> None:
     mover, moving = await watch(visit, cursors)
     _, watching = await watch(visit, cursors, "8")
     moves = [{"n": n} for n in range(200)]
@@ -146,7 +148,7 @@ async def test_moves_of_one_client_come_in_order(visit: Visit, cursors: str) -> 
         assert [(await publication(subscribed)).data for _ in moves] == moves
 
 
-async def test_moves_are_not_kept(visit: Visit, api: cent.Client, cursors: str) -> None:
+async def test_moves_are_not_in_the_history(visit: Visit, api: cent.Client, cursors: str) -> None:
     mover, _ = await watch(visit, cursors)
     assert await mover.publish(cursors, {"n": 1}) == 0
     with pytest.raises(ReplyError) as refused:
@@ -163,7 +165,7 @@ async def test_moves_are_not_kept(visit: Visit, api: cent.Client, cursors: str) 
     assert (await publication(late)).data == {"n": 2}
 
 
-async def test_what_the_server_publishes_says_not_who(
+async def test_publication_by_the_server_has_no_user(
     visit: Visit, api: cent.Client, cursors: str
 ) -> None:
     _, watching = await watch(visit, cursors)
@@ -173,7 +175,7 @@ async def test_what_the_server_publishes_says_not_who(
     assert (seen.data, seen.info, seen.offset) == (data, None, 0)
 
 
-async def test_all_are_told_who_comes_and_goes(
+async def test_cursor_subscribers_receive_joins_and_leaves(
     visit: Visit, browse: Browse, api: cent.Client, cursors: str
 ) -> None:
     _, watching = await watch(visit, cursors)
@@ -194,7 +196,7 @@ async def test_all_are_told_who_comes_and_goes(
     assert client not in api.presence(cent.PresenceRequest(channel=cursors)).presence
 
 
-async def test_who_moves_may_ask_whether_it_is_alone(
+async def test_cursor_subscriber_may_read_presence_stats(
     visit: Visit, browse: Browse, cursors: str
 ) -> None:
     browser = await browse(token())
@@ -211,7 +213,7 @@ async def test_who_moves_may_ask_whether_it_is_alone(
     assert error.value.code == 103
 
 
-async def test_a_frame_beyond_64_kib_ends_the_connection(visit: Visit, cursors: str) -> None:
+async def test_frame_above_64_kib_closes_the_connection(visit: Visit, cursors: str) -> None:
     visitor, subscribed = await watch(visit, cursors)
     await subscribed.subscription.publish({"text": "x" * ALMOST_64_KIB})
     with pytest.raises(ClientDisconnectedError):
@@ -219,7 +221,7 @@ async def test_a_frame_beyond_64_kib_ends_the_connection(visit: Visit, cursors: 
     assert (await visitor.events.next("connecting")).reason == "message size limit"
 
 
-async def test_a_frame_beyond_64_kib_ends_a_browsers_connection_for_good(
+async def test_frame_above_64_kib_disconnects_a_browser_for_good(
     browse: Browse, cursors: str
 ) -> None:
     browser = await browse(token())

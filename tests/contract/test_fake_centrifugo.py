@@ -28,7 +28,7 @@ def real(centrifugo: servers.Centrifugo) -> Gateway:
 
 
 @pytest.mark.asyncio
-async def test_a_connection_is_shown_the_same_way(
+async def test_fake_and_server_return_the_same_presence(
     real: Gateway, visit: Visit, channel: str
 ) -> None:
     issuer = Issuer(
@@ -47,7 +47,7 @@ async def test_a_connection_is_shown_the_same_way(
     assert fake.recount([channel])[1].clients == real.recount([channel])[1].clients
 
 
-def test_publications_are_counted_the_same_way(real: Gateway, channel: str) -> None:
+def test_fake_and_server_return_the_same_positions(real: Gateway, channel: str) -> None:
     assert offsets(Gateway(FakeCentrifugo()), channel) == offsets(real, channel)
 
 

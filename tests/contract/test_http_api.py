@@ -21,7 +21,7 @@ def refusal(error: pytest.ExceptionInfo[cent.CentApiResponseError]) -> int:
     return error.value.code
 
 
-def test_a_wrong_key_is_unauthorized(centrifugo: servers.Centrifugo) -> None:
+def test_api_with_wrong_key_answers_401(centrifugo: servers.Centrifugo) -> None:
     with pytest.raises(cent.CentUnauthorizedError):
         cent.Client(centrifugo.api_url, "wrong").info(cent.InfoRequest())
 
@@ -36,7 +36,7 @@ def test_a_wrong_key_is_unauthorized(centrifugo: servers.Centrifugo) -> None:
         ({}, 401),
     ],
 )
-def test_the_key_comes_in_a_header(
+def test_api_accepts_the_key_in_each_header(
     centrifugo: servers.Centrifugo, headers: dict[str, str], status: int
 ) -> None:
     url = f"{centrifugo.api_url}/info"
@@ -44,37 +44,43 @@ def test_the_key_comes_in_a_header(
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"channel": 3}', b'"presence:a"'])
-def test_a_malformed_body_is_400(post: Post, body: bytes) -> None:
+def test_api_with_malformed_body_answers_400(post: Post, body: bytes) -> None:
     response = post("presence", body)
     assert (response.status_code, response.text) == (400, "Bad Request\n")
 
 
-def test_an_unknown_method_is_404_and_a_get_405(centrifugo: servers.Centrifugo, post: Post) -> None:
+def test_api_answers_404_to_unknown_method_and_405_to_get(
+    centrifugo: servers.Centrifugo, post: Post
+) -> None:
     assert post("nonsense", {}).status_code == 404
     assert requests.get(f"{centrifugo.api_url}/info", timeout=10).status_code == 405
 
 
-def test_health_is_not_served_unless_configured(centrifugo: servers.Centrifugo) -> None:
+def test_health_without_configuration_answers_404(centrifugo: servers.Centrifugo) -> None:
     assert requests.get(f"http://127.0.0.1:{centrifugo.port}/health", timeout=10).status_code == 404
 
 
 @pytest.mark.parametrize(
     ("channel", "code"), [("", 107), ("nonsense:a", 102), ("roster:a", 108), ("unnamed", 108)]
 )
-def test_presence_is_refused_by_code(api: cent.Client, channel: str, code: int) -> None:
+def test_presence_of_invalid_channel_is_refused_by_code(
+    api: cent.Client, channel: str, code: int
+) -> None:
     with pytest.raises(cent.CentApiResponseError) as error:
         api.presence(cent.PresenceRequest(channel=channel))
     assert refusal(error) == code
 
 
 @pytest.mark.parametrize(("channel", "code"), [("", 107), ("nonsense:a", 102), ("cursors:a", 108)])
-def test_history_is_refused_by_code(api: cent.Client, channel: str, code: int) -> None:
+def test_history_of_invalid_channel_is_refused_by_code(
+    api: cent.Client, channel: str, code: int
+) -> None:
     with pytest.raises(cent.CentApiResponseError) as error:
         api.history(cent.HistoryRequest(channel=channel))
     assert refusal(error) == code
 
 
-def test_unknown_fields_are_ignored(post: Post, channel: str) -> None:
+def test_api_ignores_unknown_fields(post: Post, channel: str) -> None:
     response = post("presence", {"channel": channel, "nonsense": [1]})
     assert response.content == b'{"result":{"presence":{}}}'
     assert response.headers["Content-Type"] == "application/json"
@@ -107,16 +113,16 @@ def test_batch_with_errors_answers_each_command(post: Post, channel: str) -> Non
 
 
 @pytest.mark.parametrize("body", [{}, {"commands": []}, None])
-def test_an_empty_batch_has_no_replies(post: Post, body: Any) -> None:
+def test_batch_without_commands_has_no_replies(post: Post, body: Any) -> None:
     assert post("batch", body).content == b"{}"
 
 
-def test_one_malformed_command_spoils_the_batch(post: Post, channel: str) -> None:
+def test_batch_with_malformed_command_fails_whole(post: Post, channel: str) -> None:
     commands = [{"presence": {"channel": channel}}, {"presence": {"channel": 3}}]
     assert post("batch", {"commands": commands}).status_code == 400
 
 
-def test_cent_reads_a_batch(api: cent.Client, channel: str) -> None:
+def test_batch_is_read_by_the_cent_client(api: cent.Client, channel: str) -> None:
     requests = [
         cent.PublishRequest(channel=channel, data={"n": 1}),
         cent.PresenceStatsRequest(channel=channel),
@@ -166,7 +172,9 @@ async def test_presence_stats_counts_clients_and_users(
 
 
 @pytest.mark.asyncio
-async def test_channels_by_pattern(visit: Visit, api: cent.Client, channel: str) -> None:
+async def test_channels_returns_those_that_match_the_pattern(
+    visit: Visit, api: cent.Client, channel: str
+) -> None:
     roster = f"roster:{channel}"
     visitor = await visit(token("42"))
     other = await visit(token("7"))
@@ -185,20 +193,20 @@ async def test_channels_by_pattern(visit: Visit, api: cent.Client, channel: str)
     assert channels("presence") == {}
 
 
-def test_a_malformed_pattern_is_an_error(api: cent.Client) -> None:
+def test_channels_with_malformed_pattern_fails(api: cent.Client) -> None:
     with pytest.raises(cent.CentApiResponseError) as error:
         api.channels(cent.ChannelsRequest(pattern="["))
     assert refusal(error) == 100
 
 
-def test_info_names_the_node(api: cent.Client) -> None:
+def test_info_returns_the_node(api: cent.Client) -> None:
     (first,) = api.info(cent.InfoRequest()).nodes
     (second,) = api.info(cent.InfoRequest()).nodes
     assert first.uid == second.uid
     assert len(first.uid) == 36
 
 
-def test_history_without_a_limit_is_the_position_alone(api: cent.Client, channel: str) -> None:
+def test_history_without_limit_returns_only_the_position(api: cent.Client, channel: str) -> None:
     empty = api.history(cent.HistoryRequest(channel=channel))
     assert (empty.publications, empty.offset) == ([], 0)
     assert empty.epoch.isalpha()
@@ -265,6 +273,6 @@ def test_publish_of_data_in_another_format_is_refused(post: Post, channel: str) 
 
 
 @pytest.mark.parametrize("name", ["presence:" + "x" * 300, "presence:a b", "presence:é"])
-def test_the_api_takes_names_that_no_client_may_use(api: cent.Client, name: str) -> None:
+def test_api_accepts_channels_that_clients_may_not_use(api: cent.Client, name: str) -> None:
     assert api.publish(cent.PublishRequest(channel=name, data={})).offset >= 1
     assert api.presence(cent.PresenceRequest(channel=name)).presence == {}

@@ -58,7 +58,7 @@ JOINS, ASKS, FINE = (
         ({"allow_presence_for_anonymous": True}, [FINE]),
     ],
 )
-def test_a_namespace_that_leaks_is_found(
+def test_doctor_finds_namespace_that_reveals_hidden_users(
     serve: Serve,
     settings: Any,
     options: dict[str, Any],
@@ -71,9 +71,7 @@ def test_a_namespace_that_leaks_is_found(
     assert all("namespace 'presence'" in finding.text for finding in findings)
 
 
-def test_channels_of_the_sites_own_and_their_feeds_are_looked_at(
-    serve: Serve, settings: Any
-) -> None:
+def test_doctor_checks_channels_of_the_site_and_their_feeds(serve: Serve, settings: Any) -> None:
     chat = {"name": "chat", "presence": True, **PUSHED}
     server = serve(
         {},
@@ -88,7 +86,7 @@ def test_channels_of_the_sites_own_and_their_feeds_are_looked_at(
     assert "Take" not in "".join(found)
 
 
-def test_nobody_sees_the_doctor(serve: Serve, settings: Any) -> None:
+def test_doctor_connection_is_announced_to_no_client(serve: Serve, settings: Any) -> None:
     """It is gone when it has looked, was hidden while it did, and left nothing to recover."""
     server = serve({}, [PRESENCE])
     use(settings, server, "presence:*")
@@ -102,7 +100,7 @@ def test_nobody_sees_the_doctor(serve: Serve, settings: Any) -> None:
         assert signed.keys() == {"iat", "hidden"}
 
 
-def test_without_the_api_nothing_is_concluded(serve: Serve, settings: Any) -> None:
+def test_doctor_without_api_reports_nothing_about_hidden_users(serve: Serve, settings: Any) -> None:
     use(settings, serve({}, [PRESENCE]), "presence:*")
     settings.CENTRIFUGO_API_KEY = "another"
     (finding,) = invisible.examine()
@@ -113,7 +111,7 @@ def test_without_the_api_nothing_is_concluded(serve: Serve, settings: Any) -> No
 
 
 @pytest.mark.asyncio
-async def test_our_tokens_keep_the_hidden_out_of_pushes(serve: Serve, visit: Visit) -> None:
+async def test_tokens_of_hidden_users_push_no_join_or_leave(serve: Serve, visit: Visit) -> None:
     """Even where a namespace has them, until the doctor is listened to."""
     server = serve({}, [{**PRESENCE, **PUSHED}])
 

@@ -40,7 +40,9 @@ async def watcher(browse: Browse, server: servers.Centrifugo) -> Browser:
     return browser
 
 
-async def test_a_join_and_a_leave_say_who(serve: Serve, browse: Browse, visit: Visit) -> None:
+async def test_join_and_leave_pushes_name_the_user(
+    serve: Serve, browse: Browse, visit: Visit
+) -> None:
     server = serve({}, [PUSHED])
     browser = await watcher(browse, server)
     visitor = await visit(token("7", info={"name": "Bob"}), url=server.ws_url)
@@ -56,7 +58,9 @@ async def test_a_join_and_a_leave_say_who(serve: Serve, browse: Browse, visit: V
     assert (await browser.next("leave", CHANNEL))["info"] == joined["info"]
 
 
-async def test_without_a_name_or_a_user(serve: Serve, browse: Browse, visit: Visit) -> None:
+async def test_join_push_of_anonymous_client_has_no_user(
+    serve: Serve, browse: Browse, visit: Visit
+) -> None:
     server = serve({}, [PUSHED])
     browser = await watcher(browse, server)
     visitor = await visit(token(""), url=server.ws_url)
@@ -64,7 +68,7 @@ async def test_without_a_name_or_a_user(serve: Serve, browse: Browse, visit: Vis
     assert (await browser.next("join", CHANNEL))["info"] == {"user": "", "client": visitor.id}
 
 
-async def test_an_end_of_the_subscription_is_a_leave(
+async def test_end_of_subscription_pushes_a_leave(
     serve: Serve, browse: Browse, visit: Visit
 ) -> None:
     server = serve({}, [PUSHED])
@@ -82,7 +86,9 @@ async def test_an_end_of_the_subscription_is_a_leave(
     assert (await browser.next("leave", CHANNEL))["info"]["client"] == visitor.id
 
 
-async def test_each_connection_of_a_user_joins(serve: Serve, browse: Browse, visit: Visit) -> None:
+async def test_each_connection_of_a_user_pushes_a_join(
+    serve: Serve, browse: Browse, visit: Visit
+) -> None:
     server = serve({}, [PUSHED])
     browser = await watcher(browse, server)
     tabs = [await visit(token("7"), url=server.ws_url) for _ in range(2)]
@@ -94,7 +100,7 @@ async def test_each_connection_of_a_user_joins(serve: Serve, browse: Browse, vis
     assert (await browser.next("leave", CHANNEL))["info"] == joined[0]
 
 
-async def test_who_comes_back_and_recovers_joins_again(
+async def test_client_that_recovers_pushes_a_join_again(
     serve: Serve, browse: Browse, visit: Visit
 ) -> None:
     server = serve({}, [PUSHED])
@@ -110,7 +116,9 @@ async def test_who_comes_back_and_recovers_joins_again(
     assert (again["user"], again["client"] != visitor.id) == ("7", True)
 
 
-async def test_nobody_else_is_told(serve: Serve, visit: Visit) -> None:
+async def test_join_push_reaches_only_subscribers_that_may_receive_it(
+    serve: Serve, visit: Visit
+) -> None:
     other = "presence:b"
     server = serve({}, [PUSHED])
     elsewhere = await visit(token("1"), url=server.ws_url)
@@ -134,7 +142,9 @@ async def test_nobody_else_is_told(serve: Serve, visit: Visit) -> None:
 @pytest.mark.parametrize(
     "option", ["join_leave", "force_push_join_leave"], ids=["not pushed", "nothing to push"]
 )
-async def test_half_of_the_options_push_nothing(serve: Serve, visit: Visit, option: str) -> None:
+async def test_join_leave_without_both_options_pushes_nothing(
+    serve: Serve, visit: Visit, option: str
+) -> None:
     server = serve({}, [{**PRESENCE, option: True}])
     watching, coming = [await visit(token(user), url=server.ws_url) for user in "12"]
     subscribed = await watching.subscribe(CHANNEL, grant("1"))
@@ -144,7 +154,7 @@ async def test_half_of_the_options_push_nothing(serve: Serve, visit: Visit, opti
     assert moves(subscribed) == []
 
 
-async def test_joins_and_leaves_can_be_asked_for(serve: Serve, visit: Visit) -> None:
+async def test_subscriber_that_asks_receives_joins_and_leaves(serve: Serve, visit: Visit) -> None:
     allowed = {**PRESENCE, "join_leave": True, "allow_presence_for_subscriber": True}
     server = serve({}, [allowed])
     quiet, asking, coming = [await visit(token(user), url=server.ws_url) for user in "123"]
@@ -159,7 +169,7 @@ async def test_joins_and_leaves_can_be_asked_for(serve: Serve, visit: Visit) -> 
     assert moves(unasked) == []
 
 
-async def test_a_token_may_keep_its_bearer_out_of_it(serve: Serve, visit: Visit) -> None:
+async def test_token_can_turn_off_join_and_leave_pushes(serve: Serve, visit: Visit) -> None:
     server = serve({}, [PUSHED])
     watching, hidden, deaf = [await visit(token(user), url=server.ws_url) for user in "123"]
     subscribed = await watching.subscribe(CHANNEL, grant("1"))

@@ -14,7 +14,7 @@ from tests.contract.conftest import Browse
 pytestmark = pytest.mark.asyncio
 
 
-async def test_a_browser_is_present_until_it_leaves(
+async def test_browser_is_in_presence_until_it_disconnects(
     browse: Browse, api: cent.Client, channel: str
 ) -> None:
     browser = await browse(token(info={"name": "Ada"}))
@@ -29,7 +29,7 @@ async def test_a_browser_is_present_until_it_leaves(
     )
 
 
-async def test_a_killed_browser_is_forgotten_promptly(
+async def test_killed_browser_leaves_presence_promptly(
     browse: Browse, api: cent.Client, channel: str
 ) -> None:
     browser = await browse(token())
@@ -52,7 +52,9 @@ async def test_connection_with_many_channels_receives_all(
         assert (await browser.next("publication", each))["data"] == {"n": 1}
 
 
-async def test_another_users_token_is_final(browse: Browse, channel: str) -> None:
+async def test_subscription_with_token_of_another_user_ends_for_good(
+    browse: Browse, channel: str
+) -> None:
     browser = await browse(token())
     await browser.next("connected")
     grant = token("7", channel=channel)
@@ -60,7 +62,7 @@ async def test_another_users_token_is_final(browse: Browse, channel: str) -> Non
     assert (await browser.next("disconnected"))["code"] == 3500
 
 
-async def test_a_refused_subscription_leaves_the_connection(
+async def test_refused_subscription_keeps_the_connection(
     browse: Browse, api: cent.Client, channel: str
 ) -> None:
     browser = await browse(token())
@@ -72,7 +74,7 @@ async def test_a_refused_subscription_leaves_the_connection(
     assert (await browser.next("publication", channel))["offset"] == 1
 
 
-async def test_an_unsubscribe_by_the_server_is_final(
+async def test_unsubscribe_by_the_server_ends_subscription_for_good(
     browse: Browse, api: cent.Client, channel: str
 ) -> None:
     browser = await browse(token("unsub-js"))
@@ -82,7 +84,7 @@ async def test_an_unsubscribe_by_the_server_is_final(
     assert (event["code"], event["reason"]) == (2000, "server unsubscribe")
 
 
-async def test_a_bad_connection_token_is_final(
+async def test_connect_with_bad_token_disconnects_for_good(
     browse: Browse, centrifugo: servers.Centrifugo
 ) -> None:
     forged = token(secret="another-secret-of-at-least-32-bytes!")

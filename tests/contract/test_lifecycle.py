@@ -27,7 +27,7 @@ async def never(*_: Any) -> NoReturn:
     raise AssertionError
 
 
-async def test_a_connection_that_is_not_renewed_ends(serve: Serve, visit: Visit) -> None:
+async def test_connection_without_renewal_ends(serve: Serve, visit: Visit) -> None:
     server = serve(HASTY, [PRESENCE])
     visitor = await visit(token(exp=soon(3)), url=server.ws_url, get_token=never)
     await visitor.subscribe(CHANNEL, token(channel=CHANNEL))
@@ -36,7 +36,7 @@ async def test_a_connection_that_is_not_renewed_ends(serve: Serve, visit: Visit)
     await eventually(lambda: not present(api_of(server)), "the presence is empty")
 
 
-async def test_a_subscription_that_is_not_renewed_ends(serve: Serve, visit: Visit) -> None:
+async def test_subscription_without_renewal_ends(serve: Serve, visit: Visit) -> None:
     server = serve({**HASTY, "presence_update_interval": "1s"}, [PRESENCE])
     visitor = await visit(token(), url=server.ws_url)
     grant = token(channel=CHANNEL, exp=soon(4))
@@ -45,7 +45,7 @@ async def test_a_subscription_that_is_not_renewed_ends(serve: Serve, visit: Visi
     assert (context.code, context.reason) == (2501, "subscription expired")
 
 
-async def test_tokens_are_renewed_in_time(serve: Serve, visit: Visit) -> None:
+async def test_tokens_are_renewed_before_they_expire(serve: Serve, visit: Visit) -> None:
     server = serve({"presence_update_interval": "1s"}, [PRESENCE])
     asked: list[str] = []
     renewed = asyncio.Event()
@@ -78,7 +78,7 @@ def _infos(api: cent.Client) -> list[cent.ClientInfo]:
     return list(api.presence(cent.PresenceRequest(channel=CHANNEL)).presence.values())
 
 
-async def test_a_frozen_browser_is_forgotten_for_want_of_a_pong(
+async def test_client_without_pong_leaves_presence(
     serve: Serve, browse: Browse, visit: Visit
 ) -> None:
     server = serve({"ping_interval": "3s", "pong_timeout": "2s"}, [PRESENCE])
@@ -100,7 +100,9 @@ async def test_a_frozen_browser_is_forgotten_for_want_of_a_pong(
     assert visitor.client.state.value == "connected"
 
 
-async def test_the_top_is_recovered_after_history_has_gone(serve: Serve, browse: Browse) -> None:
+async def test_recovery_at_the_top_succeeds_after_history_expired(
+    serve: Serve, browse: Browse
+) -> None:
     server = serve({}, [{**PRESENCE, "history_ttl": "1s"}])
     api = api_of(server)
     for n in range(2):
@@ -135,7 +137,7 @@ async def test_namespace_with_more_options_allows_clients_more(serve: Serve, vis
     assert (stats.num_clients, stats.num_users) == (1, 1)
 
 
-async def test_a_client_that_does_not_read_is_cut_off(serve: Serve, browse: Browse) -> None:
+async def test_client_that_does_not_read_is_disconnected(serve: Serve, browse: Browse) -> None:
     server = serve({}, [PRESENCE])
     api = api_of(server)
     browser = await browse(token(), url=server.ws_url)
@@ -149,7 +151,7 @@ async def test_a_client_that_does_not_read_is_cut_off(serve: Serve, browse: Brow
     await eventually(lambda: len(present(api)) == 1, "it is back", within=PATIENCE)
 
 
-async def test_a_restart_loses_all_and_clients_come_back(
+async def test_clients_reconnect_after_a_restart_that_loses_all(
     serve: Serve, visit: Visit, browse: Browse
 ) -> None:
     server = serve({}, [PRESENCE])
@@ -174,7 +176,7 @@ async def test_a_restart_loses_all_and_clients_come_back(
     assert restarted.uid != node.uid
 
 
-async def test_a_killed_server_is_come_back_to(serve: Serve, visit: Visit) -> None:
+async def test_clients_reconnect_after_the_server_was_killed(serve: Serve, visit: Visit) -> None:
     server = serve({}, [PRESENCE])
     visitor = await visit(token(), url=server.ws_url)
     subscribed = await visitor.subscribe(CHANNEL, token(channel=CHANNEL))

@@ -32,7 +32,7 @@ async def test_publication_reaches_subscriber_with_its_offset(
     assert (publication.offset, publication.info) == (1, None)
 
 
-async def test_an_idempotency_key_publishes_once(
+async def test_publish_with_repeated_idempotency_key_delivers_once(
     visit: Visit, api: cent.Client, channel: str
 ) -> None:
     reader = await subscribed(visit, channel)
@@ -47,7 +47,7 @@ async def test_an_idempotency_key_publishes_once(
     assert [(await reader.events.next("publication")).pub.data["n"] for _ in range(2)] == [1, 3]
 
 
-async def test_an_idempotency_key_is_of_its_channel(
+async def test_idempotency_key_in_another_channel_publishes(
     api: cent.Client, channel: str, request: pytest.FixtureRequest
 ) -> None:
     other = f"{channel}:other"
@@ -56,7 +56,7 @@ async def test_an_idempotency_key_is_of_its_channel(
         assert api.publish(asked).offset == 1
 
 
-async def test_an_equal_or_lower_version_is_neither_kept_nor_delivered(
+async def test_publish_with_equal_or_lower_version_is_dropped(
     visit: Visit, api: cent.Client, channel: str
 ) -> None:
     reader = await subscribed(visit, channel)
@@ -83,7 +83,7 @@ async def test_an_equal_or_lower_version_is_neither_kept_nor_delivered(
     assert [(data["version"], data["epoch"]) for data in got] == expected
 
 
-async def test_a_publication_without_version_ends_the_count(api: cent.Client, channel: str) -> None:
+async def test_publish_without_version_resets_the_version(api: cent.Client, channel: str) -> None:
     def publish(**version: Any) -> int:
         return int(api.publish(cent.PublishRequest(channel=channel, data={}, **version)).offset)
 
@@ -92,7 +92,7 @@ async def test_a_publication_without_version_ends_the_count(api: cent.Client, ch
     assert publish(version=7, version_epoch="a") == 3
 
 
-async def test_skip_history_is_delivered_and_not_kept(
+async def test_publish_with_skip_history_is_delivered_and_not_kept(
     visit: Visit, api: cent.Client, channel: str
 ) -> None:
     reader = await subscribed(visit, channel)
@@ -103,7 +103,7 @@ async def test_skip_history_is_delivered_and_not_kept(
     assert api.history(cent.HistoryRequest(channel=channel, limit=-1)).publications == []
 
 
-async def test_parallel_publishing_loses_nothing(
+async def test_publish_in_parallel_loses_nothing(
     visit: Visit, api: cent.Client, channel: str
 ) -> None:
     reader = await subscribed(visit, channel)
@@ -115,7 +115,9 @@ async def test_parallel_publishing_loses_nothing(
     assert sorted(each.data["n"] for each in got) == list(range(50))
 
 
-async def test_a_batch_publishes_in_order(visit: Visit, api: cent.Client, channel: str) -> None:
+async def test_publish_in_a_batch_keeps_the_order(
+    visit: Visit, api: cent.Client, channel: str
+) -> None:
     reader = await subscribed(visit, channel)
     commands = [cent.PublishRequest(channel=channel, data={"n": n}) for n in range(50)]
     api.batch(cent.BatchRequest(requests=commands))
@@ -124,7 +126,7 @@ async def test_a_batch_publishes_in_order(visit: Visit, api: cent.Client, channe
     )
 
 
-async def test_who_is_not_subscribed_hears_nothing(
+async def test_publication_reaches_no_client_without_subscription(
     visit: Visit, api: cent.Client, channel: str
 ) -> None:
     reader = await subscribed(visit, channel)

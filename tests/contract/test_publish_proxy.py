@@ -123,7 +123,9 @@ async def room(standing: Standing, backend: Backend, visit: Visit, cursors: str)
     return await Room.open(visit, standing.server, cursors, info={"name": "Ada"})
 
 
-async def test_what_the_site_is_asked(proxied: Proxied, visit: Visit, backend: Backend) -> None:
+async def test_proxy_request_has_the_documented_fields(
+    proxied: Proxied, visit: Visit, backend: Backend
+) -> None:
     room = await Room.open(visit, proxied(), meta={"name": "Ada"})
     assert await room.move() == 0
     assert backend.questions == [
@@ -140,9 +142,7 @@ async def test_what_the_site_is_asked(proxied: Proxied, visit: Visit, backend: B
     assert backend.headers[0]["Content-Type"] == "application/json"
 
 
-async def test_what_it_allows_is_published_in_the_clients_name(
-    room: Room, backend: Backend
-) -> None:
+async def test_allowed_publication_carries_the_client(room: Room, backend: Backend) -> None:
     assert await room.move() == 0
     seen = await room.seen()
     assert (seen.data, seen.offset) == (PLACE, 0)
@@ -151,7 +151,9 @@ async def test_what_it_allows_is_published_in_the_clients_name(
 
 
 @pytest.mark.parametrize("answer", [{}, {"result": None}, {"unknown": 1, "result": {"u": 1}}])
-async def test_what_is_not_refused_is_allowed(room: Room, backend: Backend, answer: Any) -> None:
+async def test_proxy_answer_without_refusal_allows_the_publication(
+    room: Room, backend: Backend, answer: Any
+) -> None:
     backend.answer = answer
     assert await room.move() == 0
     assert (await room.seen()).data == PLACE
@@ -170,7 +172,7 @@ async def test_proxy_answer_with_data_replaces_the_publication(
     assert (seen.data, seen.info.user) == (data, "42")
 
 
-async def test_its_answer_decides_what_is_kept(
+async def test_proxy_answer_decides_whether_history_keeps_it(
     standing: Standing, visit: Visit, backend: Backend, cursors: str
 ) -> None:
     room = await Room.open(visit, standing.server, cursors.replace("cursors:", "kept:"))
@@ -192,7 +194,7 @@ async def test_its_answer_decides_what_is_kept(
     assert [(await room.seen()).data["n"] for _ in range(4)] == [0, 1, 3, 5]
 
 
-async def test_an_error_is_the_clients(room: Room, backend: Backend) -> None:
+async def test_proxy_error_is_returned_to_the_client(room: Room, backend: Backend) -> None:
     backend.answer = {"error": {"code": 1042, "message": "too fast"}, "result": {}}
     with pytest.raises(ReplyError) as error:
         await room.mover.client.publish(room.name, PLACE)
@@ -202,7 +204,7 @@ async def test_an_error_is_the_clients(room: Room, backend: Backend) -> None:
     assert await room.move() == 0
 
 
-async def test_a_disconnect_ends_the_connection(room: Room, backend: Backend) -> None:
+async def test_proxy_disconnect_closes_the_connection(room: Room, backend: Backend) -> None:
     disconnect = {"code": 4555, "reason": "go away"}
     backend.answer = {"disconnect": disconnect, "error": {"code": 1042, "message": "m"}}
     moving = asyncio.ensure_future(room.move())
@@ -226,7 +228,7 @@ async def test_a_disconnect_ends_the_connection(room: Room, backend: Backend) ->
         (200, {"error": "no"}),
     ],
 )
-async def test_an_answer_that_is_none_is_an_internal_error(
+async def test_proxy_answer_that_is_invalid_is_an_internal_error(
     room: Room, backend: Backend, status: int, answer: Any
 ) -> None:
     backend.status, backend.answer = status, answer
@@ -238,14 +240,16 @@ async def test_an_answer_that_is_none_is_an_internal_error(
     assert await room.move() == 0
 
 
-async def test_a_site_that_is_down_is_an_internal_error(serve: Serve, visit: Visit) -> None:
+async def test_proxy_endpoint_that_is_down_is_an_internal_error(serve: Serve, visit: Visit) -> None:
     endpoint = f"http://127.0.0.1:{servers.free_port()}/publish"
     room = await Room.open(visit, serve({}, [CURSORS], proxy={"publish": {"endpoint": endpoint}}))
     assert await room.move() == 100
     await room.nothing_seen()
 
 
-async def test_a_site_has_so_much_time(proxied: Proxied, visit: Visit, backend: Backend) -> None:
+async def test_proxy_endpoint_that_is_slow_times_out(
+    proxied: Proxied, visit: Visit, backend: Backend
+) -> None:
     backend.gate.clear()
     room = await Room.open(visit, proxied(timeout="300ms"))
     assert await room.move() == 100
@@ -254,7 +258,7 @@ async def test_a_site_has_so_much_time(proxied: Proxied, visit: Visit, backend: 
     assert (await room.seen()).data == {"n": 2}
 
 
-async def test_the_site_has_the_say_about_who_publishes(
+async def test_proxy_alone_decides_who_may_publish(
     room: Room, visit: Visit, backend: Backend
 ) -> None:
     """Without a subscription, and without a user: Centrifugo asks for neither."""
@@ -270,19 +274,23 @@ async def test_the_site_has_the_say_about_who_publishes(
         assert (info.conn_info, info.chan_info) == ({"name": "S"}, None)
 
 
-async def test_bad_data_and_unknown_channels_never_reach_it(room: Room, backend: Backend) -> None:
+async def test_proxy_is_not_asked_about_bad_data_and_unknown_channels(
+    room: Room, backend: Backend
+) -> None:
     assert await room.move([1]) == 107
     assert await room.mover.publish("nonsense:a", PLACE) == 102
     assert await room.mover.publish("cursors:é", PLACE) == 107
     assert backend.questions == []
 
 
-async def test_what_the_server_publishes_is_not_asked_about(room: Room, backend: Backend) -> None:
+async def test_proxy_is_not_asked_about_publications_of_the_server(
+    room: Room, backend: Backend
+) -> None:
     await room.nothing_seen()
     assert backend.questions == []
 
 
-async def test_other_namespaces_are_not_asked_about(
+async def test_proxy_is_not_asked_about_other_namespaces(
     standing: Standing, visit: Visit, backend: Backend, cursors: str
 ) -> None:
     room = await Room.open(visit, standing.server, cursors.replace("cursors:", "plain:"))
@@ -290,7 +298,7 @@ async def test_other_namespaces_are_not_asked_about(
     assert backend.questions == []
 
 
-async def test_the_connections_meta_is_told_where_it_is_asked_for(
+async def test_proxy_request_includes_connection_meta_when_configured(
     proxied: Proxied, visit: Visit, backend: Backend
 ) -> None:
     meta = {"name": "Ada", "info": {"color": "#4363d8"}}
@@ -303,7 +311,9 @@ async def test_the_connections_meta_is_told_where_it_is_asked_for(
     assert "meta" not in backend.questions[-1]
 
 
-async def test_headers_that_are_passed_on(proxied: Proxied, visit: Visit, backend: Backend) -> None:
+async def test_proxy_request_includes_configured_headers(
+    proxied: Proxied, visit: Visit, backend: Backend
+) -> None:
     server = proxied(
         http={"static_headers": {"X-API-Key": "secret", "X-Trace": "static"}},
         http_headers=["X-Trace", "Cookie"],
@@ -316,7 +326,7 @@ async def test_headers_that_are_passed_on(proxied: Proxied, visit: Visit, backen
     assert "X-Other" not in passed
 
 
-async def test_one_client_is_asked_about_one_move_at_a_time(
+async def test_proxy_is_asked_about_one_move_of_a_client_at_a_time(
     room: Room, visit: Visit, backend: Backend
 ) -> None:
     backend.gate.clear()
@@ -336,7 +346,9 @@ async def test_one_client_is_asked_about_one_move_at_a_time(
     assert [each for each in seen if each in moves] == moves
 
 
-async def test_what_a_client_asks_next_waits(room: Room, browse: Browse, backend: Backend) -> None:
+async def test_next_command_of_a_client_waits_for_the_proxy(
+    room: Room, browse: Browse, backend: Backend
+) -> None:
     browser = await browse(token(), url=room.server.ws_url)
     await browser.subscribe(room.name, token=token(channel=room.name))
     backend.gate.clear()
@@ -351,7 +363,7 @@ async def test_what_a_client_asks_next_waits(room: Room, browse: Browse, backend
     assert (await browser.next("presence"))["error"]["code"] == 108
 
 
-async def test_a_move_outlives_its_connection(room: Room, backend: Backend) -> None:
+async def test_move_of_a_closed_connection_is_still_published(room: Room, backend: Backend) -> None:
     """Others hear of the leave first: what comes of a client afterwards is no sign of life."""
     backend.gate.clear()
     moving = asyncio.ensure_future(room.move())
@@ -365,7 +377,7 @@ async def test_a_move_outlives_its_connection(room: Room, backend: Backend) -> N
     await asyncio.gather(moving, return_exceptions=True)
 
 
-async def test_a_page_that_is_closed_leaves_after_its_last_move(
+async def test_closed_page_leaves_after_its_last_move(
     room: Room, browse: Browse, backend: Backend
 ) -> None:
     browser = await browse(token("8"), url=room.server.ws_url)
@@ -400,7 +412,7 @@ def turned_on(
         yield server
 
 
-async def test_the_environment_turns_it_on(
+async def test_proxy_is_configured_by_the_environment(
     turned_on: servers.Centrifugo, visit: Visit, backend: Backend
 ) -> None:
     room = await Room.open(visit, turned_on, meta={"name": "Ada"})
@@ -410,6 +422,6 @@ async def test_the_environment_turns_it_on(
     assert backend.headers[-1]["X-API-Key"] == "secret"
 
 
-async def test_a_proxy_without_an_endpoint_does_not_start(serve: Serve) -> None:
+async def test_server_with_proxy_without_endpoint_does_not_start(serve: Serve) -> None:
     with pytest.raises(AssertionError, match="endpoint not set"):
         serve({}, [CURSORS])

@@ -41,7 +41,7 @@ async def publications(browser: Browser, channel: str, count: int) -> list[tuple
     return [(each["offset"], each["data"]["n"]) for each in found]
 
 
-async def test_without_since_nothing_is_recovered(
+async def test_subscribe_without_since_recovers_nothing(
     browse: Browse, api: cent.Client, channel: str
 ) -> None:
     publish(api, channel, 2)
@@ -51,7 +51,7 @@ async def test_without_since_nothing_is_recovered(
     assert context["streamPosition"] == position(api, channel)
 
 
-async def test_a_position_recovers_every_later_publication(
+async def test_subscribe_since_a_position_recovers_every_later_publication(
     browse: Browse, api: cent.Client, channel: str
 ) -> None:
     publish(api, channel, 2)
@@ -65,7 +65,7 @@ async def test_a_position_recovers_every_later_publication(
     assert await publications(browser, channel, 4) == [(n, n) for n in (3, 4, 5, 6)]
 
 
-async def test_the_top_of_the_stream_is_recovered(
+async def test_subscribe_since_the_top_is_recovered(
     browse: Browse, api: cent.Client, channel: str
 ) -> None:
     publish(api, channel, 2)
@@ -76,7 +76,7 @@ async def test_the_top_of_the_stream_is_recovered(
     assert await publications(browser, channel, 1) == [(3, 3)]
 
 
-async def test_the_position_of_a_stream_without_publications_recovers_from_its_beginning(
+async def test_subscribe_since_an_empty_stream_recovers_from_its_beginning(
     browse: Browse, api: cent.Client, channel: str
 ) -> None:
     carried = position(api, channel)
@@ -88,7 +88,7 @@ async def test_the_position_of_a_stream_without_publications_recovers_from_its_b
 
 
 @pytest.mark.parametrize("offset", [0, 2, 9])
-async def test_another_epoch_recovers_nothing(
+async def test_subscribe_since_another_epoch_recovers_nothing(
     browse: Browse, api: cent.Client, channel: str, offset: int
 ) -> None:
     publish(api, channel, 2)
@@ -100,7 +100,7 @@ async def test_another_epoch_recovers_nothing(
     assert await publications(browser, channel, 1) == [(3, 3)]
 
 
-async def test_an_empty_epoch_would_match_any(
+async def test_subscribe_since_an_empty_epoch_matches_any(
     browse: Browse, api: cent.Client, channel: str
 ) -> None:
     publish(api, channel, 2)
@@ -109,7 +109,7 @@ async def test_an_empty_epoch_would_match_any(
     assert await publications(browser, channel, 2) == [(1, 1), (2, 2)]
 
 
-async def test_an_offset_beyond_the_top_recovers_nothing(
+async def test_subscribe_since_an_offset_above_the_top_recovers_nothing(
     browse: Browse, api: cent.Client, channel: str
 ) -> None:
     publish(api, channel, 2)
@@ -117,7 +117,7 @@ async def test_an_offset_beyond_the_top_recovers_nothing(
     assert not (await since(await browse(token()), channel, at))["recovered"]
 
 
-async def test_an_offset_that_history_has_left_recovers_nothing(
+async def test_subscribe_since_an_offset_lost_from_history_recovers_nothing(
     browse: Browse, api: cent.Client, channel: str
 ) -> None:
     publish(api, channel, 1)
@@ -128,14 +128,16 @@ async def test_an_offset_that_history_has_left_recovers_nothing(
     assert not (await since(await browse(token()), channel, carried))["recovered"]
 
 
-async def test_a_channel_without_recovery_has_no_position(browse: Browse, channel: str) -> None:
+async def test_subscribe_without_recovery_option_returns_no_position(
+    browse: Browse, channel: str
+) -> None:
     cursors = channel.replace("presence:", "cursors:")
     context = await since(await browse(token()), cursors, {"offset": 1, "epoch": "a"})
     assert (context["recoverable"], context["positioned"]) == (False, False)
     assert not context["recovered"]
 
 
-async def test_a_resubscription_recovers_what_was_missed(
+async def test_resubscribe_recovers_missed_publications(
     visit: Visit, api: cent.Client, channel: str
 ) -> None:
     visitor = await visit(token())
@@ -151,7 +153,7 @@ async def test_a_resubscription_recovers_what_was_missed(
     assert got == [2, 3]
 
 
-async def test_server_side_subscriptions_recover_on_reconnect(
+async def test_server_side_subscription_recovers_on_reconnect(
     visit: Visit, api: cent.Client, channel: str
 ) -> None:
     visitor = await visit(token(channels=[channel]))

@@ -231,7 +231,7 @@ def assert_nothing_lost(site: Site, report: Report, says: str) -> None:
 
 @pytest.mark.parametrize("asked", ["info", "presence"])
 @pytest.mark.parametrize("name", MODES)
-def test_a_bad_answer_empties_no_room(site: Site, name: str, asked: str) -> None:
+def test_tick_with_bad_answer_empties_no_room(site: Site, name: str, asked: str) -> None:
     site.move()
     site.stub.mode, says = MODES[name]
     site.stub.only = {asked}
@@ -240,7 +240,7 @@ def test_a_bad_answer_empties_no_room(site: Site, name: str, asked: str) -> None
 
 
 @pytest.mark.parametrize("name", MODES)
-def test_an_unknown_fate_of_a_publication_is_no_gap(site: Site, name: str) -> None:
+def test_publish_with_lost_answer_leaves_no_gap(site: Site, name: str) -> None:
     """The stub has published before it answers badly: the same versions go out again, to no one."""
     site.move()
     site.stub.mode, _ = MODES[name]
@@ -253,7 +253,7 @@ def test_an_unknown_fate_of_a_publication_is_no_gap(site: Site, name: str) -> No
 
 
 @pytest.mark.parametrize("asked", ["info", "presence", "publish"])
-def test_a_slow_drip_does_not_outlive_the_deadline(site: Site, asked: str) -> None:
+def test_tick_with_slow_answer_ends_at_its_deadline(site: Site, asked: str) -> None:
     site.move()
     site.stub.mode, site.stub.only = drip, {asked}
     report = site.make(TickingClock()).tick()
@@ -261,7 +261,7 @@ def test_a_slow_drip_does_not_outlive_the_deadline(site: Site, asked: str) -> No
     site.assert_recovers()
 
 
-def test_a_head_that_drips_is_cut_off(stub: Stub) -> None:
+def test_gateway_with_slow_response_headers_times_out(stub: Stub) -> None:
     stub.mode = drip_head
     gateway = Gateway(HttpTransport(f"http://127.0.0.1:{stub.server_port}/api", "key", timeout=0.3))
     with pytest.raises(CentrifugoUnreachable, match="did not answer"):
@@ -284,7 +284,7 @@ def first_is_error(replies: list[Any]) -> list[Any]:
         (lambda replies: {"0": replies}, "cannot be read"),
     ],
 )
-def test_replies_that_do_not_fit_the_commands(
+def test_tick_with_wrong_number_or_kind_of_replies_changes_nothing(
     site: Site, edit: Callable[[list[Any]], Any], says: str
 ) -> None:
     site.move()
@@ -293,14 +293,14 @@ def test_replies_that_do_not_fit_the_commands(
     site.assert_recovers()
 
 
-def test_fewer_presence_replies_than_commands(site: Site) -> None:
+def test_tick_with_missing_presence_replies_changes_nothing(site: Site) -> None:
     site.move()
     site.stub.edit = lambda replies: replies[:1] if "presence" in replies[0] else replies
     assert_nothing_lost(site, site.sync.tick(), "answered 1 of 3 commands")
     site.assert_recovers()
 
 
-def test_an_error_for_one_channel_of_a_batch_is_that_channel_s(site: Site) -> None:
+def test_tick_with_error_for_one_channel_updates_the_others(site: Site) -> None:
     site.move()
     site.stub.edit = first_is_error
     report = site.sync.tick()
@@ -310,7 +310,7 @@ def test_an_error_for_one_channel_of_a_batch_is_that_channel_s(site: Site) -> No
     site.assert_recovers()
 
 
-def test_what_follows_a_bad_answer_on_the_same_connection_is_not_mixed_up(site: Site) -> None:
+def test_tick_after_overlong_body_reads_the_right_answer(site: Site) -> None:
     """The rest of a body longer than promised must not be read as the next answer."""
     site.move()
     site.stub.mode, site.stub.only = promised_shorter, {"presence"}
@@ -318,7 +318,7 @@ def test_what_follows_a_bad_answer_on_the_same_connection_is_not_mixed_up(site: 
     site.assert_recovers()
 
 
-def test_centrifugo_down(site: Site) -> None:
+def test_tick_without_centrifugo_changes_nothing_and_names_the_url(site: Site) -> None:
     site.move()
     gateway = Gateway(HttpTransport(f"http://127.0.0.1:{servers.free_port()}/api", "key"))
     options = Options(rules=Rules(grace=0.0))
@@ -327,7 +327,7 @@ def test_centrifugo_down(site: Site) -> None:
     site.assert_recovers()
 
 
-def test_ten_thousand_members_in_one_answer(site: Site) -> None:
+def test_tick_with_ten_thousand_members_in_one_answer_reads_all(site: Site) -> None:
     for n in range(10_000):
         site.stub.centrifugo.enter(OTHER, f"d{n}", f"u{n}", f"User {n} \U0001f600", iat=1.0)
     report = site.sync.tick()
@@ -335,7 +335,7 @@ def test_ten_thousand_members_in_one_answer(site: Site) -> None:
     assert site.stub.centrifugo.delivered[OTHER][-1]["type"] == "presence.reload"
 
 
-def test_every_call_of_the_gateway_raises_its_own_kind_of_error(site: Site) -> None:
+def test_gateway_calls_on_bad_answers_raise_documented_errors(site: Site) -> None:
     site.stub.mode = MODES["gzip"][0]
     gateway: Any = site.sync._context.gateway
     for call in (

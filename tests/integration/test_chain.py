@@ -101,7 +101,7 @@ def hasty(environment: dict[str, str]) -> dict[str, str]:
     return environment | {"PRESENCE_LEAVE_GRACE": "0.3", "PRESENCE_INTERVAL": "1"}
 
 
-def test_four_loops_one_killed_every_while(
+def test_sync_loops_killed_at_random_leave_no_gap(
     hasty: dict[str, str], swarm: Swarm, tmp_path: Path
 ) -> None:
     channel = "presence:chain:loops"
@@ -126,7 +126,7 @@ def test_four_loops_one_killed_every_while(
         assert_chain(recorder, here)
 
 
-def test_a_killed_worker_and_beat_leave_no_gap(
+def test_worker_and_beat_killed_leave_no_gap(
     hasty: dict[str, str], swarm: Swarm, tmp_path: Path
 ) -> None:
     channel = "presence:chain:celery"
@@ -152,7 +152,7 @@ def test_a_killed_worker_and_beat_leave_no_gap(
         assert_chain(recorder, here)
 
 
-def test_the_leave_is_seen_without_waiting_for_the_next_tick(
+def test_leave_is_published_after_the_grace_without_a_tick(
     environment: dict[str, str], swarm: Swarm, tmp_path: Path
 ) -> None:
     """The poll at the end of the grace is a delayed task: here no beat runs at all."""
@@ -173,7 +173,9 @@ def test_the_leave_is_seen_without_waiting_for_the_next_tick(
     assert recorder.publications[1]["leaves"] == ["7"]
 
 
-def test_an_expired_tick_is_not_run(environment: dict[str, str], tmp_path: Path) -> None:
+def test_tick_that_expired_in_the_queue_is_not_run(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
     """Ticks that piled up while no worker ran are dropped when one starts."""
     site = environment | {"PRESENCE_INTERVAL": "600"}
     code = (

@@ -30,7 +30,7 @@ def run(pytester: pytest.Pytester, *arguments: str) -> pytest.RunResult:
     return pytester.runpytest_subprocess("-p", "no:cacheprovider", *arguments)
 
 
-def test_the_example_of_the_documentation_holds(
+def test_documented_backend_passes_the_suite(
     elsewhere: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, redis_url: str
 ) -> None:
     text = (ROOT / "docs" / "backends.md").read_text()
@@ -46,7 +46,7 @@ def test_the_example_of_the_documentation_holds(
     assert outcomes["passed"] > 200
 
 
-def test_a_class_without_a_backend_is_told_what_to_give(elsewhere: pytest.Pytester) -> None:
+def test_suite_without_backend_fixture_names_it(elsewhere: pytest.Pytester) -> None:
     elsewhere.makepyfile(
         "from presence.testing.contract import LedgerContract\n"
         "class TestMine(LedgerContract): pass\n"
@@ -56,7 +56,7 @@ def test_a_class_without_a_backend_is_told_what_to_give(elsewhere: pytest.Pytest
     result.stdout.fnmatch_lines(["*TestMine has to give a fixture `backend`*"])
 
 
-def test_each_mistake_is_found(elsewhere: pytest.Pytester) -> None:
+def test_suite_fails_for_each_broken_backend(elsewhere: pytest.Pytester) -> None:
     path = broken_backends.__file__
     tests = {f"Test{kind.__name__}::{kind.found_by}" for kind in broken_backends.KINDS}
     output = run(elsewhere, "-q", "-rA", *(f"{path}::{test}" for test in tests)).stdout.str()
@@ -65,7 +65,7 @@ def test_each_mistake_is_found(elsewhere: pytest.Pytester) -> None:
     assert "AssertionError" in output, "and says in what"
 
 
-def test_no_part_of_a_suite_hides_a_test_of_another() -> None:
+def test_suite_classes_share_no_test_name() -> None:
     """Tests of the same name in two of its classes would be one."""
 
     def tests(kind: type[Any]) -> list[str]:

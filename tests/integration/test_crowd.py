@@ -76,7 +76,7 @@ class Watcher(Recorder):
         self.moves.append((ctx.pub.info, ctx.pub.data))
 
 
-def test_a_crowd_comes_moves_and_leaves(
+def test_crowd_connects_moves_and_disconnects(
     crowd: Callable[..., subprocess.Popen[str]],
     swarm: Swarm,
     api: cent.Client,
@@ -127,7 +127,7 @@ def test_a_crowd_comes_moves_and_leaves(
     )
 
 
-def test_without_cursors_they_are_only_there(
+def test_crowd_without_cursors_only_connects(
     crowd: Callable[..., subprocess.Popen[str]], api: cent.Client, key: str
 ) -> None:
     process = crowd(PRESENCE_CHANNEL=f"presence:{key}")
@@ -141,7 +141,7 @@ def test_without_cursors_they_are_only_there(
     assert present(api, f"presence:{key}") == {}
 
 
-def test_it_ends_by_itself_after_so_many_seconds(
+def test_crowd_with_seconds_ends_by_itself(
     crowd: Callable[..., subprocess.Popen[str]], key: str
 ) -> None:
     output, errors = crowd("--channel", f"presence:{key}", "--seconds", "1").communicate(
@@ -151,7 +151,7 @@ def test_it_ends_by_itself_after_so_many_seconds(
     assert output.splitlines()[-1].startswith(f"{USERS} were here for ")
 
 
-def test_who_is_cut_off_comes_back(
+def test_crowd_that_is_disconnected_reconnects(
     centrifugo: servers.Centrifugo, api: cent.Client, key: str
 ) -> None:
     lines: list[str] = []
@@ -202,7 +202,7 @@ async def _seen(lines: list[str], what: str) -> None:
         ("PRESENCE_CHANNEL", "lobby:a", "no namespace 'lobby'"),
     ],
 )
-def test_who_does_not_get_in_says_why(
+def test_crowd_that_is_refused_prints_the_reason(
     centrifugo: servers.Centrifugo, settings: Any, setting: str, value: str, says: str
 ) -> None:
     for name, given in centrifugo.environment.items():

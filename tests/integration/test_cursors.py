@@ -64,7 +64,7 @@ def await_users(seen: Recorder, users: set[str]) -> None:
 
 
 @pytest.mark.usefixtures("online")
-def test_a_subscriber_sees_every_kind_of_change(key: str, seen: Recorder) -> None:
+def test_cursor_changes_of_every_kind_reach_a_subscriber(key: str, seen: Recorder) -> None:
     CursorTracker.update_cursor(key, "7", 0.4125, 0.7301, META)
     flush()
     CursorTracker.update_cursors(key, {"8": (1, 2), "9": (3, 4.5, META)})
@@ -83,7 +83,7 @@ def test_a_subscriber_sees_every_kind_of_change(key: str, seen: Recorder) -> Non
 
 
 @pytest.mark.usefixtures("online")
-def test_the_last_position_is_always_published(key: str, seen: Recorder) -> None:
+def test_coalescer_always_publishes_the_last_position(key: str, seen: Recorder) -> None:
     for n in range(500):
         CursorTracker.update_cursor(key, "7", n, n)
     CursorTracker.update_cursor(key, "8", 0, 0)
@@ -94,7 +94,7 @@ def test_the_last_position_is_always_published(key: str, seen: Recorder) -> None
 
 
 @pytest.mark.usefixtures("online")
-def test_a_namespace_that_centrifugo_does_not_know(
+def test_cursor_move_in_unknown_namespace_names_the_setting(
     key: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("presence.cursors.cursor_channel", lambda key: f"nonsense:{key}")
@@ -108,7 +108,7 @@ def test_a_namespace_that_centrifugo_does_not_know(
     assert sorted(CursorTracker.get_cursors(key)) == ["7", "8"]
 
 
-def test_a_centrifugo_that_is_down_costs_no_position(online: Any, key: str) -> None:
+def test_cursor_move_without_centrifugo_is_stored(online: Any, key: str) -> None:
     online.CENTRIFUGO_API_URL = f"http://127.0.0.1:{free_port()}/api"
     for n in range(100):
         CursorTracker.update_cursor(key, str(n), n, n)
@@ -144,7 +144,7 @@ class Writer:
 
 
 @pytest.mark.usefixtures("online")
-def test_processes_that_write_lose_nothing_and_publish_all_before_they_end(
+def test_processes_that_move_cursors_publish_all_before_they_end(
     environment: dict[str, str], key: str, seen: Recorder
 ) -> None:
     environment["PRESENCE_CURSOR_TIMEOUT"] = "600"
@@ -160,7 +160,7 @@ def test_processes_that_write_lose_nothing_and_publish_all_before_they_end(
 
 
 @pytest.mark.usefixtures("online")
-def test_a_forked_process_publishes_its_own(
+def test_coalescer_in_forked_process_publishes(
     environment: dict[str, str], key: str, seen: Recorder
 ) -> None:
     """As the workers of a web server that loads the site before it forks."""

@@ -47,7 +47,7 @@ def family(pid: int) -> list[psutil.Process]:
     return [*parent.children(recursive=True), parent]
 
 
-def test_one_line_when_ready_and_nothing_left_after_ctrl_c(demo, tmp_path):
+def test_demo_prints_one_line_and_leaves_no_process_after_ctrl_c(demo, tmp_path):
     port = free_port()
     process = demo(port)
 
@@ -73,7 +73,7 @@ def test_one_line_when_ready_and_nothing_left_after_ctrl_c(demo, tmp_path):
     assert not alive
 
 
-def test_the_end_of_one_part_is_the_end_of_all(demo):
+def test_demo_ends_when_one_process_ends(demo):
     process = demo(free_port())
     assert process.stdout.readline(), process.stderr.read()
     parts = family(process.pid)
@@ -88,7 +88,7 @@ def test_the_end_of_one_part_is_the_end_of_all(demo):
     assert not alive
 
 
-def test_huey_in_place_of_worker_and_beat(demo):
+def test_demo_with_huey_starts_consumer_without_worker_and_beat(demo):
     port = free_port()
     process = demo(port, ASYNC_BACKEND="huey")
     assert process.stdout.readline(), process.stderr.read()
@@ -108,7 +108,7 @@ def test_huey_in_place_of_worker_and_beat(demo):
     assert not alive
 
 
-def test_a_queue_that_there_is_not_is_one_line(demo):
+def test_demo_with_unknown_queue_prints_one_line(demo):
     process = demo(free_port(), ASYNC_BACKEND="rq")
     output, errors = process.communicate(timeout=PATIENCE)
 
@@ -117,7 +117,7 @@ def test_a_queue_that_there_is_not_is_one_line(demo):
     assert errors == "ASYNC_BACKEND must be celery or huey, not 'rq'.\n"
 
 
-def test_a_port_that_is_taken_is_one_line(demo):
+def test_demo_on_used_port_prints_one_line(demo):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         process = demo(port)
@@ -129,7 +129,7 @@ def test_a_port_that_is_taken_is_one_line(demo):
     assert f"Port {port} cannot be used" in errors
 
 
-def test_a_port_that_is_none_is_one_line(demo):
+def test_demo_with_invalid_port_prints_one_line(demo):
     process = demo("http")
     output, errors = process.communicate(timeout=PATIENCE)
 

@@ -17,7 +17,9 @@ TURNS = 16
 
 
 @pytest.mark.parametrize("discovery", ["channels", "registry"])
-def test_a_wave_of_channels_leaves_nothing_behind(redis_url: str, discovery: str) -> None:
+def test_tick_after_many_channels_close_leaves_nothing_in_redis(
+    redis_url: str, discovery: str
+) -> None:
     site = Site()
     store = RedisStore(redis_url, clock=site.clock)
     options = Options(discovery=discovery, token_lifetime=60.0, rules=Rules(grace=0.0))

@@ -98,7 +98,7 @@ class Report:
         return f"{one['text']}\n{one['remedy']}"
 
 
-def test_everything_right(site: dict[str, str], swarm: Swarm) -> None:
+def test_doctor_on_working_site_reports_only_ok(site: dict[str, str], swarm: Swarm) -> None:
     swarm.connect("ada", CHANNEL)
     with redis.Redis.from_url(site["PRESENCE_REDIS_URL"]) as client:
         polled = lambda: client.zscore(KEYS.channels, CHANNEL) is not None  # noqa: E731
@@ -143,7 +143,7 @@ def test_doctor_fails_where_no_page_may_connect(site: dict[str, str], tmp_path: 
     assert report.of("problem") == {"websocket.origin"}
 
 
-def test_nobody_sees_the_doctor(site: dict[str, str], swarm: Swarm) -> None:
+def test_doctor_connection_is_announced_to_no_client(site: dict[str, str], swarm: Swarm) -> None:
     watcher = swarm.subscribe("watcher", "presence:presence-doctor")
 
     def joined() -> list[list[str]]:
@@ -156,14 +156,14 @@ def test_nobody_sees_the_doctor(site: dict[str, str], swarm: Swarm) -> None:
     assert joined() == [["watcher"]]
 
 
-def test_a_wrong_key(site: dict[str, str]) -> None:
+def test_doctor_with_wrong_api_key_reports_it(site: dict[str, str]) -> None:
     report = Report(site, CENTRIFUGO_API_KEY="a-wrong-key")
     assert "CENTRIFUGO_API_KEY" in report.words("centrifugo.reachable")
     assert report.of("problem") == {"centrifugo.reachable"}
     assert "a-wrong-key" not in report.said
 
 
-def test_a_wrong_secret(site: dict[str, str]) -> None:
+def test_doctor_with_wrong_token_secret_reports_it(site: dict[str, str]) -> None:
     secret = "another-secret-of-at-least-32-bytes"
     report = Report(site, CENTRIFUGO_TOKEN_SECRET=secret)
     assert "CENTRIFUGO_TOKEN_SECRET" in report.words("websocket.token")
@@ -171,24 +171,24 @@ def test_a_wrong_secret(site: dict[str, str]) -> None:
     assert secret not in report.said
 
 
-def test_a_missing_namespace(site: dict[str, str]) -> None:
+def test_doctor_with_missing_namespace_reports_it(site: dict[str, str]) -> None:
     report = Report(site, PRESENCE_CHANNELS="{presence,chat}:*")
     assert '"name": "chat"' in report.words("centrifugo.presence")
     assert report.of("problem") == {"centrifugo.presence"}
 
 
-def test_a_namespace_without_presence(site: dict[str, str]) -> None:
+def test_doctor_with_namespace_without_presence_reports_it(site: dict[str, str]) -> None:
     report = Report(site, PRESENCE_CHANNELS="presence:*,roster:*")
     assert '"presence": true' in report.words("centrifugo.presence")
 
 
-def test_moves_that_django_never_hears_of(site: dict[str, str]) -> None:
+def test_doctor_with_cursor_track_and_no_proxy_reports_it(site: dict[str, str]) -> None:
     report = Report(site, PRESENCE_CURSOR_TRACK="1")
     assert "does not ask Django" in report.words("cursors.publish")
     assert report.of("problem") == {"cursors.publish"}
 
 
-def test_a_publish_proxy_that_does_not_answer(
+def test_doctor_with_silent_publish_proxy_reports_it(
     site: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nowhere = f"http://127.0.0.1:{servers.free_port()}/presence/publish/"
@@ -199,12 +199,14 @@ def test_a_publish_proxy_that_does_not_answer(
     assert "no answer from its publish proxy" in report.words("cursors.publish")
 
 
-def test_patterns_that_leave_their_namespace_open(site: dict[str, str]) -> None:
+def test_doctor_with_pattern_across_namespaces_skips_the_presence_check(
+    site: dict[str, str],
+) -> None:
     report = Report(site, PRESENCE_CHANNELS="*")
     assert "'*'" in report.words("centrifugo.presence", "skipped")
 
 
-def test_an_open_namespace_without_history(
+def test_doctor_with_matched_namespace_without_history_reports_it(
     site: dict[str, str], tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     config = json.loads(servers.CONFIG.read_text())
@@ -225,7 +227,9 @@ def test_an_open_namespace_without_history(
     assert any('"name": "roster"' in remedy for remedy in histories)
 
 
-def test_namespaces_that_tell_of_the_invisible(site: dict[str, str], tmp_path: Path) -> None:
+def test_doctor_with_namespace_that_pushes_joins_warns_of_hidden_users(
+    site: dict[str, str], tmp_path: Path
+) -> None:
     hiding = {**site, "PRESENCE_VISIBLE": "builtins.bool"}
     assert "websocket.invisible" in Report(hiding).of("ok")
     config = json.loads(servers.CONFIG.read_text())
@@ -239,7 +243,7 @@ def test_namespaces_that_tell_of_the_invisible(site: dict[str, str], tmp_path: P
     assert report.of("problem") == {"websocket.invisible"}
 
 
-def test_centrifugo_down(site: dict[str, str]) -> None:
+def test_doctor_without_centrifugo_reports_it(site: dict[str, str]) -> None:
     at = f"127.0.0.1:{servers.free_port()}"
     report = Report(
         site, CENTRIFUGO_API_URL=f"http://me:sesame@{at}/api", CENTRIFUGO_WS_URL=f"ws://{at}/ws"
@@ -249,7 +253,7 @@ def test_centrifugo_down(site: dict[str, str]) -> None:
     assert "sesame" not in report.said
 
 
-def test_urls_that_are_not_centrifugos(
+def test_doctor_with_wrong_centrifugo_urls_names_each_setting(
     site: dict[str, str], centrifugo: servers.Centrifugo
 ) -> None:
     report = Report(
@@ -261,12 +265,12 @@ def test_urls_that_are_not_centrifugos(
     assert "CENTRIFUGO_WS_URL" in report.words("websocket.token")
 
 
-def test_an_origin_that_is_not_allowed(site: dict[str, str]) -> None:
+def test_doctor_with_refused_origin_reports_it(site: dict[str, str]) -> None:
     report = Report(site, CSRF_TRUSTED_ORIGINS="https://example.com,https://*.example.com")
     assert "client.allowed_origins" in report.words("websocket.origin")
 
 
-def test_redis_down(site: dict[str, str]) -> None:
+def test_doctor_without_redis_reports_it(site: dict[str, str]) -> None:
     url = f"redis://me:sesame@127.0.0.1:{servers.free_port()}/0"
     report = Report(site, PRESENCE_REDIS_URL=url)
     assert "PRESENCE_REDIS_URL" in report.words("redis.reachable")
@@ -277,14 +281,14 @@ def test_redis_down(site: dict[str, str]) -> None:
     assert "sesame" not in report.said
 
 
-def test_a_wrong_password_of_redis(site: dict[str, str]) -> None:
+def test_doctor_with_wrong_redis_password_reports_it(site: dict[str, str]) -> None:
     url = site["PRESENCE_REDIS_URL"].replace("redis://", "redis://me:sesame@")
     report = Report(site, PRESENCE_REDIS_URL=url)
     assert "the password" in report.words("redis.reachable")
     assert "sesame" not in report.said
 
 
-def test_a_redis_that_evicts(site: dict[str, str]) -> None:
+def test_doctor_with_evicting_redis_warns(site: dict[str, str]) -> None:
     with redis.Redis.from_url(site["PRESENCE_REDIS_URL"]) as client:
         client.config_set("maxmemory", "1gb")
         client.config_set("maxmemory-policy", "allkeys-lru")
@@ -297,7 +301,7 @@ def test_a_redis_that_evicts(site: dict[str, str]) -> None:
     assert not report.of("problem")
 
 
-def test_an_account_that_may_only_read(site: dict[str, str]) -> None:
+def test_doctor_with_read_only_redis_account_reports_it(site: dict[str, str]) -> None:
     with redis.Redis.from_url(site["PRESENCE_REDIS_URL"]) as client:
         client.execute_command("ACL", "SETUSER", "reader", "on", ">sesame", "~*", "+@read", "+info")
         client.execute_command("ACL", "SETUSER", "reader", "+time", "+select", "+hello", "+client")
@@ -306,13 +310,13 @@ def test_an_account_that_may_only_read(site: dict[str, str]) -> None:
     assert "presence:*" in report.words("redis.writable")
 
 
-def test_no_worker(site: dict[str, str]) -> None:
+def test_doctor_without_worker_reports_it(site: dict[str, str]) -> None:
     report = Report(site, CELERY_BROKER_URL=site["CELERY_BROKER_URL"].removesuffix("1") + "2")
     assert "celery -A project worker" in report.words("worker.answers")
     assert report.of("problem") == {"worker.answers"}
 
 
-def test_no_broker(site: dict[str, str]) -> None:
+def test_doctor_without_broker_reports_it(site: dict[str, str]) -> None:
     url = f"redis://:sesame@127.0.0.1:{servers.free_port()}/1"
     report = Report(site, CELERY_BROKER_URL=url)
     assert "CELERY_BROKER_URL" in report.words("worker.broker")
@@ -352,7 +356,7 @@ def rows(database: sqlite3.Connection) -> int:
         ("DROP TABLE django_celery_beat_periodictask", "problem", "manage.py migrate"),
     ],
 )
-def test_the_entry_in_the_database(
+def test_doctor_with_beat_entry_in_database_reports_its_state(
     site: dict[str, str],
     tables: sqlite3.Connection,
     tmp_path: Path,
@@ -366,19 +370,19 @@ def test_the_entry_in_the_database(
     assert says in report.words("beat.entry", level)
 
 
-def test_an_interval_that_is_not_beats(site: dict[str, str]) -> None:
+def test_doctor_with_interval_other_than_beats_warns(site: dict[str, str]) -> None:
     report = Report(site, PRESENCE_INTERVAL="30")
     assert "every 1 s, and PRESENCE_INTERVAL is 30 s" in report.words("beat.interval", "warning")
 
 
-def test_wrong_settings_do_not_hide_the_rest(site: dict[str, str]) -> None:
+def test_doctor_with_wrong_settings_still_runs_other_checks(site: dict[str, str]) -> None:
     report = Report(site, PRESENCE_ANONYMOUS="maybe", PRESENCE_CHANNEL="two words")
     assert report.of("problem") == {"presence.E001", "presence.E010"}
     assert "PRESENCE_ANONYMOUS" in report.words("presence.E001")
     assert "worker.answers" in report.of("ok")
 
 
-def test_a_reader_at_a_terminal(site: dict[str, str]) -> None:
+def test_doctor_in_a_terminal_prints_findings_and_exits_1(site: dict[str, str]) -> None:
     done = subprocess.run(
         manage("presence_doctor"),
         env={**site, "CENTRIFUGO_API_KEY": "wrong"},

@@ -36,7 +36,9 @@ def ada() -> User:
     return User.objects.create_superuser("ada")
 
 
-def test_the_list_page(round_trips: list[object], ada: User, documents: list[Document]):
+def test_document_list_shows_members_in_one_round_trip(
+    round_trips: list[object], ada: User, documents: list[Document]
+):
     first, second, *_ = documents
     fill(services.store(), f"presence:document:{first.pk}", Member("7", "Grace"))
     PresenceManager.join_presence(f"document:{first.pk}", str(ada.pk), {"name": "Ada"})
@@ -49,7 +51,9 @@ def test_the_list_page(round_trips: list[object], ada: User, documents: list[Doc
     assert "<bdi>Grace</bdi>, <bdi>Ada</bdi>" in page
 
 
-def test_querysets(round_trips: list[object], ada: User, documents: list[Document]):
+def test_querysets_read_presence_in_one_round_trip(
+    round_trips: list[object], ada: User, documents: list[Document]
+):
     key = f"document:{documents[0].pk}"
     for who in (str(ada.pk), "bot-1", "anon_1"):
         PresenceManager.join_presence(key, who)
@@ -60,7 +64,9 @@ def test_querysets(round_trips: list[object], ada: User, documents: list[Documen
     assert len(round_trips) == 2
 
 
-def test_the_list_of_the_admin(round_trips: list[object], ada: User, documents: list[Document]):
+def test_admin_list_shows_members_in_one_round_trip(
+    round_trips: list[object], ada: User, documents: list[Document]
+):
     client = Client()
     client.force_login(ada)
     key = f"admin:documents.document:{documents[0].pk}"
@@ -71,7 +77,7 @@ def test_the_list_of_the_admin(round_trips: list[object], ada: User, documents: 
     assert page.count('<td class="field-here_now">Grace</td>') == 1
 
 
-def test_the_tags_of_a_page(round_trips: list[object], ada: User):
+def test_template_tags_of_a_page_share_one_round_trip(round_trips: list[object], ada: User):
     PresenceManager.join_presence("site", str(ada.pk), {"name": "Ada"})
     round_trips.clear()
     source = (

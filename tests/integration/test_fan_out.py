@@ -78,7 +78,7 @@ def assert_everybody_once(store: RedisStore) -> None:
         assert snapshot.version == 1
 
 
-def test_two_workers_share_the_ticks(
+def test_workers_share_the_shards_of_a_tick(
     site: dict[str, str], store: RedisStore, broker: Celery, tmp_path: Path
 ) -> None:
     logs = [tmp_path / "one.log", tmp_path / "two.log"]
@@ -110,7 +110,7 @@ def test_two_workers_share_the_ticks(
     assert_everybody_once(store)
 
 
-def test_a_killed_worker_leaves_an_incomplete_tick_and_the_next_is_whole(
+def test_tick_after_killed_worker_is_complete(
     site: dict[str, str],
     store: RedisStore,
     broker: Celery,
@@ -158,7 +158,7 @@ def test_a_killed_worker_leaves_an_incomplete_tick_and_the_next_is_whole(
     assert_everybody_once(store)
 
 
-def test_without_a_broker_the_tick_is_done_by_the_one_that_began_it(
+def test_tick_without_broker_runs_every_shard_itself(
     site: dict[str, str], store: RedisStore
 ) -> None:
     site |= {"CELERY_BROKER_URL": "redis://127.0.0.1:9/0"}

@@ -79,7 +79,7 @@ def ids(key: str) -> list[str]:
     return sorted(record["id"] for record in PresenceManager.list_presences(key))
 
 
-def test_who_joins_is_in_list_snapshot_and_diff_and_goes_at_once(
+def test_member_from_python_is_in_list_snapshot_and_diff_until_leave(
     seen: Recorder, key: str, channel: str
 ) -> None:
     record = PresenceManager.join_presence(key, "bot-7", META)
@@ -96,7 +96,7 @@ def test_who_joins_is_in_list_snapshot_and_diff_and_goes_at_once(
     assert [member.id for member in read_snapshot(channel).members] == ["watcher"]
 
 
-def test_one_who_is_connected_as_well_is_one_until_both_have_gone(
+def test_member_from_python_and_websocket_stays_until_both_leave(
     seen: Recorder, swarm: Swarm, online: Any, key: str
 ) -> None:
     online.PRESENCE_LEAVE_GRACE = 0
@@ -116,7 +116,7 @@ def test_one_who_is_connected_as_well_is_one_until_both_have_gone(
     assert changes == [(1, []), (0, ["7"])]
 
 
-def test_an_event_arrives_and_is_kept_nowhere(
+def test_event_reaches_subscribers_and_is_not_kept(
     seen: Recorder, view: Whiteboard, channel: str, centrifugo: servers.Centrifugo
 ) -> None:
     view.broadcast_to_presence("saved", {"by": "Zoë", "at": 3})
@@ -130,14 +130,14 @@ def test_an_event_arrives_and_is_kept_nowhere(
     ]
 
 
-def test_the_largest_event_arrives(seen: Recorder, view: Whiteboard) -> None:
+def test_event_of_maximum_size_reaches_subscribers(seen: Recorder, view: Whiteboard) -> None:
     frame = len('{"type":"presence.event","event":"e","payload":{"a":""}}')
     view.broadcast_to_presence("e", {"a": "x" * (8192 - frame)})
     (event,) = received(seen)
     assert len(event["payload"]["a"]) == 8192 - frame
 
 
-def test_events_that_cannot_be_sent_are_errors(
+def test_event_that_cannot_be_sent_raises(
     online: Any, view: Whiteboard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
@@ -149,7 +149,7 @@ def test_events_that_cannot_be_sent_are_errors(
         view.broadcast_to_presence("saved")
 
 
-def test_a_view_and_its_cursor_come_and_go(
+def test_view_joins_moves_a_cursor_and_leaves(
     seen: Recorder, view: Whiteboard, swarm: Swarm, key: str
 ) -> None:
     cursors = swarm.subscribe("watcher", f"cursors:{key}")
@@ -184,7 +184,7 @@ class TestRoundTrips:
             (lambda key: read_records([]), 0),
         ],
     )
-    def test_each_takes_so_many(
+    def test_manager_calls_take_the_documented_round_trips(
         self, key: str, round_trips: list[object], call: Callable[[str], object], trips: int
     ) -> None:
         PresenceManager.join_presence(key, "7", META)
@@ -194,7 +194,9 @@ class TestRoundTrips:
         assert len(round_trips) == trips
 
 
-def test_a_redis_that_is_down_is_told(online: Any, view: Whiteboard, key: str) -> None:
+def test_manager_calls_without_redis_raise_store_error(
+    online: Any, view: Whiteboard, key: str
+) -> None:
     online.PRESENCE_REDIS_URL = f"redis://127.0.0.1:{free_port()}/0"
     for call in (
         lambda: PresenceManager.join_presence(key, "7"),

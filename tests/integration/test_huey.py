@@ -81,7 +81,7 @@ def names_in(store: RedisStore, channel: str) -> list[str]:
 # Ticks
 
 
-def test_consumers_tick_once_an_interval_and_so_do_those_that_start_again(
+def test_consumers_run_one_tick_an_interval_also_after_a_restart(
     site: dict[str, str], store: RedisStore, swarm: Swarm, tmp_path: Path
 ) -> None:
     """One with threads, one with processes."""
@@ -104,7 +104,7 @@ def test_consumers_tick_once_an_interval_and_so_do_those_that_start_again(
     assert {tick.report.errors for tick in statistics.read(store).history} == {0}
 
 
-def test_two_consumers_share_a_tick(
+def test_consumers_share_the_shards_of_a_tick(
     site: dict[str, str], store: RedisStore, queue: Huey, swarm: Swarm, tmp_path: Path
 ) -> None:
     swarm.connect_all([(f"u{n:02}{k}", c) for n, c in enumerate(TOGETHER) for k in "ab"])
@@ -134,7 +134,7 @@ def test_two_consumers_share_a_tick(
     assert (found.history[-1].report.joins, found.last and found.last.report.members) == (100, 100)
 
 
-def test_signals_come_once_from_the_consumer_that_committed(
+def test_signals_are_sent_once_by_the_consumer_that_committed(
     site: dict[str, str], swarm: Swarm, tmp_path: Path
 ) -> None:
     notes = tmp_path / "notes"
@@ -161,7 +161,7 @@ def test_signals_come_once_from_the_consumer_that_committed(
 # The doctor
 
 
-def test_the_doctor_hears_the_consumer(site: dict[str, str], tmp_path: Path) -> None:
+def test_doctor_with_consumer_reports_ok(site: dict[str, str], tmp_path: Path) -> None:
     with consumer(site, tmp_path / "consumer.log"):
         store = RedisStore(site["PRESENCE_REDIS_URL"])
         wait_until(lambda: bool(statistics.read(store).history), "a tick", timeout=PATIENCE)
@@ -171,13 +171,13 @@ def test_the_doctor_hears_the_consumer(site: dict[str, str], tmp_path: Path) -> 
     assert not any(check["id"].startswith(("celery.", "beat.")) for check in report.checks)
 
 
-def test_the_doctor_misses_the_consumer(site: dict[str, str]) -> None:
+def test_doctor_without_consumer_reports_it(site: dict[str, str]) -> None:
     report = Report(site)
     assert "run_huey" in report.words("huey.consumer")
     assert "run_huey" in report.words("ticks.fresh")
 
 
-def test_the_doctor_misses_huey_s_redis(site: dict[str, str]) -> None:
+def test_doctor_without_redis_of_huey_reports_it(site: dict[str, str]) -> None:
     url = f"redis://:sesame@127.0.0.1:{free_port()}/1"
     report = Report(site, CELERY_BROKER_URL=url)
     assert "correct HUEY" in report.words("huey.storage")
@@ -202,7 +202,7 @@ def pages(online: Any, queue: Huey, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 @pytest.mark.django_db
-def test_a_page_is_seen_and_seen_leaving_without_a_tick(
+def test_page_joins_and_leaves_the_roster_without_a_tick(
     pages: Any, site: dict[str, str], store: RedisStore, swarm: Swarm, tmp_path: Path
 ) -> None:
     """The leave is believed by the poll at the end of the grace."""
@@ -225,7 +225,7 @@ def test_a_page_is_seen_and_seen_leaving_without_a_tick(
     assert statistics.read(store).history == []
 
 
-def test_a_member_without_a_websocket_is_seen_without_a_tick(
+def test_member_from_python_joins_the_roster_without_a_tick(
     pages: Any, site: dict[str, str], store: RedisStore, tmp_path: Path
 ) -> None:
     from presence.manager import PresenceManager
@@ -245,7 +245,7 @@ def silent() -> Iterator[socket.socket]:
         yield listener
 
 
-def test_asking_gives_up(silent: socket.socket) -> None:
+def test_early_poll_with_silent_redis_of_huey_gives_up(silent: socket.socket) -> None:
     tasks = Tasks(RedisExpireHuey("silent", host="127.0.0.1", port=silent.getsockname()[1]))
     broker = HueyBroker(lambda: tasks.sync_channels, timeout=0.2)
     for _ in range(2):
@@ -255,7 +255,7 @@ def test_asking_gives_up(silent: socket.socket) -> None:
 
 
 @pytest.mark.django_db
-def test_a_page_without_huey_s_redis(
+def test_page_without_redis_of_huey_is_served(
     pages: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     nowhere = Tasks(RedisExpireHuey("nowhere", url=f"redis://127.0.0.1:{free_port()}/0"))
@@ -340,7 +340,7 @@ def alone(environment: dict[str, str], missing: str, queue: str) -> tuple[bool, 
 
 
 @pytest.mark.parametrize("missing", ["", " ".join(sorted(CELERY))])
-def test_with_huey_celery_is_not_imported(site: dict[str, str], missing: str) -> None:
+def test_huey_site_does_not_import_celery(site: dict[str, str], missing: str) -> None:
     made, asked, imported = alone(site, missing, HUEYS_QUEUE)
     assert made
     (task,) = asked
@@ -350,7 +350,7 @@ def test_with_huey_celery_is_not_imported(site: dict[str, str], missing: str) ->
 
 
 @pytest.mark.parametrize("missing", ["", "huey"])
-def test_with_celery_huey_is_not_imported(environment: dict[str, str], missing: str) -> None:
+def test_celery_site_does_not_import_huey(environment: dict[str, str], missing: str) -> None:
     made, _, imported = alone(environment, missing, "None")
     assert made
     assert "celery" in imported

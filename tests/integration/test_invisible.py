@@ -113,7 +113,9 @@ def told(channel: str, *watching: Client) -> str:
     return repr(found)
 
 
-def test_nothing_tells_of_her(channel: str, settings: Any, signalled: list[str]) -> None:
+def test_invisible_user_is_in_no_message_page_or_key(
+    channel: str, settings: Any, signalled: list[str]
+) -> None:
     grace, as_grace = signed_in(username="grace", first_name="Grace")
     her, as_her = signed_in(pk=PK, username="zz-hidden", first_name="Zenobia", last_name="Septimia")
     stranger = Client()
@@ -139,7 +141,7 @@ def test_nothing_tells_of_her(channel: str, settings: Any, signalled: list[str])
         assert last_seen([her]) == {PK: None}
 
 
-def test_who_is_seen_again_is_told_of_in_every_way(
+def test_user_visible_again_is_in_every_message_and_page(
     channel: str, settings: Any, signalled: list[str]
 ) -> None:
     """And so the test above would have found her."""

@@ -98,7 +98,7 @@ def test_keys_after_a_day_expire_or_are_bounded_by_the_users(
 
 
 @pytest.mark.parametrize("value", ["string", "list", "hash", "zset"])
-def test_key_of_another_type_is_mended_by_a_tick_and_leaves_the_rooms_alone(
+def test_key_of_another_type_is_replaced_by_a_tick_and_keeps_the_rooms(
     store: RedisStore,
     centrifugo: FakeCentrifugo,
     clock: Clock,
@@ -138,7 +138,7 @@ def test_key_of_another_type_is_mended_by_a_tick_and_leaves_the_rooms_alone(
 
 
 @pytest.mark.parametrize("name", [b"\xff\xfe", b"", b"a room", b"roster:x", b"x" * 300])
-def test_entry_that_is_no_channel_is_taken_out(
+def test_registry_entry_that_is_no_channel_is_removed(
     store: RedisStore,
     centrifugo: FakeCentrifugo,
     clock: Clock,
@@ -159,7 +159,7 @@ def test_entry_that_is_no_channel_is_taken_out(
 @pytest.mark.parametrize(
     "value", [b"garbage", b"\xff", b"", b"nan", b"inf", b"-1e400", b"9" * 5000]
 )
-def test_value_that_cannot_be_read_fails_no_tick_and_is_forgotten(
+def test_value_that_cannot_be_read_is_deleted_and_fails_no_tick(
     store: RedisStore,
     centrifugo: FakeCentrifugo,
     clock: Clock,
@@ -193,7 +193,7 @@ def test_value_that_cannot_be_read_fails_no_tick_and_is_forgotten(
 
 
 @pytest.mark.parametrize("meta", [b"", b"garbage", b"null", b"[]", b"1e400", b'{"a":' * 5000])
-def test_member_with_meta_that_is_no_object_goes_by_their_id_and_fails_no_tick(
+def test_member_with_invalid_meta_is_shown_by_id_and_fails_no_tick(
     store: RedisStore,
     centrifugo: FakeCentrifugo,
     clock: Clock,

@@ -34,14 +34,14 @@ def add(url: str, number: int) -> bool:
     return RedisStore(url).add_part("a", number, b"x" * 100, of=8) is not None
 
 
-def test_many_processes_one_of_them_has_the_last_part(redis_url: str) -> None:
+def test_add_part_by_many_processes_returns_all_parts_once(redis_url: str) -> None:
     ledger = RedisStore(redis_url)
     ledger.begin_tick("a")
     assert sum(run_many(add, redis_url, processes=8)) == 1
     assert len(ledger.load_ticks(parts=True).parts["a"].parts) == 8
 
 
-def test_the_time_is_that_of_redis(redis_url: str) -> None:
+def test_begin_tick_without_clock_uses_the_time_of_redis(redis_url: str) -> None:
     ledger = RedisStore(redis_url)
     before = time.time()
     begun = ledger.begin_tick("a")
@@ -51,7 +51,7 @@ def test_the_time_is_that_of_redis(redis_url: str) -> None:
     assert abs(ledger.load_ticks().began - begun.now) < 0.001
 
 
-def test_a_redis_that_does_not_answer_is_a_store_error() -> None:
+def test_calls_without_redis_raise_store_error() -> None:
     ledger = RedisStore("redis://127.0.0.1:9/0")
     for call in (
         lambda: ledger.begin_tick("a"),

@@ -54,7 +54,7 @@ def store(redis_url: str, clock: Clock) -> RedisStore:
 
 class TestRoundTrips:
     @pytest.mark.parametrize("name", CALLS)
-    def test_each_call_is_one(
+    def test_each_call_takes_one_round_trip(
         self, store: RedisStore, round_trips: list[object], name: str
     ) -> None:
         for user in ("ada", "bob", "eve"):
@@ -66,7 +66,7 @@ class TestRoundTrips:
         assert len(round_trips) == 1
 
     @pytest.mark.parametrize("name", ["members", "present", "standing"])
-    def test_what_has_to_be_cleared_away_is_one_more_once(
+    def test_call_that_finds_stale_records_takes_one_more_round_trip_once(
         self, store: RedisStore, clock: Clock, round_trips: list[object], name: str
     ) -> None:
         for channel in (ROOM, OTHER):
@@ -106,7 +106,7 @@ class TestWhoComesBackInTheVeryMoment:
 
     @pytest.mark.parametrize("rosters", [False, True])
     @pytest.mark.parametrize("meta", [b"old", b"new"])
-    def test_stays(
+    def test_member_who_joins_while_stale_records_are_deleted_stays(
         self, store: RedisStore, reader: RedisStore, clock: Clock, rosters: bool, meta: bytes,
         meanwhile: Callable[[Callable[[], object]], None],
     ) -> None:  # fmt: skip
@@ -118,7 +118,7 @@ class TestWhoComesBackInTheVeryMoment:
         left = listed(store, timeout=FOR_EVER)
         assert [(one.user, one.beat, one.meta) for one in left] == [("ada", clock.now, meta)]
 
-    def test_stays_who_beats_by_a_longer_time_out(
+    def test_member_who_beats_with_longer_timeout_during_deletion_stays(
         self, store: RedisStore, reader: RedisStore, clock: Clock,
         meanwhile: Callable[[Callable[[], object]], None],
     ) -> None:  # fmt: skip
@@ -128,7 +128,7 @@ class TestWhoComesBackInTheVeryMoment:
         reader.load_members([ROOM], timeout=TIMEOUT)
         assert pairs(store) == [("ada", "")]
 
-    def test_another_reader_that_was_faster_is_no_matter(
+    def test_load_members_after_another_reader_deleted_stale_records_succeeds(
         self, store: RedisStore, reader: RedisStore, clock: Clock,
         meanwhile: Callable[[Callable[[], object]], None],
     ) -> None:  # fmt: skip
@@ -137,7 +137,7 @@ class TestWhoComesBackInTheVeryMoment:
         meanwhile(lambda: store.load_members([ROOM], timeout=TIMEOUT))
         assert reader.load_members([ROOM], timeout=TIMEOUT)[ROOM].members == []
 
-    def test_a_profile_that_is_noted_anew_stays(
+    def test_profile_saved_again_during_deletion_stays(
         self, store: RedisStore, reader: RedisStore, clock: Clock,
         meanwhile: Callable[[Callable[[], object]], None],
     ) -> None:  # fmt: skip
@@ -147,7 +147,7 @@ class TestWhoComesBackInTheVeryMoment:
         assert reader.load_tracker_state(timeout=TIMEOUT).profiles == {}
         assert store.load_tracker_state(timeout=TIMEOUT).profiles == {"ada": (clock.now, b"1")}
 
-    def test_a_channel_stands_whose_first_member_comes_while_others_are_forgotten(
+    def test_channel_of_first_member_during_deletion_stays_listed(
         self, store: RedisStore, redis_url: str, clock: Clock
     ) -> None:
         """The script that forgets is one step: it sees the join, or comes before it."""
@@ -158,7 +158,7 @@ class TestWhoComesBackInTheVeryMoment:
 
 
 class TestKeys:
-    def test_members_share_the_slot_of_their_channel(
+    def test_members_key_is_in_the_cluster_slot_of_its_channel(
         self, store: RedisStore, server: redis.Redis
     ) -> None:
         join(store, "ada")
@@ -168,7 +168,7 @@ class TestKeys:
         assert found == {MEMBERS, KEYS.tracked, KEYS.profiles, KEYS.seen}
         assert f"{{{ROOM}}}" in MEMBERS
 
-    def test_a_channel_that_rests_is_gone_whole_and_on_time(
+    def test_members_key_without_calls_expires_on_time(
         self, store: RedisStore, server: redis.Redis
     ) -> None:
         for call in (join, beat):
@@ -178,14 +178,14 @@ class TestKeys:
         leave(store, "ada")
         assert not server.exists(MEMBERS)
 
-    def test_profiles_are_gone_whole_after_the_longest(
+    def test_profiles_key_expires_after_the_longest_profile(
         self, store: RedisStore, server: redis.Redis
     ) -> None:
         for seconds in (10, 100, 20):
             store.save_profile("ada", b"{}", seconds=seconds)
         assert 90_000 < server.pttl(KEYS.profiles) <= 100_000
 
-    def test_nothing_is_left_of_channels_that_nobody_reads(
+    def test_channels_without_reads_leave_no_key(
         self, store: RedisStore, server: redis.Redis, clock: Clock
     ) -> None:
         for n in range(100):
@@ -194,7 +194,9 @@ class TestKeys:
         assert store.load_tracker_state(timeout=TIMEOUT).channels == set()
         assert not server.exists(KEYS.tracked)
 
-    def test_prefixes_keep_sites_apart(self, redis_url: str, store: RedisStore) -> None:
+    def test_members_of_another_prefix_are_not_listed(
+        self, redis_url: str, store: RedisStore
+    ) -> None:
         join(store, "ada")
         other = RedisStore(redis_url, prefix="other")
         assert (listed(other), other.load_tracker_state(timeout=TIMEOUT).channels) == ([], set())
@@ -220,7 +222,7 @@ class TestWhatWasNeverWrittenByThisApp:
             (b'["bad",""]', b" {now} {now} {now} {}"),
         ],
     )
-    def test_hides_nobody_and_is_cleared_away(
+    def test_unreadable_record_hides_no_member_and_is_deleted(
         self, store: RedisStore, server: redis.Redis, clock: Clock, field: bytes, value: bytes
     ) -> None:
         join(store, "ada")
@@ -229,7 +231,7 @@ class TestWhatWasNeverWrittenByThisApp:
         assert server.hlen(MEMBERS) == 1
 
     @pytest.mark.parametrize("value", ["", "{now}", "{now} no no {}", "nonsense", "nan 1 1 {}"])
-    def test_is_no_obstacle_to_whoever_it_stands_for(
+    def test_unreadable_record_is_replaced_by_a_join(
         self, store: RedisStore, server: redis.Redis, clock: Clock, value: str
     ) -> None:
         value = value.replace("{now}", repr(clock.now))
@@ -241,7 +243,7 @@ class TestWhatWasNeverWrittenByThisApp:
         assert (record.joined, record.said, listed(store)) == (clock.now, clock.now, [record])
 
     @pytest.mark.parametrize("value", ["", "1", "1 2", "nonsense 9e9 {}", "1 nonsense {}"])
-    def test_is_no_profile(
+    def test_unreadable_profile_is_left_out(
         self, store: RedisStore, server: redis.Redis, clock: Clock, value: str,
         caplog: pytest.LogCaptureFixture,
     ) -> None:  # fmt: skip
@@ -261,7 +263,7 @@ class TestWhatWasNeverWrittenByThisApp:
             (KEYS.seen, "saw seen"),
         ],
     )
-    def test_call_on_a_key_of_another_type_deletes_it_and_goes_on(
+    def test_call_on_key_of_another_type_deletes_it_and_succeeds(
         self, store: RedisStore, server: redis.Redis, key: str, calls: str
     ) -> None:
         for name in calls.split():
@@ -271,13 +273,13 @@ class TestWhatWasNeverWrittenByThisApp:
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_one_that_is_down_is_a_store_error_without_a_password(name: str) -> None:
+def test_call_without_redis_raises_store_error_without_password(name: str) -> None:
     with pytest.raises(StoreError, match="PRESENCE_REDIS_URL") as caught:
         CALLS[name](RedisStore("redis://user:s3cret@127.0.0.1:9/0"))
     assert "s3cret" not in str(caught.value)
 
 
-def test_scripts_that_were_flushed_are_no_matter(store: RedisStore, server: redis.Redis) -> None:
+def test_calls_after_script_flush_succeed(store: RedisStore, server: redis.Redis) -> None:
     for call in CALLS.values():
         call(store)
         server.script_flush()
@@ -285,7 +287,7 @@ def test_scripts_that_were_flushed_are_no_matter(store: RedisStore, server: redi
         call(store)
 
 
-def test_without_a_clock_the_time_is_the_server_s(redis_url: str, server: redis.Redis) -> None:
+def test_join_without_clock_uses_the_time_of_redis(redis_url: str, server: redis.Redis) -> None:
     store = RedisStore(redis_url)
     seconds, microseconds = server.time()
     record = join(store, "ada")

@@ -175,11 +175,11 @@ def run(made: Any, *, examples: int) -> None:
     )
 
 
-def test_in_memory() -> None:
+def test_memory_backend_agrees_with_the_model() -> None:
     run(lambda clock: MemoryStore(clock=clock), examples=300)
 
 
-def test_in_redis(each_redis_url: str) -> None:
+def test_redis_backend_agrees_with_the_model(each_redis_url: str) -> None:
     """Each history under a prefix of its own."""
     number = itertools.count()
     run(

@@ -70,7 +70,7 @@ def come_and_go(url: str, who: int) -> dict[str, Any]:
     return {"here": [[*pair, joined] for pair, joined in here.items()], **happened}
 
 
-def test_of_the_store(each_redis_url: str) -> None:
+def test_store_under_concurrent_processes_loses_no_member(each_redis_url: str) -> None:
     """Over others who are stale, some of whom come back; whoever reads clears the rest away."""
     long_ago = RedisStore(each_redis_url, clock=Clock(LONG_AGO))
     for who in range(2 * PROCESSES):
@@ -118,7 +118,9 @@ def come_and_go_by_the_manager(url: str, who: int) -> list[str]:
     return sorted(here)
 
 
-def test_of_presence_manager(settings: Any, each_redis_url: str) -> None:
+def test_presence_manager_under_concurrent_processes_loses_no_member(
+    settings: Any, each_redis_url: str
+) -> None:
     environment = {
         **os.environ,
         "DJANGO_SETTINGS_MODULE": "project.settings",

@@ -84,7 +84,7 @@ def names_in(channel: str) -> list[str]:
     return [member.name for member in roster.members.values()]
 
 
-def test_a_page_is_seen_and_seen_leaving_without_a_tick(
+def test_page_joins_and_leaves_the_roster_without_a_tick(
     site: Any,
     use_broker: Callable[[str], Celery],
     environment: dict[str, str],
@@ -108,7 +108,7 @@ def test_a_page_is_seen_and_seen_leaving_without_a_tick(
     assert services.store().load_states([channel]).states[channel].version == 2
 
 
-def test_a_member_without_a_websocket_is_seen_and_gone_without_a_tick(
+def test_member_from_python_joins_and_leaves_the_roster_without_a_tick(
     site: Any,
     use_broker: Callable[[str], Celery],
     environment: dict[str, str],
@@ -139,7 +139,7 @@ def messages(url: str) -> list[dict[str, Any]]:
     return found
 
 
-def test_a_thousand_pages_in_a_second_are_two_tasks(
+def test_early_polls_for_a_thousand_pages_in_a_second_send_two_tasks(
     site: Any,
     use_broker: Callable[[str], Celery],
     environment: dict[str, str],
@@ -171,7 +171,7 @@ def test_a_thousand_pages_in_a_second_are_two_tasks(
     assert messages(url) == [poll, poll]
 
 
-def test_processes_that_ask_at_once_cost_one_task(
+def test_early_polls_by_many_processes_send_one_task(
     site: Any, use_broker: Callable[[str], Celery], environment: dict[str, str]
 ) -> None:
     """Ten thousand asks, eight threads of eight processes, one slot."""
@@ -207,7 +207,7 @@ def silent() -> Iterator[socket.socket]:
 
 
 @pytest.mark.parametrize("scheme", ["redis", "amqp"])
-def test_a_page_does_not_wait_for_a_broker_that_never_answers(
+def test_page_with_silent_broker_does_not_wait(
     scheme: str,
     site: Any,
     use_broker: Callable[[str], Celery],
@@ -230,7 +230,7 @@ def test_a_page_does_not_wait_for_a_broker_that_never_answers(
     )
 
 
-def test_a_page_without_a_broker(
+def test_page_without_broker_is_served(
     site: Any,
     use_broker: Callable[[str], Celery],
     as_ada: Client,
@@ -255,7 +255,7 @@ def test_a_page_without_a_broker(
 
 
 @pytest.mark.parametrize("scheme", ["redis", "amqp"])
-def test_asking_gives_up(
+def test_early_poll_with_silent_broker_gives_up(
     scheme: str, use_broker: Callable[[str], Celery], silent: socket.socket
 ) -> None:
     app = use_broker(f"{scheme}://127.0.0.1:{silent.getsockname()[1]}//")

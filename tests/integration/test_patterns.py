@@ -57,19 +57,19 @@ def listed(gateway: Gateway, pattern: str) -> set[str]:
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)
-def test_a_pattern_matches_what_centrifugo_lists(gateway: Gateway, pattern: str) -> None:
+def test_pattern_matches_the_channels_that_centrifugo_lists(gateway: Gateway, pattern: str) -> None:
     ours = {channel for channel in CHANNELS if channel_names.matches(pattern, channel)}
     assert ours == listed(gateway, pattern)
 
 
 @pytest.mark.parametrize("pattern", REFUSED)
-def test_pattern_that_centrifugo_refuses_is_a_value_error(gateway: Gateway, pattern: str) -> None:
+def test_pattern_that_centrifugo_refuses_raises_value_error(gateway: Gateway, pattern: str) -> None:
     with pytest.raises(CentrifugoError):
         gateway.survey([pattern])
     with pytest.raises(ValueError, match="Pattern"):
         channel_names.matches(pattern, "presence:a")
 
 
-def test_an_escaped_channel_is_listed_alone(gateway: Gateway) -> None:
+def test_escaped_channel_lists_only_that_channel(gateway: Gateway) -> None:
     for channel in CHANNELS:
         assert listed(gateway, channel_names.escape(channel)) == {channel}

@@ -33,7 +33,7 @@ def sync(environment: dict[str, str], *arguments: str) -> dict[str, Any]:
     return report
 
 
-def test_two_hundred_connections_come_and_fifty_go(
+def test_presence_sync_reports_joins_and_leaves_of_many_connections(
     environment: dict[str, str], swarm: Swarm
 ) -> None:
     environment["PRESENCE_LEAVE_GRACE"] = "0.5"
@@ -82,7 +82,7 @@ def test_two_hundred_connections_come_and_fifty_go(
         ("PRESENCE_REDIS_URL", "redis://127.0.0.1:9/0", "PRESENCE_REDIS_URL"),
     ],
 )
-def test_what_cannot_be_reached_is_one_line_and_exit_1(
+def test_presence_sync_without_a_server_prints_one_line_and_exits_1(
     environment: dict[str, str], name: str, value: str, says: str
 ) -> None:
     environment[name] = value

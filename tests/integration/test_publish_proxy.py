@@ -143,7 +143,7 @@ async def nothing_else(watching: Subscribed, people: People, server: servers.Cen
     assert (await seen(watching)).data == last
 
 
-async def test_moves_of_subscribers_pass(people: People) -> None:
+async def test_proxy_allows_moves_of_subscribers(people: People) -> None:
     watching, mover = await people.watch(), await people.connect()
     await people.subscribe(mover)
     for data in (PLACE, {"x": 0, "y": 1}, {"x": 812.5, "y": 99_999}, {"gone": True}):
@@ -154,7 +154,7 @@ async def test_moves_of_subscribers_pass(people: People) -> None:
         assert publication.info.conn_info["name"] == "Ada Lovelace"
 
 
-async def test_what_is_no_part_of_a_move_is_left_out(people: People) -> None:
+async def test_proxy_removes_unknown_fields_of_a_move(people: People) -> None:
     watching, mover = await people.watch(), await people.connect()
     await people.subscribe(mover)
     more = {"user": "7", "meta": {"name": "Bob"}, "client": "x"}
@@ -180,7 +180,7 @@ async def test_what_is_no_part_of_a_move_is_left_out(people: People) -> None:
         ([PLACE], 107),
     ],
 )
-async def test_what_is_no_move_is_refused(
+async def test_proxy_refuses_data_that_is_no_move(
     people: People, proxying: servers.Centrifugo, data: Any, code: int
 ) -> None:
     watching, mover = await people.watch(), await people.connect()
@@ -190,7 +190,7 @@ async def test_what_is_no_move_is_refused(
     assert await people.move(mover) == 0
 
 
-async def test_who_is_not_subscribed_is_refused(
+async def test_proxy_refuses_moves_without_subscription(
     people: People, proxying: servers.Centrifugo
 ) -> None:
     """Centrifugo itself lets everybody through whom the site allows."""
@@ -206,14 +206,18 @@ async def test_who_is_not_subscribed_is_refused(
     assert await people.move(mover) == 0
 
 
-async def test_the_anonymous_are_refused(people: People, proxying: servers.Centrifugo) -> None:
+async def test_proxy_refuses_anonymous_visitors(
+    people: People, proxying: servers.Centrifugo
+) -> None:
     watching, nobody = await people.watch(), await people.connect("")
     await people.subscribe(nobody, "")
     assert await people.move(nobody) == FORBIDDEN
     await nothing_else(watching, people, proxying)
 
 
-async def test_too_many_moves_are_refused_and_no_other_users(people: People, site: Any) -> None:
+async def test_proxy_refuses_too_many_moves_only_for_their_client(
+    people: People, site: Any
+) -> None:
     site.PRESENCE_CURSOR_INTERVAL = 1.0
     movers, other = [await people.connect() for _ in range(10)], await people.connect("8")
     for mover in movers:
@@ -224,14 +228,14 @@ async def test_too_many_moves_are_refused_and_no_other_users(people: People, sit
     assert await people.move(other) == 0
 
 
-async def test_a_wrong_key_is_no_answer(people: People, site: Any) -> None:
+async def test_proxy_with_wrong_key_fails_the_move(people: People, site: Any) -> None:
     mover = await people.connect()
     await people.subscribe(mover)
     site.CENTRIFUGO_API_KEY = "another"
     assert await people.move(mover) == NO_ANSWER
 
 
-async def test_moves_come_in_order_at_the_rate_of_our_scripts(people: People, site: Any) -> None:
+async def test_moves_at_the_rate_of_the_scripts_arrive_in_order(people: People, site: Any) -> None:
     site.PRESENCE_CURSOR_INTERVAL = 0.016
     watching, mover = await people.watch(), await people.connect()
     await people.subscribe(mover)
@@ -240,9 +244,7 @@ async def test_moves_come_in_order_at_the_rate_of_our_scripts(people: People, si
     assert [(await seen(watching)).data for _ in moves] == moves
 
 
-async def test_moves_reach_python_where_the_site_asks_for_it(
-    people: People, site: Any, key: str
-) -> None:
+async def test_moves_with_cursor_track_are_stored(people: People, site: Any, key: str) -> None:
     site.PRESENCE_CURSOR_TRACK = True
     ada, bob = await people.connect(tracked=True), await people.connect("8")
     await people.subscribe(ada)
@@ -260,7 +262,7 @@ async def test_moves_reach_python_where_the_site_asks_for_it(
     assert set(CursorTracker.get_cursors(key)) == {"8"}
 
 
-async def test_a_tab_that_leaves_takes_only_its_own_cursor_away(
+async def test_tab_that_closes_removes_only_its_own_cursor(
     people: People, site: Any, key: str
 ) -> None:
     site.PRESENCE_CURSOR_TRACK = True
@@ -274,14 +276,14 @@ async def test_a_tab_that_leaves_takes_only_its_own_cursor_away(
     assert CursorTracker.get_cursors(key) == {}
 
 
-async def test_otherwise_python_hears_nothing_of_them(people: People, key: str) -> None:
+async def test_moves_without_cursor_track_are_not_stored(people: People, key: str) -> None:
     mover = await people.connect(tracked=True)
     await people.subscribe(mover)
     assert await people.move(mover) == 0
     assert CursorTracker.get_cursors(key) == {}
 
 
-async def test_a_refused_move_is_not_tracked(people: People, site: Any, key: str) -> None:
+async def test_refused_move_is_not_stored(people: People, site: Any, key: str) -> None:
     site.PRESENCE_CURSOR_TRACK = True
     stranger = await people.connect(tracked=True)
     assert await people.move(stranger) == FORBIDDEN

@@ -75,7 +75,7 @@ def visits(store: RedisStore) -> Visits:
     return visits
 
 
-def test_rooms_are_spread_over_the_primaries(
+def test_cluster_spreads_rooms_over_its_primaries(
     cluster: RunningCluster, store: RedisStore, visits: Visits
 ) -> None:
     assert visits.tick() == {"presence.diff"}
@@ -89,7 +89,7 @@ def test_rooms_are_spread_over_the_primaries(
     assert all(one.snapshot and one.polled for one in snapshots.values())
 
 
-def test_a_round_trip_for_each_primary(
+def test_cluster_calls_take_one_round_trip_for_each_primary(
     store: RedisStore, visits: Visits, round_trips: list[object]
 ) -> None:
     for ask in (lambda: store.load_states(ROOMS), lambda: store.load_snapshots(ROOMS)):
@@ -101,14 +101,18 @@ def test_a_round_trip_for_each_primary(
     assert len(round_trips) == 1
 
 
-def test_scripts_are_sent_where_they_are_not_known(cluster: RunningCluster, visits: Visits) -> None:
+def test_cluster_after_script_flush_loads_scripts_again(
+    cluster: RunningCluster, visits: Visits
+) -> None:
     for port in cluster.primaries():
         with client(port) as one:
             one.script_flush()
     assert visits.tick() == {"presence.diff"}
 
 
-def test_a_slot_moves(cluster: RunningCluster, store: RedisStore, visits: Visits) -> None:
+def test_cluster_that_moves_a_slot_loses_nothing(
+    cluster: RunningCluster, store: RedisStore, visits: Visits
+) -> None:
     """First the keys, of which the old primary says where they are; then the slot, which the
     client learns when it is told off. Nothing is lost, so the rooms go on."""
     run, key = store.load_states([]).run, Keys("presence").channel(ROOMS[7])
@@ -119,7 +123,7 @@ def test_a_slot_moves(cluster: RunningCluster, store: RedisStore, visits: Visits
     assert store.load_states([]).run == run
 
 
-def test_threads(store: RedisStore) -> None:
+def test_cluster_client_used_by_threads_at_first_call_succeeds(store: RedisStore) -> None:
     """Of a client that has yet to find the cluster."""
     with ThreadPoolExecutor(8) as threads:
         claimed = [
@@ -130,19 +134,21 @@ def test_threads(store: RedisStore) -> None:
     assert sum(one.result() for one in claimed) == len(ROOMS)
 
 
-def test_cursors_by_the_clock_of_their_primary(store: RedisStore) -> None:
+def test_cluster_cursors_use_the_clock_of_their_primary(store: RedisStore) -> None:
     for room in ROOMS:
         at = store.save_cursors(room, {"ada": b"{}"}, timeout=10.0)
         assert store.load_cursors(room, timeout=10.0) == {"ada": (at, b"{}")}
 
 
-def test_one_host_that_is_up_is_enough(cluster: RunningCluster) -> None:
+def test_cluster_with_one_reachable_host_is_found(cluster: RunningCluster) -> None:
     port = cluster.primaries()[1]
     store = RedisStore(f"redis+cluster://127.0.0.1:9,127.0.0.1:{port}", timeout=1.0)
     assert store.load_states(ROOMS).run
 
 
-def test_no_cluster_at_all(redis_url: str, cluster: RunningCluster) -> None:
+def test_cluster_url_without_cluster_raises_store_error(
+    redis_url: str, cluster: RunningCluster
+) -> None:
     for url, said in [
         ("redis+cluster://:sesame@127.0.0.1:9", "one reachable node"),
         (redis_url.replace("redis:", "redis+cluster:"), "Cluster mode is not enabled"),
@@ -154,7 +160,9 @@ def test_no_cluster_at_all(redis_url: str, cluster: RunningCluster) -> None:
         assert "sesame" not in str(raised.value)
 
 
-def test_the_doctor(settings: Any, cluster: RunningCluster) -> None:
+def test_doctor_on_cluster_reports_ok_and_names_the_url_scheme(
+    settings: Any, cluster: RunningCluster
+) -> None:
     settings.PRESENCE_REDIS_URL = cluster.url
     found = {finding.id: finding.level for finding in doctor.examine()}
     assert found == dict.fromkeys(["redis.reachable", "redis.eviction", "redis.writable"], "ok")
@@ -182,7 +190,9 @@ class TestContract(BackendContract):
         return RedisStore("", prefix=uuid.uuid4().hex, clock=clock)
 
 
-def test_primaries_take_turns(cluster: RunningCluster, visits: Visits, store: RedisStore) -> None:
+def test_cluster_after_failover_starts_a_new_run(
+    cluster: RunningCluster, visits: Visits, store: RedisStore
+) -> None:
     """A replica takes over, as is planned, and then from one that is killed. Those that stay know
     of it only when it is asked who they are; and the rooms start anew, as writes may be lost."""
     idle = RedisStore(cluster.url)

@@ -21,7 +21,7 @@ from tests.unit.fakes import ROOM, FakeCentrifugo
 WELL = ["redis.reachable", "redis.eviction", "redis.writable"]
 
 
-def test_a_replica_takes_over(settings: Any, tmp_path: Path) -> None:
+def test_sentinel_failover_is_followed(settings: Any, tmp_path: Path) -> None:
     """The store goes on with it, and the rooms start anew: what was written last may be lost."""
     centrifugo = FakeCentrifugo()
 
@@ -67,7 +67,7 @@ def answers(store: RedisStore) -> bool:
         return False
 
 
-def test_no_sentinel_answers() -> None:
+def test_sentinel_url_without_sentinel_raises_store_error() -> None:
     url = "redis+sentinel://:sesame@127.0.0.1:9/mymaster?sentinel_password=opensesame"
     with pytest.raises(StoreError, match="no sentinel names a primary") as raised:
         RedisStore(url).load_states([ROOM])

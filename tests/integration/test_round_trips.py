@@ -60,7 +60,7 @@ def spent(
 
 
 @pytest.mark.parametrize("announce", [None, nobody], ids=["nobody listens", "somebody listens"])
-def test_two_a_batch(
+def test_tick_takes_two_round_trips_for_each_batch(
     spent: Callable[[Announce | None, int], int],
     centrifugo: FakeCentrifugo,
     announce: Announce | None,
@@ -75,7 +75,7 @@ def test_two_a_batch(
 
 
 @pytest.mark.parametrize(("announce", "trips"), [(None, 4), (nobody, 5)])
-def test_a_room_alone(
+def test_tick_of_one_room_takes_few_round_trips(
     spent: Callable[[Announce | None, int], int],
     centrifugo: FakeCentrifugo,
     announce: Announce | None,
@@ -88,7 +88,7 @@ def test_a_room_alone(
 
 
 @pytest.mark.parametrize(("tracked", "trips"), [(False, 1), (True, 2)])
-def test_a_move_through_django(
+def test_proxy_takes_one_round_trip_for_a_move(
     settings: Any, redis_url: str, round_trips: list[object], tracked: bool, trips: int
 ) -> None:
     """Once it is known that the client is subscribed."""
@@ -108,7 +108,9 @@ def test_a_move_through_django(
     assert len(round_trips) == trips
 
 
-def test_a_heartbeat(settings: Any, redis_url: str, round_trips: list[object]) -> None:
+def test_heartbeat_takes_one_round_trip(
+    settings: Any, redis_url: str, round_trips: list[object]
+) -> None:
     """Who joins again, or leaves, costs a few more."""
     settings.PRESENCE_REDIS_URL = redis_url
     settings.PRESENCE_NUDGE = 0

@@ -33,7 +33,7 @@ def notes(environment: dict[str, str], tmp_path: Path) -> Path:
     return notes
 
 
-def test_signals_come_once_from_the_worker_that_committed(
+def test_signals_are_sent_once_by_the_worker_that_committed(
     environment: dict[str, str], redis_url: str, notes: Path, swarm: Swarm, tmp_path: Path
 ) -> None:
     store, broker = RedisStore(redis_url), Celery("site", broker=environment["CELERY_BROKER_URL"])

@@ -42,7 +42,7 @@ class TestInMemory(StoreContract):
     def backend(self, clock: Clock) -> MemoryStore:
         return MemoryStore(clock=clock)
 
-    def test_a_claim_ends(self, backend: MemoryStore, clock: Clock) -> None:
+    def test_claim_slot_expires_by_the_clock(self, backend: MemoryStore, clock: Clock) -> None:
         assert backend.claim_slot(ROOM, 7, seconds=4)
         clock.advance(3.9)
         assert not backend.claim_slot(ROOM, 7, seconds=4)
@@ -67,14 +67,12 @@ class TestOnRedis:
     def kept(self, redis_url: str, clock: Clock) -> RedisStore:
         return RedisStore(redis_url, clock=clock)
 
-    def test_a_claim_ends_by_itself(self, kept: RedisStore, server: redis.Redis) -> None:
+    def test_claim_slot_key_expires_in_redis(self, kept: RedisStore, server: redis.Redis) -> None:
         assert kept.claim_slot(ROOM, 7, seconds=4.5)
         (key,) = server.keys("*")
         assert 0 < server.pttl(key) <= 4500
 
-    def test_scripts_that_were_flushed_are_loaded_again(
-        self, kept: RedisStore, server: redis.Redis
-    ) -> None:
+    def test_calls_after_script_flush_succeed(self, kept: RedisStore, server: redis.Redis) -> None:
         settled(kept)
         server.script_flush()
         one = commit(2, rev=state(kept).rev)
@@ -90,7 +88,7 @@ class TestOnRedis:
         assert state(kept).unsignalled == ()
 
     @pytest.mark.parametrize("known", ["signalled", "acknowledge", "commit"])
-    def test_a_batch_is_run_once_whatever_redis_still_knows(
+    def test_write_with_some_scripts_flushed_runs_once(
         self, kept: RedisStore, server: redis.Redis, known: str
     ) -> None:
         """Run twice, it would not know what it acknowledged the first time."""
@@ -109,7 +107,7 @@ class TestOnRedis:
         )
         assert (written.acknowledged, written.committed) == ([True, True], [True, True])
 
-    def test_occupied_hashes_do_not_expire_and_keep_to_one_key(
+    def test_occupied_channel_has_one_key_that_does_not_expire(
         self, kept: RedisStore, server: redis.Redis
     ) -> None:
         settled(kept)
@@ -117,13 +115,15 @@ class TestOnRedis:
         assert keys == {Keys("presence").channel(ROOM), Keys("presence").channels}
         assert {server.ttl(key) for key in keys} == {-1}
 
-    def test_prefixes_keep_sites_apart(self, redis_url: str, kept: RedisStore) -> None:
+    def test_channels_of_another_prefix_are_not_loaded(
+        self, redis_url: str, kept: RedisStore
+    ) -> None:
         settled(kept)
         other = RedisStore(redis_url, prefix="other")
         assert state(other) == State(channel=ROOM)
         assert other.known_channels().polled == {}
 
-    def test_without_a_clock_the_time_is_the_server_s(
+    def test_load_without_clock_uses_the_time_of_redis(
         self, redis_url: str, server: redis.Redis
     ) -> None:
         store = RedisStore(redis_url)
@@ -133,7 +133,7 @@ class TestOnRedis:
         assert before <= now <= after + 1
         assert before <= store.load_snapshots([ROOM])[ROOM].now <= after + 2
 
-    def test_load_channel_of_another_type_is_damaged_and_leaves_the_others(
+    def test_load_of_key_of_another_type_marks_damage_and_leaves_the_others(
         self, kept: RedisStore, server: redis.Redis
     ) -> None:
         server.set(Keys("presence").channel(ROOM), "mine")
@@ -161,7 +161,7 @@ class TestOnRedis:
             lambda store: store.note_nodes(frozenset("a")),
         ],
     )
-    def test_one_that_is_down_is_a_store_error_without_a_password(
+    def test_call_without_redis_raises_store_error_without_password(
         self, call: Callable[[RosterStore], object]
     ) -> None:
         store = RedisStore("redis://user:s3cret@127.0.0.1:9/0")
@@ -169,14 +169,14 @@ class TestOnRedis:
             call(store)
         assert "s3cret" not in str(caught.value)
 
-    def test_another_life_has_another_run(self, tmp_path: Any) -> None:
+    def test_run_changes_when_redis_restarts(self, tmp_path: Any) -> None:
         with servers.redis_server(tmp_path) as (url, server):
             store = RedisStore(url)
             first = store.load_states([]).run
             server.restart()
             assert store.load_states([]).run != first
 
-    def test_processes_race_and_one_wins_each_rev(self, redis_url: str) -> None:
+    def test_commit_by_many_processes_is_won_by_one_for_each_rev(self, redis_url: str) -> None:
         """Four processes write as fast as they can; the chain has no gap and no fork."""
         run_many(write_forty, redis_url, processes=4)
         found = state(RedisStore(redis_url))

@@ -33,7 +33,7 @@ class TestInMemory(TrackerContract):
     def backend(self, clock: Clock) -> MemoryStore:
         return MemoryStore(clock=clock)
 
-    def test_channels_that_nobody_touches_are_forgotten(
+    def test_cursor_channels_without_moves_are_deleted(
         self, backend: MemoryStore, clock: Clock
     ) -> None:
         for n in range(1000):
@@ -43,14 +43,14 @@ class TestInMemory(TrackerContract):
         left = [len(shown(backend, f"cursors:{n}")) for n in range(985, 1000)]
         assert left == [0] * 5 + [1] * 10
 
-    def test_of_what_is_removed_nothing_is_left(self, backend: MemoryStore) -> None:
+    def test_delete_cursor_leaves_no_empty_channel(self, backend: MemoryStore) -> None:
         move(backend, "ada", "bob")
         for user in ("ada", "eve", "bob", "bob"):
             backend.delete_cursor(CHANNEL, user)
         backend.delete_cursor("cursors:other", "ada")
         assert backend._cursors == {}
 
-    def test_a_new_window_begins_when_one_has_ended(
+    def test_rate_limit_starts_a_new_window_when_the_last_has_ended(
         self, backend: MemoryStore, clock: Clock
     ) -> None:
         assert [backend.hit_rate_limit("c1", limit=1, seconds=1) for _ in range(2)] == [True, False]
@@ -59,14 +59,14 @@ class TestInMemory(TrackerContract):
         clock.advance(0.2)
         assert backend.hit_rate_limit("c1", limit=1, seconds=1)
 
-    def test_windows_do_not_last_longer_when_the_clock_is_set_back(
+    def test_rate_limit_window_ahead_of_the_clock_ends(
         self, backend: MemoryStore, clock: Clock
     ) -> None:
         assert [backend.hit_rate_limit("c1", limit=1, seconds=1) for _ in range(2)] == [True, False]
         clock.advance(-3600)
         assert [backend.hit_rate_limit("c1", limit=1, seconds=1) for _ in range(2)] == [True, False]
 
-    def test_what_is_remembered_ends(self, backend: MemoryStore, clock: Clock) -> None:
+    def test_flag_expires_by_the_clock(self, backend: MemoryStore, clock: Clock) -> None:
         backend.set_flag("c1", seconds=60)
         clock.advance(59)
         assert backend.has_flag("c1")
@@ -85,7 +85,7 @@ class TestInRedis(TrackerContract):
 
 
 class TestWhatEndsByItself:
-    def test_a_window(self, redis_url: str, server: redis.Redis) -> None:
+    def test_rate_limit_key_expires_in_redis(self, redis_url: str, server: redis.Redis) -> None:
         tracker = RedisStore(redis_url)
         tracker.hit_rate_limit("c1", limit=1, seconds=60)
         (key,) = server.keys("*")
@@ -94,7 +94,7 @@ class TestWhatEndsByItself:
         tracker.hit_rate_limit("c1", limit=1, seconds=60)
         assert 0 < server.pttl(key) <= 20_000, "a refusal makes it no longer"
 
-    def test_a_window_after_the_clock_was_set_back(
+    def test_rate_limit_key_with_too_long_lifetime_is_replaced(
         self, redis_url: str, server: redis.Redis
     ) -> None:
         tracker, key = RedisStore(redis_url), Keys("presence").taken("c1")
@@ -109,12 +109,12 @@ class TestWhatEndsByItself:
         ]
         assert 0 < server.pttl(key) <= 60_000
 
-    def test_flag_is_set_only_for_its_name(self, redis_url: str, server: redis.Redis) -> None:
+    def test_flag_key_expires_in_redis(self, redis_url: str, server: redis.Redis) -> None:
         RedisStore(redis_url).set_flag("c1", seconds=1.5)
         (key,) = server.keys("*")
         assert 0 < server.pttl(key) <= 1500
 
-    def test_what_admits_ends_too_and_is_one_round_trip(
+    def test_check_limits_takes_one_round_trip_and_its_keys_expire(
         self, redis_url: str, server: redis.Redis, round_trips: list[object]
     ) -> None:
         RedisStore(redis_url).check_limits([Hit("c1", 2, seconds=60)], ["c1:room"])
@@ -130,7 +130,7 @@ class TestOnRedis:
         return RedisStore(redis_url, clock=clock)
 
     @pytest.mark.parametrize("users", [1, 100])
-    def test_a_move_is_one_round_trip_and_so_is_reading(
+    def test_move_and_load_cursors_take_one_round_trip_each(
         self, kept: RedisStore, round_trips: list[object], users: int
     ) -> None:
         kept.delete_cursor(CHANNEL, "nobody")  # connects
@@ -140,9 +140,7 @@ class TestOnRedis:
         shown(kept)
         assert len(round_trips) == 2
 
-    def test_a_move_while_stale_ones_are_cleared_away_stays(
-        self, redis_url: str, clock: Clock
-    ) -> None:
+    def test_move_while_stale_cursors_are_deleted_stays(self, redis_url: str, clock: Clock) -> None:
         """It comes between what the reader read and what the reader clears away."""
         reader, writer = RedisStore(redis_url, clock=clock), RedisStore(redis_url, clock=clock)
         move(writer, "ada", "bob", where=b"old")
@@ -160,7 +158,7 @@ class TestOnRedis:
         assert shown(writer) == {"ada": (clock.now, b"new")}
         assert list(writer.load_cursors(CHANNEL, timeout=1e6)) == ["ada"]
 
-    def test_the_time_is_read_after_the_cursors(self, kept: RedisStore) -> None:
+    def test_load_cursors_reads_the_time_after_the_cursors(self, kept: RedisStore) -> None:
         """Or a move that comes between the two would be one of the future, and be removed."""
         asked: list[str] = []
         pipeline = kept._client.pipeline
@@ -176,7 +174,7 @@ class TestOnRedis:
         assert asked == ["HGETALL", "TIME"]
 
     @pytest.mark.parametrize("field", ["", " ", "nonsense {}", "nan {}", "inf {}", " 1 {}"])
-    def test_a_field_that_cannot_be_read_hides_no_other(
+    def test_unreadable_cursor_hides_no_other(
         self, kept: RedisStore, server: redis.Redis, field: str, caplog: pytest.LogCaptureFixture
     ) -> None:
         move(kept, "ada")
@@ -189,14 +187,14 @@ class TestOnRedis:
             move(kept, f"{n % 4}")
         assert held(kept) == 5, "in passing, too"
 
-    def test_a_user_that_is_no_text_hides_no_other(
+    def test_cursor_of_undecodable_user_hides_no_other(
         self, kept: RedisStore, server: redis.Redis
     ) -> None:
         move(kept, "ada")
         server.hset(Keys("presence").cursors(CHANNEL), b"\xff", f"{kept._clock()} {{}}")  # type: ignore[misc]
         assert list(shown(kept)) == ["ada"]
 
-    def test_a_channel_that_rests_is_gone_whole_and_on_time(
+    def test_cursors_key_without_moves_expires_on_time(
         self, kept: RedisStore, server: redis.Redis
     ) -> None:
         move(kept, "ada")
@@ -207,15 +205,13 @@ class TestOnRedis:
         move(kept, "bob")
         assert server.pttl(key) > 1000, "every move makes it longer"
 
-    def test_scripts_that_were_flushed_are_no_matter(
-        self, kept: RedisStore, server: redis.Redis
-    ) -> None:
+    def test_calls_after_script_flush_succeed(self, kept: RedisStore, server: redis.Redis) -> None:
         for _ in range(2):
             move(kept, "ada")
             server.script_flush()
         assert kept.hit_rate_limit("c1", limit=1, seconds=60)
 
-    def test_without_a_clock_the_time_is_the_server_s(
+    def test_move_without_clock_uses_the_time_of_redis(
         self, redis_url: str, server: redis.Redis
     ) -> None:
         store = RedisStore(redis_url)
@@ -225,11 +221,13 @@ class TestOnRedis:
         assert before <= now <= after + 1
         assert shown(store) == {"ada": (now, b"{}")}
 
-    def test_prefixes_keep_sites_apart(self, redis_url: str, kept: RedisStore) -> None:
+    def test_cursors_of_another_prefix_are_not_loaded(
+        self, redis_url: str, kept: RedisStore
+    ) -> None:
         move(kept, "ada")
         assert shown(RedisStore(redis_url, prefix="other")) == {}
 
-    def test_call_on_a_key_of_another_type_deletes_it_and_goes_on(
+    def test_call_on_key_of_another_type_deletes_it_and_succeeds(
         self, kept: RedisStore, server: redis.Redis
     ) -> None:
         for call in (
@@ -254,14 +252,14 @@ class TestOnRedis:
             lambda tracker: tracker.check_limits([Hit("c1", 1, seconds=1)], ["c2"]),
         ],
     )
-    def test_one_that_is_down_is_a_store_error_without_a_password(
+    def test_call_without_redis_raises_store_error_without_password(
         self, call: Callable[[Tracker], object]
     ) -> None:
         with pytest.raises(StoreError, match="PRESENCE_REDIS_URL") as caught:
             call(RedisStore("redis://user:s3cret@127.0.0.1:9/0"))
         assert "s3cret" not in str(caught.value)
 
-    def test_processes_that_write_lose_nothing(self, redis_url: str) -> None:
+    def test_moves_by_many_processes_lose_no_cursor(self, redis_url: str) -> None:
         run_many(write_all, redis_url, processes=PROCESSES)
         kept = RedisStore(redis_url).load_cursors(CHANNEL, timeout=600)
         wanted = {f"{who}-{n}": b"%d" % n for who in range(PROCESSES) for n in range(USERS)}

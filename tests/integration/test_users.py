@@ -33,7 +33,7 @@ def names(key: str) -> list[str]:
     return [record["name"] for record in PresenceManager.list_presences(key)]
 
 
-def test_one_round_trip_each(site: Any, round_trips: list[object]) -> None:
+def test_user_calls_take_one_round_trip_each(site: Any, round_trips: list[object]) -> None:
     services.store().write(Writes(last_seen={str(n): 1_700_000_000.0 for n in range(500)}))
     round_trips.clear()
     found = last_seen(range(1_000))
@@ -43,9 +43,7 @@ def test_one_round_trip_each(site: Any, round_trips: list[object]) -> None:
     assert len(round_trips) == 2
 
 
-def test_who_is_refreshed_is_shown_so_in_every_room_at_the_next_tick(
-    site: Any, swarm: Swarm
-) -> None:
+def test_refreshed_profile_is_in_every_room_after_the_next_tick(site: Any, swarm: Swarm) -> None:
     keys = [f"users:{time.monotonic_ns()}:{n}" for n in range(2)]
     rooms = [f"presence:{key}" for key in keys]
     swarm.connect("42", *rooms, name="Old name")

@@ -74,7 +74,7 @@ def exchange(page: str, client: Client) -> Any:
     )
 
 
-def test_a_page_shows_who_is_here(site: Any):
+def test_page_lists_the_members(site: Any):
     people = [
         Member("1", "Ada Lovelace", {"color": "#7c4dbe"}),
         Member("2", "<script>alert(1)</script>"),
@@ -97,7 +97,7 @@ def test_a_page_shows_who_is_here(site: Any):
 
 
 @pytest.mark.parametrize("connected", [True, False], ids=["connected", "new connection"])
-def test_a_widget_is_one_round_trip(site: Any, round_trips: list[object], connected: bool):
+def test_widget_takes_one_round_trip(site: Any, round_trips: list[object], connected: bool):
     fill(services.store(), SITE, Member("1", "Ada"))
     if not connected:
         services.store.cache_clear()
@@ -106,7 +106,7 @@ def test_a_widget_is_one_round_trip(site: Any, round_trips: list[object], connec
     assert len(round_trips) == 1
 
 
-def test_ten_thousand_in_a_room_are_counted(site: Any):
+def test_widget_counts_a_room_above_the_list_limit(site: Any):
     fill(services.store(), SITE, *(Member(str(n), f"User {n}") for n in range(10_000)))
     client = Client()
     page = front(client)
@@ -117,7 +117,9 @@ def test_ten_thousand_in_a_room_are_counted(site: Any):
 
 
 @pytest.mark.parametrize("silent", [False, True], ids=["refuses", "never answers"])
-def test_redis_is_down(site: Any, silent: bool, caplog: pytest.LogCaptureFixture):
+def test_page_without_redis_is_served_empty(
+    site: Any, silent: bool, caplog: pytest.LogCaptureFixture
+):
     site.CENTRIFUGO_TIMEOUT = 0.2
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
@@ -158,7 +160,7 @@ def present(swarm: Swarm, answer: Any, channel: str = SITE) -> None:
     swarm.run(work())
 
 
-def test_from_the_page_to_the_roster_and_back(online: Any, swarm: Swarm):
+def test_page_subscribes_and_next_page_lists_the_user(online: Any, swarm: Swarm):
     online.PRESENCE_USER_INFO = lambda user: {"color": "#7c4dbe"}
     online.PRESENCE_CHANNEL = channel = f"presence:web:{time.monotonic_ns()}"
     ada = User.objects.create(username="ada", first_name="<b>Ada", last_name="🦊")
@@ -181,7 +183,7 @@ def test_from_the_page_to_the_roster_and_back(online: Any, swarm: Swarm):
     assert (answer["total"], answer["anonymous"], answer["version"]) == (1, 1, 1)
 
 
-def test_a_room_is_watched_without_being_in_it(online: Any, swarm: Swarm):
+def test_watched_channel_does_not_list_the_watcher(online: Any, swarm: Swarm):
     online.PRESENCE_CHANNELS = ["presence:*", "chat:*"]
     online.PRESENCE_CHANNEL = "chat:7"
     client = Client()
@@ -214,7 +216,9 @@ def changed(token: str, secret: str = TOKEN_SECRET, **claims: Any) -> str:
     [({}, None), ({"exp": 1}, 109), ({"secret": "forged" * 8}, 3500)],
     ids=["ours", "expired", "forged"],
 )
-def test_which_connection_token_counts(online: Any, change: dict[str, Any], code: int | None):
+def test_connection_token_that_was_changed_is_refused(
+    online: Any, change: dict[str, Any], code: int | None
+):
     client = Client()
     answer = exchange(front(client), client).json()
     reply = ask(answer["url"], {"connect": {"token": changed(answer["connection"], **change)}})
@@ -232,7 +236,9 @@ def test_which_connection_token_counts(online: Any, change: dict[str, Any], code
     ],
     ids=["ours", "expired", "forged", "another user", "another channel"],
 )
-def test_which_subscription_token_counts(online: Any, change: dict[str, Any], code: int | None):
+def test_subscription_token_that_was_changed_is_refused(
+    online: Any, change: dict[str, Any], code: int | None
+):
     client = Client()
     answer = exchange(front(client), client).json()
     token = changed(answer["channels"][SITE]["token"], **change)

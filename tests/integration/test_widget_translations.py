@@ -28,7 +28,7 @@ FORM = re.compile(r'data-presence-form(\d+)="([^"]*)"')
 
 @pytest.mark.parametrize("language", ["en", "de", "fr", "es", "ar"])
 @pytest.mark.parametrize("word", ["joined", "left"])
-def test_plural_form_of_scripts_is_that_of_django(language: str, word: str):
+def test_plural_form_in_scripts_agrees_with_django(language: str, word: str):
     with translation.override(language):
         parts = dict(PART.findall(render_to_string("presence/_announcement.html")))
         wanted = [translation.ngettext(f"{{n}} {word}", f"{{n}} {word}", n) for n in NUMBERS]
