@@ -40,14 +40,14 @@ def test_bench_quick_run_prints_every_figure_and_writes_nothing() -> None:
         (Bound(20.0, 8.0, at_least=True), 7.0, "FAILED"),
     ],
 )
-def test_bound_fails_only_far_beyond_its_promise(bound: Bound, value: float, verdict: str) -> None:
+def test_bound_fails_only_far_above_its_target(bound: Bound, value: float, verdict: str) -> None:
     assert bound.judge(value) == verdict
 
 
 THOUSAND = {"ratios": {}, "seconds": {"tick_steady_processor": 0.09}}
 
 
-def test_figures_of_growth_are_the_worst_doubling_from_the_start_on() -> None:
+def test_growth_figure_is_the_worst_doubling() -> None:
     million = {"ratio": 1.0, "first_mb": 90.0, "steady_mb": 80.0}
     doubled = {
         "channels": {"steady": {100: 9.0, 1000: 2.5, 2000: 1.2}, "first": {1000: 2.4}},
@@ -140,7 +140,7 @@ def test_cursors_without_chromium_are_left_out_and_reported(
     assert not set(OF_BROWSER) & set(figures({"cursors": results}, linear_from=1))
 
 
-def test_firsts_of_moves_are_the_first_changes_after_them() -> None:
+def test_firsts_are_the_first_change_after_each_move() -> None:
     """The clock of who watches is a little behind."""
     sent, arrived = [100.0, 400.0, 700.0], [112.0, 129.0, 145.0, 398.0, 415.0, 705.0]
     assert browser.firsts(sent, arrived) == [12.0, -2.0, 5.0]
@@ -148,7 +148,7 @@ def test_firsts_of_moves_are_the_first_changes_after_them() -> None:
     assert browser.firsts(sent, [405.0, 705.0]) == [305.0, 5.0, 5.0]
 
 
-def test_plot_of_lines_is_svg_with_each_of_them() -> None:
+def test_plot_draws_each_line_as_svg() -> None:
     drawn = report.draw("title", "x", "y", {"a < b": {10.0: 0.01, 1000.0: 1.0}, "c": {10.0: 3.0}})
     root = ElementTree.fromstring(drawn)
     assert root.tag == "{http://www.w3.org/2000/svg}svg"

@@ -196,7 +196,7 @@ def test_doctor_in_silenced_immediate_mode_skips_the_consumer(examined: Any, sit
     assert levels(huey.examine()) == {"huey.consumer": "skipped"}
 
 
-def test_doctor_with_a_consumer_is_content(
+def test_doctor_with_a_consumer_reports_ok(
     examined: Any, queue: Huey, consumer: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(huey, "PATIENCE", 30.0)

@@ -26,7 +26,7 @@ def walk(seed: int, seconds: float) -> list[Point | None]:
     return [one.at(100.0 + STEP * number) for number in range(int(seconds / STEP))]
 
 
-def test_everybody_has_a_name_and_a_colour_of_their_own():
+def test_person_of_each_number_has_a_distinct_name_and_colour():
     people = [signed(number, now=1.0) for number in range(1, MOST + 1)]
 
     assert MOST == presence_crowd.MOST
@@ -38,18 +38,18 @@ def test_everybody_has_a_name_and_a_colour_of_their_own():
     assert user_id(1) == "crowd-1"
 
 
-def test_the_same_number_is_the_same_person():
+def test_person_of_the_same_number_is_the_same():
     assert signed(7, now=1.0) == signed(7, now=1.0)
     assert signed(7, now=2.0).iat == 2.0
 
 
-def test_what_a_token_says_of_them_makes_a_member():
+def test_person_token_makes_a_member():
     person = signed(3, now=1.0)
     assert Member(id=user_id(3), name=person.name, info=person.info).name == person.name
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_a_pointer_stays_on_the_surface_and_never_jumps(seed: int):
+def test_pointer_stays_on_the_surface_and_never_jumps(seed: int):
     points = walk(seed, 120)
 
     shown = [point for point in points if point]
@@ -58,7 +58,7 @@ def test_a_pointer_stays_on_the_surface_and_never_jumps(seed: int):
     assert max(steps) < 0.25
 
 
-def test_pointers_move_rest_leave_by_an_edge_and_come_back():
+def test_pointer_moves_rests_leaves_by_an_edge_and_returns():
     """Of twenty people in ten minutes."""
     moving = resting = off = left = 0
     for seed in range(20):
@@ -77,12 +77,12 @@ def test_pointers_move_rest_leave_by_an_edge_and_come_back():
     assert left > 40
 
 
-def test_a_walk_is_the_same_for_the_same_randomness_and_clock():
+def test_pointer_with_same_seed_and_clock_walks_the_same_way():
     assert walk(1, 30) == walk(1, 30)
     assert walk(1, 30) != walk(2, 30)
 
 
-def test_who_looks_seldom_sees_the_same_walk():
+def test_pointer_read_seldom_walks_the_same_way():
     often, seldom = Walk(Random(1), now=0.0), Walk(Random(1), now=0.0)
     for number in range(1000):
         point = often.at(number * STEP)
@@ -90,7 +90,7 @@ def test_who_looks_seldom_sees_the_same_walk():
             assert seldom.at(number * STEP) == point
 
 
-def test_a_line_tells_what_there_was_since_the_line_before():
+def test_tally_line_counts_since_the_previous_line():
     tally = Tally(3, now=10.0)
     tally.connected = tally.arrived = 2
     assert tally.line(10.0).startswith("connecting 2 of 3 · 0 moves/s")
@@ -106,7 +106,7 @@ def test_a_line_tells_what_there_was_since_the_line_before():
     )
 
 
-def test_what_goes_wrong_is_said_once_and_summed_up():
+def test_tally_reports_a_problem_once_and_in_the_summary():
     tally = Tally(3, now=0.0)
     tally.problems.update(["no route"] * 2 + ["no time"])
     assert tally.line(1.0).endswith(" · 2 x no route, and 1 other problems")
@@ -130,7 +130,7 @@ def test_what_goes_wrong_is_said_once_and_summed_up():
         (["--cursors", "--channel", "chat:lobby"], "--cursors: 'chat:lobby' has none"),
     ],
 )
-def test_a_wrong_argument_is_one_line(arguments: list[str], says: str) -> None:
+def test_crowd_with_wrong_argument_prints_one_line(arguments: list[str], says: str) -> None:
     with pytest.raises(CommandError, match=says) as caught:
         call_command("presence_crowd", *arguments)
     assert len(str(caught.value).splitlines()) == 1
@@ -144,7 +144,7 @@ def test_a_wrong_argument_is_one_line(arguments: list[str], says: str) -> None:
         ("CENTRIFUGO_WS_URL", None),
     ],
 )
-def test_a_wrong_setting_is_one_line_that_names_it(settings, name, value):
+def test_crowd_with_wrong_setting_prints_one_line_that_names_it(settings, name, value):
     setattr(settings, name, value)
     with pytest.raises(CommandError, match=name) as caught:
         call_command("presence_crowd")
@@ -152,13 +152,13 @@ def test_a_wrong_setting_is_one_line_that_names_it(settings, name, value):
     assert len(str(caught.value).splitlines()) == 1
 
 
-def test_without_the_secret_there_are_no_tokens(settings):
+def test_crowd_without_secret_names_the_setting(settings):
     settings.CENTRIFUGO_TOKEN_SECRET = ""
     with pytest.raises(CommandError, match="CENTRIFUGO_TOKEN_SECRET is empty"):
         call_command("presence_crowd")
 
 
-def test_without_centrifuge_python_it_says_what_to_install(monkeypatch):
+def test_crowd_without_centrifuge_python_says_what_to_install(monkeypatch):
     for name in (
         "presence_devtools.crowd.gathering",
         "presence_devtools.crowd.guest",
@@ -188,9 +188,7 @@ def plans(monkeypatch):
     ("arguments", "interval"),
     [([], 0.05), (["--users", "100"], 0.2), (["--users", "100", "--rate", "10"], 0.1)],
 )
-def test_everybody_moves_as_often_as_a_page_lets_them_and_a_large_crowd_less(
-    plans, arguments, interval
-):
+def test_crowd_move_interval_grows_with_the_number_of_people(plans, arguments, interval):
     call_command("presence_crowd", "--cursors", *arguments)
     assert plans[0].interval == pytest.approx(interval)
     assert plans[0].keep_alive == 4.5
@@ -205,7 +203,7 @@ def test_everybody_moves_as_often_as_a_page_lets_them_and_a_large_crowd_less(
         (["--cursors", "--channel", "presence:doc:42"], "presence:doc:42", "cursors:doc:42"),
     ],
 )
-def test_where_they_are(plans, settings, arguments, channel, cursors):
+def test_crowd_arguments_choose_the_channels(plans, settings, arguments, channel, cursors):
     settings.PRESENCE_CHANNEL = "presence:lobby"
     call_command("presence_crowd", *arguments)
     assert (plans[0].channel, plans[0].cursors) == (channel, cursors)

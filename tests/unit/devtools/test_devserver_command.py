@@ -26,7 +26,7 @@ def devserver(*arguments: str, **environ: str) -> subprocess.Popen[str]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_it_says_what_it_is_for_and_ends_cleanly(number: signal.Signals) -> None:
+def test_devserver_prints_its_purpose_and_stops_cleanly(number: signal.Signals) -> None:
     port = servers.free_port()
     running = devserver(
         "--config",
@@ -45,7 +45,7 @@ def test_it_says_what_it_is_for_and_ends_cleanly(number: signal.Signals) -> None
     ]
 
 
-def test_a_bad_configuration_is_one_line_and_exit_1(tmp_path: Path) -> None:
+def test_devserver_with_bad_configuration_prints_one_line_and_exits_1(tmp_path: Path) -> None:
     path = tmp_path / "bad.json"
     path.write_text("{")
     running = devserver("--config", str(path))
@@ -55,7 +55,7 @@ def test_a_bad_configuration_is_one_line_and_exit_1(tmp_path: Path) -> None:
     assert said.count("\n") == 1
 
 
-def test_a_port_that_is_taken_is_one_line_and_exit_1() -> None:
+def test_devserver_on_used_port_prints_one_line_and_exits_1() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -67,7 +67,7 @@ def test_a_port_that_is_taken_is_one_line_and_exit_1() -> None:
     assert "Traceback" not in said
 
 
-def test_without_aiohttp_it_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_devserver_without_aiohttp_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (
         "aiohttp",
         "presence_devtools.devserver.server",

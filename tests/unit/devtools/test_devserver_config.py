@@ -19,7 +19,7 @@ def read(tmp_path: Path, data: Any, **environ: str) -> tuple[Config, list[str]]:
     return load(path, environ)
 
 
-def test_the_projects_own_configuration_is_heeded_whole() -> None:
+def test_config_of_the_project_is_used_without_a_warning() -> None:
     config, warnings = load(servers.CONFIG, {})
     assert warnings == []
     assert config.http_server.port == 8001
@@ -30,7 +30,7 @@ def test_the_projects_own_configuration_is_heeded_whole() -> None:
     assert config.channel_options("unnamed") is config.channel.without_namespace
 
 
-def test_the_environment_overrides_the_file(tmp_path: Path) -> None:
+def test_config_from_environment_overrides_the_file(tmp_path: Path) -> None:
     config, warnings = read(
         tmp_path,
         {"http_api": {"key": "file"}, "channel": {"namespaces": [{"name": "a-b.c"}]}},
@@ -51,13 +51,13 @@ def test_the_environment_overrides_the_file(tmp_path: Path) -> None:
     assert config.channel.namespaces[0].presence
 
 
-def test_namespaces_may_come_from_the_environment(tmp_path: Path) -> None:
+def test_config_reads_namespaces_from_the_environment(tmp_path: Path) -> None:
     namespaces = '[{"name": "chat", "presence": true}]'
     config, _ = read(tmp_path, {}, CENTRIFUGO_CHANNEL_NAMESPACES=namespaces)
     assert [(each.name, each.presence) for each in config.channel.namespaces] == [("chat", True)]
 
 
-def test_the_publish_proxy(tmp_path: Path) -> None:
+def test_config_reads_the_publish_proxy(tmp_path: Path) -> None:
     prefix = "CENTRIFUGO_CHANNEL_PROXY_PUBLISH"
     config, warnings = read(
         tmp_path,
@@ -96,17 +96,19 @@ def test_the_publish_proxy(tmp_path: Path) -> None:
         ({"endpoint": "http://site", "http": {"static_headers": "A"}}, "cannot be 'A'"),
     ],
 )  # fmt: skip
-def test_a_publish_proxy_that_cannot_be_used(tmp_path: Path, publish: Any, message: str) -> None:
+def test_config_with_unusable_publish_proxy_raises(
+    tmp_path: Path, publish: Any, message: str
+) -> None:
     namespaces = [{"name": "cursors", "publish_proxy_enabled": True}]
     with pytest.raises(ConfigError, match=message):
         read(tmp_path, {"channel": {"proxy": {"publish": publish}, "namespaces": namespaces}})
 
 
-def test_a_publish_proxy_that_nobody_uses_need_not_be_complete(tmp_path: Path) -> None:
+def test_config_with_unused_incomplete_publish_proxy_loads(tmp_path: Path) -> None:
     read(tmp_path, {"channel": {"proxy": {"publish": {}}, "namespaces": [{"name": "cursors"}]}})
 
 
-def test_what_is_not_heeded_is_said_once_each(tmp_path: Path) -> None:
+def test_config_with_unsupported_options_warns_once_for_each(tmp_path: Path) -> None:
     _, warnings = read(
         tmp_path,
         {
@@ -146,7 +148,7 @@ def test_what_is_not_heeded_is_said_once_each(tmp_path: Path) -> None:
         ({"channel": {"publication_data_format": "xml"}}, "is unknown"),
     ],
 )
-def test_what_cannot_be_used_is_one_line_that_names_it(
+def test_config_with_invalid_value_raises_one_line_that_names_it(
     tmp_path: Path, data: Any, message: str
 ) -> None:
     with pytest.raises(ConfigError, match=message) as error:
@@ -154,7 +156,7 @@ def test_what_cannot_be_used_is_one_line_that_names_it(
     assert "\n" not in str(error.value)
 
 
-def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+def test_config_without_file_raises_with_its_path(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"cannot read .*nowhere\.json: No such file"):
         load(tmp_path / "nowhere.json", {})
 
@@ -163,7 +165,7 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     ("text", "seconds"),
     [("600s", 600), ("1h30m", 5400), ("500ms", 0.5), ("1.5s", 1.5), ("0", 0), (2_000_000_000, 2)],
 )
-def test_durations(tmp_path: Path, text: Any, seconds: float) -> None:
+def test_config_duration_is_read_in_seconds(tmp_path: Path, text: Any, seconds: float) -> None:
     config, _ = read(tmp_path, {"client": {"expired_close_delay": text}})
     assert config.client.expired_close_delay == seconds
 
@@ -188,11 +190,11 @@ def test_durations(tmp_path: Path, text: Any, seconds: float) -> None:
         ("*", "", True),
     ],
 )
-def test_globs(pattern: str, text: str, matches: bool) -> None:
+def test_glob_matches_as_in_centrifugo(pattern: str, text: str, matches: bool) -> None:
     assert bool(compile_glob(pattern).fullmatch(text)) is matches
 
 
 @pytest.mark.parametrize("pattern", ["[", "[]", "{a", "[z-a]"])
-def test_malformed_globs(pattern: str) -> None:
+def test_glob_that_is_malformed_raises_value_error(pattern: str) -> None:
     with pytest.raises(ValueError, match=r"pattern"):
         compile_glob(pattern)

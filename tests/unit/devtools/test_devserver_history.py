@@ -36,7 +36,7 @@ def offsets(broker: Broker) -> list[int]:
     return [publication.offset for publication in found]
 
 
-def test_an_idempotency_key_is_known_for_five_minutes(clock: FakeClock, broker: Broker) -> None:
+def test_idempotency_key_expires_after_five_minutes(clock: FakeClock, broker: Broker) -> None:
     assert publish(broker, "key") == 1
     clock.forward(299)
     assert publish(broker, "key") == -1
@@ -45,7 +45,9 @@ def test_an_idempotency_key_is_known_for_five_minutes(clock: FakeClock, broker: 
     assert publish(broker, "key") == 2
 
 
-def test_a_version_outlives_the_key_and_the_publications(clock: FakeClock, broker: Broker) -> None:
+def test_version_outlives_the_idempotency_key_and_the_publications(
+    clock: FakeClock, broker: Broker
+) -> None:
     assert publish(broker, "key", version=7) == 1
     clock.forward(400)
     assert offsets(broker) == []
@@ -59,7 +61,9 @@ def test_history_keeps_the_newest(broker: Broker) -> None:
     assert offsets(broker) == [3, 4, 5]
 
 
-def test_publications_go_and_the_position_stays(clock: FakeClock, broker: Broker) -> None:
+def test_history_drops_expired_publications_and_keeps_the_position(
+    clock: FakeClock, broker: Broker
+) -> None:
     publish(broker)
     _, top = broker.history("a", OPTIONS)
     clock.forward(60)
@@ -68,7 +72,7 @@ def test_publications_go_and_the_position_stays(clock: FakeClock, broker: Broker
     assert offsets(broker) == [2]
 
 
-def test_each_publication_keeps_the_older_ones(clock: FakeClock, broker: Broker) -> None:
+def test_history_keeps_older_publications_after_a_new_one(clock: FakeClock, broker: Broker) -> None:
     publish(broker)
     clock.forward(59)
     publish(broker)
@@ -76,7 +80,7 @@ def test_each_publication_keeps_the_older_ones(clock: FakeClock, broker: Broker)
     assert offsets(broker) == [1, 2]
 
 
-def test_a_stream_long_unused_begins_anew(clock: FakeClock, broker: Broker) -> None:
+def test_stream_unused_for_long_starts_a_new_epoch(clock: FakeClock, broker: Broker) -> None:
     publish(broker)
     _, before = broker.history("a", OPTIONS)
     clock.forward(599)
@@ -87,7 +91,7 @@ def test_a_stream_long_unused_begins_anew(clock: FakeClock, broker: Broker) -> N
     assert after.epoch != before.epoch
 
 
-def test_the_first_publication_of_a_stream_says_its_epoch(broker: Broker) -> None:
+def test_publish_to_a_new_stream_pushes_its_epoch(broker: Broker) -> None:
     publish(broker)
     publish(broker)
     found, top = broker.history("a", OPTIONS, limit=-1)

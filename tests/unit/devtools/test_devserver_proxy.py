@@ -52,7 +52,7 @@ def said(peer: Peer) -> list[Any]:
     ]
 
 
-def test_the_rest_of_a_frame_and_the_next_wait_for_the_answer(peer: Peer) -> None:
+def test_commands_after_a_publish_wait_for_the_proxy(peer: Peer) -> None:
     inbox = peer.session.inbox
     assert inbox.receive(commands(move(1), {"rpc": {}}, move(2)))
     assert inbox.receive(commands({"rpc": {}}))
@@ -63,7 +63,7 @@ def test_the_rest_of_a_frame_and_the_next_wait_for_the_answer(peer: Peer) -> Non
     assert (question(peer), said(peer)) == (None, [1, 10, 11, 12, 10])
 
 
-def test_without_an_answer_it_is_an_internal_error(peer: Peer) -> None:
+def test_publish_without_proxy_answer_fails_with_internal_error(peer: Peer) -> None:
     inbox = peer.session.inbox
     inbox.receive(commands(move(1), {"rpc": {}}))
     assert inbox.answer(None)
@@ -71,14 +71,14 @@ def test_without_an_answer_it_is_an_internal_error(peer: Peer) -> None:
     assert said(peer) == [10, 11]
 
 
-def test_after_a_disconnect_nothing_more_is_done(peer: Peer) -> None:
+def test_proxy_disconnect_drops_the_following_commands(peer: Peer) -> None:
     inbox = peer.session.inbox
     inbox.receive(commands(move(1), move(2)))
     assert not inbox.answer(b'{"disconnect":{"code":4555,"reason":"away"}}')
     assert (question(peer), peer.wire.code, said(peer)) == (None, 4555, [])
 
 
-def test_what_was_asked_is_published_though_the_client_has_gone(node: Node, peer: Peer) -> None:
+def test_publish_of_closed_client_is_published_after_the_answer(node: Node, peer: Peer) -> None:
     other = Peer(node).connect().subscribe(ROOM)
     peer.session.inbox.receive(commands(move(1), move(2)))
     peer.session.close(FORCE_NO_RECONNECT)
@@ -86,7 +86,7 @@ def test_what_was_asked_is_published_though_the_client_has_gone(node: Node, peer
     assert (said(other), said(peer), question(peer)) == ([1], [], None)
 
 
-def test_a_renewed_token_renews_the_meta(peer: Peer) -> None:
+def test_renewed_token_replaces_the_meta_of_proxy_requests(peer: Peer) -> None:
     inbox = peer.session.inbox
     for claims, meta in [({"meta": {"n": 2}}, {"n": 2}), ({}, {"n": 2})]:
         inbox.receive(commands({"refresh": {"token": peer.token(**claims)}}, move(1)))
@@ -95,7 +95,7 @@ def test_a_renewed_token_renews_the_meta(peer: Peer) -> None:
 
 
 @pytest.mark.asyncio
-async def test_what_is_wrong_with_the_site_is_said_when_it_begins() -> None:
+async def test_proxy_logs_when_an_error_begins() -> None:
     lines: list[str] = []
     statuses = [404, 404, 500, 200, 500]
 
@@ -119,7 +119,7 @@ async def test_what_is_wrong_with_the_site_is_said_when_it_begins() -> None:
 
 
 @pytest.mark.asyncio
-async def test_a_site_that_is_down_is_said_once() -> None:
+async def test_proxy_logs_an_unreachable_endpoint_once() -> None:
     lines: list[str] = []
     endpoint = f"http://127.0.0.1:{servers.free_port()}/"
     site = Site(ProxySection(endpoint=endpoint), lines.append)

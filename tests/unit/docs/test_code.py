@@ -168,12 +168,12 @@ def test_docs_block_runs_as_written(block: Block, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("block", [one for one in BLOCKS if one.extract], ids=str)
-def test_docs_extract_is_valid_as_far_as_it_goes(block: Block):
+def test_docs_extract_parses(block: Block):
     if block.language == "python":
         ast.parse(block.code)
 
 
-def test_docs_extracts_are_few():
+def test_docs_extracts_stay_below_the_limit():
     assert sum(block.extract for block in BLOCKS) <= MAX_EXTRACTS
 
 
@@ -183,7 +183,7 @@ def test_docs_site_of_a_page_has_a_test(page: str, module: str):
     assert any(is_of_a_site(block) for block in BLOCKS if block.page == page)
 
 
-def test_docs_fences_are_all_found():
+def test_docs_parser_finds_every_code_fence():
     for path in PAGES:
         fences = len(re.findall(r"^ *```", path.read_text(encoding="utf-8"), re.M))
         assert fences == 2 * len(blocks_of(path)), path.name

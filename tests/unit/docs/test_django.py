@@ -27,7 +27,7 @@ def memory(settings: Any) -> None:
     settings.PRESENCE_BACKEND = "memory"
 
 
-def test_the_tags():
+def test_template_tags_of_the_page_render_as_documented():
     fill(services.store(), "presence:document:42", Member("7", "Ada Lovelace"))
     source, *_ = blocks("django")
     author = User(pk=7, username="ada")

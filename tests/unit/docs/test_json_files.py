@@ -19,9 +19,9 @@ def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_no_key_is_there_twice(path: Path):
+def test_json_file_repeats_no_key(path: Path):
     json.loads(path.read_text(), object_pairs_hook=unique)
 
 
-def test_the_configuration_of_centrifugo_is_among_them():
+def test_json_files_include_centrifugo_json():
     assert ROOT / "centrifugo.json" in FILES

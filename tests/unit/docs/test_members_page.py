@@ -78,7 +78,7 @@ def shown(site: FakePresence) -> list[tuple[str, Any]]:
     return [(record["name"], record.get("teams")) for record in site.present(ROOM)]
 
 
-def test_what_others_see_of_members(
+def test_members_page_example_shows_the_documented_info(
     site: FakePresence, ada: User, django_assert_num_queries: Any
 ) -> None:
     ada.groups.add(Group.objects.create(name="Engines"))
@@ -92,7 +92,7 @@ def test_what_others_see_of_members(
     assert {record["color"] for record in site.present(ROOM)} == {"#4363d8"}
 
 
-def test_a_change_of_name_is_seen_at_the_next_tick(
+def test_refresh_example_shows_the_new_name_at_the_next_tick(
     site: FakePresence, ada: User, django_capture_on_commit_callbacks: Commit
 ) -> None:
     site.connect(ROOM, ada)
@@ -109,7 +109,7 @@ def test_a_change_of_name_is_seen_at_the_next_tick(
     assert asked == []
 
 
-def test_who_becomes_invisible_goes_at_the_next_tick_and_comes_back(
+def test_user_who_becomes_invisible_leaves_at_the_next_tick_and_returns(
     site: FakePresence,
     ada: User,
     incognito: Group,
@@ -129,7 +129,7 @@ def test_who_becomes_invisible_goes_at_the_next_tick_and_comes_back(
     site.assert_present(ROOM, ada)
 
 
-def test_who_comes_invisible_is_told_of_by_nothing(
+def test_user_who_arrives_invisible_is_in_no_roster_diff_or_signal(
     site: FakePresence, ada: User, incognito: Group
 ) -> None:
     ada.groups.add(incognito)
@@ -143,7 +143,7 @@ def test_who_comes_invisible_is_told_of_by_nothing(
     assert last_seen([ada]) == {ada.pk: None}
 
 
-def test_when_somebody_was_last_seen(
+def test_last_seen_example_returns_the_time_of_the_leave(
     site: FakePresence, people: SimpleNamespace, ada: User, settings: Any
 ) -> None:
     loaders = [("django.template.loaders.locmem.Loader", {"people.html": TEMPLATE})]
@@ -160,7 +160,7 @@ def test_when_somebody_was_last_seen(
     assert answer == f"ada {left.isoformat(timespec='microseconds')};grace ;"
 
 
-def test_a_signal_that_comes_again_is_told_apart(
+def test_signal_example_handles_a_repeated_signal_once(
     people: SimpleNamespace, mailoutbox: list[EmailMessage]
 ) -> None:
     cache.clear()
@@ -173,6 +173,6 @@ def test_a_signal_that_comes_again_is_told_apart(
     assert [mail.body for mail in mailoutbox] == ["Ada", "A visitor", "Ada"]
 
 
-def test_every_signal_is_on_the_page() -> None:
+def test_members_page_documents_every_signal() -> None:
     named = [one for one in signals.__all__ if isinstance(getattr(signals, one), Signal)]
     assert set(re.findall(r"^\| `((?:presence|channel)_\w+)` \|", PAGE, re.M)) == set(named)

@@ -208,7 +208,7 @@ def text(client: Client, url: str) -> str:
 
 
 class TestExamples:
-    def test_quick_start(self, as_ada: Client, as_grace: Client) -> None:
+    def test_quick_start_example_lists_the_user(self, as_ada: Client, as_grace: Client) -> None:
         page = text(as_ada, "/doc/42/")
         assert "1 users online" in page
         assert '<span class="avatar" style="background: #6c63ff"> a </span>' in page
@@ -218,7 +218,7 @@ class TestExamples:
         assert "> g </span>" in page
         assert "1 users online" in text(as_grace, "/doc/43/")
 
-    def test_everybody_who_is_connected_is_among_them(
+    def test_online_users_example_includes_connected_users(
         self, as_ada: Client, site: FakePresence
     ) -> None:
         site.connect("presence:document:42", User(pk=99, username="Zoe"))
@@ -227,7 +227,7 @@ class TestExamples:
         assert "2 users online" in page
         assert "> Z </span>" in page
 
-    def test_visitor_who_is_not_signed_in_is_listed_once_their_page_beats(self, db: None) -> None:
+    def test_visitor_who_is_not_signed_in_is_listed_after_a_heartbeat(self, db: None) -> None:
         client = Client()
         assert "> A </span>" not in text(client, "/doc/42/")
         # Of the request, as the template of the example has no heartbeat.
@@ -236,7 +236,7 @@ class TestExamples:
         assert client.post("/presence/heartbeat/", {"tokens": tokens}, "application/json").json()
         assert "> A </span>" in text(client, "/doc/42/")
 
-    def test_join_and_leave_events(
+    def test_events_example_publishes_joins_and_leaves(
         self, as_ada: Client, ada: User, site: FakePresence, rf: Any
     ) -> None:
         as_ada.get("/doc/42/")
@@ -250,18 +250,20 @@ class TestExamples:
         assert sent == [joined, joined, left]
         assert PresenceManager.presence_count("document:42") == 1, "the page is still there"
 
-    def test_a_key_of_your_own(self, as_ada: Client) -> None:
+    def test_presence_key_example_uses_the_key(self, as_ada: Client) -> None:
         text(as_ada, "/room/5/")
         assert PresenceManager.presence_count("room:5") == 1
 
-    def test_users_online(self, as_ada: Client, as_grace: Client) -> None:
+    def test_users_online_example_counts_the_users(self, as_ada: Client, as_grace: Client) -> None:
         text(as_ada, "/chat/lobby/")
         page = text(as_grace, "/chat/lobby/")
         assert "<h3>Online (2)</h3>" in page
         assert '<img src="/ada.png" alt="ada"> <span>ada</span>' in page
         assert '<img src="/grace.png" alt="grace"> <span>grace</span>' in page
 
-    def test_collaborative_cursors(self, as_ada: Client, ada: User, as_grace: Client) -> None:
+    def test_cursors_example_stores_and_shows_cursors(
+        self, as_ada: Client, ada: User, as_grace: Client
+    ) -> None:
         text(as_ada, "/board/1/")
         assert as_ada.post("/board/1/cursor/", {"x": "12", "y": "34"}).status_code == 204
         assert f"{ada.pk}: 12, 34" in text(as_grace, "/board/1/")
@@ -270,7 +272,7 @@ class TestExamples:
         colors = [one["color"] for one in PresenceManager.list_presences("whiteboard:1")]
         assert colors == ["#e74c3c", "#3498db"]
 
-    def test_the_event_handler(self, ada: User, rf: Any) -> None:
+    def test_cursor_event_handler_example_stores_the_position(self, ada: User, rf: Any) -> None:
         view = WhiteboardView()
         view.setup(rf.get("/"), board_id=1)
         view.request.user = ada
@@ -312,7 +314,9 @@ REFERENCE = [
 
 class TestSignatures:
     @pytest.mark.parametrize(("owner", "name", "wanted"), REFERENCE)
-    def test_names_order_and_defaults(self, owner: type, name: str, wanted: dict[str, Any]) -> None:
+    def test_public_signature_has_the_documented_parameters(
+        self, owner: type, name: str, wanted: dict[str, Any]
+    ) -> None:
         taken = {
             one.name: ... if one.default is one.empty else one.default
             for one in inspect.signature(getattr(owner, name)).parameters.values()
@@ -320,18 +324,18 @@ class TestSignatures:
         }
         assert list(taken.items()) == list(wanted.items())
 
-    def test_metadata_may_be_left_out(self) -> None:
+    def test_join_presence_takes_optional_metadata(self) -> None:
         parameters = inspect.signature(PresenceManager.join_presence).parameters
         assert list(parameters)[:3] == ["presence_key", "user_id", "meta"]
         assert parameters["meta"].default is None
 
-    def test_constants_and_defaults(self) -> None:
+    def test_public_constants_have_the_documented_values(self) -> None:
         assert CURSOR_TIMEOUT == 10
         assert PresenceMixin.presence_key is None
         assert issubclass(LiveCursorMixin, PresenceMixin)
 
     @pytest.mark.parametrize("module", [manager, mixins, cursors])
-    def test_every_public_name_says_what_it_does(self, module: Any) -> None:
+    def test_public_name_has_a_docstring(self, module: Any) -> None:
         for name in module.__all__:
             one = getattr(module, name)
             assert not inspect.isclass(one) or one.__doc__

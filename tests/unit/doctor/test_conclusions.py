@@ -70,11 +70,11 @@ TWICE = [tick(overlapping=n % 2 == 0) for n in range(10)]
         (ticked(tick(), tick(overlapping=True)), {"ticks.fresh": "ok"}),
     ],
 )
-def test_what_the_statistics_tell(found: Statistics, expected: dict[str, str]) -> None:
+def test_ticks_check_judges_the_statistics(found: Statistics, expected: dict[str, str]) -> None:
     assert levels(ticks.judge(found, interval=60.0)) == expected
 
 
-def test_the_age_is_told() -> None:
+def test_ticks_check_tells_the_age_of_the_last_tick() -> None:
     (found,) = ticks.judge(ticked(tick(NOW - 300)), interval=60.0)
     assert found.text == (
         "The last tick was 5 minutes ago, and PRESENCE_INTERVAL is 60 s: beat or worker stopped?"
@@ -82,7 +82,7 @@ def test_the_age_is_told() -> None:
 
 
 @override_settings(PRESENCE_BACKEND="memory")
-def test_a_store_of_one_process_shows_nothing() -> None:
+def test_store_checks_with_memory_backend_are_skipped() -> None:
     assert levels(ticks.examine()) == {"ticks.fresh": "skipped"}
     assert levels(redis.examine()) == {"redis.reachable": "skipped"}
 
@@ -97,13 +97,13 @@ def test_a_store_of_one_process_shows_nothing() -> None:
         (["*", "p[ab]:*", "presence:*"], ["presence"], ["*", "p[ab]:*"]),
     ],
 )
-def test_the_namespaces_of_patterns(
+def test_namespaces_of_patterns_are_found(
     patterns: list[str], known: list[str], unknown: list[str]
 ) -> None:
     assert centrifugo.namespaces(patterns) == (known, unknown)
 
 
-def test_one_feed_for_each_namespace_of_feeds() -> None:
+def test_feeds_of_namespaces_are_one_for_each_feed_namespace() -> None:
     assert centrifugo.feeds_of(["", "chat", "presence"]) == [
         "roster:chat:presence-doctor",
         "presence:presence-doctor",
@@ -120,12 +120,12 @@ def test_one_feed_for_each_namespace_of_feeds() -> None:
         (CentrifugoAnswerError("not JSON: see its log"), "problem"),
     ],
 )
-def test_the_namespace_of_cursors(reply: Reply, level: str, tracked: bool) -> None:
+def test_cursors_check_judges_the_namespace(reply: Reply, level: str, tracked: bool) -> None:
     assert levels(cursors.judge(reply, tracked=tracked)) == {"cursors.namespace": level}
 
 
 @pytest.mark.parametrize(("tracked", "level"), [(False, "skipped"), (True, "problem")])
-def test_a_site_without_cursors_needs_no_namespace_for_them(tracked: bool, level: str) -> None:
+def test_cursors_check_without_namespace_depends_on_cursor_track(tracked: bool, level: str) -> None:
     unknown = CommandError(102, "unknown channel")
     assert levels(cursors.judge(unknown, tracked=tracked)) == {"cursors.namespace": level}
 
@@ -144,7 +144,7 @@ def test_a_site_without_cursors_needs_no_namespace_for_them(tracked: bool, level
         (107, False, "problem", "107"),
     ],
 )
-def test_what_became_of_a_move_of_a_stranger(
+def test_publish_check_judges_the_move_of_an_unknown_client(
     code: int, tracked: bool, level: str, word: str
 ) -> None:
     (finding,) = cursors.publishing(code, tracked=tracked)
@@ -162,7 +162,9 @@ def test_what_became_of_a_move_of_a_stranger(
         (["v0.0.0"], {"centrifugo.version": "skipped"}),
     ],
 )
-def test_the_version_of_centrifugo(versions: list[str], expected: dict[str, str]) -> None:
+def test_version_check_judges_the_versions_of_centrifugo(
+    versions: list[str], expected: dict[str, str]
+) -> None:
     assert levels(centrifugo.version(versions)) == expected
 
 
@@ -175,7 +177,9 @@ def test_the_version_of_centrifugo(versions: list[str], expected: dict[str, str]
         ({"run_id": "x", "role": "slave"}, {"redis.role": "problem"}),
     ],
 )
-def test_what_redis_tells_of_itself(info: dict[str, Any], expected: dict[str, str]) -> None:
+def test_redis_checks_judge_the_info_of_redis(
+    info: dict[str, Any], expected: dict[str, str]
+) -> None:
     info = {"maxmemory_policy": "noeviction", **info}
     found = [finding for check in redis.CHECKS for finding in check(info)]
     assert levels(iter(found)) == {"redis.eviction": "ok", **expected}
@@ -184,7 +188,7 @@ def test_what_redis_tells_of_itself(info: dict[str, Any], expected: dict[str, st
 GOOD_REDIS = {"redis_version": "7.2.1", "run_id": "x", "maxmemory_policy": "noeviction"}
 
 
-def test_of_a_cluster_each_primary_is_looked_at() -> None:
+def test_redis_checks_of_a_cluster_name_the_primary() -> None:
     infos = {"a:1": GOOD_REDIS, "b:1": {**GOOD_REDIS, "redis_version": "6.0.16"}}
     (found,) = redis.of_each(redis.version, infos)
     assert (found.level, found.text) == ("problem", "Redis 6.0.16 is too old (at b:1)")
@@ -197,7 +201,9 @@ def test_of_a_cluster_each_primary_is_looked_at() -> None:
     ("ahead", "expected"),
     [([0.0], {}), ([0.0, 0.5], {}), ([0.0, 2.5, 0.1], {"redis.clocks": "warning"})],
 )
-def test_the_clocks_of_a_cluster(ahead: list[float], expected: dict[str, str]) -> None:
+def test_clock_check_of_a_cluster_measures_each_primary(
+    ahead: list[float], expected: dict[str, str]
+) -> None:
     class Primary:
         def __init__(self, ahead: float) -> None:
             self.ahead = ahead
@@ -216,7 +222,7 @@ def test_the_clocks_of_a_cluster(ahead: list[float], expected: dict[str, str]) -
         ({"redis_version": "7.2.4", "valkey_version": "8.0.1"}, "Valkey 8.0.1"),
     ],
 )
-def test_what_it_is_called(info: dict[str, Any], name: str) -> None:
+def test_redis_name_is_that_of_its_product(info: dict[str, Any], name: str) -> None:
     assert redis.name(info) == name
 
 
@@ -229,7 +235,9 @@ def test_what_it_is_called(info: dict[str, Any], name: str) -> None:
         (None, 0, "skipped"),
     ],
 )
-def test_what_redis_evicts(policy: str | None, memory: int, level: str) -> None:
+def test_eviction_check_judges_policy_and_memory(
+    policy: str | None, memory: int, level: str
+) -> None:
     info = {"maxmemory_policy": policy, "maxmemory": memory}
     assert levels(redis.eviction(info)) == {"redis.eviction": level}
 
@@ -243,7 +251,9 @@ def test_what_redis_evicts(policy: str | None, memory: int, level: str) -> None:
         (101, None, "codes"),
     ],
 )
-def test_how_a_connection_is_refused(code: int | None, closed: int | None, says: str) -> None:
+def test_token_check_explains_a_refused_connection(
+    code: int | None, closed: int | None, says: str
+) -> None:
     (found,) = websocket.token(code, closed, "")
     assert found.level == "problem"
     assert says in found.remedy
@@ -260,7 +270,7 @@ def test_how_a_connection_is_refused(code: int | None, closed: int | None, says:
         ([109], "problem", "log"),
     ],
 )
-def test_who_may_subscribe(codes: list[int], level: str, says: str) -> None:
+def test_subscription_check_judges_the_answers(codes: list[int], level: str, says: str) -> None:
     (found,) = websocket.subscription("presence:x", codes)
     assert found.level == level
     assert says in found.remedy
@@ -279,7 +289,7 @@ def test_who_may_subscribe(codes: list[int], level: str, says: str) -> None:
     ],
 )
 @pytest.mark.parametrize("channel", ["presence:x", "lobby"])
-def test_what_a_subscriber_finds_out(
+def test_invisible_check_judges_what_a_subscriber_may_read(
     channel: str, codes: list[int], joins: bool, expected: list[str]
 ) -> None:
     found = list(invisible.judge(channel, codes, joins=joins))
@@ -304,16 +314,20 @@ def test_what_a_subscriber_finds_out(
     ],
 )
 @override_settings(PRESENCE_INTERVAL=60.0)
-def test_the_entries_of_beat(entries: list[Entry], expected: dict[str, str]) -> None:
+def test_entry_check_judges_the_entries_of_beat(
+    entries: list[Entry], expected: dict[str, str]
+) -> None:
     assert levels(celery.entry(entries)) == expected
 
 
-def test_a_site_without_celery(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_celery_check_without_celery_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("presence.queues.celery_installed", lambda: False)
     assert levels(celery.examine()) == {"celery.app": "skipped"}
 
 
-def test_a_project_that_does_not_import_its_application(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_celery_check_without_imported_application_is_a_problem(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("presence.doctor.celery.project_app", lambda: None)
     (found,) = celery.examine()
     assert found.level == "problem"
@@ -321,17 +335,17 @@ def test_a_project_that_does_not_import_its_application(monkeypatch: pytest.Monk
 
 
 @override_settings(SILENCED_SYSTEM_CHECKS=["presence.W009"])
-def test_a_project_that_does_without_celery_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_celery_check_of_project_without_celery_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("presence.doctor.celery.project_app", lambda: None)
     assert levels(celery.examine()) == {"celery.app": "skipped"}
 
 
 @override_settings(CENTRIFUGO_TOKEN_SECRET="")
-def test_without_a_secret_no_token_is_tried() -> None:
+def test_token_check_without_secret_is_skipped() -> None:
     assert levels(websocket.examine()) == {"websocket.token": "skipped"}
 
 
-def test_a_part_that_fails_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_part_that_raises_becomes_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     def breaks() -> Iterator[Finding]:
         yield ok("odd.first", "fine")
         raise RuntimeError("redis://:sesame@host is odd")
@@ -343,7 +357,7 @@ def test_a_part_that_fails_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @override_settings(PRESENCE_INTERVAL="60")
-def test_a_part_that_needs_a_wrong_setting_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_part_that_needs_an_invalid_setting_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
     def needs() -> Iterator[Finding]:
         yield from celery.interval(Entry("a", 60.0))
 
@@ -375,7 +389,7 @@ def test_a_part_that_needs_a_wrong_setting_is_skipped(monkeypatch: pytest.Monkey
         ("invalid: p@ss/word, p%40ss%2Fword", "invalid: ***, ***"),
     ],
 )
-def test_secrets_are_masked(text: str, shown: str) -> None:
+def test_masked_text_shows_no_secret(text: str, shown: str) -> None:
     assert masked(text) == shown
 
 
@@ -391,7 +405,7 @@ def test_secrets_are_masked(text: str, shown: str) -> None:
         (CentrifugoAnswerError("broke off (E: x)"), "broke off (E: x)", "Look into"),
     ],
 )
-def test_an_error_is_taken_apart(error: Any, text: str, remedy: str) -> None:
+def test_explained_error_is_split_into_text_and_remedy(error: Any, text: str, remedy: str) -> None:
     said, mended = explained(error)
     assert said == text
     assert mended.startswith(remedy)
@@ -401,7 +415,7 @@ def test_an_error_is_taken_apart(error: Any, text: str, remedy: str) -> None:
     ("seconds", "text"),
     [(0.5, "0.5 s"), (8.44, "8.44 s"), (300, "5 minutes"), (7200, "2 hours"), (864000, "10 days")],
 )
-def test_durations(seconds: float, text: str) -> None:
+def test_duration_is_written_in_words(seconds: float, text: str) -> None:
     assert duration(seconds) == text
 
 
@@ -412,7 +426,7 @@ LIVE_ID = re.compile(
 STATIC_ID = re.compile(r"\"(presence\.[EW]\d{3})\"")
 
 
-def test_every_id_is_in_the_documentation() -> None:
+def test_every_check_id_is_documented() -> None:
     files = [*(ROOT / "presence/checks").glob("*.py"), *(ROOT / "presence/doctor").glob("*.py")]
     code = "".join(file.read_text() for file in files)
     ids = {*LIVE_ID.findall(code), *STATIC_ID.findall(code)}

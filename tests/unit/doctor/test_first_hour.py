@@ -210,7 +210,7 @@ def test_row_of_beat_that_is_never_due_says_why(fields: dict[str, Any], why: str
     ("args", "kwargs", "amiss"),
     [("[]", "{}", False), (None, None, False), ([], {}, False), ("[1]", "{}", True)],
 )
-def test_entry_with_arguments_is_amiss(args: Any, kwargs: Any, amiss: bool) -> None:
+def test_entry_with_arguments_is_a_problem(args: Any, kwargs: Any, amiss: bool) -> None:
     assert bool(schedule._amiss(args, kwargs)) is amiss
 
 

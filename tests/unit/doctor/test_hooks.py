@@ -28,16 +28,16 @@ def examine() -> list[Finding]:
     return list(hooks.examine())
 
 
-def test_hooks_none_set_nothing_reported(ada: User) -> None:
+def test_hooks_unset_report_nothing(ada: User) -> None:
     assert examine() == []
 
 
-def test_hooks_without_users_not_called_ok(settings: Any) -> None:
+def test_hooks_without_users_are_not_reported_ok(settings: Any) -> None:
     settings.PRESENCE_USER_INFO = lambda user: {}
     assert [finding.level for finding in examine()] == ["skipped"]
 
 
-def test_hooks_that_answer_ok(settings: Any, ada: User) -> None:
+def test_hooks_that_return_valid_values_are_ok(settings: Any, ada: User) -> None:
     settings.PRESENCE_USER_INFO = lambda user: {"name": user.first_name}
     settings.PRESENCE_VISIBLE = lambda user: True
     settings.PRESENCE_FETCH = lambda ids: {key: {"team": "red"} for key in ids}
@@ -45,7 +45,9 @@ def test_hooks_that_answer_ok(settings: Any, ada: User) -> None:
 
 
 @pytest.mark.parametrize("name", ["PRESENCE_USER_INFO", "PRESENCE_VISIBLE", "PRESENCE_FETCH"])
-def test_hook_that_raises_problem_names_setting(settings: Any, ada: User, name: str) -> None:
+def test_hook_that_raises_is_a_problem_that_names_the_setting(
+    settings: Any, ada: User, name: str
+) -> None:
     def fail(asked: object) -> None:
         raise LookupError("no profile")
 
@@ -63,7 +65,7 @@ def test_hook_that_raises_problem_names_setting(settings: Any, ada: User, name: 
         ("PRESENCE_FETCH", lambda ids: {key: {"avatar": "A" * 100_000} for key in ids}),
     ],
 )
-def test_hook_that_gives_too_much_warning_says_limit(
+def test_hook_that_returns_too_much_is_a_warning_with_the_limit(
     settings: Any, ada: User, name: str, function: Any
 ) -> None:
     setattr(settings, name, function)
@@ -74,7 +76,7 @@ def test_hook_that_gives_too_much_warning_says_limit(
     assert "4096 bytes" in finding.remedy
 
 
-def test_hook_visible_that_gives_none_problem_as_on_a_page(settings: Any, ada: User) -> None:
+def test_hook_visible_that_returns_none_is_a_problem(settings: Any, ada: User) -> None:
     settings.PRESENCE_VISIBLE = lambda user: None
     (finding,) = examine()
     assert finding.level == "problem"

@@ -44,7 +44,7 @@ def run(*arguments: str) -> None:
 
 
 @pytest.mark.parametrize("grace", [2.0, 3.0])
-def test_whom_somebody_leaves_is_polled_at_the_end_of_the_grace(
+def test_presence_sync_polls_leaving_channels_at_the_end_of_the_grace(
     monkeypatch: pytest.MonkeyPatch, settings: Any, grace: float
 ) -> None:
     """Also where the grace is a multiple of the interval: the tick then comes a moment early."""
@@ -55,7 +55,7 @@ def test_whom_somebody_leaves_is_polled_at_the_end_of_the_grace(
     assert [moment for moment, only in ticks.seen if only is None][:6] == [0, 1, 2, 3, 4, 5]
 
 
-def test_without_anybody_leaving_there_are_only_ticks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_presence_sync_without_leaves_runs_only_ticks(monkeypatch: pytest.MonkeyPatch) -> None:
     ticks = Ticks(monkeypatch, leaving={})
     run("--every", "2.5")
     assert ticks.seen == [(0, None), (2.5, None), (5, None)]
@@ -74,7 +74,7 @@ def test_without_anybody_leaving_there_are_only_ticks(monkeypatch: pytest.Monkey
         (["--every", "often"], "number of seconds"),
     ],
 )
-def test_a_wrong_argument_is_one_line(arguments: list[str], says: str) -> None:
+def test_presence_sync_with_wrong_argument_prints_one_line(arguments: list[str], says: str) -> None:
     with pytest.raises(CommandError, match=says) as caught:
         call_command("presence_sync", *arguments)
     assert len(str(caught.value).splitlines()) == 1
@@ -89,7 +89,9 @@ def test_a_wrong_argument_is_one_line(arguments: list[str], says: str) -> None:
         ("PRESENCE_BATCH_SIZE", 0),
     ],
 )
-def test_a_wrong_setting_is_one_line_that_names_it(settings: Any, name: str, value: Any) -> None:
+def test_presence_sync_with_wrong_setting_prints_one_line_that_names_it(
+    settings: Any, name: str, value: Any
+) -> None:
     setattr(settings, name, value)
     with pytest.raises(CommandError, match=name) as caught:
         call_command("presence_sync")
@@ -97,7 +99,7 @@ def test_a_wrong_setting_is_one_line_that_names_it(settings: Any, name: str, val
     assert len(str(caught.value).splitlines()) == 1
 
 
-def test_the_log_is_as_loud_after_it_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_presence_sync_restores_the_log_level(monkeypatch: pytest.MonkeyPatch) -> None:
     Ticks(monkeypatch, leaving={})
     before = logging.getLogger("presence").level
     call_command("presence_sync", "--json")

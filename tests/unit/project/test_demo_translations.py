@@ -29,7 +29,7 @@ def strings() -> Iterator[str]:
     yield from (name._args[0] for name in ROOMS.values())
 
 
-def test_demo_claims_the_languages_that_it_has_catalogues_for():
+def test_demo_languages_are_those_with_catalogues():
     assert [code for code, _ in settings.LANGUAGES if code != "en"] == LANGUAGES
     assert all(catalogue(language).exists() for language in LANGUAGES)
 
@@ -42,7 +42,7 @@ def test_every_string_of_the_demo_is_translated(language: str):
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_compiled_catalogue_of_the_demo_is_the_one_that_was_written(language: str):
+def test_compiled_catalogue_of_the_demo_agrees_with_its_source(language: str):
     path = catalogue(language)
     compiled = polib.mofile(str(path.with_suffix(".mo")))
     written = {entry.msgid: entry.msgstr for entry in polib.pofile(str(path))}
@@ -60,7 +60,7 @@ def test_compiled_catalogue_of_the_demo_is_the_one_that_was_written(language: st
         ("ar", "ar", "من هنا؟"),
     ],
 )
-def test_page_of_the_demo_is_in_the_language_that_it_claims(
+def test_page_of_the_demo_is_in_its_declared_language(
     client, settings, path: str, accepted: str, spoken: str, heading: str
 ):
     settings.PRESENCE_BACKEND = "memory"

@@ -34,7 +34,9 @@ def document() -> Document:
     return Document.objects.create(title="Moth in relay 70")
 
 
-def test_a_class_based_view_tracks_who_opens_it(as_ada: Client, ada: User, document: Document):
+def test_class_based_view_tracks_the_user_who_opens_it(
+    as_ada: Client, ada: User, document: Document
+):
     key = f"document:{document.pk}"
     page = as_ada.get(document.get_absolute_url()).content.decode()
     (record,) = PresenceManager.list_presences(key)
@@ -46,7 +48,7 @@ def test_a_class_based_view_tracks_who_opens_it(as_ada: Client, ada: User, docum
     assert PresenceManager.presence_count("document:0") == 0
 
 
-def test_an_async_view_tracks_who_opens_it(ada: User):
+def test_async_view_tracks_the_user_who_opens_it(ada: User):
     client = AsyncClient()
     client.force_login(ada)
     page = async_to_sync(client.get)("/reading-room/").content.decode()
@@ -58,7 +60,7 @@ def test_an_async_view_tracks_who_opens_it(ada: User):
 
 @pytest.mark.parametrize("path", ["/documents/{}/", "/reading-room/"])
 @pytest.mark.parametrize("call", ["save_member", "load_members"])
-def test_demo_page_whose_room_cannot_be_read_shows_nobody(
+def test_demo_page_with_unreadable_room_shows_no_members(
     as_ada: Client, document: Document, monkeypatch: pytest.MonkeyPatch, path: str, call: str
 ) -> None:
     def fail(*_: Any, **__: Any) -> None:
@@ -73,7 +75,7 @@ def test_demo_page_whose_room_cannot_be_read_shows_nobody(
 @pytest.mark.parametrize(
     ("path", "key"), [("/documents/{}/", "document:{}"), ("/reading-room/",) * 2]
 )
-def test_who_is_not_signed_in_is_one_person_by_page_and_by_websocket(
+def test_visitor_not_signed_in_is_one_member_by_page_and_websocket(
     client: Client, document: Document, path: str, key: str
 ):
     key = key.strip("/").format(document.pk)
@@ -98,7 +100,7 @@ def test_demo_page_asked_for_without_a_visit_makes_no_session(
     assert PresenceManager.list_presences(f"document:{document.pk}") == []
 
 
-def test_the_admin_has_the_documents(client: Client, document: Document):
+def test_admin_shows_presence_of_documents(client: Client, document: Document):
     client.force_login(User.objects.create_superuser("grace"))
     assert (
         'class="presence-admin"'
@@ -107,13 +109,13 @@ def test_the_admin_has_the_documents(client: Client, document: Document):
     assert b"field-here_now" in client.get("/admin/documents/document/").content
 
 
-def test_nobody_who_only_looks_at_the_list_is_anywhere(as_ada: Client, document: Document):
+def test_document_list_adds_its_reader_to_no_room(as_ada: Client, document: Document):
     page = as_ada.get("/documents/").content.decode()
     assert page.count('data-count="0"') == 1
     assert "presence-heartbeat" not in page
 
 
-def test_there_are_samples_from_the_beginning():
+def test_first_migration_creates_sample_documents():
     migration = import_module("project.documents.migrations.0001_initial")
     Document.objects.all().delete()
     migration.fill(apps, None)

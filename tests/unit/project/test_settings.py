@@ -31,11 +31,11 @@ def settings_from(monkeypatch):
     return load
 
 
-def test_every_setting_of_the_app_can_be_given():
+def test_environment_can_set_every_setting_of_the_app():
     assert set(APP_SETTINGS) == NAMES
 
 
-def test_values_are_typed(settings_from):
+def test_environment_values_are_converted(settings_from):
     settings = settings_from(
         PRESENCE_INTERVAL="0.5",
         PRESENCE_BATCH_SIZE="7",
@@ -51,7 +51,7 @@ def test_values_are_typed(settings_from):
     assert settings["PRESENCE_REDIS_URL"] == "redis://elsewhere:1/2"
 
 
-def test_what_is_not_given_is_left_to_the_app():
+def test_environment_without_value_keeps_the_default_of_the_app():
     assert app_settings({"PRESENCE_NUDGE": "", "HOME": "/"}) == {}
 
 
@@ -67,12 +67,12 @@ def test_what_is_not_given_is_left_to_the_app():
         ("DEBUG", "2"),
     ],
 )
-def test_a_bad_value_names_the_variable(settings_from, name, value):
+def test_environment_value_that_is_invalid_names_the_variable(settings_from, name, value):
     with pytest.raises(ImproperlyConfigured, match=f"variable {name} is wrong: expected"):
         settings_from(**{name: value})
 
 
-def test_development_secrets_are_those_of_centrifugo_json(settings_from):
+def test_development_secrets_equal_those_of_centrifugo_json(settings_from):
     settings = settings_from()
     config = CONFIG.read_text()
 
@@ -82,7 +82,7 @@ def test_development_secrets_are_those_of_centrifugo_json(settings_from):
 
 
 @pytest.mark.parametrize("missing", SECRETS)
-def test_production_has_to_be_given_its_secrets(settings_from, missing):
+def test_production_without_secrets_fails(settings_from, missing):
     given = dict.fromkeys(SECRETS, "a secret") | {missing: ""}
 
     with pytest.raises(ImproperlyConfigured, match=missing):
@@ -103,12 +103,12 @@ def test_beat_ticks_at_the_interval(settings_from):
     assert schedule["update-presence"]["task"] == "presence.tasks.update_presence"
 
 
-def test_the_broker_is_the_redis_of_the_app_unless_given(settings_from):
+def test_broker_defaults_to_the_redis_of_the_app(settings_from):
     assert settings_from(PRESENCE_REDIS_URL="redis://a/1")["CELERY_BROKER_URL"] == "redis://a/1"
     assert settings_from(CELERY_BROKER_URL="redis://b/2")["CELERY_BROKER_URL"] == "redis://b/2"
 
 
-def test_names_are_split_at_commas_outside_braces():
+def test_pattern_list_is_split_at_commas_outside_braces():
     assert names(" a, b,,c ") == ["a", "b", "c"]
     assert names('["a:*", "b:*"]') == ["a:*", "b:*"]
     assert names("[ab]:*,c") == ["[ab]:*", "c"]

@@ -29,14 +29,14 @@ def test_front_page_has_the_site_wide_widget_and_everybody_to_sign_in_as(client)
 
 
 @pytest.mark.parametrize(("slug", "name"), [("launch-plan", "Launch plan"), ("my_own", "My own")])
-def test_every_slug_is_a_room(client, slug, name):
+def test_room_page_accepts_every_slug(client, slug, name):
     page = client.get(f"/rooms/{slug}/").content.decode()
 
     assert f'data-presence-channel="presence:room:{slug}"' in page
     assert f"<h1>{name}</h1>" in page
 
 
-def test_the_whiteboard_is_a_surface_of_the_room_it_lists(client):
+def test_whiteboard_cursors_belong_to_the_room_of_its_widget(client):
     page = client.get("/whiteboard/").content.decode()
 
     assert 'data-presence-channel="presence:whiteboard"' in page
@@ -46,19 +46,19 @@ def test_the_whiteboard_is_a_surface_of_the_room_it_lists(client):
 
 
 @pytest.mark.parametrize("path", ["/", "/rooms/launch-plan/", "/whiteboard/"])
-def test_the_whiteboard_can_be_found(client, path):
+def test_front_page_links_to_the_whiteboard(client, path):
     assert '<a href="/whiteboard/"' in client.get(path).content.decode()
 
 
 @pytest.mark.parametrize(("language", "direction"), [("ar", "rtl"), ("de", "ltr")])
 @pytest.mark.parametrize("path", ["/", "/rooms/launch-plan/", "/variants/", "/whiteboard/"])
-def test_pages_go_as_the_language_of_their_reader_does(client, path, language, direction):
+def test_page_direction_follows_the_language(client, path, language, direction):
     page = client.get(path, headers={"Accept-Language": language}).content.decode()
 
     assert f'<html lang="{language}" dir="{direction}">' in page
 
 
-def test_one_click_signs_in_and_goes_back(client):
+def test_sign_in_returns_to_the_page(client):
     response = client.post("/sign-in/ada/", {"next": "/rooms/launch-plan/"})
 
     assert response.url == "/rooms/launch-plan/"
@@ -72,23 +72,23 @@ def test_one_click_signs_in_and_goes_back(client):
     assert "You are <strong>" not in client.get("/").content.decode()
 
 
-def test_signing_in_leads_nowhere_else(client):
+def test_sign_in_never_redirects_to_another_site(client):
     assert client.post("/sign-in/ada/", {"next": "https://elsewhere.example/"}).url == "/"
 
 
-def test_only_sample_people_can_be_signed_in_as(client):
+def test_sign_in_as_other_than_sample_people_is_refused(client):
     User.objects.create_user("root", password="secret")
 
     assert client.post("/sign-in/root/").status_code == 404
     assert client.get("/sign-in/ada/").status_code == 405
 
 
-def test_signing_in_wants_the_csrf_token():
+def test_sign_in_without_csrf_token_is_refused():
     assert Client(enforce_csrf_checks=True).post("/sign-in/ada/").status_code == 403
 
 
 @pytest.mark.parametrize("debug", [True, False])
-def test_the_admin_is_open_to_one_of_them_while_debug_is_on(client, settings, debug):
+def test_admin_is_open_to_one_sample_user_with_debug(client, settings, debug):
     settings.DEBUG = True
     client.post("/sign-in/grace/")
     settings.DEBUG = debug
@@ -98,7 +98,7 @@ def test_the_admin_is_open_to_one_of_them_while_debug_is_on(client, settings, de
 
 
 @pytest.mark.parametrize("path", ["/", "/whiteboard/"])
-def test_no_page_has_inline_scripts_or_styles_but_the_admin(client, settings, path):
+def test_pages_other_than_the_admin_have_no_inline_scripts_or_styles(client, settings, path):
     settings.CENTRIFUGO_WS_URL = "wss://live.example:444/connection/websocket"
     response = client.get(path)
 
@@ -113,13 +113,11 @@ def test_no_page_has_inline_scripts_or_styles_but_the_admin(client, settings, pa
     assert "'unsafe-inline'" in client.get("/admin/login/")["Content-Security-Policy"]
 
 
-def test_an_icon_for_pages_that_name_none(client):
+def test_favicon_is_served(client):
     assert client.get("/favicon.ico").url.endswith("demo/logo.svg")
 
 
-def test_static_files_of_production_are_hashed_and_nothing_else_is_needed(
-    client, settings, tmp_path
-):
+def test_collectstatic_for_production_hashes_every_file(client, settings, tmp_path):
     settings.DEBUG = False
     settings.STATIC_ROOT = tmp_path
     settings.WHITENOISE_USE_FINDERS = False
