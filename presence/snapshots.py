@@ -6,10 +6,8 @@ Connected members are as of the last tick, members without a websocket as of now
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from typing import Any
-
-import msgspec
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from presence import services
 from presence.backends.base import StoredSnapshot, Suspect, Writes
@@ -34,6 +32,9 @@ __all__ = [
 
 logger = logging.getLogger("presence.store")
 
+Stored = TypeVar("Stored", StoredSnapshot, StoredPresence)
+T = TypeVar("T")
+
 Record = dict[str, Any]
 """One person in a channel:
 
@@ -53,7 +54,7 @@ def read_snapshot(channel: str) -> Snapshot:
     Raises StoreError when the store cannot be read, StoreDamaged when what it holds is not a
     snapshot: the next tick mends that.
     """
-    return _snapshot(services.store().load_snapshots([channel])[channel], channel)
+    return _snapshot(channel, services.store().load_snapshots([channel])[channel])
 
 
 def read_snapshots(channels: Sequence[str]) -> dict[str, Snapshot]:
@@ -61,16 +62,10 @@ def read_snapshots(channels: Sequence[str]) -> dict[str, Snapshot]:
 
     Raises StoreError when the store cannot be read.
     """
-    snapshots = {}
-    for channel, stored in services.store().load_snapshots(channels).items():
-        try:
-            snapshots[channel] = _snapshot(stored, channel)
-        except StoreDamaged as error:
-            logger.error("channel=damaged name=%s error=%r", channel, str(error))
-    return snapshots
+    return _undamaged(services.store().load_snapshots(channels), _snapshot)
 
 
-def _snapshot(stored: StoredSnapshot, channel: str) -> Snapshot:
+def _snapshot(channel: str, stored: StoredSnapshot) -> Snapshot:
     if stored.damage:
         raise StoreDamaged(
             f"{channel} in the store cannot be read ({stored.damage}): the next tick mends it."
@@ -120,41 +115,31 @@ def read_records(channels: Sequence[str]) -> dict[str, list[Record]]:
     list. Nor are visitors who are only counted. A damaged channel is logged and left out. Raises
     StoreError when the store cannot be read.
     """
-    records = {}
-    for channel, found in _load(channels).items():
-        try:
-            records[channel] = _records(found, _roster_of(found, channel))
-        except StoreDamaged as error:
-            logger.error("channel=damaged name=%s error=%r", channel, str(error))
-    return records
+    return _undamaged(_load(channels), _records) if channels else {}
 
 
 def read_channel(channel: str) -> list[Record]:
     """Return the records of one channel, as `read_records` does. Raises StoreDamaged when what the
     store holds is not a roster, StoreError when it cannot be read."""
-    found = _load([channel])[channel]
-    return _records(found, _roster_of(found, channel))
+    return _records(channel, _load([channel])[channel])
 
 
 def record_of(tracked: ServerMember) -> Record:
     """Return the record of a member that has no other source than `tracked`."""
-    return _merged(StoredPresence(members=[tracked]), Roster())[0]
+    return _merged([tracked], Roster())[0]
 
 
 def is_hidden(channel: str, user: str) -> bool:
     """Return whether a user is in `channel`, and hidden, as of the last tick. Raises as
     `read_channel` does."""
-    return user in _roster_of(_load([channel])[channel], channel).hidden
+    return user in _roster(channel, _load([channel])[channel]).hidden
 
 
 def _load(channels: Sequence[str]) -> dict[str, StoredPresence]:
-    if not channels:
-        return {}
-    found = services.tracker().load_members(channels, timeout=conf.PRESENCE_TIMEOUT, rosters=True)
-    return {channel: found[channel] for channel in channels}
+    return services.tracker().load_members(channels, timeout=conf.PRESENCE_TIMEOUT, rosters=True)
 
 
-def _roster_of(found: StoredPresence, channel: str) -> Roster:
+def _roster(channel: str, found: StoredPresence) -> Roster:
     """Return the stored roster. Raises StoreDamaged: without it nobody knows who is hidden."""
     try:
         if found.damage:
@@ -164,42 +149,48 @@ def _roster_of(found: StoredPresence, channel: str) -> Roster:
         raise _suspect(channel, "roster", found.roster, error) from error
 
 
-def _records(found: StoredPresence, roster: Roster) -> list[Record]:
+def _records(channel: str, found: StoredPresence) -> list[Record]:
     """Return the records, less those of visitors without a session beyond the seats of the room:
     these are counted."""
-    users = dict.fromkeys(member.user for member in found.members)
+    roster, members = _roster(channel, found), found.members
+    users = dict.fromkeys(member.user for member in members)
     passing = [user for user in users if is_sessionless(user)]
     if passing:
         others = sum(not is_sessionless(user) for user in {*roster.members, *users})
         counted = set(passing[visitor_seats(others, limit=conf.PRESENCE_LIST_LIMIT) :])
-        seated = [member for member in found.members if member.user not in counted]
-        found = msgspec.structs.replace(found, members=seated)
-    return _merged(found, roster)
+        members = [member for member in members if member.user not in counted]
+    return _merged(members, roster)
 
 
-def _merged(found: StoredPresence, roster: Roster) -> list[Record]:
+def _merged(found: Sequence[ServerMember], roster: Roster) -> list[Record]:
     tracked: dict[str, list[ServerMember]] = {}
-    for said in found.members:
+    for said in found:
         if said.user not in roster.hidden:
             tracked.setdefault(said.user, []).append(said)
     # Members of the roster whom only tracking put there are here as long as they are tracked.
-    alone = set(roster.tracked)
-    members = {
-        key: member for key, member in roster.members.items() if key in tracked or key not in alone
-    }
-    roll = RosterBuilder()
-    for key, member in members.items():
-        roll.add(key, UserClaims(member.name, member.info, roster.issued.get(key, 0.0)))
-    for said in found.members:
-        if said.user in tracked:
-            roll.add(said.user, claims_of(said))
-    merged = roll.roster(0, ())
-    shown = enrich(roster, merged, {})
+    gone = {user for user in roster.tracked if user not in tracked}
+    builder = RosterBuilder()
+    for key, member in roster.members.items():
+        if key not in gone:
+            builder.add(key, UserClaims(member.name, member.info, roster.issued.get(key, 0.0)))
+    for user, sources in tracked.items():
+        for said in sources:
+            builder.add(user, claims_of(said))
+    merged = builder.roster(0, ())
     records = []
-    for key in dict.fromkeys([*members, *tracked]):
-        sources = tracked.get(key, ())
+    for key, member in enrich(roster, merged, {}).members.items():
+        sources = tracked.get(key, [])
         meta = _meta_of(merged.members[key], sources) | roster.fetched.get(key, {})
-        records.append(_record(shown.members[key], sources, meta))
+        records.append(
+            {
+                **meta,
+                "id": key,
+                "user_id": key,
+                "name": member.name,
+                "joined_at": min((said.joined for said in sources), default=None),
+                "meta": meta,
+            }
+        )
     return records
 
 
@@ -213,12 +204,12 @@ def _meta_of(member: Member, tracked: Sequence[ServerMember]) -> dict[str, Any]:
     return {**member.info, "name": member.name}
 
 
-def _record(member: Member, tracked: Sequence[ServerMember], meta: dict[str, Any]) -> Record:
-    return {
-        **meta,
-        "id": member.id,
-        "user_id": member.id,
-        "name": member.name,
-        "joined_at": min((said.joined for said in tracked), default=None),
-        "meta": meta,
-    }
+def _undamaged(stored: Mapping[str, Stored], read: Callable[[str, Stored], T]) -> dict[str, T]:
+    """Return what `read` makes of each channel. A damaged one is logged and left out."""
+    found = {}
+    for channel, value in stored.items():
+        try:
+            found[channel] = read(channel, value)
+        except StoreDamaged as error:
+            logger.error("channel=damaged name=%s error=%r", channel, str(error))
+    return found
