@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from presence import services
-from presence.conf import conf, hooks
+from presence.conf import conf
 from presence.conf.hooks import in_thread
 from presence.web.visitors import describe, person_as
 
@@ -49,8 +49,7 @@ def refresh(user: Any) -> None:
     key = _key_of(user)
     if getattr(user, "pk", None) is None:
         raise ValueError(f"{user!r} is a primary key: give an instance")
-    visitor, user_info = person_as(user, strict=True), hooks.hook("PRESENCE_USER_INFO")
-    shown = describe(visitor, user_info, now=services.now(), strict=True)
+    shown = describe(person_as(user), now=services.now(), strict=True)
     seconds = conf.PRESENCE_TOKEN_LIFETIME + MARGIN
     services.tracker().save_profile(str(key), msgspec.json.encode(shown), seconds=seconds)
 

@@ -9,7 +9,6 @@ from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 
-from presence.conf import hooks
 from presence.roster.people import UserClaims
 from presence.testing.centrifugo import Connection
 from presence.web.visitors import Visitor, describe, visitor_of
@@ -29,7 +28,7 @@ def visitor(user: Any, session_key: str) -> Visitor:
 
 def sign(who: Visitor, *, now: float) -> UserClaims:
     """Return the claims of a visitor's tokens at `now`, in seconds since 1970."""
-    return describe(who, hooks.hook("PRESENCE_USER_INFO"), now=now)
+    return describe(who, now=now)
 
 
 def id_of(user: Any) -> str:

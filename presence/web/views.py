@@ -15,7 +15,7 @@ from django.http import HttpRequest
 from presence import services
 from presence.backends.base import Limits
 from presence.centrifugo.tokens import Issuer, make_grant, read_grant
-from presence.conf import conf, hooks
+from presence.conf import conf
 from presence.exceptions import InvalidGrant, StoreError
 from presence.queues.nudge import page_left, page_served
 from presence.roster.channel_names import feed_of, is_cursor_channel
@@ -66,7 +66,7 @@ def tokens(request: HttpRequest) -> dict[str, Any]:
     visitor, now = visitor_of(request), services.now()
     granted, refused = _open(request, _read(request), visitor, now)
     register_channels(_with_rosters(granted), by=origins_of(request, visitor))
-    info = describe(visitor, hooks.hook("PRESENCE_USER_INFO"), now=now)
+    info = describe(visitor, now=now)
     issuer = Issuer(
         secret=_secret(),
         user_id=visitor.id,

@@ -17,7 +17,7 @@ from django.db.models import Model
 from django.http import HttpRequest
 from django.utils.crypto import get_random_string, salted_hmac
 
-from presence.conf import UserInfo, hooks
+from presence.conf import hooks
 from presence.roster import validation
 from presence.roster.names import clean_name
 from presence.roster.people import UserClaims, anonymous_id
@@ -155,18 +155,18 @@ def _hash(secret: str) -> str:
     return salted_hmac(_SALT, secret, algorithm="sha256").hexdigest()[:16]
 
 
-def visitor_as(user: Any, *, strict: bool = False) -> Visitor:
-    """Return the visitor that the signed-in `user` is. Raises as `is_visible` does."""
-    return Visitor(id=str(user.pk), user=user, hidden=not is_visible(user, strict=strict))
+def visitor_as(user: Any) -> Visitor:
+    """Return the visitor that the signed-in `user` is."""
+    return Visitor(id=str(user.pk), user=user, hidden=not is_visible(user))
 
 
-def person_as(user: Any, *, strict: bool = False) -> Visitor:
+def person_as(user: Any) -> Visitor:
     """Return the visitor that the user is in all sessions: `hidden` where no session is seen.
 
     Tools with which staff act as a user mark the user of that request. An answer of
-    PRESENCE_VISIBLE about such a mark is true of one session. Raises as `is_visible` does.
+    PRESENCE_VISIBLE about such a mark is true of one session. Raises HookFailed where it fails.
     """
-    hidden = not is_visible(user, strict=strict) and _is_hidden(user)
+    hidden = not is_visible(user, strict=True) and _is_hidden(user)
     return Visitor(id=str(user.pk), user=user, hidden=hidden)
 
 
@@ -226,22 +226,20 @@ def _is_hidden(user: Any) -> bool:
         return True
 
 
-def describe(
-    visitor: Visitor, user_info: UserInfo | None, *, now: float, strict: bool = False
-) -> UserClaims:
+def describe(visitor: Visitor, *, now: float, strict: bool = False) -> UserClaims:
     """Return the claims of the visitor's tokens at `now`, seconds since 1970; of a hidden visitor
     only that they are hidden.
 
-    `user_info` is PRESENCE_USER_INFO. The claims are the `name` it returns (default: the full name,
-    else the username, never an e-mail address), and as `info` the other parts that fit the wire.
-    Where it fails, the default name is all, which is logged; with `strict` it raises HookFailed.
+    They are the `name` that PRESENCE_USER_INFO returns (default: the full name, else the username,
+    never an e-mail address), and as `info` the other parts that fit the wire. Where the hook fails,
+    the default name is all, which is logged; with `strict` it raises HookFailed.
     """
     if visitor.hidden:
         return UserClaims(iat=now, hidden=True, session=not _is_hidden(visitor.user))
     if visitor.user is None:
         return UserClaims(iat=now, anonymous=visitor.anonymous)
     given: Mapping[Any, Any] = {}
-    if user_info:
+    if user_info := hooks.hook("PRESENCE_USER_INFO"):
         given = hooks.call(
             "PRESENCE_USER_INFO",
             user_info,
@@ -277,32 +275,32 @@ def meta_for(visitor: Visitor, meta: object) -> dict[str, Any]:
     if visitor.user is None:
         return hooks.fit_meta("track_presence", visitor.anonymous, given)
     # A view may give the empty name of a user; a name of another type is the site's own entry.
-    if "name" in given and not _shows_something(given["name"]):
+    name = given.get("name")
+    if not (clean_name(name) if isinstance(name, str) else name):
         given = {key: value for key, value in given.items() if key != "name"}
-    shown = describe(visitor, hooks.hook("PRESENCE_USER_INFO"), now=0.0)  # nothing is signed here
+    shown = describe(visitor, now=0.0)  # nothing is signed here
     least = {"name": shown.name, "user_id": visitor.id}
     least = {key: value for key, value in least.items() if key not in given}
     least |= hooks.fit_meta("track_presence", visitor.id, given, reserved=least)
-    wrong = {key: validation.find_unfit({key: value}) for key, value in shown.info.items()}
-    left_out = {key: reason for key, reason in wrong.items() if reason}
-    hooks.log_left_out("PRESENCE_USER_INFO", visitor.id, left_out)
-    info = {key: value for key, value in shown.info.items() if not wrong[key]}
+    problems = {key: validation.find_unfit({key: value}) for key, value in shown.info.items()}
+    wrong = {key: problem for key, problem in problems.items() if problem}
+    hooks.log_left_out("PRESENCE_USER_INFO", visitor.id, wrong)
+    info = {key: value for key, value in shown.info.items() if key not in wrong}
     return hooks.fit_and_log("PRESENCE_USER_INFO", visitor.id, info, reserved=least) | least
 
 
-def _shows_something(name: object) -> bool:
-    return bool(clean_name(name) if isinstance(name, str) else name)
-
-
 def _default_name(visitor: Visitor) -> str:
-    for source in (_full_name, _field_name, _username):
-        about = f"user={visitor.id}"
-        name = hooks.call(
-            "get_name", source, visitor.user, read=clean_name, fallback="", about=about
-        )
-        if name:
-            return _nameless(visitor.id) if "@" in name else name
-    return _nameless(visitor.id)
+    """Return the first name that the user has; one made of the primary key where there is none and
+    where it is an e-mail address."""
+    user, about = visitor.user, f"user={visitor.id}"
+    names = (
+        hooks.call("get_name", source, user, read=clean_name, fallback="", about=about)
+        for source in (_full_name, _field_name, _username)
+    )
+    name = next(filter(None, names), "")
+    if name and "@" not in name:
+        return name
+    return clean_name(f"User {visitor.id if len(visitor.id) <= MAX_ID else visitor.id[-4:]}")
 
 
 def _full_name(user: Any) -> object:
@@ -320,8 +318,3 @@ def _field_name(user: Any) -> object:
 def _username(user: Any) -> object:
     read = getattr(user, "get_username", None)
     return str(read() or "") if callable(read) else ""
-
-
-def _nameless(key: str) -> str:
-    """Return the name of a user who has none: the key, or the end of a long one."""
-    return clean_name(f"User {key if len(key) <= MAX_ID else key[-4:]}")

@@ -19,7 +19,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext, ngettext
 
 from presence import services
-from presence.conf import conf, hooks
+from presence.conf import conf
 from presence.exceptions import StoreDamaged
 from presence.queues.nudge import page_served
 from presence.roster.channel_names import feed_of, validate_channel
@@ -172,7 +172,7 @@ def _own(visitor: Visitor | None) -> list[Member]:
     if visitor is None or visitor.user is None or visitor.hidden:
         return []
     try:
-        shown = describe(visitor, hooks.hook("PRESENCE_USER_INFO"), now=services.now())
+        shown = describe(visitor, now=services.now())
     except SynchronousOnlyOperation:  # The script asks once the page is live.
         return []
     return [Member(visitor.id, shown.name, shown.info)]

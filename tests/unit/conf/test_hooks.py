@@ -93,7 +93,7 @@ class TestFailing:
         self, settings: Any, caplog: pytest.LogCaptureFixture, hook: Any
     ) -> None:
         settings.PRESENCE_USER_INFO = hook
-        signed = describe(Visitor("42", ADA), hooks.hook("PRESENCE_USER_INFO"), now=1.0)
+        signed = describe(Visitor("42", ADA), now=1.0)
         assert "@" not in signed.name
         assert signed.info == {}
         assert "PRESENCE_USER_INFO" in caplog.text
@@ -280,7 +280,7 @@ def test_user_info_that_is_too_large_is_logged_once(
 ) -> None:
     settings.PRESENCE_USER_INFO = lambda user: {"name": "Ada", "avatar": "x" * 100_000, "n": 1}
     for _ in range(3):
-        signed = describe(Visitor("42", ADA), hooks.hook("PRESENCE_USER_INFO"), now=1.0)
+        signed = describe(Visitor("42", ADA), now=1.0)
     assert (signed.name, signed.info) == ("Ada", {"n": 1})
     (record,) = caplog.records
     for word in ("PRESENCE_USER_INFO", "user=42", "part=avatar"):

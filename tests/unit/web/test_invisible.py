@@ -133,8 +133,9 @@ class TestTheHook:
         assert (found.live, found.grant, found.error) == (False, "", page.NOT_LOADED)
 
 
-def test_describe_of_a_hidden_user_signs_nothing_else():
-    assert describe(visitor_as(ADA), broken, now=5.0) == UserClaims(iat=5.0, hidden=True)  # type: ignore[arg-type]
+def test_describe_of_a_hidden_user_signs_nothing_else(settings: Any):
+    settings.PRESENCE_USER_INFO = broken
+    assert describe(visitor_as(ADA), now=5.0) == UserClaims(iat=5.0, hidden=True)
 
 
 class TestTheirPage:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.http import HttpRequest
-from django.test import RequestFactory
+from django.test import RequestFactory, override_settings
 from django.utils.functional import SimpleLazyObject
 from django.utils.translation import gettext_lazy
 
@@ -22,7 +22,8 @@ KEY = "a-session-key-of-32-characters--"
 
 
 def described(user: User, user_info: Any = None) -> UserClaims:
-    return describe(Visitor(id=str(user.pk), user=user), user_info, now=5.0)
+    with override_settings(PRESENCE_USER_INFO=user_info):
+        return describe(Visitor(id=str(user.pk), user=user), now=5.0)
 
 
 def test_visitor_of_a_user_has_the_primary_key_as_string():
@@ -55,9 +56,7 @@ def test_visitor_of_an_unknown_user_is_anonymous(request_: HttpRequest):
 
 
 def test_describe_of_a_visitor_signs_the_id_alone():
-    assert describe(Visitor(anonymous="anon_1"), None, now=5.0) == UserClaims(
-        iat=5.0, anonymous="anon_1"
-    )
+    assert describe(Visitor(anonymous="anon_1"), now=5.0) == UserClaims(iat=5.0, anonymous="anon_1")
 
 
 @pytest.mark.parametrize(
@@ -87,7 +86,7 @@ def test_describe_without_user_info_cleans_the_default_name(fields: dict[str, st
 
 def test_describe_of_a_user_without_names_uses_the_id():
     visitor = Visitor(id="7", user=SimpleNamespace())
-    assert describe(visitor, None, now=5.0).name == "User 7"
+    assert describe(visitor, now=5.0).name == "User 7"
 
 
 def test_describe_with_user_info_takes_name_and_info():
@@ -154,29 +153,29 @@ class TestASession:
         user = SimpleLazyObject(lambda made=user: made) if lazy else user
         visitor = visitor_as(user)
         assert visitor.hidden
-        assert describe(visitor, None, now=5.0) == UserClaims(iat=5.0, hidden=True, session=True)
+        assert describe(visitor, now=5.0) == UserClaims(iat=5.0, hidden=True, session=True)
         assert not person_as(user).hidden
 
     def test_describe_of_marked_user_who_is_hidden_hides_the_person(self):
         user = self.hijacked(username="ghost")
-        assert describe(visitor_as(user), None, now=5.0) == UserClaims(iat=5.0, hidden=True)
+        assert describe(visitor_as(user), now=5.0) == UserClaims(iat=5.0, hidden=True)
         assert person_as(user).hidden
 
     def test_describe_asks_nothing_of_the_database(self):
         """Of deferred fields, neither."""
         user = User.from_db(None, ["id", "username"], [42, "ada"])
         user.is_hijacked = True
-        assert describe(visitor_as(user), None, now=5.0).session
+        assert describe(visitor_as(user), now=5.0).session
 
     def test_describe_with_hook_that_needs_more_than_fields_hides_the_person(self, settings: Any):
         settings.PRESENCE_VISIBLE = lambda user: not user.is_incognito
         user: Any = User(pk=42)
         user.is_incognito = True  # as an annotation of the manager of users
-        assert describe(visitor_as(user), None, now=5.0) == UserClaims(iat=5.0, hidden=True)
+        assert describe(visitor_as(user), now=5.0) == UserClaims(iat=5.0, hidden=True)
 
     def test_describe_of_user_that_is_no_model_hides_the_person(self):
         user = SimpleNamespace(pk=42, username="ada", is_hijacked=True)
-        assert describe(visitor_as(user), None, now=5.0) == UserClaims(iat=5.0, hidden=True)
+        assert describe(visitor_as(user), now=5.0) == UserClaims(iat=5.0, hidden=True)
 
 
 @pytest.mark.parametrize("info", [object(), ["name"], None, "Ada"])
