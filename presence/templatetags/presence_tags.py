@@ -23,11 +23,9 @@ logger = logging.getLogger("presence.widget")
 
 NOT_GIVEN = object()
 HINT = (
-    "It was given to the {element} as `channel`. If that is a variable of the page with another "
-    "meaning, write {{% {tag} %}} in place of the include."
+    "It was given to the {} as `channel`. If that is a variable of the page with another meaning, "
+    "write {{% {} %}} in place of the include."
 )
-WIDGET_HINT = HINT.format(element="widget", tag='presence_widget "presence:doc:42"')
-CURSORS_HINT = HINT.format(element="cursors", tag='presence_cursors "cursors:doc:42"')
 
 
 @register.inclusion_tag("presence/widget.html", takes_context=True)
@@ -64,19 +62,18 @@ def presence_state(context: Context, channel: object) -> Widget:
 
     Reads Redis: an async view keeps its event loop free with `sync_to_async(render)`.
     """
-    engine = _engine(context)
     try:
-        widget = widget_for(_channel(context, channel, engine), _request(context))
+        widget = widget_for(_channel(context, channel), _request(context))
     except InvalidChannel as error:
-        message = _report(InvalidChannel(f"{error}. {WIDGET_HINT}"), engine)
-        return Widget(channel="", feed="", error=message)
-    variant = _one_of(VARIANTS, "variant", context, engine)
+        hint = HINT.format("widget", 'presence_widget "presence:doc:42"')
+        return Widget(channel="", feed="", error=_report(context, error, hint))
+    variant = _one_of(VARIANTS, "variant", context)
     return replace(
         widget,
-        show_error=engine.debug,
+        show_error=_engine(context).debug,
         variant=variant,
         announce=context.get("announce") is True,
-        limit=_limit(variant, context, engine),
+        limit=_limit(variant, context),
     )
 
 
@@ -99,14 +96,13 @@ def presence_cursors_state(context: Context, channel: object) -> Surface:
     elsewhere it is logged, and there are no cursors. `unit` is taken from the context; a wrong one
     raises TemplateSyntaxError, or is logged and replaced by the default. Asks no server.
     """
-    engine = _engine(context)
     try:
         surface = surface_for(channel, _request(context))
     except InvalidChannel as error:
-        message = _report(InvalidChannel(f"{error}. {CURSORS_HINT}"), engine)
-        return Surface(channel="", error=message)
-    unit = _one_of(UNITS, "unit", context, engine)
-    return replace(surface, show_error=engine.debug, unit=unit)
+        hint = HINT.format("cursors", 'presence_cursors "cursors:doc:42"')
+        return Surface(channel="", error=_report(context, error, hint))
+    unit = _one_of(UNITS, "unit", context)
+    return replace(surface, show_error=_engine(context).debug, unit=unit)
 
 
 @register.simple_tag(takes_context=True)
@@ -178,48 +174,49 @@ def _records(context: Context, channel: object, tag: str) -> list[Record]:
     try:
         found = look_up([named], _request(context))
     except InvalidChannel as error:
-        hint = f"It was given to {{% {tag} %}}."
-        _report(InvalidChannel(f"{error}. {hint}"), _engine(context))
+        _report(context, error, f"It was given to {{% {tag} %}}.")
         return []
     return next(iter(found.values()), [])
 
 
-def _report(error: Exception, engine: Engine) -> str:
-    """Raise the error in debug mode, else log it. Returns its message."""
-    if engine.debug:
+def _report(context: Context, error: Exception, hint: str = "") -> str:
+    """Raise the error with the hint in debug mode, else log it. Returns its message."""
+    if hint:
+        error = type(error)(f"{error}. {hint}")
+    if _engine(context).debug:
         raise error
     logger.error("%s", error)
     return str(error)
 
 
-def _one_of(known: tuple[str, ...], name: str, context: Context, engine: Engine) -> str:
+def _one_of(known: tuple[str, ...], name: str, context: Context) -> str:
     """Return the variable `name` of the page, if it is one of `known`; else the first of these."""
     given = context.get(name, "")
     # A page may have something else of that name.
-    if not isinstance(given, str) or given in {"", engine.string_if_invalid}:
+    if not isinstance(given, str) or given in {"", _engine(context).string_if_invalid}:
         return known[0]
     if given in known:
         return str(given)
     message = f"{name} is {given!r}: it must be one of {', '.join(known)}"
-    _report(TemplateSyntaxError(message), engine)
+    _report(context, TemplateSyntaxError(message))
     return known[0]
 
 
-def _limit(variant: str, context: Context, engine: Engine) -> int:
+def _limit(variant: str, context: Context) -> int:
     """Return the variable `limit` of the page, if it is a number above 0; else the default."""
     given = context.get("limit")
     # A page may have something else of that name.
     if isinstance(given, int) and not isinstance(given, bool):
         if given > 0:
             return given
-        _report(TemplateSyntaxError(f"limit is {given}: it must be 1 or more"), engine)
+        _report(context, TemplateSyntaxError(f"limit is {given}: it must be 1 or more"))
     return LIMITS.get(variant, FACES)
 
 
-def _channel(context: Context, channel: object, engine: Engine) -> object:
+def _channel(context: Context, channel: object) -> object:
     """Return the channel that was given; PRESENCE_CHANNEL where none was."""
     # The value that the engine gives a variable which is not there.
-    absent = {"", engine.string_if_invalid.replace("%s", "channel")}
+    absent = {"", _engine(context).string_if_invalid.replace("%s", "channel")}
     given = "channel" in context or not isinstance(channel, str) or channel not in absent
     return channel if given else conf.PRESENCE_CHANNEL
 
