@@ -1,19 +1,4 @@
-"""The errors of this package. Each message says what is wrong and how to fix it.
-
-PresenceError
-├── InvalidChannel        a channel name that no browser could subscribe to (a ValueError too)
-├── InvalidMessage        bytes that are not a message of the expected type (a ValueError too)
-├── Gap                   a diff that does not follow the snapshot: fetch a new one
-├── CentrifugoError
-│   ├── CentrifugoUnreachable   no complete answer in time
-│   ├── CentrifugoRefused       the API key or the request was refused
-│   ├── CentrifugoAnswerError   an answer that cannot be read
-│   └── CommandError            one command of a batch was answered with an error
-├── FetchFailed           the site's PRESENCE_FETCH raised, or did not return JSON
-├── StoreError            Redis cannot be reached or answered with an error
-│   └── StoreDamaged            the state of one channel cannot be read: a tick mends it
-└── InvalidGrant          a grant that is forged, expired or another user's
-"""
+"""The errors of this package. Each message says what is wrong and how to fix it."""
 
 from __future__ import annotations
 
@@ -41,7 +26,7 @@ class PresenceError(Exception):
 
 
 class InvalidChannel(PresenceError, ValueError):
-    """A name that is not a valid channel, or that no pattern polls."""
+    """A name that no browser could subscribe to, or that no pattern polls."""
 
 
 class InvalidMessage(PresenceError, ValueError):
@@ -115,4 +100,4 @@ class StoreDamaged(StoreError):
 
 
 class InvalidGrant(PresenceError):
-    """A grant that does not open the channel for this visitor."""
+    """A grant that is forged, expired or another user's, or whose channel is denied by now."""
