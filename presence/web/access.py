@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 from django.core.exceptions import ImproperlyConfigured, PermissionDenied
 from django.http import HttpRequest
 
@@ -30,34 +27,26 @@ def authorise(request: HttpRequest | None, channel: str) -> bool:
         return True
     if request is None:
         return False
-    return hooks.call(
-        "PRESENCE_AUTHORIZE",
-        _denying(allows),
-        request,
-        name,
-        read=bool,
-        fallback=False,
-        about=f"channel={name}",
-    )
 
-
-def _denying(allows: Callable[..., Any]) -> Callable[..., Any]:
-    """Return `allows` with PermissionDenied as a plain no, which is not logged as a failure."""
-
-    def answer(*arguments: Any) -> Any:
+    def answer() -> object:
         try:
-            return allows(*arguments)
-        except PermissionDenied:
+            return allows(request, name)
+        except PermissionDenied:  # a plain no, which is not logged as a failure
             return False
 
-    return answer
+    about = f"channel={name}"
+    return hooks.call("PRESENCE_AUTHORIZE", answer, read=bool, fallback=False, about=about)
 
 
 def polled_channel(name: object) -> str:
     """Return `name` if it is that of a polled channel. Raises InvalidChannel for a name that cannot
     be a channel and for a channel that no pattern of PRESENCE_CHANNELS matches."""
     channel = validate_channel(name)
-    if not _polled(channel):
+    try:
+        polled = any(matches(pattern, channel) for pattern in conf.PRESENCE_CHANNELS)
+    except ValueError as error:
+        raise ImproperlyConfigured(f"PRESENCE_CHANNELS: {error}.") from error
+    if not polled:
         raise InvalidChannel(
             f"Channel {channel!r} matches no pattern of PRESENCE_CHANNELS "
             f"{list(conf.PRESENCE_CHANNELS)!r}, so nobody would ever be seen in it: add a pattern "
@@ -79,10 +68,3 @@ def open_grant(request: HttpRequest, grant: Grant, visitor: Visitor, *, now: flo
     if visitor.hidden and is_cursor_channel(grant.channel):
         raise InvalidGrant("Others may not see you (PRESENCE_VISIBLE): they would see your cursor.")
     return grant.channel
-
-
-def _polled(channel: str) -> bool:
-    try:
-        return any(matches(pattern, channel) for pattern in conf.PRESENCE_CHANNELS)
-    except ValueError as error:
-        raise ImproperlyConfigured(f"PRESENCE_CHANNELS: {error}.") from error

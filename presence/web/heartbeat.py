@@ -95,9 +95,8 @@ def heartbeat_for(request: HttpRequest | None) -> Heartbeat:
         return Heartbeat()
     if len(state.members) > MAX_LIFELINES:
         logger.error("heartbeat=cut-off members=%d most=%d", len(state.members), MAX_LIFELINES)
-    now = services.now()
     try:
-        user_id = page_visitor(request).id
+        user_id, now = page_visitor(request).id, services.now()
         url = reverse("presence:heartbeat")
     except (SynchronousOnlyOperation, NoReverseMatch) as error:
         warn_once(NO_URLS if isinstance(error, NoReverseMatch) else NOT_LOADED)

@@ -14,6 +14,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 from django.contrib.auth.decorators import login_not_required
+from django.contrib.sessions.backends.base import SessionBase
 from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOperation
 from django.core.signals import got_request_exception
 from django.db import DatabaseError, InterfaceError, OperationalError, connections, transaction
@@ -133,16 +134,10 @@ def leave_session_alone(request: HttpRequest) -> None:
     With SESSION_SAVE_EVERY_REQUEST each request saves it, and the requests of an open page would
     keep an idle visitor signed in for ever. A session that is not one of Django's is left as it is.
     """
-    session: Any = getattr(request, "session", None)
-    kind: Any = type(session)
-    if (
-        session is None
-        or isinstance(session, _IdleSession)
-        or "modified" not in getattr(session, "__dict__", {})
-    ):
-        return
-    with suppress(TypeError):  # its layout cannot be extended
-        session.__class__ = _idle_class(kind)
+    session = getattr(request, "session", None)
+    if isinstance(session, SessionBase) and not isinstance(session, _IdleSession):
+        with suppress(TypeError):  # its layout cannot be extended
+            session.__class__ = _idle_class(type(session))
 
 
 class _IdleSession:

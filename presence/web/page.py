@@ -98,27 +98,26 @@ def page_state(request: object) -> PageState:
 
 def open_element(
     channel: str, request: HttpRequest | None, *, hidden: bool
-) -> tuple[Visitor | None, dict[str, Any]]:
-    """Return the visitor who sent `request`, None if unknown, and the fields of their Element.
+) -> tuple[Visitor, dict[str, Any]]:
+    """Return the visitor who sent `request`, nobody if unknown, and the fields of their Element.
 
     With `hidden` it is live for hidden visitors too. Raises InvalidChannel as `authorise` does.
     """
-    visitor: Visitor | None = None
     fields: dict[str, Any] = {"channel": channel}
     try:
         visitor = page_visitor(request) if request else None
         fields["denied"] = not authorise(request, channel)
     except SynchronousOnlyOperation:
-        warn_once(NOT_LOADED)
-        return None, {**fields, "denied": not authorise(None, channel), "error": NOT_LOADED}
+        visitor, fields["denied"] = None, not authorise(None, channel)
+        fields["error"] = warn_once(NOT_LOADED)
     if visitor is None or fields["denied"]:
-        return visitor, fields
+        return visitor or Visitor(), fields
     fields["user_id"] = visitor.id
     try:
         fields |= {f"{name}_url": reverse(f"presence:{name}") for name in URLS}
     except NoReverseMatch:
-        warn_once(NO_URLS)
-        return visitor, {**fields, "error": NO_URLS}
+        fields["error"] = warn_once(NO_URLS)
+        return visitor, fields
     # Only signed-in, visible users trigger an early poll.
     if not (visitor.id and not visitor.hidden and conf.PRESENCE_NUDGE):
         fields["beacon_url"] = ""
@@ -171,6 +170,7 @@ def _may_see(request: HttpRequest | None, channel: str) -> bool:
 
 
 @lru_cache
-def warn_once(text: str) -> None:
-    """Log `text`, once in the life of the process."""
+def warn_once(text: str) -> str:
+    """Log `text`, once in the life of the process. Returns it."""
     logger.warning("%s", text)
+    return text

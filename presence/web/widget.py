@@ -143,33 +143,25 @@ def widget_for(named: object, request: HttpRequest | None) -> Widget:
     if fields["denied"]:
         return Widget(feed=feed, **fields)
     found = _read(channel, state)
-    live = "grant" in fields
-    self_id, user_id = (visitor.shown_as, visitor.id) if visitor else ("", "")
+    live, self_id = "grant" in fields, visitor.shown_as
     if live and not state.store_is_down and is_visit(request):
-        page_served(channel, self_id and user_id, found)
+        page_served(channel, self_id and visitor.id, found)
     present = live and feed == channel
     known = found.members if found.listed or not present else _own(visitor)
     anonymous = gettext("Anonymous")
+    drawn = tuple(draw(member, self_id=self_id, anonymous=anonymous) for member in known)
+    fields |= msgspec.structs.asdict(found) | {"members": drawn}
     return Widget(
         feed=feed,
-        epoch=found.epoch,
-        version=found.version,
-        members=tuple(draw(member, self_id=self_id, anonymous=anonymous) for member in known),
-        listed=found.listed,
-        total=found.total,
-        anonymous=found.anonymous,
-        age=found.age,
-        every=found.every,
-        position=found.position,
         self_id=self_id,
-        stranger=present and not user_id and conf.PRESENCE_ANONYMOUS == "count",
+        stranger=present and not visitor.id and conf.PRESENCE_ANONYMOUS == "count",
         **fields,
     )
 
 
-def _own(visitor: Visitor | None) -> list[Member]:
+def _own(visitor: Visitor) -> list[Member]:
     """Return the visitor alone, as a counted room shows them; none where they have no name."""
-    if visitor is None or visitor.user is None or visitor.hidden:
+    if visitor.user is None or visitor.hidden:
         return []
     try:
         shown = describe(visitor, now=services.now())
