@@ -116,13 +116,14 @@ class CursorTracker:
         return stored
 
 
-class Move(msgspec.Struct, frozen=True):
-    """The position of the cursor of `user`; `meta` is JSON, empty where there is none."""
+class Move(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The position of the cursor of `user`; `client` is the connection that sent it."""
 
-    user: str
     x: int | float
     y: int | float
-    meta: bytes = b""
+    meta: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    client: str = ""
+    user: str = ""
 
 
 class _StoredMove(msgspec.Struct):
@@ -136,17 +137,15 @@ _stored_move = msgspec.json.Decoder(_StoredMove)
 
 def make_move(user: object, x: object, y: object, meta: object = None) -> Move:
     """Return the move, checked. Raises ValueError that says what is wrong and what is allowed."""
-    return Move(
-        validation.check_user_id(user),
-        _coordinate("x", x),
-        _coordinate("y", y),
-        validation.encode_meta(_with_clean_name(meta)),
-    )
+    name, place = validation.check_user_id(user), (_coordinate("x", x), _coordinate("y", y))
+    shown = validation.encode_meta(_with_clean_name(meta))
+    return Move(*place, msgspec.Raw(shown) if shown else msgspec.UNSET, user=name)
 
 
 def encode_move(move: Move, client: str = "") -> bytes:
-    """Return the JSON that the store keeps of a move; `client` is the connection that sent it."""
-    return msgspec.json.encode(_fields(move) | ({"client": client} if client else {}))
+    """Return the JSON that the store keeps of a move, by user; `client` is the connection that sent
+    it."""
+    return msgspec.json.encode(msgspec.structs.replace(move, client=client, user=""))
 
 
 def suffix_of(client: str) -> bytes:
@@ -165,7 +164,7 @@ def decode_move(stored: bytes, timestamp: float) -> dict[str, Any]:
 
 def publication(move: Move) -> msgspec.Raw:
     """Return the data to publish for a move."""
-    return msgspec.Raw(msgspec.json.encode(_fields(move) | {"user": move.user}))
+    return msgspec.Raw(msgspec.json.encode(move))
 
 
 def gone_publication(user: str) -> msgspec.Raw:
@@ -215,13 +214,6 @@ def _with_clean_name(meta: object) -> object:
     name = clean_name(meta["name"])
     others = {key: value for key, value in meta.items() if key != "name"}
     return {"name": name, **others} if name else others
-
-
-def _fields(move: Move) -> dict[str, Any]:
-    fields: dict[str, Any] = {"x": move.x, "y": move.y}
-    if move.meta:
-        fields["meta"] = msgspec.Raw(move.meta)
-    return fields
 
 
 def _coordinate(name: str, value: object) -> int | float:

@@ -7,7 +7,6 @@ of what it publishes, or its moves in `CursorTracker.get_cursors`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
 from math import ceil
 from typing import Annotated, Any, Final, TypeVar
 
@@ -164,33 +163,31 @@ def _admit(asked: _Publication) -> None:
     """
     tracker = services.tracker()
     pair = f"{asked.client}:{asked.channel}"
-    moves = Hit(f"moves:{asked.user}", _most(), seconds=1.0)
-    (taken,), (known,) = tracker.check_limits([moves], [pair])
+    rate = ceil(SLACK * ceil(1 / conf.PRESENCE_CURSOR_INTERVAL))
+    (taken,), (known,) = tracker.check_limits(
+        [Hit(f"moves:{asked.user}", rate, seconds=1.0)], [pair]
+    )
     if not taken:
         raise _Refusal(429, "too many moves")
     if known:
         return
     if not tracker.hit_rate_limit(f"asks:{asked.user}", limit=ASKS, seconds=TRUSTED):
         raise _Refusal(429, "too many channels")
-    if asked.client not in _subscribed(asked.channel):
+    (reply,) = services.gateway().presence([asked.channel])
+    if asked.client not in decode_reply(result_of(reply), _Presence).presence:
         raise _Refusal(403, "not subscribed")
     tracker.set_flag(pair, seconds=TRUSTED)
 
 
-def _most() -> int:
-    """Return the moves a second that a user may send."""
-    return ceil(SLACK * ceil(1 / conf.PRESENCE_CURSOR_INTERVAL))
-
-
 def _track(asked: _Publication, sent: _BrowserMove, claims: _Claims) -> None:
     """Store a move for `CursorTracker.get_cursors`."""
-    tracker, meta = services.tracker(), _meta(claims)
+    tracker = services.tracker()
     if sent.gone:
         # Another page of the same user may still show a cursor.
         tracker.delete_cursor(asked.channel, asked.user, ending=cursors.suffix_of(asked.client))
         return
     try:
-        move = cursors.make_move(asked.user, sent.x, sent.y, meta)
+        move = cursors.make_move(asked.user, sent.x, sent.y, _meta(claims))
     except ValueError as error:
         raise _Refusal(403, str(error)) from error
     kept = {move.user: cursors.encode_move(move, asked.client)}
@@ -211,9 +208,3 @@ def _meta(claims: _Claims) -> dict[str, Any]:
     name = {"name": cleaned} if cleaned else {}
     meta = claims.info | name
     return meta if validation.is_meta(meta) else name
-
-
-def _subscribed(channel: str) -> Collection[str]:
-    """Return the clients that are subscribed to `channel`. Raises CentrifugoError."""
-    (reply,) = services.gateway().presence([channel])
-    return decode_reply(result_of(reply), _Presence).presence
