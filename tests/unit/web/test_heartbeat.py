@@ -23,6 +23,7 @@ from presence.exceptions import InvalidGrant, StoreError
 from presence.queues import nudge
 from presence.roster.people import ServerMember
 from presence.sync.context import threads
+from presence.testing import Clock
 from presence.web import heartbeat
 from presence.web import page as web_page
 from presence.web.heartbeat import MAX_LIFELINES, Lifeline, make_lifeline, read_lifeline
@@ -33,13 +34,6 @@ URL = "/presence/heartbeat/"
 ROOM = "presence:doc:42"
 META = '{"name":"Ada","color":"#6c63ff"}'
 TIMEOUT = 60.0
-
-
-class Clock:
-    now = 1_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture(autouse=True)
@@ -54,7 +48,7 @@ def site(settings: Any) -> None:
 @pytest.fixture
 def clock() -> Iterator[Clock]:
     """The time of the store alone: tokens have that of the machine."""
-    clock = Clock()
+    clock = Clock(1_000_000.0)
     store = MemoryStore(clock=clock)
     with services.replaced(
         store=store, gateway=services.gateway(), executor=threads, clock=time.time
