@@ -17,7 +17,10 @@ def lines_of(run: Callable[[], object], *paths: str) -> int:
 
 def interrupted_at(line: int, run: Callable[[], object], error: BaseException, *paths: str) -> None:
     """Raise an error at a line of `run`, the first being 1, as a signal handler would."""
-    _traced(run, paths, line, error)
+    try:
+        _traced(run, paths, line, error)
+    finally:
+        del error  # which holds its frames: if they hold it, too, what is theirs is not freed
 
 
 def _traced(
@@ -42,4 +45,5 @@ def _traced(
         run()
     finally:
         sys.settrace(before)
+        error = None
     return passed
