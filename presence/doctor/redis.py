@@ -14,6 +14,7 @@ from presence import services
 from presence.backends.redis.cluster import Cluster
 from presence.backends.redis.connection import reason
 from presence.backends.redis.keys import Keys
+from presence.backends.redis.server import checked
 from presence.backends.redis.store import RedisStore
 from presence.backends.redis.urls import Client, make_client
 from presence.conf import conf
@@ -178,13 +179,12 @@ def writable(client: Client) -> Findings:
     """Check that a script may write: the account, the memory and the disk allow it."""
     keys = [Keys(conf.PRESENCE_PREFIX).channel(f"{PROBE} {number}") for number in range(PROBES)]
     try:
-        commands: Any = client.pipeline(transaction=False)
-        with commands as pipe:
-            pipe.time()
-            pipe.execute_command("INFO", "server")
-            for key in keys:
-                pipe.eval("return redis.call('SET', KEYS[1], '1', 'PX', 1)", 1, key)
-            pipe.execute()
+        setting = "return redis.call('SET', KEYS[1], '1', 'PX', 1)"
+        checked(
+            client.run(
+                [("TIME",), ("INFO", "server"), *(("EVAL", setting, 1, key) for key in keys)]
+            )
+        )
     except redis.RedisError as error:
         yield problem(
             "redis.writable",

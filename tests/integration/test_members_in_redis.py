@@ -9,6 +9,7 @@ import pytest
 import redis
 
 from presence.backends.base import Writes
+from presence.backends.redis import scripts
 from presence.backends.redis.keys import Keys
 from presence.backends.redis.store import RedisStore
 from presence.backends.tracker import Tracker
@@ -91,16 +92,16 @@ class TestWhoComesBackInTheVeryMoment:
         """Has something done once the reader has read, before it clears away."""
 
         def arrange(done: Callable[[], object]) -> None:
-            clear = reader._evaluate
+            run = reader._run
 
-            def late(calls: Any) -> list[Any]:
-                names = [name for name, *_ in calls]
-                if "retire" in names:
-                    assert names == ["retire"]
+            def late(commands: Any) -> list[Any]:
+                sources = [command[1] for command in commands if command[0] == "EVAL"]
+                if scripts.ALL["retire"] in sources:
+                    assert sources == [scripts.ALL["retire"]]
                     done()
-                return clear(calls)
+                return run(commands)
 
-            reader._evaluate = late  # type: ignore[method-assign,assignment]
+            reader._run = late  # type: ignore[method-assign,assignment]
 
         return arrange
 

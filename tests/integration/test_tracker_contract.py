@@ -10,6 +10,7 @@ import redis
 
 from presence.backends.base import Hit
 from presence.backends.memory import MemoryStore
+from presence.backends.redis import scripts
 from presence.backends.redis.keys import Keys
 from presence.backends.redis.store import RedisStore
 from presence.backends.tracker import Tracker
@@ -145,15 +146,16 @@ class TestOnRedis:
         reader, writer = RedisStore(redis_url, clock=clock), RedisStore(redis_url, clock=clock)
         move(writer, "ada", "bob", where=b"old")
         clock.advance(CURSOR_TIMEOUT + 1)
-        clear = reader._evaluate
+        run = reader._run
 
-        def late(calls: Any) -> list[Any]:
-            assert [name for name, *_ in calls] == ["retire"]
-            # No clearing in passing, which would leave the reader nothing to be late with.
-            move(writer, "ada", where=b"new")
-            return clear(calls)
+        def late(commands: Any) -> list[Any]:
+            if commands[0][0] == "EVAL":
+                assert [command[1] for command in commands] == [scripts.ALL["retire"]]
+                # No clearing in passing, which would leave the reader nothing to be late with.
+                move(writer, "ada", where=b"new")
+            return run(commands)
 
-        reader._evaluate = late  # type: ignore[method-assign,assignment]
+        reader._run = late  # type: ignore[method-assign,assignment]
         assert shown(reader) == {}, "as it was when it was read"
         assert shown(writer) == {"ada": (clock.now, b"new")}
         assert list(writer.load_cursors(CHANNEL, timeout=1e6)) == ["ada"]
@@ -161,15 +163,13 @@ class TestOnRedis:
     def test_load_cursors_reads_the_time_after_the_cursors(self, kept: RedisStore) -> None:
         """Or a move that comes between the two would be one of the future, and be removed."""
         asked: list[str] = []
-        pipeline = kept._client.pipeline
+        run = kept._run
 
-        def noting(**options: Any) -> Any:
-            pipe = pipeline(**options)
-            execute = pipe.execute_command
-            pipe.execute_command = lambda *a, **o: (asked.append(a[0]), execute(*a, **o))[1]
-            return pipe
+        def noting(commands: Any) -> list[Any]:
+            asked.extend(command[0] for command in commands)
+            return run(commands)
 
-        kept._client.pipeline = noting  # type: ignore[method-assign]
+        kept._run = noting  # type: ignore[method-assign,assignment]
         shown(kept)
         assert asked == ["HGETALL", "TIME"]
 
@@ -275,4 +275,4 @@ def write_all(url: str, who: int) -> None:
 
 def held(tracker: RedisStore) -> int:
     """How many fields there are, whether they can be read or not; nothing is cleared away."""
-    return int(tracker._client.hlen(tracker._keys.cursors(CHANNEL)))
+    return int(tracker._run([("HLEN", tracker._keys.cursors(CHANNEL))])[0])

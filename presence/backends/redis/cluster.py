@@ -1,9 +1,7 @@
-"""A Redis Cluster, spoken to like one Redis: pipelines of commands of one key each."""
+"""A Redis Cluster, spoken to like one Redis: commands of one key each, sent together."""
 
 from __future__ import annotations
 
-import hashlib
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
@@ -11,16 +9,13 @@ from typing import Any, Final
 
 import redis
 from redis.cluster import ClusterNode, RedisCluster
-from redis.commands import CoreCommands
 from redis.exceptions import AskError, MovedError, RedisClusterException
 
-from presence.backends.redis.server import Command, Node, Pipeline, Server, repeated
+from presence.backends.redis.server import Command, Server, digest, key_of, repeated
 from presence.transport.calls import Call
 
-Arguments = tuple[Any, ...]
-Options = dict[str, Any]
-Line = tuple[int, Arguments, Options]
-"""What is sent to a primary, and the number of the command that it is for."""
+Line = tuple[int, Command]
+"""A command for a primary, and the number of the command that it is a part of."""
 
 ATTEMPTS: Final = 5
 """How often a command is sent, at most, while its slot moves from primary to primary."""
@@ -29,22 +24,13 @@ CLOCK: Final = "clock"
 """A key: the primary that has its slot tells the time where more than one is asked."""
 
 
-class Topology(RedisCluster):
-    """The primaries and their slots: redis-py's clients ask for them, and for nothing else."""
+class Cluster:
+    """The `run` of a Server, where the primary that has its key runs each command.
 
-    def get_redis_connection(self, node: ClusterNode) -> Node:
-        pool = super().get_redis_connection(node).connection_pool
-        return Node(connection_pool=pool)
-
-
-class Cluster(CoreCommands):
-    """The commands of `redis.Redis`, each run by the primary that has its key.
-
-    Pipelines go to one primary after the other, in the order in which they are first named, and to
-    each in the order of the commands. Each costs a round trip. EVALSHA is for a script whose EVAL
-    comes earlier in the pipeline. TIME is by the clock of the primary that the pipeline is for, and
-    if it is for several, always by that of the same. INFO tells nothing but a `run_id`, which
-    stands for the lives of all primaries together.
+    Commands go to one primary after the other, in the order in which they are first named, and to
+    each in the order of the commands. Each costs a round trip. TIME is by the clock of the primary
+    that all are for, and if there are several, always by that of the same. INFO tells nothing but a
+    `run_id`, which stands for the lives of all primaries together.
 
     `connect` makes a client of the cluster, told (host, port) where it may be found beside the
     places that it knows. It is called at the first command, and again after a call that did not
@@ -62,35 +48,26 @@ class Cluster(CoreCommands):
         self._client: RedisCluster | None = None
         self._seen: list[tuple[str, int]] = []
 
-    def primaries(self) -> list[redis.Redis]:
+    def primaries(self) -> list[Server]:
         """A client of each primary."""
         Call(self._timeout)
         with self._found() as client:
-            nodes = [client.get_redis_connection(node) for node in client.get_primaries()]
-        return [Server(connection_pool=node.connection_pool) for node in nodes]
-
-    def pipeline(self, *_: Any, **__: Any) -> Any:
-        """Commands to be sent together. They are no transaction: a cluster has none."""
-        return Pipeline(self)  # type: ignore[abstract]
-
-    def execute_command(self, *args: Any, **options: Any) -> Any:
-        once = options.pop("once", False)
-        return self.pipeline().execute_command(*args, **options).execute(once=once)[0]
+            return [_server(client, node) for node in client.get_primaries()]
 
     def run(self, commands: Sequence[Command], *, once: bool = False) -> list[Any]:
         """Send commands to the primaries, and once more where the cluster has changed."""
 
         def run() -> list[Any]:
             with self._found() as client:
-                return Execution(client, commands).run()
+                return _Execution(client, commands).run()
 
-        return repeated(run, self._forget, Call(self._timeout, once=once))
+        return repeated(run, Call(self._timeout, once=once))
 
     @contextmanager
     def _found(self) -> Iterator[RedisCluster]:
-        """The client that knows which primary has which slots: forgotten if the block raises.
+        """Which primary has which slots: forgotten if the block raises.
 
-        Threads may make one each at the same time: none has to wait for another that tries to reach
+        Threads may each look at the same time: none has to wait for another that tries to reach
         a cluster which is down. Every error of redis-py is one of `redis.RedisError`.
         """
         try:
@@ -111,14 +88,13 @@ class Cluster(CoreCommands):
         self._client = None
 
 
-class Execution:
-    """One run of the commands of a pipeline, each known by its number there."""
+class _Execution:
+    """One run of commands, each known by its number."""
 
     def __init__(self, client: RedisCluster, commands: Sequence[Command]) -> None:
         self._client = client
         self._commands = commands
         self._replies: dict[int, list[Any]] = {}
-        self._sources = {_digest(args[1]): args[1] for args, _ in commands if args[0] == "EVAL"}
 
     def run(self) -> list[Any]:
         """The replies, in the order of the commands; errors are among them."""
@@ -136,81 +112,59 @@ class Execution:
         return [self._reply(number) for number in range(len(self._commands))]
 
     def _round(self, numbers: Sequence[int]) -> list[int]:
-        """Send commands; those that are to be sent again, because slots have moved.
+        """Send commands. Returns those that are to be sent again, because slots have moved.
 
         A primary is sent nothing before those ahead of it have done all of theirs.
         """
         found: dict[int, list[Any]] = {number: [] for number in numbers}
-        again: list[int] = []
+        again: set[int] = set()
         for node, lines in self._places(numbers):
-            for (number, args, _), reply in zip(lines, self._send(node, lines), strict=True):
+            for (number, command), reply in zip(lines, self._send(node, lines), strict=True):
                 found[number].append(reply)
-                if _has_moved(args, reply):
-                    again.append(number)
+                if _has_moved(command, reply):
+                    again.add(number)
             if again:
-                again += [n for n in numbers if not found[n] or self._is_for_all(n)]
+                again |= {n for n in numbers if not found[n] or self._is_for_all(n)}
                 break
         self._replies |= found
-        return sorted(set(again))
+        return sorted(again)
 
     def _places(self, numbers: Sequence[int]) -> list[tuple[ClusterNode, list[Line]]]:
-        """Primaries, and what each is to be sent."""
-        primaries = self._client.get_primaries()
-        keys = {number: _key(self._commands[number][0]) for number in numbers}
-        homes = {number: self._home(key) for number, key in keys.items() if key is not None}
-        nodes = {node.name: node for node in homes.values()}
-        if any(self._is_for_all(number) for number in numbers):
-            nodes |= {node.name: node for node in primaries}
-        clock = next(iter(nodes.values())) if len(nodes) == 1 else self._home(CLOCK)
-        nodes.setdefault(clock.name, clock)
-        lines: dict[str, list[Line]] = defaultdict(list)
+        """Return the primaries, and what each is to be sent."""
+        for_all = [number for number in numbers if self._is_for_all(number)]
+        homes = {
+            number: self._client.get_node_from_key(key)
+            for number in numbers
+            if (key := key_of(self._commands[number])) is not None
+        }
+        primaries = self._client.get_primaries() if for_all else []
+        nodes = {node.name: node for node in [*homes.values(), *primaries]}
+        one = next(iter(nodes.values())) if len(nodes) == 1 else None
+        clock = one or self._client.get_node_from_key(CLOCK)
+        places: dict[str, tuple[ClusterNode, list[Line]]] = {}
         for number in numbers:
-            args, options = self._commands[number]
-            if self._is_for_all(number):
-                for node in primaries:
-                    lines[node.name] += [(number, args, options), (number, ("ROLE",), {})]
-            else:
-                lines[homes.get(number, clock).name].append((number, args, options))
-        return [(nodes[name], ours) for name, ours in lines.items()]
-
-    def _home(self, key: Any) -> ClusterNode:
-        node: ClusterNode = self._client.get_node_from_key(key)
-        return node
+            command = self._commands[number]
+            whole = [(number, command), (number, ("ROLE",))]
+            for node in primaries if number in for_all else [homes.get(number, clock)]:
+                _, lines = places.setdefault(node.name, (node, []))
+                lines += whole if number in for_all else whole[:1]
+        return list(places.values())
 
     def _is_for_all(self, number: int) -> bool:
-        return bool(self._commands[number][0][0] == "INFO")
+        return bool(self._commands[number][0] == "INFO")
 
     def _send(self, node: ClusterNode, lines: list[Line]) -> list[Any]:
-        """The replies of a primary, in one round trip. Errors are among them."""
-        known: set[str] = set()
-        with self._client.get_redis_connection(node).pipeline(transaction=False) as pipe:
-            for _, args, options in lines:
-                pipe.execute_command(*self._as_known(args, known), **options)
-            replies = pipe.execute(raise_on_error=False)
+        """Return the replies of a primary, in one round trip. Errors are among them."""
+        replies = _server(self._client, node).send([command for _, command in lines])
         return [
-            self._ask(reply, args, options) if type(reply) is AskError else reply
-            for (_, args, options), reply in zip(lines, replies, strict=True)
+            self._ask(reply, command) if type(reply) is AskError else reply
+            for (_, command), reply in zip(lines, replies, strict=True)
         ]
 
-    def _ask(self, error: AskError, args: Arguments, options: Options) -> Any:
-        """The reply of the primary that is being given the key's slot at this moment."""
+    def _ask(self, error: AskError, command: Command) -> Any:
+        """Return the reply of the primary that is being given the key's slot at this moment."""
         node = self._client.get_node(error.host, error.port)
-        if node is None:
-            return error
-        with self._client.get_redis_connection(node).pipeline(transaction=False) as pipe:
-            pipe.execute_command("ASKING")
-            pipe.execute_command(*self._as_known(args, set()), **options)
-            return pipe.execute(raise_on_error=False)[1]
-
-    def _as_known(self, args: Arguments, known: set[str]) -> Arguments:
-        """The command: with the source of its script if that is not `known` there yet."""
-        if args[0] not in ("EVAL", "EVALSHA"):
-            return args
-        digest = args[1] if args[0] == "EVALSHA" else _digest(args[1])
-        if digest in known or digest not in self._sources:
-            return ("EVALSHA", digest, *args[2:])
-        known.add(digest)
-        return ("EVAL", self._sources[digest], *args[2:])
+        return _server(self._client, node).send([("ASKING",), command])[1] if node else error
 
     def _reply(self, number: int) -> Any:
         replies = self._replies[number]
@@ -219,26 +173,20 @@ class Execution:
         if error := next(filter(_is_error, replies), None):
             return error
         lives = sorted(str(info["run_id"]) for info in replies[::2])
-        return {"run_id": _digest(" ".join(lives))}
+        return {"run_id": digest(" ".join(lives))}
 
 
-def _key(args: Arguments) -> Any:
-    """The key of a command; None if it has none."""
-    if args[0] in ("EVAL", "EVALSHA"):
-        return args[3]
-    return args[1] if args[0] not in ("TIME", "INFO") else None
+def _server(client: RedisCluster, node: ClusterNode) -> Server:
+    """A primary. redis-py's client tells where the slots are, and sends nothing."""
+    return Server(connection_pool=client.get_redis_connection(node).connection_pool)
 
 
-def _has_moved(args: Arguments, reply: Any) -> bool:
+def _has_moved(command: Command, reply: Any) -> bool:
     """Whether this is no primary of what was asked for any more."""
-    if args[0] == "ROLE" and isinstance(reply, list):
+    if command[0] == "ROLE" and isinstance(reply, list):
         return bool(reply[0] != b"master")
     return isinstance(reply, MovedError)
 
 
 def _is_error(reply: Any) -> bool:
     return isinstance(reply, Exception)
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()

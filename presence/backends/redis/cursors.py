@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from itertools import chain
 
 from presence.backends.base import Hit, Limits
-from presence.backends.redis.connection import Call, Connection, milliseconds
+from presence.backends.redis.connection import Connection, milliseconds, script
 from presence.backends.tracker import CursorStore, is_fresh
 
 logger = logging.getLogger("presence.redis")
@@ -20,17 +20,15 @@ class RedisCursors(Connection, CursorStore):
     """
 
     def save_cursors(self, channel: str, cursors: Mapping[str, bytes], *, timeout: float) -> float:
-        arguments = [self._moment(), milliseconds(timeout), *chain.from_iterable(cursors.items())]
-        (now,) = self._evaluate([("move", self._keys.cursors(channel), arguments)])
+        moves = chain.from_iterable(cursors.items())
+        key = self._keys.cursors(channel)
+        (now,) = self._run([self._timed("move", key, milliseconds(timeout), *moves)])
         return float(now)
 
     def load_cursors(self, channel: str, *, timeout: float) -> dict[str, tuple[float, bytes]]:
         key = self._keys.cursors(channel)
-        with self._pipeline() as pipe:
-            # In this order: or a move that comes between the two would be one of the future.
-            pipe.hgetall(key)
-            pipe.time()
-            found, moment = self._execute(pipe)
+        # In this order: or a move that comes between the two would be one of the future.
+        found, moment = self._run([("HGETALL", key), ("TIME",)])
         now = self._time(moment)
         fresh, stale = {}, []
         for user, value in found.items():
@@ -46,14 +44,13 @@ class RedisCursors(Connection, CursorStore):
             else:
                 stale += [user, value]
         if stale:
-            self._evaluate([("retire", key, stale)])
+            self._run([script("retire", key, *stale)])
         return fresh
 
     def delete_cursor(self, channel: str, user: str, *, ending: bytes = b"") -> bool:
         key = self._keys.cursors(channel)
-        if ending:
-            return bool(self._evaluate([("drop", key, [user, ending])], once=True)[0])
-        return bool(self._ask(lambda pipe: pipe.hdel(key, user), once=True))
+        delete = script("drop", key, user, ending) if ending else ("HDEL", key, user)
+        return bool(self._run([delete], once=True)[0])
 
 
 class RedisLimits(Connection, Limits):
@@ -62,19 +59,18 @@ class RedisLimits(Connection, Limits):
     def check_limits(
         self, hits: Sequence[Hit], flags: Sequence[str] = ()
     ) -> tuple[list[int], list[bool]]:
-        calls: list[Call] = [
-            ("take", self._keys.taken(hit.name), [milliseconds(hit.seconds), hit.limit, hit.times])
-            for hit in hits
+        commands = [
+            script("take", self._keys.taken(name), milliseconds(seconds), limit, times)
+            for name, limit, seconds, times in hits
         ]
-        calls += [("remembers", self._keys.remembered(name), []) for name in flags]
-        found = self._evaluate(calls, once=bool(hits))
+        commands += [script("remembers", self._keys.remembered(name)) for name in flags]
+        found = self._run(commands, once=bool(hits))
         return [int(n) for n in found[: len(hits)]], [bool(n) for n in found[len(hits) :]]
 
     def set_flag(self, name: str, *, seconds: float) -> None:
         life = milliseconds(seconds)
-        self._ask(lambda pipe: pipe.set(self._keys.remembered(name), life, px=life))
+        self._run([("SET", self._keys.remembered(name), life, "PX", life)])
 
     def claim_slot(self, channel: str, slot: int, *, seconds: float) -> bool:
-        given = [self._moment(), slot, milliseconds(seconds)]
-        (done,) = self._evaluate([("claim", self._keys.slots(channel), given)], once=True)
-        return bool(done)
+        claim = self._timed("claim", self._keys.slots(channel), slot, milliseconds(seconds))
+        return bool(self._run([claim], once=True)[0])

@@ -210,6 +210,8 @@ _READERS: Final[dict[str, Callable[[bytes | None], Any]]] = {
     "total": _whole,
     "anonymous": _whole,
 }
+ROSTER: Final = ("rev", "roster")
+WHOLE: Final = (*ROSTER, "snapshot")
 SHOWN: Final = ("snapshot", "position", "epoch", "version")
 SUSPECT: Final = "suspect"
 """Field in which a reader notes what else of the hash it could not read."""

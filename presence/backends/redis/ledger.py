@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from presence.backends.base import (
     KEPT_TICKS,
@@ -16,7 +15,8 @@ from presence.backends.base import (
     TickParts,
     TickStart,
 )
-from presence.backends.redis.connection import Call, Connection, milliseconds
+from presence.backends.redis.connection import Connection, milliseconds, script
+from presence.backends.redis.server import Command
 
 logger = logging.getLogger("presence.redis")
 
@@ -36,7 +36,7 @@ class RedisLedger(Connection, TickLog, ChannelRegistry):
     """The contracts of TickLog and ChannelRegistry."""
 
     def begin_tick(self, tick: str) -> TickStart:
-        ((moment, *pairs),) = self._evaluate([("begin", self._keys.open, [self._moment(), tick])])
+        ((moment, *pairs),) = self._run([self._timed("begin", self._keys.open, tick)])
         now = float(moment)
         began, times = self._open(dict(zip(pairs[::2], pairs[1::2], strict=True)))
         return TickStart(
@@ -46,29 +46,25 @@ class RedisLedger(Connection, TickLog, ChannelRegistry):
         )
 
     def add_part(self, tick: str, number: int, part: bytes, *, of: int) -> TickParts | None:
-        given = [self._moment(), number, part, of, KEPT_PARTS]
-        ((moment, *pairs),) = self._evaluate([("add", self._keys.tick(tick), given)])
+        adding = self._timed("add", self._keys.tick(tick), number, part, of, KEPT_PARTS)
+        ((moment, *pairs),) = self._run([adding])
         if not pairs:
             return None
         return _parts(float(moment), dict(zip(pairs[::2], pairs[1::2], strict=True)))
 
     def close_tick(self, tick: str, record: bytes) -> bool:
-        if not self._ask(lambda pipe: pipe.hdel(self._keys.open, _TICK + tick), once=True):
+        if not self._run([("HDEL", self._keys.open, _TICK + tick)], once=True)[0]:
             return False
-        with self._pipeline() as pipe:
-            pipe.lpush(self._keys.ticks, record)
-            pipe.ltrim(self._keys.ticks, 0, KEPT_TICKS - 1)
-            pipe.unlink(self._keys.tick(tick))
-            self._execute(pipe, once=True)
+        adding = ("LPUSH", self._keys.ticks, record)
+        trimming = ("LTRIM", self._keys.ticks, 0, KEPT_TICKS - 1)
+        self._run([adding, trimming, ("UNLINK", self._keys.tick(tick))], once=True)
         return True
 
     def load_ticks(self, *, records: bool = True, parts: bool = False) -> TickHistory:
-        with self._pipeline() as pipe:
-            pipe.time()
-            pipe.hgetall(self._keys.open)
-            if records:
-                pipe.lrange(self._keys.ticks, 0, -1)
-            moment, found, *loaded = self._execute(pipe)
+        commands: list[Command] = [("TIME",), ("HGETALL", self._keys.open)]
+        if records:
+            commands.append(("LRANGE", self._keys.ticks, 0, -1))
+        moment, found, *loaded = self._run(commands)
         began, times = self._open(found)
         now = self._time(moment)
         return TickHistory(
@@ -80,32 +76,25 @@ class RedisLedger(Connection, TickLog, ChannelRegistry):
         )
 
     def _load_parts(self, ticks: Sequence[str], now: float) -> dict[str, TickParts]:
-        if not ticks:
-            return {}
-        with self._pipeline() as pipe:
-            for tick in ticks:
-                pipe.hgetall(self._keys.tick(tick))
-            found = self._execute(pipe)
+        found = self._run([("HGETALL", self._keys.tick(tick)) for tick in ticks])
         return {tick: _parts(now, parts) for tick, parts in zip(ticks, found, strict=True)}
 
     def register_channels(self, channels: Sequence[str]) -> None:
         if channels:
             kept = milliseconds(KEPT_REGISTRY)
-            given = [self._moment(), kept, *channels]
-            self._evaluate([("register", self._keys.registry, given)])
+            self._run([self._timed("register", self._keys.registry, kept, *channels)])
 
     def unregistered_channels(self, channels: Sequence[str]) -> list[str]:
         if not channels:
             return []
-        scores: Any = self._ask(lambda pipe: pipe.zmscore(self._keys.registry, list(channels)))
+        (scores,) = self._run([("ZMSCORE", self._keys.registry, *channels)])
         return [channel for channel, at in zip(channels, scores, strict=True) if at is None]
 
     def known_channels(self, *, registered_within: float | None = None) -> KnownChannels:
-        calls: list[Call] = [("known", self._keys.channels, [self._moment()])]
+        commands = [self._timed("known", self._keys.channels)]
         if registered_within is not None:
-            given = [self._moment(), repr(registered_within)]
-            calls.append(("registered", self._keys.registry, given))
-        rows, *registered = self._evaluate(calls)
+            commands.append(self._timed("registered", self._keys.registry, registered_within))
+        rows, *registered = self._run(commands)
         times = dict(zip(rows[::2], map(float, rows[1::2]), strict=True))
         channels = self._channels(self._keys.channels, times)
         return KnownChannels(
@@ -124,7 +113,7 @@ class RedisLedger(Connection, TickLog, ChannelRegistry):
                 strange += [name, began]
                 logger.error("entry=deleted key=%s name=%r error=%r", self._keys.open, name, error)
         if strange:
-            self._evaluate([("retire", self._keys.open, strange)])
+            self._run([script("retire", self._keys.open, *strange)])
         newest = times.pop("began", None)
         return newest, {name.removeprefix(_TICK): at for name, at in times.items()}
 

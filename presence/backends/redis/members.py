@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 
 from presence.backends.redis import fields
-from presence.backends.redis.connection import Call, Connection, milliseconds
+from presence.backends.redis.connection import Connection, milliseconds, script
+from presence.backends.redis.server import Command
 from presence.backends.tracker import MemberStore, StoredPresence, TrackerState
 from presence.roster.messages import UNREADABLE
 from presence.roster.people import ServerMember
@@ -31,40 +32,29 @@ class RedisMembers(Connection, MemberStore):
         self, channel: str, user: str, *, source: str, meta: bytes, timeout: float
     ) -> ServerMember:
         # The channel first: one that is polled in vain costs less than one that never is.
-        _, (now, joined, said) = self._evaluate(
-            [
-                self._on_channel(channel, timeout),
-                self._on_member("join", channel, user, source, timeout, meta),
-            ]
-        )
+        noting = self._on_channel(channel, timeout)
+        joining = self._on_member("join", channel, user, source, timeout, meta)
+        _, (now, joined, said) = self._run([noting, joining])
         return ServerMember(user, source, float(joined), float(now), meta, float(said))
 
     def delete_member(
         self, channel: str, user: str, *, source: str, timeout: float
     ) -> ServerMember | None:
-        call = self._on_member("leave", channel, user, source, timeout)
-        (value,) = self._evaluate([call], once=True)
+        leaving = self._on_member("leave", channel, user, source, timeout)
+        (value,) = self._run([leaving], once=True)
         return None if value is None else _record(channel, _field(user, source), value)
 
     def touch_member(self, channel: str, user: str, *, source: str, timeout: float) -> bool:
-        _, beaten = self._evaluate(
-            [
-                self._on_channel(channel, timeout),
-                self._on_member("beat", channel, user, source, timeout),
-            ]
-        )
+        noting = self._on_channel(channel, timeout)
+        _, beaten = self._run([noting, self._on_member("beat", channel, user, source, timeout)])
         return bool(beaten)
 
     def load_members(
         self, channels: Sequence[str], *, timeout: float, rosters: bool = False
     ) -> dict[str, StoredPresence]:
-        with self._pipeline() as pipe:
-            for channel in channels:
-                pipe.hgetall(self._keys.members(channel))
-            for channel in channels if rosters else ():
-                pipe.hmget(self._keys.channel(channel), "rev", "roster")
-            pipe.time()
-            *replies, moment = self._execute(pipe)
+        members = [("HGETALL", self._keys.members(channel)) for channel in channels]
+        others = [("HMGET", self._keys.channel(channel), *fields.ROSTER) for channel in channels]
+        *replies, moment = self._run([*members, *(others if rosters else ()), ("TIME",)])
         hashes, rows = replies[: len(channels)], replies[len(channels) :]
         fresh = self._fresh(channels, hashes, self._time(moment), timeout)
         if not rosters:
@@ -75,10 +65,10 @@ class RedisMembers(Connection, MemberStore):
         }
 
     def load_tracker_state(self, *, timeout: float) -> TrackerState:
-        (now, *channels), noted = self._evaluate(
+        (now, *channels), noted = self._run(
             [
-                ("standing", self._keys.tracked, [self._moment(), milliseconds(timeout)]),
-                ("profiles", self._keys.profiles, [self._moment()]),
+                self._timed("standing", self._keys.tracked, milliseconds(timeout)),
+                self._timed("profiles", self._keys.profiles),
             ]
         )
         profiles, passed = {}, []
@@ -88,28 +78,28 @@ class RedisMembers(Connection, MemberStore):
             else:
                 passed += [user, value]
         if passed:
-            self._evaluate([("retire", self._keys.profiles, passed)])
+            self._run([script("retire", self._keys.profiles, *passed)])
         return TrackerState(frozenset(self._channels(self._keys.tracked, channels)), profiles)
 
     def save_profile(self, user: str, shown: bytes, *, seconds: float) -> float:
-        arguments = [self._moment(), milliseconds(seconds), user, shown]
-        (now,) = self._evaluate([("profile", self._keys.profiles, arguments)])
+        key, life = self._keys.profiles, milliseconds(seconds)
+        (now,) = self._run([self._timed("profile", key, life, user, shown)])
         return float(now)
 
     def last_seen(self, users: Sequence[str]) -> dict[str, float]:
         if not users:
             return {}
-        (times,) = self._evaluate([("seen", self._keys.seen, [self._moment(), *users])])
+        (times,) = self._run([self._timed("seen", self._keys.seen, *users)])
         return {u: float(at) for u, at in zip(users, times, strict=True) if at is not None}
 
-    def _on_channel(self, channel: str, timeout: float) -> Call:
-        return "register", self._keys.tracked, [self._moment(), milliseconds(timeout), channel]
+    def _on_channel(self, channel: str, timeout: float) -> Command:
+        return self._timed("register", self._keys.tracked, milliseconds(timeout), channel)
 
     def _on_member(
-        self, script: str, channel: str, user: str, source: str, timeout: float, *more: bytes
-    ) -> Call:
-        given = [self._moment(), milliseconds(timeout), _field(user, source), *more]
-        return script, self._keys.members(channel), given
+        self, name: str, channel: str, user: str, source: str, timeout: float, *more: bytes
+    ) -> Command:
+        key, field = self._keys.members(channel), _field(user, source)
+        return self._timed(name, key, milliseconds(timeout), field, *more)
 
     def _fresh(
         self, channels: Sequence[str], hashes: Sequence[Any], now: float, timeout: float
@@ -117,7 +107,7 @@ class RedisMembers(Connection, MemberStore):
         """The records of each hash that are fresh; the others are cleared away, each only as it
         was read: whoever wrote to it meanwhile is back."""
         found: dict[str, list[ServerMember]] = {}
-        stale: list[Call] = []
+        stale: list[Command] = []
         for channel, kept in zip(channels, hashes, strict=True):
             records = {field: _record(channel, field, kept[field]) for field in kept}
             fresh = {
@@ -128,9 +118,8 @@ class RedisMembers(Connection, MemberStore):
             }
             found[channel] = sorted((one.by(now) for one in fresh.values()), key=_arrival)
             if gone := [part for field in kept.keys() - fresh for part in (field, kept[field])]:
-                stale.append(("retire", self._keys.members(channel), gone))
-        if stale:
-            self._evaluate(stale)
+                stale.append(script("retire", self._keys.members(channel), *gone))
+        self._run(stale)
         return found
 
 

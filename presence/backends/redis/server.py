@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final, NamedTuple, Protocol
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
 from weakref import WeakSet
 
 import hiredis
 import redis
-from redis.commands import CoreCommands
-from redis.connection import (
-    Connection,
-    SSLConnection,
-    UnixDomainSocketConnection,
-)
+from redis.connection import Connection, SSLConnection, UnixDomainSocketConnection
 from redis.exceptions import ClusterDownError, ReadOnlyError, ResponseError
 from redis.sentinel import (
-    Sentinel,
     SentinelConnectionPool,
     SentinelManagedConnection,
     SentinelManagedSSLConnection,
@@ -35,8 +31,8 @@ who only read hear of it from nobody. Making another takes a millisecond."""
 _DEMOTED = re.compile(r"(?:^|-)(?:READONLY|MASTERDOWN|NOREPLICAS) ")
 """Also within the error of a script, as Redis 6 tells it."""
 
-Command = tuple[tuple[Any, ...], dict[str, Any]]
-"""Arguments of redis-py's `execute_command`: name and arguments, and options."""
+Command = tuple[Any, ...]
+"""Name and arguments, as redis-py's `execute_command` takes them."""
 
 
 def _quiet() -> dict[str, Any]:
@@ -235,8 +231,7 @@ class Pool(_Kept, redis.ConnectionPool):
 
 
 class SentinelPool(_Kept, SentinelConnectionPool):
-    def __init__(self, name: str, sentinel: Sentinel, **options: Any) -> None:
-        super().__init__(name, sentinel, **options)  # type: ignore[no-untyped-call]
+    pass
 
 
 def _is_silent(connection: Any) -> bool:
@@ -247,106 +242,94 @@ def _is_silent(connection: Any) -> bool:
         return False
 
 
-class Runs(Protocol):
-    """Client that runs the commands of a pipeline. A reply may be an error."""
-
-    def run(self, commands: Sequence[Command], *, once: bool = False) -> list[Any]: ...
-
-
-class Pipeline(CoreCommands):
-    """Commands that are sent together when it is executed. They are no transaction."""
-
-    def __init__(self, client: Runs) -> None:
-        self._client = client
-        self._commands: list[Command] = []
-
-    def __enter__(self) -> Pipeline:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._commands = []
-
-    def execute_command(self, *args: Any, **options: Any) -> Pipeline:
-        self._commands.append((args, options))
-        return self
-
-    @property
-    def command_stack(self) -> Sequence[Command]:
-        """The commands that wait, as pipelines of redis-py have them."""
-        return self._commands
-
-    def execute(self, raise_on_error: bool = True, *, once: bool = False) -> list[Any]:
-        """The replies, in the order of the commands. Raises the first that is an error.
-
-        With `once` no command is sent again that may have been done.
-        """
-        commands, self._commands = self._commands, []
-        replies = self._client.run(commands, once=once) if commands else []
-        if raise_on_error:
-            for reply in replies:
-                if isinstance(reply, ResponseError):
-                    raise reply
-        return replies
+def checked(replies: list[Any]) -> list[Any]:
+    """Return the replies. Raises the first that is an error."""
+    for reply in replies:
+        if isinstance(reply, ResponseError):
+            raise reply
+    return replies
 
 
-class Node(redis.Redis):
-    """A Redis whose commands are sent one time, as a part of the current call."""
-
-    def pipeline(self, *_: Any, **__: Any) -> Any:
-        return Pipeline(self)  # type: ignore[abstract]
+class Server(redis.Redis):
+    """A Redis. What its `run` cannot do on a connection that was no good is done on a new one."""
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
-        once = options.pop("once", False)
-        return self.pipeline().execute_command(*args, **options).execute(once=once)[0]
+        return checked(self.run([args], **options))[0]
 
-    def run(self, commands: Sequence[Command], *, once: bool = False) -> list[Any]:
-        """Send commands, read every reply, and keep the connection only then.
+    def run(self, commands: Sequence[Command], *, once: bool = False, **options: Any) -> list[Any]:
+        """Send commands together. Returns their replies, in this order; errors are among them.
 
-        Whatever else happens, an interruption between two replies, too, the connection is closed:
-        what is still to come would be read as the reply to another command.
+        They are no transaction. With `once` no command is sent again that may have been done.
+        `options` tell redis-py how to read the replies.
+        """
+        call = Call(self.connection_pool.connection_kwargs["socket_timeout"], once=once)
+        return repeated(lambda: self.send(commands, **options), call)
+
+    def send(self, commands: Sequence[Command], **options: Any) -> list[Any]:
+        """Send commands one time, as a part of the current call, and read every reply.
+
+        Only then the connection is kept. Whatever else happens, an interruption between two
+        replies, too, it is closed: what is still to come would be read as the reply to another
+        command. Those that wait in the pool are no better.
         """
         connection = self.connection_pool.get_connection()
-        replies: list[Any] = []
         try:
-            connection.send_packed_command(connection.pack_commands([args for args, _ in commands]))
-            for args, options in commands:
-                replies.append(self._read(connection, args, options))
-        except TooLarge as error:
-            connection.disconnect()
-            asked = _asked(commands[len(replies)][0])
-            raise redis.InvalidResponse(f"the reply to {asked} {error}") from error
+            connection.send_packed_command(connection.pack_commands(_shortened(commands)))
+            replies = [self._read(connection, command, options) for command in commands]
         except BaseException:
             connection.disconnect()
+            self.connection_pool.disconnect()
             raise
-        for reply in replies:
-            if _is_demoted(reply):
-                connection.disconnect()
-                raise Demoted(f"this Redis is not the primary in charge: {reply}")
         self.connection_pool.keep(connection)  # type: ignore[attr-defined]
         return replies
 
-    def _read(self, connection: Any, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    def _read(self, connection: Any, command: Command, options: dict[str, Any]) -> Any:
         try:
-            if type(args[-1]) is Packed:  # redis-py changes nothing in such a reply
+            if type(command[-1]) is Packed:  # redis-py changes nothing in such a reply
                 return connection.read_response()
-            return self.parse_response(connection, args[0], **options)  # type: ignore[no-untyped-call]
+            return self.parse_response(connection, command[0], **options)  # type: ignore[no-untyped-call]
+        except TooLarge as error:
+            asked = f"{command[0]} {key_of(command)}"[:300]
+            raise redis.InvalidResponse(f"the reply to {asked} {error}") from error
         except ResponseError as error:
+            if _is_demoted(error):
+                raise Demoted(f"this Redis is not the primary in charge: {error}") from error
             return error
 
 
-class Server(Node):
-    """A Redis whose commands are sent again, on a new connection, where the first was no good."""
-
-    def run(self, commands: Sequence[Command], *, once: bool = False) -> list[Any]:
-        return repeated(
-            lambda: super(Server, self).run(commands),
-            self.connection_pool.disconnect,
-            Call(self.connection_pool.connection_kwargs["socket_timeout"], once=once),
-        )
+def key_of(command: Command) -> Any:
+    """Return the key of a command or of a script; None if it has none."""
+    if command[0] == "EVAL":
+        return command[3]
+    return command[1] if len(command) > 1 and command[0] != "INFO" else None
 
 
-def repeated(run: Callable[[], list[Any]], renew: Callable[[], None], call: Call) -> list[Any]:
-    """Run, and once more after `renew` where a connection was no good and the call has time left.
+def digest(text: str) -> str:
+    return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+
+_sha = lru_cache(maxsize=256)(digest)
+
+
+def _shortened(commands: Iterable[Command]) -> Iterator[Command]:
+    """Yield the commands. A script is sent whole once, and after that by its digest.
+
+    By the digest alone a script would be unknown after a restart of Redis, and to run it again
+    would take a second round trip.
+    """
+    sent: set[str] = set()
+    for command in commands:
+        if command[0] != "EVAL":
+            yield command
+        elif (source := command[1]) in sent:
+            yield ("EVALSHA", _sha(source), *command[2:])
+        else:
+            sent.add(source)
+            yield command
+
+
+def repeated(run: Callable[[], list[Any]], call: Call) -> list[Any]:
+    """Run, and once more where a connection was no good and the call has time left.
 
     A call that must not be made twice is only repeated where it was refused.
     """
@@ -360,17 +343,8 @@ def repeated(run: Callable[[], list[Any]], renew: Callable[[], None], call: Call
         broken = not isinstance(error, ResponseError) and not call.once
         if call.is_over() or not (demoted or broken):
             raise
-    renew()
     return run()
 
 
-def _asked(args: tuple[Any, ...]) -> str:
-    """A command and its key, for errors."""
-    key = args[3:4] if args[0] in ("EVAL", "EVALSHA") else args[1:2]
-    return " ".join(map(str, (args[0], *key)))[:300]
-
-
-def _is_demoted(reply: Any) -> bool:
-    if not isinstance(reply, ResponseError):
-        return False
-    return isinstance(reply, ReadOnlyError | ClusterDownError) or bool(_DEMOTED.search(str(reply)))
+def _is_demoted(error: Exception) -> bool:
+    return isinstance(error, ReadOnlyError | ClusterDownError) or bool(_DEMOTED.search(str(error)))

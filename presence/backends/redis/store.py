@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import islice
-from typing import Any
 
 from presence.backends.base import (
     Acknowledgement,
@@ -15,11 +14,11 @@ from presence.backends.base import (
     Writes,
 )
 from presence.backends.redis import fields
-from presence.backends.redis.connection import Call
+from presence.backends.redis.connection import script
 from presence.backends.redis.cursors import RedisCursors, RedisLimits
 from presence.backends.redis.ledger import RedisLedger
 from presence.backends.redis.members import RedisMembers
-from presence.backends.redis.server import Packed
+from presence.backends.redis.server import Command, Packed
 from presence.backends.tracker import Tracker
 from presence.roster.commit import Commit
 
@@ -40,16 +39,16 @@ class RedisStore(RedisMembers, RedisCursors, RedisLimits, RedisLedger, Tracker, 
         rosters: Sequence[str] = (),
         whole: Sequence[str] = (),
     ) -> BatchState:
-        with self._pipeline() as pipe:
-            pipe.time()
-            pipe.execute_command("INFO", "server")
-            for channel in channels:
-                pipe.execute_command("HMGET", self._keys.channel(channel), _STATE)
-            for channel in rosters:
-                pipe.hmget(self._keys.channel(channel), "rev", "roster")
-            for channel in whole:
-                pipe.hmget(self._keys.channel(channel), "rev", "roster", "snapshot")
-            moment, server, *rows = self._execute(pipe)
+        keys = self._keys
+        moment, server, *rows = self._run(
+            [
+                ("TIME",),
+                ("INFO", "server"),
+                *(("HMGET", keys.channel(channel), _STATE) for channel in channels),
+                *(("HMGET", keys.channel(channel), *fields.ROSTER) for channel in rosters),
+                *(("HMGET", keys.channel(channel), *fields.WHOLE) for channel in whole),
+            ]
+        )
         replies = iter(rows)
         states = dict(zip(channels, islice(replies, len(channels)), strict=True))
         found = dict(zip(rosters, islice(replies, len(rosters)), strict=True))
@@ -62,12 +61,11 @@ class RedisStore(RedisMembers, RedisCursors, RedisLimits, RedisLedger, Tracker, 
         )
 
     def load_snapshots(self, channels: Sequence[str]) -> dict[str, StoredSnapshot]:
-        with self._pipeline() as pipe:
-            pipe.time()
-            for channel in channels:
-                pipe.hmget(self._keys.channel(channel), *fields.SHOWN)
-                pipe.zscore(self._keys.channels, channel)
-            moment, *rows = self._execute(pipe)
+        commands: list[Command] = [("TIME",)]
+        for channel in channels:
+            commands.append(("HMGET", self._keys.channel(channel), *fields.SHOWN))
+            commands.append(("ZSCORE", self._keys.channels, channel))
+        moment, *rows = self._run(commands)
         now = self._time(moment)
         return {
             channel: fields.stored(row, polled=polled, now=now)
@@ -75,62 +73,58 @@ class RedisStore(RedisMembers, RedisCursors, RedisLimits, RedisLedger, Tracker, 
         }
 
     def write(self, writes: Writes) -> WriteResult:
-        before, now = self._unanswered(writes), repr(writes.now)
-        acknowledging = [_acknowledging(done, writes.to_signal) for done in writes.acknowledgements]
-        committing = [_committing(commit) for commit in writes.commits]
-        suspecting = [("suspect", s.channel, [s.field, s.found]) for s in writes.suspects]
-        on_channels = [
-            (script, self._keys.channel(channel), given)
-            for script, channel, given in [*acknowledging, *committing, *suspecting]
+        before = self._unanswered(writes)
+        acknowledging = [
+            self._acknowledging(done, writes.to_signal) for done in writes.acknowledgements
         ]
-        polled = [part for channel in writes.polled for part in (now, channel)]
-        replies = self._evaluate([*before, *on_channels], polled)[len(before) :]
-        taken = [reply == 1 for reply in replies]
-        acknowledged = len(acknowledging)
+        committing = [self._committing(commit) for commit in writes.commits]
+        suspecting = [
+            script("suspect", self._keys.channel(channel), field, found)
+            for channel, field, found in writes.suspects
+        ]
+        replies = self._run([*before, *acknowledging, *committing, *suspecting])
+        taken = iter([reply == 1 for reply in replies[len(before) :]])
         return WriteResult(
-            acknowledged=taken[:acknowledged],
-            committed=taken[acknowledged : acknowledged + len(committing)],
+            acknowledged=[*islice(taken, len(acknowledging))],
+            committed=[*islice(taken, len(committing))],
             swept=self._sweep(writes.sweep),
         )
 
-    def _unanswered(self, writes: Writes) -> list[Call]:
-        """Return the calls that come first, and whose replies tell nothing."""
-        calls: list[Call] = []
+    def _unanswered(self, writes: Writes) -> list[Command]:
+        """Return the commands that come first, and whose replies tell nothing."""
+        commands: list[Command] = []
+        if writes.polled:
+            times = [part for channel in writes.polled for part in (writes.now, channel)]
+            commands.append(("ZADD", self._keys.channels, "GT", *times))
         if writes.last_seen:
-            times = [part for user, at in writes.last_seen.items() for part in (user, repr(at))]
-            calls.append(("saw", self._keys.seen, [self._moment(), *times]))
-        return calls + [
-            ("signalled", self._keys.channel(channel), [pending])
+            times = [part for seen in writes.last_seen.items() for part in seen]
+            commands.append(self._timed("saw", self._keys.seen, *times))
+        return commands + [
+            script("signalled", self._keys.channel(channel), pending)
             for channel, pending in writes.signalled
         ]
 
+    def _acknowledging(self, done: Acknowledgement, to_signal: bool) -> Command:
+        given = [done.pending, fields.text(done.position), done.now if to_signal else ""]
+        key = self._keys.channel(done.channel)
+        return script("acknowledge", key, *given, *(done.restart or ()))
+
+    def _committing(self, commit: Commit) -> Command:
+        key, written = self._keys.channel(commit.channel), fields.commit_fields(commit)
+        damage = commit.replaces
+        if damage is None:
+            return script("commit", key, commit.rev, commit.pending, *fields.pairs(written))
+        written |= {"rev": commit.rev + 1, "unsignalled": fields.unsignalled(commit.unsignalled)}
+        given = [damage.rev, damage.pending, commit.pending]
+        return script("replace", key, *given, *fields.pairs(written))
+
     def _sweep(self, channels: Mapping[str, float]) -> list[str]:
-        empty = self._evaluate([("sweep", self._keys.channel(c), []) for c in channels])
+        empty = self._run([script("sweep", self._keys.channel(channel)) for channel in channels])
         closed = [c for c, done in zip(channels, empty, strict=True) if done == 1]
-        gone = self._evaluate(
-            [("forget", self._keys.channels, [c, repr(channels[c])]) for c in closed]
-        )
+        gone = self._run([script("forget", self._keys.channels, c, channels[c]) for c in closed])
         return [c for c, done in zip(closed, gone, strict=True) if done]
 
     def note_nodes(self, uids: frozenset[str]) -> float | None:
-        with self._guarded():
-            moment: Any = self._client.time()
-        now = self._time(moment)
-        arguments = [" ".join(sorted(uids)), repr(now)]
-        changed = float(self._evaluate([("nodes", self._keys.nodes, arguments)])[0])
-        return now - changed if changed else None
-
-
-def _acknowledging(done: Acknowledgement, to_signal: bool) -> Call:
-    given = [done.pending, fields.text(done.position), done.now if to_signal else ""]
-    return "acknowledge", done.channel, [*given, *(done.restart or ())]
-
-
-def _committing(commit: Commit) -> Call:
-    written = fields.commit_fields(commit)
-    if (damage := commit.replaces) is None:
-        given = [commit.rev, commit.pending, *fields.pairs(written)]
-        return "commit", commit.channel, given
-    written |= {"rev": commit.rev + 1, "unsignalled": fields.unsignalled(commit.unsignalled)}
-    given = [damage.rev, damage.pending, commit.pending, *fields.pairs(written)]
-    return "replace", commit.channel, given
+        noting = self._timed("nodes", self._keys.nodes, " ".join(sorted(uids)))
+        ((now, changed),) = self._run([noting])
+        return float(now) - float(changed) if float(changed) else None

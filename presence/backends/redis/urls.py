@@ -9,12 +9,12 @@ from urllib.parse import unquote
 
 import redis
 from redis.backoff import NoBackoff
-from redis.cluster import ClusterNode
+from redis.cluster import ClusterNode, RedisCluster
 from redis.connection import parse_url
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
-from presence.backends.redis.cluster import Cluster, Topology
+from presence.backends.redis.cluster import Cluster
 from presence.backends.redis.server import (
     QUIET,
     Pool,
@@ -151,12 +151,12 @@ def _cluster(hosts: Hosts, path: str, options: Options) -> Cluster:
     made = _tried(options) | {"connection_pool_class": Pool}
     (host, port), *others = hosts
 
-    def connect(more: Sequence[tuple[str, int]]) -> Topology:
+    def connect(more: Sequence[tuple[str, int]]) -> RedisCluster:
         # By the URL of one host redis-py is told to use our pools.
         known = [ClusterNode(*at) for at in [*others, *more]]
-        return Topology(url=f"redis://{host}:{port}", startup_nodes=known, **made)
+        return RedisCluster(url=f"redis://{host}:{port}", startup_nodes=known, **made)
 
-    return Cluster(connect, timeout=options["socket_timeout"])  # type: ignore[abstract]
+    return Cluster(connect, timeout=options["socket_timeout"])
 
 
 def _watched(hosts: Hosts, path: str, options: Options) -> Server:
@@ -181,7 +181,8 @@ def _watched(hosts: Hosts, path: str, options: Options) -> Server:
         for host, port in hosts
     ]
     found = {"connection_class": SafeSentinelSSLConnection if tls else SafeSentinelConnection}
-    pool = SentinelPool(unquote(name), sentinel, **(_database(number) | made | found))
+    options = _database(number) | made | found
+    pool = SentinelPool(unquote(name), sentinel, **options)  # type: ignore[no-untyped-call]
     return Server(connection_pool=pool)
 
 

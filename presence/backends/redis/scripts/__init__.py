@@ -6,7 +6,6 @@ the parts that it names. Comments are not sent to Redis.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterator
 from importlib.resources import files
@@ -34,11 +33,3 @@ def _read() -> Iterator[tuple[str, str]]:
 
 ALL = dict(_read())
 """The source of each script."""
-
-SHA = {
-    name: hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
-    for name, source in ALL.items()
-}
-"""The digests by which Redis knows the scripts."""
-
-SOURCES = {SHA[name]: source for name, source in ALL.items()}

@@ -91,16 +91,16 @@ local score = redis.call('ZSCORE', KEYS[1], ARGV[1])
 if not score or tonumber(score) ~= tonumber(ARGV[2]) then return 0 end
 return redis.call('ZREM', KEYS[1], ARGV[1])
 
---# nodes
--- KEYS: hash of nodes. ARGV: their uids, the time. Returns when they changed, "0" if never. A time
--- that is yet to come, or is none, is that of now.
-local now = redis.call('HMGET', KEYS[1], 'uids', 'changed')
-local changed = now[2] or '0'
+--# nodes: now
+-- KEYS: hash of nodes. ARGV: the time ("" for Redis's own), their uids. Returns the time, and when
+-- they changed, "0" if never. A time that is yet to come, or is none, is that of now.
+local before = redis.call('HMGET', KEYS[1], 'uids', 'changed')
+local changed = before[2] or '0'
 local at = tonumber(changed)
-if not (at and at <= tonumber(ARGV[2])) then changed = ARGV[2] end
-if now[1] and now[1] ~= ARGV[1] then changed = ARGV[2] end
-redis.call('HSET', KEYS[1], 'uids', ARGV[1], 'changed', changed)
-return changed
+if not (at and at <= tonumber(now)) then changed = now end
+if before[1] and before[1] ~= ARGV[2] then changed = now end
+redis.call('HSET', KEYS[1], 'uids', ARGV[2], 'changed', changed)
+return {now, changed}
 
 --# delete_foreign
 -- KEYS: a key. ARGV: the type that it may have. Deletes it if it has another; returns that type.

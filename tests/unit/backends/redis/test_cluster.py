@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
@@ -51,26 +51,37 @@ class Made:
 
 
 class Connection:
+    """A connection to a node, and its own pool."""
+
     def __init__(self, made: Made, name: str) -> None:
         self.made, self.name = made, name
-        self.commands: list[Command] = []
+        self.connection_kwargs: dict[str, Any] = {}
+        self.connection_pool = self
+        self.replies: list[Any] = []
 
-    def pipeline(self, transaction: bool) -> Connection:
-        assert not transaction
+    def get_connection(self) -> Connection:
         return self
 
-    def __enter__(self) -> Connection:
-        return self
+    def get_protocol(self) -> int:
+        return 2
 
-    def __exit__(self, *_: object) -> None: ...
+    def pack_commands(self, commands: Iterable[Command]) -> list[Command]:
+        return list(commands)
 
-    def execute_command(self, *args: Any, **_: Any) -> None:
-        self.commands.append(args)
+    def send_packed_command(self, commands: list[Command]) -> None:
+        self.made.sent.append((self.name, commands))
+        self.replies = [self.made.reply(self.name, command) for command in commands]
 
-    def execute(self, raise_on_error: bool) -> list[Any]:
-        assert not raise_on_error
-        self.made.sent.append((self.name, self.commands))
-        return [self.made.reply(self.name, command) for command in self.commands]
+    def read_response(self) -> Any:
+        reply = self.replies.pop(0)
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
+
+    def keep(self, connection: Connection) -> None:
+        assert connection.replies == []
+
+    def disconnect(self) -> None: ...
 
 
 def cluster(
@@ -80,45 +91,35 @@ def cluster(
     return Cluster(lambda more: made), made  # type: ignore
 
 
-def test_replies_are_in_the_order_of_the_commands() -> None:
+def test_cluster_of_two_primaries_replies_in_the_order_of_the_commands() -> None:
     client, made = cluster(lambda name, command: command[1], a="n2", b="n1", c="n2")
-    with client.pipeline() as pipe:
-        for key in "abc":
-            pipe.get(key)
-        assert pipe.execute() == ["a", "b", "c"]
+    assert client.run([("GET", key) for key in "abc"]) == ["a", "b", "c"]
     assert [(name, [one[1] for one in commands]) for name, commands in made.sent] == [
         ("n2", ["a", "c"]),
         ("n1", ["b"]),
     ]
 
 
-@pytest.mark.parametrize(
-    ("keys", "clock"), [("", "n1"), ("a", "n2"), ("aa", "n2"), ("ab", "n1"), ("bc", "n1")]
-)
-def test_the_time_is_that_of_the_one_primary_or_always_of_the_same(keys: str, clock: str) -> None:
-    client, _ = cluster(a="n2", b="n3", c="n1")
-    with client.pipeline() as pipe:
-        pipe.time()
-        for key in keys:
-            pipe.get(key)
-        assert pipe.execute()[0] == clock
+@pytest.mark.parametrize(("keys", "primary"), [("", 1), ("a", 2), ("aa", 2), ("ab", 1), ("bc", 1)])
+def test_cluster_asked_for_the_time_asks_the_only_primary_or_always_the_same(
+    keys: str, primary: int
+) -> None:
+    client, _ = cluster(lambda name, command: [name[1:], "0"], a="n2", b="n3", c="n1")
+    commands: list[Command] = [("TIME",), *(("GET", key) for key in keys)]
+    assert client.run(commands)[0] == (primary, 0)
 
 
-def test_each_primary_is_sent_a_script_once() -> None:
+def test_cluster_with_one_script_sends_its_source_to_each_primary_once() -> None:
     client, made = cluster(a="n1", b="n2", c="n1", d="n2")
     digest = "e0e1f9fabfc9d4800c877a703b823ac0578ff8db"
-    with client.pipeline() as pipe:
-        pipe.eval(SOURCE, 1, "a")
-        for key in "bcd":
-            pipe.evalsha(digest, 1, key, "x")
-        pipe.execute()
+    client.run([("EVAL", SOURCE, 1, key, "x") for key in "abcd"])
     assert made.sent == [
-        ("n1", [("EVAL", SOURCE, 1, "a"), ("EVALSHA", digest, 1, "c", "x")]),
+        ("n1", [("EVAL", SOURCE, 1, "a", "x"), ("EVALSHA", digest, 1, "c", "x")]),
         ("n2", [("EVAL", SOURCE, 1, "b", "x"), ("EVALSHA", digest, 1, "d", "x")]),
     ]
 
 
-def test_what_comes_first_is_done_before_what_comes_after_on_another_primary() -> None:
+def test_cluster_with_moved_slot_keeps_the_order_of_the_primaries() -> None:
     """Also where it has to be sent on."""
 
     def reply(name: str, command: Command) -> Any:
@@ -128,10 +129,7 @@ def test_what_comes_first_is_done_before_what_comes_after_on_another_primary() -
         return name
 
     client, made = cluster(reply, a="n1", b="n2", c="n1", d="n3")
-    with client.pipeline() as pipe:
-        for key in "abcd":
-            pipe.get(key)
-        assert pipe.execute() == ["n3", "n2", "n1", "n3"]
+    assert client.run([("GET", key) for key in "abcd"]) == ["n3", "n2", "n1", "n3"]
     assert [(name, [one[1] for one in commands]) for name, commands in made.sent] == [
         ("n1", ["a", "c"]),
         ("n3", ["a", "d"]),
@@ -140,51 +138,48 @@ def test_what_comes_first_is_done_before_what_comes_after_on_another_primary() -
     assert made.learnt == 1
 
 
-def test_what_moves_on_and_on_is_given_up() -> None:
+def test_cluster_with_slot_that_moves_on_and_on_gives_up() -> None:
     def reply(name: str, command: Command) -> Any:
         return MovedError("1 n2:7000") if command[1] == "c" else name
 
     client, made = cluster(reply, a="n1", b="n2", c="n1")
-    with client.pipeline() as pipe:
-        for key in "abc":
-            pipe.get(key)
-        with pytest.raises(MovedError):
-            pipe.execute()
+    with pytest.raises(MovedError):
+        client.run([("GET", key) for key in "abc"])
     assert [name for name, _ in made.sent] == ["n1", "n2"] + ["n1"] * (ATTEMPTS - 1)
 
 
 @pytest.mark.parametrize(("at", "known"), [("n2", True), ("elsewhere", False)])
-def test_what_is_on_its_way_is_asked_for_where_it_goes(at: str, known: bool) -> None:
+def test_cluster_with_slot_under_way_asks_where_it_goes(at: str, known: bool) -> None:
     def reply(name: str, command: Command) -> Any:
         return AskError(f"1 {at}:7000") if name == "n1" else name
 
     client, made = cluster(reply, a="n1", b="n2")
+    (found,) = client.run([("EVAL", SOURCE, 1, "a")])
     if known:
-        assert client.eval(SOURCE, 1, "a") == at
+        assert found == at
         assert made.sent[1:] == [(at, [("ASKING",), ("EVAL", SOURCE, 1, "a")])]
     else:
-        with pytest.raises(AskError):
-            client.eval(SOURCE, 1, "a")
+        assert isinstance(found, AskError)
 
 
-def test_the_life_of_a_cluster_is_that_of_all_its_primaries() -> None:
-    lives = {"n1": "1", "n2": "2"}
+def test_cluster_run_id_stands_for_the_lives_of_all_primaries() -> None:
+    lives = {"n1": b"1", "n2": b"2"}
     roles: dict[str, list[bytes]] = defaultdict(lambda: [b"master"])
 
     def reply(name: str, command: Command) -> Any:
-        return roles[name] if command == ("ROLE",) else {"run_id": lives[name]}
+        return roles[name] if command == ("ROLE",) else b"run_id:%b\r\n" % lives[name]
 
     def run() -> Any:
-        return client.execute_command("INFO", "server")["run_id"]
+        return client.run([("INFO", "server")])[0]["run_id"]
 
     client, made = cluster(reply, a="n2")
     first = run()
     assert run() == first
-    lives["n2"] = "3"
+    lives["n2"] = b"3"
     assert run() != first
-    lives.update(n1="3", n2="1")
+    lives.update(n1=b"3", n2=b"1")
     other = run()
-    lives.update(n1="1", n2="3")
+    lives.update(n1=b"1", n2=b"3")
     assert run() == other, "whichever is named first"
     roles["n1"] = [b"slave"]
     with pytest.raises(redis.ConnectionError):
@@ -195,7 +190,7 @@ def test_the_life_of_a_cluster_is_that_of_all_its_primaries() -> None:
 @pytest.mark.parametrize(
     "error", [redis.ConnectionError("x"), redis.TimeoutError("x"), SlotNotCoveredError("x")]
 )
-def test_primaries_that_cannot_be_reached_are_looked_for_anew(error: Exception) -> None:
+def test_cluster_after_failed_call_looks_for_its_primaries_anew(error: Exception) -> None:
     def reply(name: str, command: Command) -> Any:
         raise error
 
@@ -208,18 +203,15 @@ def test_primaries_that_cannot_be_reached_are_looked_for_anew(error: Exception) 
 
     client = Cluster(connect)  # type: ignore
     with pytest.raises((redis.ConnectionError, redis.TimeoutError), match="x"):
-        client.get("a")
+        client.run([("GET", "a")])
     assert found == [[], [("n1", 7000), ("n2", 7000)]]
 
 
-def test_a_command_that_fails_leaves_the_others_done() -> None:
+def test_cluster_with_failed_command_does_the_others() -> None:
     def reply(name: str, command: Command) -> Any:
         return redis.ResponseError("no") if command[1] == "a" else name
 
     client, made = cluster(reply, a="n1", b="n2")
-    with client.pipeline() as pipe:
-        pipe.get("a")
-        pipe.get("b")
-        with pytest.raises(redis.ResponseError):
-            pipe.execute()
+    failed, done = client.run([("GET", "a"), ("GET", "b")])
+    assert (type(failed), done) == (redis.ResponseError, "n2")
     assert [name for name, _ in made.sent] == ["n1", "n2"]

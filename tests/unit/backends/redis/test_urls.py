@@ -90,7 +90,7 @@ def test_a_cluster(monkeypatch: pytest.MonkeyPatch, scheme: str, tls: bool) -> N
 
         def __del__(self) -> None: ...
 
-    monkeypatch.setattr(urls, "Topology", Recorder)
+    monkeypatch.setattr(urls, "RedisCluster", Recorder)
     client = make_client(f"{scheme}://me:sesame@a,b:7001,[::1]:7002/0", timeout=3.0)
     assert (isinstance(client, Cluster), asked) == (True, [])
     assert isinstance(client, Cluster)
