@@ -16,12 +16,12 @@ class Sizes:
     per_connection: int = 100
     rounds: int = 5
     steady_turns: int = 4
-    """Times in a round that what takes little is measured."""
+    """Repetitions in a round of measurements that take little time."""
     original_rounds: int = 3
     million: int = 10_000
     """Connections of the large case; with `per_connection` each, a million entries."""
     few: int = 10
-    """Members of each channel where time is held against the number of channels."""
+    """Members of each channel in the case of many channels."""
     growth: tuple[int, ...] = (10, 100, 1000, 2000, 4000, 8000, 10_000)
     replayed: tuple[int, ...] = (25_000, 50_000, 100_000)
     growth_rounds: int = 5
@@ -50,7 +50,7 @@ SMALL = Sizes(
     growth_rounds=3,
     linear_from=100,
 )
-"""For the devserver."""
+"""Sizes for the development server, which is slower than Centrifugo."""
 
 QUICK = Sizes(
     channels=20,
@@ -80,7 +80,7 @@ HOUR = 50 * 20 * 3600
 
 
 class Bound(NamedTuple):
-    """Limits of a figure: `must` is promised, and beyond `fails` noise is no explanation.
+    """Limits of a figure: `must` is promised; a value beyond `fails` is more than noise.
 
     Both are upper limits, or lower ones with `at_least`.
     """

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import math
-import os
 import select
-import subprocess
 import sys
 import time
 from contextlib import ExitStack
 from statistics import median
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import django
 from django.core.cache.backends.redis import RedisCache
 
 from bench.bounds import Sizes
-from presence_devtools.servers import ROOT
+from bench.child import Child, serve
 
 if TYPE_CHECKING:
     from tests.browser.one_page_site import Stage
@@ -29,50 +26,20 @@ CACHED = 10
 """Seconds for which the cache keeps a dictionary."""
 
 
-class Writer:
-    """Parent of the process: calls the methods of `Tracked` there."""
+class Writer(Child):
+    """Process that moves cursors. Commands are the methods of `Tracked`, with their arguments."""
 
     def __init__(self, stage: Stage) -> None:
         environment = {
-            **os.environ,
             **stage.centrifugo.environment,
             "DJANGO_SETTINGS_MODULE": "project.settings",
             "PRESENCE_REDIS_URL": stage.redis_url,
         }
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "bench.cursors"],
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            cwd=ROOT,
-            text=True,
-        )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._process.stdin.close()  # type: ignore[union-attr]
-        self._process.wait(PATIENCE)
-
-    def begin(self, name: str, *arguments: Any) -> None:
-        """Start a method; `end` returns its result."""
-        print(json.dumps([name, *arguments]), file=self._process.stdin, flush=True)
-
-    def end(self) -> Any:
-        """Return the result of the last `begin`. Raises RuntimeError if the process ended."""
-        answer = self._process.stdout.readline()  # type: ignore[union-attr]
-        if not answer:
-            raise RuntimeError("a writer of cursors ended: see its error output")
-        return json.loads(answer)
-
-    def ask(self, name: str, *arguments: Any) -> Any:
-        self.begin(name, *arguments)
-        return self.end()
+        super().__init__("bench.cursors", environment=environment)
 
 
 class Tracked:
-    """Child process."""
+    """Commands of the child process."""
 
     def __init__(self) -> None:
         from presence import services
@@ -153,14 +120,6 @@ def _places(users: range | list[int], turn: int) -> dict[str, tuple[float, float
     return places
 
 
-def _serve() -> None:
-    django.setup()
-    tracked = Tracked()
-    for line in sys.stdin:
-        name, *arguments = json.loads(line)
-        print(json.dumps(getattr(tracked, name)(*arguments)), flush=True)
-
-
 USERS = 100
 """Users that each process moves."""
 PROCESSES = 8
@@ -180,7 +139,7 @@ def written(stage: Stage, sizes: Sizes) -> dict[str, object]:
         rates = _rates(writers[0], sizes)
         kept = [_keep(writers, KEPT.format(n)) for n in range(sizes.kept_rounds)]
     ratios = {
-        kind: [one / other for one, other in zip(rates[kind], rates["dictionary"], strict=True)]
+        kind: [ours / theirs for ours, theirs in zip(rates[kind], rates["dictionary"], strict=True)]
         for kind in KINDS[:2]
     }
     return {
@@ -220,4 +179,6 @@ def _keep(writers: list[Writer], key: str) -> tuple[int, int]:
 
 
 if __name__ == "__main__":
-    _serve()
+    django.setup()
+    tracked = Tracked()
+    serve(lambda name, *arguments: getattr(tracked, name)(*arguments))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import resource
 import subprocess
@@ -11,9 +10,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple
 
 from bench.bounds import Sizes
+from bench.child import Child, serve
 from bench.site import PATIENCE, Site, make_sync, tick, timed
 from presence.backends.redis.store import RedisStore
 from presence.centrifugo.gateway import Gateway
@@ -34,32 +34,15 @@ class Done(NamedTuple):
     channels: int
 
 
-class Worker:
-    """Parent of a process that ticks on command."""
+class Worker(Child):
+    """Process that ticks on command."""
 
     def __init__(self, api_url: str, redis_url: str, patterns: Sequence[str]) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "bench.workers", api_url, redis_url, *patterns],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            cwd=ROOT,
-            text=True,
-        )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._process.stdin.close()  # type: ignore[union-attr]
-        self._process.wait(60)
+        super().__init__("bench.workers", api_url, redis_url, *patterns)
 
     def tick(self) -> Done:
         """Run a tick over every channel of the patterns. Raises RuntimeError if it goes wrong."""
-        print(file=self._process.stdin, flush=True)
-        answer = self._process.stdout.readline()  # type: ignore[union-attr]
-        if not answer:
-            raise RuntimeError("a worker ended: see its error output")
-        return Done(*json.loads(answer))
+        return Done(*self.ask())
 
 
 def peak_memory() -> float:
@@ -72,13 +55,14 @@ def peak_memory() -> float:
 
 
 def _serve(api_url: str, redis_url: str, *patterns: str) -> None:
-    sync = make_sync(
-        redis_url, Gateway(HttpTransport(api_url, API_KEY, timeout=PATIENCE)), patterns
-    )
-    for _ in sys.stdin:
+    gateway = Gateway(HttpTransport(api_url, API_KEY, timeout=PATIENCE))
+    sync = make_sync(redis_url, gateway, patterns)
+
+    def answer() -> Done:
         spent, report = timed(lambda: tick(sync))
-        done = Done(spent, peak_memory(), report.members, report.channels)
-        print(json.dumps(done), flush=True)
+        return Done(spent, peak_memory(), report.members, report.channels)
+
+    serve(answer)
 
 
 SHARDS = 8

@@ -1,4 +1,4 @@
-"""What every Ledger keeps to: in memory, and on each real Redis that there is."""
+"""The records of ticks in Redis: the clock, errors, and shards in other processes."""
 
 from __future__ import annotations
 
@@ -6,28 +6,14 @@ import time
 
 import pytest
 
-from presence.backends.memory import MemoryStore
 from presence.backends.redis.store import RedisStore
 from presence.exceptions import StoreError
-from presence.testing.contract import Clock, LedgerContract
 from tests.processes import run_many
 
 
 @pytest.fixture
 def redis_url(each_redis_url: str) -> str:
     return each_redis_url
-
-
-class TestInMemory(LedgerContract):
-    @pytest.fixture
-    def backend(self, clock: Clock) -> MemoryStore:
-        return MemoryStore(clock=clock)
-
-
-class TestInRedis(LedgerContract):
-    @pytest.fixture
-    def backend(self, redis_url: str, clock: Clock) -> RedisStore:
-        return RedisStore(redis_url, clock=clock)
 
 
 def add(url: str, number: int) -> bool:

@@ -1,4 +1,4 @@
-"""What every Tracker keeps to: in memory, and on each real Redis that there is."""
+"""Cursors, rate limits and flags in Redis: expiry, scripts, damage, writers in other processes."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ import pytest
 import redis
 
 from presence.backends.base import Hit
-from presence.backends.memory import MemoryStore
 from presence.backends.redis import scripts
 from presence.backends.redis.keys import Keys
 from presence.backends.redis.store import RedisStore
 from presence.backends.tracker import Tracker
 from presence.exceptions import StoreError
-from presence.testing.contract import Clock, TrackerContract
+from presence.testing.contract import Clock
 from presence.testing.contract.cursors import CHANNEL, CURSOR_TIMEOUT, move, shown
 from tests.processes import run_many
 
@@ -27,65 +26,7 @@ def redis_url(each_redis_url: str) -> str:
     return each_redis_url
 
 
-class TestInMemory(TrackerContract):
-    """And what ends there by the clock; in Redis it ends by itself."""
-
-    @pytest.fixture
-    def backend(self, clock: Clock) -> MemoryStore:
-        return MemoryStore(clock=clock)
-
-    def test_cursor_channels_without_moves_are_deleted(
-        self, backend: MemoryStore, clock: Clock
-    ) -> None:
-        for n in range(1000):
-            move(backend, "ada", channel=f"cursors:{n}")
-            clock.advance(1.0)
-            assert len(backend._cursors) <= 2 * CURSOR_TIMEOUT
-        left = [len(shown(backend, f"cursors:{n}")) for n in range(985, 1000)]
-        assert left == [0] * 5 + [1] * 10
-
-    def test_delete_cursor_leaves_no_empty_channel(self, backend: MemoryStore) -> None:
-        move(backend, "ada", "bob")
-        for user in ("ada", "eve", "bob", "bob"):
-            backend.delete_cursor(CHANNEL, user)
-        backend.delete_cursor("cursors:other", "ada")
-        assert backend._cursors == {}
-
-    def test_rate_limit_starts_a_new_window_when_the_last_has_ended(
-        self, backend: MemoryStore, clock: Clock
-    ) -> None:
-        assert [backend.hit_rate_limit("c1", limit=1, seconds=1) for _ in range(2)] == [True, False]
-        clock.advance(0.9)
-        assert not backend.hit_rate_limit("c1", limit=1, seconds=1), "a refusal makes it no longer"
-        clock.advance(0.2)
-        assert backend.hit_rate_limit("c1", limit=1, seconds=1)
-
-    def test_rate_limit_window_ahead_of_the_clock_ends(
-        self, backend: MemoryStore, clock: Clock
-    ) -> None:
-        assert [backend.hit_rate_limit("c1", limit=1, seconds=1) for _ in range(2)] == [True, False]
-        clock.advance(-3600)
-        assert [backend.hit_rate_limit("c1", limit=1, seconds=1) for _ in range(2)] == [True, False]
-
-    def test_flag_expires_by_the_clock(self, backend: MemoryStore, clock: Clock) -> None:
-        backend.set_flag("c1", seconds=60)
-        clock.advance(59)
-        assert backend.has_flag("c1")
-        clock.advance(1)
-        assert not backend.has_flag("c1")
-
-
-class TestInRedis(TrackerContract):
-    @pytest.fixture
-    def backend(self, redis_url: str, clock: Clock) -> RedisStore:
-        return RedisStore(redis_url, clock=clock)
-
-    @pytest.fixture
-    def peer(self, redis_url: str, clock: Clock) -> RedisStore:
-        return RedisStore(redis_url, clock=clock)
-
-
-class TestWhatEndsByItself:
+class TestExpiry:
     def test_rate_limit_key_expires_in_redis(self, redis_url: str, server: redis.Redis) -> None:
         tracker = RedisStore(redis_url)
         tracker.hit_rate_limit("c1", limit=1, seconds=60)
@@ -123,9 +64,7 @@ class TestWhatEndsByItself:
         assert 0 < server.pttl(Keys("presence").taken("c1")) <= 60_000
 
 
-class TestOnRedis:
-    """What only a server can do to one."""
-
+class TestCursors:
     @pytest.fixture
     def kept(self, redis_url: str, clock: Clock) -> RedisStore:
         return RedisStore(redis_url, clock=clock)

@@ -1,4 +1,4 @@
-"""What every RosterStore keeps to: in memory, and on each real Redis that there is."""
+"""Rosters in Redis: scripts, keys, prefixes, errors, and writers in other processes."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ import pytest
 import redis
 
 from presence.backends.base import Acknowledgement, RosterStore, Writes
-from presence.backends.memory import MemoryStore
 from presence.backends.redis import scripts
 from presence.backends.redis.keys import Keys
 from presence.backends.redis.store import RedisStore
 from presence.exceptions import StoreError
 from presence.roster import messages
 from presence.roster.commit import State
-from presence.testing.contract import Clock, StoreContract
+from presence.testing.contract import Clock
 from presence.testing.contract.base import (
     ROOM,
     acknowledge,
@@ -37,32 +36,7 @@ def redis_url(each_redis_url: str) -> str:
     return each_redis_url
 
 
-class TestInMemory(StoreContract):
-    @pytest.fixture
-    def backend(self, clock: Clock) -> MemoryStore:
-        return MemoryStore(clock=clock)
-
-    def test_claim_slot_expires_by_the_clock(self, backend: MemoryStore, clock: Clock) -> None:
-        assert backend.claim_slot(ROOM, 7, seconds=4)
-        clock.advance(3.9)
-        assert not backend.claim_slot(ROOM, 7, seconds=4)
-        clock.advance(0.2)
-        assert backend.claim_slot(ROOM, 7, seconds=4)
-
-
-class TestInRedis(StoreContract):
-    @pytest.fixture
-    def backend(self, redis_url: str, clock: Clock) -> RedisStore:
-        return RedisStore(redis_url, clock=clock)
-
-    @pytest.fixture
-    def peer(self, redis_url: str, clock: Clock) -> RedisStore:
-        return RedisStore(redis_url, clock=clock)
-
-
-class TestOnRedis:
-    """What only a server can do to one."""
-
+class TestRosters:
     @pytest.fixture
     def kept(self, redis_url: str, clock: Clock) -> RedisStore:
         return RedisStore(redis_url, clock=clock)
