@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -168,11 +168,18 @@ class Guest:
         """Give the network back."""
         self.context.set_offline(False)
 
-    def open(self, body: str) -> Page:
-        """A page with this template text in its body."""
+    def open(self, body: str, *, clock: bool = False) -> Page:
+        """A page with this template text in its body. With `clock`, the test turns its time."""
+        page = self.new_page(clock=clock)
+        page.goto(self.stage.page(body))
+        return page
+
+    def new_page(self, *, clock: bool = False) -> Page:
+        """An empty page whose console is listened to."""
         page = self.context.new_page()
         self.listen(page)
-        page.goto(self.stage.page(body))
+        if clock:
+            page.clock.install()
         return page
 
     def listen(self, page: Page) -> None:
@@ -181,6 +188,12 @@ class Guest:
             lambda m: self._said.append(m.text) if m.type in ("error", "warning") else None,
         )
         page.on("pageerror", lambda error: self._said.append(str(error)))
+
+
+Visit = Callable[..., Guest]
+"""Type of the fixture `visit`."""
+Tick = Callable[..., None]
+"""Type of the fixture `tick`."""
 
 
 def include(channel: str, variant: str = "list") -> str:

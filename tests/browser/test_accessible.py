@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +9,16 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from presence_devtools.servers import ROOT
-from tests.browser.one_page_site import EVERY, Crowd, Guest, include, live, pass_time, roster
-
-Tick = Callable[..., None]
-Visit = Callable[..., Guest]
+from tests.browser.one_page_site import (
+    EVERY,
+    Crowd,
+    Tick,
+    Visit,
+    include,
+    live,
+    pass_time,
+    roster,
+)
 
 AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
 EIGHT = ["u1", "u2", "u3", "u4", "u5", "u6", "u7", "u8"]
@@ -101,11 +106,7 @@ def test_announcer_says_one_sentence_a_tick(
 ) -> None:
     crowd.fill(channel, ["a1", "a2"])
     tick()
-    guest = visit()
-    page = guest.context.new_page()
-    guest.listen(page)
-    page.clock.install()
-    page.goto(guest.stage.page(announcing(channel, "list")))
+    page = visit().open(announcing(channel, "list"), clock=True)
     widget = live(page, channel)
     widget.evaluate(RECORD)
     crowd.fill(channel, ["b1", "b2", "b3"])
@@ -134,11 +135,7 @@ def test_announcer_is_silent_about_oneself(
 ) -> None:
     crowd.fill(channel, ["u1", "own"])
     tick()
-    guest = visit()
-    page = guest.context.new_page()
-    guest.listen(page)
-    page.clock.install()
-    page.goto(guest.stage.page(announcing(channel, "list")))
+    page = visit().open(announcing(channel, "list"), clock=True)
     widget = live(page, channel)
     widget.evaluate("(root) => root.setAttribute('data-presence-self-id', 'own')")
     widget.evaluate(RECORD)

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import WebSocket, expect
 
 from tests.browser.cursor_surface import board, cursor, expect_at, point_at, shared
-from tests.browser.one_page_site import Guest, Stage
-
-Visit = Callable[..., Guest]
+from tests.browser.one_page_site import Stage, Visit
 
 
 @pytest.fixture
@@ -35,9 +32,7 @@ def test_surface_that_is_copied_has_no_cursors_of_the_original(
     expect(again.locator(".presence-cursors-layer")).to_have_count(1)
 
 
-def test_surface_replaced_apart_from_its_include_is_found_again(
-    visit: Visit, stage: Stage, channel: str
-):
+def test_surface_replaced_apart_from_its_include_is_found_again(visit: Visit, channel: str):
     text = (
         f'<div class="board" data-presence-cursors="{channel}"></div>'
         f'{{% include "presence/cursors.html" with channel="{channel}" %}}'
@@ -63,8 +58,7 @@ def test_surface_that_is_removed_publishes_gone_before_it_unsubscribes(
 ):
     room = channel.replace("cursors:", "presence:")
     ada, bob = visit("ada"), visit("bob")
-    page = ada.context.new_page()
-    ada.listen(page)
+    page = ada.new_page()
     frames: list[str] = []
     sockets: list[WebSocket] = []
 

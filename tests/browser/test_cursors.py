@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -19,9 +18,7 @@ from tests.browser.cursor_surface import (
     published,
     shared,
 )
-from tests.browser.one_page_site import Guest, Stage, pass_time, sockets
-
-Visit = Callable[..., Guest]
+from tests.browser.one_page_site import Stage, Visit, pass_time, sockets
 
 HIDE = """(hidden) => {
     Object.defineProperty(document, "hidden", { configurable: true, get: () => hidden });
@@ -143,8 +140,7 @@ def test_cursor_goes_with_its_page_and_with_its_connection(
 
 def test_cursor_that_is_alone_or_rests_sends_nothing(visit: Visit, channel: str):
     ada, bob = visit("ada"), visit("bob")
-    page = ada.context.new_page()
-    ada.listen(page)
+    page = ada.new_page()
     sent = published(page)
     page.goto(ada.stage.page(board(channel)))
     hers = shared(page, channel)
@@ -173,10 +169,7 @@ def test_cursor_that_rests_shows_to_a_page_that_comes_later(visit: Visit, channe
 
 def test_cursor_without_a_sign_of_life_goes(visit: Visit, channel: str, stage: Stage):
     bob = visit("bob")
-    page = bob.context.new_page()
-    bob.listen(page)
-    page.clock.install()
-    page.goto(stage.page(board(channel)))
+    page = bob.open(board(channel), clock=True)
     his = shared(page, channel)
     stage.publish(channel, {"x": 0.5, "y": 0.5, "user": "bot", "meta": {"name": "Bot"}})
     expect(cursor(his, "bot")).to_be_attached()
@@ -244,8 +237,7 @@ def test_hostile_browser_moves_only_its_own_cursor(visit: Visit, channel: str):
 
 def test_anonymous_visitor_sees_cursors_and_sends_none(visit: Visit, channel: str):
     ada, stranger = visit("ada"), visit()
-    page = stranger.context.new_page()
-    stranger.listen(page)
+    page = stranger.new_page()
     sent = published(page)
     page.goto(stranger.stage.page(board(channel)))
     theirs = shared(page, channel)
@@ -337,8 +329,7 @@ def test_page_with_roster_and_surface_has_one_connection(visit: Visit, channel: 
     room = channel.replace("cursors:", "presence:")
     text = f'{{% include "presence/widget.html" with channel="{room}" %}}' + board(channel)
     ada = visit("ada")
-    page = ada.context.new_page()
-    ada.listen(page)
+    page = ada.new_page()
     opened = sockets(page)
     page.goto(ada.stage.page(text))
     shared(page, channel)

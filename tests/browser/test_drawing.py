@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,10 +9,16 @@ from playwright.sync_api import Locator, Page, expect
 
 from presence import services
 from presence.roster.names import clean_name
-from tests.browser.one_page_site import Crowd, Guest, Stage, expect_ids, include, live, roster
-
-Tick = Callable[..., None]
-Visit = Callable[..., Guest]
+from tests.browser.one_page_site import (
+    Crowd,
+    Stage,
+    Tick,
+    Visit,
+    expect_ids,
+    include,
+    live,
+    roster,
+)
 
 HOSTILE = {
     "html": "<script>document.title='owned'</script><img src=x onerror=alert(1)>",
@@ -102,13 +107,11 @@ def test_member_rendered_by_django_looks_like_one_drawn_by_the_script(
 
 @pytest.mark.parametrize("variant", ["list", "stack", "count"])
 def test_widget_that_goes_live_moves_nothing(
-    visit: Visit, crowd: Crowd, tick: Tick, channel: str, stage: Stage, variant: str
+    visit: Visit, crowd: Crowd, tick: Tick, channel: str, variant: str
 ) -> None:
     crowd.fill(channel, ["u1", "u2", "u3", "u4", "u5", "u6", "u7"])
     ada = visit("ada")
-    page = ada.context.new_page()
-    ada.listen(page)
-    page.goto(stage.page(include(channel, variant)))
+    page = ada.open(include(channel, variant))
     live(page, channel)
     tick()
     page.add_init_script(RECORD)
@@ -128,8 +131,7 @@ def test_joins_and_leaves_ease_except_with_reduced_motion(
     crowd.fill(channel, ["u1", "u2"])
     tick()
     guest = visit(reduced_motion=motion)
-    page = guest.context.new_page()
-    guest.listen(page)
+    page = guest.new_page()
     page.add_init_script(MOTION)
     page.goto(stage.page(include(channel)))
     widget = live(page, channel)
@@ -177,11 +179,7 @@ def test_member_who_comes_and_goes_quickly_is_there_once(
 ) -> None:
     crowd.fill(channel, ["u1", "u2"])
     tick()
-    guest = visit()
-    page = guest.context.new_page()
-    guest.listen(page)
-    page.clock.install()
-    page.goto(stage.page(include(channel)))
+    page = visit().open(include(channel), clock=True)
     widget = live(page, channel)
     diff = {"type": "presence.diff", "epoch": widget.get_attribute("data-presence-epoch")}
     comes = {"joins": [{"id": "u1", "name": "u1", "info": {}}], "total": 2}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,8 @@ from tests.browser.one_page_site import (
     Crowd,
     Guest,
     Stage,
+    Tick,
+    Visit,
     expect_ids,
     ids,
     include,
@@ -28,8 +29,6 @@ from tests.stored_rooms import fill
 if TYPE_CHECKING:
     from tests.browser.conftest import Site
 
-Tick = Callable[..., None]
-Visit = Callable[..., Guest]
 
 AT_ONCE = "Math.random = () => 0;"  # A page waits at random before it fetches.
 
@@ -65,8 +64,7 @@ def names(widget: Locator) -> list[str]:
 
 def own_page(guest: Guest, stage: Stage, body: str) -> Page:
     """A page of the site that has parts of the widget of its own."""
-    page = guest.context.new_page()
-    guest.listen(page)
+    page = guest.new_page()
     page.goto(f"{stage.page(body)}&engine=own")
     return page
 
@@ -124,8 +122,7 @@ def test_page_with_more_widgets_than_a_request_takes_is_live(
         "{% endfor %}"
     )
     guest = visit("ada")
-    page = guest.context.new_page()
-    guest.listen(page)
+    page = guest.new_page()
     asked: list[int] = []
 
     def note(request: Any) -> None:

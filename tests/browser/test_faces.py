@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,11 +9,17 @@ from playwright.sync_api import Locator, Page, expect
 
 from presence import services
 from presence.roster.messages import Member
-from tests.browser.one_page_site import Crowd, Guest, Stage, expect_ids, include, live, roster
+from tests.browser.one_page_site import (
+    Crowd,
+    Stage,
+    Tick,
+    Visit,
+    expect_ids,
+    include,
+    live,
+    roster,
+)
 from tests.stored_rooms import fill
-
-Tick = Callable[..., None]
-Visit = Callable[..., Guest]
 
 SEVEN = ["u1", "u2", "u3", "u4", "u5", "u6", "u7"]
 CROWD = [Member(f"u{n:02}", f"Person {n:02}") for n in range(29)] + [Member("zoe", "Zoë Øster")]

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from playwright.sync_api import Page, expect
 
-from tests.browser.one_page_site import Crowd, Guest, Stage, expect_ids, ids, include, live, roster
-
-Tick = Callable[..., None]
-Visit = Callable[..., Guest]
+from tests.browser.one_page_site import (
+    Crowd,
+    Guest,
+    Stage,
+    Tick,
+    Visit,
+    expect_ids,
+    ids,
+    include,
+    live,
+    roster,
+)
 
 NOTE_EVENTS = """() => {
     globalThis.events = [];

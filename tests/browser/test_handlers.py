@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from playwright.sync_api import Page, expect
 
 from presence.manager import broadcast
-from tests.browser.one_page_site import Crowd, Guest, Stage, include, live, sockets
-
-Tick = Callable[..., None]
-Visit = Callable[..., Guest]
+from tests.browser.one_page_site import Crowd, Stage, Tick, Visit, include, live, sockets
 
 LISTEN = """() => {
     globalThis.events = [];
@@ -194,8 +190,7 @@ def test_subscribe_follows_a_channel_for_a_script(
 ) -> None:
     crowd.fill(channel, ["u1"])
     tick()
-    guest = visit()
-    page = guest.open(include(channel, "none"))
+    page = visit().open(include(channel, "none"))
     widget = live(page, channel)
     assert page.evaluate(ROOM, channel) == [channel, ["u1"]]
     crowd.fill(channel, ["u2"])
@@ -232,8 +227,7 @@ def test_use_connection_follows_over_the_connection_of_the_site(
     visit: Visit, crowd: Crowd, tick: Tick, channel: str
 ) -> None:
     guest = visit("ada")
-    page = guest.context.new_page()
-    guest.listen(page)
+    page = guest.new_page()
     opened = sockets(page)
     page.goto(guest.stage.page(include(channel)))
     live(page, channel)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode
 
@@ -12,10 +11,7 @@ from presence import services
 from presence.manager import PresenceManager
 from presence.roster.people import ServerMember
 from presence_devtools.servers import wait_until
-from tests.browser.one_page_site import Guest, Stage, expect_ids, include, live
-
-Tick = Callable[..., None]
-Visit = Callable[..., Guest]
+from tests.browser.one_page_site import Guest, Stage, Tick, Visit, expect_ids, include, live
 
 HEARTBEAT = "{% presence_heartbeat %}"
 EVERY = 30.0  # PRESENCE_HEARTBEAT
@@ -24,9 +20,7 @@ TIMEOUT = 60.0  # PRESENCE_TIMEOUT
 
 def visit_tracked(guest: Guest, channel: str, body: str = HEARTBEAT) -> Page:
     """A page whose view tracks the guest, and whose clock is the test's to turn."""
-    page = guest.context.new_page()
-    guest.listen(page)
-    page.clock.install()
+    page = guest.new_page(clock=True)
     page.goto(address(guest.stage, channel, body))
     return page
 
@@ -227,8 +221,7 @@ def test_page_in_the_bfcache_leaves_and_is_back(
 ) -> None:
     tick()
     ada = Guest(keeping.new_context(), stage).enter("ada")
-    page = ada.context.new_page()
-    ada.listen(page)
+    page = ada.new_page()
     page.add_init_script(
         "addEventListener('pageshow', ({ persisted }) => { globalThis.kept = persisted; });"
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,17 +13,15 @@ from presence_devtools import servers
 from tests.browser.one_page_site import (
     EVERY,
     Crowd,
-    Guest,
     Stage,
+    Tick,
+    Visit,
     expect_ids,
     include,
     live,
     open_stage,
     pass_time,
 )
-
-Tick = Callable[..., None]
-Visit = Callable[..., Guest]
 
 
 @pytest.fixture(scope="module")
@@ -83,15 +81,11 @@ def test_hint_shows_a_join_at_once_and_the_tick_confirms_it(
 
 
 def test_hint_that_no_tick_confirms_goes_in_time(
-    visit: Visit, crowd: Crowd, tick: Tick, channel: str, stage: Stage
+    visit: Visit, crowd: Crowd, tick: Tick, channel: str
 ) -> None:
     crowd.fill(channel, ["u1"])
     tick()
-    guest = visit()
-    page = guest.context.new_page()
-    guest.listen(page)
-    page.clock.install()
-    page.goto(stage.page(include(channel)))
+    page = visit().open(include(channel), clock=True)
     widget = live(page, channel)
     record(page)
     crowd.join("u2", channel)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Page, Response, WebSocket, expect
@@ -11,11 +11,17 @@ from playwright.sync_api import Page, Response, WebSocket, expect
 from presence_devtools import servers
 from presence_devtools.servers import wait_until
 from tests.browser.cursor_surface import board
-from tests.browser.one_page_site import Guest, Stage, expect_ids, include, live, open_stage
+from tests.browser.one_page_site import (
+    Guest,
+    Stage,
+    Tick,
+    Visit,
+    expect_ids,
+    include,
+    live,
+    open_stage,
+)
 from tests.browser.test_swaps import FETCH, MORPH
-
-Tick = Callable[..., None]
-Visit = Callable[..., Guest]
 
 
 @pytest.fixture(scope="module")

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 from playwright.sync_api import expect
 
 from presence import services
 from presence.roster.messages import Member
-from tests.browser.one_page_site import EVERY, Crowd, Guest, Stage, include, live, pass_time, roster
+from tests.browser.one_page_site import (
+    EVERY,
+    Crowd,
+    Stage,
+    Tick,
+    Visit,
+    include,
+    live,
+    pass_time,
+    roster,
+)
 from tests.stored_rooms import fill
-
-Tick = Callable[..., None]
-Visit = Callable[..., Guest]
 
 NUMBERS = (1, 2, 3, 11, 100)
 
@@ -48,9 +53,7 @@ def test_page_in_arabic_is_arabic_throughout(
     fill(services.store(), channel, Member("u1", "Ada"))
     guest = visit("zoe", locale="ar")
     guest.expected = "WebSocket|ERR_INTERNET|Failed to load"
-    page = guest.context.new_page()
-    guest.listen(page)
-    page.clock.install()
+    page = guest.new_page(clock=True)
     body = f'{{% presence_widget "{channel}" variant="stack" announce=True %}}'
     page.goto(stage.page(body))
     widget = live(page, channel)

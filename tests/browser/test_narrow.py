@@ -5,18 +5,14 @@ from __future__ import annotations
 import re
 import zlib
 from base64 import b64encode
-from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from presence import services
 from presence.roster.messages import Member
-from tests.browser.one_page_site import Guest, include, live, overflowing
+from tests.browser.one_page_site import Guest, Tick, Visit, include, live, overflowing
 from tests.stored_rooms import fill
-
-Tick = Callable[..., None]
-Visit = Callable[..., Guest]
 
 LONG = [Member("u1", "Maximiliane von Langenfeld " * 5), Member("u2", "X" * 150)]
 CROWD = [Member(f"u{n:02}", f"Person {n:02}") for n in range(40)]

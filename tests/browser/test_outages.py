@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,8 +12,9 @@ from playwright.sync_api import Page, expect
 from tests.browser.one_page_site import (
     NOTE_LEAVES,
     Crowd,
-    Guest,
     Stage,
+    Tick,
+    Visit,
     expect_ids,
     ids,
     include,
@@ -21,9 +22,6 @@ from tests.browser.one_page_site import (
     open_stage,
     roster,
 )
-
-Tick = Callable[..., None]
-Visit = Callable[..., Guest]
 
 LOST = "WebSocket|ERR_INTERNET|Failed to load|not live"
 
@@ -49,10 +47,7 @@ def test_page_after_a_network_cut_catches_up(
     tick()
     guest = visit()
     guest.expected = LOST
-    page = guest.context.new_page()
-    guest.listen(page)
-    page.clock.install()
-    page.goto(guest.stage.page(include(channel)))
+    page = guest.open(include(channel), clock=True)
     widget = live(page, channel)
     status = widget.locator("[data-presence-part=status]")
     snapshots = requests(page, "/snapshot/")
@@ -191,10 +186,7 @@ def test_page_after_signing_out_elsewhere_keeps_its_list_and_asks_nothing(
     crowd.fill(channel, ["u1"])
     ada = visit("ada")
     ada.expected = "403|not live"
-    page = ada.context.new_page()
-    ada.listen(page)
-    page.clock.install()
-    page.goto(ada.stage.page(include(channel)))
+    page = ada.open(include(channel), clock=True)
     widget = live(page, channel)
     tick()
     expect_ids(widget, [ada.id, "u1"])

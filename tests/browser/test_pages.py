@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 from playwright.sync_api import expect
 
 from presence_devtools.servers import wait_until
 from tests.browser.one_page_site import (
     Crowd,
-    Guest,
     Stage,
+    Tick,
+    Visit,
     expect_ids,
     ids,
     include,
@@ -19,9 +18,6 @@ from tests.browser.one_page_site import (
     roster,
     sockets,
 )
-
-Tick = Callable[..., None]
-Visit = Callable[..., Guest]
 
 VARIANTS = ("stack", "list", "count", "none")
 
@@ -33,8 +29,7 @@ def test_page_violates_no_strict_policy(
     crowd.join("own", channel, name="Own Colour", color="#ffe000")
     tick()
     guest = visit("ada")
-    page = guest.context.new_page()
-    guest.listen(page)
+    page = guest.new_page()
     page.add_init_script(
         """
         globalThis.violations = [];
@@ -93,8 +88,7 @@ def test_page_swap_unsubscribes_and_the_next_page_is_live(
     visit: Visit, crowd: Crowd, tick: Tick, channel: str, stage: Stage
 ) -> None:
     ada = visit("ada")
-    page = ada.context.new_page()
-    ada.listen(page)
+    page = ada.new_page()
     opened = sockets(page)
     page.goto(stage.page(include(channel) + include(channel, "stack")))
     live(page, channel, "list")
@@ -172,8 +166,7 @@ def test_widgets_of_many_channels_share_a_connection(
 ) -> None:
     rooms = [f"{channel}-{n}" for n in range(3)]
     guest = visit()
-    page = guest.context.new_page()
-    guest.listen(page)
+    page = guest.new_page()
     opened = sockets(page)
     page.goto(stage.page("".join(include(room) for room in rooms)))
     for n, room in enumerate(rooms):
@@ -190,8 +183,7 @@ def test_module_under_two_urls_follows_once(
     visit: Visit, crowd: Crowd, tick: Tick, channel: str, stage: Stage, hashed: str
 ) -> None:
     guest = visit()
-    page = guest.context.new_page()
-    guest.listen(page)
+    page = guest.new_page()
     opened = sockets(page)
     page.goto(stage.page(include(channel)))
     widget = live(page, channel)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from urllib.parse import urlencode
 
 import pytest
 from playwright.sync_api import expect
 
 from tests.browser.cursor_surface import board, shared
-from tests.browser.one_page_site import Guest, Stage, include, live
-
-Visit = Callable[..., Guest]
+from tests.browser.one_page_site import Stage, Visit, include, live
 
 
 @pytest.mark.parametrize("policy", ["", "nonce", "dynamic", "trusted"])
@@ -29,8 +26,7 @@ def test_page_is_live_and_violates_nothing_under_a_policy(
         '{% include "presence/heartbeat.html" %}',
     ]
     guest = visit("ada")
-    page = guest.context.new_page()
-    guest.listen(page)
+    page = guest.new_page()
     query = urlencode({"body": "".join(parts), "policy": policy})
     answer = page.goto(f"{stage.url}/tracked/{room}/?{query}")
     assert answer is not None

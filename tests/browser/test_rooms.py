@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import count
 from typing import Any
 
@@ -11,11 +10,18 @@ from playwright.sync_api import Page, expect
 
 from presence import services
 from presence.roster.messages import Member
-from tests.browser.one_page_site import Crowd, Guest, Stage, expect_ids, ids, include, live, roster
+from tests.browser.one_page_site import (
+    Crowd,
+    Stage,
+    Tick,
+    Visit,
+    expect_ids,
+    ids,
+    include,
+    live,
+    roster,
+)
 from tests.stored_rooms import fill
-
-Tick = Callable[..., None]
-Visit = Callable[..., Guest]
 
 AT_ONCE = "Math.random = () => 0;"  # A page waits at random before it fetches.
 

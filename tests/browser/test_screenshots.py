@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +10,7 @@ import pytest
 from playwright.sync_api import expect
 
 from project.people import PEOPLE
-from tests.browser.one_page_site import Crowd, Guest, Stage, include, live, overflowing
-
-Tick = Callable[..., None]
-Visit = Callable[..., Guest]
+from tests.browser.one_page_site import Crowd, Tick, Visit, include, live, overflowing
 
 OTHERS = {"u1": "Radia Perlman", "u2": "محمد الخوارزمي"}
 VARIANTS = ("stack", "list", "count")
@@ -40,7 +36,7 @@ LOADED = """() => [...document.images]
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_variants_match_their_screenshots(
-    visit: Visit, crowd: Crowd, tick: Tick, stage: Stage, tmp_path: Path, kind: str
+    visit: Visit, crowd: Crowd, tick: Tick, tmp_path: Path, kind: str
 ) -> None:
     channel = f"presence:picture-{kind}"
     katherine = visit(

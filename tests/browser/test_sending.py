@@ -18,9 +18,8 @@ from tests.browser.cursor_surface import (
     published,
     shared,
 )
-from tests.browser.one_page_site import Guest, Stage, pass_time
+from tests.browser.one_page_site import Guest, Stage, Visit, pass_time
 
-Visit = Callable[..., Guest]
 Sent = Callable[[], list[dict[str, Any]]]
 
 GONE = {"gone": True}
@@ -39,9 +38,7 @@ def channel(channel: str) -> str:
 
 def open_clocked(guest: Guest, channel: str) -> tuple[Locator, Sent]:
     """The guest's surface on a page whose time stands still, and what it publishes."""
-    page = guest.context.new_page()
-    guest.listen(page)
-    page.clock.install()
+    page = guest.new_page(clock=True)
     sent = published(page)
     page.goto(guest.stage.page(board(channel)))
     surface = shared(page, channel)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from urllib.parse import quote
 
 import pytest
@@ -13,10 +13,16 @@ from presence import services
 from presence.snapshots import read_snapshot
 from presence_devtools import servers
 from presence_devtools.servers import wait_until
-from tests.browser.one_page_site import Crowd, Guest, Stage, expect_ids, include, live, open_stage
-
-Tick = Callable[..., None]
-Visit = Callable[..., Guest]
+from tests.browser.one_page_site import (
+    Crowd,
+    Stage,
+    Tick,
+    Visit,
+    expect_ids,
+    include,
+    live,
+    open_stage,
+)
 
 HEARTBEAT = "{% presence_heartbeat %}"
 
@@ -44,8 +50,7 @@ def test_visitor_without_a_session_joins_with_the_first_heartbeat(
     visit: Visit, tick: Tick, stage: Stage, channel: str
 ) -> None:
     stranger = visit()
-    page = stranger.context.new_page()
-    stranger.listen(page)
+    page = stranger.new_page()
     page.goto(f"{stage.url}/tracked/{channel.removeprefix('presence:')}/?body={quote(HEARTBEAT)}")
     wait_until(lambda: len(here(channel)) == 1, "the heartbeat has joined")
     page.close(run_before_unload=True)

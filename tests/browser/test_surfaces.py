@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,9 +9,7 @@ from playwright.sync_api import Locator, Page, Route, expect
 
 from presence_devtools.servers import wait_until
 from tests.browser.cursor_surface import NEAR, board, cursor, expect_at, point_at, shared
-from tests.browser.one_page_site import PATIENCE, Guest, Stage
-
-Visit = Callable[..., Guest]
+from tests.browser.one_page_site import PATIENCE, Guest, Stage, Visit
 
 MARK = (
     '<div style="position: relative; {size}">'
@@ -158,8 +155,7 @@ def test_surface_morphed_to_another_channel_follows_it(
     visit: Visit, stage: Stage, channel: str
 ) -> None:
     other = f"{channel}-next"
-    guest = visit("bob")
-    page = guest.open(board(channel))
+    page = visit("bob").open(board(channel))
     his = shared(page, channel)
     stage.publish(channel, {"x": 0.5, "y": 0.5, "user": "bot"})
     expect(cursor(his, "bot")).to_be_attached()
@@ -299,8 +295,7 @@ def outside(surface: Locator, user: str) -> float:
 
 def test_template_of_the_site_draws_cursors(visit: Visit, stage: Stage, channel: str) -> None:
     guest = visit("bob")
-    page = guest.context.new_page()
-    guest.listen(page)
+    page = guest.new_page()
     page.goto(stage.page(board(channel)) + "&engine=own")
     his = shared(page, channel)
     meta = {"name": "Ada Lovelace", "color": "#123456", "avatar": "/static/demo/logo.svg"}

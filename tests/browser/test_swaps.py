@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import Locator, Page, Route, expect
@@ -11,17 +10,15 @@ from playwright.sync_api import Locator, Page, Route, expect
 from presence_devtools.servers import wait_until
 from tests.browser.one_page_site import (
     Crowd,
-    Guest,
     Stage,
+    Tick,
+    Visit,
     expect_ids,
     include,
     live,
     pass_time,
     roster,
 )
-
-Tick = Callable[..., None]
-Visit = Callable[..., Guest]
 
 FETCH = """async (url) => {
     const answer = await fetch(url ?? location.href);
@@ -181,9 +178,7 @@ def test_module_that_fails_is_asked_for_again(
     tick()
     guest = visit()
     guest.expected = "Failed to load|not live"
-    page = guest.context.new_page()
-    guest.listen(page)
-    page.clock.install()
+    page = guest.new_page(clock=True)
     asked: list[str] = []
 
     def fail(route: Route) -> None:
@@ -243,9 +238,7 @@ def test_widget_without_a_part_works(
     crowd.fill(channel, seven)
     tick()
     guest = visit()
-    page = guest.context.new_page()
-    guest.listen(page)
-    page.clock.install()
+    page = guest.new_page(clock=True)
     url = stage.page(f'{{% presence_widget "{channel}" variant="stack" announce=True %}}')
     changed(page, url, f"(root) => {{ {WITHOUT[part]}; }}")
     widget = live(page, channel)
@@ -281,8 +274,7 @@ def test_words_for_anonymous_visitors_of_the_site_are_kept(
     visit: Visit, tick: Tick, channel: str, stage: Stage, change: str, one: str, two: str
 ) -> None:
     guest = visit()
-    page = guest.context.new_page()
-    guest.listen(page)
+    page = guest.new_page()
     changed(page, stage.page(include(channel, "stack")), change)
     widget = live(page, channel)
     strangers = widget.locator(".presence-anonymous").last
@@ -297,8 +289,7 @@ def test_member_listed_without_a_name_is_marked_as_oneself_at_once(
     visit: Visit, crowd: Crowd, tick: Tick, channel: str, stage: Stage
 ) -> None:
     guest = visit()
-    page = guest.context.new_page()
-    guest.listen(page)
+    page = guest.new_page()
     own = "(root) => root.setAttribute('data-presence-self-id', 'anon_1')"
     changed(page, stage.page(include(channel)), own)
     widget = live(page, channel)
@@ -317,9 +308,7 @@ def test_age_counts_the_time_that_a_computer_slept(
     tick()
     guest = visit()
     guest.expected = "Failed to load"
-    page = guest.context.new_page()
-    guest.listen(page)
-    page.clock.install()
+    page = guest.new_page(clock=True)
     guest.context.route("**/presence/tokens/", lambda route: route.abort())
     page.goto(stage.page(include(channel)))
     page.clock.run_for(3000)

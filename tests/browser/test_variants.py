@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 from playwright.sync_api import Locator, expect
 
@@ -11,8 +9,9 @@ from presence import services
 from presence.roster.messages import Member
 from tests.browser.one_page_site import (
     Crowd,
-    Guest,
     Stage,
+    Tick,
+    Visit,
     expect_ids,
     ids,
     include,
@@ -22,9 +21,6 @@ from tests.browser.one_page_site import (
     sockets,
 )
 from tests.stored_rooms import fill
-
-Tick = Callable[..., None]
-Visit = Callable[..., Guest]
 
 SEVEN = ["u1", "u2", "u3", "u4", "u5", "u6", "u7"]
 
@@ -270,8 +266,7 @@ def test_widgets_of_one_channel_agree_over_one_connection(
     crowd.fill(channel, SEVEN[:2])
     tick()
     ada = visit("ada")
-    page = ada.context.new_page()
-    ada.listen(page)
+    page = ada.new_page()
     opened = sockets(page)
     page.goto(stage.page(include(channel, "list") + include(channel, "stack")))
     listed, stacked = live(page, channel, "list"), live(page, channel, "stack")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode
 
@@ -11,10 +10,8 @@ import pytest
 from playwright.sync_api import Page, WebSocket, expect
 
 from tests.browser.cursor_surface import board
-from tests.browser.one_page_site import PATIENCE, Guest, Stage, include, live, roster
+from tests.browser.one_page_site import PATIENCE, Guest, Stage, Visit, include, live, roster
 from tests.browser.pages.views import BLOCKING
-
-Visit = Callable[..., Guest]
 
 HTML = {"content_type": "text/html", "body": "<!doctype html><title>Log in</title>"}
 WALLS: dict[str, dict[str, Any]] = {
@@ -49,9 +46,7 @@ class Watched:
 
     def __init__(self, guest: Guest) -> None:
         guest.expected = "Failed to load|not live|login.example|presence: |Content.Security.Policy"
-        self.page = page = guest.context.new_page()
-        guest.listen(page)
-        page.clock.install()
+        self.page = page = guest.new_page(clock=True)
         self.asked: list[str] = []
         self.said: list[str] = []
         self.sockets: list[WebSocket] = []
@@ -177,7 +172,7 @@ def test_page_rests_when_its_policy_blocks_an_address(
 
 @pytest.mark.parametrize("script", ["class Centrifuge {}", "const Centrifuge = 5;"])
 def test_page_is_live_beside_a_centrifuge_that_is_not_global(
-    visit: Visit, stage: Stage, channel: str, script: str
+    visit: Visit, channel: str, script: str
 ) -> None:
     page = visit("ada", bypass_csp=True).open(f"<script>{script}</script>{include(channel)}")
     live(page, channel)
