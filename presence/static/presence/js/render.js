@@ -56,10 +56,10 @@ export function initials(name) {
 
 const safe = (form) => (value) => (typeof value === "string" && form.test(value) ? value : "");
 
-/** Return an absolute http(s) URL or a path of this site as it is; "" for anything else. */
+/** @type {(value: unknown) => string} Return an absolute http(s) URL or a path of this site; "" for the rest. */
 export const safeUrl = safe(/^(https?:\/\/|\/(?![/\\]))/iu);
 
-/** Return `#rgb` or `#rrggbb` as it is; "" for anything else. */
+/** @type {(value: unknown) => string} Return `#rgb` or `#rrggbb`; "" for anything else. */
 export const safeColour = safe(/^#([\da-f]{3}|[\da-f]{6})$/iu);
 
 /**
@@ -76,25 +76,11 @@ export function pluralForm(forms, count, language) {
   return (forms.find(([sample]) => rules.select(sample) === wanted) ?? forms.at(-1))?.[1] ?? "";
 }
 
-/**
- * Return members in the order of every list: oneself, then the others by arrival.
- *
- * @param {readonly Member[]} members
- * @param {string | undefined} self Own id.
- * @returns {Member[]}
- */
-export function arrange(members, self) {
-  return [true, false].flatMap((mine) => members.filter(({ id }) => (id === self) === mine));
-}
+// Returns members in the order of every list: oneself, then the others by arrival.
+const arrange = (members, self) => [...members].sort((a, b) => (b.id === self) - (a.id === self));
 
-/**
- * Return the members that are shown at once: oneself and the newest, `limit` of them at most.
- *
- * @param {Member[]} members Arranged.
- * @param {string | undefined} self Own id.
- * @param {number} limit
- */
-export function choose(members, self, limit) {
+// Returns the arranged members that are shown at once: oneself and the newest, `limit` of them at most.
+function choose(members, self, limit) {
   const own = members[0]?.id === self ? 1 : 0;
   const newest = members.slice(Math.max(own, members.length - limit + own));
   return [...members.slice(0, own), ...newest].slice(0, limit);
@@ -116,9 +102,8 @@ function setAll(element, attributes) {
 // own would grow with the crowd, and would not reach into shadow roots.
 function paint({ style, dataset }) {
   if (CSS.supports("color", "attr(x type(<color>))")) return;
-  const colour = safeColour(dataset.presenceColour);
-  if (colour) style.setProperty("--presence-colour", colour);
-  else style.removeProperty("--presence-colour");
+  // An empty value removes the property.
+  style.setProperty("--presence-colour", safeColour(dataset.presenceColour));
 }
 
 function drawPicture(avatar, src) {
@@ -149,7 +134,7 @@ export function drawMember(item, { id, name, info }, anonymous = name) {
   if (colour) setAll(item, { "data-presence-colour": colour });
   paint(item);
   write(parts(item, "name"), shown);
-  for (const line of parts(item, "name")) if (line.title !== shown && line.hasAttribute("title")) line.title = shown;
+  for (const line of item.querySelectorAll("[data-presence-part=name][title]")) line.title = shown;
   write(parts(item, "initials"), initials(shown));
   drawPicture(part(item, "avatar"), safeUrl(info.avatar));
 }
@@ -168,14 +153,15 @@ export function words(element, count, language) {
   return pluralForm(forms, count, language);
 }
 
+// By item, the member it shows: by identity, an unchanged member is not drawn again.
+const drawn = new WeakMap();
+// By item, the timer that removes it once it has left.
+const timers = new WeakMap();
+
 /** The items of one list, of kind `member` or `face`: one for each member that it shows. */
 class Items {
   // By id, in the order of the list; also those that are leaving.
   items = new Map();
-  // By item, the member it shows: by identity, an unchanged member is not drawn again.
-  #drawn = new WeakMap();
-  // By item, the timer that removes it once it has left.
-  #timers = new WeakMap();
 
   constructor(root, kind) {
     this.list = part(root, `${kind}s`);
@@ -193,7 +179,7 @@ class Items {
   /** Take over the items that the server rendered. */
   adopt(members) {
     for (const [id, item] of this.items) {
-      this.#drawn.set(item, members?.get(id));
+      drawn.set(item, members?.get(id));
       paint(item);
       // A picture that failed before this script listened.
       const picture = item.querySelector("img");
@@ -202,7 +188,7 @@ class Items {
   }
 
   /** Show members, changing only what differs. An item that is leaving keeps its place. */
-  show(members, provisional, folded) {
+  show(members, provisional, inSight) {
     const staying = new Set(members.map(({ id }) => id));
     for (const [id, item] of this.items) {
       if (!staying.has(id) && !item.inert) this.#leave(id, item);
@@ -212,9 +198,9 @@ class Items {
       const { id } = member;
       const item = this.items.get(id) ?? this.#join(id);
       if (item.inert) this.#turn(id, item, false);
-      if (this.#drawn.get(item) !== member) this.#draw(item, member);
+      if (drawn.get(item) !== member) this.#draw(item, member);
       item.toggleAttribute("data-presence-provisional", provisional.has(id));
-      item.toggleAttribute("data-presence-folded", folded(member));
+      item.toggleAttribute("data-presence-folded", !inSight.has(member));
       while (next?.inert) next = next.nextElementSibling;
       if (item === next) next = next.nextElementSibling;
       else this.list.insertBefore(item, next);
@@ -223,7 +209,7 @@ class Items {
 
   #draw(item, member) {
     const { presenceAnonymousName, presenceSelfId } = this.data;
-    this.#drawn.set(item, member);
+    drawn.set(item, member);
     drawMember(item, member, presenceAnonymousName);
     const isSelf = member.id === presenceSelfId;
     item.toggleAttribute("data-presence-self", isSelf);
@@ -243,12 +229,12 @@ class Items {
     const remove = () => item.inert && this.items.delete(id) && item.remove();
     this.#turn(id, item, true);
     if (matchMedia("(prefers-reduced-motion: reduce)").matches) remove();
-    else this.#timers.set(item, setTimeout(remove, MOTION));
+    else timers.set(item, setTimeout(remove, MOTION));
   }
 
   #turn(id, item, leaving) {
     const [from, to] = [this.attribute, "data-presence-leaving"];
-    clearTimeout(this.#timers.get(item));
+    clearTimeout(timers.get(item));
     item.removeAttribute(leaving ? from : to);
     item.setAttribute(leaving ? to : from, id);
     item.inert = leaving;
@@ -259,8 +245,6 @@ class Items {
 export class Renderer {
   // The list of members, and that of the faces where there is one.
   #lists;
-  // The members that are shown, in their order.
-  #members = [];
   // Oneself, who is shown in a counted room too.
   #own = [];
   // Promise of the search, once it is loaded.
@@ -270,9 +254,7 @@ export class Renderer {
   constructor(root) {
     this.root = root;
     // `error` and `toggle` do not bubble: both are caught on their way down.
-    root.addEventListener("error", ({ target }) => {
-      if (target.matches(".presence-picture")) target.remove();
-    }, true);
+    root.addEventListener("error", ({ target }) => target.matches(".presence-picture") && target.remove(), true);
     root.addEventListener("toggle", () => {
       this.#bind();
       this.#find();
@@ -297,9 +279,7 @@ export class Renderer {
   }
 
   #open(event) {
-    const { presenceMember, presenceFace = presenceMember } = event.target
-      .closest("[data-presence-member], [data-presence-face]")?.dataset ?? {};
-    const member = this.#members.find(({ id }) => id === presenceFace);
+    const member = drawn.get(event.target.closest("[data-presence-member], [data-presence-face]"));
     if (!member) return;
     const { presenceChannel: channel, presenceVersion } = this.root.dataset;
     const detail = { channel, version: Number(presenceVersion), member };
@@ -377,11 +357,10 @@ export class Renderer {
     if (self.length) this.#own = self;
     const members = arrange(view.listed ? all : this.#own, own);
     const chosen = choose(members, own, limit);
-    this.#members = members;
-    const isFolded = this.#folding(presenceVariant === "list" ? chosen : members);
-    for (const list of this.#lists) {
-      list.show(list === this.#lists[0] ? members : chosen, provisional, isFolded);
-    }
+    const inSight = new Set(presenceVariant === "list" ? chosen : members);
+    const [list, faces] = this.#lists;
+    list.show(members, provisional, inSight);
+    faces?.show(chosen, provisional, inSight);
     const data = { ...rest, state, more: Math.max(0, members.length - limit) };
     for (const name in data) {
       const attribute = `data-presence-${name}`;
@@ -398,11 +377,6 @@ export class Renderer {
     };
     for (const name in seen) for (const line of parts(this.root, name)) line.hidden = !seen[name];
     this.#find();
-  }
-
-  #folding(members) {
-    const inSight = new Set(members);
-    return (member) => !inSight.has(member);
   }
 
   // Writes the words that go with a number, and the names of the faces.
