@@ -67,10 +67,10 @@ export class Heartbeat {
    * @param {{ url: string, every: number, lifelines: string[] }} given `every` is milliseconds.
    *   `lifelines` are signed, one for each member; each answer renews them. Without any the heartbeat
    *   has stopped for good.
-   * @param {Host} tools
+   * @param {Host} host
    */
-  constructor({ url, every, lifelines }, tools) {
-    Object.assign(this, { url, every, lifelines, host: tools });
+  constructor(given, host) {
+    Object.assign(this, given, { host });
   }
 
   /**
@@ -160,7 +160,7 @@ class PresenceHeartbeat extends HTMLElement {
 
   #begin() {
     const { presenceUrl: url, presenceEvery, presenceLifelines, presenceJoins } = this.dataset;
-    const lifelines = (presenceLifelines ?? "").split(" ").filter(Boolean);
+    const lifelines = presenceLifelines?.match(/\S+/gu) ?? [];
     this.#heartbeat = new Heartbeat({ url, every: 1000 * presenceEvery, lifelines }, host);
     const [visit] = performance.getEntriesByType("navigation");
     // An element that was not parsed with its page, or a page shown again, may have left before.
