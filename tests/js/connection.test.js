@@ -296,7 +296,7 @@ describe("Page.follow with another kind", () => {
     const cursors = page.feeds.get("cursors:a");
     assert.deepEqual([cursors.constructor, cursors.token, cursors.user], [Cursors, "token cursors:a", member("7")]);
     assert.deepEqual([cursors.client, world.asked("/tokens").length], [Centrifuge.made[0], 1]);
-    page.leave();
+    page.sendBeacon();
     assert.deepEqual(world.beacons.map(({ grants }) => grants), [["next presence:a"]]);
     end();
     await settle();
@@ -622,27 +622,27 @@ describe("Page.block", () => {
   });
 });
 
-describe("Page.leave", () => {
+describe("Page.sendBeacon", () => {
   const user = member("7");
 
-  it("leave_sends_the_newest_grant_of_every_room_in_one_beacon", async () => {
+  it("beacon_has_the_newest_grant_of_every_room", async () => {
     const { world, page } = await open({ user });
     follow(page, "presence:b", snapshot(1));
     await world.tick();
-    page.leave();
+    page.sendBeacon();
     const grants = ["next presence:a", "next presence:b"];
     assert.deepEqual(world.beacons, [{ url: "/beacon", grants }]);
   });
 
-  it("leave_is_taken_back_by_a_page_shown_again", async () => {
+  it("beacon_of_a_page_shown_again_takes_leaving_back", async () => {
     const { world, page } = await open({ user });
-    page.leave();
-    page.comeBack();
+    page.sendBeacon();
+    page.sendBeacon({ back: true });
     const left = { url: "/beacon", grants: ["next presence:a"] };
     assert.deepEqual(world.beacons, [left, { ...left, back: true }]);
   });
 
-  it("leave_is_sent_with_the_last_widget_of_a_room_and_not_for_a_moved_one", async () => {
+  it("beacon_is_sent_with_the_last_widget_of_a_room_and_not_for_a_moved_one", async () => {
     const { world, page, follower } = await open({ user });
     follow(page, "presence:b", snapshot(1));
     await world.tick();
@@ -655,24 +655,24 @@ describe("Page.leave", () => {
     assert.deepEqual(world.beacons, [{ url: "/beacon", grants: ["next presence:a"] }]);
   });
 
-  it("leave_of_many_rooms_is_sent_in_parts", async () => {
+  it("beacon_of_many_rooms_is_sent_in_parts", async () => {
     const { world, page } = makePage({ user });
     for (let at = 0; at < 101; at += 1) follow(page, `presence:${at}`, snapshot(1));
     await world.tick();
-    page.leave();
+    page.sendBeacon();
     assert.deepEqual(world.beacons.map(({ grants }) => grants.length), [100, 1]);
   });
 
-  it("leave_is_not_sent_without_beacon_user_listed_room_or_connection", async () => {
+  it("beacon_is_not_sent_without_url_user_listed_room_or_connection", async () => {
     const counted = snapshot(12, [], { listed: false, total: 500 });
     for (const options of [{ user, beacon: "" }, { user: null }, { user, shown: counted }]) {
       const { world, page } = await open(options);
-      page.leave();
+      page.sendBeacon();
       assert.deepEqual(world.beacons, []);
     }
     const { world, page } = makePage({ user });
     follow(page, "presence:a", snapshot(12));
-    page.leave();
+    page.sendBeacon();
     assert.deepEqual(world.beacons, []);
   });
 });

@@ -311,7 +311,7 @@ describe("refused feed", () => {
     sub.trigger("subscribing", {});
     sub.trigger("subscribed", { recovered: false });
     await world.tick();
-    page.leave();
+    page.sendBeacon();
     assert.equal(follower.told.length, told);
     assert.deepEqual([world.asked("/snapshot").length, world.beacons], [1, []]);
   });

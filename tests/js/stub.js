@@ -7,7 +7,7 @@ import * as roster from "../../presence/static/presence/js/roster.js";
 // Of the browser, only what widget.js needs to be loaded.
 globalThis.HTMLElement ??= class {};
 globalThis.customElements ??= { get: () => undefined, define: () => {} };
-const { ask } = await import("../../presence/static/presence/js/widget.js");
+const { getJson } = await import("../../presence/static/presence/js/widget.js");
 
 // Node has none: what listeners throw is as uncaught as with an EventTarget.
 globalThis.reportError = (error) => queueMicrotask(() => { throw error; });
@@ -140,7 +140,7 @@ export class World {
       const text = async () => JSON.stringify(body) ?? "";
       return { ok: status < 300, status, json, text };
     },
-    ask: (url, init) => ask(url, init, this.host.fetch),
+    getJson: (key, url, init) => getJson(key, url, init, this.host.fetch),
     setTimeout: (run, ms) => {
       const timer = { run, ms, due: this.time + ms };
       this.timers.push(timer);

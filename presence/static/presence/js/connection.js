@@ -13,9 +13,9 @@
  * The functions of the browser, which tests replace. Times are milliseconds.
  *
  * @typedef {object} Host
- * @property {(url: string, init?: RequestInit) => Promise<{ status: number, text: string }>} ask The
- *   status and the text of an answer. A redirect is not followed; its status is 0. An error has
- *   `passing` where asking again may help: no network, 408, 429, 500 and above. Anything else is final.
+ * @property {(key: string, url: string, init?: RequestInit) => Promise<any>} getJson Fetches the JSON
+ *   object that has `key`. An error has `passing` where asking again may help: no network, 408, 429, 500
+ *   and above. Any other is final.
  * @property {(run: () => void, ms: number) => any} setTimeout
  * @property {(timer: any) => void} clearTimeout
  * @property {() => number} now A clock with an arbitrary start, which counts the time that the computer
@@ -53,7 +53,6 @@
 
 // Largest number of grants that the server takes in one request.
 const LIMIT = 100;
-const HINT = "sign in and reload, or exempt it from logins";
 
 /**
  * Return items in parts that the server takes at once.
@@ -67,27 +66,6 @@ export function chunks(items) {
 }
 
 /**
- * Return the JSON object of an answer, which has `key`.
- *
- * @param {Host} host
- * @param {string} key
- * @param {string} url
- * @param {RequestInit} [init]
- * @returns {Promise<any>}
- * @throws {Error} As `Host.ask`; and a final one for any other answer, such as that of a login wall.
- */
-export async function getJson(host, key, url, init) {
-  const { status, text } = await host.ask(url, init);
-  let why = HINT;
-  try {
-    const answer = JSON.parse(text);
-    if (status === 200 && answer[key]) return answer;
-    why = text.slice(0, 500);
-  } catch {}
-  throw Error(`${url.split("?")[0]} answered ${status || "a redirect"}: ${why}`);
-}
-
-/**
  * Return the milliseconds before the next try: they double from half a second to half a minute, less up
  * to half of that at random, so that a crowd does not come back at once.
  *
@@ -98,19 +76,28 @@ export function backoff(attempt, random) {
   return Math.min(30_000, 500 * 2 ** attempt) * (0.5 + random() / 2);
 }
 
+// A connection or a subscription has ended: for now if the code is 0, else for good.
+function lose(followed, what, { code, reason }) {
+  if (code === 0) followed.stall();
+  else followed.refuse(`${what} was refused (${code} ${reason})`);
+}
+
 /**
  * Subscribe a client to a channel, or share the subscription that the site has. That one stays the
  * site's: it is never subscribed, unsubscribed or removed here.
  *
+ * @param {Followed} followed Told where the subscription is down or ends.
  * @param {any} client
  * @param {string} channel
  * @param {object} options
  * @param {Record<string, (ctx: any) => void>} on Listeners by name of the event.
  * @returns {[sub: any, release: () => void]}
  */
-export function subscribe(client, channel, options, on) {
+export function subscribe(followed, client, channel, options, on) {
   const existing = client.getSubscription(channel);
   Object.assign(options, { minResubscribeDelay: 200, maxResubscribeDelay: 5000 });
+  on.subscribing = () => followed.stall();
+  on.unsubscribed = (ctx) => lose(followed, followed.config.channel, ctx);
   const sub = existing ?? client.newSubscription(channel, options);
   for (const event in on) sub.on(event, on[event]);
   const release = () => {
@@ -147,7 +134,7 @@ export class Tokens {
    *
    * @param {Iterable<string>} [channels]
    * @returns {Promise<Answer | undefined>} Undefined for a channel without a grant.
-   * @throws {Error} As `getJson`.
+   * @throws {Error} As `Host.getJson`.
    */
   async ask([channel] = this.grants.keys()) {
     const underWay = this.#underWay.get(this.grants.get(channel));
@@ -162,7 +149,7 @@ export class Tokens {
    *
    * @param {string} channel
    * @returns {Promise<{ answer: Answer, entry: Entry }>}
-   * @throws {Error} Nothing is granted; and as `getJson`.
+   * @throws {Error} Nothing is granted; and as `Host.getJson`.
    */
   async entry(channel) {
     const answer = await this.ask([channel]);
@@ -186,7 +173,7 @@ export class Tokens {
   async #post(chunk) {
     const headers = { "Content-Type": "application/json" };
     const body = JSON.stringify({ grants: chunk.map(([, grant]) => grant) });
-    const answer = await getJson(this.host, "channels", this.url, { method: "POST", headers, body });
+    const answer = await this.host.getJson("channels", this.url, { method: "POST", headers, body });
     for (const [channel, sent] of chunk) {
       const renewed = answer.channels[channel]?.grant;
       if (renewed && this.grants.get(channel) === sent) this.grants.set(channel, renewed);
@@ -228,7 +215,7 @@ export class Page {
     const tokens = new Tokens(urls.tokens, host);
     this.beacon = urls.beacon;
     const onRefused = () => this.#endIdleConnection();
-    this.tools = { ...modules, tokens, host, getJson, backoff, subscribe, onRefused };
+    this.tools = { ...modules, tokens, host, backoff, subscribe, onRefused };
   }
 
   /**
@@ -284,27 +271,18 @@ export class Page {
   }
 
   /**
-   * Say that the page is leaving channels. That takes nobody out of a roster: a user who is back in
-   * time, or has another tab, has never been away.
+   * Say that the page is leaving channels, or that it is `back`: a page which the browser kept is shown
+   * again. Leaving takes nobody out of a roster: a user who is back in time, or has another tab, has
+   * never been away.
    *
-   * @param {Iterable<Followed>} [feeds] All of them by default.
+   * @param {{ back?: boolean, feeds?: Iterable<Followed> }} [news] All channels by default.
    */
-  leave(feeds = this.feeds.values()) {
-    this.#sendBeacon(feeds);
-  }
-
-  /** Have it seen soon that a page which the browser kept is shown again. */
-  comeBack() {
-    this.#sendBeacon(this.feeds.values(), { back: true });
-  }
-
-  #sendBeacon(feeds, more) {
+  sendBeacon({ back, feeds = this.feeds.values() } = {}) {
     const { host, tokens } = this.tools;
     const present = [...feeds].filter(({ client, user, state }) => client && user && state?.listed);
-    if (!this.beacon) return;
-    for (const chunk of chunks(present)) {
+    for (const chunk of this.beacon ? chunks(present) : []) {
       const grants = chunk.map(({ config }) => tokens.grants.get(config.channel));
-      host.beacon(this.beacon, JSON.stringify({ grants, ...more }));
+      host.beacon(this.beacon, JSON.stringify({ grants, back }));
     }
   }
 
@@ -326,23 +304,25 @@ export class Page {
   #drop(feed) {
     const { channel } = feed.config;
     if (feed.listeners.size || !this.#turns.delete(feed)) return;
-    this.leave([feed]);
+    this.sendBeacon({ feeds: [feed] });
     this.feeds.delete(channel);
     this.tools.tokens.grants.delete(channel);
     feed.close();
-    if (!this.feeds.size) this.#switchConnection();
+    this.#endIdleConnection();
   }
 
   // Opens again all that is on a connection, or refused, and ends our own connection.
   #switchConnection() {
     for (const feed of this.feeds.values()) if (feed.client || feed.refusal) this.#reopen(feed);
-    this.#own?.disconnect();
-    this.#own = null;
+    this.#disconnect();
   }
 
-  // Called after a refusal: a connection that nothing follows would renew its token for ever.
+  // A connection that nothing follows, or only what was refused, would renew its token for ever.
   #endIdleConnection() {
-    for (const feed of this.feeds.values()) if (!feed.refusal) return;
+    if ([...this.feeds.values()].every(({ refusal }) => refusal)) this.#disconnect();
+  }
+
+  #disconnect() {
     this.#own?.disconnect?.();
     this.#own = null;
   }
@@ -398,7 +378,7 @@ export class Page {
     client.on("connected", (ctx) => this.clientIds.set(client, ctx.client));
     client.on("disconnected", (ctx) => {
       for (const feed of this.feeds.values()) {
-        if (feed.client === client) feed.lose("the connection", ctx);
+        if (feed.client === client) lose(feed, "the connection", ctx);
       }
     });
     return client;

@@ -83,10 +83,8 @@ export class Channel {
    */
   attach(client, { token, shown }, user, getToken) {
     const { channel } = this.config;
-    [this.#sub, this.#release] = this.subscribe(client, channel, { token, getToken }, {
+    [this.#sub, this.#release] = this.subscribe(this, client, channel, { token, getToken }, {
       subscribed: () => this.#enter("live"),
-      subscribing: () => this.#stall(),
-      unsubscribed: (ctx) => this.lose(channel, ctx),
       publication: ({ data, info }) => this.#receive(data, info),
       join: ({ info }) => info && this.#met(info),
       leave: ({ info }) => info && this.#missed(info),
@@ -100,7 +98,7 @@ export class Channel {
   detach() {
     this.#rest();
     this.refusal = "";
-    this.#stall();
+    this.stall();
   }
 
   /** End it. */
@@ -112,15 +110,9 @@ export class Channel {
   /** A feed takes over a state here; a cursor channel has none. */
   offer() {}
 
-  /**
-   * The connection or the subscription has ended: for now if the code is 0, else for good.
-   *
-   * @param {string} what
-   * @param {{ code: number, reason: string }} ended
-   */
-  lose(what, { code, reason }) {
-    if (code === 0) this.#stall();
-    else this.refuse(`${what} was refused (${code} ${reason})`);
+  /** The connection or the subscription is down for now. */
+  stall() {
+    if (this.phase === "live") this.#enter("stale");
   }
 
   /** @param {string} why */
@@ -169,10 +161,6 @@ export class Channel {
   #rest() {
     this.#release?.();
     this.#release = this.client = null;
-  }
-
-  #stall() {
-    if (this.phase === "live") this.#enter("stale");
   }
 
   #ask() {

@@ -157,12 +157,8 @@ class PresenceCursors extends HTMLElement {
 
   async #load() {
     const part = (name) => load(this.getAttribute(`data-presence-${name}-js`));
-    const page = part("widget").then(({ modules }) => modules(this));
+    const page = part("widget").then(({ ready }) => ready(this));
     const modules = await Promise.all([page, ...["motion", "surface", "channel"].map(part)]);
-    // This may not be read yet; a prerendered page may never be shown.
-    const heard = (name) => new Promise((go) => addEventListener(name, go, true));
-    if (document.readyState === "loading") await heard("DOMContentLoaded");
-    if (document.prerendering) await heard("prerenderingchange");
     if (this.isConnected && modules[2].isFlat(this.#surface())) modules.push(await part("cover"));
     return modules;
   }

@@ -56,7 +56,6 @@
  * @typedef {object} Tools
  * @property {typeof roster} roster
  * @property {connection.Tokens} tokens
- * @property {typeof connection.getJson} getJson
  * @property {typeof connection.backoff} backoff
  * @property {typeof connection.subscribe} subscribe
  * @property {connection.Host} host
@@ -140,13 +139,11 @@ export class Feed {
    * @param {() => Promise<string>} getToken
    */
   attach(client, { token, shown }, user, getToken) {
-    const { channel, feed, position } = this.config;
+    const { feed, position } = this.config;
     const since = position?.epoch && !this.#hasSubscribed ? position : null;
     const self = shown && user ? [user] : [];
-    [this.#sub, this.#release] = this.subscribe(client, feed, { token, getToken, since }, {
+    [this.#sub, this.#release] = this.subscribe(this, client, feed, { token, getToken, since }, {
       subscribed: ({ recovered }) => this.#subscribed(recovered, self),
-      subscribing: () => this.stall(),
-      unsubscribed: (ctx) => this.lose(channel, ctx),
       publication: ({ data }) => this.#receive(data),
       join: ({ info }) => this.#hint(info ?? {}),
       leave: ({ info }) => this.#drop(info?.client),
@@ -185,17 +182,6 @@ export class Feed {
   /** The connection or the subscription is down for now. */
   stall() {
     if (this.phase === "live") this.#enter("stale");
-  }
-
-  /**
-   * The connection or the subscription has ended: for now if the code is 0, else for good.
-   *
-   * @param {string} what
-   * @param {{ code: number, reason: string }} ended
-   */
-  lose(what, { code, reason }) {
-    if (code === 0) this.stall();
-    else this.refuse(`${what}: ${code} ${reason}`);
   }
 
   /**
@@ -309,11 +295,11 @@ export class Feed {
     const turn = ++this.#fetches;
     this.#timer = null;
     try {
-      const answer = await this.getJson(this.host, "members", `${snapshot}?grant=${grant}`);
+      const answer = await this.host.getJson("members", `${snapshot}?grant=${grant}`);
       if (turn === this.#fetches) this.#take(answer);
     } catch (error) {
       if (turn !== this.#fetches) return;
-      // Whether asking again may help: see `Host.ask`.
+      // Whether asking again may help: see `Host.getJson`.
       if (error.passing) this.#retry();
       else this.refuse(error.message);
     }

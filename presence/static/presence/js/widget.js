@@ -24,15 +24,8 @@ const WATCHED = ["data-presence-grant", "data-presence-state", "data-presence-ve
 // Seconds.
 const UNITS = { day: 86400, hour: 3600, minute: 60 };
 
-/**
- * `Host.ask` of connection.js.
- *
- * @param {string} url
- * @param {RequestInit} [init]
- * @param {typeof fetch} [get]
- * @returns {ReturnType<Host["ask"]>}
- */
-export async function ask(url, init, get = fetch) {
+// Returns the status and the text of an answer. A redirect is not followed; its status is 0.
+async function ask(url, init, get = fetch) {
   const pass = (why) => {
     throw Object.assign(Error(`${url}: ${why}`), { passing: true });
   };
@@ -41,6 +34,27 @@ export async function ask(url, init, get = fetch) {
   const { status } = answer;
   if (status >= 500 || status === 408 || status === 429) pass(status);
   return { status, text: await answer.text().catch(pass) };
+}
+
+/**
+ * `Host.getJson` of connection.js. An answer without `key`, such as that of a login wall, is a final
+ * error.
+ *
+ * @param {string} key
+ * @param {string} url
+ * @param {RequestInit} [init]
+ * @param {typeof fetch} [get]
+ * @returns {ReturnType<Host["getJson"]>}
+ */
+export async function getJson(key, url, init, get) {
+  const { status, text } = await ask(url, init, get);
+  let why = "sign in and reload, or exempt it from logins";
+  try {
+    const answer = JSON.parse(text);
+    if (status === 200 && answer[key]) return answer;
+    why = text.slice(0, 500);
+  } catch {}
+  throw Error(`${url.split("?")[0]} answered ${status || "a redirect"}: ${why}`);
 }
 
 // An error of import() does not tell whether it was the network: the file is fetched to know, and imported
@@ -66,7 +80,7 @@ const warned = new Set();
 // Objects that the page has once, even if this module comes under two URLs.
 const shared = (globalThis[Symbol.for("presence")] ??= {});
 const host = (shared.host ??= {
-  ask,
+  getJson,
   now,
   setTimeout: setTimeout.bind(null),
   clearTimeout: clearTimeout.bind(null),
@@ -122,9 +136,9 @@ async function loadModules(root) {
   shared.page = loaded.page = page;
   if (shared.given) page.useConnection(shared.given);
   // A page that the browser keeps leaves as well: the SDK disconnects, and connects again when it is shown.
-  addEventListener("pagehide", () => page.leave());
+  addEventListener("pagehide", () => page.sendBeacon());
   addEventListener("securitypolicyviolation", (event) => page.block(event));
-  addEventListener("pageshow", ({ persisted }) => persisted && page.comeBack());
+  addEventListener("pageshow", ({ persisted }) => persisted && page.sendBeacon({ back: true }));
   return loaded;
 }
 
@@ -142,6 +156,21 @@ export function modules(root) {
   }));
 }
 
+/**
+ * Return what `modules` gives, once the page is parsed and shown. An element that is being parsed has no
+ * content yet; a page that is prerendered may never be shown.
+ *
+ * @param {HTMLElement} root
+ * @returns {Promise<any>}
+ */
+export async function ready(root) {
+  const loaded = await modules(root);
+  const heard = (name) => new Promise((go) => addEventListener(name, go, true));
+  if (document.readyState === "loading") await heard("DOMContentLoaded");
+  if (document.prerendering) await heard("prerenderingchange");
+  return loaded;
+}
+
 class PresenceRoster extends HTMLElement {
   // Ends the following of the channel; null while nothing is followed.
   #unfollow;
@@ -153,7 +182,7 @@ class PresenceRoster extends HTMLElement {
   #notLiveSince;
   #statusTimer;
   #announcer;
-  // Version and time at which this anonymous visitor was live for the first time.
+  // Version at which this anonymous visitor was live for the first time; null a tick later.
   #entered;
   #observer = new MutationObserver(() => this.#renew());
 
@@ -176,11 +205,9 @@ class PresenceRoster extends HTMLElement {
   }
 
   async #load() {
-    const loaded = await modules(this);
+    const loaded = await ready(this);
     const { presenceAnnounce: url } = this.dataset;
     if (url) this.#announcer ??= new (await load(url)).Announcer(this, loaded.draw.words, host);
-    if (document.readyState === "loading") await new Promise((go) => addEventListener("DOMContentLoaded", go));
-    if (document.prerendering) await new Promise((go) => addEventListener("prerenderingchange", go, true));
     this.#follow(loaded);
     return loaded;
   }
@@ -256,18 +283,18 @@ class PresenceRoster extends HTMLElement {
   // Whether the number of anonymous visitors includes this one: a diff or a tick has come since the widget
   // was live for the first time.
   #isCounted(feed) {
+    const { phase, state: { version, anonymous } } = feed;
     const { presenceStranger, presenceEvery } = this.dataset;
-    if (presenceStranger === undefined || !(this.#entered || feed.phase === "live")) return false;
-    const { state: { version, anonymous } } = feed;
-    const now = host.now();
-    // A tick later, the number includes this visitor even if it is the same.
-    const wait = 1000 * presenceEvery;
-    if (!this.#entered) {
-      this.#entered = { version, now };
-      setTimeout(() => this.#unfollow && this.#show(feed), wait);
+    if (presenceStranger === undefined) return false;
+    if (this.#entered === undefined && phase === "live") {
+      this.#entered = version;
+      // A tick later, the number includes this visitor even if it is the same.
+      setTimeout(() => {
+        this.#entered = null;
+        if (this.#unfollow) this.#show(feed);
+      }, 1000 * presenceEvery);
     }
-    const isLate = now - this.#entered.now >= wait;
-    return anonymous > 0 && (isLate || version !== this.#entered.version);
+    return anonymous > 0 && this.#entered !== undefined && this.#entered !== version;
   }
 
   // Says what is wrong, here and not in render.js, which may be what could not be loaded.
