@@ -255,10 +255,7 @@ export class Renderer {
     this.root = root;
     // `error` and `toggle` do not bubble: both are caught on their way down.
     root.addEventListener("error", ({ target }) => target.matches(".presence-picture") && target.remove(), true);
-    root.addEventListener("toggle", () => {
-      this.#bind();
-      this.#find();
-    }, true);
+    root.addEventListener("toggle", () => this.#showOpen(), true);
     root.addEventListener("click", (event) => this.#open(event));
     this.#hush();
   }
@@ -287,30 +284,25 @@ export class Renderer {
     if (!this.root.dispatchEvent(new CustomEvent("presence:open", about))) event.preventDefault();
   }
 
-  // The search is loaded once a long list is opened.
-  async #find() {
-    const [panel, rest] = ["panel", "rest"].map((name) => part(this.root, name));
+  // Browsers open and close the popup by themselves, but set no `aria-expanded`. The search is loaded once a
+  // long list is opened.
+  async #showOpen() {
+    const [button, panel, rest] = ["overflow", "panel", "rest"].map((name) => part(this.root, name));
+    // `:is()` forgives a browser that knows no popovers.
     const isOpen = panel ? panel.matches(":is(:popover-open)") : rest?.open;
+    if (button && panel?.isConnected) {
+      // A copy of a widget has the ids of the original.
+      const page = panel.getRootNode();
+      while (page.getElementById(panel.id) !== panel) panel.id += "-";
+      const { id } = panel;
+      setAll(button, { popovertarget: id, "aria-controls": id, "aria-expanded": isOpen });
+    }
     const isLong = this.#lists?.[0].items.size >= MANY;
     const url = this.root.dataset.presenceSearchJs;
     if (isOpen && isLong && url) {
       this.#search ??= import(url).then(({ Search }) => new Search(this.root), () => null);
     }
     (await this.#search)?.show(isOpen, isLong);
-  }
-
-  // Ties the button to its popup by id. Browsers open and close the popup by themselves, but set no
-  // `aria-expanded`.
-  #bind() {
-    const [button, panel] = ["overflow", "panel"].map((name) => part(this.root, name));
-    if (!button || !panel?.isConnected) return;
-    // A copy of a widget has the ids of the original.
-    const page = panel.getRootNode();
-    while (page.getElementById(panel.id) !== panel) panel.id += "-";
-    const { id } = panel;
-    // `:is()` forgives a browser that knows no popovers.
-    const open = panel.matches(":is(:popover-open)");
-    setAll(button, { popovertarget: id, "aria-controls": id, "aria-expanded": open });
   }
 
   /**
@@ -324,7 +316,6 @@ export class Renderer {
     const lists = [new Items(this.root, "member"), new Items(this.root, "face")];
     this.#lists = lists.filter(({ list, template }) => list && template);
     if (this.#lists[0] !== lists[0]) return null;
-    this.#bind();
     const all = [...lists[0].items.values()].map(({ dataset }) => dataset);
     // A member shown ahead of the roster is not in it.
     const known = all.filter(({ presenceProvisional }) => presenceProvisional === undefined);
@@ -376,7 +367,7 @@ export class Renderer {
       empty: !(view.total + view.anonymous),
     };
     for (const name in seen) for (const line of parts(this.root, name)) line.hidden = !seen[name];
-    this.#find();
+    this.#showOpen();
   }
 
   // Writes the words that go with a number, and the names of the faces.
