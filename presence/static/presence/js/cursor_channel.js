@@ -101,7 +101,7 @@ export class Channel {
     this.stall();
   }
 
-  /** End it. */
+  /** End the channel. */
   close() {
     this.listeners.clear();
     this.detach();
@@ -115,7 +115,11 @@ export class Channel {
     if (this.phase === "live") this.#enter("stale");
   }
 
-  /** @param {string} why */
+  /**
+   * Give up for good, and say on the console why.
+   *
+   * @param {string} why
+   */
   refuse(why) {
     this.#rest();
     this.refusal = `${why}`;
@@ -125,6 +129,8 @@ export class Channel {
   }
 
   /**
+   * Tell listeners.
+   *
    * @param {ChannelNews} news
    * @param {Iterable<(channel: Channel, news: ChannelNews) => void>} [listeners] All by default.
    */
