@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { it } from "node:test";
 
-// Of the browser, only what the module needs to be loaded.
+// The parts of the browser that the module needs to be loaded.
 Object.assign(globalThis, {
   HTMLElement: class {},
   customElements: { get: () => undefined, define: () => {} },

@@ -229,7 +229,7 @@ describe("grant that comes later", () => {
     for (const id of users) {
       const who = id ? member(id) : null;
       const { world, page } = await visited(who, grantOf("presence:a", id));
-      // Signed otherwise than today: what is in a grant is nothing that a browser reads.
+      // Grants that are signed in another way: a browser never reads what is in a grant.
       for (const grant of [grantOf("presence:a", id, 9_999_999_999), "compressed", ""]) {
         follow(page, "presence:a", snapshot(12), { grant, owner: id });
       }

@@ -13,7 +13,7 @@ const BOB = { client: "b1", user: "2", connInfo: { name: "Bob" } };
 const EVE = { client: "e1", user: "3", connInfo: { name: "Eve" } };
 const AT = { x: 0.5, y: 0.25 };
 
-/** A surface's following of a channel, with all it was told. */
+/** Follow a channel as a surface does; `told` has the news. */
 function follow(page, grant = `grant ${NAME}`) {
   const follower = { told: [] };
   const read = (data, info) => motion.read("fraction", data, info, readPush);
@@ -29,7 +29,7 @@ function follow(page, grant = `grant ${NAME}`) {
   return follower;
 }
 
-/** A channel up to its subscription, and what `clients` answers as far as that is known at once. */
+/** A channel that is subscribed. `clients` is the number of clients, or a promise of it. */
 async function enter({ clients = 1, user = ADA, known = true } = {}) {
   const { world, page } = makePage({ user, ahead: Boolean(user) });
   const follower = follow(page);

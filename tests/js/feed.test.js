@@ -344,7 +344,7 @@ describe("refused feed", () => {
 });
 
 describe("two fetches under way", () => {
-  /** A page with a fetch in the air when another became due; both answers are a test's to give. */
+  /** A page with a fetch under way when another became due. The test gives both answers. */
   async function doubled() {
     const made = await live();
     const answers = [];
@@ -711,7 +711,7 @@ class Server {
   }
 }
 
-/** Someone's widget on a server's room, and what must hold for it at any time. */
+/** A widget of a room, and what must hold for it at any time. */
 class Watcher {
   #shown = new Map();
   #listed = true;
@@ -728,7 +728,7 @@ class Watcher {
     this.#listed = listed;
   }
 
-  /** Whoever only listens to news knows who is shown. */
+  /** A listener that reads only the news knows who is shown. */
   #fold({ view }, { joined, left, updated }) {
     for (const { id } of left) assert.equal(this.#shown.delete(id), true, `${id} left but was not shown`);
     for (const member of joined) {

@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 
 import { FINAL, PASSING, World, settle } from "./stub.js";
 
-// Of the browser, only what the module needs to be loaded.
+// The parts of the browser that the module needs to be loaded.
 Object.assign(globalThis, {
   HTMLElement: class {},
   customElements: { get: () => undefined, define: () => {} },

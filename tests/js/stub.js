@@ -1,15 +1,15 @@
-/** What the browser and the SDK give, in the hands of a test. */
+/** Fakes of the browser and of the SDK, which a test controls. */
 
 import * as connection from "../../presence/static/presence/js/connection.js";
 import * as feed from "../../presence/static/presence/js/feed.js";
 import * as roster from "../../presence/static/presence/js/roster.js";
 
-// Of the browser, only what widget.js needs to be loaded.
+// The parts of the browser that widget.js needs to be loaded.
 globalThis.HTMLElement ??= class {};
 globalThis.customElements ??= { get: () => undefined, define: () => {} };
 const { getJson } = await import("../../presence/static/presence/js/widget.js");
 
-// Node has none: what listeners throw is as uncaught as with an EventTarget.
+// Node has none. An error of a listener stays uncaught, as with an EventTarget.
 globalThis.reportError = (error) => queueMicrotask(() => { throw error; });
 
 class Emitter {
@@ -42,7 +42,7 @@ export class Subscription extends Emitter {
     this.state = "subscribing";
   }
 
-  /** What was published; `refusal` is what Centrifugo says to it, if anything. */
+  /** Data that was published; `refusal` is the error of Centrifugo, or null. */
   published = [];
   refusal = null;
 
@@ -52,7 +52,7 @@ export class Subscription extends Emitter {
     return {};
   }
 
-  /** How often it was asked who is there; `clients` are, or an error, or a promise of either. */
+  /** Number of questions who is there. `clients` is the answer: a number, an error, or a promise of either. */
   asked = 0;
   clients = 1;
 
@@ -87,7 +87,7 @@ export class Centrifuge extends Emitter {
     this.end(0, "disconnect called");
   }
 
-  /** The subscriptions are told first. */
+  /** End the connection. The subscriptions are told first, as by the SDK. */
   end(code, reason) {
     this.state = "disconnected";
     for (const sub of this.subscriptions.values()) {
@@ -112,16 +112,16 @@ export class Centrifuge extends Emitter {
   }
 }
 
-/** Lets every promise that can settle do so. */
+/** Let every promise settle that can. */
 export const settle = () => new Promise((resolve) => setImmediate(resolve));
 
-/** Timers that run when told, and a server of canned answers. */
+/** Timers that a test runs, and a server with prepared answers. */
 export class World {
   timers = [];
   requests = [];
   warnings = [];
   beacons = [];
-  /** What `host.now` says, in milliseconds. */
+  /** Value of `host.now`, in milliseconds. */
   time = 1_000_000;
   /** URL path -> (request) => [status, body], an Error, or a promise of either */
   routes = new Map();
@@ -155,7 +155,7 @@ export class World {
     warn: (text) => this.warnings.push(text),
   };
 
-  /** Runs the timers that are set now and wait no longer, and gives how long they would have. */
+  /** Run the timers that are set now and wait no longer than `longest`. Return their milliseconds. */
   async tick(longest = Infinity) {
     const due = this.timers.filter(({ ms }) => ms <= longest);
     this.timers = this.timers.filter(({ ms }) => ms > longest);
@@ -164,7 +164,7 @@ export class World {
     return due.map(({ ms }) => ms);
   }
 
-  /** Lets time pass: runs the timers that it makes due, those that they set among them. */
+  /** Let time pass: run the timers that become due, with those that they set. */
   async pass(ms) {
     const end = this.time + ms;
     const next = () => this.timers.filter(({ due }) => due <= end).sort((a, b) => a.due - b.due)[0];
@@ -185,7 +185,7 @@ export class World {
 
 export const MODULES = { roster, feed, sdk: async () => Centrifuge };
 
-/** A grant as `make_grant` of tokens.py has it; where nobody's matters, one is `grant <channel>`. */
+/** A grant as Django makes it. Where its content does not matter, tests write `grant <channel>`. */
 export const grantOf = (channel, user, issued = 1_795_300_000) => {
   const ascii = (text) => text.replace(/[^ -~]/gu, (letter) => `\\u${letter.charCodeAt(0).toString(16).padStart(4, "0")}`);
   return `${Buffer.from(ascii(JSON.stringify([channel, user, issued]))).toString("base64url")}:signature`;
@@ -201,13 +201,13 @@ export function readGrant(grant) {
 /** Answers after which asking again may help. */
 export const PASSING = [[500, {}], [503, undefined], [408, {}], [429, {}], new TypeError("offline")];
 
-/** Answers after which it does not: of a login wall, of another site, of another version. */
+/** Answers after which it does not help: of a login wall, of another site, of another version. */
 export const FINAL = [
   [0, undefined], [200, undefined], [200, null], [200, []], [200, "<!doctype html>"], [200, { other: 1 }],
   [204, undefined], [401, undefined], [403, { error: "why" }], [404, undefined], [405, {}], [413, {}],
 ];
 
-/** A page whose token endpoint grants whatever is asked. */
+/** A page whose token endpoint grants every channel. */
 export function makePage({ user = null, ahead = false, beacon = "/beacon", modules = MODULES } = {}) {
   Centrifuge.made.length = 0;
   const world = new World();
@@ -242,12 +242,12 @@ export const diff = (base, { joins = [], leaves = [], updates = [], ...more } = 
   total: 1, anonymous: 0, ...more,
 });
 
-/** What a widget says of its channel. */
+/** Configuration of a channel, as a widget gives it. */
 export const configOf = (channel, { feed = channel, position = null, every = 60, ...more } = {}) => ({
   channel, feed, snapshot: "/snapshot", position, grant: `grant ${channel}`, every, ...more,
 });
 
-/** A widget's following of a channel, with all it was told. */
+/** Follow a channel as a widget does; `told` has the news. */
 export function follow(page, channel, shown, more = {}) {
   const told = [];
   const config = configOf(channel, more);
@@ -259,7 +259,7 @@ export function follow(page, channel, shown, more = {}) {
   return follower;
 }
 
-/** Opens a page on one channel up to its subscription. */
+/** Open a page with one channel up to its subscription. */
 export async function open({ shown = snapshot(12), feed, position, every, asOf, ...options } = {}) {
   const { world, page } = makePage(options);
   const follower = follow(page, "presence:a", shown, { feed, position, every, asOf });

@@ -5,7 +5,7 @@ import { Page } from "../../presence/static/presence/js/connection.js";
 
 const JS = new URL("../../presence/static/presence/js/", import.meta.url);
 
-// Of the browser, only what the module needs to be loaded.
+// The parts of the browser that the module needs to be loaded.
 Object.assign(globalThis, {
   HTMLElement: class {},
   customElements: { get: () => undefined, define: () => {} },
