@@ -11,7 +11,6 @@ __all__ = [
     "CentrifugoUnreachable",
     "CommandError",
     "FetchFailed",
-    "Gap",
     "InvalidChannel",
     "InvalidGrant",
     "InvalidMessage",
@@ -31,10 +30,6 @@ class InvalidChannel(PresenceError, ValueError):
 
 class InvalidMessage(PresenceError, ValueError):
     """Bytes that are not a message of the expected type."""
-
-
-class Gap(PresenceError):
-    """The publication does not follow the snapshot: a newer snapshot is needed."""
 
 
 class CentrifugoError(PresenceError):

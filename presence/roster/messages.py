@@ -1,16 +1,15 @@
 """Rosters, snapshots, the messages on the wire, and their JSON. Pure.
 
-`roster.js` is the twin of `Snapshot` and `apply`: both are tested on the same fixtures.
+`roster.js` reads snapshots and publications. Both languages are tested on the same fixtures.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 
-from presence.exceptions import Gap, InvalidMessage
+from presence.exceptions import InvalidMessage
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
 
@@ -104,9 +103,6 @@ class Event(msgspec.Struct, frozen=True, tag_field="type", tag="presence.event")
     payload: dict[str, Any] = {}
 
 
-Publication = Diff | Reload | Event
-
-
 class Change(msgspec.Struct, frozen=True):
     """The difference between two rosters, with complete members."""
 
@@ -159,38 +155,6 @@ def diff(old: Roster, new: Roster) -> Change:
     )
 
 
-def apply(snapshot: Snapshot, publication: Publication) -> Snapshot:
-    """Return the snapshot after `publication`, or the same one if it changes nothing.
-
-    Raises Gap if the publication does not follow the snapshot: a new snapshot must be fetched.
-    """
-    if isinstance(publication, Event):
-        return snapshot
-    if publication.epoch != snapshot.epoch:
-        raise Gap(f"epoch {publication.epoch!r} follows {snapshot.epoch!r}: fetch the snapshot")
-    if publication.version <= snapshot.version:
-        return snapshot
-    versions = (snapshot.version, snapshot.version + 1)
-    if isinstance(publication, Reload) or (publication.base, publication.version) != versions:
-        raise Gap(f"version {publication.version} does not follow {snapshot.version}")
-    return msgspec.structs.replace(
-        snapshot,
-        version=publication.version,
-        members=_apply_members(snapshot.members, publication) if snapshot.listed else [],
-        total=publication.total,
-        anonymous=publication.anonymous,
-    )
-
-
-def _apply_members(members: Iterable[Member], change: Diff) -> list[Member]:
-    updates = {member.id: member for member in change.updates}
-    gone = set(change.leaves)
-    after = {m.id: updates.get(m.id, m) for m in members if m.id not in gone}
-    for member in change.joins:
-        after.setdefault(member.id, member)
-    return list(after.values())
-
-
 MAX_PUBLICATION = 8 * 1024
 """Bytes of the largest diff or event that is published; a larger diff becomes a reload.
 
@@ -208,10 +172,6 @@ class Pending(msgspec.Struct, frozen=True):
     change: Change
 
 
-class _Kind(msgspec.Struct):
-    type: str
-
-
 UNREADABLE: Final = (msgspec.DecodeError, ValueError, RecursionError)
 """Errors of decoders for unreadable bytes, too deep nesting included."""
 
@@ -220,9 +180,6 @@ T = TypeVar("T", bound=Message | Snapshot)
 
 _encoder = msgspec.json.Encoder()
 _decoders: dict[type, msgspec.json.Decoder[object]] = {}
-_kind = msgspec.json.Decoder(_Kind)
-_publication: msgspec.json.Decoder[Publication] = msgspec.json.Decoder(Diff | Reload | Event)
-_TYPES = frozenset({"presence.diff", "presence.reload", "presence.event"})
 
 
 def encode(message: Message | Snapshot) -> bytes:
@@ -252,20 +209,6 @@ def decode(data: bytes, kind: type[T]) -> T:
         return decoder.decode(data)  # type: ignore[return-value]
     except UNREADABLE as error:
         raise InvalidMessage(f"Not a {kind.__name__}: {error}") from error
-
-
-def decode_publication(data: bytes) -> Publication | None:
-    """Return the publication in `data`, or None if this version does not know its type.
-
-    Raises InvalidMessage for any other data.
-    """
-    try:
-        kind = _kind.decode(data)
-        if kind.type not in _TYPES:
-            return None
-        return _publication.decode(data)
-    except UNREADABLE as error:
-        raise InvalidMessage(f"Not a publication: {error}") from error
 
 
 def serve(

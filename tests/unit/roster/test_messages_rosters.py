@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from presence.exceptions import Gap, InvalidMessage
+from presence.exceptions import InvalidMessage
 from presence.roster import messages
 from presence.roster.grace import hold_leaves
 from presence.roster.messages import (
@@ -22,9 +22,9 @@ from presence.roster.messages import (
     Reload,
     Roster,
     Snapshot,
-    apply,
     diff,
 )
+from tests.feed_reader import Gap, apply, decode_publication
 
 WIRE = Path(__file__).parents[2] / "fixtures" / "wire"
 SEQUENCES = json.loads((WIRE / "sequences.json").read_text())
@@ -54,7 +54,7 @@ def test_apply_of_shared_sequences_gives_their_result(case: dict[str, Any]) -> N
     fetch = False
     for publication in case["publications"]:
         try:
-            message = messages.decode_publication(json.dumps(publication).encode())
+            message = decode_publication(json.dumps(publication).encode())
         except InvalidMessage:
             continue
         try:

@@ -23,16 +23,17 @@ from presence.backends.tracker import Tracker
 from presence.centrifugo.gateway import Gateway
 from presence.exceptions import (
     CentrifugoUnreachable,
-    Gap,
     InvalidMessage,
     PresenceError,
     StoreError,
 )
 from presence.roster import messages
 from presence.roster.commit import Commit, Rules, State, find_flaw, mark_damaged, verify
-from presence.roster.messages import Change, Diff, Position, Publication, Snapshot, apply
+from presence.roster.messages import Change, Diff, Position, Snapshot
 from presence.snapshots import _serve
-from presence.sync.tick import NODES_SETTLE, Options, Sync
+from presence.sync.context import Options
+from presence.sync.tick import NODES_SETTLE, Sync
+from tests.feed_reader import Gap, Publication, apply, decode_publication
 from tests.unit.fakes import ROOM, Clock, FakeCentrifugo, Inline
 
 QUIET = "presence:quiet"
@@ -211,7 +212,7 @@ class Reader:
             self.fetch()
 
     def _take(self, data: bytes) -> None:
-        publication = messages.decode_publication(data)
+        publication = decode_publication(data)
         assert publication is not None
         try:
             self.shown = apply(self.shown, publication)
@@ -435,7 +436,7 @@ def assert_chain(world: World) -> None:
     for feed, log in world.logs:
         assert len(set(log)) == len(log), "a repeat"
         for data in log:
-            publication = messages.decode_publication(data)
+            publication = decode_publication(data)
             assert publication is not None
             epoch, version = _epoch(publication), _version(publication)
             if (feed, epoch, version) in contents:
@@ -445,7 +446,7 @@ def assert_chain(world: World) -> None:
             assert (epoch, version) in {(before[0], before[1] + 1), (epoch, 1)}, "a gap"
             contents[feed, epoch, version], last[feed] = data, (epoch, version)
     for (channel, epoch, version), data in contents.items():
-        publication = messages.decode_publication(data)
+        publication = decode_publication(data)
         base = world.store.committed.get((channel, epoch, version - 1))
         if isinstance(publication, Diff) and base:
             after = messages.decode(world.store.committed[channel, epoch, version], Snapshot)
@@ -462,50 +463,49 @@ def assert_signalled(world: World) -> None:
         assert world.store.load_states([channel]).states[channel].unsignalled == ()
 
 
-@pytest.mark.parametrize("block", range(8))
-def test_model_with_crashes_and_failures_holds_the_chain_and_converges(block: int) -> None:
-    for seed in range(block * 15, block * 15 + 15):
-        world = World(seed, rollbacks=False)
+def assert_repaired(world: World) -> None:
+    for channel in ROOMS:
+        loaded = world.store.load_states([channel], whole=[channel])
+        state, whole = loaded.states[channel], loaded.whole[channel]
+        assert verify(state).damage is None
+        assert not state.rev or not find_flaw(state, whole.roster, whole.snapshot)
+
+
+def check_histories(seeds: range, *checks: Callable[[World], None], **options: bool) -> None:
+    """Run a history for each seed, and check how it ends; a failure names the seed."""
+    for seed in seeds:
+        world = World(seed, **options)
         world.run(150)
         world.settle()
         try:
-            assert_converged(world)
-            assert_nobody_left_on_errors(world)
-            assert_chain(world)
-            assert_signalled(world)
+            for check in checks:
+                check(world)
         except AssertionError as error:
             raise AssertionError(f"seed {seed}: {error}") from error
+
+
+def seeds_of(block: int, *, first: int = 0) -> range:
+    return range(first + block * 15, first + block * 15 + 15)
+
+
+@pytest.mark.parametrize("block", range(8))
+def test_model_with_crashes_and_failures_holds_the_chain_and_converges(block: int) -> None:
+    check_histories(
+        seeds_of(block),
+        *(assert_converged, assert_nobody_left_on_errors, assert_chain, assert_signalled),
+    )
 
 
 @pytest.mark.parametrize("block", range(4))
 def test_model_with_rolled_back_store_converges(block: int) -> None:
-    for seed in range(10_000 + block * 15, 10_000 + block * 15 + 15):
-        world = World(seed, rollbacks=True)
-        world.run(150)
-        world.settle()
-        try:
-            assert_converged(world)
-            assert_nobody_left_on_errors(world)
-        except AssertionError as error:
-            raise AssertionError(f"seed {seed}: {error}") from error
+    seeds = seeds_of(block, first=10_000)
+    check_histories(seeds, assert_converged, assert_nobody_left_on_errors, rollbacks=True)
 
 
 @pytest.mark.parametrize("block", range(4))
 def test_model_with_damaged_store_repairs_it_and_converges(block: int) -> None:
-    for seed in range(20_000 + block * 15, 20_000 + block * 15 + 15):
-        world = World(seed, damage=True)
-        world.run(150)
-        world.settle()
-        try:
-            assert_converged(world)
-            assert_nobody_left_on_errors(world)
-            for channel in ROOMS:
-                loaded = world.store.load_states([channel], whole=[channel])
-                state, whole = loaded.states[channel], loaded.whole[channel]
-                assert verify(state).damage is None
-                assert not state.rev or not find_flaw(state, whole.roster, whole.snapshot)
-        except AssertionError as error:
-            raise AssertionError(f"seed {seed}: {error}") from error
+    checks = (assert_converged, assert_nobody_left_on_errors, assert_repaired)
+    check_histories(seeds_of(block, first=20_000), *checks, damage=True)
 
 
 def test_model_without_versions_in_centrifugo_finds_the_repeat(
@@ -522,15 +522,8 @@ def test_model_without_versions_in_centrifugo_finds_the_repeat(
 
     monkeypatch.setattr(FakeCentrifugo, "_answer_publish", forgetful)
 
-    def histories() -> None:
-        for seed in range(60):
-            world = World(seed, rollbacks=False)
-            world.run(150)
-            world.settle()
-            assert_chain(world)
-
     with pytest.raises(AssertionError, match="a repeat"):
-        histories()
+        check_histories(range(60), assert_chain)
 
 
 def test_pending_of_each_epoch_and_version_has_other_bytes() -> None:
