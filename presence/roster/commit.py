@@ -133,50 +133,49 @@ def make_commit(
     change = compare(old, roster)
     first = state.rev == 0 and not state.damage
     reborn = state.rev > 0 and state.run != run
-    common = {
-        "channel": state.channel,
-        # If the rev cannot be read, use one that no commit under way can build on.
-        "rev": state.rev or (int(now) if state.damage else 0),
-        "run": run,
-        "digest": _unsettled(digest) if still_leaving else digest,
-        "leaving": messages.encode(still_leaving) if still_leaving else b"",
-        "total": roster.total,
-        "anonymous": roster.anonymous,
-        "change": change,
-        "after": roster,
-        "held": len(still_leaving.members),
-        "begins_to_leave": still_leaving.began_at(now),
-        **_replacing(state, now),
-    }
-    listed = _listed(roster.total, was_listed=state.listed, limit=rules.list_limit)
-    switched = listed != state.listed and not first
     fresh = first or reborn or bool(state.damage)
-    if not (change or fresh or switched):
-        return Commit(
-            epoch=state.epoch,
-            version=state.version,
-            listed=state.listed,
-            position=state.position,
-            roster=messages.encode(roster) if roster != old else None,
-            **common,  # type: ignore[arg-type]
-        )
-    epoch = new_epoch() if fresh else state.epoch
-    version = 1 if fresh else state.version + 1
-    publication = _publication(change, epoch, version, listed)
-    if reborn or switched or state.damage:
-        publication = b""
+    listed = roster.total <= rules.list_limit
+    if not state.listed:
+        listed = roster.total < relist_limit(rules.list_limit)
+    switched = listed != state.listed and not first
+    visible = bool(change) or fresh or switched
+    # The pending change of a damaged state may have been published or not: readers reload anyway.
+    lost = ((now, state.pending),) if state.pending else ()
+    commit = Commit(
+        channel=state.channel,
+        # If the rev cannot be read, use one that no commit under way can build on.
+        rev=state.rev or (int(now) if state.damage else 0),
+        epoch=new_epoch() if fresh else state.epoch,
+        version=1 if fresh else state.version + visible,
+        run=run,
+        digest=_unsettled(digest) if still_leaving else digest,
+        leaving=messages.encode(still_leaving) if still_leaving else b"",
+        roster=messages.encode(roster) if visible or roster != old else None,
+        position=state.position,
+        listed=listed,
+        total=roster.total,
+        anonymous=roster.anonymous,
+        change=change,
+        held=len(still_leaving.members),
+        after=roster,
+        begins_to_leave=still_leaving.began_at(now),
+        replaces=state.damage,
+        unsignalled=(*state.unsignalled, *lost) if state.damage else (),
+    )
+    if not visible:
+        return commit
+    publication = b""
+    if not (reborn or switched or state.damage):
+        publication = messages.encode(_diff(commit))
     if not publication or len(publication) > messages.MAX_PUBLICATION:
         readers = max(roster.total + roster.anonymous, crowd if reborn else 0)
-        publication = messages.encode(Reload(epoch, version, reload_within(readers)))
-    return Commit(
-        epoch=epoch,
-        version=version,
-        listed=listed,
-        position=state.position,
-        roster=messages.encode(roster),
-        snapshot=messages.encode(_snapshot(roster, epoch, version, listed)),
-        pending=messages.encode(messages.Pending(epoch, version, msgspec.Raw(publication), change)),
-        **common,  # type: ignore[arg-type]
+        within = reload_within(readers)
+        publication = messages.encode(Reload(commit.epoch, commit.version, within))
+    pending = messages.Pending(commit.epoch, commit.version, msgspec.Raw(publication), change)
+    return msgspec.structs.replace(
+        commit,
+        snapshot=messages.encode(_snapshot(roster, commit)),
+        pending=messages.encode(pending),
     )
 
 
@@ -184,10 +183,6 @@ def _unsettled(digest: bytes) -> bytes:
     """Return a digest that no reply has. If `leaving` gets lost, an unchanged reply is still
     compared, so that missing members do not stay for ever."""
     return digest and b"~" + digest
-
-
-def _listed(total: int, *, was_listed: bool, limit: int) -> bool:
-    return total <= limit if was_listed else total < RELISTED * limit
 
 
 def visitor_seats(members: int, *, limit: int) -> int:
@@ -201,41 +196,29 @@ def relist_limit(limit: int) -> int:
     return ceil(RELISTED * limit)
 
 
-def _publication(change: Change, epoch: str, version: int, listed: bool) -> bytes:
-    return messages.encode(
-        Diff(
-            epoch=epoch,
-            base=version - 1,
-            version=version,
-            joins=change.joins if listed else [],
-            leaves=[member.id for member in change.leaves] if listed else [],
-            updates=change.updates if listed else [],
-            total=change.total,
-            anonymous=change.anonymous,
-        )
+def _diff(commit: Commit) -> Diff:
+    change, listed = commit.change, commit.listed
+    return Diff(
+        epoch=commit.epoch,
+        base=commit.version - 1,
+        version=commit.version,
+        joins=change.joins if listed else [],
+        leaves=[member.id for member in change.leaves] if listed else [],
+        updates=change.updates if listed else [],
+        total=change.total,
+        anonymous=change.anonymous,
     )
 
 
-def _snapshot(roster: Roster, epoch: str, version: int, listed: bool) -> Snapshot:
+def _snapshot(roster: Roster, at: State | Commit) -> Snapshot:
     return Snapshot(
-        epoch=epoch,
-        version=version,
-        members=list(roster.members.values()) if listed else [],
-        listed=listed,
+        epoch=at.epoch,
+        version=at.version,
+        members=list(roster.members.values()) if at.listed else [],
+        listed=at.listed,
         total=roster.total,
         anonymous=roster.anonymous,
     )
-
-
-def _replacing(state: State, now: float) -> dict[str, object]:
-    """Return the fields that a commit takes over from a damaged state: unsent signals.
-
-    The pending change may have been published or not: readers reload in either case.
-    """
-    if not state.damage:
-        return {}
-    pending = ((now, state.pending),) if state.pending else ()
-    return {"replaces": state.damage, "unsignalled": (*state.unsignalled, *pending)}
 
 
 def restart(snapshot: bytes, epoch: str) -> bytes:
@@ -259,10 +242,13 @@ def verify(state: State) -> State:
     """Return the state; marked as damaged, and without them, if it has unreadable messages."""
     if not (state.leaving or state.pending or state.unsignalled):
         return state
+    reasons: list[str] = []
     kept: dict[str, Any] = {}
-    reasons = []
-    for name, kind in (("leaving", Leaving), ("pending", messages.Pending)):
-        if (raw := getattr(state, name)) and (reason := _why_not(raw, kind)):
+    for name, raw, kind in (
+        ("leaving", state.leaving, Leaving),
+        ("pending", state.pending, messages.Pending),
+    ):
+        if raw and (reason := _why_not(raw, kind)):
             kept[name] = b""
             reasons.append(f"{name}: {reason}")
     lines = [line for line in state.unsignalled if not _why_not(line[1], messages.Pending)]
@@ -294,7 +280,7 @@ def find_flaw(state: State, roster: bytes, snapshot: bytes) -> str:
         return str(error)
     if (everybody.total, everybody.anonymous) != (state.total, state.anonymous):
         return f"the roster has {everybody.total} members, {state.total} were committed"
-    if shown != _snapshot(everybody, state.epoch, state.version, state.listed):
+    if shown != _snapshot(everybody, state):
         return "the snapshot does not show the roster"
     return ""
 
