@@ -203,7 +203,7 @@ def format_key(key: str, find: Callable[[str], object], *, owner: str) -> str:
     empty: the result would be a room that other objects share.
     """
     try:
-        return _Filling(key, owner).vformat(key, (), _Values(find))
+        return _KeyFormatter(key, find, owner).vformat(key, (), {})
     except InvalidChannel:
         raise
     except (ValueError, TypeError) as error:
@@ -212,18 +212,14 @@ def format_key(key: str, find: Callable[[str], object], *, owner: str) -> str:
         ) from error
 
 
-class _Values(dict[str, Any]):
-    def __init__(self, find: Callable[[str], object]) -> None:
-        self._find = find
-
-    def __missing__(self, name: str) -> object:
-        return self._find(name)
-
-
-class _Filling(Formatter):
-    def __init__(self, key: str, owner: str) -> None:
+class _KeyFormatter(Formatter):
+    def __init__(self, key: str, find: Callable[[str], object], owner: str) -> None:
         self._key = key
+        self._find = find
         self._owner = owner
+
+    def get_value(self, key: int | str, args: Any, kwargs: Any) -> object:
+        return self._find(key) if isinstance(key, str) else None
 
     def get_field(self, field_name: str, args: Any, kwargs: Any) -> Any:
         try:
