@@ -61,16 +61,15 @@ def send(channel: str, version: int, change: Change, epoch: str) -> None:
         (presence_updated, change.updates, change.updates),
         (channel_vacated, change.leaves, change.was_occupied and not occupied),
     ):
-        if called_for:
-            _send(signal, channel=channel, members=members, version=version, epoch=epoch)
-
-
-def _send(signal: Signal, *, channel: str, version: int, **values: object) -> None:
-    sent = signal.send_robust(sender=channel, channel=channel, version=version, **values)
-    for receiver, response in sent:
-        if isinstance(response, Exception):
-            # Django has logged the traceback (django.dispatch).
-            name = getattr(receiver, "__qualname__", repr(receiver))
-            logger.error(
-                "receiver=%s channel=%s version=%d error=%r", name, channel, version, response
-            )
+        if not called_for:
+            continue
+        sent = signal.send_robust(
+            channel, channel=channel, members=members, version=version, epoch=epoch
+        )
+        for receiver, error in sent:
+            if isinstance(error, Exception):
+                # Django has logged the traceback (django.dispatch).
+                name = getattr(receiver, "__qualname__", repr(receiver))
+                logger.error(
+                    "receiver=%s channel=%s version=%d error=%r", name, channel, version, error
+                )
