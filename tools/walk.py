@@ -9,20 +9,18 @@ one channel, and once more with nothing changed.
   presence/testing/, do not count;
 - frames: the calls that are open at once, at the deepest point: everything below presence/, with
   the fakes, lambdas and comprehensions (which have no frame from Python 3.12 on), but without
-  Django and the standard library; `update_presence` is the first. The greatest number of them
-  that are not fakes is printed as well;
+  Django and the standard library; `update_presence` is the first;
 - calls: all of those calls, and each time that a generator continues;
 - changes of file: calls that are in another file than the call before.
 
-Before the packages, the same count was 28 files, 17 frames (14 without fakes) and 396 calls.
+Before the packages, the same count was 28 files, 17 frames and 396 calls.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -37,12 +35,10 @@ ROOM = "presence:walk"
 
 @dataclass
 class Walk:
-    """The calls of one tick in their order, by file, and the greatest depth of open calls: of all,
-    and of those that are not fakes."""
+    """The calls of one tick in their order, by file, and the greatest depth of open calls."""
 
     calls: list[str] = field(default_factory=list)
     frames: int = 0
-    own_frames: int = 0
 
     @property
     def files(self) -> list[str]:
@@ -55,7 +51,7 @@ class Walk:
 
     def __str__(self) -> str:
         return (
-            f"{len(self.files)} files, {self.frames} frames deep, {self.own_frames} without fakes "
+            f"{len(self.files)} files, {self.frames} frames deep "
             f"({len(self.calls)} calls, {self.changes} changes of file)"
         )
 
@@ -73,20 +69,19 @@ class NoQueue:
 def measure(work: Callable[[], object]) -> Walk:
     """Run `work`, and return its walk."""
     walk = Walk()
-    stack: list[bool] = []
+    depth = 0
 
     def profile(frame: FrameType, event: str, _: object) -> None:
+        nonlocal depth
         path = frame.f_code.co_filename
-        if event not in ("call", "return") or not path.startswith(APP):
+        if not path.startswith(APP):
             return
         if event == "return":
-            stack.pop()
-            return
-        file = path.removeprefix(APP)
-        walk.calls.append(file)
-        stack.append(not file.startswith(FAKES))
-        walk.frames = max(walk.frames, len(stack))
-        walk.own_frames = max(walk.own_frames, sum(stack))
+            depth -= 1
+        elif event == "call":
+            depth += 1
+            walk.calls.append(path.removeprefix(APP))
+            walk.frames = max(walk.frames, depth)
 
     sys.setprofile(profile)
     try:
@@ -96,27 +91,19 @@ def measure(work: Callable[[], object]) -> Walk:
     return walk
 
 
-@contextmanager
-def _site() -> Iterator[Callable[[], object]]:
-    """Run a site with one member in one room that no tick has polled yet; yields its tick."""
+def one_join_and_unchanged() -> tuple[Walk, Walk]:
+    """Return the walk of a tick with one join, and that of the next one."""
+    from django.contrib.auth import get_user_model
+
     from presence.tasks import jobs
     from presence.testing import FakePresence
 
+    def tick() -> object:
+        return jobs.update_presence(NoQueue())
+
     with FakePresence() as site:
         site.tick()
-        site.connect(ROOM, _user())
-        yield lambda: jobs.update_presence(NoQueue())
-
-
-def _user() -> Any:
-    from django.contrib.auth import get_user_model
-
-    return get_user_model()(pk=7, username="ada")
-
-
-def one_join_and_unchanged() -> tuple[Walk, Walk]:
-    """Return the walk of a tick with one join, and that of the next one."""
-    with _site() as tick:
+        site.connect(ROOM, get_user_model()(pk=7, username="ada"))
         return measure(tick), measure(tick)
 
 

@@ -6,6 +6,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import msgspec
@@ -36,14 +37,14 @@ class Client(msgspec.Struct, frozen=True):
         return self.user or self.signed.anonymous or anonymous_id(self.id)
 
 
+@dataclass
 class Stream:
     """The history of a channel, and what Centrifugo needs to recognise a repeated publication."""
 
-    def __init__(self, epoch: str) -> None:
-        self.epoch = epoch
-        self.log: list[bytes] = []
-        self.version: tuple[str, int] = ("", 0)
-        self.keys: dict[str, tuple[float, Position]] = {}
+    epoch: str
+    log: list[bytes] = field(default_factory=list)
+    version: tuple[str, int] = ("", 0)
+    keys: dict[str, tuple[float, Position]] = field(default_factory=dict)
 
     @property
     def top(self) -> Position:
@@ -115,8 +116,11 @@ class FakeCentrifugo:
         """Answer commands; see presence.centrifugo.gateway.Transport."""
         if self.error:
             raise self.error
+        replies: list[Reply] = []
         with self._lock:
-            return [self._reply(method, parameters) for method, parameters in commands]
+            for method, parameters in commands:
+                replies.append(self._reply(method, parameters))
+        return replies
 
     def _reply(self, method: str, parameters: dict[str, Any]) -> Reply:
         answer = getattr(self, f"_answer_{method}", None)
@@ -130,15 +134,11 @@ class FakeCentrifugo:
 
     def _entries(self, channel: str) -> Mapping[str, Mapping[str, Any]]:
         """Return the presence entries of a channel by client id."""
-        return {
-            key: {
-                "client": key,
-                "user": client.user,
-                "conn_info": client.signed,
-                "chan_info": client.signed,
-            }
-            for key, client in self._clients[channel].items()
-        }
+        entries: dict[str, dict[str, Any]] = {}
+        for key, client in self._clients[channel].items():
+            claims = {"conn_info": client.signed, "chan_info": client.signed}
+            entries[key] = {"client": key, "user": client.user, **claims}
+        return entries
 
     def _answer_info(self) -> dict[str, Any]:
         return {"nodes": [{"uid": f"node-{self._lives}", "version": "6.0.0"}]}

@@ -13,7 +13,6 @@ def test_walk_of_one_join_stays_within_its_files_and_frames():
     print(f"one join: {joined} (at most {FILES} files and {FRAMES} frames)")
     assert {"tasks/jobs.py", "sync/tick.py", "centrifugo/gateway.py"} <= set(joined.files)
     assert len(joined.files) <= FILES, joined.files
-    # The fake Centrifugo, which is behind the transport since, is six frames of its own.
-    assert joined.own_frames <= FRAMES
+    assert joined.frames <= FRAMES
     assert set(unchanged.files) <= set(joined.files)
-    assert unchanged.own_frames <= joined.own_frames
+    assert unchanged.frames <= joined.frames
