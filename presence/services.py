@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -154,19 +155,13 @@ def options() -> Options:
 
 def sync() -> Sync:
     """Return a sync that announces through Django's signals."""
-    from presence.sync.context import threads
     from presence.sync.tick import Sync
 
     announce = signals.send if signals.wanted() else None
-    return Sync(
-        store(),
-        gateway(),
-        options(),
-        announce=announce,
-        cache=roster_cache(),
-        clock=_instead.clock if _instead else time.monotonic,
-        executor=_instead.executor if _instead else threads,
-    )
+    found = Sync(store(), gateway(), options(), announce=announce, cache=roster_cache())
+    if _instead:
+        return replace(found, clock=_instead.clock, executor=_instead.executor)
+    return found
 
 
 def _forget(*, setting: str, **_: Any) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -107,9 +106,3 @@ def claims_of(tracked: ServerMember) -> UserClaims:
     if info.get("user_id") == tracked.user:
         del info["user_id"]
     return UserClaims(name=name, info=info, iat=tracked.said if name else 0.0)
-
-
-def fingerprint(members: Sequence[ServerMember]) -> bytes:
-    """Return the parts of `members` that decide a roster, encoded; b"" if there are none."""
-    parts = sorted((member.user, member.source, member.said, member.meta) for member in members)
-    return msgspec.json.encode(parts) if parts else b""

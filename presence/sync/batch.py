@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import msgspec
 
-from presence.centrifugo.gateway import Reply, Survey
+from presence.centrifugo.gateway import Reply, Survey, result_of
 from presence.exceptions import (
     CentrifugoAnswerError,
-    CentrifugoError,
     CommandError,
     FetchFailed,
     InvalidMessage,
@@ -18,10 +17,9 @@ from presence.exceptions import (
 )
 from presence.roster import messages
 from presence.roster.channel_names import feed_of
-from presence.roster.commit import Commit, State, make_commit, mark_damaged, new_epoch
+from presence.roster.commit import Commit, make_commit, mark_damaged, new_epoch
 from presence.roster.merge import (
     Fetched,
-    Profiles,
     ask_site,
     digest,
     enrich,
@@ -29,50 +27,27 @@ from presence.roster.merge import (
     read_presence,
 )
 from presence.roster.messages import Position, Roster
-from presence.roster.people import ServerMember, fingerprint
 from presence.sync.channels import Shard
 from presence.sync.context import TickContext
-from presence.sync.poll import PollResult, RawReply
+from presence.sync.poll import PollResult, Reading
 
 logger = logging.getLogger("presence.sync")
 
 
-class Reading(msgspec.Struct, frozen=True, gc=False):
-    """The roster that a channel shows now, and the roster `old` that was committed last.
-
-    `old` is None if it cannot be read; then the `state` is damaged. Without a `digest`, the next
-    tick reads the channel again, whatever the reply.
-    """
-
-    channel: str
-    seen: RawReply
-    state: State
-    old: Roster | None
-    roster: Roster
-    digest: bytes
-
-    @property
-    def whole(self) -> bool:
-        """Whether the reply was complete, so that missing members are really missing."""
-        return bool(self.seen.digest)
-
-
-def make_commits(
-    ctx: TickContext, shard: Shard, profiles: Profiles, polled: PollResult
-) -> list[Commit]:
+def make_commits(ctx: TickContext, shard: Shard, polled: PollResult) -> list[Commit]:
     """Make the commits of the channels that differ. Failures are reported.
 
     Each roster is compared right after it is read, which takes less time while it is in the
     processor's cache. Only PRESENCE_FETCH needs all rosters at once.
     """
-    readings = _read_batch(ctx, shard, profiles, polled)
+    readings = _read_batch(ctx, shard, polled)
     if ctx.options.fetch:
-        readings = iter(_enriched(ctx, profiles, list(readings)))
-    survey, crowd = shard.survey, sum(shard.clients.values())
+        readings = iter(_enriched(ctx, list(readings)))
+    crowd = sum(shard.clients.values())
     commits: list[Commit] = []
     for reading in readings:
+        believe = shard.believe and not reading.partial and reading.nodes == shard.nodes
         with ctx.report.catching(reading.channel):
-            believe = shard.believe and reading.whole and reading.seen.nodes == survey.nodes
             if commit := _commit_of(ctx, polled, reading, believe=believe, crowd=crowd):
                 commits.append(commit)
     return _with_positions(ctx, polled, commits)
@@ -115,7 +90,7 @@ def _with_positions(ctx: TickContext, polled: PollResult, commits: list[Commit])
         if not (commit.pending and commit.rev)
         and commit.digest != polled.loaded.states[commit.channel].digest
     ]
-    with ctx.report.timed("read", ctx.clock):
+    with ctx.timed("read"):
         found = ctx.gateway.positions([feed_of(commit.channel) for commit in asking])
     positions: dict[str, Position] = {}
     for commit, position in zip(asking, found, strict=True):
@@ -129,118 +104,102 @@ def _with_positions(ctx: TickContext, polled: PollResult, commits: list[Commit])
     ]
 
 
-def _read_batch(
-    ctx: TickContext, shard: Shard, profiles: Profiles, polled: PollResult
-) -> Iterator[Reading]:
-    """Read the roster of each different channel; channels with a partial reply come last."""
-    fewer: list[str] = []
-    for channel, seen in polled.different.items():
-        reading = None
-        with ctx.report.catching(channel):
-            roster, connections = _merge(ctx, profiles, polled, seen.raw, seen.tracked)
-            if connections < shard.clients.get(channel, 0):
-                fewer.append(channel)
+def _read_batch(ctx: TickContext, shard: Shard, polled: PollResult) -> Iterator[Reading]:
+    """Yield each different channel with its rosters; channels with a partial reply come last."""
+    fewer: list[Reading] = []
+    for reading in polled.different.values():
+        complete = False
+        with ctx.report.catching(reading.channel):
+            connections = _merge(ctx, polled, reading)
+            if connections < shard.clients.get(reading.channel, 0):
+                fewer.append(reading)
             else:
-                reading = _with_old(ctx, polled, channel, seen, roster)
-        if reading:
+                complete = _read_old(ctx, reading)
+        if complete:
             yield reading
     if fewer:
-        yield from _read_again(ctx, profiles, polled, fewer)
+        yield from _read_again(ctx, polled, fewer)
 
 
-def _merge(
-    ctx: TickContext,
-    profiles: Profiles,
-    polled: PollResult,
-    raw: msgspec.Raw,
-    tracked: Sequence[ServerMember],
-) -> tuple[Roster, int]:
-    """Return the roster of a reply, and the number of connections in it."""
-    return read_presence(
-        raw,
+def _merge(ctx: TickContext, polled: PollResult, reading: Reading) -> int:
+    """Set the roster that the reply shows. Returns the number of connections in it."""
+    reading.roster, connections = read_presence(
+        reading.raw,
         anonymous=ctx.options.anonymous,
-        tracked=tracked,
-        profiles=profiles,
+        tracked=reading.tracked,
+        profiles=ctx.profiles,
         list_limit=ctx.options.rules.list_limit,
         now=polled.loaded.now,
     )
+    return connections
 
 
-def _with_old(
-    ctx: TickContext, polled: PollResult, channel: str, seen: RawReply, roster: Roster
-) -> Reading | None:
-    """Return None if another worker has written since the state was loaded."""
-    state, old = polled.loaded.states[channel], polled.known.get(channel)
-    if old is None:
-        rev, stored = polled.rosters.get(channel, (0, b""))
-        if rev != state.rev and not state.damage:
+def _read_old(ctx: TickContext, reading: Reading) -> bool:
+    """Set the roster that was committed last, or mark the state as damaged if it is unreadable.
+
+    Returns False if another worker has written since the state was loaded.
+    """
+    if reading.old is None:
+        rev, stored = reading.stored
+        if rev != reading.state.rev and not reading.state.damage:
             ctx.report.refused += 1
-            return None
+            return False
         try:
-            old = messages.decode(stored, Roster)
+            reading.old = messages.decode(stored, Roster)
         except InvalidMessage as error:
-            state = mark_damaged(state, str(error))
-    return Reading(channel, seen, state, old, roster, seen.digest)
+            reading.state = mark_damaged(reading.state, str(error))
+    return True
 
 
-def _read_again(
-    ctx: TickContext, profiles: Profiles, polled: PollResult, channels: list[str]
-) -> Iterator[Reading]:
+def _read_again(ctx: TickContext, polled: PollResult, readings: list[Reading]) -> Iterator[Reading]:
     """Read the channels that showed fewer clients than were counted once more, in one request.
 
-    Since the survey, clients may have left, or a partial reply may have become complete. The
-    reading of a reply that is still partial has no digest.
+    Since the survey, clients may have left, or a partial reply may have become complete. A reply
+    that is still partial gets no digest.
     """
+    channels = [reading.channel for reading in readings]
     replies: list[Reply] = []
     survey = Survey(frozenset(), {})
-    with ctx.report.catching(*channels), ctx.report.timed("read", ctx.clock):
+    with ctx.report.catching(*channels), ctx.timed("read"):
         replies, survey = ctx.gateway.recount(channels)
-    for channel, reply in zip(channels, replies, strict=False):
-        reading = None
-        with ctx.report.catching(channel):
-            if isinstance(reply, CentrifugoError):
-                raise reply
-            tracked = polled.different[channel].tracked
-            roster, connections = _merge(ctx, profiles, polled, reply, tracked)
-            counted = survey.clients.get(channel, 0)
-            found = b""
-            if connections >= counted:
-                found = digest(
-                    reply, ctx.options.fingerprint, fingerprint(tracked) if tracked else b""
-                )
-            seen = RawReply(reply, found, survey.nodes, tracked)
-            reading = _with_old(ctx, polled, channel, seen, roster)
-            if not found:
+    for reading, reply in zip(readings, replies, strict=False):
+        complete = False
+        with ctx.report.catching(reading.channel):
+            reading.raw, reading.nodes = result_of(reply), survey.nodes
+            connections = _merge(ctx, polled, reading)
+            counted = survey.clients.get(reading.channel, 0)
+            reading.partial = connections < counted
+            reading.digest = (
+                b""
+                if reading.partial
+                else digest(reading.raw, ctx.options.fingerprint, reading.tracked)
+            )
+            complete = _read_old(ctx, reading)
+            if reading.partial:
                 raise CentrifugoAnswerError(
                     f"a partial answer: {connections} clients shown, {counted} counted; "
                     "nobody is taken for gone"
                 )
-        if reading:
+        if complete:
             yield reading
 
 
-def _enriched(ctx: TickContext, profiles: Profiles, readings: list[Reading]) -> list[Reading]:
+def _enriched(ctx: TickContext, readings: list[Reading]) -> list[Reading]:
     """Add the results of PRESENCE_FETCH, called once for all new members of the batch.
 
     If it fails, the rosters go out without them, and the next tick calls it again.
     """
     assert ctx.options.fetch
-    unknown = {
-        reading.channel: find_unfetched(reading.old or Roster(), reading.roster, profiles)
-        for reading in readings
-    }
-    ids = {key for keys in unknown.values() for key in keys}
+    unknown = [find_unfetched(r.old or Roster(), r.roster, ctx.profiles) for r in readings]
+    ids = {key for keys in unknown for key in keys}
     fetched: Fetched = {}
     try:
         fetched = ask_site(ctx.options.fetch, ids) if ids else {}
     except FetchFailed as error:
         logger.exception("fetch=failed members=%d", len(ids))
         ctx.report.fail(error)
-    return [
-        msgspec.structs.replace(
-            reading,
-            roster=enrich(reading.old or Roster(), reading.roster, fetched),
-            digest=b"" if unknown[reading.channel] and not fetched else reading.digest,
-        )
-        for reading in readings
-    ]
+    for reading, keys in zip(readings, unknown, strict=True):
+        reading.roster = enrich(reading.old or Roster(), reading.roster, fetched)
+        if keys and not fetched:
+            reading.digest = b""
+    return readings

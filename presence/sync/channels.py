@@ -14,12 +14,9 @@ from presence.centrifugo.gateway import Survey
 from presence.exceptions import InvalidChannel
 from presence.roster import channel_names
 from presence.sync.context import TickContext
-from presence.sync.statistics import OpenTick
+from presence.sync.statistics import OpenTick, load_in_chunks
 
 logger = logging.getLogger("presence.sync")
-
-CHUNK = 1000
-"""Channels whose states are loaded in one round trip."""
 
 BATCH_CLIENTS = 20_000
 """Clients in a batch of several channels: a reply of about 4 MB, which limits a worker's memory."""
@@ -45,37 +42,34 @@ def survey(ctx: TickContext, only: Sequence[str] | None = None) -> Survey:
 
 def find_channels(
     ctx: TickContext, survey: Survey, tracked: Collection[str]
-) -> tuple[Survey, list[str], dict[str, float]]:
+) -> tuple[Survey, list[str], Mapping[str, float]]:
     """Find the channels to poll: active or registered, `tracked`, and known ones if not empty.
 
     Known channels that have been empty for long are removed. Returns the survey, the channels, and
-    the time of the last good poll by channel. The channels polled longest ago come first, so that a
-    tick that misses its deadline leaves out other channels than the tick before. The survey
-    includes the feeds of registered channels: a page may watch a room without members.
+    the time of the last good poll of each known channel. The channels polled longest ago come
+    first, so that a tick that misses its deadline leaves out other channels than the tick before.
+    The survey includes the feeds of registered channels: a page may watch a room without members.
     """
-    if ctx.options.discovery == "registry":
-        within = ctx.options.registered_within
-        known, registered = ctx.store.known_channels(registered_within=within)
-        feeds = {channel_names.feed_of(channel): 0 for channel in registered}
-        survey = Survey(survey.nodes, feeds)
-    else:
-        known, _ = ctx.store.known_channels()
+    registry = ctx.options.discovery == "registry"
+    within = ctx.options.registered_within if registry else None
+    known, registered = ctx.store.known_channels(registered_within=within)
+    feeds = {channel_names.feed_of(channel): 0 for channel in registered}
+    survey = Survey(survey.nodes, survey.clients | feeds)
     active = {*_rooms(survey.clients), *tracked}
     channels = active.union(_occupied(ctx, active, known))
-    polled = {channel: known[channel] for channel in channels if channel in known}
-    return survey, sorted(channels, key=lambda c: (polled.get(c, 0.0), c)), polled
+    return survey, sorted(channels, key=lambda c: (known.get(c, 0.0), c)), known
 
 
 def _occupied(ctx: TickContext, active: set[str], known: Mapping[str, float]) -> Iterator[str]:
-    quiet = {c: at for c, at in known.items() if c not in active}
-    names = sorted(quiet)
-    for start in range(0, len(names), CHUNK):
-        chunk = names[start : start + CHUNK]
-        loaded = ctx.store.load_states(chunk)
-        yield from (channel for channel in chunk if loaded.states[channel].occupied)
+    quiet = {channel: at for channel, at in known.items() if channel not in active}
+    for loaded in load_in_chunks(ctx.store, quiet):
         old = loaded.now - ctx.options.sweep_after
-        empty = (channel for channel in chunk if not loaded.states[channel].occupied)
-        swept = {channel: quiet[channel] for channel in empty if quiet[channel] < old}
+        swept: dict[str, float] = {}
+        for channel, state in loaded.states.items():
+            if state.occupied:
+                yield channel
+            elif quiet[channel] < old:
+                swept[channel] = quiet[channel]
         for channel in ctx.store.write(Writes(sweep=swept)).swept:
             logger.info("channel=closed name=%s", channel)
 
@@ -106,14 +100,10 @@ class Shard(msgspec.Struct, frozen=True, kw_only=True):
     of: int
     channels: list[str]
     clients: dict[str, int]
-    nodes: list[str]
+    nodes: frozenset[str]
     believe: bool
     tracked: list[str] = []
     since: float = 0.0
-
-    @property
-    def survey(self) -> Survey:
-        return Survey(frozenset(self.nodes), self.clients)
 
 
 class HandOut(Protocol):
@@ -147,7 +137,7 @@ def split(
                 for name in (channel, channel_names.feed_of(channel))
                 if name in survey.clients
             },
-            nodes=sorted(survey.nodes),
+            nodes=survey.nodes,
             believe=believe,
             tracked=[channel for channel in part if channel in tracked],
             since=min((polled[channel] for channel in part if channel in polled), default=0.0),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import suppress
-from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol
+from contextlib import AbstractContextManager, suppress
+from dataclasses import KW_ONLY, dataclass, field, replace
+from typing import Literal, Protocol, Self
 
 import msgspec
 
@@ -15,9 +16,9 @@ from presence.backends.base import SCHEMA, RosterStore
 from presence.backends.tracker import Tracker
 from presence.centrifugo.gateway import Gateway
 from presence.roster.commit import Commit, Rules, State
-from presence.roster.merge import AnonymousMode, Fetch
+from presence.roster.merge import AnonymousMode, Fetch, Profiles
 from presence.roster.messages import Change, Roster
-from presence.sync.statistics import Report
+from presence.sync.statistics import Part, Report
 
 Clock = Callable[[], float]
 """Function that returns seconds; only differences count."""
@@ -30,25 +31,6 @@ class Announce(Protocol):
     """Callback for each change after it was published; called at least once per change."""
 
     def __call__(self, channel: str, version: int, change: Change, epoch: str, /) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class TickContext:
-    """Collaborators, options and report of one tick.
-
-    `tracker` is the store if it keeps members without a websocket, else None. `announce` is None if
-    no signal has a receiver.
-    """
-
-    store: RosterStore
-    tracker: Tracker | None
-    gateway: Gateway
-    options: Options
-    announce: Announce | None
-    cache: RosterCache
-    clock: Clock
-    executor: MakeExecutor
-    report: Report
 
 
 def threads(workers: int) -> Executor:
@@ -100,12 +82,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 KEPT_MEMBERS = 200_000
 """Members in the cache of a process: 60 MB, at 309 bytes for a member with only a short name."""
 
-
-class _Entry(NamedTuple):
-    epoch: str
-    rev: int
-    digest: bytes
-    roster: Roster
+_StateKey = tuple[str, int, bytes]
+"""Epoch, rev and digest of a state."""
 
 
 class RosterCache:
@@ -123,19 +101,18 @@ class RosterCache:
     def __init__(self, limit: int = KEPT_MEMBERS) -> None:
         self._limit = limit
         self._size = 0
-        self._entries: OrderedDict[str, _Entry] = OrderedDict()
+        self._entries: OrderedDict[str, tuple[_StateKey, Roster]] = OrderedDict()
 
     def roster(self, state: State) -> Roster | None:
         """Return the roster of that state; None if it is not in the cache."""
         if not state.rev:
             return Roster()
-        entry = self._entries.get(state.channel)
-        found = (state.epoch, state.rev, state.digest)
-        if entry is None or (entry.epoch, entry.rev, entry.digest) != found:
+        key, roster = self._entries.get(state.channel, (None, None))
+        if key != (state.epoch, state.rev, state.digest):
             return None
         with suppress(KeyError):  # another thread dropped it
             self._entries.move_to_end(state.channel)
-        return entry.roster
+        return roster
 
     def keep(self, commit: Commit) -> None:
         """Keep the roster of a commit that was taken.
@@ -148,13 +125,13 @@ class RosterCache:
         self._drop(commit.channel)
         if not commit.digest:
             return
-        self._entries[commit.channel] = _Entry(commit.epoch, rev, commit.digest, commit.after)
+        self._entries[commit.channel] = (commit.epoch, rev, commit.digest), commit.after
         self._size += _size(commit.after)
         if self._size > self._limit:
             self._shrink()
 
     def _shrink(self) -> None:
-        self._size = sum(_size(entry.roster) for entry in list(self._entries.values()))
+        self._size = sum(_size(roster) for _, roster in list(self._entries.values()))
         for channel in list(self._entries):
             if self._size <= self._limit:
                 break
@@ -162,8 +139,41 @@ class RosterCache:
 
     def _drop(self, channel: str) -> None:
         if entry := self._entries.pop(channel, None):
-            self._size -= _size(entry.roster)
+            self._size -= _size(entry[1])
 
 
 def _size(roster: Roster) -> int:
     return 1 + roster.total
+
+
+@dataclass(frozen=True, slots=True)
+class TickContext:
+    """Collaborators, options and report of one tick.
+
+    `announce` is called after each change was published; None: no signals. Contexts of one store
+    may share a `cache`. `profiles` are read when a shard begins.
+    """
+
+    store: RosterStore
+    gateway: Gateway
+    options: Options
+    _: KW_ONLY
+    announce: Announce | None
+    cache: RosterCache = field(default_factory=RosterCache)
+    clock: Clock = time.monotonic
+    executor: MakeExecutor = threads
+    report: Report = field(default_factory=Report)
+    profiles: Profiles = field(default_factory=dict)
+
+    @property
+    def tracker(self) -> Tracker | None:
+        """The store if it keeps members without a websocket, else None."""
+        return self.store if isinstance(self.store, Tracker) else None
+
+    def timed(self, part: Part) -> AbstractContextManager[None]:
+        """Add the duration of a block to one of the report's `seconds`."""
+        return self.report.timed(part, self.clock)
+
+    def with_new_report(self) -> Self:
+        """Return a context for another tick, thread or shard."""
+        return replace(self, report=Report())

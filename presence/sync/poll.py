@@ -9,18 +9,18 @@ from collections.abc import Collection, Generator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from itertools import takewhile
-from typing import NamedTuple
 
 import msgspec
 
 from presence.backends.base import BatchState
 from presence.exceptions import CentrifugoError, PresenceError, StoreError
-from presence.roster.commit import find_flaw, mark_damaged, verify
+from presence.roster.commit import State, find_flaw, mark_damaged, verify
 from presence.roster.merge import digest
 from presence.roster.messages import Roster
-from presence.roster.people import ServerMember, fingerprint
+from presence.roster.people import ServerMember
 from presence.sync.channels import Shard, batches
 from presence.sync.context import TickContext
+from presence.sync.statistics import Report
 
 IN_FLIGHT = 2
 """Batches that are read while another batch is processed."""
@@ -34,42 +34,57 @@ CHECKED_CLIENTS = 1000
 _USER = re.compile(rb'"user":\s*"([^"]*)"')
 _PLAIN = re.compile(r"[A-Za-z0-9_.@+-]+")
 """A user id that JSON writes in only one way."""
+_EMPTY = Roster()
+_NOTHING = BatchState(now=0.0, run="", states={})
 
 
-class RawReply(NamedTuple):
-    """An undecoded presence reply, its digest (empty: the reply is partial), Centrifugo's nodes at
-    that moment, and the members without a websocket."""
+@dataclass(slots=True)
+class Reading:
+    """A channel whose presence differs from the last poll, on its way to a commit.
 
+    The poll sets the undecoded `raw` reply, Centrifugo's `nodes` at that moment, and the `tracked`
+    members without a websocket. The roster committed last is `old` or, if the cache did not have
+    it, in `stored`: a `rev` and the bytes. `old` stays None for a damaged `state` without a
+    readable roster. The comparison sets the `roster` that is shown now. Without a `digest`, the
+    next tick reads the channel again, whatever the reply. A `partial` reply makes nobody leave.
+    """
+
+    channel: str
+    state: State
     raw: msgspec.Raw
     digest: bytes
     nodes: frozenset[str]
     tracked: Sequence[ServerMember] = ()
+    old: Roster | None = None
+    stored: tuple[int, bytes] = (0, b"")
+    roster: Roster = _EMPTY
+    partial: bool = False
 
 
 @dataclass(slots=True)
 class PollResult:
-    """A batch of channels and the results of its poll.
+    """A batch of channels and the results of its poll. If it failed, it has no states.
 
-    `loaded` holds their states, and the time at which the read began. A channel with a change that
-    a crash left unpublished is `pending`, and was not read. Each other channel is `unchanged`,
-    `different` or `failed`. The roster of a different channel is in `known` or, as stored bytes
-    with their `rev`, in `rosters`.
+    `loaded` holds the states, and the time at which the read began. A channel with a change that a
+    crash left unpublished is `pending`, and was not read. Each other channel is `unchanged`,
+    `different`, or failed, which the `report` says.
     """
 
     channels: Sequence[str]
-    loaded: BatchState = field(default_factory=lambda: BatchState(now=0.0, run="", states={}))
+    loaded: BatchState = _NOTHING
     loaded_at: float = 0.0
     """Time at which the states were loaded, by the clock of this process."""
     tracked: dict[str, list[ServerMember]] = field(default_factory=dict)
     pending: list[str] = field(default_factory=list)
     unchanged: list[str] = field(default_factory=list)
-    different: dict[str, RawReply] = field(default_factory=dict)
-    failed: dict[str, CentrifugoError] = field(default_factory=dict)
-    known: dict[str, Roster] = field(default_factory=dict)
-    rosters: dict[str, tuple[int, bytes]] = field(default_factory=dict)
-    error: PresenceError | None = None
-    """Error of the whole batch."""
-    read_s: float = 0.0
+    different: dict[str, Reading] = field(default_factory=dict)
+    report: Report = field(default_factory=Report)
+
+    def fail(self, error: PresenceError) -> None:
+        """Report an error of the whole batch, and empty it."""
+        self.report.failed(error, *self.channels)
+        self.loaded = _NOTHING
+        self.pending, self.unchanged, self.different = [], [], {}
 
 
 def poll_ahead(
@@ -88,29 +103,25 @@ def poll_ahead(
     of the `news` is in it (ids of users whose profile changed) or its state is damaged.
 
     Threads ask Centrifugo, and write nothing. The caller's thread asks the store: for the differing
-    rosters of one batch and the states of the next in one round trip. A failed batch is reported,
-    and is yielded without states. Closing the generator waits for reads under way, and drops their
-    results.
+    rosters of one batch and the states of the next in one round trip. Closing the generator waits
+    for reads under way, and drops their results.
     """
     poller = _Poller(ctx, shard, news)
     parts = batches(channels, shard.clients, ctx.options.batch_size)
     source = takewhile(lambda _: ctx.clock() <= ends, parts)
     pool = ctx.executor(IN_FLIGHT)
     reading: deque[Future[PollResult]] = deque()
-
-    def read(batch: PollResult) -> None:
-        if batch.channels:
-            reading.append(pool.submit(poller.read, batch))
-
     try:
         for _ in range(IN_FLIGHT):
-            read(poller.load(next(source, ())))
-        loaded = poller.load(next(source, ()))
+            if (batch := poller.load(next(source, ()))).channels:
+                reading.append(pool.submit(poller.read, batch))
+        ahead = poller.load(next(source, ()))
         while reading:
             done = reading.popleft().result()
-            read(loaded)
-            loaded = poller.load(next(source, ()), done)
-            poller.report(done)
+            if ahead.channels:
+                reading.append(pool.submit(poller.read, ahead))
+            ahead = poller.load(next(source, ()), done)
+            ctx.report.absorb(done.report)
             yield done
     finally:
         pool.shutdown(cancel_futures=True)
@@ -122,9 +133,10 @@ class _Poller:
     def __init__(self, ctx: TickContext, shard: Shard, news: Collection[str]) -> None:
         self._ctx = ctx
         self._clients = shard.clients
-        self._tracked = frozenset(shard.tracked) if ctx.tracker else frozenset[str]()
+        self._tracked = frozenset(shard.tracked)
         self._news = frozenset(news)
-        self._news_raw = {user.encode() for user in news}
+        self._news_raw = frozenset(user.encode() for user in news)
+        # JSON may spell such an id in several ways: then every channel is read.
         self._all_news = not all(_PLAIN.fullmatch(user) for user in news)
         self._rarely = len(shard.channels) / CHECKED_CHANNELS
         self._fingerprint = ctx.options.fingerprint
@@ -140,73 +152,59 @@ class _Poller:
             return batch
         ctx = self._ctx
         try:
-            with ctx.report.timed("store", ctx.clock):
+            with ctx.timed("store"):
                 loaded = ctx.store.load_states(
                     channels, rosters=unknown, whole=self._choose(channels)
                 )
                 tracked = [channel for channel in channels if channel in self._tracked]
-                if ctx.tracker and tracked:
+                if tracked and ctx.tracker:
                     found = ctx.tracker.load_members(tracked, timeout=ctx.options.timeout)
                     batch.tracked = {channel: here.members for channel, here in found.items()}
         except StoreError as error:
-            batch.error = error
+            if channels:
+                batch.fail(error)
             if done and unknown:
-                done.error = error
+                done.fail(error)
             return batch
         batch.loaded, batch.loaded_at = _verified(loaded), ctx.clock()
         states = batch.loaded.states.values()
         batch.pending = [state.channel for state in states if state.pending and not state.damage]
         if done:
-            done.rosters = loaded.rosters
+            for channel in unknown:
+                done.different[channel].stored = loaded.rosters.get(channel, (0, b""))
         return batch
 
     def read(self, batch: PollResult) -> PollResult:
         """Ask for the presence of the channels, and find those that are unchanged."""
-        if batch.error:
-            return batch
         pending = set(batch.pending)
-        free = [channel for channel in batch.channels if channel not in pending]
-        started = self._ctx.clock()
+        free = [channel for channel in batch.loaded.states if channel not in pending]
         # Loaded states wait for their turn, but an absence begins with the read at the earliest.
-        now = batch.loaded.now + started - batch.loaded_at
+        now = batch.loaded.now + self._ctx.clock() - batch.loaded_at
         batch.loaded = msgspec.structs.replace(batch.loaded, now=now)
         try:
-            replies, nodes = self._ctx.gateway.poll(free)
+            with batch.report.timed("read", self._ctx.clock):
+                replies, nodes = self._ctx.gateway.poll(free)
         except PresenceError as error:
-            batch.error = error
+            batch.fail(error)
             return batch
-        finally:
-            batch.read_s = self._ctx.clock() - started
         for channel, reply in zip(free, replies, strict=True):
             if isinstance(reply, CentrifugoError):
-                batch.failed[channel] = reply
+                batch.report.failed(reply, channel)
             else:
                 self._compare(batch, channel, reply, nodes)
         return batch
-
-    def report(self, done: PollResult) -> None:
-        """Report failures, and empty a batch that failed as a whole."""
-        report = self._ctx.report
-        report.seconds.read += done.read_s
-        if done.error:
-            report.failed(done.error, *done.channels)
-            done.loaded = msgspec.structs.replace(done.loaded, states={})
-            done.pending, done.unchanged, done.different = [], [], {}
-            return
-        for channel, error in done.failed.items():
-            report.failed(error, channel)
 
     def _compare(
         self, batch: PollResult, channel: str, raw: msgspec.Raw, nodes: frozenset[str]
     ) -> None:
         tracked = batch.tracked.get(channel, ())
-        seen = digest(raw, self._fingerprint, fingerprint(tracked) if tracked else b"")
+        found = digest(raw, self._fingerprint, tracked)
         state = batch.loaded.states[channel]
         settled = state.run == batch.loaded.run and not (state.leaving or state.damage)
-        if settled and state.digest == seen and not self._is_news(raw, tracked):
+        if settled and state.digest == found and not self._is_news(raw, tracked):
             batch.unchanged.append(channel)
         else:
-            batch.different[channel] = RawReply(raw, seen, nodes, tracked)
+            batch.different[channel] = Reading(channel, state, raw, found, nodes, tracked)
 
     def _is_news(self, raw: msgspec.Raw, tracked: Sequence[ServerMember]) -> bool:
         if not self._news:
@@ -225,19 +223,16 @@ class _Poller:
         return [c for c in channels if random.random() * once_in(c) < 1]  # noqa: S311
 
     def _find_unknown(self, done: PollResult) -> list[str]:
-        """Take cached rosters into `done`; return the different channels without a cached roster.
+        """Set the cached rosters in `done`; return the different channels without a cached roster.
 
         The cache is not used for a state of another life of the store: writes may have been lost,
         and another worker may have written others in their place. Nor is it for a damaged state.
         """
-        for channel in done.different:
-            state = done.loaded.states[channel]
-            if state.damage or (state.rev and state.run != done.loaded.run):
-                continue
-            roster = self._ctx.cache.roster(state)
-            if roster is not None:
-                done.known[channel] = roster
-        return [channel for channel in done.different if channel not in done.known]
+        for reading in done.different.values():
+            state = reading.state
+            if not state.damage and (not state.rev or state.run == done.loaded.run):
+                reading.old = self._ctx.cache.roster(state)
+        return [channel for channel, reading in done.different.items() if reading.old is None]
 
 
 def _verified(loaded: BatchState) -> BatchState:

@@ -5,18 +5,20 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from presence.backends.base import RosterStore, TickParts, TickStart
+from presence.backends.base import BatchState, RosterStore, TickParts, TickStart
 from presence.exceptions import PresenceError
 from presence.roster.commit import Commit, State
 from presence.roster.messages import UNREADABLE
 
 logger = logging.getLogger("presence.sync")
+
+T = TypeVar("T")
 
 OVERLAP = 0.7
 """Fraction of an interval below which two ticks overlap. Of two beats that run at once, one is at
@@ -27,6 +29,7 @@ OVERDUE = 0.9
 little early."""
 
 CHUNK = 1000
+"""Channels whose states are loaded in one round trip, where all known channels are."""
 
 
 class Tick(msgspec.Struct, frozen=True, kw_only=True):
@@ -155,7 +158,8 @@ def _end_overdue(store: RosterStore, begun: TickStart, deadline: float) -> None:
 
 
 def _end(store: RosterStore, tick: str, found: TickParts, started: float) -> Tick | None:
-    parts = [part for part in map(_part, found.parts) if part]
+    # A part that cannot be read counts as missing.
+    parts = [part for raw in found.parts if (part := _decode(raw, _Part, "part"))]
     report = Report()
     for part in parts:
         report.absorb(part.report)
@@ -173,23 +177,19 @@ def _end(store: RosterStore, tick: str, found: TickParts, started: float) -> Tic
     return record if store.close_tick(tick, msgspec.json.encode(record)) else None
 
 
-def _part(raw: bytes) -> _Part | None:
-    """Return the part; if it cannot be read, log that and return None: it counts as missing."""
+def _decode(raw: bytes, kind: type[T], name: str) -> T | None:
+    """Return the record; if it cannot be read, log that and return None."""
     try:
-        return msgspec.json.decode(raw, type=_Part)
+        return msgspec.json.decode(raw, type=kind)
     except UNREADABLE as error:
-        logger.warning("part=unreadable error=%r", str(error))
+        logger.warning("%s=unreadable error=%r", name, str(error))
         return None
 
 
 def _recorded(raw: bytes, now: float) -> Tick | None:
     """Return the tick with no time after `now`: the clock may have been set back since."""
-    try:
-        tick = msgspec.json.decode(raw, type=Tick)
-    except UNREADABLE as error:
-        logger.warning("tick=unreadable error=%r", str(error))
-        return None
-    if tick.finished <= now:
+    tick = _decode(raw, Tick, "tick")
+    if tick is None or tick.finished <= now:
         return tick
     started = min(tick.started, now)
     return msgspec.structs.replace(tick, started=started, finished=now, clock_ahead=None)
@@ -198,16 +198,22 @@ def _recorded(raw: bytes, now: float) -> Tick | None:
 def _behind(store: RosterStore, since: float) -> dict[str, float]:
     """Return the occupied channels with a last good poll before `since`, with its time."""
     old = {channel: at for channel, at in store.known_channels().polled.items() if at < since}
-    names = sorted(old)
-    behind: dict[str, float] = {}
+    return {
+        channel: old[channel]
+        for loaded in load_in_chunks(store, old)
+        for channel, state in loaded.states.items()
+        if state.occupied
+    }
+
+
+def load_in_chunks(store: RosterStore, channels: Iterable[str]) -> Iterator[BatchState]:
+    """Load the states of any number of channels, CHUNK in each round trip. Raises StoreError."""
+    names = sorted(channels)
     for start in range(0, len(names), CHUNK):
-        states = store.load_states(names[start : start + CHUNK]).states
-        behind |= {channel: old[channel] for channel, state in states.items() if state.occupied}
-    return behind
+        yield store.load_states(names[start : start + CHUNK])
 
 
 Part = Literal["total", "read", "store", "publish"]
-
 
 COUNTS = (
     *("channels", "changed", "members", "joins", "leaves", "updates", "anonymous"),
@@ -313,7 +319,7 @@ class Report(msgspec.Struct):
             self.failures.append(str(failure) or type(failure).__name__)
 
     @contextmanager
-    def timed(self, part: Part, clock: Callable[[], float] = time.monotonic) -> Iterator[None]:
+    def timed(self, part: Part, clock: Callable[[], float]) -> Iterator[None]:
         """Add the duration of the block to one of `seconds`."""
         started = clock()
         try:

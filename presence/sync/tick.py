@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import dropwhile
 
 import msgspec
 
-from presence.backends.base import RosterStore
-from presence.backends.tracker import Tracker, TrackerState
-from presence.centrifugo.gateway import Gateway
+from presence.backends.tracker import TrackerState
 from presence.roster.grace import SKEW
 from presence.roster.merge import Profiles
 from presence.roster.messages import UNREADABLE
@@ -20,16 +17,8 @@ from presence.roster.people import UserClaims
 from presence.sync import statistics
 from presence.sync.batch import make_commits
 from presence.sync.channels import HandOut, Shard, find_channels, split, survey
-from presence.sync.context import (
-    Announce,
-    Clock,
-    MakeExecutor,
-    Options,
-    RosterCache,
-    TickContext,
-    threads,
-)
-from presence.sync.poll import poll_ahead
+from presence.sync.context import TickContext
+from presence.sync.poll import PollResult, poll_ahead
 from presence.sync.publish import Publisher
 from presence.sync.statistics import OpenTick, Report
 
@@ -45,36 +34,13 @@ Progress = Callable[[int, int], None]
 _claims = msgspec.json.Decoder(UserClaims)
 
 
-class Sync:
+class Sync(TickContext):
     """Runs ticks. Any number may run at once, in any number of processes: that only costs work.
 
-    `announce` is called with (channel, version, change, epoch) after each change was published;
-    None: no signals. Syncs on one store may share a `cache`. A store that is also a Tracker keeps
-    the members without a websocket.
+    A store that is also a Tracker keeps the members without a websocket.
     """
 
-    def __init__(
-        self,
-        store: RosterStore,
-        gateway: Gateway,
-        options: Options,
-        *,
-        announce: Announce | None,
-        cache: RosterCache | None = None,
-        clock: Clock = time.monotonic,
-        executor: MakeExecutor = threads,
-    ) -> None:
-        self._context = TickContext(
-            store=store,
-            tracker=store if isinstance(store, Tracker) else None,
-            gateway=gateway,
-            options=options,
-            announce=announce,
-            cache=cache or RosterCache(),
-            clock=clock,
-            executor=executor,
-            report=Report(),
-        )
+    __slots__ = ()
 
     def tick(
         self,
@@ -91,31 +57,38 @@ class Sync:
         seconds (None: as in the options). With `hand_out`, more channels than one shard has are
         handed out; then the report has only the work of this process.
         """
-        ctx = self._begin()
-        report = ctx.report
-        with report.timed("total", ctx.clock), report.catching():
+        ctx = self.with_new_report()
+        options, ends = ctx.options, ctx.clock() + ctx.options.deadline
+        with ctx.timed("total"), ctx.report.catching():
+            tick = OpenTick()
             if only is None:
-                _tick(ctx, interval or ctx.options.interval, progress, hand_out)
-            else:
-                ends = ctx.clock() + ctx.options.deadline
+                tick = statistics.begin(
+                    ctx.store, interval=interval or options.interval, deadline=options.deadline
+                )
+            tracker_state, shards = TrackerState(), list[Shard]()
+            with ctx.report.catching():
                 tracker_state = _tracker_state(ctx)
-                (shard,) = _shards(ctx, tracker_state, only=only)
-                run_shard(ctx, shard, tracker_state, ends=ends, progress=progress)
+                size = options.shard_size if hand_out else None
+                shards = _shards(ctx, tracker_state, only=only, tick=tick, size=size)
+            if hand_out and len(shards) > 1:
+                _hand_out(ctx, shards, hand_out)
+                return ctx.report
+            for shard in shards:
+                with ctx.report.catching():
+                    run_shard(ctx, shard, tracker_state, ends=ends, progress=progress)
+            _add(ctx, tick, 0, of=1)
         if only is not None:
-            logger.info("tick=done %s", report.line())
-        return report
+            logger.info("tick=done %s", ctx.report.line())
+        return ctx.report
 
     def shard(self, shard: Shard) -> Report:
         """Poll the channels of a shard that was handed out, and add its part to the tick.
 
         Does nothing after the deadline of the tick. Never raises, like `tick`.
         """
-        ctx = self._begin()
+        ctx = self.with_new_report()
         _run_handed_out(ctx, shard)
         return ctx.report
-
-    def _begin(self) -> TickContext:
-        return replace(self._context, report=Report())
 
 
 def run_shard(
@@ -126,71 +99,58 @@ def run_shard(
     ends: float,
     progress: Progress | None = None,
 ) -> None:
-    """Poll the channels in batches, and publish the changes; start no batch after `ends`.
-
-    Changes that a crash left pending are published first. Their channels are polled after that.
-    """
-    profiles = _profiles(tracker_state)
+    """Poll the channels in batches, and publish the changes; start no batch after `ends`."""
+    ctx = replace(ctx, profiles=_profiles(tracker_state))
     # A tick that began before a profile was stored may have polled a channel after that.
-    news = _news(tracker_state, shard.since - 2 * ctx.options.deadline)
-    pending: list[str] = []
+    since = shard.since - 2 * ctx.options.deadline
+    news = [user for user, (noted, _) in tracker_state.profiles.items() if noted >= since]
     done = 0
     with Publisher(ctx) as publisher:
-        for polled in poll_ahead(ctx, shard, shard.channels, news=news, ends=ends):
+        for polled in _poll_twice(ctx, shard, publisher, news, ends):
             with ctx.report.catching(*polled.channels):
                 publisher.recover(polled)
-                commits = make_commits(ctx, shard, profiles, polled)
+                commits = make_commits(ctx, shard, polled)
                 publisher.commit_and_publish(polled, commits)
-            pending += polled.pending
-            done += len(polled.channels)
-            ctx.report.channels += len(polled.channels)
+            polled_here = len(polled.channels) - len(polled.pending)
+            done += polled_here
+            ctx.report.channels += polled_here
             if progress:
                 progress(done, len(shard.channels))
-        if pending:
-            publisher.settle()
-            for polled in poll_ahead(ctx, shard, pending, news=news, ends=ends):
-                ctx.report.refused += len(polled.pending)
-                with ctx.report.catching(*polled.channels):
-                    commits = make_commits(ctx, shard, profiles, polled)
-                    publisher.commit_and_publish(polled, commits)
     if left := len(shard.channels) - done:
         ctx.report.fail(f"the tick's deadline passed: {left} channels not polled", count=left)
 
 
-def _tick(
-    ctx: TickContext, interval: float, progress: Progress | None, hand_out: HandOut | None
-) -> None:
-    ends = ctx.clock() + ctx.options.deadline
-    tick = statistics.begin(ctx.store, interval=interval, deadline=ctx.options.deadline)
-    shards: list[Shard] = []
-    tracker_state = TrackerState()
-    with ctx.report.catching():
-        tracker_state = _tracker_state(ctx)
-        size = ctx.options.shard_size if hand_out else None
-        shards = _shards(ctx, tracker_state, tick=tick, size=size)
-    if hand_out and len(shards) > 1:
-        _hand_out(ctx, shards, tick, hand_out)
-        return
-    for shard in shards:
-        with ctx.report.catching():
-            run_shard(ctx, shard, tracker_state, ends=ends, progress=progress)
-    _add(ctx, tick, 0, of=1)
+def _poll_twice(
+    ctx: TickContext, shard: Shard, publisher: Publisher, news: Sequence[str], ends: float
+) -> Iterator[PollResult]:
+    """Poll all channels; after that, poll those whose change a crash had left pending, as that is
+    published by then."""
+    pending: list[str] = []
+    for polled in poll_ahead(ctx, shard, shard.channels, news=news, ends=ends):
+        pending += polled.pending
+        yield polled
+    if pending:
+        publisher.settle()
+        for polled in poll_ahead(ctx, shard, pending, news=news, ends=ends):
+            ctx.report.refused += len(polled.pending)
+            polled.pending = []  # another tick has committed since, and publishes that
+            yield polled
 
 
-def _hand_out(ctx: TickContext, shards: Sequence[Shard], tick: OpenTick, hand_out: HandOut) -> None:
+def _hand_out(ctx: TickContext, shards: Sequence[Shard], hand_out: HandOut) -> None:
     """Hand the shards out, and do the others here. The survey is part 0 of the tick."""
-    here = list(dropwhile(hand_out, shards))
+    here, tick = list(dropwhile(hand_out, shards)), shards[0].tick
     logger.info("tick=handed-out id=%s shards=%d here=%d", tick.id, len(shards), len(here))
     with ctx.report.catching():
         _add(ctx, tick, 0, of=1 + len(shards))
     for shard in here:
-        part = replace(ctx, report=Report())
+        part = ctx.with_new_report()
         _run_handed_out(part, shard)
         ctx.report.absorb(part.report)
 
 
 def _run_handed_out(ctx: TickContext, shard: Shard) -> None:
-    with ctx.report.timed("total", ctx.clock), ctx.report.catching():
+    with ctx.timed("total"), ctx.report.catching():
         waited = max(0.0, ctx.store.load_ticks(records=False).now - shard.tick.started)
         left = ctx.options.deadline - waited
         if left < 0:
@@ -205,32 +165,32 @@ def _shards(
     ctx: TickContext,
     tracker_state: TrackerState,
     *,
-    only: Sequence[str] | None = None,
-    tick: OpenTick | None = None,
-    size: int | None = None,
+    only: Sequence[str] | None,
+    tick: OpenTick,
+    size: int | None,
 ) -> list[Shard]:
     """Survey, and split the channels to poll into shards of `size` (None: into one)."""
-    with ctx.report.timed("read", ctx.clock):
+    with ctx.timed("read"):
         found = survey(ctx, only)
-    with ctx.report.timed("store", ctx.clock):
+    with ctx.timed("store"):
         changed = ctx.store.note_nodes(found.nodes)
-        channels, polled = only, dict[str, float]()
-        if channels is None:
-            found, channels, polled = find_channels(ctx, found, tracker_state.channels)
+        known: Mapping[str, float] = {}
+        if only is None:
+            found, only, known = find_channels(ctx, found, tracker_state.channels)
     return split(
-        channels,
+        only,
         found,
         size=size,
-        tick=tick or OpenTick(),
+        tick=tick,
         believe=changed is None or abs(changed) >= NODES_SETTLE,  # abs: a clock set back
         tracked=tracker_state.channels,
-        polled=polled,
+        polled=known,
     )
 
 
 def _add(ctx: TickContext, tick: OpenTick, number: int, *, of: int) -> None:
     """Add the report of this process to the tick; log the tick if this was its last part."""
-    if record := statistics.add(ctx.store, tick, number, ctx.report, of=of):
+    if tick.id and (record := statistics.add(ctx.store, tick, number, ctx.report, of=of)):
         logger.info("tick=done id=%s shards=%d %s", record.id, record.shards, record.report.line())
 
 
@@ -241,11 +201,6 @@ def _tracker_state(ctx: TickContext) -> TrackerState:
         if ctx.tracker
         else TrackerState()
     )
-
-
-def _news(tracker_state: TrackerState, since: float) -> list[str]:
-    """Return the users with a profile that was stored after `since`."""
-    return [user for user, (noted, _) in tracker_state.profiles.items() if noted >= since]
 
 
 def _profiles(tracker_state: TrackerState) -> Profiles:

@@ -337,7 +337,7 @@ def test_tick_with_ten_thousand_members_in_one_answer_reads_all(site: Site) -> N
 
 def test_gateway_calls_on_bad_answers_raise_documented_errors(site: Site) -> None:
     site.stub.mode = MODES["gzip"][0]
-    gateway: Any = site.sync._context.gateway
+    gateway: Any = site.sync.gateway
     for call in (
         lambda: gateway.survey(["*"]),
         lambda: gateway.presence([ROOM]),

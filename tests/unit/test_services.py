@@ -14,62 +14,48 @@ from presence.testing import FakePresence
 from presence.testing.clock import Inline
 
 
-@pytest.fixture(autouse=True)
-def described(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A sync is here what it is made of."""
-
-    def describe(store: Any, gateway: Any, options: Any, **more: Any) -> dict[str, Any]:
-        return {"store": store, "gateway": gateway, "options": options, **more}
-
-    monkeypatch.setattr("presence.sync.tick.Sync", describe)
-
-
-def made() -> dict[str, Any]:
-    return services.sync()  # type: ignore[return-value]
-
-
 def receiver(**_: Any) -> None:
     """Hears nothing."""
 
 
 def test_syncs_of_one_process_share_a_cache() -> None:
-    assert made()["cache"] is made()["cache"]
+    assert services.sync().cache is services.sync().cache
 
 
 @pytest.mark.parametrize("setting", ["PRESENCE_PREFIX", "PRESENCE_REDIS_URL"])
 def test_services_of_another_store_share_no_cache_with_the_first(
     settings: Any, setting: str
 ) -> None:
-    before = made()
+    before = services.sync()
     setattr(settings, setting, "redis://127.0.0.1:1/7" if "URL" in setting else "another")
-    after = made()
-    assert after["store"] is not before["store"]
-    assert after["cache"] is not before["cache"]
+    after = services.sync()
+    assert after.store is not before.store
+    assert after.cache is not before.cache
 
 
 def test_sync_announces_only_where_a_signal_has_receivers() -> None:
-    assert made()["announce"] is None
+    assert services.sync().announce is None
     signals.presence_left.connect(receiver)
     try:
-        assert made()["announce"] is signals.send
+        assert services.sync().announce is signals.send
     finally:
         signals.presence_left.disconnect(receiver)
 
 
 def test_replaced_services_hold_within_the_block_alone(settings: Any) -> None:
-    before = made()
+    before = services.sync()
     with FakePresence() as fake:
         settings.PRESENCE_PREFIX = "another"
-        within = made()
-        assert within["store"] is fake.store
-        assert within["gateway"]._transport is fake.centrifugo
-        assert (within["executor"], within["clock"]) == (Inline, fake.clock)
-        assert within["cache"] is not before["cache"]
+        within = services.sync()
+        assert within.store is fake.store
+        assert within.gateway._transport is fake.centrifugo
+        assert (within.executor, within.clock) == (Inline, fake.clock)
+        assert within.cache is not before.cache
         fake.advance(1000)
         assert services.now() > time.time() + 999
-    after = made()
-    assert after["store"] is not fake.store
-    assert (after["executor"], after["clock"]) == (threads, time.monotonic)
+    after = services.sync()
+    assert after.store is not fake.store
+    assert (after.executor, after.clock) == (threads, time.monotonic)
     assert services.now() < time.time() + 1
 
 

@@ -197,7 +197,7 @@ class TestThroughTheSync:
         loaded = site.store.load_states([ROOM], rosters=[ROOM])
         stored = messages.decode(loaded.rosters[ROOM][1], Roster)
         assert stored.issued["alan"] == 1.0
-        assert site.sync._context.cache.roster(loaded.states[ROOM]) in (None, stored)
+        assert site.sync.cache.roster(loaded.states[ROOM]) in (None, stored)
 
     def test_tick_after_dropped_diff_loads_the_roster(self, site: Site) -> None:
         site.store._states[ROOM] = msgspec.structs.replace(

@@ -19,7 +19,7 @@ from presence.exceptions import CentrifugoUnreachable, StoreError
 from presence.roster.merge import read_presence
 from presence.roster.messages import Roster, encode
 from presence.sync.channels import split
-from presence.sync.context import MakeExecutor, Options, RosterCache, TickContext, threads
+from presence.sync.context import MakeExecutor, Options, TickContext, threads
 from presence.sync.poll import PollResult, poll_ahead
 from presence.sync.statistics import OpenTick, Report
 from presence.sync.tick import Sync
@@ -71,7 +71,13 @@ class Poll:
     ) -> None:
         self.report = Report()
         self._ctx = TickContext(
-            store, None, gateway, ONE_BY_ONE, None, RosterCache(), clock, executor, self.report
+            store,
+            gateway,
+            ONE_BY_ONE,
+            announce=None,
+            clock=clock,
+            executor=executor,
+            report=self.report,
         )
 
     def __call__(
@@ -146,7 +152,8 @@ def test_poll_of_different_channels_loads_rosters_with_states_of_next_batch(
     store.asked.clear()
     for polled in poll(CHANNELS[:4]):
         (channel,) = polled.channels
-        assert polled.rosters == {channel: (2, encode(Roster()))}
+        assert list(polled.different) == [channel]
+        assert polled.different[channel].stored == (2, encode(Roster()))
     zero, one, two, three = ([channel] for channel in CHANNELS[:4])
     assert store.asked == [
         *((zero, []), (one, []), (two, [])),
@@ -175,7 +182,7 @@ def test_poll_during_a_write_has_the_state_from_before_the_read(
     centrifugo.before["poll"] = lambda: changed(store, "presence:0")
     (polled,) = Poll(store, Gateway(centrifugo))(CHANNELS[:1])
     assert polled.loaded.states["presence:0"].rev == 2
-    assert polled.rosters["presence:0"][0] == 3, "so that the commit will be refused"
+    assert polled.different["presence:0"].stored[0] == 3, "so that the commit will be refused"
 
 
 def test_poll_of_waiting_states_has_the_time_of_the_read(

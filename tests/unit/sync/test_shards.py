@@ -266,7 +266,7 @@ def test_shard_as_json_round_trips() -> None:
         believe=True,
     )
     assert first.clients == {"presence:a": 2, CHAT: 1, f"roster:{CHAT}": 3}
-    assert (second.channels, second.clients, second.nodes) == (["presence:b"], {}, ["n1", "n2"])
+    assert (second.channels, second.clients, second.nodes) == (["presence:b"], {}, {"n1", "n2"})
     assert (first.number, second.number, second.of) == (1, 2, 2)
 
 

@@ -10,7 +10,8 @@ import pytest
 from presence.exceptions import CommandError
 from presence.roster.messages import Position
 from presence.roster.names import MAX_NAME
-from presence.sync.tick import NODES_SETTLE, Options
+from presence.sync.context import Options
+from presence.sync.tick import NODES_SETTLE
 from tests.unit.fakes import ROOM, Site
 
 CHAT = "chat:lobby"
