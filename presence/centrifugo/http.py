@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import base64
 import http.client
 import os
-import queue
+import ssl
 import time
+import zlib
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import cached_property
 from typing import Any, Final
+from urllib.parse import SplitResult, quote, unquote, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import msgspec
-import requests
-import urllib3
-from requests.adapters import HTTPAdapter
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from presence.centrifugo.gateway import Command, Reply, read_batch
 from presence.exceptions import (
@@ -25,59 +25,32 @@ from presence.exceptions import (
     CentrifugoRefused,
     CentrifugoUnreachable,
 )
-from presence.transport.calls import IDLE_LIMIT, Call, TimedSocket, TooLarge, current_call, within
+from presence.transport.calls import IDLE_LIMIT, Call, TimedSocket, TooLarge, within
 from presence.transport.redaction import Redactor, address
 
 ROOM: Final = 1 << 16
 """Bytes of the buffer for the first body. The buffer for the next one with the same first command
 is a little larger than the last body: to allocate memory takes longer than to fill it."""
-_PACKED_AT_ONCE: Final = 1 << 14
-"""Bytes of a compressed body that are read at a time: decompressed, they may be a thousand times as
-many."""
-_PACKED: Final = ("gzip", "deflate")
-_CODINGS: Final = ("", "identity", *_PACKED)
+MAX_IDLE: Final = 10
+"""Connections that are kept between two calls; beyond it, the oldest is closed."""
 
-_CONNECTION_FAILED = (
-    requests.ConnectionError,
-    requests.Timeout,
-    requests.exceptions.ChunkedEncodingError,
-    urllib3.exceptions.ProtocolError,
-)
-"""Errors after which a new connection may work."""
+_SAFE: Final = "!#$%&'()*+,/:;=?@[]~"
+_CODINGS: Final = ("", "identity", "gzip", "deflate")
+_ZLIB_OR_GZIP: Final = 32 + zlib.MAX_WBITS
 
-_NO_URL = (
-    requests.exceptions.InvalidSchema,
-    requests.exceptions.InvalidURL,
-    requests.exceptions.MissingSchema,
-)
-_BROKEN_OFF = (
-    requests.RequestException,
-    urllib3.exceptions.HTTPError,
-    OSError,
-    ValueError,
-    RecursionError,
-)
-"""Other errors of an answer that ends early or cannot be decompressed."""
+_BROKEN_OFF = (OSError, http.client.HTTPException, ValueError, RecursionError, zlib.error)
+"""Errors of a connection, and of an answer that ends early or cannot be decompressed."""
 
 _PASSING = (408, 421, 502, 503, 504)
 """Statuses of a load balancer that cannot reach the server at the moment."""
 
 
-class _StatusError(Exception):
-    """An answer with a status other than 200."""
-
-    def __init__(self, status: int) -> None:
-        super().__init__(status)
-        self.status = status
-
-
 class HttpTransport:
     """Centrifugo's server API at `url` (its `/batch`), with `key` as the API key.
 
-    `timeout` is in seconds for a whole answer, from connecting to its last byte: the timeout of
-    requests is per read, and a server that sends slowly enough never exceeds it. JSON is sent as
+    `timeout` is in seconds for a whole answer, from connecting to its last byte. JSON is sent as
     UTF-8, since Centrifugo delivers the bytes that it is given. docs/decisions.md says why this is
-    not the client library cent.
+    neither the client library cent nor an HTTP library.
     """
 
     def __init__(
@@ -89,19 +62,11 @@ class HttpTransport:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._endpoint = f"{url}/batch"
-        self._rooms: dict[str, int] = {}
+        self._key = key
         self._timeout = timeout
         self._clock = clock
-        self._session = requests.Session()
-        self._session.headers.update(
-            {
-                "Accept-Encoding": "gzip, deflate",
-                "Content-Type": "application/json",
-                "X-API-Key": key,
-            }
-        )
-        for scheme in ("http://", "https://"):
-            self._session.mount(scheme, _Adapter())
+        self._idle: deque[_Connection] = deque(maxlen=MAX_IDLE)
+        self._rooms: dict[str, int] = {}
         self._url = address(url)
         # A custom path or query may be a password for a proxy.
         rest = url.partition("://")[2].partition("/")[2] if "://" in url else url
@@ -119,11 +84,10 @@ class HttpTransport:
         try:
             try:
                 return read_batch(self._post(body, methods[0], call), methods)
-            except (_StatusError, CentrifugoAnswerError, *_CONNECTION_FAILED) as error:
-                final = isinstance(error, _StatusError) and error.status not in _PASSING
-                if final or call.once or call.is_over():
+            except (OSError, http.client.HTTPException, CentrifugoAnswerError):
+                if call.once or call.is_over():
                     raise
-            self._session.close()  # its other connections may be broken, too
+            self._close_idle()  # they may be broken, too
             call.renew()
             return read_batch(self._post(body, methods[0], call), methods)
         except TooLarge as error:
@@ -131,60 +95,69 @@ class HttpTransport:
                 f"the answer of Centrifugo at {self._url} to {_summary(commands)} {error}: check "
                 "that CENTRIFUGO_API_URL is right"
             ) from error
-        except (_StatusError, *_BROKEN_OFF) as error:
+        except _BROKEN_OFF as error:
             raise self._explained(error) from self._redactor.cause(error)
 
     def _post(self, body: bytes, method: str, call: Call) -> bytes | bytearray:
-        """Post a batch that begins with `method`; return the body of the answer. Raises TooLarge
-        and the errors of requests."""
-        request, settings = self._prepared
-        request = request.copy()
-        request.prepare_body(body, None)
-        response = self._session.send(
-            request, timeout=within(self._timeout), allow_redirects=False, **settings
-        )
-        # Leaving the block closes the connection if the answer was not read to its end.
-        with response:
-            if response.status_code != 200:
-                raise _StatusError(response.status_code)
-            answer = _body(response, call, self._rooms.get(method, ROOM))
-        self._rooms[method] = max(ROOM, len(answer) + len(answer) // 8)
-        return _valid(answer)
+        """Post a batch that begins with `method`; return the body of the answer. Raises TooLarge,
+        CentrifugoError, and the errors in _BROKEN_OFF."""
+        server = self._server
+        connection = self._take_idle(call) or server.connection()
+        try:
+            connection.request("POST", server.target, body, server.headers)
+            with connection.getresponse() as response:
+                if response.status in _PASSING:
+                    raise ConnectionError(f"HTTP {response.status}")
+                if response.status != 200:
+                    raise _status_error(self._url, response.status)
+                answer = _read(response, self._rooms.get(method, ROOM))
+                self._rooms[method] = max(ROOM, len(answer) + len(answer) // 8)
+                content = _valid(_unpacked(response, answer, call.limit))
+        except BaseException:
+            connection.close()
+            raise
+        # The last step: after an interruption anywhere before it, the answer may be unread.
+        if connection.sock is not None:
+            connection.used_at = time.monotonic()
+            self._idle.append(connection)
+        return content
+
+    def _take_idle(self, call: Call) -> _Connection | None:
+        """Return a kept connection that is good for the call; close those that are not."""
+        while self._idle:
+            with suppress(IndexError):  # another thread took the last
+                connection = self._idle.pop()
+                if connection.is_good(call):
+                    return connection
+                connection.close()
+        return None
+
+    def _close_idle(self) -> None:
+        with suppress(IndexError):
+            while True:
+                self._idle.pop().close()
 
     @cached_property
-    def _prepared(self) -> tuple[requests.PreparedRequest, dict[str, Any]]:
-        """The request without its body, and the environment's settings for proxies and
-        certificates. requests takes longer to make them than to send a request."""
-        request = self._session.prepare_request(requests.Request("POST", self._endpoint))
-        settings = self._session.merge_environment_settings(request.url, {}, True, None, None)
-        return request, dict(settings)
-
-    def _explained(self, error: BaseException) -> CentrifugoError:
-        """Return the error of this package that explains `error`."""
-        if isinstance(error, _StatusError):
-            return _status_error(self._url, error.status)
-        if isinstance(error, _NO_URL):
-            return CentrifugoRefused(
+    def _server(self) -> _Server:
+        try:
+            return _Server(urlsplit(self._endpoint), self._key, self._timeout)
+        except ValueError:
+            raise CentrifugoRefused(
                 f"CENTRIFUGO_API_URL ({self._url}) is not an HTTP URL: set it to the API "
                 "of Centrifugo, such as http://127.0.0.1:8001/api"
-            )
-        if isinstance(error, requests.ConnectionError | requests.Timeout):
-            reason = self._redactor.text(_reason(error))
+            ) from None
+
+    def _explained(self, error: Exception) -> CentrifugoError:
+        """Return the error of this package that explains `error`."""
+        if isinstance(error, OSError):
+            late = "no whole answer in time" if isinstance(error, TimeoutError) else ""
+            reason = self._redactor.text(late or error.strerror or error)
             return CentrifugoUnreachable(
                 f"Centrifugo at {self._url} did not answer ({reason}): check that it runs "
                 "and that CENTRIFUGO_API_URL is right"
             )
         reason = self._redactor.text(f"{type(error).__name__}: {error}")
         return CentrifugoAnswerError(f"Centrifugo at {self._url} broke off its answer ({reason})")
-
-
-def _valid(body: bytes | bytearray) -> bytes | bytearray:
-    """Return the body with invalid UTF-8 replaced, so that the batch stays readable."""
-    try:
-        body.isascii() or body.decode()
-    except UnicodeDecodeError:
-        return body.decode("utf-8", "replace").encode()
-    return body
 
 
 def _status_error(url: str, status: int) -> CentrifugoError:
@@ -201,18 +174,6 @@ def _status_error(url: str, status: int) -> CentrifugoError:
     return CentrifugoUnreachable(f"Centrifugo at {url} answered HTTP {status}: see its log")
 
 
-def _reason(error: BaseException) -> str:
-    """Return the message of the operating system, without those of libraries around it."""
-    if isinstance(error, requests.Timeout):
-        return "no whole answer in time"
-    inner: BaseException | None = error
-    while inner is not None:
-        if isinstance(inner, OSError) and inner.strerror:
-            return inner.strerror
-        inner = inner.__cause__ or inner.__context__
-    return str(error)
-
-
 def _summary(commands: Sequence[Command]) -> str:
     """Return a short description of the request, for errors."""
     methods = ", ".join(dict.fromkeys(method for method, _ in commands))
@@ -221,73 +182,87 @@ def _summary(commands: Sequence[Command]) -> str:
     return f"{len(commands)} commands ({methods}: {', '.join(named[:3])}{', …' * (len(named) > 3)})"
 
 
-def _body(response: requests.Response, call: Call, room: int) -> bytes | bytearray:
-    coding = response.headers.get("Content-Encoding", "").strip().lower()
-    if coding not in _CODINGS:
-        raise requests.exceptions.ContentDecodingError(f"its Content-Encoding is {coding!r}")
-    try:
-        source = getattr(response.raw, "_original_response", None)
-        if coding in _PACKED or source is None:
-            return _unpacked(response, call)
-        return _plain(source, response.raw, room)
-    except http.client.HTTPException as error:
-        raise urllib3.exceptions.ProtocolError(f"{type(error).__name__}: {error}") from error
-    except (urllib3.exceptions.ReadTimeoutError, TimeoutError) as error:
-        raise requests.exceptions.ReadTimeout(str(error)) from error
-
-
-def _plain(source: http.client.HTTPResponse, raw: Any, room: int) -> bytearray:
-    """Read a body into one buffer: urllib3, whose response is `raw`, would copy it twice.
-
-    presence.transport.calls.TimedSocket counts the bytes as they arrive.
-    """
+def _read(response: http.client.HTTPResponse, room: int) -> bytearray:
+    """Read a body into one buffer of `room` bytes at first; TimedSocket limits its size."""
     body, filled = bytearray(room), 0
-    while count := source.readinto(memoryview(body)[filled:]):
+    while count := response.readinto(memoryview(body)[filled:]):
         filled += count
         if filled == len(body):
             body += bytes(len(body))
-    if source.length:
-        raise http.client.IncompleteRead(b"", source.length)
-    raw.release_conn()
+    if response.length:
+        raise http.client.IncompleteRead(b"", response.length)
     del body[filled:]
     return body
 
 
-def _unpacked(response: requests.Response, call: Call) -> bytes:
-    parts: list[bytes] = []
-    left = call.limit
-    while part := response.raw.read1(_PACKED_AT_ONCE, decode_content=True):
-        parts.append(part)
-        left -= len(part)
-        if left < 0:
-            raise TooLarge(call.limit)
-        call.seconds()
-    return b"".join(parts)
+def _unpacked(response: http.client.HTTPResponse, body: bytearray, limit: int) -> bytes | bytearray:
+    """Return the body without its compression. Raises TooLarge above `limit` bytes."""
+    coding = (response.getheader("Content-Encoding") or "").strip().lower()
+    if coding not in _CODINGS:
+        raise ValueError(f"its Content-Encoding is {coding!r}")
+    if coding in ("", "identity"):
+        return body
+    decompressor = zlib.decompressobj(_ZLIB_OR_GZIP)
+    unpacked = decompressor.decompress(body, limit + 1)
+    if len(unpacked) > limit:
+        raise TooLarge(limit)
+    if not decompressor.eof:
+        raise zlib.error("it ends early")
+    return unpacked
 
 
-class _Stack:
-    """Connections of a pool, last in, first out, in place of a queue with locks.
+def _valid(body: bytes | bytearray) -> bytes | bytearray:
+    """Return the body with invalid UTF-8 replaced, so that the batch stays readable."""
+    try:
+        body.isascii() or body.decode()
+    except UnicodeDecodeError:
+        return body.decode("utf-8", "replace").encode()
+    return body
 
-    An exception from a signal handler could leave a queue locked for ever.
-    """
 
-    def __init__(self, maxsize: int) -> None:
-        self._items: deque[Any] = deque()
-        self._maxsize = maxsize
+class _Server:
+    """The server of a URL: connections to it, through the proxy that the environment names, and
+    the target and the headers of each request. Raises ValueError if the URL is none of HTTP."""
 
-    def get(self, block: bool = True, timeout: float | None = None) -> Any:
-        try:
-            return self._items.pop()
-        except IndexError:
-            raise queue.Empty from None
+    def __init__(self, url: SplitResult, key: str, timeout: float) -> None:
+        host = url.hostname or ""
+        host.encode("idna")  # as looking it up does
+        if url.scheme not in ("http", "https") or not host or url.port == 0:
+            raise ValueError("not an HTTP URL")
+        self._url, self._timeout = url, timeout
+        self._tls = ssl.create_default_context() if url.scheme == "https" else None
+        named = None if proxy_bypass(host) else getproxies().get(url.scheme)
+        self._proxy = urlsplit(named if "://" in named else f"//{named}") if named else None
+        self.target = quote(url.path + (url.query and f"?{url.query}"), safe=_SAFE)
+        self.headers = {
+            "Accept-Encoding": "gzip, deflate",
+            "Content-Type": "application/json",
+            "X-API-Key": key,
+            **_login("Authorization", url),
+        }
+        if self._proxy and not self._tls:
+            self.target = f"http://{url.netloc.rpartition('@')[2]}{self.target}"
+            self.headers |= _login("Proxy-Authorization", self._proxy)
 
-    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
-        if len(self._items) >= self._maxsize:
-            raise queue.Full
-        self._items.append(item)
+    def connection(self) -> _Connection:
+        """Return a connection that connects with its first request."""
+        host, port = self._url.hostname or "", self._url.port
+        if self._proxy:
+            host, port = self._proxy.hostname or "", self._proxy.port or 80
+        if not self._tls:
+            return _Connection(host, port, timeout=self._timeout)
+        secure = _SecureConnection(host, port, timeout=self._timeout, context=self._tls)
+        if self._proxy:
+            login = _login("Proxy-Authorization", self._proxy)
+            secure.set_tunnel(self._url.hostname or "", self._url.port, headers=login)
+        return secure
 
-    def qsize(self) -> int:
-        return len(self._items)
+
+def _login(header: str, url: SplitResult) -> dict[str, str]:
+    if url.username is None:
+        return {}
+    login = f"{unquote(url.username)}:{unquote(url.password or '')}"
+    return {header: f"Basic {base64.b64encode(login.encode()).decode()}"}
 
 
 class _Response(http.client.HTTPResponse):
@@ -302,66 +277,35 @@ class _Response(http.client.HTTPResponse):
         return version, http.HTTPStatus.CONTINUE if passing else status, reason
 
 
-class _TimedConnection:
-    """A connection whose operations end at the deadline of the current call.
+class _Connection(http.client.HTTPConnection):
+    """A connection whose operations end at the deadline of the current call."""
 
-    A load balancer may have dropped it while it was idle: see `Call`.
-    """
-
-    response_class: Any = _Response
+    response_class = _Response
     sock: Any
-    timeout: Any
-    _used_at = 0.0
+    used_at = 0.0
+    """When its last answer was read to the end, by the monotonic clock."""
     _made_by = 0
     """Id of the process that connected: after a fork, the parent could read the answers."""
 
     def connect(self) -> None:
-        if call := current_call():
-            call.renew()
-        super().connect()  # type: ignore[misc]
+        self.timeout = within(self.timeout)
+        super().connect()
         self.sock = TimedSocket(self.sock)
+        self.sock.settimeout(None)  # the call is the limit, not the time that connecting had
         self._made_by = os.getpid()
 
-    def _new_conn(self) -> Any:
-        self.timeout = within(self.timeout)
-        return super()._new_conn()  # type: ignore[misc]
-
-    def request(self, *args: Any, **options: Any) -> None:
-        call = current_call()
-        if self.sock is not None and self._made_by != os.getpid():
-            self.close()  # type: ignore[attr-defined]
-        if self.sock is not None and call and time.monotonic() - self._used_at > IDLE_LIMIT:
+    def is_good(self, call: Call) -> bool:
+        """Return whether the connection can be used for the call; if a load balancer may have
+        dropped it, the call waits less for the first byte."""
+        if self._made_by != os.getpid():
+            return False
+        if time.monotonic() - self.used_at > IDLE_LIMIT:
             if call.once:
-                self.close()  # type: ignore[attr-defined]
-            else:
-                call.shorten_first_wait()
-        super().request(*args, **options)  # type: ignore[misc]
-
-    def getresponse(self) -> Any:
-        response = super().getresponse()  # type: ignore[misc]
-        self._used_at = time.monotonic()
-        return response
+                return False
+            call.shorten_first_wait()
+        silent: bool = self.sock.is_silent()
+        return silent
 
 
-class _Connection(_TimedConnection, HTTPConnection):
+class _SecureConnection(_Connection, http.client.HTTPSConnection):
     pass
-
-
-class _SecureConnection(_TimedConnection, HTTPSConnection):
-    pass
-
-
-class _Pool(HTTPConnectionPool):
-    ConnectionCls = _Connection
-    QueueCls = _Stack  # type: ignore[assignment]
-
-
-class _SecurePool(HTTPSConnectionPool):
-    ConnectionCls = _SecureConnection
-    QueueCls = _Stack  # type: ignore[assignment]
-
-
-class _Adapter(HTTPAdapter):
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}

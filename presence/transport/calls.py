@@ -7,6 +7,7 @@ never exceeds them. Here each read gets the time that is left of its call, witho
 from __future__ import annotations
 
 import io
+import ssl
 import time
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -126,57 +127,50 @@ class TimedSocket:
         self._timeout = seconds
         self._sock.settimeout(seconds)
 
-    def apply_deadline(self) -> None:
-        """Give the next operation the time left of the call. Raises TimeoutError."""
-        call = _current.get()
-        if call is not None and self._timeout != 0:
-            left = call.seconds()
-            self._sock.settimeout(left if self._timeout is None else min(left, self._timeout))
-
-    def count(self, received: int | None) -> None:
-        """Count received bytes for the current call. Raises TooLarge."""
-        if received and (call := _current.get()):
-            call.received(received)
+    def is_silent(self) -> bool:
+        """Return whether nothing waits to be read: neither bytes nor the end of the connection."""
+        self._sock.settimeout(0)
+        try:
+            self._sock.recv(1)
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return True
+        except OSError:
+            pass
+        return False
 
     def sendall(self, data: Any) -> None:
-        self.apply_deadline()
+        self._apply_deadline()
         self._sock.sendall(data)
 
     def recv(self, size: int, flags: int = 0) -> bytes:
         if flags:  # only peeks
             peeked: bytes = self._sock.recv(size, flags)
             return peeked
-        self.apply_deadline()
+        self._apply_deadline()
         data: bytes = self._sock.recv(size)
-        self.count(len(data))
+        _received(len(data))
         return data
 
     def recv_into(self, buffer: Any) -> int:
-        self.apply_deadline()
+        self._apply_deadline()
         count: int = self._sock.recv_into(buffer)
-        self.count(count)
+        _received(count)
         return count
 
     def makefile(self, *_: Any, **__: Any) -> io.BufferedReader:
         """Return a reader. HTTP clients ask for nothing else."""
-        return io.BufferedReader(_Reader(self, self._sock.makefile("rb", buffering=0)))
+        reader = self._sock.makefile("rb", buffering=0)
+        reader._sock = self  # it reads through recv_into
+        return io.BufferedReader(reader)
+
+    def _apply_deadline(self) -> None:
+        """Give the next operation the time left of the call. Raises TimeoutError."""
+        call = _current.get()
+        if call is not None and self._timeout != 0:
+            left = call.seconds()
+            self._sock.settimeout(left if self._timeout is None else min(left, self._timeout))
 
 
-class _Reader(io.RawIOBase):
-    def __init__(self, wire: TimedSocket, raw: io.RawIOBase) -> None:
-        super().__init__()
-        self._wire = wire
-        self._raw = raw
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int | None:
-        self._wire.apply_deadline()
-        count = self._raw.readinto(buffer)
-        self._wire.count(count)
-        return count
-
-    def close(self) -> None:
-        self._raw.close()
-        super().close()
+def _received(count: int) -> None:
+    if count and (call := _current.get()):
+        call.received(count)

@@ -1,17 +1,21 @@
-"""The requests of the gateway, and its errors, with a scripted transport."""
+"""The requests of the gateway, and its errors, with a scripted server."""
 
 from __future__ import annotations
 
-import io
+import base64
+import http.client
 import json
+import socket
+import ssl
+import zlib
 from collections.abc import Callable, Iterator
+from email import message_from_string
+from email.message import Message
+from functools import cached_property
 from typing import Any
 
 import msgspec
 import pytest
-import requests
-from requests.adapters import BaseAdapter
-from urllib3 import HTTPResponse
 
 from presence.centrifugo.gateway import Gateway, Publication
 from presence.centrifugo.http import HttpTransport
@@ -32,36 +36,62 @@ def counted(channel: str, clients: int) -> dict[str, Any]:
     return {"channels": {"channels": {channel: {"num_clients": clients}} if clients else {}}}
 
 
-class Transport(BaseAdapter):
-    """Answers every request with `status` and `body`, or raises `error`; records requests."""
+class Wire(socket.socket):
+    """Our end of a connection to the scripted server."""
+
+    server: Server
+
+    def recv_into(self, *args: Any) -> int:  # type: ignore[override]
+        if self.server.drips:
+            self.server.clock.advance(1)
+            self.server.ends[-1].sendall(b" ")
+        return super().recv_into(*args)
+
+
+class Server:
+    """Answers every request with `status` and `body`, or raises `error`; keeps the requests.
+
+    Stands for socket.create_connection. With `drips`, the body comes by a byte a second.
+    """
 
     def __init__(self) -> None:
-        super().__init__()
         self.status = 200
-        self.body: Any = b""
+        self.body = b""
         self.error: Exception | None = None
-        self.sent: list[requests.PreparedRequest] = []
+        self.drips = False
+        self.clock = Clock()
+        self.ends: list[socket.socket] = []
+        self.addresses: list[tuple[str, int]] = []
 
-    def send(self, request: requests.PreparedRequest, **_: Any) -> requests.Response:  # type: ignore[override]
-        self.sent.append(request)
+    def __call__(self, address: tuple[str, int], *_: Any) -> socket.socket:
+        self.addresses.append(address)
+        ours, theirs = socket.socketpair()
+        self.ends.append(theirs)
         if self.error:
             raise self.error
-        response = requests.Response()
-        response.status_code = self.status
-        body = self.body if hasattr(self.body, "read") else io.BytesIO(self.body)
-        response.raw = HTTPResponse(body, status=self.status, preload_content=False)
-        response.url = str(request.url)
-        response.request = request
-        return response
+        length = 1000 if self.drips else len(self.body)
+        head = f"HTTP/1.1 {self.status} X\r\nContent-Length: {length}\r\n\r\n"
+        theirs.sendall(head.encode() + self.body)
+        wire = Wire(fileno=ours.detach())
+        wire.server = self
+        wire.setsockopt = lambda *_: None  # type: ignore[method-assign]
+        return wire
 
-    def close(self) -> None: ...
+    @cached_property
+    def requests(self) -> list[tuple[str, Message, bytes]]:
+        """Target, headers and body of each request."""
+        found = []
+        for end in self.ends:
+            end.setblocking(False)
+            head, _, body = end.recv(1 << 20).partition(b"\r\n\r\n")
+            line, _, headers = head.decode().partition("\r\n")
+            found.append((line.split()[1], message_from_string(headers), body))
+        return found
 
     @property
     def asked(self) -> dict[str, Any]:
         """The last batch."""
-        body = self.sent[-1].body
-        assert isinstance(body, bytes)
-        batch: dict[str, Any] = json.loads(body)
+        batch: dict[str, Any] = json.loads(self.requests[-1][2])
         return batch
 
     def answer(self, *replies: object) -> None:
@@ -69,20 +99,19 @@ class Transport(BaseAdapter):
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    server = Server()
+    monkeypatch.setattr(socket, "create_connection", server)
+    yield server
+    for end in server.ends:
+        end.close()
 
 
 @pytest.fixture
-def transport() -> Transport:
-    return Transport()
-
-
-@pytest.fixture
-def gateway(transport: Transport, clock: Clock) -> Gateway:
-    gateway = Gateway(HttpTransport(URL, "key", timeout=5.0, clock=clock))
-    gateway._transport._session.mount("http://", transport)  # type: ignore[attr-defined]
-    return gateway
+def gateway(server: Server) -> Iterator[Gateway]:
+    transport = HttpTransport(URL, "key", timeout=5.0, clock=server.clock)
+    yield Gateway(transport)
+    transport._close_idle()
 
 
 def publication(**fields: Any) -> Publication:
@@ -96,32 +125,30 @@ class TestWhatItAsks:
         Gateway(HttpTransport("http://127.0.0.1:9/api", "key"))
 
     def test_gateway_with_nothing_to_ask_sends_nothing(
-        self, gateway: Gateway, transport: Transport
+        self, gateway: Gateway, server: Server
     ) -> None:
         assert (gateway.poll([]), gateway.presence([])) == (([], frozenset()), [])
         assert (gateway.positions([]), gateway.publish([])) == ([], [])
         assert gateway.send([]) == []
-        assert transport.sent == []
+        assert server.requests == []
 
-    def test_presence_asks_for_each_channel(self, gateway: Gateway, transport: Transport) -> None:
+    def test_presence_asks_for_each_channel(self, gateway: Gateway, server: Server) -> None:
         error = {"error": {"code": 108, "message": "not available"}}
         info = {"info": {"nodes": [{"uid": "n1"}]}}
-        transport.answer({"presence": {"presence": {}}}, error, info)
+        server.answer({"presence": {"presence": {}}}, error, info)
         (good, bad), nodes = gateway.poll(["a", "b"])
         assert nodes == {"n1"}
         assert isinstance(bad, CommandError)
         assert json.loads(bytes(good)) == {"presence": {}}  # type: ignore[arg-type]
-        assert transport.asked == {
+        assert server.asked == {
             "commands": [{"presence": {"channel": c}} for c in ("a", "b")] + [{"info": {}}],
             "parallel": True,
         }
-        assert transport.sent[-1].headers["X-API-Key"] == "key"
-        assert transport.sent[-1].headers["Content-Type"] == "application/json"
+        assert server.requests[-1][1]["X-API-Key"] == "key"
+        assert server.requests[-1][1]["Content-Type"] == "application/json"
 
-    def test_survey_asks_for_nodes_and_patterns(
-        self, gateway: Gateway, transport: Transport
-    ) -> None:
-        transport.answer(
+    def test_survey_asks_for_nodes_and_patterns(self, gateway: Gateway, server: Server) -> None:
+        server.answer(
             {"info": {"nodes": [{"uid": "n1", "version": "6"}, {"uid": "n2"}]}},
             {"channels": {"channels": {"presence:a": {"num_clients": 3}, "presence:b": {}}}},
             {"channels": {"channels": {"chat": {"num_clients": 1}}}},
@@ -132,16 +159,16 @@ class TestWhatItAsks:
 
     @pytest.mark.parametrize("bad", [{"error": {"code": 100}}, {}, {"channels": {"channels": []}}])
     def test_survey_with_an_error_raises_it(
-        self, gateway: Gateway, transport: Transport, bad: dict[str, Any]
+        self, gateway: Gateway, server: Server, bad: dict[str, Any]
     ) -> None:
-        transport.answer({"info": {"nodes": []}}, bad)
+        server.answer({"info": {"nodes": []}}, bad)
         with pytest.raises((CommandError, CentrifugoAnswerError)):
             gateway.survey(["presence:*"])
 
     def test_recount_asks_for_counts_and_presence_in_one_batch(
-        self, gateway: Gateway, transport: Transport
+        self, gateway: Gateway, server: Server
     ) -> None:
-        transport.answer(
+        server.answer(
             {"info": {"nodes": [{"uid": "n1"}]}},
             *(counted("a*", 2), counted("b", 0)),
             *({"presence": {"presence": {}}}, {"error": {"code": 100}}),
@@ -153,25 +180,25 @@ class TestWhatItAsks:
         assert survey.clients == {"a*": 2, "b": 0}
         patterns = [{"channels": {"pattern": pattern}} for pattern in ("a\\*", "b")]
         read = [{"presence": {"channel": channel}} for channel in ("a*", "b")]
-        assert transport.asked["commands"][1:] == [*patterns, *read, *patterns]
-        assert not transport.asked["parallel"], "one after the other"
+        assert server.asked["commands"][1:] == [*patterns, *read, *patterns]
+        assert not server.asked["parallel"], "one after the other"
 
     @pytest.mark.parametrize(("before", "after"), [(3, 2), (2, 3)], ids=["leaving", "joining"])
     def test_recount_with_two_counts_takes_the_lower(
-        self, gateway: Gateway, transport: Transport, before: int, after: int
+        self, gateway: Gateway, server: Server, before: int, after: int
     ) -> None:
         info, shown = {"info": {"nodes": []}}, {"presence": {"presence": {}}}
-        transport.answer(info, counted("a", before), shown, counted("a", after))
+        server.answer(info, counted("a", before), shown, counted("a", after))
         assert gateway.recount(["a"])[1].clients == {"a": 2}
 
     def test_publish_sends_version_and_idempotency_key(
-        self, gateway: Gateway, transport: Transport
+        self, gateway: Gateway, server: Server
     ) -> None:
-        transport.answer({"publish": {"offset": 7, "epoch": "S"}}, {"error": {"code": 102}})
+        server.answer({"publish": {"offset": 7, "epoch": "S"}}, {"error": {"code": 102}})
         taken, refused = gateway.publish([publication(), publication(feed="presence:b")])
         assert taken == Position(7, "S")
         assert isinstance(refused, CommandError)
-        assert transport.asked["commands"][0]["publish"] == {
+        assert server.asked["commands"][0]["publish"] == {
             "channel": "roster:chat",
             "data": {"name": "\U0001f600"},
             "idempotency_key": "chat:e:3",
@@ -179,14 +206,14 @@ class TestWhatItAsks:
             "version_epoch": "e",
         }
 
-    def test_send_skips_the_history(self, gateway: Gateway, transport: Transport) -> None:
+    def test_send_skips_the_history(self, gateway: Gateway, server: Server) -> None:
         """Messages go in order, without a key that would suppress a repeat."""
-        transport.answer({"publish": {}}, {"error": {"code": 102}})
+        server.answer({"publish": {}}, {"error": {"code": 102}})
         moves = [("cursors:a", msgspec.Raw(b'{"x":1}')), ("cursors:a", msgspec.Raw(b'{"x":2}'))]
         taken, refused = gateway.send(moves)
         assert taken is None
         assert isinstance(refused, CommandError)
-        assert transport.asked == {
+        assert server.asked == {
             "commands": [
                 {"publish": {"channel": "cursors:a", "data": {"x": n}, "skip_history": True}}
                 for n in (1, 2)
@@ -195,24 +222,22 @@ class TestWhatItAsks:
         }
 
     def test_gateway_with_other_than_ascii_sends_utf8(
-        self, gateway: Gateway, transport: Transport
+        self, gateway: Gateway, server: Server
     ) -> None:
         """A diff of just under 8 KiB must not take 24 KiB in Centrifugo's history."""
-        transport.answer({"publish": {}})
+        server.answer({"publish": {}})
         gateway.publish([publication()])
-        assert "\U0001f600".encode() in transport.sent[-1].body  # type: ignore[operator]
+        assert "\U0001f600".encode() in server.requests[-1][2]
 
     def test_positions_asks_for_the_top_of_each_stream(
-        self, gateway: Gateway, transport: Transport
+        self, gateway: Gateway, server: Server
     ) -> None:
-        transport.answer({"history": {"publications": [], "offset": 0, "epoch": "S"}})
+        server.answer({"history": {"publications": [], "offset": 0, "epoch": "S"}})
         assert gateway.positions(["presence:a"]) == [Position(0, "S")]
-        assert transport.asked["commands"] == [{"history": {"channel": "presence:a", "limit": 0}}]
+        assert server.asked["commands"] == [{"history": {"channel": "presence:a", "limit": 0}}]
 
-    def test_versions_returns_version_of_each_node(
-        self, gateway: Gateway, transport: Transport
-    ) -> None:
-        transport.answer({"info": {"nodes": [{"uid": "n", "version": "6.9.1"}]}})
+    def test_versions_returns_version_of_each_node(self, gateway: Gateway, server: Server) -> None:
+        server.answer({"info": {"nodes": [{"uid": "n", "version": "6.9.1"}]}})
         assert gateway.versions() == ["6.9.1"]
 
 
@@ -225,6 +250,61 @@ CALLS: list[Callable[[Gateway], object]] = [
     lambda gateway: gateway.recount(["a"]),
     lambda gateway: gateway.send([("a", msgspec.Raw(b"{}"))]),
 ]
+
+
+class TestTheServer:
+    def test_transport_with_login_in_its_url_sends_it_as_a_header(
+        self, gateway: Gateway, server: Server
+    ) -> None:
+        server.answer({"publish": {}})
+        gateway.publish([publication()])
+        ((target, headers, _),) = server.requests
+        login = base64.b64encode(b"user:s3cret").decode()
+        assert (target, headers["Host"]) == ("/api/batch", "centrifugo.test")
+        assert headers["Authorization"] == f"Basic {login}"
+
+    def test_transport_behind_a_proxy_of_the_environment_asks_the_proxy(
+        self, gateway: Gateway, server: Server, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("http_proxy", "http://me:sesame@proxy.test:3128")
+        server.answer({"publish": {}})
+        gateway.publish([publication()])
+        ((target, headers, _),) = server.requests
+        assert server.addresses == [("proxy.test", 3128)]
+        assert (target, headers["Host"]) == ("http://centrifugo.test/api/batch", "centrifugo.test")
+        assert headers["Proxy-Authorization"].startswith("Basic ")
+
+    def test_transport_to_a_host_without_proxy_asks_the_host(
+        self, gateway: Gateway, server: Server, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("http_proxy", "http://proxy.test:3128")
+        monkeypatch.setenv("no_proxy", "localhost,.test")
+        server.answer({"publish": {}})
+        gateway.publish([publication()])
+        assert server.addresses == [("centrifugo.test", 80)]
+
+    def test_transport_over_tls_behind_a_proxy_makes_a_tunnel(
+        self, server: Server, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("https_proxy", "http://me:sesame@proxy.test:3128")
+        gateway = Gateway(HttpTransport("https://centrifugo.test/api", "key"))
+        server.status = 407
+        with pytest.raises(CentrifugoUnreachable, match="407"):
+            gateway.versions()
+        assert server.addresses[0] == ("proxy.test", 3128)
+        target, headers, _ = server.requests[0]
+        assert (target, "X-API-Key" in headers) == ("centrifugo.test:443", False)
+        assert headers["Proxy-Authorization"].startswith("Basic ")
+
+    @pytest.mark.parametrize(
+        "url", ["", "127.0.0.1:8001", "ftp://a/api", "http://[/api", "http://:80", "http://a:x/api"]
+    )
+    def test_transport_with_url_that_is_none_of_http_is_refused(
+        self, server: Server, url: str
+    ) -> None:
+        with pytest.raises(CentrifugoRefused, match="is not an HTTP URL"):
+            Gateway(HttpTransport(url, "key")).versions()
+        assert server.ends == []
 
 
 @pytest.mark.parametrize("call", CALLS)
@@ -245,19 +325,20 @@ class TestFailures:
     def test_transport_with_error_status_raises_its_error(
         self,
         gateway: Gateway,
-        transport: Transport,
+        server: Server,
         call: Callable[[Gateway], object],
         status: int,
         error: type[Exception],
         says: str,
     ) -> None:
-        transport.status = status
+        server.status = status
         with pytest.raises(error, match=says) as caught:
             call(gateway)
         assert "centrifugo.test" in str(caught.value)
         assert "s3cret" not in str(caught.value)
-        assert {sent.url for sent in transport.sent} == {transport.sent[0].url}, "no redirect"
-        assert len(transport.sent) == 1 or status == 503, "only what a balancer says is asked again"
+        assert {target for target, _, _ in server.requests} == {"/api/batch"}, "no redirect"
+        asked_once = len(server.requests) == 1
+        assert asked_once or status == 503, "only what a balancer says is asked again"
 
     @pytest.mark.parametrize(
         "body",
@@ -269,68 +350,48 @@ class TestFailures:
     def test_transport_with_malformed_body_raises_answer_error(
         self,
         gateway: Gateway,
-        transport: Transport,
+        server: Server,
         call: Callable[[Gateway], object],
         body: bytes,
     ) -> None:
-        transport.body = body
+        server.body = body
         with pytest.raises(CentrifugoAnswerError):
             call(gateway)
 
     @pytest.mark.parametrize(
         ("raised", "error"),
         [
-            (requests.exceptions.ConnectionError("refused"), CentrifugoUnreachable),
-            (requests.exceptions.ConnectTimeout("late"), CentrifugoUnreachable),
-            (requests.exceptions.ReadTimeout("late"), CentrifugoUnreachable),
-            (requests.exceptions.ChunkedEncodingError("half"), CentrifugoAnswerError),
-            (requests.exceptions.ContentDecodingError("gzip"), CentrifugoAnswerError),
-            (requests.exceptions.InvalidURL("bad"), CentrifugoRefused),
-            (OSError("odd"), CentrifugoAnswerError),
+            (ConnectionRefusedError(111, "refused"), CentrifugoUnreachable),
+            (socket.gaierror(-2, "unknown name"), CentrifugoUnreachable),
+            (TimeoutError("late"), CentrifugoUnreachable),
+            (ssl.SSLError(1, "bad certificate"), CentrifugoUnreachable),
+            (OSError("odd"), CentrifugoUnreachable),
+            (http.client.IncompleteRead(b"", 7), CentrifugoAnswerError),
+            (http.client.BadStatusLine("odd"), CentrifugoAnswerError),
+            (zlib.error("gzip"), CentrifugoAnswerError),
             (ValueError("odd"), CentrifugoAnswerError),
         ],
         ids=lambda value: getattr(value, "__name__", None) or type(value).__name__,
     )
-    def test_transport_with_exception_of_requests_raises_own_error(
+    def test_transport_with_exception_of_a_library_raises_own_error(
         self,
         gateway: Gateway,
-        transport: Transport,
+        server: Server,
         call: Callable[[Gateway], object],
         raised: Exception,
         error: type[Exception],
     ) -> None:
-        transport.error = raised
+        server.error = raised
         with pytest.raises(error):
             call(gateway)
 
     def test_transport_with_slow_answer_ends_at_the_deadline(
         self,
         gateway: Gateway,
-        transport: Transport,
-        clock: Clock,
+        server: Server,
         call: Callable[[Gateway], object],
     ) -> None:
-        def drip() -> Iterator[bytes]:
-            while True:
-                clock.advance(1)
-                yield b" "
-
-        transport.body = Dripping(drip())
+        server.drips = True
         with pytest.raises(CentrifugoUnreachable, match="did not answer"):
             call(gateway)
-        assert clock.now == Clock().now + 6
-
-
-class Dripping(io.RawIOBase):
-    """A body that comes in pieces."""
-
-    def __init__(self, pieces: Iterator[bytes]) -> None:
-        self._pieces = pieces
-
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        return next(self._pieces, b"")
-
-    read1 = read
+        assert server.clock.now == Clock().now + 6

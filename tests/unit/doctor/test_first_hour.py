@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from http.client import HTTPConnection
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
@@ -100,18 +101,14 @@ def test_centrifugo_clock_is_read_from_the_date_of_its_answer(
     date = "Thu, 01 Jan 2026 12:00:00 GMT"
 
     class Response:
-        headers: ClassVar = {"Date": date}
+        headers: ClassVar[dict[str, str | None]] = {"Date": date}
 
-        def __enter__(self) -> Response:
-            return self
-
-        def __exit__(self, *_: object) -> None: ...
-
-    monkeypatch.setattr("requests.get", lambda *_, **__: Response())
+    monkeypatch.setattr(HTTPConnection, "request", lambda *_: None)
+    monkeypatch.setattr(HTTPConnection, "getresponse", lambda _: Response())
     assert clocks.centrifugo_ahead(clock=lambda: NOW.timestamp() + 0.9) == 0.0
     assert clocks.centrifugo_ahead(clock=lambda: NOW.timestamp() - HOUR) == HOUR
     assert clocks.centrifugo_ahead(clock=lambda: NOW.timestamp() + HOUR + 1) == -HOUR
-    Response.headers = {}
+    Response.headers = {"Date": None}
     assert clocks.centrifugo_ahead() is None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import socket
 import threading
 import time
@@ -9,8 +10,6 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import redis.connection
-import requests
-import urllib3.connection
 
 from presence.transport.calls import FIRST_WAIT_SHARE, Call, TimedSocket, TooLarge, within
 from tests.unit.fakes import Clock
@@ -123,13 +122,10 @@ def test_call_after_another_has_its_whole_time() -> None:
 @pytest.mark.parametrize(
     ("owner", "name"),
     [
-        (urllib3.HTTPResponse, "read1"),
-        (urllib3.HTTPResponse, "release_conn"),
-        (urllib3.HTTPConnectionPool, "QueueCls"),
-        (urllib3.HTTPConnectionPool, "ConnectionCls"),
-        (urllib3.PoolManager(), "pool_classes_by_scheme"),
-        (urllib3.connection.HTTPConnection, "_new_conn"),
-        (requests.Response(), "_content"),
+        (http.client.HTTPConnection, "response_class"),
+        (http.client.HTTPConnection("a"), "sock"),
+        (http.client.HTTPResponse, "_read_status"),
+        (socket.socket().makefile("rb", buffering=0), "_sock"),
         (redis.ConnectionPool, "make_connection"),
         (redis.connection.Connection, "_connect"),
         (redis.connection.Connection, "_construct_command_packer"),
