@@ -64,12 +64,11 @@ class Coalescer:
         """Start again without messages. A forked process needs this: it has no background thread,
         and a lock that the thread held would never be released."""
         self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._sending = threading.Lock()
-        self._done = threading.Condition(self._lock)
-        self._filled = threading.Event()
-        self._hurry = threading.Event()
         self._waiting: dict[Key, msgspec.Raw] = {}
-        self._last_put = self._last_done = 0
+        self._under_way = False
+        self._hurry = False
         self._working = False
         self._holder = 0
         self._lost = 0
@@ -99,11 +98,10 @@ class Coalescer:
             if key not in self._waiting and len(self._waiting) >= WAITING:
                 del self._waiting[next(iter(self._waiting))]
                 self._lost += 1
+            if not self._waiting:
+                self._changed.notify_all()
             self._waiting[key] = data
-            self._last_put += 1
             idle, self._working = not self._working, True
-        if not self._filled.is_set():
-            self._filled.set()
         if not idle:
             return
         try:
@@ -129,13 +127,14 @@ class Coalescer:
     def flush(self, timeout: float) -> bool:
         """Wait until all messages are sent or dropped; return False after `timeout` seconds."""
         with self._lock:
-            goal = self._last_put
-            self._hurry.set()
-            return self._done.wait_for(lambda: self._last_done >= goal, timeout)
+            self._hurry = True
+            self._changed.notify_all()
+            return self._changed.wait_for(lambda: not (self._waiting or self._under_way), timeout)
 
     def _run(self) -> None:
         while True:
-            self._filled.wait()
+            with self._lock:
+                self._changed.wait_for(lambda: self._waiting)
             try:
                 rest = self.step()
             except Exception:
@@ -143,7 +142,8 @@ class Coalescer:
                 # Logging itself may have failed; without this thread nothing is sent any more.
                 with suppress(Exception):
                     logger.exception("outbox=broken")
-            self._hurry.wait(rest)
+            with self._lock:
+                self._changed.wait_for(lambda: self._hurry, rest)
 
     def step(self) -> float:
         """Send a batch of waiting messages. Returns the seconds to wait before the next one."""
@@ -152,17 +152,14 @@ class Coalescer:
                 batch = dict(islice(self._waiting.items(), BATCH))
                 for key in batch:
                     del self._waiting[key]
-                taken, whole = self._last_put, not self._waiting
-                if whole:
-                    self._filled.clear()
-                    self._hurry.clear()
+                self._under_way = True
+                self._hurry = self._hurry and bool(self._waiting)
             try:
                 sent = not batch or self._deliver(batch)
             finally:
-                if whole:
-                    with self._lock:
-                        self._last_done = taken
-                        self._done.notify_all()
+                with self._lock:
+                    self._under_way = False
+                    self._changed.notify_all()
         return self._pause if sent else REST
 
     def _deliver(self, batch: Mapping[Key, msgspec.Raw]) -> bool:

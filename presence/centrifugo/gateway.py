@@ -105,10 +105,7 @@ class Gateway:
 
     def positions(self, feeds: Sequence[str]) -> list[Position | CentrifugoError]:
         """Return the top of each feed's stream; this creates a stream if there is none."""
-        asked: list[Command] = [("history", {"channel": feed, "limit": 0}) for feed in feeds]
-        if not asked:
-            return []
-        return list(map(read_position, self._transport.batch(asked, parallel=True)))
+        return self._positions([("history", {"channel": feed, "limit": 0}) for feed in feeds])
 
     def publish(self, publications: Sequence[Publication]) -> list[Position | CentrifugoError]:
         """Publish on several feeds, once on each; return the position of each publication.
@@ -116,22 +113,25 @@ class Gateway:
         A repeated version is neither stored nor delivered. The idempotency key ensures this for
         five minutes, `version` and `version_epoch` for ever.
         """
-        asked: list[Command] = [
-            (
-                "publish",
-                {
-                    "channel": p.feed,
-                    "data": p.data,
-                    "idempotency_key": f"{p.channel}:{p.epoch}:{p.version}",
-                    "version": p.version,
-                    "version_epoch": p.epoch,
-                },
-            )
-            for p in publications
-        ]
-        if not asked:
-            return []
-        return list(map(read_position, self._transport.batch(asked, parallel=True)))
+        return self._positions(
+            [
+                (
+                    "publish",
+                    {
+                        "channel": p.feed,
+                        "data": p.data,
+                        "idempotency_key": f"{p.channel}:{p.epoch}:{p.version}",
+                        "version": p.version,
+                        "version_epoch": p.epoch,
+                    },
+                )
+                for p in publications
+            ]
+        )
+
+    def _positions(self, commands: Sequence[Command]) -> list[Position | CentrifugoError]:
+        answers = self._transport.batch(commands, parallel=True) if commands else []
+        return [read_position(answer) for answer in answers]
 
     def send(self, messages: Sequence[tuple[str, msgspec.Raw]]) -> list[CentrifugoError | None]:
         """Publish data on channels, in order; return an error or None for each.
@@ -171,11 +171,6 @@ class _Channel(msgspec.Struct):
 
 class _Channels(msgspec.Struct):
     channels: dict[str, _Channel]
-
-
-class _Stream(msgspec.Struct):
-    offset: int = 0
-    epoch: str = ""
 
 
 _batch = msgspec.json.Decoder(_Batch)
@@ -247,13 +242,10 @@ def _nodes_of(info: Reply) -> frozenset[str]:
 
 def read_position(reply: Reply) -> Position | CentrifugoError:
     """Return the stream position in a reply, or its error."""
-    if isinstance(reply, CentrifugoError):
-        return reply
     try:
-        stream = decode_reply(reply, _Stream)
-    except CentrifugoAnswerError as error:
+        return decode_reply(result_of(reply), Position)
+    except CentrifugoError as error:
         return error
-    return Position(stream.offset, stream.epoch)
 
 
 def decode_reply(raw: msgspec.Raw, kind: type[T]) -> T:

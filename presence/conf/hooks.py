@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial, wraps
 from inspect import isawaitable, iscoroutine
 from typing import Any, Final, NamedTuple, ParamSpec, TypeVar, cast
@@ -69,22 +69,24 @@ def call(
     fallback: T,
     about: str = "",
     strict: bool = False,
-    savepoint: bool = True,
 ) -> T:
     """Call `function` and return what `read` makes of its answer; `fallback` where either fails.
 
     A failure is logged with the `name` of the setting or callback and with `about`, its subject
-    ("channel=presence:doc:42"). With `strict` it raises HookFailed instead. Without `savepoint` a
-    failed query breaks the transaction around the call: a worker has none. Raises
+    ("channel=presence:doc:42"). With `strict` it raises HookFailed instead. Raises
     SynchronousOnlyOperation where a hook that queries is called in an event loop: an async view
     can do something about that.
     """
     try:
-        return _run(name, lambda: read(_not_async(function(*arguments))), savepoint=savepoint)
-    except HookFailed as error:
+        with _spared_transactions():
+            return read(_not_async(function(*arguments)))
+    except SynchronousOnlyOperation:
+        raise
+    except Exception as error:
+        failed = HookFailed(f"{name} failed: {_describe(error)}")
         if strict:
-            raise
-        logger.error("hook=failed name=%s %s error=%s", name, about, error, exc_info=error)
+            raise failed from error
+        logger.error("hook=failed name=%s %s error=%s", name, about, failed, exc_info=error)
         return fallback
 
 
@@ -99,7 +101,7 @@ def fetch() -> Callable[[list[str]], dict[str, dict[str, Any]]] | None:
 
 def _fetch(function: Callable[..., Any], ids: list[str]) -> dict[str, dict[str, Any]]:
     infos: dict[str, Any] = call(
-        "PRESENCE_FETCH", function, ids, read=by_id, fallback={}, strict=True, savepoint=False
+        "PRESENCE_FETCH", function, ids, read=by_id, fallback={}, strict=True
     )
     given = {key: infos[key] for key in ids if infos.get(key) is not None}
     return {key: fit_and_log("PRESENCE_FETCH", key, info) for key, info in given.items()}
@@ -118,16 +120,6 @@ def _not_async(answer: Any) -> Any:
     if iscoroutine(answer):
         answer.close()
     raise TypeError("it is an async function, which nothing awaits: make it a plain function")
-
-
-def _run(name: str, function: Callable[[], T], *, savepoint: bool) -> T:
-    try:
-        with _spared_transactions() if savepoint else nullcontext():
-            return function()
-    except (SynchronousOnlyOperation, HookFailed):
-        raise
-    except Exception as error:
-        raise HookFailed(f"{name} failed: {_describe(error)}") from error
 
 
 # What fits the wire

@@ -25,8 +25,8 @@ class Member(msgspec.Struct, frozen=True, gc=False):
 class Position(msgspec.Struct, frozen=True):
     """Position in the stream of a feed, as Centrifugo defines it."""
 
-    offset: int
-    epoch: str
+    offset: int = 0
+    epoch: str = ""
 
 
 class Roster(msgspec.Struct, frozen=True, omit_defaults=True):

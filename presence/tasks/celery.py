@@ -6,7 +6,6 @@ import logging
 import threading
 import time
 from datetime import UTC, datetime
-from itertools import count
 from typing import Any, Final, NamedTuple
 
 from celery import Celery, Task, shared_task
@@ -86,7 +85,7 @@ class CeleryQueue:
 class FollowUp(NamedTuple):
     """A poll of the channels `at` the end of a grace, by the monotonic clock."""
 
-    channels: list[str]
+    channels: tuple[str, ...]
     at: float
     worth: float
 
@@ -100,33 +99,32 @@ class FollowUps:
     """
 
     def __init__(self) -> None:
-        self._waiting: dict[int, FollowUp] = {}
-        self._numbers = count()
+        self._waiting: set[FollowUp] = set()
 
     def add(self, channels: list[str]) -> None:
-        grace, number = conf.PRESENCE_LEAVE_GRACE, next(self._numbers)
-        poll = FollowUp(channels, time.monotonic() + grace, conf.PRESENCE_INTERVAL)
+        grace = conf.PRESENCE_LEAVE_GRACE
+        poll = FollowUp(tuple(channels), time.monotonic() + grace, conf.PRESENCE_INTERVAL)
         # Through the application itself: Celery knows the current one by thread.
-        timer = threading.Timer(grace, self._ask, (sync_channels.app, number))
+        timer = threading.Timer(grace, self._ask, (sync_channels.app, poll))
         timer.daemon = True
-        self._waiting[number] = poll
+        self._waiting.add(poll)
         timer.start()
 
-    def _ask(self, app: Celery, number: int) -> None:
-        if (poll := self._waiting.get(number)) is None:
+    def _ask(self, app: Celery, poll: FollowUp) -> None:
+        if poll not in self._waiting:
             return
         options: dict[str, Any] = {"retry_policy": {"max_retries": 3}, "ignore_result": True}
         try:
-            app.send_task(POLL, (poll.channels,), expires=poll.worth, **options)
+            app.send_task(POLL, (list(poll.channels),), expires=poll.worth, **options)
         except OperationalError as error:
             _not_asked(len(poll.channels), error)
         finally:
             # Not before: a process that ends meanwhile sends it, too. Two polls do no harm.
-            self._waiting.pop(number, None)
+            self._waiting.discard(poll)
 
     def hand_over(self, **_: Any) -> None:
         """Leave the waiting polls to the broker as the process ends. Never waits long."""
-        waiting, self._waiting = list(self._waiting.values()), {}
+        waiting, self._waiting = self._waiting, set()
         broker = CeleryBroker(sync_channels.app, timeout=BROKER_TIMEOUT)
         try:
             for poll in waiting:
