@@ -268,35 +268,30 @@ def _spared_transactions() -> Iterator[None]:
 
 @contextmanager
 def _savepoint(connection: BaseDatabaseWrapper) -> Iterator[None]:
-    made: list[str | None] = []
+    made: str | None = None
 
     def make_first(execute: Callable[..., Any], *query: Any) -> Any:
-        if not made:
-            made.append(None)  # making it is a query as well
-            made[0] = transaction.savepoint(connection.alias)
+        nonlocal made
+        if made is None:
+            made = ""  # making it is a query as well
+            made = transaction.savepoint(connection.alias)
         return execute(*query)
 
-    done = False
-    with connection.execute_wrapper(make_first):
-        try:
-            yield
-            done = not connection.needs_rollback
-        finally:
-            if made and made[0]:
-                _end(connection, made[0], keep=done)
-
-
-def _end(connection: BaseDatabaseWrapper, savepoint: str, *, keep: bool) -> None:
-    if connection.closed_in_transaction:
-        return
+    failed = True
     try:
-        if not keep:
-            connection.needs_rollback = False
-            connection.savepoint_rollback(savepoint)
-        connection.savepoint_commit(savepoint)
-    except Error:
-        connection.needs_rollback = True
-        raise
+        with connection.execute_wrapper(make_first):
+            yield
+        failed = connection.needs_rollback
+    finally:
+        if made and not connection.closed_in_transaction:
+            try:
+                if failed:
+                    connection.needs_rollback = False
+                    connection.savepoint_rollback(made)
+                connection.savepoint_commit(made)
+            except Error:
+                connection.needs_rollback = True
+                raise
 
 
 @contextmanager
@@ -308,12 +303,11 @@ def like_a_request(*, alone: bool = False) -> Iterator[None]:
     connections are closed whatever their age: not every database tells that a connection has died.
     """
     reset_queries()
-    _close_old_connections()
-    try:
-        yield
-    finally:
-        close_caches()
-        _close_old_connections(whatever_their_age=alone)
+    with _fresh_connections(alone=alone):
+        try:
+            yield
+        finally:
+            close_caches()
 
 
 def in_thread(
@@ -324,21 +318,22 @@ def in_thread(
 
     A consumer has no request whose end would close them.
     """
-
-    def run(*args: P.args, **kwargs: P.kwargs) -> T:
-        _close_old_connections()
-        try:
-            return function(*args, **kwargs)
-        finally:
-            _close_old_connections()
-
-    threaded = sync_to_async(run, thread_sensitive=thread_sensitive)
+    threaded = sync_to_async(_fresh_connections()(function), thread_sensitive=thread_sensitive)
 
     @wraps(function)
     async def twin(*args: P.args, **kwargs: P.kwargs) -> T:
         return await threaded(*args, **kwargs)
 
     return twin
+
+
+@contextmanager
+def _fresh_connections(*, alone: bool = False) -> Iterator[None]:
+    _close_old_connections()
+    try:
+        yield
+    finally:
+        _close_old_connections(whatever_their_age=alone)
 
 
 def _close_old_connections(*, whatever_their_age: bool = False) -> None:
