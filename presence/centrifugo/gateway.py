@@ -196,14 +196,16 @@ def read_batch(content: bytes | bytearray, methods: Sequence[str]) -> list[Reply
 
 
 def _decode_batch(content: bytes | bytearray) -> _Batch:
+    """Decode the answer with another character in place of what is not Unicode: a
+    user's name must not cost the batch."""
     try:
+        content.isascii() or content.decode()
         return _batch.decode(content)
     except msgspec.ValidationError:
         raise
-    except msgspec.DecodeError:
-        # Half a surrogate pair in a user's name is valid JSON for Centrifugo, but not for msgspec.
-        # Python's own decoder is slower and accepts it, so that the batch is not lost.
-        text = json.dumps(json.loads(content), ensure_ascii=False)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        # Half a surrogate pair is valid JSON for Centrifugo and for Python's own, slower decoder.
+        text = json.dumps(json.loads(content.decode("utf-8", "replace")), ensure_ascii=False)
         return _batch.decode(text.encode("utf-8", "replace"))
 
 

@@ -112,7 +112,7 @@ class HttpTransport:
                     raise _status_error(self._url, response.status)
                 answer = _read(response, self._rooms.get(method, ROOM))
                 self._rooms[method] = max(ROOM, len(answer) + len(answer) // 8)
-                content = _valid(_unpacked(response, answer, call.limit))
+                content = _unpacked(response, answer, call.limit)
         except BaseException:
             connection.close()
             raise
@@ -209,15 +209,6 @@ def _unpacked(response: http.client.HTTPResponse, body: bytearray, limit: int) -
     if not decompressor.eof:
         raise zlib.error("it ends early")
     return unpacked
-
-
-def _valid(body: bytes | bytearray) -> bytes | bytearray:
-    """Return the body with invalid UTF-8 replaced, so that the batch stays readable."""
-    try:
-        body.isascii() or body.decode()
-    except UnicodeDecodeError:
-        return body.decode("utf-8", "replace").encode()
-    return body
 
 
 class _Server:

@@ -12,7 +12,7 @@ from presence.roster.messages import Position
 
 
 def test_read_batch_of_replies_and_errors_keeps_both() -> None:
-    content = '{"replies": [{"presence": {"a": 1}}, {"error": {"code": 102, "message": "no"}}]}'
+    content = b'{"replies": [{"presence": {"a": 1}}, {"error": {"code": 102, "message": "no"}}]}'
     good, bad = gateway.read_batch(content, ["presence", "presence"])
     assert isinstance(good, msgspec.Raw)
     assert bytes(good) == b'{"a": 1}'
@@ -31,7 +31,7 @@ def test_read_batch_of_replies_and_errors_keeps_both() -> None:
 )
 def test_read_batch_of_malformed_answer_raises_error(content: str | bytes) -> None:
     with pytest.raises(CentrifugoAnswerError):
-        gateway.read_batch(content, ["presence"])
+        gateway.read_batch(content.encode() if isinstance(content, str) else content, ["presence"])
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_read_batch_of_malformed_answer_raises_error(content: str | bytes) -> No
 )
 def test_read_batch_of_wrong_reply_has_an_error_in_its_place(reply: str) -> None:
     content = f'{{"replies": [{reply}, {{"presence": {{}}}}]}}'
-    bad, good = gateway.read_batch(content, ["presence", "presence"])
+    bad, good = gateway.read_batch(content.encode(), ["presence", "presence"])
     assert isinstance(bad, CentrifugoAnswerError)
     assert isinstance(good, msgspec.Raw)
     with pytest.raises(CentrifugoAnswerError):
@@ -48,11 +48,21 @@ def test_read_batch_of_wrong_reply_has_an_error_in_its_place(reply: str) -> None
 
 def test_read_batch_with_half_a_surrogate_pair_loses_one_letter() -> None:
     content = (
-        r'{"replies": [{"presence": {"presence": {"c": {"user": "42", "conn_info": '
-        r'{"name": "Ad\ud83d \\ud83d \ud83d\ude00"}}}}}, {"presence": {"presence": {}}}]}'
+        rb'{"replies": [{"presence": {"presence": {"c": {"user": "42", "conn_info": '
+        rb'{"name": "Ad\ud83d \\ud83d \ud83d\ude00"}}}}}, {"presence": {"presence": {}}}]}'
     )
     odd, other = (gateway.result_of(r) for r in gateway.read_batch(content, ["presence"] * 2))
     assert read_presence(bytes(odd))[0].members["42"].name == "Ad? \\ud83d \U0001f600"
+    assert read_presence(bytes(other))[0].total == 0
+
+
+def test_read_batch_with_a_byte_that_is_not_utf8_loses_one_letter() -> None:
+    content = (
+        b'{"replies": [{"presence": {"presence": {"c": {"user": "42", "conn_info": '
+        b'{"name": "Ad\xff"}}}}}, {"presence": {"presence": {}}}]}'
+    )
+    odd, other = (gateway.result_of(r) for r in gateway.read_batch(content, ["presence"] * 2))
+    assert read_presence(bytes(odd))[0].members["42"].name == "Ad\ufffd"
     assert read_presence(bytes(other))[0].total == 0
 
 
