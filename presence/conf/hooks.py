@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from functools import partial, wraps
 from inspect import isawaitable, iscoroutine
 from typing import Any, Final, NamedTuple, ParamSpec, TypeVar, cast
@@ -69,16 +69,18 @@ def call(
     fallback: T,
     about: str = "",
     strict: bool = False,
+    savepoint: bool = True,
 ) -> T:
     """Call `function` and return what `read` makes of its answer; `fallback` where either fails.
 
     A failure is logged with the `name` of the setting or callback and with `about`, its subject
-    ("channel=presence:doc:42"). With `strict` it raises HookFailed instead. Raises
+    ("channel=presence:doc:42"). With `strict` it raises HookFailed instead. Without `savepoint` a
+    failed query breaks the transaction around the call: a worker has none. Raises
     SynchronousOnlyOperation where a hook that queries is called in an event loop: an async view
     can do something about that.
     """
     try:
-        with _spared_transactions():
+        with _spared_transactions() if savepoint else nullcontext():
             return read(_not_async(function(*arguments)))
     except SynchronousOnlyOperation:
         raise
@@ -101,7 +103,7 @@ def fetch() -> Callable[[list[str]], dict[str, dict[str, Any]]] | None:
 
 def _fetch(function: Callable[..., Any], ids: list[str]) -> dict[str, dict[str, Any]]:
     infos: dict[str, Any] = call(
-        "PRESENCE_FETCH", function, ids, read=by_id, fallback={}, strict=True
+        "PRESENCE_FETCH", function, ids, read=by_id, fallback={}, strict=True, savepoint=False
     )
     given = {key: infos[key] for key in ids if infos.get(key) is not None}
     return {key: fit_and_log("PRESENCE_FETCH", key, info) for key, info in given.items()}
