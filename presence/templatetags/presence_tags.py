@@ -146,14 +146,11 @@ def presence_heartbeat_state(context: Context) -> Heartbeat:
 @register.simple_tag(takes_context=True)
 def presence_nonce(context: Context) -> str:
     """Return the attribute ` nonce="…"` for each script, stylesheet and preload of ours; "" where
-    the page's Content-Security-Policy has no nonce."""
-    nonce = _nonce(context)
-    return format_html(' nonce="{}"', nonce) if nonce else ""
+    the page's Content-Security-Policy has no nonce.
 
-
-def _nonce(context: Context) -> str:
-    """Return the nonce of the page: that of a context processor (Django 6.0), else that which a
-    middleware left in the request (django-csp, Django 6.0)."""
+    The nonce is that of a context processor (Django 6.0), else that which a middleware left in the
+    request (django-csp, Django 6.0).
+    """
     request = _request(context)
     nonces = (
         context.get("csp_nonce"),
@@ -162,11 +159,12 @@ def _nonce(context: Context) -> str:
     )
     try:
         # A lazy nonce is false until it is written: only its text says whether there is one.
-        return next((text for nonce in nonces if nonce is not None and (text := str(nonce))), "")
+        nonce = next((text for nonce in nonces if nonce is not None and (text := str(nonce))), "")
     except Exception:
         # That of django-csp raises where the page is rendered after the header was sent.
         logger.exception("nonce=unread")
         return ""
+    return format_html(' nonce="{}"', nonce) if nonce else ""
 
 
 def _records(context: Context, channel: object, tag: str) -> list[Record]:
