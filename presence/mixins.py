@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
-from functools import wraps
+from functools import cached_property, wraps
 from inspect import isawaitable
 from secrets import token_hex
 from types import SimpleNamespace
@@ -134,8 +134,14 @@ class PresenceMixin(ViewLifecycle):
     presence_key: str | None = None
 
     _presence: _Here | None = None
-    _presence_source: str = ""
-    _presence_anonymous: str = ""
+
+    @cached_property
+    def _presence_source(self) -> str:
+        return token_hex(8)
+
+    @cached_property
+    def _presence_sessionless(self) -> str:
+        return sessionless_id(token_hex(8))
 
     def get_presence_key(self) -> str:
         """Return the key with its variables filled in. Raises InvalidChannel that names the
@@ -150,7 +156,7 @@ class PresenceMixin(ViewLifecycle):
         """Return the primary key of the user as a string; for a visitor who is not signed in an id
         `anon_…` that lasts as long as their session, or this instance where they have none."""
         visitor = _visitor_behind(self)
-        return visitor.id or visitor.anonymous or self._passing_id()
+        return visitor.id or visitor.anonymous or self._presence_sessionless
 
     def track_presence(self, meta: dict[str, Any] | None = None) -> Record | None:
         """Track the visitor until `untrack_presence`, or until PRESENCE_TIMEOUT passes without a
@@ -174,7 +180,6 @@ class PresenceMixin(ViewLifecycle):
         if before and before[:2] != here[:2]:
             self.untrack_presence()
             before = None
-        self._presence_source = self._presence_source or token_hex(8)
         member = (room(here.key), here.user, self._presence_source, encode_member_meta(here.meta))
         if not came:
             self._keep_by_heartbeat(member, joins=True)
@@ -190,8 +195,7 @@ class PresenceMixin(ViewLifecycle):
         """Take back what this instance said. Returns the record; None where it said nothing, or
         the time had passed. Consumers do this themselves when they are disconnected."""
         here, self._presence = self._presence, None
-        if self._presence_source:
-            self._keep_by_heartbeat(None)
+        self._keep_by_heartbeat(None)
         if here is None:
             return None
         record = PresenceManager.leave_presence(here.key, here.user, source=self._presence_source)
@@ -246,10 +250,6 @@ class PresenceMixin(ViewLifecycle):
     aupdate_presence_heartbeat = _twin(update_presence_heartbeat)
     abroadcast_to_presence = _twin(broadcast_to_presence)
 
-    def _passing_id(self) -> str:
-        self._presence_anonymous = self._presence_anonymous or sessionless_id(token_hex(8))
-        return self._presence_anonymous
-
     def _presence_member(self, visitor: Visitor) -> tuple[str, bool]:
         """Return the id of the member who is the visitor, and whether the request shows that they
         came.
@@ -259,12 +259,12 @@ class PresenceMixin(ViewLifecycle):
         """
         user, request = self.get_presence_user_id(), getattr(self, "request", None)
         came = request is None or is_visit(request)
-        if user not in (visitor.id, visitor.anonymous, self._presence_anonymous):
+        if user not in (visitor.id, visitor.anonymous, self._presence_sessionless):
             return user, came  # an id of the site's own
         if came and (request is None or visitor.id or visitor.returning):
             return user, True
         # A session that this request made shows nothing: the heartbeat brings it along, or not.
-        return (user if visitor.id or visitor.returning else self._passing_id()), False
+        return (user if visitor.id or visitor.returning else self._presence_sessionless), False
 
     def _presence_variable(self, name: str) -> object:
         value = getattr(self, name, None)
