@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
@@ -55,10 +54,6 @@ def admin_channel(obj: Model) -> str:
     return start + key
 
 
-def _as_given(channel: Any) -> str:
-    return "" if channel is None else channel  # "" is an invalid channel, and reported as one
-
-
 class PresenceAdminMixin(Base):
     """Mixin of a ModelAdmin, put before it: `class DocumentAdmin(PresenceAdminMixin, ModelAdmin)`.
 
@@ -89,17 +84,14 @@ class PresenceAdminMixin(Base):
     def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
         """Find the people at all objects of the page, in one round trip."""
         changes = super().get_changelist_instance(request)
-        if "here_now" in changes.list_display:
-            self._find_people(request, changes.result_list)
-        return changes
-
-    def _find_people(self, request: HttpRequest, objects: Iterable[Model]) -> None:
+        if "here_now" not in changes.list_display:
+            return changes
         known: list[tuple[Any, str]] = []
         errors: list[InvalidChannel] = []
-        for obj in objects:
-            obj._presence_here_now = []  # type: ignore[attr-defined]
+        for obj in changes.result_list:
+            obj._presence_here_now = []
             if self.has_view_or_change_permission(request, obj):
-                obj._presence_here_now = None  # type: ignore[attr-defined]
+                obj._presence_here_now = None
                 try:
                     if (channel := self._channel(obj)) is not None:
                         known.append((obj, polled_channel(channel)))
@@ -112,12 +104,17 @@ class PresenceAdminMixin(Base):
         people = look_up([channel for obj, channel in known], request)
         for obj, channel in known:
             obj._presence_here_now = people.get(channel)
+        return changes
 
     def _channel(self, obj: Model) -> str | None:
         """Return the channel of an object; None, after logging, where the site's method fails."""
-        name, about = f"{type(self).__qualname__}.presence_channel", f"object={obj.pk}"
         return hooks.call(
-            name, self.presence_channel, obj, read=_as_given, fallback=None, about=about
+            f"{type(self).__qualname__}.presence_channel",
+            self.presence_channel,
+            obj,
+            read=lambda channel: "" if channel is None else channel,  # reported as invalid
+            fallback=None,
+            about=f"object={obj.pk}",
         )
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: Any = None) -> Any:

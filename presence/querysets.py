@@ -61,19 +61,15 @@ def with_presence(queryset: QuerySet[M], key: str = "document:{pk}") -> QuerySet
             # All at once, but for iterator(), which is there to hold a chunk at a time.
             size = self.chunk_size if self.chunked_fetch else None
             while chunk := list(islice(objects, size)):
-                _fill(chunk, key)
+                rooms = [_room_of(obj, key) for obj in chunk]
+                records = read_records(list(dict.fromkeys(rooms)))
+                for obj, name in zip(chunk, rooms, strict=True):
+                    obj.presences = records.get(name, [])
+                    obj.presence_count = len(obj.presences)
                 yield from chunk
 
     clone._iterable_class = WithPresence
     return clone
-
-
-def _fill(objects: list[Any], key: str) -> None:
-    rooms = [_room_of(obj, key) for obj in objects]
-    records = read_records(list(dict.fromkeys(rooms)))
-    for obj, name in zip(objects, rooms, strict=True):
-        obj.presences = records.get(name, [])
-        obj.presence_count = len(obj.presences)
 
 
 def _room_of(obj: Model, key: str) -> str:

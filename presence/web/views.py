@@ -19,13 +19,13 @@ from presence.conf import conf
 from presence.exceptions import InvalidGrant, StoreError
 from presence.queues.nudge import page_left, page_served
 from presence.roster.channel_names import feed_of, is_cursor_channel
-from presence.roster.people import UserClaims
 from presence.snapshots import read_snapshot, read_snapshots
 from presence.web.access import open_grant
 from presence.web.json import HttpError, json_view, read_json
 from presence.web.visitors import Visitor, describe, origins_of, visitor_of
 
 logger = logging.getLogger("presence.views")
+registry_logger = logging.getLogger("presence.registry")
 
 MAX_GRANTS: Final = 100
 """Widgets of one page."""
@@ -80,7 +80,11 @@ def tokens(request: HttpRequest) -> dict[str, Any]:
         "url": conf.CENTRIFUGO_WS_URL,
         "connection": issuer.connection(),
         "id": visitor.id,
-        "user": _member(visitor, info),
+        "user": (
+            {"id": visitor.id, "name": info.name, "info": info.info}
+            if visitor.id and not visitor.hidden
+            else None
+        ),
         "channels": {channel: _subscription(channel, issuer) for channel in granted},
         "refused": refused,
     }
@@ -148,9 +152,7 @@ def register_channels(channels: Sequence[str], *, by: Sequence[str]) -> None:
         refused = set(new[_admitted(store, len(new), by) :])
         store.register_channels([channel for channel in channels if channel not in refused])
     except StoreError:
-        logging.getLogger("presence.registry").exception(
-            "registry=not-touched channels=%s", ",".join(channels[:3])
-        )
+        registry_logger.exception("registry=not-touched channels=%s", ",".join(channels[:3]))
 
 
 def _admitted(store: Limits, new: int, by: Sequence[str]) -> int:
@@ -160,7 +162,7 @@ def _admitted(store: Limits, new: int, by: Sequence[str]) -> int:
             break
         kind = name.partition(":")[0]
         limit = NEW_ROOMS_OF_SESSIONS if kind == "sessions" else NEW_ROOMS
-        admitted = int(store.hit_rate_limit(f"rooms:{name}", limit=limit, seconds=HOUR, times=new))
+        admitted = store.hit_rate_limit(f"rooms:{name}", limit=limit, seconds=HOUR, times=new)
         if admitted < new:
             _warn_of_limit(kind, limit)
         new = admitted
@@ -174,7 +176,7 @@ def _warn_of_limit(kind: str, limit: int) -> None:
         "Visitors who are not signed in are told apart by REMOTE_ADDR: behind a proxy, have your "
         "server or a middleware set it to the address of the client."
     )
-    logging.getLogger("presence.registry").warning(
+    registry_logger.warning(
         "registry=full by=%s: a visitor asked for more than %d new rooms within an hour; the "
         "rest of them are not polled. %s",
         kind,
@@ -213,13 +215,6 @@ def _open(
 def _with_rosters(channels: list[str]) -> list[str]:
     """Return the channels without cursor channels, which are never polled."""
     return [channel for channel in channels if not is_cursor_channel(channel)]
-
-
-def _member(visitor: Visitor, info: UserClaims) -> dict[str, Any] | None:
-    """Return the member that the visitor is in rooms; None for a visitor who is none."""
-    if visitor.hidden or not visitor.id:
-        return None
-    return {"id": visitor.id, "name": info.name, "info": info.info}
 
 
 def _subscription(channel: str, issuer: Issuer) -> dict[str, Any]:

@@ -293,9 +293,11 @@ def _default_name(visitor: Visitor) -> str:
     """Return the first name that the user has; one made of the primary key where there is none and
     where it is an e-mail address."""
     user, about = visitor.user, f"user={visitor.id}"
+    # Many models of users have a `name` in the place of a first and a last name.
+    sources = (_full_name, lambda user: getattr(user, "name", ""), _username)
     names = (
         hooks.call("get_name", source, user, read=clean_name, fallback="", about=about)
-        for source in (_full_name, _field_name, _username)
+        for source in sources
     )
     name = next(filter(None, names), "")
     if name and "@" not in name:
@@ -308,11 +310,6 @@ def _full_name(user: Any) -> object:
     read = getattr(user, "get_full_name", None)
     # Where a model has set both fields to None, Django's method returns "None None".
     return str(read()) if callable(read) and parts != (None, None) else ""
-
-
-def _field_name(user: Any) -> object:
-    """Return `name`, which many models of users have in the place of a first and a last name."""
-    return getattr(user, "name", "")
 
 
 def _username(user: Any) -> object:
