@@ -31,7 +31,6 @@ __all__ = [
     "Move",
     "decode_move",
     "encode_move",
-    "gone_publication",
     "make_move",
     "publication",
     "suffix_of",
@@ -112,7 +111,8 @@ class CursorTracker:
         """
         channel, user = cursor_channel(presence_key), validation.check_user_id(user_id)
         stored = services.tracker().delete_cursor(channel, user)
-        services.outbox.put((channel, user), gone_publication(user))
+        gone = msgspec.json.encode({"gone": True, "user": user})
+        services.outbox.put((channel, user), msgspec.Raw(gone))
         return stored
 
 
@@ -130,9 +130,6 @@ class _StoredMove(msgspec.Struct):
     x: int | float
     y: int | float
     meta: dict[str, Any] = {}
-
-
-_stored_move = msgspec.json.Decoder(_StoredMove)
 
 
 def make_move(user: object, x: object, y: object, meta: object = None) -> Move:
@@ -156,7 +153,7 @@ def suffix_of(client: str) -> bytes:
 def decode_move(stored: bytes, timestamp: float) -> dict[str, Any]:
     """Return a stored move as CursorTracker.get_cursors does. Raises ValueError if it is none."""
     try:
-        move = _stored_move.decode(stored)
+        move = msgspec.json.decode(stored, type=_StoredMove)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"{stored!r:.80} is not a position: {error}") from error
     return {"x": move.x, "y": move.y, "timestamp": timestamp, "meta": move.meta}
@@ -165,11 +162,6 @@ def decode_move(stored: bytes, timestamp: float) -> dict[str, Any]:
 def publication(move: Move) -> msgspec.Raw:
     """Return the data to publish for a move."""
     return msgspec.Raw(msgspec.json.encode(move))
-
-
-def gone_publication(user: str) -> msgspec.Raw:
-    """Return the data to publish when the cursor of `user` goes."""
-    return msgspec.Raw(msgspec.json.encode({"gone": True, "user": user}))
 
 
 def _store(channel: str, moves: Iterable[Move]) -> None:

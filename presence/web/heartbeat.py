@@ -68,9 +68,6 @@ class _Body(msgspec.Struct):
     back: bool = False
 
 
-_body = msgspec.json.Decoder(_Body)
-
-
 def make_lifeline(lifeline: Lifeline, *, now: float) -> str:
     """Return the lifeline as of `now`, signed with SECRET_KEY: printable ASCII without spaces."""
     renewed = msgspec.structs.replace(lifeline, issued=int(now))
@@ -122,7 +119,7 @@ def heartbeat(request: HttpRequest) -> dict[str, Any] | None:
 
     400 for a body of another shape, 403 when every token is refused, 503 while the store is down.
     """
-    asked = read_json(request, _body, limit=MAX_BODY, example='{"tokens": ["…"]}')
+    asked = read_json(request, _Body, limit=MAX_BODY, example='{"tokens": ["…"]}')
     visitor, now = visitor_of(request), services.now()
     lifelines: dict[int, Lifeline] = {}
     gone: dict[str, str] = {}
@@ -137,7 +134,8 @@ def heartbeat(request: HttpRequest) -> dict[str, Any] | None:
     try:
         for index, lifeline in lifelines.items():
             if asked.leave:
-                _leave(lifeline)
+                services.tracker().set_flag(_closed_flag(lifeline), seconds=CLOSING)
+                forget_member(lifeline.channel, lifeline.member, lifeline.source)
             # A user who is hidden by now is not kept, but may be seen again.
             elif kept := lifeline if visitor.hidden else _keep(lifeline, visitor, back=asked.back):
                 present.append(make_lifeline(kept, now=now))
@@ -181,11 +179,6 @@ def _keep(lifeline: Lifeline, visitor: Visitor, *, back: bool) -> Lifeline | Non
     tracker.save_member(channel, member, source=source, meta=meta, timeout=timeout)
     nudge.member_changed(channel)
     return msgspec.structs.replace(lifeline, member=member)
-
-
-def _leave(lifeline: Lifeline) -> None:
-    services.tracker().set_flag(_closed_flag(lifeline), seconds=CLOSING)
-    forget_member(lifeline.channel, lifeline.member, lifeline.source)
 
 
 def _closed_flag(lifeline: Lifeline) -> str:

@@ -81,16 +81,14 @@ def json_view(method: str) -> Callable[[Answer], View]:
     return decorate
 
 
-def read_json(
-    request: HttpRequest, decoder: msgspec.json.Decoder[T], *, limit: int, example: str
-) -> T:
+def read_json(request: HttpRequest, kind: type[T], *, limit: int, example: str) -> T:
     """Decode the body, of any content type. Raises HttpError (400) for one of more than `limit`
-    bytes, and for one that is not like the `example`."""
+    bytes, and for one that is not of that `kind`, as the `example` is."""
     body = request.read(limit + 1)
     if len(body) > limit:
         raise HttpError(400, f"The body has more than {limit} bytes.")
     try:
-        return decoder.decode(body)
+        return msgspec.json.decode(body, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise HttpError(400, f"The body must be JSON such as {example}: {error}") from error
 

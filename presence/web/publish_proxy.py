@@ -88,19 +88,8 @@ class _BrowserMove(msgspec.Struct, omit_defaults=True):
             raise ValueError('it is {"x": …, "y": …} or {"gone": true}')
 
 
-_publication = msgspec.json.Decoder(_Publication)
-_claims = msgspec.json.Decoder(_Claims)
-_browser_move = msgspec.json.Decoder(_BrowserMove)
-
-
 class _Refusal(Exception):
-    """A publication must not be published; the code is one that Centrifugo leaves to sites."""
-
-    def __init__(self, code: int, message: str) -> None:
-        super().__init__(message)
-        self.error: dict[str, Any] = {"code": code, "message": message}
-        if code in TEMPORARY:
-            self.error["temporary"] = True
+    """Code, which is one that Centrifugo leaves to sites, and reason not to publish."""
 
 
 # The key identifies the caller, and Centrifugo has no cookies.
@@ -119,13 +108,15 @@ def publish(request: HttpRequest) -> dict[str, Any]:
         )
     try:
         return {"result": _judge(request.read(MAX_BODY + 1))}
-    except _Refusal as refused:
-        return {"error": refused.error}
+    except _Refusal as refusal:
+        code, reason = refusal.args
+        temporary = {"temporary": True} if code in TEMPORARY else {}
+        return {"error": {"code": code, "message": reason, **temporary}}
 
 
 def _judge(body: bytes) -> dict[str, Any]:
     """Return the result for a publication that is allowed; raises _Refusal for another."""
-    asked = _decode(_publication, body, MAX_BODY, "a publication")
+    asked = _decode(_Publication, body, MAX_BODY, "a publication")
     claims = _read_claims(asked.meta)
     if not asked.user or claims.hidden:
         raise _Refusal(403, "the anonymous and the invisible have no cursor")
@@ -133,7 +124,7 @@ def _judge(body: bytes) -> dict[str, Any]:
         room_of(asked.channel)
     except InvalidChannel as error:
         raise _Refusal(403, str(error)) from error
-    sent = _decode(_browser_move, bytes(asked.data), MAX_DATA, "a move")
+    sent = _decode(_BrowserMove, bytes(asked.data), MAX_DATA, "a move")
     try:
         _admit(asked)
         if conf.PRESENCE_CURSOR_TRACK:
@@ -146,11 +137,11 @@ def _judge(body: bytes) -> dict[str, Any]:
     return {} if bytes(asked.data) == understood else {"data": msgspec.Raw(understood)}
 
 
-def _decode(decoder: msgspec.json.Decoder[T], data: bytes, limit: int, what: str) -> T:
+def _decode(kind: type[T], data: bytes, limit: int, what: str) -> T:
     if len(data) > limit:
         raise _Refusal(413, f"{what} of more than {limit} bytes")
     try:
-        return decoder.decode(data)
+        return msgspec.json.decode(data, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _Refusal(400, f"not {what}: {error}") from error
 
@@ -197,7 +188,7 @@ def _track(asked: _Publication, sent: _BrowserMove, claims: _Claims) -> None:
 def _read_claims(raw: msgspec.Raw) -> _Claims:
     """Return our claims; none where a site wrote something else into tokens of its own."""
     try:
-        return _claims.decode(raw)
+        return msgspec.json.decode(raw, type=_Claims)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return _Claims()
 

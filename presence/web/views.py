@@ -49,9 +49,6 @@ class _Body(msgspec.Struct):
     back: bool = False
 
 
-_body = msgspec.json.Decoder(_Body)
-
-
 @json_view("POST")
 def tokens(request: HttpRequest) -> dict[str, Any]:
     """Exchange the grants of a page for tokens.
@@ -186,7 +183,7 @@ def _warn_of_limit(kind: str, limit: int) -> None:
 
 
 def _read(request: HttpRequest) -> _Body:
-    return read_json(request, _body, limit=MAX_BODY, example='{"grants": ["…"]}')
+    return read_json(request, _Body, limit=MAX_BODY, example='{"grants": ["…"]}')
 
 
 def _open(

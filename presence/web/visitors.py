@@ -83,18 +83,13 @@ def origins_of(request: HttpRequest, visitor: Visitor) -> tuple[str, ...]:
     """
     if visitor.id:
         return (f"user:{visitor.id}",)
-    address = _hash(_address_of(request))
-    if visitor.anonymous:
-        return f"session:{visitor.anonymous}", f"sessions:{address}"
-    return (f"address:{address}",)
-
-
-def _address_of(request: HttpRequest) -> str:
     address = str(request.META.get("REMOTE_ADDR", ""))
     with suppress(ValueError):
         if (found := ip_interface(address)).version == 6:
-            return str(ip_interface((found.ip, 64)).network)
-    return address
+            address = str(ip_interface((found.ip, 64)).network)
+    if visitor.anonymous:
+        return f"session:{visitor.anonymous}", f"sessions:{_hash(address)}"
+    return (f"address:{_hash(address)}",)
 
 
 def is_visit(request: Any) -> bool:
