@@ -109,8 +109,14 @@ def is_visit(request: Any) -> bool:
 
 def _anonymous(request: HttpRequest) -> Visitor:
     """Return the anonymous visitor of the session of `request`, if there is one."""
-    session = getattr(request, "session", None)
-    found = _load(session)
+    session: Any = getattr(request, "session", None)
+    loaded = True
+    try:
+        session.keys()  # which replaces a made-up key by None
+    except SynchronousOnlyOperation:
+        loaded = False
+    except AttributeError:  # no session, or none of Django
+        pass
     key = getattr(session, "session_key", None)
     if not key:
         return Visitor()
@@ -119,18 +125,8 @@ def _anonymous(request: HttpRequest) -> Visitor:
     cookies = getattr(request, "COOKIES", {})
     sent = cookies.get(settings.SESSION_COOKIE_NAME) == key
     # Some sites send the key in another way; a session that was just made is always modified.
-    returning = found and (sent or not getattr(session, "modified", False))
+    returning = loaded and (sent or not getattr(session, "modified", False))
     return Visitor(anonymous=anonymous_id(_hash(key)), returning=returning)
-
-
-def _load(session: Any) -> bool:
-    """Load the session, which replaces a made-up key by None. Return whether it could be loaded."""
-    with suppress(AttributeError):  # not a session of Django
-        try:
-            session.keys()
-        except SynchronousOnlyOperation:
-            return False
-    return True
 
 
 def _carried(request: HttpRequest, session: Any) -> Visitor:
