@@ -7,10 +7,10 @@ from .config import PRIVATE_PREFIX, ChannelOptions, Config
 from .wire import Raw
 
 
-def check_data(data: Raw, options: ChannelOptions, config: Config) -> None:
+def check_data(data: Raw, options: ChannelOptions) -> None:
     """Refuse (107) data that `publication_data_format` does not allow."""
-    format_ = options.publication_data_format or config.channel.publication_data_format
-    if not data or (format_ == "json_object" and not bytes(data).lstrip().startswith(b"{")):
+    object_only = options.publication_data_format == "json_object"
+    if not data or (object_only and not bytes(data).lstrip().startswith(b"{")):
         raise RefusedError(BAD_REQUEST)
 
 
@@ -37,14 +37,13 @@ class Access:
         """Refuse (103) a subscription without a token that the namespace does not allow."""
         if channel.startswith(PRIVATE_PREFIX):
             raise RefusedError(PERMISSION_DENIED)
-        anonymous = options.allow_subscribe_for_anonymous
-        self._require(self._allows(options.allow_subscribe_for_client, anonymous))
+        self._require(options.allow_subscribe_for_client and self._user)
 
     def check_publish(self, options: ChannelOptions, *, subscribed: bool) -> None:
         allowed = options.allow_publish_for_client or (
             options.allow_publish_for_subscriber and subscribed
         )
-        self._require(self._allows(allowed, options.allow_publish_for_anonymous))
+        self._require(allowed and self._user)
 
     def check_presence(self, options: ChannelOptions, *, subscribed: bool) -> None:
         if not options.presence:
@@ -55,11 +54,8 @@ class Access:
         allowed = options.allow_presence_for_client or (
             options.allow_presence_for_subscriber and subscribed
         )
-        return self._allows(allowed, options.allow_presence_for_anonymous)
+        return allowed and self._user != ""
 
-    def _allows(self, allowed: bool, anonymous: bool) -> bool:
-        return self._config.client.insecure or (allowed and (self._user != "" or anonymous))
-
-    def _require(self, allowed: bool) -> None:
-        if not allowed and not self._config.client.insecure:
+    def _require(self, allowed: object) -> None:
+        if not allowed:
             raise RefusedError(PERMISSION_DENIED)

@@ -43,7 +43,7 @@ class Methods:
 
     def publish(self, request: wire.PublishRequest) -> Position:
         options = self._options(request.channel)
-        check_data(request.data, options, self._node.config)
+        check_data(request.data, options)
         return self._node.publish(
             request.channel,
             Publication(data=own(request.data), version=request.version),

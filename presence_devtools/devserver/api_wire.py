@@ -75,10 +75,9 @@ class Command(msgspec.Struct):
 
 
 class BatchRequest(msgspec.Struct):
-    """`parallel` is accepted and ignored: this server does one thing at a time."""
+    """The field `parallel` is ignored: this server does one thing at a time."""
 
     commands: list[Command | None] = []
-    parallel: bool = False
 
 
 class EmptyResult(msgspec.Struct):

@@ -72,11 +72,11 @@ def _publish(session: Session, request: PublishRequest) -> EmptyResult | Proxied
     """Publish, or have the site decide: then neither a subscription nor a user is needed."""
     channel = request.channel
     options = _options(session, channel)
-    config = session.node.config
-    check_data(request.data, options, config)
+    check_data(request.data, options)
     data, info = own(request.data), session.subscriptions.info(channel)
     if options.publish_proxy_enabled:
-        meta = session.meta if config.channel.proxy.publish.include_connection_meta else NONE
+        proxy = session.node.config.channel.proxy.publish
+        meta = session.meta if proxy.include_connection_meta else NONE
         return ProxiedPublish(channel=channel, options=options, data=data, info=info, meta=meta)
     session.access.check_publish(options, subscribed=channel in session.subscriptions)
     session.node.publish(channel, Publication(data=data, info=info), options)

@@ -1,7 +1,7 @@
 """Centrifugo's configuration: a JSON file, and CENTRIFUGO_* environment variables that override it.
 
-An option that the devserver ignores is a warning, as an unknown key is in Centrifugo. A value of
-the wrong kind, or options that contradict each other, are a ConfigError.
+The devserver warns of each option that it ignores, as Centrifugo warns of unknown keys. Values of
+the wrong kind and options that contradict each other raise ConfigError.
 """
 
 from __future__ import annotations
@@ -47,12 +47,9 @@ class ChannelOptions:
     history_ttl: Seconds = Seconds(0)
     history_meta_ttl: Seconds = Seconds(0)
     force_recovery: bool = False
-    allow_subscribe_for_anonymous: bool = False
     allow_subscribe_for_client: bool = False
-    allow_publish_for_anonymous: bool = False
     allow_publish_for_subscriber: bool = False
     allow_publish_for_client: bool = False
-    allow_presence_for_anonymous: bool = False
     allow_presence_for_subscriber: bool = False
     allow_presence_for_client: bool = False
     publication_data_format: str = ""
@@ -95,7 +92,6 @@ class ChannelSection:
     namespaces: list[Namespace] = field(default_factory=list)
     history_meta_ttl: Seconds = Seconds(30 * 24 * 3600)
     proxy: ChannelProxySection = field(default_factory=ChannelProxySection)
-    publication_data_format: str = ""
     max_length: int = 255
 
 
@@ -108,7 +104,6 @@ class TokenSection:
 class ClientSection:
     allowed_origins: list[str] = field(default_factory=list)
     token: TokenSection = field(default_factory=TokenSection)
-    insecure: bool = False
     ping_interval: Seconds = Seconds(25)
     pong_timeout: Seconds = Seconds(8)
     expired_close_delay: Seconds = Seconds(25)
@@ -300,8 +295,6 @@ def _validate(config: Config) -> None:
             raise ConfigError(f"namespace {namespace.name}: name must be unique")
         _validate_channels(namespace, f"namespace {namespace.name}", config)
     _validate_channels(config.channel.without_namespace, "channel.without_namespace", config)
-    if config.channel.publication_data_format not in DATA_FORMATS:
-        raise ConfigError("channel.publication_data_format is unknown")
     if config.client.ping_interval <= config.client.pong_timeout:
         raise ConfigError("client.ping_interval must be greater than client.pong_timeout")
     for origin in config.client.allowed_origins:

@@ -24,7 +24,7 @@ from .keepalive import KeepAlive
 from .node import VERSION, Node
 from .proxy import ProxiedPublish
 from .subscriptions import Subscriptions
-from .tokens import ConnectionToken, connection_token_or_hang_up
+from .tokens import connection_token
 from .wire import (
     NONE,
     Command,
@@ -83,13 +83,15 @@ class Session:
         if self._connected:
             raise HangUpError(MALFORMED)
         client = self.node.config.client
-        token = self._credentials(request)
+        if not request.token:
+            raise HangUpError(MALFORMED)
+        token = connection_token(request.token, self.node.config, self.node.clock.now())
         channels = token.subscriptions
         if len(channels) > client.channel_limit > 0:
             raise HangUpError(CHANNEL_LIMIT)
         self.user, self.conn_info, self.meta = token.user, token.info, token.meta
         self.access = Access(self.node.config, token.user)
-        expiry = self._keepalive.expire_at(0 if client.insecure else token.expire_at)
+        expiry = self._keepalive.expire_at(token.expire_at)
         self._connected = True
         self.node.hub.add(self)
         result = ConnectResult(
@@ -108,18 +110,10 @@ class Session:
         self.subscriptions.announce(channels)
         self._keepalive.start()
 
-    def _credentials(self, request: ConnectRequest) -> ConnectionToken:
-        config = self.node.config
-        if request.token:
-            return connection_token_or_hang_up(request.token, config, self.node.clock.now())
-        if config.client.insecure:
-            return ConnectionToken()
-        raise HangUpError(MALFORMED)
-
     def renew(self, token: str) -> ExpiryResult:
         """Accept a new connection token for the same user and the same channels."""
         try:
-            fresh = connection_token_or_hang_up(token, self.node.config, self.node.clock.now())
+            fresh = connection_token(token, self.node.config, self.node.clock.now())
         except RefusedError as error:
             if error.error is TOKEN_EXPIRED:
                 raise HangUpError(CONNECTION_EXPIRED) from error

@@ -49,7 +49,6 @@ class _Claims(msgspec.Struct, kw_only=True):
     info: Raw = NONE
     meta: Raw = NONE
     exp: float | None = None
-    nbf: float | None = None
     channel: str = ""
     client: str = ""
     channels: list[str] = []
@@ -57,11 +56,11 @@ class _Claims(msgspec.Struct, kw_only=True):
 
 
 class ConnectionToken(msgspec.Struct):
-    user: str = ""
-    expire_at: float = 0
-    info: Raw = NONE
-    meta: Raw = NONE
-    subscriptions: dict[str, SubscribeOptions] = {}
+    user: str
+    expire_at: float
+    info: Raw
+    meta: Raw
+    subscriptions: dict[str, SubscribeOptions]
 
 
 class SubscriptionToken(msgspec.Struct):
@@ -78,12 +77,15 @@ class InvalidTokenError(Exception):
 def connection_token(token: str, config: Config, now: float) -> ConnectionToken:
     """Read a connection token.
 
-    Raises InvalidTokenError, and RefusedError when it has expired (109) or names a channel of an
-    unknown namespace (102).
+    Raises HangUpError (3500) for an invalid one, RefusedError for one that has expired (109) or
+    names a channel of an unknown namespace (102).
     """
-    claims = _verify(token, config.client.token.hmac_secret_key)
+    try:
+        claims = _verify(token, config.client.token.hmac_secret_key)
+    except InvalidTokenError as error:
+        raise HangUpError(INVALID_TOKEN) from error
     if claims.channel:
-        raise InvalidTokenError("a connection token cannot have a channel claim")
+        raise HangUpError(INVALID_TOKEN)
     _check_time(claims, now)
     return ConnectionToken(
         user=claims.sub,
@@ -95,7 +97,7 @@ def connection_token(token: str, config: Config, now: float) -> ConnectionToken:
 
 
 def subscription_token(token: str, config: Config, now: float) -> SubscriptionToken:
-    """Read a subscription token. Raises as `connection_token` does."""
+    """Read a subscription token. Raises InvalidTokenError; RefusedError as `connection_token`."""
     claims = _verify(token, config.client.token.hmac_secret_key)
     _check_time(claims, now)
     if not claims.channel:
@@ -111,14 +113,6 @@ def subscription_token(token: str, config: Config, now: float) -> SubscriptionTo
     return SubscriptionToken(claims.sub, claims.channel, claims.client, options)
 
 
-def connection_token_or_hang_up(token: str, config: Config, now: float) -> ConnectionToken:
-    """Read a connection token. An invalid one ends the connection (3500)."""
-    try:
-        return connection_token(token, config, now)
-    except InvalidTokenError as error:
-        raise HangUpError(INVALID_TOKEN) from error
-
-
 def _verify(token: str, secret: str) -> _Claims:
     """Return the claims, read from the signed bytes: `info` must stay as it was written."""
     if not secret:
@@ -132,8 +126,6 @@ def _verify(token: str, secret: str) -> _Claims:
 
 def _check_time(claims: _Claims, now: float) -> None:
     if claims.exp is not None and claims.exp <= now:
-        raise RefusedError(TOKEN_EXPIRED)
-    if claims.nbf is not None and claims.nbf >= now:
         raise RefusedError(TOKEN_EXPIRED)
 
 

@@ -145,7 +145,7 @@ def test_config_with_unsupported_options_warns_once_for_each(tmp_path: Path) -> 
         ({"channel": {"namespaces": [{"name": "ab", "history_size": 1}]}}, "both history size"),
         ({"channel": {"namespaces": [{"name": "ab", "force_recovery": True}]}}, "for recovery"),
         ({"channel": {"without_namespace": {"presence": "perhaps"}}}, "cannot be 'perhaps'"),
-        ({"channel": {"publication_data_format": "xml"}}, "is unknown"),
+        ({"channel": {"without_namespace": {"publication_data_format": "xml"}}}, "is unknown"),
     ],
 )
 def test_config_with_invalid_value_raises_one_line_that_names_it(
