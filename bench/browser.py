@@ -268,7 +268,7 @@ def _window(page: Page, devtools: CDPSession, seconds: float) -> tuple[float, in
 
     before = now()
     page.wait_for_timeout(1000 * seconds)
-    script, drawn, moment = (one - other for one, other in zip(now(), before, strict=True))
+    script, drawn, moment = (end - start for end, start in zip(now(), before, strict=True))
     return script, int(drawn), moment
 
 
@@ -326,5 +326,7 @@ def applied() -> dict[str, float] | None:
     return {
         "apply_ms": median(spent.apply),
         "copy_ms": median(spent.copy),
-        "ratio": median(one / copy for one, copy in zip(spent.apply, spent.copy, strict=True)),
+        "ratio": median(
+            applied / copy for applied, copy in zip(spent.apply, spent.copy, strict=True)
+        ),
     }

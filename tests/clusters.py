@@ -47,8 +47,8 @@ def client(port: int, password: str | None = None) -> redis.Redis:
 
 def pings(port: int) -> bool:
     try:
-        with client(port) as one:
-            return bool(one.ping())
+        with client(port) as node:
+            return bool(node.ping())
     except redis.AuthenticationError:
         return True
     except redis.RedisError:
@@ -70,8 +70,8 @@ class RunningCluster:
 
     def flush(self) -> None:
         for port in self.primaries():
-            with client(port) as one:
-                one.flushall()
+            with client(port) as node:
+                node.flushall()
 
     @property
     def pair(self) -> tuple[int, int]:
@@ -79,24 +79,24 @@ class RunningCluster:
         replica = next((port for port in self.servers if role(port) == "slave"), 0)
         if not replica:
             return 0, 0
-        with client(replica) as one:
-            return int(one.info("replication")["master_port"]), replica
+        with client(replica) as node:
+            return int(node.info("replication")["master_port"]), replica
 
     def fail_over(self) -> None:
         """Have a primary and its replica change places; both live on."""
         primary, replica = self.pair
-        with client(replica) as one:
-            one.cluster("FAILOVER")
+        with client(replica) as node:
+            node.cluster("FAILOVER")
         wait_until(lambda: self.pair == (replica, primary), "the replica is the primary")
         for port in self.servers:
-            with client(port) as one:
-                wait_until(lambda one=one: is_up(one), "the cluster is up")
+            with client(port) as node:
+                wait_until(lambda node=node: is_up(node), "the cluster is up")
 
     def kill_primary(self) -> None:
         """One that has a replica, when that has all it wrote."""
         port, replica = self.pair
-        with client(port) as one, client(replica) as other:
-            wait_until(lambda: offset(one) == offset(other), "the replica has caught up")
+        with client(port) as node, client(replica) as other:
+            wait_until(lambda: offset(node) == offset(other), "the replica has caught up")
         self.servers[port].stop(signal.SIGKILL)
 
     def move_keys(self, key: str) -> None:
@@ -104,14 +104,14 @@ class RunningCluster:
         slot, giver, taker, port = self._ends(key)
         taker.cluster("SETSLOT", slot, "IMPORTING", name(giver))
         giver.cluster("SETSLOT", slot, "MIGRATING", name(taker))
-        for one in giver.cluster("GETKEYSINSLOT", slot, 100):
-            giver.execute_command("MIGRATE", "127.0.0.1", port, one, 0, 5000)
+        for key in giver.cluster("GETKEYSINSLOT", slot, 100):
+            giver.execute_command("MIGRATE", "127.0.0.1", port, key, 0, 5000)
 
     def move_slot(self, key: str) -> None:
         """Move a slot whose keys have been moved."""
         slot, giver, taker, _ = self._ends(key)
-        for one in (taker, giver):
-            one.cluster("SETSLOT", slot, "NODE", name(taker))
+        for node in (taker, giver):
+            node.cluster("SETSLOT", slot, "NODE", name(taker))
 
     def _ends(self, key: str) -> tuple[int, redis.Redis, redis.Redis, int]:
         """The slot of a key, its first primary, and the next with its port."""
@@ -125,19 +125,19 @@ class RunningCluster:
 def role(port: int) -> str:
     """ "master" or "slave", or "" if it is down."""
     try:
-        with client(port) as one:
-            return str(one.role()[0])
+        with client(port) as node:
+            return str(node.role()[0])
     except redis.RedisError:
         return ""
 
 
-def name(one: redis.Redis) -> str:
-    return str(one.cluster("MYID"))
+def name(node: redis.Redis) -> str:
+    return str(node.cluster("MYID"))
 
 
-def offset(one: redis.Redis) -> int:
+def offset(node: redis.Redis) -> int:
     """How far a primary has written, or a replica read."""
-    return int(one.info("replication")["master_repl_offset"])
+    return int(node.info("replication")["master_repl_offset"])
 
 
 def free_ports(count: int) -> list[int]:
@@ -177,31 +177,31 @@ def form(primaries: list[int], others: list[int], replicas: Sequence[int]) -> No
         since, until = number * SLOTS // 3, (number + 1) * SLOTS // 3 - 1
         clients[port].cluster("ADDSLOTS", *range(since, until + 1))
         clients[port].cluster("SET-CONFIG-EPOCH", number + 1)
-    for one in clients.values():
+    for node in clients.values():
         for port in clients:
-            one.cluster("MEET", "127.0.0.1", port)
-    for one in clients.values():
-        wait_until(lambda one=one: knows(one, len(clients)), "the nodes know each other")
+            node.cluster("MEET", "127.0.0.1", port)
+    for node in clients.values():
+        wait_until(lambda node=node: knows(node, len(clients)), "the nodes know each other")
     for port, number in zip(others, replicas, strict=True):
         clients[port].cluster("REPLICATE", name(clients[primaries[number]]))
-    for one in clients.values():
-        wait_until(lambda one=one: is_up(one), "the cluster is up")
-        wait_until(lambda one=one: follows(one), "replicas follow")
-        one.close()
+    for node in clients.values():
+        wait_until(lambda node=node: is_up(node), "the cluster is up")
+        wait_until(lambda node=node: follows(node), "replicas follow")
+        node.close()
 
 
-def knows(one: redis.Redis, count: int) -> bool:
-    nodes = one.cluster("NODES").values()
+def knows(node: redis.Redis, count: int) -> bool:
+    nodes = node.cluster("NODES").values()
     return len(nodes) == count and not any("handshake" in node["flags"] for node in nodes)
 
 
-def is_up(one: redis.Redis) -> bool:
-    info = one.cluster("INFO")
+def is_up(node: redis.Redis) -> bool:
+    info = node.cluster("INFO")
     return bool(info["cluster_state"] == "ok" and info["cluster_slots_ok"] == str(SLOTS))
 
 
-def follows(one: redis.Redis) -> bool:
-    info = one.info("replication")
+def follows(node: redis.Redis) -> bool:
+    info = node.info("replication")
     return bool(info["role"] == "master" or info["master_link_status"] == "up")
 
 
@@ -217,8 +217,8 @@ class RunningSentinel:
 
     def kill_primary(self) -> None:
         """When the replica has all it wrote."""
-        with client(self.port, "sesame") as one, client(self.replica, "sesame") as other:
-            wait_until(lambda: offset(one) == offset(other), "the replica has caught up")
+        with client(self.port, "sesame") as node, client(self.replica, "sesame") as other:
+            wait_until(lambda: offset(node) == offset(other), "the replica has caught up")
         self.primary.stop(signal.SIGKILL)
 
 
@@ -253,8 +253,8 @@ def redis_sentinel(directory: Path) -> Iterator[RunningSentinel]:
 def watches(port: int) -> bool:
     """Whether a sentinel knows the replica: it would take its primary's place."""
     try:
-        with client(port, "opensesame") as one:
-            replicas = one.sentinel_slaves(PRIMARY)
+        with client(port, "opensesame") as node:
+            replicas = node.sentinel_slaves(PRIMARY)
         return [replica["master-link-status"] for replica in replicas] == ["ok"]
     except redis.RedisError:
         return False

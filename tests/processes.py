@@ -42,14 +42,14 @@ def main(path: str, url: str, processes: int) -> None:
     together = fork.Barrier(processes)
     results: Any = fork.SimpleQueue()
 
-    def one(number: int) -> None:
+    def run(number: int) -> None:
         try:
             together.wait(PATIENCE)
             results.put((number, "", work(url, number)))
         except BaseException:
             results.put((number, traceback.format_exc(), None))
 
-    started = [fork.Process(target=one, args=(number,)) for number in range(processes)]
+    started = [fork.Process(target=run, args=(number,)) for number in range(processes)]
     for process in started:
         process.start()
     told = sorted((results.get() for _ in started), key=lambda result: result[0])

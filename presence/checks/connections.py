@@ -43,7 +43,7 @@ def check_centrifugo() -> Iterator[checks.CheckMessage]:
     elif secret is not None and len(secret.encode()) < SHORTEST_SECRET:
         yield checks.Warning(
             f"CENTRIFUGO_TOKEN_SECRET has fewer than {SHORTEST_SECRET} bytes.",
-            hint="Make one with `openssl rand -hex 32`, and set Centrifugo's "
+            hint="Create one with `openssl rand -hex 32`, and set Centrifugo's "
             "client.token.hmac_secret_key to the same.",
             id="presence.W004",
         )
@@ -108,7 +108,7 @@ def check_store() -> Iterator[checks.CheckMessage]:
         return
     if not store.shared and (celery.project_app() or queues.huey_ready()):
         yield checks.Warning(
-            f"PRESENCE_BACKEND is {shown(backend)}, of which every process has its own: pages do "
+            f"PRESENCE_BACKEND is {shown(backend)}, and each process has its own: pages do "
             "not see the rosters of the worker.",
             hint='Set PRESENCE_BACKEND = "redis".',
             id=NOT_SHARED,

@@ -116,7 +116,7 @@ def import_celery() -> str:
     """Return the remedy for a project that does not import its Celery application."""
     package = os.environ.get("DJANGO_SETTINGS_MODULE", "").partition(".")[0] or "project"
     return (
-        f"Make {package}/celery.py as in Celery's documentation for Django, and write `from "
+        f"Create {package}/celery.py as in Celery's documentation for Django, and write `from "
         f"{package}.celery import app as celery_app` into {package}/__init__.py. Where "
         "`manage.py presence_sync --every` does the work instead, add "
         f"{NO_APP!r} to SILENCED_SYSTEM_CHECKS."

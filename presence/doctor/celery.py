@@ -31,8 +31,8 @@ def examine() -> Findings:
         yield skipped(
             "celery.app",
             "Celery is not installed",
-            "Run `pip install django-presence-centrifugo[celery]`, or let "
-            "`manage.py presence_sync --every` do the work.",
+            "Run `pip install django-presence-centrifugo[celery]`, or run "
+            "`manage.py presence_sync --every`.",
         )
         return
     app = project_app()
@@ -116,17 +116,17 @@ def entry(entries: Sequence[Entry]) -> Findings:
             f"{idle.never or idle.amiss}",
             "Correct it in the admin, under Periodic tasks (disabling it, saving, and enabling it "
             "again resets its last run), or in CELERY_BEAT_SCHEDULE; or delete it and start beat, "
-            "which makes it anew from the settings.",
+            "which creates it again from the settings.",
         )
     if due:
-        yield ok("beat.entry", f"The entry {due[0].name!r} of beat is enabled, and comes round")
+        yield ok("beat.entry", f"The entry {due[0].name!r} of beat is enabled and sends the tick")
         yield from interval(due[0])
     if len(due) > 1:
         names = ", ".join(repr(entry.name) for entry in due)
         yield warning(
             "beat.twice",
             f"Several entries of beat send the tick: {names}",
-            "Keep one: the others cost work, and find nothing new.",
+            "Keep one: the others waste work.",
         )
 
 
@@ -138,8 +138,8 @@ def interval(entry: Entry) -> Findings:
         yield warning(
             "beat.interval",
             f"Beat sends the tick {often}, and PRESENCE_INTERVAL is {duration(wanted)}",
-            "Make them equal: pages tell by PRESENCE_INTERVAL how old a list may be, and a tick "
-            "that waited for longer is thrown away.",
+            "Make them equal: pages show the age of a list by PRESENCE_INTERVAL, and a tick that "
+            "waited for longer does not run.",
         )
 
 

@@ -41,10 +41,10 @@ def examine() -> Findings:
     except CentrifugoError as error:
         yield problem("centrifugo.reachable", *explained(error))
         for check in ("presence", "history", "publish"):
-            yield skipped(f"centrifugo.{check}", "Centrifugo's server API does not answer us")
+            yield skipped(f"centrifugo.{check}", "Centrifugo's server API does not answer")
         return
     found = ", ".join(sorted(set(versions)))
-    yield ok("centrifugo.reachable", f"Centrifugo {found} answers and takes the API key")
+    yield ok("centrifugo.reachable", f"Centrifugo {found} answers and accepts the API key")
     yield from version(versions)
     known, unknown = namespaces(conf.PRESENCE_CHANNELS)
     yield from unnamed("centrifugo.presence", unknown)
@@ -53,7 +53,7 @@ def examine() -> Findings:
 
 
 def unnamed(check: str, patterns: Sequence[str]) -> Findings:
-    """Report the patterns whose namespaces could not be read."""
+    """Report the patterns that do not name their namespaces."""
     for pattern in patterns:
         yield skipped(
             check,
@@ -70,8 +70,8 @@ def version(versions: Sequence[str]) -> Findings:
         if known == UNVERSIONED:
             yield skipped(
                 "centrifugo.version",
-                f"Centrifugo calls itself {text!r}, as one that was built from source does; what "
-                "it can do is tried below (centrifugo.history, centrifugo.publish)",
+                f"Centrifugo reports the version {text!r}, as a build from source does; its "
+                "features are tested below (centrifugo.history, centrifugo.publish)",
             )
         elif known < OLDEST:
             yield problem(
@@ -178,8 +178,8 @@ def _refusal(namespace: str, error: CentrifugoError, wanted: str) -> tuple[str, 
         text = f"Centrifugo has no {named(namespace)[4:]}"
         remedy = f'Add {{"name": "{namespace}", {wanted}}} to {where} of its configuration.'
     elif isinstance(error, CommandError) and error.code == SWITCHED_OFF:
-        text = f"Centrifugo has it switched off for {named(namespace)}: {wanted}"
-        remedy = f"Set {wanted} for it in {where} of Centrifugo's configuration."
+        text = f"Centrifugo's configuration lacks {wanted} for {named(namespace)}"
+        remedy = f"Set {wanted} for it in {where}."
     else:
         text = f"{text} for {named(namespace)}"
     return text, remedy

@@ -53,8 +53,8 @@ def judge(found: Clocks) -> Findings:
         yield problem(
             "clocks.agree",
             f"The clocks differ: {_differences(known, wrong)}. So Centrifugo may refuse new "
-            "tokens as expired, or take old ones for longer than they live, and ages and leaves "
-            "are wrong by as much",
+            "tokens as expired, or accept old ones for longer, and ages and leaves are wrong by "
+            "as much",
             "Set the clocks of all machines by NTP, then ask the doctor again.",
         )
     if found.tick is not None and found.tick > APART:
@@ -70,7 +70,7 @@ def judge(found: Clocks) -> Findings:
         yield ok("clocks.agree", f"The clocks of {names} agree within {duration(most)}")
     for name, ahead in found.ahead.items():
         if ahead is None:
-            yield skipped("clocks.agree", f"{name} does not tell the time")
+            yield skipped("clocks.agree", f"{name} does not report its time")
 
 
 def _differences(known: Mapping[str, float], wrong: Mapping[str, float]) -> str:

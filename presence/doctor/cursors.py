@@ -29,7 +29,7 @@ def examine() -> Findings:
     try:
         (reply,) = services.gateway().presence([PROBE])
     except CentrifugoError:
-        yield skipped("cursors.namespace", "Centrifugo's server API does not answer us")
+        yield skipped("cursors.namespace", "Centrifugo's server API does not answer")
         return
     yield from judge(reply, tracked=conf.PRESENCE_CURSOR_TRACK)
 
@@ -45,8 +45,8 @@ def judge(reply: Reply, *, tracked: bool) -> Findings:
     elif code == SWITCHED_OFF:
         yield warning(
             "cursors.namespace",
-            "Centrifugo does not keep who is in 'cursors': pages send also while they are alone, "
-            "and a publish proxy lets nothing through",
+            "The namespace 'cursors' has no presence: pages send moves also while they are alone, "
+            "and a publish proxy refuses all moves",
             'Set "presence": true and "allow_presence_for_subscriber": true for it in '
             "channel.namespaces of Centrifugo's configuration.",
         )
@@ -62,15 +62,15 @@ def publishing(code: int, *, tracked: bool) -> Findings:
         yield problem(
             "cursors.publish",
             "Anybody may publish in the namespace 'cursors', subscribed or not",
-            "Take allow_publish_for_client from it, or have its publish proxy refuse.",
+            "Remove allow_publish_for_client from it, or let its publish proxy refuse.",
         )
     elif code == DENIED and tracked:
         yield problem(
             "cursors.publish",
             "PRESENCE_CURSOR_TRACK is set, but Centrifugo does not ask Django before it publishes "
-            "moves: get_cursors never sees those of browsers",
+            "moves: get_cursors never has those of browsers",
             "Configure the publish proxy of the namespace 'cursors' as docs/cursors.md says, or "
-            "take PRESENCE_CURSOR_TRACK from the settings.",
+            "remove PRESENCE_CURSOR_TRACK from the settings.",
         )
     elif code == DENIED:
         yield ok("cursors.publish", "Only subscribers of a cursor channel can move in it")
@@ -79,14 +79,14 @@ def publishing(code: int, *, tracked: bool) -> Findings:
     elif code == DOWN:
         yield problem(
             "cursors.publish",
-            "The publish proxy cannot tell who is subscribed: nobody's cursor moves",
+            "The publish proxy cannot tell who is subscribed: no cursor moves",
             "The site's log says why: its Redis or Centrifugo's API does not answer, or the "
             "namespace 'cursors' lacks \"presence\": true.",
         )
     elif code in (LET_DOWN, NO_PROXY):
         yield problem(
             "cursors.publish",
-            "Centrifugo gets no answer from its publish proxy: nobody's cursor moves",
+            "Centrifugo gets no answer from its publish proxy: no cursor moves",
             "channel.proxy.publish needs the endpoint of presence:publish, and in "
             "http.static_headers X-API-Key, the CENTRIFUGO_API_KEY; Centrifugo's log says more.",
         )

@@ -31,7 +31,7 @@ from presence.doctor import (
 from presence.doctor.findings import Finding, Findings, Level, ok, problem, skipped
 
 GRAVE = (NO_URLS, NOT_SHARED)
-"""Warnings about what makes every page wrong: reported as problems."""
+"""Warnings that are reported as problems, as they make every page wrong."""
 
 LOOKED_INTO = (NO_APP, NO_ENTRY, NO_COMMAND, NO_CONSUMER, NO_HUEY)
 """Warnings that a part of the doctor checks in more detail."""
@@ -84,11 +84,11 @@ def _guarded(name: str, part: Callable[[], Findings]) -> Findings:
     try:
         yield from part()
     except ImproperlyConfigured as error:
-        yield skipped(name, f"of the settings: {str(error).partition(' is ')[0]} is wrong")
+        yield skipped(name, f"{str(error).partition(' is ')[0]} is wrong")
     except Exception as error:  # one broken part must not hide the findings of the others
         logger.debug("part=%s failed\n%s", name, masked("".join(format_exception(error))))
         yield problem(
             name,
             f"This part could not be checked: {type(error).__name__}: {error}",
-            "Mend what it says; logging at level DEBUG for presence.doctor shows where it is from.",
+            "Correct the cause; logging presence.doctor at level DEBUG shows the traceback.",
         )

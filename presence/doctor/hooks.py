@@ -53,8 +53,8 @@ def judge(name: str, function: Callable[..., Any], users: list[Any]) -> Findings
         yield problem(
             "hooks.answers",
             str(error),
-            "Correct the function. Until then nothing that it gives is shown, and nobody whom "
-            "PRESENCE_VISIBLE should decide about is seen.",
+            "Correct the function. Until then its results are not shown; if it is "
+            "PRESENCE_VISIBLE, users are hidden.",
         )
         return
     left_out = {user: fit(info).left_out for user, info in answers.items() if info is not None}
@@ -63,7 +63,7 @@ def judge(name: str, function: Callable[..., Any], users: list[Any]) -> Findings
         part, reason = next(iter(parts.items()))
         yield warning(
             "hooks.answers",
-            f"{name} gives more than is shown: of user {user}, {part!r} is left out, as {reason}",
+            f"{name} returns more than is shown: {part!r} of user {user} is left out, as {reason}",
             f"What others see of a user has at most {MAX_META} bytes of JSON: give the URL of a "
             "picture, not the picture.",
         )
@@ -72,7 +72,7 @@ def judge(name: str, function: Callable[..., Any], users: list[Any]) -> Findings
 
 
 def _ask(name: str, function: Callable[..., Any], users: list[Any]) -> dict[str, Any]:
-    """Return what the hook gives for each user, read as pages read it; nothing for VISIBLE."""
+    """Return the info that pages show of each user; empty for PRESENCE_VISIBLE."""
     if name == "PRESENCE_VISIBLE":
         for user in users:
             is_visible(user, strict=True)

@@ -53,7 +53,7 @@ def examine() -> Findings:
         yield skipped("websocket.invisible", "Centrifugo's server API does not answer")
         return
     except TimeoutError:
-        yield skipped("websocket.invisible", f"nothing that is published comes over {address(url)}")
+        yield skipped("websocket.invisible", f"publications do not arrive over {address(url)}")
         return
     for channel, codes in _by_channel(channels, heard):
         yield from judge(channel, codes, joins=channel in heard.pushed("join"))
@@ -67,7 +67,7 @@ def judge(channel: str, codes: Sequence[int], *, joins: bool) -> Findings:
         yield skipped("websocket.invisible", reason)
         return
     if len(codes) < PER_CHANNEL:
-        reason = f"Centrifugo hung up while it was asked about {channel}"
+        reason = f"Centrifugo closed the connection at a request for {channel}"
         yield skipped("websocket.invisible", reason, "Look into Centrifugo's log.")
         return
     namespace = channel.partition(":")[0] if ":" in channel else ""
@@ -75,22 +75,20 @@ def judge(channel: str, codes: Sequence[int], *, joins: bool) -> Findings:
     if joins:
         yield problem(
             "websocket.invisible",
-            f"Centrifugo tells browsers who joins and leaves {named(namespace)}, the invisible "
-            "included",
-            f"Take join_leave and force_push_join_leave from it in {where} of Centrifugo's "
+            f"Centrifugo reports joins and leaves in {named(namespace)} to browsers, those of "
+            "hidden users included",
+            f"Remove join_leave and force_push_join_leave from it in {where} of Centrifugo's "
             "configuration, or do without PRESENCE_VISIBLE.",
         )
     if 0 in codes[1:]:
         yield problem(
             "websocket.invisible",
-            f"Browsers may ask Centrifugo who is in {named(namespace)}, the invisible included",
-            "Take allow_presence_for_subscriber and allow_presence_for_client from it in "
+            f"Browsers may ask Centrifugo who is in {named(namespace)}, hidden users included",
+            "Remove allow_presence_for_subscriber and allow_presence_for_client from it in "
             f"{where} of Centrifugo's configuration, or do without PRESENCE_VISIBLE.",
         )
     if not joins and 0 not in codes[1:]:
-        yield ok(
-            "websocket.invisible", f"Nobody finds out about the invisible in {named(namespace)}"
-        )
+        yield ok("websocket.invisible", f"Browsers cannot find hidden users in {named(namespace)}")
 
 
 def commands(channels: Sequence[str]) -> list[dict[str, Any]]:

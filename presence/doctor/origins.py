@@ -16,7 +16,7 @@ Allows = Callable[[str], bool]
 RUNSERVER = 8000
 LOCAL = ("localhost", "127.0.0.1", "[::1]")
 MOST = 12
-"""Maximum of origins to try: each takes a handshake."""
+"""Maximum number of origins to try: each takes a handshake."""
 
 
 def examine(allows: Allows) -> Findings:
@@ -32,7 +32,7 @@ def examine(allows: Allows) -> Findings:
             "websocket.origin",
             f"Centrifugo lets no page of this site connect (tried: {', '.join(likely)})",
             f'Add the origin of the site, such as "{likely[0]}", to client.allowed_origins of its '
-            "configuration; CSRF_TRUSTED_ORIGINS tells the doctor which that is.",
+            "configuration; name it in CSRF_TRUSTED_ORIGINS for the doctor.",
         )
     elif _names_hosts():
         yield ok("websocket.origin", f"Centrifugo lets pages of {passed} connect")

@@ -32,12 +32,12 @@ APART = 1.0
 
 MODES = {
     "cluster": (
-        "This Redis is one of a cluster",
-        "Say so: PRESENCE_REDIS_URL = redis+cluster://host:6379.",
+        "This Redis is part of a cluster",
+        "Use the URL of a cluster: PRESENCE_REDIS_URL = redis+cluster://host:6379.",
     ),
     "sentinel": (
-        "This is a sentinel: it keeps nothing but the address of a primary",
-        "Say so: PRESENCE_REDIS_URL = redis+sentinel://host:26379/name-of-the-primary.",
+        "This is a sentinel: it stores only the address of a primary",
+        "Use the URL of a sentinel: PRESENCE_REDIS_URL = redis+sentinel://host:26379/name-of-the-primary.",
     ),
 }
 """Finding for each mode of Redis that does not fit the URL of a single Redis."""
@@ -61,7 +61,7 @@ def examine() -> Findings:
     except (redis.AuthenticationError, redis.ResponseError) as error:
         yield problem(
             "redis.reachable",
-            f"Redis turns us down at {place} ({why(error)})",
+            f"Redis refuses the login at {place} ({why(error)})",
             "Correct the user, the password or the database number in PRESENCE_REDIS_URL: "
             "redis://user:password@host:port/0.",
         )
@@ -129,8 +129,8 @@ def run(info: Info) -> Findings:
     if not info.get("run_id"):
         yield problem(
             "redis.run",
-            "Redis does not tell its run_id, so a restart that loses data is not noticed",
-            "Use a Redis whose INFO has a run_id: no proxy or service that takes it out.",
+            "Redis does not report its run_id, so a restart that loses data is not noticed",
+            "Use a Redis whose INFO has a run_id, without a proxy that removes it.",
         )
 
 
@@ -139,7 +139,7 @@ def role(info: Info) -> Findings:
     if info.get("role") == "slave":
         yield problem(
             "redis.role",
-            "This Redis is a replica: it takes no writes",
+            "This Redis is a replica: it accepts no writes",
             "Point PRESENCE_REDIS_URL at the primary.",
         )
 
@@ -148,7 +148,7 @@ def eviction(info: Info) -> Findings:
     """Check that Redis does not evict rosters when memory is full: their keys do not expire."""
     policy = info.get("maxmemory_policy")
     if policy is None:
-        yield skipped("redis.eviction", "Redis does not tell its maxmemory-policy")
+        yield skipped("redis.eviction", "Redis does not report its maxmemory-policy")
     elif str(policy).startswith("allkeys") and info.get("maxmemory"):
         yield warning(
             "redis.eviction",
@@ -156,7 +156,7 @@ def eviction(info: Info) -> Findings:
             "Set maxmemory-policy noeviction, or volatile-lru in a Redis that caches use too.",
         )
     else:
-        yield ok("redis.eviction", f"Redis keeps what has no expiry (maxmemory-policy {policy})")
+        yield ok("redis.eviction", f"Redis keeps keys without expiry (maxmemory-policy {policy})")
 
 
 def clocks(primaries: Sequence[redis.Redis], *, clock: Callable[[], float] = time.time) -> Findings:
@@ -194,7 +194,7 @@ def writable(client: Client) -> Findings:
             "and disk left.",
         )
     else:
-        yield ok("redis.writable", "Redis takes writes by script")
+        yield ok("redis.writable", "Redis accepts writes by scripts")
 
 
 CHECKS: tuple[Callable[[Info], Findings], ...] = (version, run, role, eviction)

@@ -100,17 +100,17 @@ def _recent(ticks: list[Tick]) -> Findings:
         missing = sum(tick.missing for tick in broken)
         yield warning(
             "ticks.shards",
-            f"{len(broken)} of the last {len(ticks)} ticks were not whole: {missing} shards were "
-            "not done",
-            "Look whether a worker ended or was killed, or start more: a shard that has waited for "
-            "an interval is not done.",
+            f"{len(broken)} of the last {len(ticks)} ticks were incomplete: {missing} shards "
+            "were not run",
+            "Check whether a worker ended or was killed, or start more workers: a shard that has "
+            "waited for an interval is not run.",
         )
     if sum(tick.overlapping for tick in ticks) >= OFTEN:
         yield warning(
             "ticks.twice",
             f"{sum(tick.overlapping for tick in ticks)} of the last {len(ticks)} ticks came closer "
             "together than PRESENCE_INTERVAL",
-            "If beat's entry and PRESENCE_INTERVAL are equal (beat.interval) and nobody runs ticks "
-            "by hand, look for a second beat or `presence_sync --every`: its ticks cost work, and "
-            "find nothing new.",
+            "If beat's entry and PRESENCE_INTERVAL are equal (beat.interval) and no ticks are run "
+            "by hand, look for a second beat or `presence_sync --every`: its ticks waste "
+            "work.",
         )

@@ -56,7 +56,7 @@ def examine() -> Findings:
     yield from token(connected, heard.closed, heard.reason, ahead=ahead)
     if connected != SUBSCRIBED:
         for check in ("websocket.subscription", "websocket.origin", "cursors.publish"):
-            yield skipped(check, "Centrifugo did not take the connection")
+            yield skipped(check, "Centrifugo did not accept the connection")
     else:
         yield from _concluded(feeds, answered)
         yield from origins.examine(
@@ -69,7 +69,7 @@ def examine() -> Findings:
 def _concluded(feeds: Sequence[str], answered: Sequence[int]) -> Findings:
     """Judge the answers to all of `_commands` but the first."""
     if SUBSCRIBED in answered[: 3 * len(feeds) : 3]:
-        reason = "Centrifugo takes expired tokens for new: its clock is behind, see clocks.agree"
+        reason = "Centrifugo accepts expired tokens: its clock is behind, see clocks.agree"
         yield skipped("websocket.subscription", reason, "Set the clocks of both machines (NTP).")
         yield skipped("cursors.publish", reason)
         return
@@ -89,11 +89,11 @@ def token(code: int | None, closed: int | None, reason: str, *, ahead: float = 0
     if code == SUBSCRIBED and abs(ahead) > clocks.APART:
         yield skipped(
             "websocket.token",
-            "the clocks differ (clocks.agree); the secret is right, as Centrifugo takes a token "
-            "that is signed for its own time",
+            "the clocks differ (clocks.agree); the secret is right, as Centrifugo accepts a "
+            "token that is signed for its own time",
         )
     elif code == SUBSCRIBED:
-        yield ok("websocket.token", "Centrifugo takes the tokens that Django signs")
+        yield ok("websocket.token", "Centrifugo accepts the tokens that Django signs")
     elif closed == INVALID_TOKEN:
         yield problem(
             "websocket.token",
@@ -103,7 +103,7 @@ def token(code: int | None, closed: int | None, reason: str, *, ahead: float = 0
     elif code == EXPIRED:
         yield problem(
             "websocket.token",
-            "Centrifugo takes a new token for expired: its clock differs from that of this machine",
+            "Centrifugo refuses a new token as expired: its clock differs from this machine's",
             "Set the clocks of both machines (NTP).",
         )
     else:
@@ -122,7 +122,7 @@ def subscription(feed: str, codes: Sequence[int]) -> Findings:
     if len(codes) < 3:
         yield problem(
             "websocket.subscription",
-            f"Centrifugo hung up while it was asked for {feed}",
+            f"Centrifugo closed the connection at a request for {feed}",
             "Look into Centrifugo's log.",
         )
         return
@@ -133,23 +133,23 @@ def subscription(feed: str, codes: Sequence[int]) -> Findings:
         yield problem(
             "websocket.subscription",
             f"Anybody may subscribe to {feed} and its like without a token",
-            "Take allow_subscribe_for_client (and what proxies allow) from its namespace.",
+            "Remove allow_subscribe_for_client (and proxies that allow it) from its namespace.",
         )
     elif forged == EXPIRED:
         yield problem(
             "websocket.subscription",
-            "Centrifugo does not look at the signature of tokens",
-            "Take insecure and insecure_skip_token_signature_verify from its configuration.",
+            "Centrifugo does not check the signature of tokens",
+            "Remove insecure and insecure_skip_token_signature_verify from its configuration.",
         )
     elif ours != EXPIRED or bare != REFUSED:
         yield problem(
             "websocket.subscription",
             f"Centrifugo refuses the subscription tokens that Django signs (error {ours})",
-            "Take client.subscription_token from its configuration, or give it the hmac_secret_key "
-            "of client.token.",
+            "Remove client.subscription_token from its configuration, or give it the "
+            "hmac_secret_key of client.token.",
         )
     else:
-        yield ok("websocket.subscription", f"{feed.partition(':')[0]}: opens with a token alone")
+        yield ok("websocket.subscription", f"{feed.partition(':')[0]}: opens only with a token")
 
 
 def _commands(feeds: Sequence[str], now: float) -> list[dict[str, Any]]:

@@ -42,7 +42,7 @@ def test_whiteboard_shows_two_people_to_each_other(
     visitor: Callable[..., Visitor], site: Site
 ) -> None:
     people = {"ada": visitor(), "grace": visitor()}
-    pages = {who: at_the_board(one, who) for who, one in people.items()}
+    pages = {who: at_the_board(visitor, who) for who, visitor in people.items()}
     hers, theirs = (shared(page, CHANNEL) for page in pages.values())
     for page in pages.values():
         page.set_viewport_size({"width": 1000, "height": 900})
@@ -62,7 +62,7 @@ def test_whiteboard_shows_two_people_to_each_other(
     expect_at(hers, grace, 0.5, 0.1)
     theirs.page.close()
     expect(cursor(hers, grace)).to_have_count(0)
-    assert [text for one in people.values() for text in one.complaints] == []
+    assert [text for visitor in people.values() for text in visitor.complaints] == []
 
 
 @pytest.mark.parametrize("path", ["/whiteboard/", "/rooms/design-review/"])

@@ -61,10 +61,10 @@ def offsets(gateway: Gateway, channel: str) -> list[int]:
     ]
     assert gateway.send([(channel, msgspec.Raw(b'{"gone":true}'))]) == [None]
     steps += [gateway.positions([channel]), publish(gateway, channel, 3)]
-    found = [one for (one,) in steps if isinstance(one, Position)]
+    found = [position for (position,) in steps if isinstance(position, Position)]
     assert len(found) == len(steps)
-    assert len({one.epoch for one in found}) == 1
-    return [one.offset for one in found]
+    assert len({position.epoch for position in found}) == 1
+    return [position.offset for position in found]
 
 
 def publish(gateway: Gateway, channel: str, version: int) -> list[Any]:

@@ -124,9 +124,9 @@ async def test_tokens_of_hidden_users_push_no_join_or_leave(serve: Serve, visit:
     watching = await visit(token("1"), url=server.ws_url)
     subscribed = await watching.subscribe(CHANNEL, token("1", channel=CHANNEL))
     for user, hidden in (("2", True), ("3", False)):
-        one = issuer(user, hidden=hidden)
-        visitor = await visit(one.connection(), url=server.ws_url)
-        await visitor.subscribe(CHANNEL, one.subscription(CHANNEL, quietly=hidden))
+        tokens = issuer(user, hidden=hidden)
+        visitor = await visit(tokens.connection(), url=server.ws_url)
+        await visitor.subscribe(CHANNEL, tokens.subscription(CHANNEL, quietly=hidden))
         await visitor.client.disconnect()
     moves = [(await subscribed.events.next("join")).info.user for _ in range(2)]
     assert [*moves, (await subscribed.events.next("leave")).info.user] == ["1", "3", "3"]

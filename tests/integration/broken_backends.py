@@ -80,9 +80,10 @@ class TakesAnyRev(MemoryStore):
     found_by = "test_commit_with_another_rev_is_refused"
 
     def write(self, writes):
-        states = self.load_states([one.channel for one in writes.commits]).states
+        states = self.load_states([commit.channel for commit in writes.commits]).states
         commits = [
-            msgspec.structs.replace(one, rev=states[one.channel].rev) for one in writes.commits
+            msgspec.structs.replace(commit, rev=states[commit.channel].rev)
+            for commit in writes.commits
         ]
         return super().write(msgspec.structs.replace(writes, commits=commits))
 

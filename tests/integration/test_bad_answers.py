@@ -112,7 +112,7 @@ class Site:
         url = f"http://127.0.0.1:{self.stub.server_address[1]}/api"
         options = Options(rules=Rules(grace=0.0))
         gateway = Gateway(HttpTransport(url, "key", timeout=timeout, clock=clock))
-        return Sync(self.store, gateway, options, announce=lambda *one: self.announced.append(one))
+        return Sync(self.store, gateway, options, announce=lambda *a: self.announced.append(a))
 
     def ids(self, channel: str = ROOM) -> list[str]:
         snapshot = json.loads(self.store.load_snapshots([channel])[channel].snapshot or b"{}")
@@ -130,7 +130,7 @@ class Site:
         assert (self.ids(), self.ids(OTHER)) == (["ada"], ["mia", "zoe"])
         for channel in (ROOM, OTHER):
             chain = self.stub.centrifugo.delivered[channel]
-            assert [one["version"] for one in chain] == list(range(1, len(chain) + 1))
+            assert [diff["version"] for diff in chain] == list(range(1, len(chain) + 1))
             assert len(chain) == 2
 
 

@@ -39,7 +39,7 @@ def key(request: pytest.FixtureRequest) -> str:
 def present(api: cent.Client, channel: str) -> dict[str, dict[str, Any]]:
     """user id -> what Centrifugo says of who is there."""
     found = api.presence(cent.PresenceRequest(channel=channel)).presence
-    return {one.user: one.conn_info for one in found.values()}
+    return {client.user: client.conn_info for client in found.values()}
 
 
 @pytest.fixture

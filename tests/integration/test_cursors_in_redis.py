@@ -171,8 +171,8 @@ class TestCursors:
     ) -> None:
         for call in (
             shown,
-            lambda one: move(one, "ada"),
-            lambda one: one.delete_cursor(CHANNEL, "ada"),
+            lambda tracker: move(tracker, "ada"),
+            lambda tracker: tracker.delete_cursor(CHANNEL, "ada"),
         ):
             server.delete(Keys("presence").cursors(CHANNEL))
             server.set(Keys("presence").cursors(CHANNEL), "mine")

@@ -94,8 +94,8 @@ class Report:
 
     def words(self, check_id: str, level: str = "problem") -> str:
         """What is said, and the remedy, of the one check with this id and level."""
-        (one,) = [c for c in self.checks if (c["id"], c["level"]) == (check_id, level)]
-        return f"{one['text']}\n{one['remedy']}"
+        (check,) = [c for c in self.checks if (c["id"], c["level"]) == (check_id, level)]
+        return f"{check['text']}\n{check['remedy']}"
 
 
 def test_doctor_on_working_site_reports_only_ok(site: dict[str, str], swarm: Swarm) -> None:

@@ -60,7 +60,7 @@ def test_querysets_read_presence_in_one_round_trip(
     round_trips.clear()
     assert list(online(User.objects.all(), f"presence:{key}")) == [ada]
     assert len(round_trips) == 1
-    assert sum(one.presence_count for one in with_presence(Document.objects.all())) == 3
+    assert sum(document.presence_count for document in with_presence(Document.objects.all())) == 3
     assert len(round_trips) == 2
 
 
@@ -82,7 +82,7 @@ def test_template_tags_of_a_page_share_one_round_trip(round_trips: list[object],
     round_trips.clear()
     source = (
         "{% load presence_tags %}{% presence_count %}{% presence_list as people %}"
-        "{% for one in people %}{{ one.name }}{% endfor %}{% is_present ada %}"
+        "{% for person in people %}{{ person.name }}{% endfor %}{% is_present ada %}"
     )
     request = RequestFactory().get("/")
     page = engines["django"].from_string(source).render({"ada": ada}, request)

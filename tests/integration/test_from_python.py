@@ -123,7 +123,7 @@ def test_event_reaches_subscribers_and_is_not_kept(
     view.broadcast_to_presence("saved")
     api = cent.Client(centrifugo.api_url, servers.API_KEY)
     history = api.history(cent.HistoryRequest(channel=channel, limit=100))
-    assert [one.data["type"] for one in history.publications] == ["presence.diff"]
+    assert [publication.data["type"] for publication in history.publications] == ["presence.diff"]
     assert received(seen, 2) == [
         {"type": "presence.event", "event": "saved", "payload": {"by": "Zoë", "at": 3}},
         {"type": "presence.event", "event": "saved", "payload": {}},

@@ -117,7 +117,9 @@ class TestWhoComesBackInTheVeryMoment:
         meanwhile(lambda: join(store, "ada", meta=meta))
         reader.load_members([ROOM], timeout=TIMEOUT, rosters=rosters)
         left = listed(store, timeout=FOR_EVER)
-        assert [(one.user, one.beat, one.meta) for one in left] == [("ada", clock.now, meta)]
+        assert [(member.user, member.beat, member.meta) for member in left] == [
+            ("ada", clock.now, meta)
+        ]
 
     def test_member_who_beats_with_longer_timeout_during_deletion_stays(
         self, store: RedisStore, reader: RedisStore, clock: Clock,

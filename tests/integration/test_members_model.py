@@ -67,7 +67,7 @@ class Members(RuleBasedStateMachine):
         """No time of theirs is yet to come, whatever the clock was when they were noted."""
         records = [self.fresh(key) for key in list(self.kept) if key[0] == channel]
         found = [record.by(self.clock.now) for record in records if record]
-        return sorted(found, key=lambda one: (one.joined, one.user, one.source))
+        return sorted(found, key=lambda member: (member.joined, member.user, member.source))
 
     @rule(channel=channels, user=users, source=sources, meta=metas)
     def join(self, channel: str, user: str, source: str, meta: bytes) -> None:
@@ -117,9 +117,9 @@ class Members(RuleBasedStateMachine):
         """As many as the list has, and each person as often as there are sources."""
         present = self.tracker.load_members(CHANNELS, timeout=TIMEOUT, rosters=True)
         for channel, found in present.items():
-            pairs = [(one.user, one.source) for one in found.members]
+            pairs = [(member.user, member.source) for member in found.members]
             assert len(pairs) == len(set(pairs)) == len(self.here(channel))
-            assert {user for user, _ in pairs} == {one.user for one in self.here(channel)}
+            assert {user for user, _ in pairs} == {member.user for member in self.here(channel)}
 
     @rule()
     def stand(self) -> None:

@@ -80,17 +80,19 @@ def test_store_under_concurrent_processes_loses_no_member(each_redis_url: str) -
 
     store = RedisStore(each_redis_url)
     found = store.load_members([ROOM], timeout=TIMEOUT)[ROOM].members
-    wanted = sorted((*one, b"%d" % who) for who, all_ in enumerate(told) for one in all_["here"])
-    assert sorted(_told(one) for one in found if one.user != EVERYBODY) == wanted
+    wanted = sorted(
+        (*member, b"%d" % who) for who, all_ in enumerate(told) for member in all_["here"]
+    )
+    assert sorted(_told(member) for member in found if member.user != EVERYBODY) == wanted
     assert len(wanted) > PROCESSES, "there was something to lose"
-    left = sum(one.user == EVERYBODY for one in found)
+    left = sum(member.user == EVERYBODY for member in found)
     assert left == sum(all_.get("came", 0) - all_.get("went", 0) for all_ in told)
     assert store.load_tracker_state(timeout=TIMEOUT).channels == {ROOM}
     assert store.load_members([ROOM], timeout=1e12)[ROOM].members == found, "nothing stale is left"
 
 
-def _told(one: ServerMember) -> tuple[str, str, float, bytes]:
-    return one.user, one.source, one.joined, one.meta
+def _told(member: ServerMember) -> tuple[str, str, float, bytes]:
+    return member.user, member.source, member.joined, member.meta
 
 
 def come_and_go_by_the_manager(url: str, who: int) -> list[str]:
@@ -138,4 +140,4 @@ def test_presence_manager_under_concurrent_processes_loses_no_member(
     assert PresenceManager.presence_count(KEY) == len(records)
     found = services.tracker().load_members([ROOM], timeout=TIMEOUT)[ROOM].members
     wanted = sorted((user, own(who, 0)) for who, all_ in enumerate(told) for user in all_)
-    assert sorted((one.user, one.source) for one in found) == wanted
+    assert sorted((member.user, member.source) for member in found) == wanted

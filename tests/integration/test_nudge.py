@@ -120,7 +120,7 @@ def test_member_from_python_joins_and_leaves_the_roster_without_a_tick(
     seen = swarm.subscribe("watcher", PresenceManager.presence_group_name(key))
     PresenceManager.join_presence(key, "bot-7", {"name": "Bot"})
     wait_until(lambda: len(seen.publications) == 1, "it is seen", timeout=PATIENCE)
-    assert [one["id"] for one in seen.publications[0]["joins"]] == ["bot-7", "watcher"]
+    assert [member["id"] for member in seen.publications[0]["joins"]] == ["bot-7", "watcher"]
     PresenceManager.leave_presence(key, "bot-7")
     wait_until(lambda: len(seen.publications) == 2, "it is gone", timeout=PATIENCE)
     assert seen.publications[1]["leaves"] == ["bot-7"]
@@ -165,8 +165,8 @@ def test_early_polls_for_a_thousand_pages_in_a_second_send_two_tasks(
         front(clients[n % 10])
     for moment in (1.9, 2.0, 3.9, 4.0, 10.0):
         clock.now = 1_700_000_000.0 + moment
-        for one in processes:
-            one.step()
+        for nudger in processes:
+            nudger.step()
     poll = {"task": POLL, "channels": [site.PRESENCE_CHANNEL]}
     assert messages(url) == [poll, poll]
 
@@ -179,20 +179,20 @@ def test_early_polls_by_many_processes_send_one_task(
     app, clock = use_broker(url), Clock()
     nudgers = [Nudger(nudge._claim, CeleryBroker(app, timeout=10), clock=clock) for _ in range(8)]
     for _ in range(1250):
-        for one in nudgers:
-            one.ask("presence:crowd", every=2.0, after=1.5)
+        for nudger in nudgers:
+            nudger.ask("presence:crowd", every=2.0, after=1.5)
     assert messages(url) == []
     clock.advance(10)
-    for one in nudgers:
-        one._bell.set()
+    for nudger in nudgers:
+        nudger._bell.set()
     wait_until(lambda: messages(url) != [], "one has asked")
 
     def rest() -> bool:
         # Each begins to linger at a moment of its own: time goes on until the last has.
         clock.advance(LINGER)
-        for one in nudgers:
-            one._bell.set()
-        return not any(one._working for one in nudgers)
+        for nudger in nudgers:
+            nudger._bell.set()
+        return not any(nudger._working for nudger in nudgers)
 
     wait_until(rest, "all have asked")
     assert messages(url) == [{"task": POLL, "channels": ["presence:crowd"]}]

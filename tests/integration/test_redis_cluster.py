@@ -80,13 +80,13 @@ def test_cluster_spreads_rooms_over_its_primaries(
 ) -> None:
     assert visits.tick() == {"presence.diff"}
     for port in cluster.primaries():
-        with client(port) as one:
-            assert one.dbsize() > 5
+        with client(port) as node:
+            assert node.dbsize() > 5
     assert store.known_channels().polled.keys() == set(ROOMS)
     assert stored_rooms.rosters(store, ROOMS).keys() == set(ROOMS)
     snapshots = store.load_snapshots(ROOMS)
     assert list(snapshots) == ROOMS
-    assert all(one.snapshot and one.polled for one in snapshots.values())
+    assert all(snapshot.snapshot and snapshot.polled for snapshot in snapshots.values())
 
 
 def test_cluster_calls_take_one_round_trip_for_each_primary(
@@ -105,8 +105,8 @@ def test_cluster_after_script_flush_loads_scripts_again(
     cluster: RunningCluster, visits: Visits
 ) -> None:
     for port in cluster.primaries():
-        with client(port) as one:
-            one.script_flush()
+        with client(port) as node:
+            node.script_flush()
     assert visits.tick() == {"presence.diff"}
 
 
@@ -131,7 +131,7 @@ def test_cluster_client_used_by_threads_at_first_call_succeeds(store: RedisStore
             for room in ROOMS
             for _ in range(4)
         ]
-    assert sum(one.result() for one in claimed) == len(ROOMS)
+    assert sum(future.result() for future in claimed) == len(ROOMS)
 
 
 def test_cluster_cursors_use_the_clock_of_their_primary(store: RedisStore) -> None:

@@ -313,7 +313,7 @@ def test_packer_gives_hiredis_bytes_and_strings_only(
 
     plain = PythonRespSerializer(6000, redis.Redis().get_encoder().encode)
     assert packed == b"".join(plain.pack(*command))
-    assert {type(one) for one in given} <= {bytes, str}
+    assert {type(part) for part in given} <= {bytes, str}
 
 
 @pytest.mark.parametrize("wrong", [None, True, ["a"]])

@@ -49,12 +49,12 @@ class TestRosters:
     def test_calls_after_script_flush_succeed(self, kept: RedisStore, server: redis.Redis) -> None:
         settled(kept)
         server.script_flush()
-        one = commit(2, rev=state(kept).rev)
-        assert write(kept, [one, commit(channel="presence:b")]) == [True, True]
+        first = commit(2, rev=state(kept).rev)
+        assert write(kept, [first, commit(channel="presence:b")]) == [True, True]
         server.script_flush()
-        assert acknowledge(kept, [(ROOM, one.pending, None)], 1.0) == [True]
+        assert acknowledge(kept, [(ROOM, first.pending, None)], 1.0) == [True]
         server.script_flush()
-        signalled(kept, [(ROOM, one.pending)])
+        signalled(kept, [(ROOM, first.pending)])
         server.script_flush()
         assert kept.note_nodes(frozenset("a")) is None
         server.script_flush()
@@ -66,15 +66,16 @@ class TestRosters:
         self, kept: RedisStore, server: redis.Redis, known: str
     ) -> None:
         """Run twice, it would not know what it acknowledged the first time."""
-        one, two = commit(), commit(channel="presence:b")
-        write(kept, [one, two])
+        first, second = commit(), commit(channel="presence:b")
+        write(kept, [first, second])
         server.script_flush()
         server.script_load(scripts.ALL[known])
         written = kept.write(
             Writes(
-                signalled=[(ROOM, one.pending), ("presence:b", two.pending)],
+                signalled=[(ROOM, first.pending), ("presence:b", second.pending)],
                 acknowledgements=[
-                    Acknowledgement(done.channel, done.pending, None, 1.0) for done in (one, two)
+                    Acknowledgement(done.channel, done.pending, None, 1.0)
+                    for done in (first, second)
                 ],
                 commits=[commit(2, rev=2), commit(2, rev=2, channel="presence:b")],
             )
@@ -166,7 +167,7 @@ def write_forty(url: str, who: int) -> None:
         found = state(store)
         if found.pending:
             continue
-        one = commit(found.version + 1, rev=found.rev, epoch=f"w{who}")
-        if write(store, [one]) == [True]:
-            assert acknowledge(store, [(ROOM, one.pending, None)], 1.0) == [True]
+        first = commit(found.version + 1, rev=found.rev, epoch=f"w{who}")
+        if write(store, [first]) == [True]:
+            assert acknowledge(store, [(ROOM, first.pending, None)], 1.0) == [True]
             written += 1

@@ -28,7 +28,7 @@ SURFACE = "presence:whiteboard"
 """Default room of --cursors: few sites have a shared surface in PRESENCE_CHANNEL."""
 
 DELIVERIES = 50_000
-"""Messages a second if all moved at once: everybody's moves go to everybody. About a third move at
+"""Limit of messages a second if all move at once: each move goes to everybody. A third move at
 any time, which keeps one processor half busy (18,500 a second were measured with 50 people)."""
 
 LONGEST = 7 * 24 * 3600.0
@@ -43,7 +43,7 @@ class Command(command.Command):
 
     help = (
         "Fill a room with made-up people: each has a websocket connection of their own to "
-        "Centrifugo, with tokens signed by this site. With --cursors they move about there."
+        "Centrifugo, with tokens signed by this site. With --cursors they move cursors there."
     )
     requires_system_checks = ()
 
@@ -56,7 +56,7 @@ class Command(command.Command):
             help=f"the room (PRESENCE_CHANNEL; with --cursors {SURFACE}, as in the demo)",
         )
         parser.add_argument(
-            "--cursors", action="store_true", help="move about in it: on cursors:k in presence:k"
+            "--cursors", action="store_true", help="move cursors: on cursors:k in presence:k"
         )
         parser.add_argument(
             "--rate",
@@ -67,7 +67,7 @@ class Command(command.Command):
         parser.add_argument("--seconds", metavar="S", help="leave after S seconds (at Ctrl-C)")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Run the crowd. Exits with 1 if nobody can connect."""
+        """Run the crowd. Exits with 1 if no connection succeeds."""
         try:
             from presence_devtools.crowd.gathering import gather
             from presence_devtools.crowd.guest import Refused
@@ -150,7 +150,7 @@ def _cursors(channel: str) -> str:
     namespace, _, key = channel.partition(":")
     if namespace != "presence" or not key:
         raise CommandError(
-            f"--cursors: {channel!r} has none, only rooms in 'presence:' do: "
+            f"--cursors: {channel!r} has no cursors, only rooms in 'presence:' have: "
             f"name one with --channel, such as {SURFACE}"
         )
     return cursor_channel(key)

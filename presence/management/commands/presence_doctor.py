@@ -1,4 +1,4 @@
-"""`manage.py presence_doctor`: what is wrong with a set-up, and how to mend it."""
+"""`manage.py presence_doctor`: report the problems of a set-up, and their fixes."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ from presence.management import command
 
 
 class Command(command.Command):
-    """Prints a line for each thing it looked at. Exits with 1 if there is any problem."""
+    """Prints a line for each finding. Exits with 1 if there is a problem."""
 
-    help = "Look at the settings, Redis, Centrifugo, beat and worker; say what is wrong and why."
-    # The examination makes those checks that matter here, and tells the rest apart from them.
+    help = (
+        "Check the settings, Redis, Centrifugo, beat and worker; report problems and their fixes."
+    )
+    # The doctor runs the checks itself, and reports them with its other findings.
     requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:

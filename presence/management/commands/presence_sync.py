@@ -24,12 +24,12 @@ from presence.sync.statistics import Report
 
 
 class Command(command.Command):
-    """Asks Centrifugo who is here, commits and publishes what changed."""
+    """Polls Centrifugo, and commits and publishes the changes."""
 
     help = (
-        "Run ticks without Celery: one (the default), or one every few seconds. Somebody who is "
-        "gone is `held` by the first tick that misses them, and counted in `leaves` by the first "
-        "that does so PRESENCE_LEAVE_GRACE seconds later."
+        "Run ticks without Celery: one (the default), or one every few seconds. A member who "
+        "is gone counts as `held` in the first tick without them, and in `leaves` in the first "
+        "tick PRESENCE_LEAVE_GRACE seconds later."
     )
     requires_system_checks = ()
 

@@ -22,8 +22,8 @@ STEP = 0.05
 
 
 def walk(seed: int, seconds: float) -> list[Point | None]:
-    one = Walk(Random(seed), now=100.0)
-    return [one.at(100.0 + STEP * number) for number in range(int(seconds / STEP))]
+    walk = Walk(Random(seed), now=100.0)
+    return [walk.at(100.0 + STEP * number) for number in range(int(seconds / STEP))]
 
 
 def test_person_of_each_number_has_a_distinct_name_and_colour():
@@ -33,7 +33,7 @@ def test_person_of_each_number_has_a_distinct_name_and_colour():
     assert len({person.name for person in people}) == MOST
     colours = [person.info["color"] for person in people]
     assert all(re.fullmatch(r"#[0-9a-f]{6}", colour) for colour in colours)
-    assert all(one != other for one, other in pairwise(colours))
+    assert all(first != second for first, second in pairwise(colours))
     assert len(set(colours[:50])) == 50
     assert user_id(1) == "crowd-1"
 
@@ -127,7 +127,7 @@ def test_tally_reports_a_problem_once_and_in_the_summary():
         (["--seconds", "inf"], "from 1 to"),
         (["--channel", "two words"], "--channel: .* without spaces"),
         (["--channel", "cursors:whiteboard"], "--channel: .*cursors.html"),
-        (["--cursors", "--channel", "chat:lobby"], "--cursors: 'chat:lobby' has none"),
+        (["--cursors", "--channel", "chat:lobby"], "--cursors: 'chat:lobby' has no cursors"),
     ],
 )
 def test_crowd_with_wrong_argument_prints_one_line(arguments: list[str], says: str) -> None:

@@ -160,14 +160,14 @@ def memory(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("block", [one for one in BLOCKS if not one.extract], ids=str)
+@pytest.mark.parametrize("block", [block for block in BLOCKS if not block.extract], ids=str)
 def test_docs_block_runs_as_written(block: Block, monkeypatch: pytest.MonkeyPatch):
     assert block.language in RUN, "name the language of the block: one of " + ", ".join(RUN)
     assert block.language in ("text", "console") or "…" not in re.sub(r"#.*|//.*", "", block.code)
     RUN[block.language](block, monkeypatch)
 
 
-@pytest.mark.parametrize("block", [one for one in BLOCKS if one.extract], ids=str)
+@pytest.mark.parametrize("block", [block for block in BLOCKS if block.extract], ids=str)
 def test_docs_extract_parses(block: Block):
     if block.language == "python":
         ast.parse(block.code)

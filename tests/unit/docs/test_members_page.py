@@ -55,7 +55,7 @@ def people(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNam
     package.__path__ = []
     monkeypatch.setitem(sys.modules, "people", package)
     names = ("presence", "receivers", "views")
-    found = SimpleNamespace(**{one: module(f"people.{one}", monkeypatch) for one in names})
+    found = SimpleNamespace(**{name: module(f"people.{name}", monkeypatch) for name in names})
     yield found
     receivers = found.receivers
     post_save.disconnect(receivers.user_changed, sender=User)
@@ -174,5 +174,5 @@ def test_signal_example_handles_a_repeated_signal_once(
 
 
 def test_members_page_documents_every_signal() -> None:
-    named = [one for one in signals.__all__ if isinstance(getattr(signals, one), Signal)]
+    named = [name for name in signals.__all__ if isinstance(getattr(signals, name), Signal)]
     assert set(re.findall(r"^\| `((?:presence|channel)_\w+)` \|", PAGE, re.M)) == set(named)

@@ -269,7 +269,7 @@ class TestExamples:
         assert f"{ada.pk}: 12, 34" in text(as_grace, "/board/1/")
         (cursor,) = CursorTracker.get_cursors("whiteboard:1").values()
         assert cursor["meta"]["color"] == "#e74c3c", "as it was tracked by the page"
-        colors = [one["color"] for one in PresenceManager.list_presences("whiteboard:1")]
+        colors = [record["color"] for record in PresenceManager.list_presences("whiteboard:1")]
         assert colors == ["#e74c3c", "#3498db"]
 
     def test_cursor_event_handler_example_stores_the_position(self, ada: User, rf: Any) -> None:
@@ -318,9 +318,9 @@ class TestSignatures:
         self, owner: type, name: str, wanted: dict[str, Any]
     ) -> None:
         taken = {
-            one.name: ... if one.default is one.empty else one.default
-            for one in inspect.signature(getattr(owner, name)).parameters.values()
-            if one.kind is one.POSITIONAL_OR_KEYWORD and one.name != "self"
+            parameter.name: ... if parameter.default is parameter.empty else parameter.default
+            for parameter in inspect.signature(getattr(owner, name)).parameters.values()
+            if parameter.kind is parameter.POSITIONAL_OR_KEYWORD and parameter.name != "self"
         }
         assert list(taken.items()) == list(wanted.items())
 
@@ -337,8 +337,8 @@ class TestSignatures:
     @pytest.mark.parametrize("module", [manager, mixins, cursors])
     def test_public_name_has_a_docstring(self, module: Any) -> None:
         for name in module.__all__:
-            one = getattr(module, name)
-            assert not inspect.isclass(one) or one.__doc__
-            for method in vars(one) if inspect.isclass(one) else ():
-                if callable(getattr(one, method)) and not method.startswith("_"):
-                    assert getattr(one, method).__doc__, method
+            public = getattr(module, name)
+            assert not inspect.isclass(public) or public.__doc__
+            for method in vars(public) if inspect.isclass(public) else ():
+                if callable(getattr(public, method)) and not method.startswith("_"):
+                    assert getattr(public, method).__doc__, method

@@ -211,7 +211,7 @@ def test_clock_check_of_a_cluster_measures_each_primary(
         def time(self) -> tuple[int, int]:
             return int(NOW + self.ahead), round(self.ahead % 1 * 1e6)
 
-    primaries: Any = [Primary(one) for one in ahead]
+    primaries: Any = [Primary(seconds) for seconds in ahead]
     assert levels(redis.clocks(primaries, clock=lambda: NOW)) == expected
 
 
@@ -365,7 +365,7 @@ def test_part_that_needs_an_invalid_setting_is_skipped(monkeypatch: pytest.Monke
     (found,) = examination.examine()
     assert (found.level, found.text) == (
         "skipped",
-        "Not checked, because of the settings: PRESENCE_INTERVAL is wrong",
+        "Not checked, because PRESENCE_INTERVAL is wrong",
     )
 
 

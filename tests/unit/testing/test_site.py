@@ -85,7 +85,9 @@ class TestConnecting:
         site.assert_present(ROOM, GRACE)
         site.assert_present(ROOM, 17)
         site.assert_present(ROOM, "17")
-        assert [one["name"] for one in PresenceManager.list_presences(KEY)] == ["Grace Hopper"]
+        assert [record["name"] for record in PresenceManager.list_presences(KEY)] == [
+            "Grace Hopper"
+        ]
         assert [member.id for member in read_snapshot(ROOM).members] == ["17"]
         assert render(f'{{% presence_count "{ROOM}" %}}').strip() == "1"
         widget = render(f'{{% include "presence/widget.html" with channel="{ROOM}" %}}')
@@ -156,7 +158,7 @@ class TestConnecting:
         site.settle()
         site.assert_absent(ROOM, second)
         assert first.member_id.startswith("anon_")
-        assert [one["name"] for one in site.present(ROOM)] == ["Anonymous"]
+        assert [record["name"] for record in site.present(ROOM)] == ["Anonymous"]
 
     def test_connect_of_several_tabs_shows_one_member_until_the_last_closes(
         self, site: FakePresence, ada: User
@@ -330,7 +332,7 @@ async def test_async_code_is_tested_the_same_way(site: FakePresence) -> None:
     site.connect(ROOM, GRACE)
     await PresenceManager.ajoin_presence(KEY, "bot")
     site.tick()
-    assert [one["id"] for one in await PresenceManager.alist_presences(KEY)] == ["17", "bot"]
+    assert [record["id"] for record in await PresenceManager.alist_presences(KEY)] == ["17", "bot"]
     site.assert_count(ROOM, 2)
 
 
@@ -342,7 +344,7 @@ class TestWhatIsSent:
         site.assert_signal(signals.presence_joined, ROOM, GRACE)
         site.assert_no_signal(signals.presence_joined, "presence:other")
         (diff,) = site.published(ROOM)
-        assert [one["id"] for one in diff["joins"]] == ["17"]
+        assert [join["id"] for join in diff["joins"]] == ["17"]
         names = ["channel_occupied", "presence_joined"]
         assert [signal.name for signal in site.signals(ROOM)] == names
         told = [(diff["version"], diff["epoch"], ["17"])] * 2
@@ -351,7 +353,7 @@ class TestWhatIsSent:
         assert site.published(ROOM) == site.signals() == []
         site.disconnect(ROOM, GRACE)
         site.settle()
-        assert [one["leaves"] for one in site.published(ROOM)] == [["17"]]
+        assert [diff["leaves"] for diff in site.published(ROOM)] == [["17"]]
         site.assert_signal(signals.channel_vacated, ROOM)
 
     def test_published_has_events_of_views(self, site: FakePresence) -> None:
