@@ -76,7 +76,7 @@ def consumer(huey: Huey) -> Findings:
 
 
 def answers(huey: Huey, task: TaskWrapper, *, clock: Callable[[], float] = time.monotonic) -> bool:
-    """Whether a consumer runs `task`, within PATIENCE. Raises what Huey's storage does."""
+    """Return whether a consumer runs `task`, within PATIENCE. Raises what Huey's storage does."""
     key = f"presence-answer-{secrets.token_hex(8)}"
     huey.enqueue(task.s(key, expires=PATIENCE))
     ends = clock() + PATIENCE

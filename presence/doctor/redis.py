@@ -43,7 +43,7 @@ MODES = {
 """Finding for each mode of Redis that does not fit the URL of a single Redis."""
 
 PROBE = "doctor probe"
-"""Has a space, as no channel name has: no roster has this key."""
+"""Name with a space, which no channel has: no roster has this key."""
 
 PROBES = 16
 """Number of probes: each primary of most clusters gets one."""
@@ -105,7 +105,7 @@ def name(info: Info) -> str:
 
 
 def of_each(check: Callable[[Info], Findings], infos: Mapping[str, Info]) -> Findings:
-    """Run a check for each primary. Yields what is wrong, and where; else one that is ok."""
+    """Run a check for each primary. Yields each problem with its primary, else one ok finding."""
     found = [(at, finding) for at, info in infos.items() for finding in check(info)]
     amiss = [(at, finding) for at, finding in found if finding.level != "ok"]
     for at, finding in amiss or found[:1]:

@@ -43,7 +43,7 @@ class Command(BaseCommand):
 def number(
     name: str, given: object, allowed: Range, *, whole: bool = False, kind: str = "number"
 ) -> float:
-    """The option `name` as a number in its range. Raises CommandError."""
+    """Return the option `name` as a number in its range. Raises CommandError."""
     try:
         value: float = (int if whole else float)(str(given))
     except ValueError:

@@ -37,7 +37,7 @@ class Stream:
         return Position(offset=self.top, epoch=self.epoch)
 
     def has_seen(self, version: int, version_epoch: str) -> bool:
-        """Whether `version` was published before. Without an epoch, any epoch matches."""
+        """Return whether `version` was published before. Without an epoch, any epoch matches."""
         same = version_epoch in ("", self.version_epoch)
         return version > 0 and same and version <= self.version
 

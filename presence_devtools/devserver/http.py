@@ -45,7 +45,7 @@ def _api_handler(api: Api, method: str, config: Config) -> Handler:
 
 
 def _authorized(request: web.Request, config: Config) -> bool:
-    """Whether the API key comes in X-API-Key, or as `Authorization: apikey …`."""
+    """Return whether the API key comes in X-API-Key, or as `Authorization: apikey …`."""
     given = request.headers.get("X-API-Key")
     if not given:
         scheme, _, rest = request.headers.get("Authorization", "").partition(" ")

@@ -1,4 +1,4 @@
-"""The site that a publish proxy asks: an endpoint inside the test."""
+"""Endpoint of a publish proxy, inside the test."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from aiohttp import web
 
 
 class Backend:
-    """Answers every question with `answer` and `status`, and keeps what it was asked.
+    """Answers every request with `answer` and `status`, and keeps the requests.
 
     `gate` holds the answers back while it is not set; `asked` has the questions that came.
     """

@@ -1,4 +1,4 @@
-"""The public clients as the contract tests use them, each waiting for the server's word."""
+"""The public clients for the contract tests; each method waits for the answer of the server."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ DRIVER = ROOT / "tests" / "contract" / "js" / "driver.mjs"
 
 
 def token(user: str = "42", *, secret: str = TOKEN_SECRET, **claims: Any) -> str:
-    """A JWT of either kind; `channel` makes it a subscription token."""
+    """Return a JWT of either kind; `channel` makes it a subscription token."""
     return jwt.encode({"sub": user, **claims}, secret, "HS256")
 
 
 def soon(seconds: float) -> int:
-    """An expiry that many seconds from now."""
+    """Return an expiry that many seconds from now."""
     return int(time.time() + seconds)
 
 
 async def eventually(condition: Callable[[], bool], what: str, *, within: float = 10.0) -> None:
-    """Return once `condition` holds; AssertionError naming `what` when it does not in time."""
+    """Return once `condition` holds. Raises AssertionError with `what` after a time-out."""
     ends = time.monotonic() + within
     while not condition():
         assert time.monotonic() < ends, f"not within {within} s: {what}"
@@ -46,7 +46,7 @@ async def eventually(condition: Callable[[], bool], what: str, *, within: float 
 
 
 class Events:
-    """What an SDK reported, in order; `passed` has the names that `next` passed over."""
+    """Events that an SDK reported, in order; `passed` has the names that `next` skipped."""
 
     def __init__(self) -> None:
         self._queue: asyncio.Queue[tuple[str, Any]] = asyncio.Queue()
@@ -56,7 +56,7 @@ class Events:
         self._queue.put_nowait((name, context))
 
     async def next(self, name: str) -> Any:
-        """The context of the next event called `name`; others before it are passed over."""
+        """Return the context of the next event called `name`; skip others before it."""
         try:
             async with asyncio.timeout(PATIENCE):
                 while True:
@@ -75,7 +75,7 @@ NAMES = {
 
 
 def _handler(base: type, events: Events) -> Any:
-    """An event handler of centrifuge-python that puts everything into `events`."""
+    """Return an event handler of centrifuge-python that puts everything into `events`."""
 
     def report(name: str) -> Callable[[Any, Any], Awaitable[None]]:
         async def on(self: Any, context: Any) -> None:
@@ -108,7 +108,7 @@ class Visitor:
         return self
 
     async def publish(self, channel: str, data: Any) -> int:
-        """Publish; the code of the error that refused it, 0 when nothing did."""
+        """Publish. Returns the code of the error, 0 if it succeeded."""
         try:
             await self.client.publish(channel, data)
         except ReplyError as error:
@@ -116,14 +116,14 @@ class Visitor:
         return 0
 
     async def subscribe(self, channel: str, token: str = "", **options: Any) -> Subscribed:
-        """A subscription that stands."""
+        """Return a subscription that has been confirmed."""
         subscribed = self.begin(channel, token, **options)
         await subscribed.subscription.subscribe()
         subscribed.context = await subscribed.events.next("subscribed")
         return subscribed
 
     def begin(self, channel: str, token: str = "", **options: Any) -> Subscribed:
-        """A subscription that has not been asked for yet."""
+        """Return a subscription that has not been requested yet."""
         events = Events()
         handler = _handler(SubscriptionEventHandler, events)
         options = {"min_resubscribe_delay": 0.05, "max_resubscribe_delay": 0.2, **options}
@@ -132,7 +132,7 @@ class Visitor:
 
 
 class Subscribed:
-    """A subscription of a Visitor, its events, and what it was told when it first stood."""
+    """Subscription of a Visitor, its events, and the context of its first `subscribed`."""
 
     def __init__(self, subscription: Subscription, events: Events) -> None:
         self.subscription = subscription
@@ -167,16 +167,16 @@ class Browser:
         self.process.stdin.write(json.dumps({"do": do, **command}).encode() + b"\n")
 
     async def next(self, name: str, channel: str | None = None) -> Any:
-        """The next event of a subscription, or (without channel) of the client."""
+        """Return the next event of a subscription or, without a channel, of the client."""
         return await self._of(channel).next(name)
 
     async def ask(self, do: str, **command: Any) -> Any:
-        """The answer to a command: {"result": …} or {"error": …}."""
+        """Return the answer to a command: {"result": …} or {"error": …}."""
         self.tell(do, **command)
         return await self.next(do)
 
     async def subscribe(self, channel: str, **options: Any) -> Any:
-        """The context of `subscribed`."""
+        """Return the context of `subscribed`."""
         self.tell("subscribe", channel=channel, options=options)
         return await self.next("subscribed", channel)
 
@@ -199,7 +199,7 @@ class Browser:
 
 
 def node() -> str:
-    """Path of node. Without it or the npm packages: skip, but fail in CI."""
+    """Return the path of node. Without it or the npm packages: skip, but fail in CI."""
     found = shutil.which("node")
     missing = [name for name in ("centrifuge", "ws") if not (ROOT / "node_modules" / name).exists()]
     if found and not missing:

@@ -1,4 +1,4 @@
-"""Clients of the session's Centrifugo: a real one where there is one, else the devserver.
+"""Clients of the Centrifugo of the session: a real one if installed, else the devserver.
 
 A test that needs other options than the project's starts a server of its own with `serve`.
 """
@@ -35,7 +35,7 @@ PRESENCE = {
     "history_ttl": "600s",
     "force_recovery": True,
 }
-"""A namespace for servers that a test starts, and a channel in it."""
+"""Namespace for servers that a test starts, and a channel in it."""
 
 
 def api_of(server: servers.Centrifugo) -> cent.Client:
@@ -51,13 +51,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture
 def channel() -> str:
-    """A channel of the namespace `presence` that no other test uses."""
+    """Return a channel of the namespace `presence` that no other test uses."""
     return f"presence:contract:{next(_numbers)}"
 
 
 @pytest.fixture
 def cursors(channel: str) -> str:
-    """A channel of the namespace `cursors` that no other test uses."""
+    """Return a channel of the namespace `cursors` that no other test uses."""
     return channel.replace("presence:", "cursors:")
 
 

@@ -1,4 +1,4 @@
-"""What a browser's connection may do: tokens, subscriptions, publishing, presence."""
+"""Connections of browsers: tokens, subscriptions, publishing, presence."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ pytestmark = pytest.mark.asyncio
 
 
 async def refused(visitor: Visitor) -> int:
-    """Connect; the code that the client was told to go away with."""
+    """Connect, and return the code of the final disconnect."""
     await visitor.client.connect()
     return int((await visitor.events.next("disconnected")).code)
 
 
 async def code_of(visitor: Visitor, channel: str, token: str = "") -> int:
-    """Subscribe; the code of the error that ended it."""
+    """Subscribe, and return the code of the error that ended it."""
     subscribed = visitor.begin(channel, token)
     await subscribed.subscription.subscribe()
     return int((await subscribed.events.next("unsubscribed")).code)

@@ -1,4 +1,4 @@
-"""The namespace `cursors`: who may watch, who may move what, and what everybody is told."""
+"""The namespace `cursors`: permissions to watch and to move, and the messages to subscribers."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ async def test_moves_of_browsers_reach_each_other(browse: Browse, cursors: str) 
 async def test_move_with_forged_user_arrives_with_the_real_user(
     visit: Visit, centrifugo: servers.Centrifugo, cursors: str
 ) -> None:
-    """Neither in the payload nor in the command, by a client that is none of the public ones."""
+    """The forged user is in the payload and in the command, sent without a public client."""
     _, watching = await watch(visit, cursors)
     forged = {"user": "7", "client": "x", "conn_info": {"name": "Bob"}}
     commands: list[dict[str, Any]] = [

@@ -52,7 +52,7 @@ def test_fake_and_server_return_the_same_positions(real: Gateway, channel: str) 
 
 
 def offsets(gateway: Gateway, channel: str) -> list[int]:
-    """Where the stream is after each step."""
+    """Return the position of the stream after each step."""
     steps = [
         gateway.positions([channel]),
         publish(gateway, channel, 1),

@@ -1,4 +1,4 @@
-"""What the server API answers, to the byte where we read the bytes."""
+"""Answers of the server API, byte for byte where the app reads the bytes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether subscribers find out about the invisible: what the doctor sees, what our tokens do."""
+"""Hidden users: findings of the doctor about each configuration, and pushes for our tokens."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def use(settings: Any, server: servers.Centrifugo, *channels: str) -> None:
 
 
 def told(finding: Finding) -> tuple[str, str]:
-    """The level of a finding, and the option that its remedy begins with."""
+    """Return the level of a finding, and the option that its remedy begins with."""
     return finding.level, next((w for w in finding.remedy.split() if "_" in w), "")
 
 
@@ -87,7 +87,7 @@ def test_doctor_checks_channels_of_the_site_and_their_feeds(serve: Serve, settin
 
 
 def test_doctor_connection_is_announced_to_no_client(serve: Serve, settings: Any) -> None:
-    """It is gone when it has looked, was hidden while it did, and left nothing to recover."""
+    """Its connection is hidden and has ended, and the history is empty."""
     server = serve({}, [PRESENCE])
     use(settings, server, "presence:*")
     assert [told(finding) for finding in invisible.examine()] == [FINE]
@@ -112,7 +112,8 @@ def test_doctor_without_api_reports_nothing_about_hidden_users(serve: Serve, set
 
 @pytest.mark.asyncio
 async def test_tokens_of_hidden_users_push_no_join_or_leave(serve: Serve, visit: Visit) -> None:
-    """Even where a namespace has them, until the doctor is listened to."""
+    """The tokens hide users also in a namespace with pushes, until its configuration is
+    corrected."""
     server = serve({}, [{**PRESENCE, **PUSHED}])
 
     def issuer(user: str, *, hidden: bool) -> Issuer:

@@ -1,4 +1,4 @@
-"""Join and leave pushes, where a namespace has them: who is told, of whom, and what."""
+"""Join and leave pushes in a namespace that has them: their receivers and their content."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ PUSHED = {**PRESENCE, "join_leave": True, "force_push_join_leave": True}
 
 
 def publish(server: servers.Centrifugo, channel: str = CHANNEL) -> None:
-    """What was pushed before this has been delivered when this is: pushes come in order."""
+    """Publish a marker. Pushes come in order, so earlier ones have arrived when it arrives."""
     api = api_of(server)
     api.publish(cent.PublishRequest(channel=channel, data={}))
 
 
 def moves(subscribed: Subscribed) -> list[str]:
-    """The joins and leaves that were passed over."""
+    """Return the joins and leaves that were skipped."""
     return [name for name in subscribed.events.passed if name in ("join", "leave")]
 
 
@@ -32,7 +32,7 @@ def grant(user: str = "42", channel: str = CHANNEL, **claims: Any) -> str:
 
 
 async def watcher(browse: Browse, server: servers.Centrifugo) -> Browser:
-    """A subscriber that has seen its own join."""
+    """Return a subscriber that has received its own join."""
     browser = await browse(token(), url=server.ws_url)
     own = (await browser.next("connected"))["client"]
     await browser.subscribe(CHANNEL, token=grant())

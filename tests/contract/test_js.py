@@ -1,4 +1,4 @@
-"""What our own browser side relies on, through centrifuge-js."""
+"""Behaviour that the scripts of the app need, through centrifuge-js."""
 
 from __future__ import annotations
 

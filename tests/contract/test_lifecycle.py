@@ -1,4 +1,4 @@
-"""What takes time: expiry, ping and pong, history that goes, a server that restarts."""
+"""Behaviour over time: expiry, ping and pong, expired history, a server that restarts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def present(api: cent.Client, channel: str = CHANNEL) -> set[str]:
 
 
 async def never(*_: Any) -> NoReturn:
-    """A token source that does not answer."""
+    """Token source that does not answer."""
     await asyncio.Event().wait()
     raise AssertionError
 

@@ -1,4 +1,4 @@
-"""Publishing: what is delivered, what is kept, and what is known from before."""
+"""Publishing: delivery, history, and recognition of repeated publications."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The publish proxy: what a site is asked before a client publishes, and what its answer does."""
+"""The publish proxy: the request before a client publishes, and the effect of the answer."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ Proxied = Callable[..., servers.Centrifugo]
 
 @dataclass
 class Standing:
-    """A server for many tests, and the port where each has a backend of its own."""
+    """Server for many tests, and the port on which each test has a backend of its own."""
 
     server: servers.Centrifugo
     port: int
@@ -62,7 +62,7 @@ def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
 
 @pytest_asyncio.fixture
 async def backend(standing: Standing) -> AsyncIterator[Backend]:
-    """What the standing server asks, and others may."""
+    """Return a backend of this test, which the shared server asks."""
     backend = Backend()
     runner = await backend.start(standing.port)
     yield backend
@@ -81,7 +81,7 @@ def proxied(serve: Serve, backend: Backend) -> Proxied:
 
 
 class Room:
-    """Somebody who moves and somebody who watches, in one room of a server."""
+    """A client that moves and one that watches, in one room of a server."""
 
     def __init__(
         self, server: servers.Centrifugo, name: str, mover: Visitor, watching: Subscribed
@@ -111,7 +111,7 @@ class Room:
         return (await self._watching.events.next("leave")).info
 
     async def nothing_seen(self) -> None:
-        """Publications come in order: were there one, it would come before this."""
+        """Publications come in order, so an earlier one would arrive before this one."""
         sentinel = {"n": "sentinel"}
         api_of(self.server).publish(cent.PublishRequest(channel=self.name, data=sentinel))
         assert (await self.seen()).data == sentinel
@@ -119,7 +119,7 @@ class Room:
 
 @pytest_asyncio.fixture
 async def room(standing: Standing, backend: Backend, visit: Visit, cursors: str) -> Room:
-    """A room of the standing server."""
+    """Return a room of the shared server."""
     return await Room.open(visit, standing.server, cursors, info={"name": "Ada"})
 
 
@@ -261,7 +261,7 @@ async def test_proxy_endpoint_that_is_slow_times_out(
 async def test_proxy_alone_decides_who_may_publish(
     room: Room, visit: Visit, backend: Backend
 ) -> None:
-    """Without a subscription, and without a user: Centrifugo asks for neither."""
+    """The clients have no subscription or no user: Centrifugo checks neither."""
     for user in ("8", ""):
         stranger = await visit(token(user, info={"name": "S"}), url=room.server.ws_url)
         assert await stranger.publish(room.name, PLACE) == 0
@@ -364,7 +364,7 @@ async def test_next_command_of_a_client_waits_for_the_proxy(
 
 
 async def test_move_of_a_closed_connection_is_still_published(room: Room, backend: Backend) -> None:
-    """Others hear of the leave first: what comes of a client afterwards is no sign of life."""
+    """Others receive the leave first: the publication comes after the connection has ended."""
     backend.gate.clear()
     moving = asyncio.ensure_future(room.move())
     await backend.asked.get()
@@ -396,7 +396,7 @@ async def test_closed_page_leaves_after_its_last_move(
 def turned_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backend: Backend
 ) -> Iterator[servers.Centrifugo]:
-    """A server with the project's configuration, and the environment over it."""
+    """Start a server with the configuration of the project, and these variables."""
     proxy = "CENTRIFUGO_CHANNEL_PROXY_PUBLISH"
     headers = json.dumps({"X-API-Key": "${CENTRIFUGO_VAR_KEY}"})
     for name, value in {

@@ -1,4 +1,4 @@
-"""Splicing a page and a stream: what `since` recovers."""
+"""Recovery of a stream from the position in a page (`since`)."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def publish(api: cent.Client, channel: str, count: int) -> None:
 
 
 def position(api: cent.Client, channel: str) -> dict[str, Any]:
-    """The stream's position, as pages carry it; this creates the stream."""
+    """Return the position of the stream, as pages carry it; this creates the stream."""
     history = api.history(cent.HistoryRequest(channel=channel))
     return {"offset": history.offset, "epoch": history.epoch}
 
 
 async def since(browser: Browser, channel: str, at: dict[str, Any] | None) -> Any:
-    """Subscribe from `at`; the context of `subscribed`."""
+    """Subscribe from `at`. Returns the context of `subscribed`."""
     options: dict[str, Any] = {"token": token(channel=channel)}
     if at is not None:
         options["since"] = at

@@ -1,5 +1,4 @@
-"""Every Redis that there is: the oldest that is supported, and the one of this machine; and what
-tests of stores need besides."""
+"""Fixtures of each supported Redis: the oldest version, and the one of this machine."""
 
 from __future__ import annotations
 
@@ -24,7 +23,7 @@ MISSING = {
 
 
 def programs() -> dict[str, str | None]:
-    """Each server by what it is called in the tests; None for one that is not there.
+    """Return each Redis program by its name in the tests; None for a missing one.
 
     Where the two are the very same, it is one, and called so.
     """
@@ -42,7 +41,7 @@ def programs() -> dict[str, str | None]:
 
 
 def said_of(program: str) -> str:
-    """Its version and build."""
+    """Return its version and build."""
     return subprocess.run([program, "--version"], capture_output=True, text=True).stdout
 
 
@@ -53,7 +52,7 @@ PROGRAMS = programs()
 def each_redis(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
-    """The URL of a Redis of each kind."""
+    """Return the URL of a Redis of each kind."""
     program = PROGRAMS[request.param]
     if program is None:
         if os.environ.get("CI") == "true":
@@ -65,7 +64,7 @@ def each_redis(
 
 @pytest.fixture
 def each_redis_url(each_redis: str) -> str:
-    """The URL of an empty Redis of each kind."""
+    """Return the URL of an empty Redis of each kind."""
     with redis.Redis.from_url(each_redis) as client:
         client.flushall()
     return each_redis
@@ -73,7 +72,7 @@ def each_redis_url(each_redis: str) -> str:
 
 @pytest.fixture
 def online(settings: Any, redis_url: str, centrifugo: servers.Centrifugo) -> Any:
-    """The settings of a site on a real Redis and a Centrifugo."""
+    """Return the settings of a site on a real Redis and a Centrifugo."""
     settings.PRESENCE_REDIS_URL = redis_url
     for name, value in centrifugo.environment.items():
         setattr(settings, name, value)
@@ -82,7 +81,7 @@ def online(settings: Any, redis_url: str, centrifugo: servers.Centrifugo) -> Any
 
 @pytest.fixture
 def server(redis_url: str) -> Iterator[redis.Redis]:
-    """A client of the Redis that the test is about, to see and change what is in it."""
+    """Return a client of the Redis under test, to read and change its data."""
     with redis.Redis.from_url(redis_url) as client:
         yield client
 

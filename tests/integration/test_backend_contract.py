@@ -22,7 +22,7 @@ class TestInRedis(BackendContract):
 
 
 class TestInMemory(BackendContract):
-    """The tests of its own are about records that Redis expires by itself."""
+    """Adds tests of records that Redis expires by itself."""
 
     @pytest.fixture
     def backend(self, clock: Clock) -> MemoryStore:

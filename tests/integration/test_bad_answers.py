@@ -1,4 +1,4 @@
-"""A Centrifugo that misbehaves over real HTTP: every tick ends, says why, and empties no room."""
+"""Bad answers of Centrifugo over real HTTP: every tick ends, reports them, and empties no room."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Stub(ThreadingHTTPServer):
         self.edit: Callable[[list[Any]], Any] = list
 
     def handle_error(self, *_: Any) -> None:
-        """A client that hangs up in the middle is what some tests are about."""
+        """Log nothing: some tests make the client hang up."""
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def stub() -> Iterator[Stub]:
 
 
 class TickingClock(Clock):
-    """A second passes at every look: what takes long does so at once."""
+    """Clock that advances a second at each reading, so that time-outs come at once."""
 
     def __call__(self) -> float:
         self.advance(1)
@@ -119,12 +119,13 @@ class Site:
         return [member["id"] for member in snapshot["members"]]
 
     def move(self) -> None:
-        """Alan leaves the one room, Zoe comes into the other."""
+        """Alan leaves one room, Zoe joins the other."""
         self.stub.centrifugo.quit(ROOM, "c-alan")
         self.stub.centrifugo.enter(OTHER, "c-zoe", "zoe", "Zoe", iat=1.0)
 
     def assert_recovers(self) -> None:
-        """With good answers again, one tick shows the truth, and the chains have no gap."""
+        """Assert that one tick with good answers updates the rosters, and the chains have no
+        gap."""
         self.stub.mode, self.stub.edit = None, list
         assert self.sync.tick().errors == 0
         assert (self.ids(), self.ids(OTHER)) == (["ada"], ["mia", "zoe"])
@@ -152,13 +153,13 @@ def half(handler: Handler, body: bytes) -> None:
 
 
 def broken_off(handler: Handler, body: bytes) -> None:
-    """The content-length promises more than comes."""
+    """The content-length is larger than the body."""
     handler.answer(body[: len(body) // 2], Content_Length=str(len(body)))
     handler.hang_up()
 
 
 def whole_but_promised_longer(handler: Handler, body: bytes) -> None:
-    """Even a body that could be read is not believed: more was promised."""
+    """A complete body with too large a content-length is not believed either."""
     handler.answer(body, Content_Length=str(len(body) + 10))
     handler.hang_up()
 
@@ -180,7 +181,7 @@ def bad_chunks(handler: Handler, body: bytes) -> None:
 
 
 def drip(handler: Handler, body: bytes) -> None:
-    """One byte after the other, as long as anybody listens."""
+    """Send one byte after the other, while the client reads."""
     handler.send_response(200)
     handler.send_header("Transfer-Encoding", "chunked")
     handler.end_headers()
@@ -189,7 +190,7 @@ def drip(handler: Handler, body: bytes) -> None:
 
 
 def drip_head(handler: Handler, body: bytes) -> None:
-    """The head of the answer, byte by byte, slowly, as long as anybody listens."""
+    """Send the headers byte by byte, slowly, while the client reads."""
     handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
     while True:
         handler.wfile.write(b"x")
@@ -241,7 +242,8 @@ def test_tick_with_bad_answer_empties_no_room(site: Site, name: str, asked: str)
 
 @pytest.mark.parametrize("name", MODES)
 def test_publish_with_lost_answer_leaves_no_gap(site: Site, name: str) -> None:
-    """The stub has published before it answers badly: the same versions go out again, to no one."""
+    """The stub publishes before it answers badly: the same versions are sent again and delivered
+    to no client."""
     site.move()
     site.stub.mode, _ = MODES[name]
     site.stub.only = {"publish"}
@@ -311,7 +313,7 @@ def test_tick_with_error_for_one_channel_updates_the_others(site: Site) -> None:
 
 
 def test_tick_after_overlong_body_reads_the_right_answer(site: Site) -> None:
-    """The rest of a body longer than promised must not be read as the next answer."""
+    """The rest of a body that is longer than announced must not be read as the next answer."""
     site.move()
     site.stub.mode, site.stub.only = promised_shorter, {"presence"}
     site.sync.tick()

@@ -1,4 +1,4 @@
-"""The published diffs are the version chain: no gap, no repeat, whatever is killed."""
+"""The published diffs are the version chain without a gap or a repeat, also after kills."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ WATCHER = "watcher"
 def processes(
     commands: list[list[str]], environment: dict[str, str], log: Path
 ) -> Iterator[list[subprocess.Popen[bytes]]]:
-    """The commands as running processes, each the leader of a group of its own."""
+    """Run the commands as processes, each the leader of a process group."""
     running: list[subprocess.Popen[bytes]] = []
     try:
         for command in commands:
@@ -48,14 +48,14 @@ def spawn(command: list[str], environment: dict[str, str], log: Path) -> subproc
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:
-    """End the process and its children the hard way."""
+    """Kill the process and its children."""
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
     process.wait(10)
 
 
 def churn(swarm: Swarm, channel: str, rounds: int, between: Callable[[int], None]) -> set[str]:
-    """People come and go; who is there in the end."""
+    """Connect and disconnect users. Returns those who are connected at the end."""
     dice = random.Random(7)
     here: set[str] = set()
     for turn in range(rounds):
@@ -71,7 +71,7 @@ def churn(swarm: Swarm, channel: str, rounds: int, between: Callable[[int], None
 
 
 def replay(recorder: Recorder) -> tuple[Snapshot, list[int]]:
-    """What a client shows that applied every publication, and the versions it received."""
+    """Return the members that a client shows after every publication, and the versions."""
     diffs = [decode_publication(msgspec.json.encode(p)) for p in recorder.publications]
     first = diffs[0]
     assert isinstance(first, Diff)
@@ -83,7 +83,7 @@ def replay(recorder: Recorder) -> tuple[Snapshot, list[int]]:
 
 
 def assert_chain(recorder: Recorder, truth: set[str]) -> None:
-    """The diffs have no gap and no repeat, and end at the truth."""
+    """Assert that the diffs have no gap and no repeat, and end at the current members."""
 
     def ended() -> bool:
         return bool(recorder.publications) and {
@@ -155,7 +155,7 @@ def test_worker_and_beat_killed_leave_no_gap(
 def test_leave_is_published_after_the_grace_without_a_tick(
     environment: dict[str, str], swarm: Swarm, tmp_path: Path
 ) -> None:
-    """The poll at the end of the grace is a delayed task: here no beat runs at all."""
+    """The poll at the end of the grace is a delayed task: no beat runs here."""
     site = environment | {"PRESENCE_LEAVE_GRACE": "0.5", "PRESENCE_INTERVAL": "600"}
     channel = "presence:chain:grace"
     recorder = swarm.subscribe(WATCHER, channel)
@@ -176,7 +176,7 @@ def test_leave_is_published_after_the_grace_without_a_tick(
 def test_tick_that_expired_in_the_queue_is_not_run(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
-    """Ticks that piled up while no worker ran are dropped when one starts."""
+    """Ticks that piled up while no worker ran are dropped when a worker starts."""
     site = environment | {"PRESENCE_INTERVAL": "600"}
     code = (
         "from presence.tasks import update_presence as t;"

@@ -1,4 +1,4 @@
-"""The suites that are offered: the documented example holds, and they find what is wrong."""
+"""The contract suites for backends of sites: the documented example passes, mistakes fail."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytest_plugins = ["pytester"]
 
 @pytest.fixture
 def elsewhere(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
-    """A project of somebody else's."""
+    """Return a directory of another project."""
     monkeypatch.setenv("PYTHONPATH", f"{pytester.path}:{ROOT}")
     monkeypatch.delenv("DJANGO_SETTINGS_MODULE", raising=False)
     return pytester
@@ -66,7 +66,7 @@ def test_suite_fails_for_each_broken_backend(elsewhere: pytest.Pytester) -> None
 
 
 def test_suite_classes_share_no_test_name() -> None:
-    """Tests of the same name in two of its classes would be one."""
+    """Two tests with the same name would be one."""
 
     def tests(kind: type[Any]) -> list[str]:
         return [name for name in vars(kind) if name.startswith("test_")]

@@ -1,4 +1,4 @@
-"""`manage.py presence_crowd` against a Centrifugo: who is seen there, and what others receive."""
+"""`manage.py presence_crowd` with a Centrifugo: its presence, and the messages to others."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ def api(centrifugo: servers.Centrifugo) -> cent.Client:
 
 @pytest.fixture
 def key(request: pytest.FixtureRequest) -> str:
-    """A presence key of the test's own."""
+    """Return a presence key of this test."""
     return re.sub(r"[^a-z_]", "-", request.node.name)
 
 
 def present(api: cent.Client, channel: str) -> dict[str, dict[str, Any]]:
-    """user id -> what Centrifugo says of who is there."""
+    """Return the info that Centrifugo has of each connected user, by id."""
     found = api.presence(cent.PresenceRequest(channel=channel)).presence
     return {client.user: client.conn_info for client in found.values()}
 
 
 @pytest.fixture
 def crowd(environment: dict[str, str]) -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Starts the command; kills it at the end where it still runs."""
+    """Return a function that starts the command; kill it at the end if it still runs."""
     started: list[subprocess.Popen[str]] = []
 
     def start(*arguments: str, **settings: str) -> subprocess.Popen[str]:
@@ -66,7 +66,7 @@ def crowd(environment: dict[str, str]) -> Iterator[Callable[..., subprocess.Pope
 
 
 class Watcher(Recorder):
-    """Keeps who sent what, too."""
+    """Recorder that keeps the sender of each message."""
 
     def __init__(self) -> None:
         super().__init__()

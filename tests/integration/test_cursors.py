@@ -49,7 +49,7 @@ def key() -> str:
 
 @pytest.fixture
 def seen(swarm: Swarm, key: str) -> Recorder:
-    """What a subscriber of the channel receives."""
+    """Return the recorder of a subscriber of the channel."""
     return swarm.subscribe("watcher", f"cursors:{key}")
 
 
@@ -119,7 +119,7 @@ def test_cursor_move_without_centrifugo_is_stored(online: Any, key: str) -> None
 
 
 class Writer:
-    """A process that sets Django up, and goes on when told."""
+    """Process that sets Django up, and continues on command."""
 
     def __init__(self, code: str, environment: dict[str, str], key: str, who: str = "") -> None:
         self._process = subprocess.Popen(
@@ -163,7 +163,7 @@ def test_processes_that_move_cursors_publish_all_before_they_end(
 def test_coalescer_in_forked_process_publishes(
     environment: dict[str, str], key: str, seen: Recorder
 ) -> None:
-    """As the workers of a web server that loads the site before it forks."""
+    """Web servers load the site before they fork, as here."""
     writer = Writer(FORK, environment, key)
     writer.ready()
     writer.go()

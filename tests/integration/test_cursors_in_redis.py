@@ -81,7 +81,7 @@ class TestCursors:
         assert len(round_trips) == 2
 
     def test_move_while_stale_cursors_are_deleted_stays(self, redis_url: str, clock: Clock) -> None:
-        """It comes between what the reader read and what the reader clears away."""
+        """The move comes after the reader has read, and before it deletes."""
         reader, writer = RedisStore(redis_url, clock=clock), RedisStore(redis_url, clock=clock)
         move(writer, "ada", "bob", where=b"old")
         clock.advance(CURSOR_TIMEOUT + 1)
@@ -100,7 +100,7 @@ class TestCursors:
         assert list(writer.load_cursors(CHANNEL, timeout=1e6)) == ["ada"]
 
     def test_load_cursors_reads_the_time_after_the_cursors(self, kept: RedisStore) -> None:
-        """Or a move that comes between the two would be one of the future, and be removed."""
+        """Otherwise a move in between would seem to be in the future, and be deleted."""
         asked: list[str] = []
         run = kept._run
 
@@ -206,12 +206,12 @@ class TestCursors:
 
 
 def write_all(url: str, who: int) -> None:
-    """Move USERS cursors one by one, against all the others."""
+    """Move USERS cursors one by one, while other processes do the same."""
     store = RedisStore(url)
     for n in range(USERS):
         store.save_cursors(CHANNEL, {f"{who}-{n}": b"%d" % n}, timeout=600)
 
 
 def held(tracker: RedisStore) -> int:
-    """How many fields there are, whether they can be read or not; nothing is cleared away."""
+    """Return the number of fields, also of unreadable ones; nothing is deleted."""
     return int(tracker._run([("HLEN", tracker._keys.cursors(CHANNEL))])[0])

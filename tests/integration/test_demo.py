@@ -1,4 +1,4 @@
-"""`make demo`'s launcher: one line when all parts answer, and nothing left when it stops."""
+"""The launcher of `make demo`: one line when all parts answer, and no process after it ends."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PATIENCE = 90  # seconds; the launcher gives up by itself after 60
 
 @pytest.fixture
 def demo(tmp_path):
-    """Starts the launcher on a port; kills it, and what it left, at the end."""
+    """Return a function that starts the launcher on a port; kill all its processes at the end."""
     started: list[subprocess.Popen[str]] = []
 
     def start(port: int | str, **more: str) -> subprocess.Popen[str]:

@@ -1,4 +1,4 @@
-"""`presence_doctor` as its users run it: a process, beside a site that really runs."""
+"""`presence_doctor` as a process, on a site that runs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ KEYS = Keys("presence")
 def site(
     centrifugo: servers.Centrifugo, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, str]]:
-    """The environment of a site whose beat and worker run, in which a tick has been done."""
+    """Return the environment of a site with beat and worker, after the first tick."""
     directory = tmp_path_factory.mktemp("site")
     with servers.redis_server(directory) as (url, _), ExitStack() as running:
         environment = {
@@ -64,7 +64,7 @@ def process(command: list[str], environment: dict[str, str], cwd: Path) -> Itera
 
 
 class Report:
-    """What one run of the doctor said."""
+    """Output of one run of the doctor."""
 
     def __init__(self, environment: dict[str, str], **changes: str) -> None:
         done = subprocess.run(
@@ -89,11 +89,11 @@ class Report:
         assert bool(done.stderr) is not report["ok"]
 
     def of(self, level: str) -> set[str]:
-        """The ids that have the level."""
+        """Return the ids that have the level."""
         return {check["id"] for check in self.checks if check["level"] == level}
 
     def words(self, check_id: str, level: str = "problem") -> str:
-        """What is said, and the remedy, of the one check with this id and level."""
+        """Return text and remedy of the only check with this id and level."""
         (check,) = [c for c in self.checks if (c["id"], c["level"]) == (check_id, level)]
         return f"{check['text']}\n{check['remedy']}"
 
@@ -325,7 +325,7 @@ def test_doctor_without_broker_reports_it(site: dict[str, str]) -> None:
 
 @pytest.fixture
 def tables(site: dict[str, str], tmp_path: Path) -> Iterator[sqlite3.Connection]:
-    """A copy of the site's database, at tmp_path / "copy"."""
+    """Return a copy of the site's database, at tmp_path / "copy"."""
     with (
         closing(sqlite3.connect(site["DATABASE_PATH"])) as original,
         closing(sqlite3.connect(tmp_path / "copy")) as copy,

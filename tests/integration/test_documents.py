@@ -1,4 +1,4 @@
-"""What lists, tags and the admin cost on Redis: one round trip, however much they show."""
+"""Round trips to Redis of lists, tags and the admin: one for each page."""
 
 from __future__ import annotations
 

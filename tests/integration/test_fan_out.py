@@ -1,4 +1,4 @@
-"""A tick shared out among real Celery workers: every member once, and one record of it all."""
+"""A tick whose shards run in several Celery workers: every member once, and one record."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ WORKER = [
 
 @pytest.fixture
 def site(environment: dict[str, str], swarm: Swarm) -> dict[str, str]:
-    """Fifty channels with two people in each, in shards of ten."""
+    """Return fifty channels with two people in each, in shards of ten."""
     swarm.connect_all([(f"u{n:02}{k}", c) for n, c in enumerate(CHANNELS) for k in "ab"])
     return environment | {
         **{"PRESENCE_SHARD_SIZE": "10", "PRESENCE_INTERVAL": str(INTERVAL)},
@@ -56,7 +56,7 @@ def store(redis_url: str) -> RedisStore:
 
 @pytest.fixture
 def broker(site: dict[str, str]) -> Celery:
-    """What puts tasks in front of the workers."""
+    """Return a Celery application that sends tasks to the workers."""
     return Celery("test", broker=site["CELERY_BROKER_URL"], set_as_current=False)
 
 
@@ -65,7 +65,7 @@ def finished(store: RedisStore, ticks: int) -> Callable[[], bool]:
 
 
 def took_a_shard(log: Path) -> bool:
-    """Whether the worker that writes this log received one after it was ready."""
+    """Return whether the worker that writes this log received a task after it was ready."""
     return log.exists() and "presence.tasks.sync_shard" in log.read_text().partition(" ready.")[2]
 
 
@@ -86,7 +86,7 @@ def test_workers_share_the_shards_of_a_tick(
     asked = 0
 
     def both_took_part() -> bool:
-        """Who takes a shard is the broker's to say: tick until both have."""
+        """The broker decides which worker gets a shard: tick until both had one."""
         nonlocal asked
         asked += 1
         broker.send_task("presence.tasks.update_presence")

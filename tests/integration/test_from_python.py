@@ -44,7 +44,7 @@ def channel(key: str) -> str:
 
 @pytest.fixture
 def seen(online: Any, swarm: Swarm, channel: str) -> Recorder:
-    """What a page in the room receives; the first tick has seen it."""
+    """Return the recorder of a page in the room, after the first tick."""
     recorder = swarm.subscribe("watcher", channel)
     tick()
     servers.wait_until(lambda: bool(recorder.publications), "the diff of the watcher")

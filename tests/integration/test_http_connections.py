@@ -1,4 +1,4 @@
-"""Connections to Centrifugo that are up but no good: none is used again, and calls find another."""
+"""Broken connections to Centrifugo: no call uses one again, and calls find another."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def gateway(through: Balancer) -> Gateway:
 
 @pytest.fixture
 def rested(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every connection counts as one that has rested."""
+    """Every connection counts as rested."""
     monkeypatch.setattr(http, "IDLE_LIMIT", -1.0)
 
 
@@ -121,7 +121,7 @@ def test_gateway_is_done_in_its_time_however_often_it_asks(
 
 
 def late(head: bytes) -> Mode:
-    """Answer one request with `head` alone; what was due comes when the connection is next used."""
+    """Answer one request with `head` alone; send the rest when the connection is used again."""
     due: dict[Handler, bytes] = {}
 
     def answer(handler: Handler, body: bytes) -> None:
@@ -206,7 +206,7 @@ def test_gateway_in_a_forked_process_makes_connections_of_its_own(
 
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """What was asked to be published, as often as it was."""
+    """Return the publish commands that arrived, with repeats."""
     asked: list[Any] = []
     reply = Handler._reply
 

@@ -1,4 +1,4 @@
-"""Huey in place of Celery: real consumers, a real Redis, Centrifugo; and no Celery anywhere."""
+"""Huey in place of Celery: real consumers, a real Redis and a Centrifugo, without Celery."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ TOGETHER = [f"presence:huey:{n:02}" for n in range(50)]
 
 @pytest.fixture
 def site(environment: dict[str, str]) -> dict[str, str]:
-    """The environment of a site that runs its ticks in Huey."""
+    """Return the environment of a site that runs its ticks in Huey."""
     return environment | {
         **{"ASYNC_BACKEND": "huey", "LOG_LEVEL": "info", "PRESENCE_CHANNELS": "presence:huey:*"},
         **{"PRESENCE_INTERVAL": "1", "PRESENCE_LEAVE_GRACE": "0", "CENTRIFUGO_TIMEOUT": "60"},
@@ -53,13 +53,13 @@ def store(redis_url: str) -> RedisStore:
 
 @pytest.fixture
 def queue(site: dict[str, str]) -> Huey:
-    """The Huey of the site, for this process."""
+    """Return the Huey of the site, for this process."""
     return RedisExpireHuey("demo", url=site["CELERY_BROKER_URL"])
 
 
 @contextmanager
 def consumer(environment: dict[str, str], log: Path, *options: str) -> Iterator[Server]:
-    """A consumer that is ready; with "--no-periodic" one that plans no ticks."""
+    """Run a consumer, and wait until it is ready; with "--no-periodic" it plans no ticks."""
     ready = b"The following commands are available"
     command = manage("run_huey", *options)
     begins = log.stat().st_size if log.exists() else 0
@@ -84,7 +84,7 @@ def names_in(store: RedisStore, channel: str) -> list[str]:
 def test_consumers_run_one_tick_an_interval_also_after_a_restart(
     site: dict[str, str], store: RedisStore, swarm: Swarm, tmp_path: Path
 ) -> None:
-    """One with threads, one with processes."""
+    """One consumer has threads, one has processes."""
     one, two = tmp_path / "one.log", tmp_path / "two.log"
     swarm.connect_all([("ada", ROOM)])
 
@@ -114,7 +114,7 @@ def test_consumers_share_the_shards_of_a_tick(
     asked = 0
 
     def both_took_part() -> bool:
-        """Who takes a shard is the queue's to say: tick until both have."""
+        """The queue decides which consumer gets a shard: tick until both had one."""
         nonlocal asked
         asked += 1
         tasks.update_presence(asked, 600.0)
@@ -189,7 +189,8 @@ def test_doctor_without_redis_of_huey_reports_it(site: dict[str, str]) -> None:
 
 @pytest.fixture
 def pages(online: Any, queue: Huey, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The demo site with nudges, in this process, asking the Huey of `site`; its settings."""
+    """Return the settings of the demo site with nudges, in this process, with the Huey of
+    `site`."""
     tasks = Tasks(queue)
     monkeypatch.setattr(nudge, "_huey_poll", lambda: tasks.sync_channels)
     online.ASYNC_BACKEND = "huey"
@@ -205,7 +206,7 @@ def pages(online: Any, queue: Huey, monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_page_joins_and_leaves_the_roster_without_a_tick(
     pages: Any, site: dict[str, str], store: RedisStore, swarm: Swarm, tmp_path: Path
 ) -> None:
-    """The leave is believed by the poll at the end of the grace."""
+    """The poll at the end of the grace confirms the leave."""
     client, channel = Client(), pages.PRESENCE_CHANNEL
     ada = User.objects.create(username="ada", first_name="Ada")
     client.force_login(ada)
@@ -240,7 +241,7 @@ def test_member_from_python_joins_the_roster_without_a_tick(
 
 @pytest.fixture
 def silent() -> Iterator[socket.socket]:
-    """A port that takes connections and never answers."""
+    """Return a port that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield listener
 
@@ -326,7 +327,8 @@ CELERY = {"amqp", "billiard", "celery", "django_celery_beat", "kombu", "vine"}
 
 
 def alone(environment: dict[str, str], missing: str, queue: str) -> tuple[bool, Any, set[str]]:
-    """Whether a page was made, what it asked for, and the packages that are imported at the end."""
+    """Return whether a page was rendered, the tasks that it sent, and the packages imported at
+    the end."""
     done = subprocess.run(
         [sys.executable, "-c", ALONE.replace("QUEUE", queue), missing],
         env=environment | {"PRESENCE_NUDGE": "0.1", "PRESENCE_CHANNELS": "presence:*"},

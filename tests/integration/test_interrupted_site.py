@@ -1,4 +1,4 @@
-"""Ticks of a real process on real servers that a signal handler interrupts at random moments."""
+"""Ticks of a real process on real servers, interrupted by a signal handler at random moments."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ INTERRUPTION = "SoftTimeLimitExceeded"
 """May end a tick as the context of another error: locks of the standard library turn it into a
 RuntimeError where it comes while a thread starts."""
 TIMES = int(os.environ.get("INTERRUPTIONS", "60"))
-"""Interruptions; several hundred take minutes."""
+"""Number of interruptions; several hundred take minutes."""
 SEED = int(os.environ.get("INTERRUPTIONS_SEED", "12"))
 
 
 class Worker:
-    """The process that runs the ticks."""
+    """Process that runs the ticks."""
 
     def __init__(self, process: subprocess.Popen[str], log: Path) -> None:
         self._process = process
@@ -67,7 +67,7 @@ def worker(environment: dict[str, str], log: Path) -> Iterator[Worker]:
 
 
 class Crowd:
-    """Users who come to rooms and leave them, and a watcher of each room."""
+    """Users who join and leave rooms, and a watcher of each room."""
 
     def __init__(self, swarm: Swarm, dice: random.Random) -> None:
         self._swarm = swarm
@@ -75,7 +75,7 @@ class Crowd:
         self.recorders = {room: swarm.subscribe(WATCHER, room) for room in ROOMS}
 
     def move(self) -> None:
-        """Somebody comes to or leaves most of the rooms."""
+        """Connect or disconnect a user in most of the rooms."""
         come: list[tuple[str, str]] = []
         gone: list[str] = []
         for room in self._dice.sample(ROOMS, 4):
@@ -89,7 +89,7 @@ class Crowd:
 
 
 def truth(gateway: Gateway) -> dict[str, set[str]]:
-    """The users whom Centrifugo shows in each room."""
+    """Return the users whom Centrifugo reports in each room."""
     users: dict[str, set[str]] = {}
     for room, reply in zip(ROOMS, gateway.presence(ROOMS), strict=True):
         assert not isinstance(reply, CentrifugoError)
@@ -98,7 +98,7 @@ def truth(gateway: Gateway) -> dict[str, set[str]]:
 
 
 def replayed(recorder: Recorder) -> Snapshot:
-    """What a client shows that refuses any diff but the very next one."""
+    """Return the members that a client shows that refuses any diff except the next one."""
     diffs = [decode_publication(msgspec.json.encode(p)) for p in recorder.publications]
     assert diffs
     assert isinstance(diffs[0], Diff)
@@ -114,7 +114,7 @@ def replayed(recorder: Recorder) -> Snapshot:
 def assert_right(
     done: dict[str, Any], users: dict[str, set[str]], store: RedisStore, crowd: Crowd
 ) -> None:
-    """The rosters are those of Centrifugo: in the process, in Redis, and at the watchers."""
+    """Assert that process, Redis and watchers have the rosters of Centrifugo."""
     assert (done["errors"], done["refused"]) == (0, 0), done["failures"]
     stored = store.load_snapshots(ROOMS)
     for room in ROOMS:

@@ -1,4 +1,4 @@
-"""Somebody whom PRESENCE_VISIBLE hides is in nothing that the whole site gives to others."""
+"""A user whom PRESENCE_VISIBLE hides is in no output of the whole site."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.django_db
 
 PK = 987_654_321
 NEEDLES = ("Zenobia", "Septimia", "zz-hidden", str(PK))
-"""Whatever would tell of her."""
+"""Strings that would reveal the user."""
 
 
 def but_her(user: User) -> bool:
@@ -32,7 +32,7 @@ def but_her(user: User) -> bool:
 
 
 class Tab:
-    """A page that is open: its connection to Centrifugo, and all that came over it."""
+    """Open page: its connection to Centrifugo, and all messages that arrived."""
 
     def __init__(self, client: Client, channel: str) -> None:
         self.channel = channel
@@ -50,7 +50,7 @@ class Tab:
             self._until(f'"id":{n}')
 
     def listen(self) -> str:
-        """All that was ever pushed, up to now: pushes come in order."""
+        """Return all messages up to now: pushes come in order."""
         mark = f"mark {time.monotonic_ns()}"
         raw = msgspec.Raw(msgspec.json.encode({"type": mark}))
         assert services.gateway().send([(self.channel, raw)]) == [None]
@@ -68,7 +68,7 @@ class Tab:
 
 @pytest.fixture
 def channel(online: Any) -> str:
-    """The channel of the demo's front page, on real parts."""
+    """Return the channel of the demo's front page, on real parts."""
     online.PRESENCE_LEAVE_GRACE = 0.0
     online.PRESENCE_VISIBLE = but_her
     online.PRESENCE_CHANNEL = f"presence:invisible:{time.monotonic_ns()}"
@@ -77,7 +77,7 @@ def channel(online: Any) -> str:
 
 @pytest.fixture
 def signalled() -> Iterator[list[str]]:
-    """All that signals told."""
+    """Return the contents of all signals."""
     found: list[str] = []
 
     def receiver(members: list[Any], **_: Any) -> None:
@@ -102,7 +102,7 @@ def tick(channel: str) -> None:
 
 
 def told(channel: str, *watching: Client) -> str:
-    """What the site gives to whoever asks, in every way that it has."""
+    """Return every output of the site: pages, tags, snapshots, signals, messages and keys."""
     found: list[Any] = [
         PresenceManager.list_presences(channel.removeprefix("presence:")),
         online(User.objects.all(), channel).values_list("pk", "username"),
@@ -144,7 +144,7 @@ def test_invisible_user_is_in_no_message_page_or_key(
 def test_user_visible_again_is_in_every_message_and_page(
     channel: str, settings: Any, signalled: list[str]
 ) -> None:
-    """And so the test above would have found her."""
+    """The check of the test above finds a visible user."""
     _, as_grace = signed_in(username="grace", first_name="Grace")
     her, as_her = signed_in(pk=PK, username="zz-hidden", first_name="Zenobia", last_name="Septimia")
     with closing(Tab(as_grace, channel)) as watching, closing(Tab(as_her, channel)):

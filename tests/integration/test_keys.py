@@ -1,4 +1,4 @@
-"""Every key in Redis ends by itself, or is bounded; and one of another type is mended."""
+"""Every key in Redis expires or is bounded, and a key of another type is replaced."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def make_sync(store: RedisStore, centrifugo: FakeCentrifugo, clock: Clock, **mor
 
 
 def live(store: RedisStore, centrifugo: FakeCentrifugo, turn: int) -> None:
-    """What happens between two ticks: each time in rooms that nobody was in before."""
+    """Join and leave rooms between two ticks, each time in new rooms."""
     for user in map(str, range(USERS)):
         room = f"presence:{turn}:{user}"
         store.register_channels([room])

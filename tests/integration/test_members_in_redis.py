@@ -1,4 +1,4 @@
-"""Members without a websocket in Redis: what only a server, or whoever else writes, can do."""
+"""Members without a websocket in Redis: round trips, races, keys and unreadable records."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class TestRoundTrips:
 
 
 class TestWhoComesBackInTheVeryMoment:
-    """Between what a reader read and what it clears away, others write."""
+    """Writes of others between the read and the deletion of a reader."""
 
     @pytest.fixture
     def reader(self, redis_url: str, clock: Clock) -> RedisStore:
@@ -89,7 +89,7 @@ class TestWhoComesBackInTheVeryMoment:
 
     @pytest.fixture
     def meanwhile(self, reader: RedisStore) -> Callable[[Callable[[], object]], None]:
-        """Has something done once the reader has read, before it clears away."""
+        """Return a function that runs a write after the reader has read, and before it deletes."""
 
         def arrange(done: Callable[[], object]) -> None:
             run = reader._run
@@ -153,7 +153,7 @@ class TestWhoComesBackInTheVeryMoment:
     def test_channel_of_first_member_during_deletion_stays_listed(
         self, store: RedisStore, redis_url: str, clock: Clock
     ) -> None:
-        """The script that forgets is one step: it sees the join, or comes before it."""
+        """The script that deletes is one step: it runs before the join, or sees it."""
         join(store, "ada")
         clock.advance(TIMEOUT + 1)
         join(store, "bob")

@@ -1,4 +1,4 @@
-"""Members against a model of them: whatever is said in whatever order, and however time goes."""
+"""Members compared with a model: calls in any order, with a clock that moves both ways."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ seconds = st.one_of(
 
 
 class Members(RuleBasedStateMachine):
-    """What the tracker says is what the model says, at every step."""
+    """Assert after every step that tracker and model agree."""
 
     def __init__(self, made: Any) -> None:
         super().__init__()
@@ -64,7 +64,7 @@ class Members(RuleBasedStateMachine):
         return record
 
     def here(self, channel: str) -> list[ServerMember]:
-        """No time of theirs is yet to come, whatever the clock was when they were noted."""
+        """Return the sorted members of a channel, with times in the future set to now."""
         records = [self.fresh(key) for key in list(self.kept) if key[0] == channel]
         found = [record.by(self.clock.now) for record in records if record]
         return sorted(found, key=lambda member: (member.joined, member.user, member.source))
@@ -101,7 +101,7 @@ class Members(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([1 / 8, TIMEOUT / 2, TIMEOUT, TIMEOUT + 1 / 8, 3600.0]))
     def set_the_clock_back(self, seconds: float) -> None:
-        """All that is stale is cleared away before and after: or some might come back, or not."""
+        """Delete all stale members before and after; otherwise some might return."""
         self.look()
         self.clock.advance(-seconds)
         self.look()
@@ -114,7 +114,7 @@ class Members(RuleBasedStateMachine):
 
     @rule()
     def count(self) -> None:
-        """As many as the list has, and each person as often as there are sources."""
+        """Assert that the list has each person once for each source."""
         present = self.tracker.load_members(CHANNELS, timeout=TIMEOUT, rosters=True)
         for channel, found in present.items():
             pairs = [(member.user, member.source) for member in found.members]
@@ -180,7 +180,7 @@ def test_memory_backend_agrees_with_the_model() -> None:
 
 
 def test_redis_backend_agrees_with_the_model(each_redis_url: str) -> None:
-    """Each history under a prefix of its own."""
+    """Each history has a prefix of its own."""
     number = itertools.count()
     run(
         lambda clock: RedisStore(each_redis_url, prefix=f"p{next(number)}", clock=clock),

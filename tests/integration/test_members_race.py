@@ -1,4 +1,4 @@
-"""Fifty processes that say of one room who is in it end in exactly the right list."""
+"""Fifty processes that change the members of one room end in exactly the right list."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def come_and_go(url: str, who: int) -> dict[str, Any]:
 
 
 def test_store_under_concurrent_processes_loses_no_member(each_redis_url: str) -> None:
-    """Over others who are stale, some of whom come back; whoever reads clears the rest away."""
+    """Stale members exist already; some of them return, and readers delete the others."""
     long_ago = RedisStore(each_redis_url, clock=Clock(LONG_AGO))
     for who in range(2 * PROCESSES):
         for user in USERS:
@@ -96,7 +96,8 @@ def _told(member: ServerMember) -> tuple[str, str, float, bytes]:
 
 
 def come_and_go_by_the_manager(url: str, who: int) -> list[str]:
-    """As sites do: the users for whom a source of one's own is left."""
+    """Join and leave as sites do. Returns the users who have a source of this process at the
+    end."""
     chance, here = random.Random(who), set()
     for _ in range(STEPS // 2):
         user, act = chance.choice(USERS), chance.choice(("join", "join", "leave", "beat"))

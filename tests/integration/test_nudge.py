@@ -1,4 +1,4 @@
-"""Faster than the interval: pages, a real broker, a real worker without a beat, and Centrifugo."""
+"""Early polls: pages, a real broker, a real worker without a beat, and a Centrifugo."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ QUEUE = "celery"
 
 @pytest.fixture
 def site(online: Any) -> Any:
-    """The demo site with nudges, and a channel of its own; returns its settings."""
+    """Return the settings of the demo site with nudges and a channel of its own."""
     online.PRESENCE_NUDGE = 1.0
     online.PRESENCE_CHANNEL = f"presence:nudge:{time.monotonic_ns()}"
     return online
@@ -48,7 +48,7 @@ def site(online: Any) -> Any:
 
 @pytest.fixture
 def use_broker(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Celery]:
-    """Makes the site's Celery application use the broker at a URL."""
+    """Return a function that makes the site's Celery application use the broker at a URL."""
 
     def use(url: str) -> Celery:
         app = Celery("site", broker=url, set_as_current=False)
@@ -60,7 +60,7 @@ def use_broker(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Celery]:
 
 @pytest.fixture
 def worker(environment: dict[str, str], tmp_path: Path) -> Iterator[Server]:
-    """A worker, and no beat: nobody is seen but for nudges."""
+    """Run a worker without a beat: only nudges change rosters."""
     environment |= {"PRESENCE_INTERVAL": "600", "PRESENCE_LEAVE_GRACE": "1"}
     command = [sys.executable, "-m", "celery", "-A", "project", "worker", "--concurrency", "1"]
     server = Server(command, environment, lambda: True, tmp_path / "worker.log")
@@ -127,7 +127,7 @@ def test_member_from_python_joins_and_leaves_the_roster_without_a_tick(
 
 
 def messages(url: str) -> list[dict[str, Any]]:
-    """What waits in the broker: tasks and their channels; each expires."""
+    """Return the tasks in the broker, with their channels; assert that each expires."""
     with redis.Redis.from_url(url) as client:
         raw = [json.loads(message) for message in client.lrange(QUEUE, 0, -1)]
     found = []
@@ -146,7 +146,7 @@ def test_early_polls_for_a_thousand_pages_in_a_second_send_two_tasks(
     monkeypatch: pytest.MonkeyPatch,
     django_user_model: type[User],
 ) -> None:
-    """Pages of four web processes, whose clock makes it a second."""
+    """Pages of four web processes, whose clock passes one second."""
     url = environment["CELERY_BROKER_URL"]
     app, clock = use_broker(url), Clock()
     processes = [
@@ -174,7 +174,7 @@ def test_early_polls_for_a_thousand_pages_in_a_second_send_two_tasks(
 def test_early_polls_by_many_processes_send_one_task(
     site: Any, use_broker: Callable[[str], Celery], environment: dict[str, str]
 ) -> None:
-    """Ten thousand asks, eight threads of eight processes, one slot."""
+    """Ten thousand requests by eight threads for eight processes, in one slot."""
     url = environment["CELERY_BROKER_URL"]
     app, clock = use_broker(url), Clock()
     nudgers = [Nudger(nudge._claim, CeleryBroker(app, timeout=10), clock=clock) for _ in range(8)]
@@ -200,7 +200,7 @@ def test_early_polls_by_many_processes_send_one_task(
 
 @pytest.fixture
 def silent() -> Iterator[socket.socket]:
-    """A port that takes connections and never answers."""
+    """Return a port that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(PATIENCE)
         yield listener

@@ -1,4 +1,5 @@
-"""`matches` says which channels Centrifugo's `channels` call lists, `escape` names one of them."""
+"""`matches` agrees with the channels that Centrifugo's `channels` call lists; `escape` names
+one."""
 
 from __future__ import annotations
 
@@ -45,7 +46,7 @@ REFUSED = [
 
 @pytest.fixture(scope="module")
 def gateway(centrifugo: servers.Centrifugo) -> Iterator[Gateway]:
-    """A gateway to a Centrifugo on which the CHANNELS are active."""
+    """Return a gateway to a Centrifugo on which the CHANNELS are active."""
     swarm = Swarm(centrifugo.ws_url)
     swarm.connect("42", *CHANNELS)
     yield Gateway(HttpTransport(centrifugo.api_url, servers.API_KEY))

@@ -1,4 +1,4 @@
-"""`presence_sync` as its users run it: a process, on a real Redis and a real Centrifugo."""
+"""`presence_sync` as a process, with a real Redis and a real Centrifugo."""
 
 from __future__ import annotations
 

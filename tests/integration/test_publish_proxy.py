@@ -1,4 +1,4 @@
-"""Moves through Centrifugo's publish proxy and our view, on the wire from end to end."""
+"""Moves through Centrifugo's publish proxy and our view, from end to end."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Quiet(WSGIRequestHandler):
 
 @pytest.fixture(scope="module")
 def django_url() -> Iterator[str]:
-    """The demo site, served by a thread of this process: what `settings` sets, it heeds."""
+    """Serve the demo site in a thread of this process, with the `settings` of the test."""
     server = ThreadedWSGIServer(("127.0.0.1", 0), Quiet)
     server.set_app(WSGIHandler())
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
@@ -56,7 +56,7 @@ def django_url() -> Iterator[str]:
 def proxying(
     django_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[servers.Centrifugo]:
-    """A Centrifugo with the project's configuration that asks our view about moves."""
+    """Run a Centrifugo with the project's configuration that asks our view about moves."""
     proxy = "CENTRIFUGO_CHANNEL_PROXY_PUBLISH"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CENTRIFUGO_CHANNEL_NAMESPACES_CURSORS_PUBLISH_PROXY_ENABLED", "true")
@@ -71,7 +71,7 @@ def proxying(
 
 @pytest.fixture(autouse=True)
 def site(settings: Any, redis_url: str, proxying: servers.Centrifugo) -> Any:
-    """The settings of the site, which is on these parts."""
+    """Return the settings of the site on these parts."""
     settings.ALLOWED_HOSTS = ["127.0.0.1"]
     settings.PRESENCE_REDIS_URL = redis_url
     for name, value in proxying.environment.items():
@@ -81,12 +81,12 @@ def site(settings: Any, redis_url: str, proxying: servers.Centrifugo) -> Any:
 
 @pytest.fixture
 def key() -> str:
-    """A presence key that no other test uses."""
+    """Return a presence key that no other test uses."""
     return f"doc:{next(_numbers)}"
 
 
 class People:
-    """Connections of people with tokens of ours, to one room's cursors unless told otherwise."""
+    """Connections of people with our tokens, to the cursors of one room by default."""
 
     def __init__(self, url: str, key: str) -> None:
         self.cursors = f"cursors:{key}"
@@ -136,7 +136,7 @@ async def seen(watching: Subscribed) -> Any:
 
 
 async def nothing_else(watching: Subscribed, people: People, server: servers.Centrifugo) -> None:
-    """What the server publishes comes after whatever was published before it."""
+    """A publication of the server arrives after all earlier ones."""
     last = {"x": 1, "y": 1, "user": "server"}
     client = cent.Client(server.api_url, servers.API_KEY)
     client.publish(cent.PublishRequest(channel=people.cursors, data=last))
@@ -193,7 +193,7 @@ async def test_proxy_refuses_data_that_is_no_move(
 async def test_proxy_refuses_moves_without_subscription(
     people: People, proxying: servers.Centrifugo
 ) -> None:
-    """Centrifugo itself lets everybody through whom the site allows."""
+    """Centrifugo allows everybody whom the site allows."""
     watching, mover = await people.watch(), await people.connect()
     assert await people.move(mover) == FORBIDDEN
     await people.subscribe(mover, cursors=f"{people.cursors}:other")

@@ -35,7 +35,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCluster
 
 @pytest.fixture
 def cluster(running: RunningCluster) -> RunningCluster:
-    """An empty one. Which primary has which slots is as the test before left it."""
+    """Return an empty cluster. The slots of the primaries are as the previous test left them."""
     running.flush()
     return running
 
@@ -46,7 +46,7 @@ def store(cluster: RunningCluster) -> RedisStore:
 
 
 class Visits:
-    """Ticks in which somebody comes to each room."""
+    """Ticks that add a member to each room."""
 
     def __init__(self, store: RedisStore) -> None:
         self.centrifugo = FakeCentrifugo()
@@ -55,7 +55,7 @@ class Visits:
         self.count = 0
 
     def tick(self) -> set[str]:
-        """What kind of messages it published. Every room was brought one member more."""
+        """Return the types of the messages that the tick published, after a join in each room."""
         self.count += 1
         before = {room: len(self.centrifugo.delivered[room]) for room in ROOMS}
         for room in ROOMS:
@@ -113,8 +113,8 @@ def test_cluster_after_script_flush_loads_scripts_again(
 def test_cluster_that_moves_a_slot_loses_nothing(
     cluster: RunningCluster, store: RedisStore, visits: Visits
 ) -> None:
-    """First the keys, of which the old primary says where they are; then the slot, which the
-    client learns when it is told off. Nothing is lost, so the rooms go on."""
+    """The keys move first, and the old primary redirects; then the slot moves, and the client
+    learns that from an error. Nothing is lost, so the epochs stay."""
     run, key = store.load_states([]).run, Keys("presence").channel(ROOMS[7])
     cluster.move_keys(key)
     assert visits.tick() == {"presence.diff"}
@@ -124,7 +124,7 @@ def test_cluster_that_moves_a_slot_loses_nothing(
 
 
 def test_cluster_client_used_by_threads_at_first_call_succeeds(store: RedisStore) -> None:
-    """Of a client that has yet to find the cluster."""
+    """The threads share a client that has not discovered the cluster yet."""
     with ThreadPoolExecutor(8) as threads:
         claimed = [
             threads.submit(store.claim_slot, room, 1, seconds=60.0)
@@ -174,16 +174,16 @@ def test_doctor_on_cluster_reports_ok_and_names_the_url_scheme(
 
 @pytest.fixture(scope="module")
 def found(running: RunningCluster) -> Client:
-    """A client that has found the cluster, which takes longer than most tests do."""
+    """Return a client that has discovered the cluster, which takes longer than most tests."""
     return make_client(running.url, timeout=5.0)
 
 
 class TestContract(BackendContract):
-    """What every backend keeps to."""
+    """The contract of every backend, on the cluster."""
 
     @pytest.fixture
     def backend(self, found: Client, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> RedisStore:
-        """Under keys of its own, as a cluster takes long to flush."""
+        """Its keys have a prefix of their own, as flushing a cluster takes long."""
         monkeypatch.setattr(
             "presence.backends.redis.connection.make_client", lambda *_, **__: found
         )
@@ -193,8 +193,8 @@ class TestContract(BackendContract):
 def test_cluster_after_failover_starts_a_new_run(
     cluster: RunningCluster, visits: Visits, store: RedisStore
 ) -> None:
-    """A replica takes over, as is planned, and then from one that is killed. Those that stay know
-    of it only when it is asked who they are; and the rooms start anew, as writes may be lost."""
+    """A replica takes over, first as planned and then from a killed primary. The other nodes
+    report it only when asked, and the rooms start new epochs, as writes may be lost."""
     idle = RedisStore(cluster.url)
     before = idle.load_states([]).run
     cluster.fail_over()

@@ -1,4 +1,4 @@
-"""Connections to Redis that are up but no good: none is used again, and calls find another."""
+"""Broken connections to Redis: no call uses one again, and calls find another."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ GREETING = {"db": 1, "redis_connect_func": None, "driver_info": None}
 
 
 class SoftTimeLimitExceeded(Exception):
-    """As Celery raises it, out of a signal handler."""
+    """Exception of a signal handler, like that of Celery."""
 
 
 def port_of(url: str) -> int:
@@ -63,7 +63,7 @@ def store(through: Balancer) -> RedisStore:
 
 @pytest.fixture
 def rested(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every connection counts as one that has rested."""
+    """Every connection counts as rested."""
     monkeypatch.setattr(server, "IDLE_LIMIT", -1.0)
 
 
@@ -230,7 +230,7 @@ def test_store_cuts_an_endless_reply_and_names_it(monkeypatch: pytest.MonkeyPatc
 
 
 def test_pool_that_is_given_a_connection_with_data_waiting_drops_it() -> None:
-    """Whether more comes at once or later."""
+    """More data arrives at once, or later."""
     with answering(lambda _: b"+one\r\n+two\r\n") as port:
         client = bare(port)
         assert [client.execute_command("ECHO", "x") for _ in range(3)] == [b"one"] * 3
@@ -244,7 +244,7 @@ def test_pool_that_is_given_a_connection_with_data_waiting_drops_it() -> None:
 
 
 def bare(port: int, *, timeout: float = 5.0) -> Server:
-    """A client that greets nobody."""
+    """Return a client that sends no greeting."""
     pool = server.Pool(
         connection_class=server.SafeConnection,
         port=port,
@@ -263,8 +263,8 @@ def answering(
     pause: float = 0.0,
     then: tuple[threading.Event, bytes] | None = None,
 ) -> Iterator[int]:
-    """A server that gives its n-th connection one reply to whatever comes, byte by byte with a
-    pause between; and sends more once the event is set."""
+    """Run a server that answers its n-th connection with one reply, byte by byte with pauses,
+    and sends more once the event is set."""
     done = threading.Event()
 
     def serve(sock: socket.socket, number: int) -> None:
@@ -298,7 +298,7 @@ def answering(
 def test_packer_gives_hiredis_bytes_and_strings_only(
     make: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It crashes the process where a signal handler raises while it packs anything else."""
+    """The packer crashes the process if a signal handler raises while it packs anything else."""
     given: list[object] = []
     pack = hiredis.pack_command
 

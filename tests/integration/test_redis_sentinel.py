@@ -1,4 +1,4 @@
-"""The store by a real sentinel: with passwords, a database and a primary that dies."""
+"""The store behind a real sentinel: passwords, a database, and a primary that dies."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WELL = ["redis.reachable", "redis.eviction", "redis.writable"]
 
 
 def test_sentinel_failover_is_followed(settings: Any, tmp_path: Path) -> None:
-    """The store goes on with it, and the rooms start anew: what was written last may be lost."""
+    """The store continues with the replica in new epochs, as the last writes may be lost."""
     centrifugo = FakeCentrifugo()
 
     def tick(user: str) -> str:
@@ -55,7 +55,7 @@ def test_sentinel_failover_is_followed(settings: Any, tmp_path: Path) -> None:
 
 
 def levels(settings: Any, url: str) -> dict[str, str]:
-    """What the doctor finds."""
+    """Return the findings of the doctor."""
     settings.PRESENCE_REDIS_URL = url
     return {finding.id: finding.level for finding in doctor.examine()}
 

@@ -65,7 +65,7 @@ class TestRosters:
     def test_write_with_some_scripts_flushed_runs_once(
         self, kept: RedisStore, server: redis.Redis, known: str
     ) -> None:
-        """Run twice, it would not know what it acknowledged the first time."""
+        """A second run would not accept what the first run acknowledged."""
         first, second = commit(), commit(channel="presence:b")
         write(kept, [first, second])
         server.script_flush()
@@ -161,7 +161,7 @@ class TestRosters:
 
 
 def write_forty(url: str, who: int) -> None:
-    """Win forty commits, each against whoever else writes."""
+    """Win forty commits against all other writers."""
     store, written = RedisStore(url), 0
     while written < 40:
         found = state(store)

@@ -1,5 +1,4 @@
-"""How often Redis is asked: by a tick two round trips a batch, whatever changed; by a move one,
-by a heartbeat one."""
+"""Round trips to Redis: of a tick two for each batch, of a move one, of a heartbeat one."""
 
 from __future__ import annotations
 
@@ -26,7 +25,7 @@ BATCHES = 10
 
 
 def nobody(channel: str, version: int, change: Change, epoch: str) -> None:
-    """Somebody who listens, and does nothing."""
+    """Receiver of signals that does nothing."""
 
 
 @pytest.fixture
@@ -41,7 +40,8 @@ def centrifugo() -> FakeCentrifugo:
 def spent(
     redis_url: str, centrifugo: FakeCentrifugo, round_trips: list[object]
 ) -> Callable[[Announce | None, int], int]:
-    """Runs a tick over `ROOMS`, in so many batches; the round trips, less those of the books."""
+    """Run a tick over `ROOMS` in so many batches. Returns its round trips without those of the
+    log."""
     store = RedisStore(redis_url)
 
     def tick(announce: Announce | None, batches: int) -> int:
@@ -65,8 +65,8 @@ def test_tick_takes_two_round_trips_for_each_batch(
     centrifugo: FakeCentrifugo,
     announce: Announce | None,
 ) -> None:
-    """And, when something changed, one more for each batch that was read ahead, and one or two
-    at the end for what was published and signalled last."""
+    """With changes, each batch that was read ahead takes one more, and the end one or two for
+    the last acknowledgements and signals."""
     assert spent(announce, BATCHES) == 2 * BATCHES
     for room in ROOMS:
         centrifugo.enter(room, "c2", "alan", "Alan")
@@ -81,7 +81,7 @@ def test_tick_of_one_room_takes_few_round_trips(
     announce: Announce | None,
     trips: int,
 ) -> None:
-    """Its state, its roster, the commit, the acknowledgement; and that its signals were sent."""
+    """State, roster, commit, acknowledgement, and the note that signals were sent."""
     assert spent(announce, 1) == 2
     centrifugo.enter(ROOMS[0], "c2", "alan", "Alan")
     assert spent(announce, 1) == trips
@@ -91,7 +91,7 @@ def test_tick_of_one_room_takes_few_round_trips(
 def test_proxy_takes_one_round_trip_for_a_move(
     settings: Any, redis_url: str, round_trips: list[object], tracked: bool, trips: int
 ) -> None:
-    """Once it is known that the client is subscribed."""
+    """The subscription of the client is known already."""
     settings.PRESENCE_REDIS_URL = redis_url
     settings.CENTRIFUGO_API_KEY = "key"
     settings.PRESENCE_CURSOR_TRACK = tracked
@@ -111,7 +111,7 @@ def test_proxy_takes_one_round_trip_for_a_move(
 def test_heartbeat_takes_one_round_trip(
     settings: Any, redis_url: str, round_trips: list[object]
 ) -> None:
-    """Who joins again, or leaves, costs a few more."""
+    """A join or a leave takes a few more."""
     settings.PRESENCE_REDIS_URL = redis_url
     settings.PRESENCE_NUDGE = 0
     lifeline = Lifeline("presence:1", "", 0.0, "bot", "page-1", "{}")

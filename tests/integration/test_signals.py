@@ -1,4 +1,4 @@
-"""Signals from real Celery workers: once for the whole cluster, whoever they were sent by."""
+"""Signals from real Celery workers: sent once for the whole site, by any worker."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ROOM = "presence:signals:room"
 
 @pytest.fixture
 def notes(environment: dict[str, str], tmp_path: Path) -> Path:
-    """Where the workers of the site note the signals that they send."""
+    """Return the file in which the workers of the site record their signals."""
     notes = tmp_path / "notes"
     notes.touch()
     environment |= {
@@ -41,7 +41,7 @@ def test_signals_are_sent_once_by_the_worker_that_committed(
     asked = 0
 
     def tick() -> list[Any]:
-        """Two ticks at once; what was noted by the time that both are done."""
+        """Run two ticks at once. Returns the recorded signals when both are done."""
         nonlocal asked
         asked += 2
         for _ in range(2):

@@ -25,7 +25,7 @@ from tests.websocket_clients import Swarm
 ROOM = "presence:limited"
 TICK = "presence.tasks.update_presence"
 LIMIT = {"prefork": "SoftTimeLimitExceeded", "solo": "no whole answer in"}
-"""What ends a tick. Celery keeps soft limits in processes and not in the solo pool."""
+"""Limit that ends a tick. Celery has soft limits in its processes, and not in the solo pool."""
 
 
 @contextmanager

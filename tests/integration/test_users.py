@@ -1,4 +1,4 @@
-"""What is told and made known of users, on a real Redis: how often it is asked, and what comes."""
+"""`last_seen` and `refresh` on a real Redis: round trips and results."""
 
 from __future__ import annotations
 

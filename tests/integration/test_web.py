@@ -31,14 +31,14 @@ SITE = "presence:site"
 
 @pytest.fixture
 def site(settings: Any, redis_url: str) -> Any:
-    """The demo site on a Redis of its own; returns its settings."""
+    """Return the settings of the demo site on a Redis of its own."""
     settings.PRESENCE_REDIS_URL = redis_url
     return settings
 
 
 @pytest.fixture
 def online(site: Any, centrifugo: Centrifugo) -> Any:
-    """The demo site with a Centrifugo as well."""
+    """Return the settings of the demo site with a Centrifugo as well."""
     for name, value in centrifugo.environment.items():
         setattr(site, name, value)
     return site
@@ -51,7 +51,7 @@ def front(client: Client) -> str:
 
 
 def attribute(page: str, name: str) -> str:
-    """The value of `data-presence-<name>` of the page's widget."""
+    """Return the value of `data-presence-<name>` of the page's widget."""
     match = re.search(rf'<presence-roster[^>]*? data-presence-{name}="([^"]*)"', page, re.DOTALL)
     assert match, f"no data-presence-{name}"
     return unescape(match[1])
@@ -142,7 +142,7 @@ def test_page_without_redis_is_served_empty(
 
 
 def present(swarm: Swarm, answer: Any, channel: str = SITE) -> None:
-    """Do as the widget does with the answer of the tokens endpoint."""
+    """Connect and subscribe as the widget does with the answer of the tokens endpoint."""
 
     async def work() -> None:
         async def token(_: Any) -> str:
@@ -193,7 +193,7 @@ def test_watched_channel_does_not_list_the_watcher(online: Any, swarm: Swarm):
 
 
 def ask(url: str, *commands: dict[str, Any]) -> dict[str, Any] | int:
-    """Centrifugo's reply to the last command, or the code with which it closed."""
+    """Return Centrifugo's reply to the last command, or the code with which it closed."""
     with websockets.sync.client.connect(url) as connection:
         reply: dict[str, Any] = {}
         for id_, command in enumerate(commands, start=1):

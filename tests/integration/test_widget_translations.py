@@ -1,4 +1,4 @@
-"""Words for a number: scripts choose among the samples in the page as Django would."""
+"""Plural forms: scripts choose among the samples in the page as Django would."""
 
 from __future__ import annotations
 

@@ -28,8 +28,9 @@ SURFACE = "presence:whiteboard"
 """Default room of --cursors: few sites have a shared surface in PRESENCE_CHANNEL."""
 
 DELIVERIES = 50_000
-"""Limit of messages a second if all move at once: each move goes to everybody. A third move at
-any time, which keeps one processor half busy (18,500 a second were measured with 50 people)."""
+"""Limit of messages a second if all move at once, as each move goes to everybody. About a third
+move at any time, which keeps one processor half busy (18,500 a second were measured with 50
+people)."""
 
 LONGEST = 7 * 24 * 3600.0
 """Seconds."""
