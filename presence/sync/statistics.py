@@ -53,14 +53,13 @@ class Tick(msgspec.Struct, frozen=True, kw_only=True):
 class Statistics(msgspec.Struct, frozen=True, kw_only=True):
     """Records of ticks at `now`.
 
-    `began`: start of the newest tick, finished or not. `running`: number of unfinished ticks.
-    `history`: finished ticks, newest first. `behind`: occupied channels that were not polled since
-    the last finished tick began, with the time of their last good poll.
+    `began`: start of the newest tick, finished or not. `history`: finished ticks, newest first.
+    `behind`: occupied channels that were not polled since the last finished tick began, with the
+    time of their last good poll.
     """
 
     now: float
     began: float | None
-    running: int
     history: list[Tick]
     behind: dict[str, float]
 
@@ -68,22 +67,6 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
     def last(self) -> Tick | None:
         """The last tick that finished."""
         return self.history[0] if self.history else None
-
-    @property
-    def staleness(self) -> float | None:
-        """Age in seconds of the oldest roster that is shown; None before the first tick."""
-        times = [*self.behind.values(), *(tick.started for tick in self.history[:1])]
-        return self.now - min(times) if times else None
-
-    @property
-    def incomplete(self) -> int:
-        """Number of missing shards of the ticks in `history`."""
-        return sum(tick.missing for tick in self.history)
-
-    @property
-    def overlapping(self) -> int:
-        """Number of ticks in `history` that began shortly after another one."""
-        return sum(tick.overlapping for tick in self.history)
 
 
 class OpenTick(msgspec.Struct, frozen=True, kw_only=True):
@@ -137,7 +120,6 @@ def read(store: RosterStore) -> Statistics:
     return Statistics(
         now=logged.now,
         began=logged.began,
-        running=len(logged.open),
         history=history,
         behind=_behind(store, since),
     )

@@ -225,7 +225,7 @@ def test_doctor_with_a_storage_that_is_down_finds_a_problem(
 
 @pytest.mark.parametrize("began", [None, 0.0])
 def test_doctor_without_ticks_names_the_consumer(began: float | None) -> None:
-    statistics = Statistics(now=1000.0, began=began, running=0, history=[], behind={})
+    statistics = Statistics(now=1000.0, began=began, history=[], behind={})
     (finding,) = ticks.judge(statistics, interval=60.0, queue="huey")
     assert finding.level == "problem"
     assert "run_huey" in finding.remedy

@@ -43,7 +43,7 @@ def tick(started: float = NOW - 30, **fields: Any) -> Tick:
 
 def ticked(*history: Tick, **fields: Any) -> Statistics:
     began = history[0].started if history else None
-    shown = {"now": NOW, "began": began, "running": 0, "behind": {}, "history": list(history)}
+    shown = {"now": NOW, "began": began, "behind": {}, "history": list(history)}
     return Statistics(**(shown | fields))
 
 
@@ -56,7 +56,7 @@ TWICE = [tick(overlapping=n % 2 == 0) for n in range(10)]
         (ticked(), {"ticks.fresh": "problem"}),
         (ticked(tick()), {"ticks.fresh": "ok"}),
         (ticked(tick(NOW - 300)), {"ticks.fresh": "problem"}),
-        (ticked(tick(NOW - 120), began=NOW - 60, running=1), {"ticks.fresh": "ok"}),
+        (ticked(tick(NOW - 120), began=NOW - 60), {"ticks.fresh": "ok"}),
         (ticked(tick(), behind={"a": NOW - 60}), {"ticks.fresh": "ok"}),
         (
             ticked(tick(), behind={"a": NOW - 300}),

@@ -65,7 +65,7 @@ def test_clocks_finding_blames_this_machine_where_the_others_agree() -> None:
 @override_settings(PRESENCE_REDIS_URL="redis://127.0.0.1:1/0")
 def test_clocks_measured_include_that_of_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     tick = Tick(id="t", started=50.0, finished=51.0, clock_ahead=HOUR, report=Report())
-    known = Statistics(now=60.0, began=50.0, running=0, history=[tick], behind={})
+    known = Statistics(now=60.0, began=50.0, history=[tick], behind={})
     monkeypatch.setattr(clocks.statistics, "read", lambda _: known)
     monkeypatch.setattr(clocks, "_redis_ahead", lambda _: -1.0)
     monkeypatch.setattr(clocks, "centrifugo_ahead", lambda **_: 0.0)
@@ -83,7 +83,7 @@ def test_clocks_worker_is_not_blamed_where_that_of_redis_was_put_right_since(
     monkeypatch: pytest.MonkeyPatch, ahead: float | None, finished: float
 ) -> None:
     tick = Tick(id="t", started=finished, finished=finished, clock_ahead=ahead, report=Report())
-    known = Statistics(now=60.0, began=finished, running=0, history=[tick], behind={})
+    known = Statistics(now=60.0, began=finished, history=[tick], behind={})
     monkeypatch.setattr(clocks.statistics, "read", lambda _: known)
     monkeypatch.setattr(clocks, "_redis_ahead", lambda _: 0.0)
     monkeypatch.setattr(clocks, "centrifugo_ahead", lambda **_: 0.0)
@@ -113,7 +113,7 @@ def test_centrifugo_clock_is_read_from_the_date_of_its_answer(
 
 
 def test_ticks_dated_in_the_future_are_not_called_fresh() -> None:
-    began = Statistics(now=1000.0, began=1000.0 + HOUR, running=0, history=[], behind={})
+    began = Statistics(now=1000.0, began=1000.0 + HOUR, history=[], behind={})
     assert levels(ticks.judge(began, interval=60.0)) == [("ticks.fresh", "skipped")]
 
 
@@ -271,7 +271,7 @@ def test_worker_with_a_broker_url_that_is_not_read_names_the_namespace(
 
 
 def test_ticks_that_never_ran_tell_whether_beat_or_worker_is_missing() -> None:
-    never = Statistics(now=1000.0, began=None, running=0, history=[], behind={})
+    never = Statistics(now=1000.0, began=None, history=[], behind={})
     (found,) = ticks.judge(never, interval=90.0)
     assert "worker.answers" in found.remedy
     assert "90 s after the start" in found.remedy

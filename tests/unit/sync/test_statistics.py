@@ -31,9 +31,19 @@ def last(site: Site) -> Tick:
     return tick
 
 
+def oldest(site: Site) -> float:
+    """Return the age of the oldest roster that is shown, as the statistics tell it."""
+    found = read(site)
+    return found.now - min([*found.behind.values(), *(t.started for t in found.history[:1])])
+
+
+def overlapping(site: Site) -> int:
+    return sum(tick.overlapping for tick in read(site).history)
+
+
 def test_statistics_before_the_first_tick_are_empty(site: Site) -> None:
     found = read(site)
-    assert (found.last, found.began, found.staleness, found.running) == (None, None, None, 0)
+    assert (found.last, found.began, found.behind) == (None, None, {})
 
 
 def test_tick_when_done_is_recorded_with_report_and_duration(site: Site) -> None:
@@ -44,7 +54,7 @@ def test_tick_when_done_is_recorded_with_report_and_duration(site: Site) -> None
     assert (tick.started, tick.finished, tick.shards, tick.missing) == (started, started + 2, 1, 0)
     assert (tick.report.joins, tick.report.channels, tick.report.errors) == (1, 1, 0)
     assert (tick.report.seconds.total, tick.report.seconds.read) == (2.0, 2.0)
-    assert (read(site).began, read(site).running) == (started, 0)
+    assert (read(site).began, site.store.load_ticks().open) == (started, {})
 
 
 def test_tick_of_worker_with_fast_clock_records_the_difference(
@@ -58,7 +68,7 @@ def test_tick_of_worker_with_fast_clock_records_the_difference(
 def test_tick_of_empty_site_is_recorded(site: Site) -> None:
     site.centrifugo.quit(ROOM, "c1")
     site.tick()
-    assert (last(site).report.channels, read(site).staleness) == (0, 0.0)
+    assert (last(site).report.channels, oldest(site)) == (0, 0.0)
 
 
 def test_tick_of_named_channels_is_not_recorded(site: Site) -> None:
@@ -84,7 +94,7 @@ def test_tick_with_failing_store_counts_an_error(
     monkeypatch.setattr(site.store, "add_part", down)
     report = site.tick()
     assert (report.joins, report.errors, report.failures) == (1, 1, ["no answer"])
-    assert read(site).running == 1
+    assert len(site.store.load_ticks().open) == 1
 
 
 def test_statistics_history_is_newest_first_and_bounded(site: Site) -> None:
@@ -99,7 +109,7 @@ class TestStaleness:
     def test_staleness_without_ticks_grows(self, site: Site) -> None:
         site.tick()
         site.clock.advance(300)
-        assert read(site).staleness == 300.0
+        assert oldest(site) == 300.0
 
     def test_staleness_of_several_rooms_is_that_of_the_oldest(self, site: Site) -> None:
         site.centrifugo.enter("presence:b", "c2", "alan", "Alan")
@@ -107,8 +117,7 @@ class TestStaleness:
         site.centrifugo.errors["presence", ROOM] = CentrifugoUnreachable("x")
         for _ in range(3):
             site.tick(INTERVAL)
-        found = read(site)
-        assert (found.staleness, list(found.behind)) == (3 * INTERVAL, [ROOM])
+        assert (oldest(site), list(read(site).behind)) == (3 * INTERVAL, [ROOM])
 
     def test_staleness_of_empty_room_does_not_count(self, site: Site) -> None:
         site.tick()
@@ -116,12 +125,12 @@ class TestStaleness:
         for _ in range(4):
             site.tick(INTERVAL)
         assert ROOM in site.store.known_channels().polled
-        assert (read(site).behind, read(site).staleness) == ({}, 0.0)
+        assert (read(site).behind, oldest(site)) == ({}, 0.0)
 
     def test_staleness_of_site_with_polls_but_no_tick_is_counted(self, site: Site) -> None:
         site.tick(only=[ROOM])
         site.clock.advance(9)
-        assert read(site).staleness == 9.0
+        assert oldest(site) == 9.0
 
 
 class TestOverlapping:
@@ -132,7 +141,7 @@ class TestOverlapping:
         with caplog.at_level(logging.WARNING, "presence.sync"):
             site.tick(0.3 * INTERVAL)
         assert "tick=overlapping" in caplog.text
-        assert (last(site).overlapping, read(site).overlapping) == (True, 1)
+        assert (last(site).overlapping, overlapping(site)) == (True, 1)
 
     @pytest.mark.parametrize("out_of_phase", [0.0, 0.1, 0.5, 0.9])
     def test_overlapping_of_two_beats_at_any_distance_is_counted(
@@ -141,18 +150,18 @@ class TestOverlapping:
         for _ in range(5):
             site.tick(out_of_phase * INTERVAL)
             site.tick((1 - out_of_phase) * INTERVAL)
-        assert 4 <= read(site).overlapping <= 9
+        assert 4 <= overlapping(site) <= 9
 
     def test_overlapping_of_slightly_early_tick_is_not_counted(self, site: Site) -> None:
         for gap in (INTERVAL, 0.8 * INTERVAL, 1.2 * INTERVAL, 5 * INTERVAL):
             site.tick(gap)
-        assert read(site).overlapping == 0
+        assert overlapping(site) == 0
 
     def test_overlapping_of_loop_with_short_interval_is_not_counted(self, site: Site) -> None:
         for _ in range(3):
             site.clock.advance(5)
             site.sync.tick(interval=5.0)
-        assert read(site).overlapping == 0
+        assert overlapping(site) == 0
 
 
 def test_statistics_with_unreadable_record_show_the_others(site: Site) -> None:
