@@ -108,15 +108,12 @@ def _read_batch(ctx: TickContext, shard: Shard, polled: PollResult) -> Iterator[
     """Yield each different channel with its rosters; channels with a partial reply come last."""
     fewer: list[Reading] = []
     for reading in polled.different.values():
-        complete = False
         with ctx.report.catching(reading.channel):
             connections = _merge(ctx, polled, reading)
             if connections < shard.clients.get(reading.channel, 0):
                 fewer.append(reading)
-            else:
-                complete = _read_old(ctx, reading)
-        if complete:
-            yield reading
+            elif _read_old(ctx, reading):
+                yield reading
     if fewer:
         yield from _read_again(ctx, polled, fewer)
 
@@ -163,25 +160,20 @@ def _read_again(ctx: TickContext, polled: PollResult, readings: list[Reading]) -
     with ctx.report.catching(*channels), ctx.timed("read"):
         replies, survey = ctx.gateway.recount(channels)
     for reading, reply in zip(readings, replies, strict=False):
-        complete = False
         with ctx.report.catching(reading.channel):
             reading.raw, reading.nodes = result_of(reply), survey.nodes
             connections = _merge(ctx, polled, reading)
             counted = survey.clients.get(reading.channel, 0)
             reading.partial = connections < counted
-            reading.digest = (
-                b""
-                if reading.partial
-                else digest(reading.raw, ctx.options.fingerprint, reading.tracked)
-            )
-            complete = _read_old(ctx, reading)
+            found = digest(reading.raw, ctx.options.fingerprint, reading.tracked)
+            reading.digest = b"" if reading.partial else found
+            if _read_old(ctx, reading):
+                yield reading
             if reading.partial:
                 raise CentrifugoAnswerError(
                     f"a partial answer: {connections} clients shown, {counted} counted; "
                     "nobody is taken for gone"
                 )
-        if complete:
-            yield reading
 
 
 def _enriched(ctx: TickContext, readings: list[Reading]) -> list[Reading]:

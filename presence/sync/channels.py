@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Protocol
 
 import msgspec
 
@@ -106,10 +105,8 @@ class Shard(msgspec.Struct, frozen=True, kw_only=True):
     since: float = 0.0
 
 
-class HandOut(Protocol):
-    """Callback that hands a shard to another process. Returns False if that failed."""
-
-    def __call__(self, shard: Shard, /) -> bool: ...
+HandOut = Callable[[Shard], bool]
+"""Callback that hands a shard to another process. Returns False if that failed."""
 
 
 def split(

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 from dataclasses import KW_ONLY, dataclass, field, replace
-from typing import Literal, Protocol, Self
+from typing import Literal, Self
 
 import msgspec
 
@@ -27,10 +27,9 @@ MakeExecutor = Callable[[int], Executor]
 """Function that makes an executor with so many workers. Tests use one without threads."""
 
 
-class Announce(Protocol):
-    """Callback for each change after it was published; called at least once per change."""
-
-    def __call__(self, channel: str, version: int, change: Change, epoch: str, /) -> None: ...
+Announce = Callable[[str, int, Change, str], None]
+"""Callback with (channel, version, change, epoch) after a change was published; called at least
+once per change."""
 
 
 def threads(workers: int) -> Executor:
