@@ -13,7 +13,7 @@ __all__ = ["Balancer", "balancer"]
 
 
 class Balancer:
-    """An address whose connections lead to `target`; new ones, once that is changed, elsewhere.
+    """Address whose connections lead to `target`; after a change of `target`, new ones lead there.
 
     `forget` has every connection that is open by then answer what is sent on it with a "reset", the
     "end" or "nothing". With `swallow` the next reply is lost together with its connection. With

@@ -22,7 +22,7 @@ PRIMARY = "mymaster"
 
 @contextmanager
 def redis_process(directory: Path, port: int, *options: str) -> Iterator[Server]:
-    """A Redis with more options, until the end."""
+    """Run a Redis with more options, until the end of the block."""
     directory.mkdir(exist_ok=True)
     server = Server(
         [*servers.redis_command(port, directory), *options],
@@ -38,7 +38,7 @@ def redis_process(directory: Path, port: int, *options: str) -> Iterator[Server]
 
 
 def client(port: int, password: str | None = None) -> redis.Redis:
-    """Which says at once that there is nobody."""
+    """Return a client without retries, which reports at once that a server is down."""
     once = Retry(NoBackoff(), 0)
     return redis.Redis(
         port=port, password=password, decode_responses=True, socket_timeout=5, retry=once
@@ -57,7 +57,7 @@ def pings(port: int) -> bool:
 
 @dataclass
 class RunningCluster:
-    """Servers by their ports; the last may be replicas, to begin with."""
+    """Servers by their ports; the last ones begin as replicas if there are any."""
 
     servers: dict[int, Server]
 
@@ -75,7 +75,7 @@ class RunningCluster:
 
     @property
     def pair(self) -> tuple[int, int]:
-        """A primary and its replica; zeros while there is none."""
+        """Return the ports of a primary and its replica; zeros while there is none."""
         replica = next((port for port in self.servers if role(port) == "slave"), 0)
         if not replica:
             return 0, 0
@@ -83,7 +83,7 @@ class RunningCluster:
             return int(node.info("replication")["master_port"]), replica
 
     def fail_over(self) -> None:
-        """Have a primary and its replica change places; both live on."""
+        """Let a primary and its replica change places; both continue to run."""
         primary, replica = self.pair
         with client(replica) as node:
             node.cluster("FAILOVER")
@@ -93,28 +93,28 @@ class RunningCluster:
                 wait_until(lambda node=node: is_up(node), "the cluster is up")
 
     def kill_primary(self) -> None:
-        """One that has a replica, when that has all it wrote."""
+        """Kill a primary that has a replica, once the replica has all its data."""
         port, replica = self.pair
         with client(port) as node, client(replica) as other:
             wait_until(lambda: offset(node) == offset(other), "the replica has caught up")
         self.servers[port].stop(signal.SIGKILL)
 
     def move_keys(self, key: str) -> None:
-        """Move the keys of a key's slot to another primary, which is yet to be given the slot."""
+        """Move the keys of a key's slot to another primary, which does not have the slot yet."""
         slot, giver, taker, port = self._ends(key)
         taker.cluster("SETSLOT", slot, "IMPORTING", name(giver))
         giver.cluster("SETSLOT", slot, "MIGRATING", name(taker))
-        for key in giver.cluster("GETKEYSINSLOT", slot, 100):
-            giver.execute_command("MIGRATE", "127.0.0.1", port, key, 0, 5000)
+        for stored in giver.cluster("GETKEYSINSLOT", slot, 100):
+            giver.execute_command("MIGRATE", "127.0.0.1", port, stored, 0, 5000)
 
     def move_slot(self, key: str) -> None:
-        """Move a slot whose keys have been moved."""
+        """Move a slot whose keys were moved."""
         slot, giver, taker, _ = self._ends(key)
         for node in (taker, giver):
             node.cluster("SETSLOT", slot, "NODE", name(taker))
 
     def _ends(self, key: str) -> tuple[int, redis.Redis, redis.Redis, int]:
-        """The slot of a key, its first primary, and the next with its port."""
+        """Return the slot of a key, its primary, and the next primary with its port."""
         ports = [*self.servers][:3]
         slot = client(ports[0]).cluster("KEYSLOT", key)
         number = sum(slot >= third * SLOTS // 3 for third in (1, 2))
@@ -123,7 +123,7 @@ class RunningCluster:
 
 
 def role(port: int) -> str:
-    """ "master" or "slave", or "" if it is down."""
+    """Return "master" or "slave", or "" if the server is down."""
     try:
         with client(port) as node:
             return str(node.role()[0])
@@ -136,12 +136,12 @@ def name(node: redis.Redis) -> str:
 
 
 def offset(node: redis.Redis) -> int:
-    """How far a primary has written, or a replica read."""
+    """Return how far a primary has written, or a replica has read."""
     return int(node.info("replication")["master_repl_offset"])
 
 
 def free_ports(count: int) -> list[int]:
-    """Different ones, whose cluster buses (10,000 above) have ports as well."""
+    """Return different free ports; the ports of the cluster bus (10,000 above) are free as well."""
     found: set[int] = set()
     while len(found) < count:
         port = servers.free_port()
@@ -152,7 +152,7 @@ def free_ports(count: int) -> list[int]:
 
 @contextmanager
 def redis_cluster(directory: Path, *, replicas: Sequence[int] = ()) -> Iterator[RunningCluster]:
-    """Three primaries; and a replica of each of those that `replicas` numbers."""
+    """Run three primaries, and a replica of each primary that `replicas` numbers."""
     ports = free_ports(3 + len(replicas))
     with ExitStack() as running:
         servers = {
@@ -207,7 +207,7 @@ def follows(node: redis.Redis) -> bool:
 
 @dataclass
 class RunningSentinel:
-    """A primary and a replica, and the sentinel that watches them; each asks for a password."""
+    """A primary, a replica and the sentinel that watches them; each asks for a password."""
 
     primary: Server
     port: int
@@ -216,7 +216,7 @@ class RunningSentinel:
     url: str
 
     def kill_primary(self) -> None:
-        """When the replica has all it wrote."""
+        """Kill the primary once the replica has all its data."""
         with client(self.port, "sesame") as node, client(self.replica, "sesame") as other:
             wait_until(lambda: offset(node) == offset(other), "the replica has caught up")
         self.primary.stop(signal.SIGKILL)
@@ -251,7 +251,7 @@ def redis_sentinel(directory: Path) -> Iterator[RunningSentinel]:
 
 
 def watches(port: int) -> bool:
-    """Whether a sentinel knows the replica: it would take its primary's place."""
+    """Return whether a sentinel knows the replica, which would take over."""
     try:
         with client(port, "opensesame") as node:
             replicas = node.sentinel_slaves(PRIMARY)

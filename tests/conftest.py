@@ -1,4 +1,4 @@
-"""Real parts for every test that asks for them; one Redis and one Centrifugo a session."""
+"""Real servers for every test that asks for them; one Redis and one Centrifugo for a session."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.websocket_clients import Swarm
 
 @pytest.fixture(autouse=True)
 def no_nudges(settings: Any) -> None:
-    """Pages ask no broker for anything, unless a test sets PRESENCE_NUDGE."""
+    """Turn early polls off, unless a test sets PRESENCE_NUDGE."""
     settings.PRESENCE_NUDGE = 0
 
 
@@ -29,7 +29,7 @@ def redis_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[st
 
 @pytest.fixture
 def redis_url(redis_process: tuple[str, servers.Server]) -> str:
-    """The URL of an empty Redis."""
+    """Return the URL of an empty Redis."""
     url, _ = redis_process
     with redis.Redis.from_url(url) as client:
         client.flushall()
@@ -38,7 +38,7 @@ def redis_url(redis_process: tuple[str, servers.Server]) -> str:
 
 @pytest.fixture
 def round_trips(monkeypatch: pytest.MonkeyPatch) -> list[object]:
-    """What this thread sends Redis from now on, an entry a round trip.
+    """Return the commands that this thread sends to Redis from now on, one entry for a round trip.
 
     Nudges of earlier tests may still be under way in threads of their own. Where one of them holds
     the pool's connection another is made: how it greets Redis is no round trip of what is tested.
@@ -73,7 +73,7 @@ def round_trips(monkeypatch: pytest.MonkeyPatch) -> list[object]:
 
 @pytest.fixture(scope="session")
 def centrifugo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Centrifugo]:
-    """A Centrifugo with the project's configuration; channels are the test's to choose."""
+    """Run a Centrifugo with the configuration of the project."""
     with servers.centrifugo_server(tmp_path_factory.mktemp("centrifugo")) as running:
         yield running
 
@@ -87,7 +87,7 @@ def swarm(centrifugo: servers.Centrifugo) -> Iterator[Swarm]:
 
 @pytest.fixture
 def environment(redis_url: str, centrifugo: servers.Centrifugo, tmp_path: Path) -> dict[str, str]:
-    """The environment of a site on these parts, for processes that a test starts."""
+    """Return the environment of a site on these servers, for processes that a test starts."""
     import os
 
     return {

@@ -16,7 +16,7 @@ Publication = Diff | Reload | Event
 
 
 class Gap(Exception):
-    """The publication does not follow the snapshot: a newer snapshot is needed."""
+    """Raised if the publication does not follow the snapshot: a newer snapshot is needed."""
 
 
 class _Kind(msgspec.Struct):

@@ -1,4 +1,4 @@
-"""An exception at any line of a piece of code, as a signal handler raises one."""
+"""Exceptions at any line of a piece of code, as a signal handler raises them."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ __all__ = ["interrupted_at", "lines_of"]
 
 
 def lines_of(run: Callable[[], object], *paths: str) -> int:
-    """The number of lines that `run` passes in files of the paths."""
+    """Return the number of lines that `run` executes in files of the paths."""
     return _traced(run, paths, 0, None)
 
 
 def interrupted_at(line: int, run: Callable[[], object], error: BaseException, *paths: str) -> None:
-    """Raise an error at a line of `run`, the first being 1, as a signal handler would."""
+    """Raise an error at a line of `run` (the first is 1), as a signal handler would."""
     try:
         _traced(run, paths, line, error)
     finally:

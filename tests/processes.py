@@ -1,4 +1,4 @@
-"""One piece of work in many processes at once: they are forked from one that has imported it."""
+"""One function in many processes at once, forked from a process that has imported it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 from presence_devtools.servers import ROOT
 
 Work = Callable[[str, int], Any]
-"""Given the URL of a Redis and its own number; what it returns has to go into JSON."""
+"""Function of the URL of a Redis and the number of the process; its result must be JSON."""
 
 PATIENCE = 180.0
 
@@ -22,7 +22,7 @@ PATIENCE = 180.0
 def run_many(
     work: Work, url: str, *, processes: int, environment: Mapping[str, str] | None = None
 ) -> list[Any]:
-    """What each process returned, by its number. All begin when all are there.
+    """Return the result of each process, by its number. All start when all are ready.
 
     `work` has to be a function of a module. AssertionError with what was raised, if anything was.
     """

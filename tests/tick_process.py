@@ -1,4 +1,4 @@
-"""A process that runs ticks as a worker does, some of them interrupted by a signal handler.
+"""Process that runs ticks as a worker does, some of them interrupted by a signal handler.
 
 Each line of its input is a JSON number: the seconds after which a tick is interrupted, 0 for a tick
 that is not. Each line of its output is a JSON object that tells how that tick ended.
@@ -21,11 +21,11 @@ ROOMS = [f"presence:interrupted:{number}" for number in range(6)]
 
 
 class SoftTimeLimitExceeded(Exception):
-    """As Celery raises it, out of a signal handler."""
+    """Exception of a signal handler, like that of Celery."""
 
 
 class NoQueue:
-    """Hands nothing out: the whole tick is run here."""
+    """Hands out no shard: this process runs the whole tick."""
 
     def hand_out(self, shard: dict[str, Any], /) -> bool:
         return False
@@ -39,7 +39,7 @@ def interrupt(*_: object) -> None:
 
 
 def tick(after: float) -> dict[str, Any]:
-    """Run a tick that is interrupted `after` so many seconds; 0: never."""
+    """Run a tick that is interrupted after `after` seconds; 0: never."""
     from presence.tasks import jobs
 
     began = time.perf_counter()
@@ -65,7 +65,7 @@ def tick(after: float) -> dict[str, Any]:
 
 
 def state() -> dict[str, Any]:
-    """What this process holds on to, and what it would show."""
+    """Return the resources of this process, and the rosters that it would show."""
     from presence import services
 
     shown = services.store().load_snapshots(ROOMS)

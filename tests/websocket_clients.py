@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 def connection_token(user: str, *, name: str = "", channels: Sequence[str] = ()) -> str:
-    """A connection token; `channels` are subscribed by the server."""
+    """Return a connection token; the server subscribes to `channels`."""
     claims: dict[str, Any] = {"sub": user, "exp": int(time.time()) + 3600}
     if name:
         claims["info"] = {"name": name, "info": {}, "iat": time.time()}
@@ -35,13 +35,13 @@ def connection_token(user: str, *, name: str = "", channels: Sequence[str] = ())
 
 
 def subscription_token(user: str, channel: str) -> str:
-    """A token for one channel."""
+    """Return a token for one channel."""
     claims = {"sub": user, "channel": channel, "exp": int(time.time()) + 3600}
     return jwt.encode(claims, TOKEN_SECRET, "HS256")
 
 
 class Recorder(SubscriptionEventHandler):
-    """Keeps what a subscriber received, and whether each subscribing recovered."""
+    """Messages that a subscriber received, and whether each subscription recovered."""
 
     def __init__(self) -> None:
         self.publications: list[dict[str, Any]] = []
@@ -55,7 +55,7 @@ class Recorder(SubscriptionEventHandler):
 
 
 class Swarm:
-    """Connections in an event loop of their own; every call waits for the server's word."""
+    """Connections in an event loop of their own; every call waits for the answer of the server."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -69,12 +69,12 @@ class Swarm:
         return future.result(60)
 
     def connect(self, user: str, *channels: str, name: str = "", key: str = "") -> None:
-        """One connection of `user`, subscribed by the server to the channels."""
+        """Open a connection of `user`; the server subscribes it to the channels."""
         token = connection_token(user, name=name, channels=channels)
         self.clients.setdefault(key or user, []).append(self.run(self._connect(token)))
 
     def connect_all(self, users: Sequence[tuple[str, str]]) -> None:
-        """A connection for each (user, channel), at once."""
+        """Open a connection for each (user, channel), at once."""
 
         async def work() -> list[Client]:
             tokens = [connection_token(u, name=f"User {u}", channels=[c]) for u, c in users]
@@ -93,7 +93,7 @@ class Swarm:
         self.run(work())
 
     def subscribe(self, user: str, channel: str) -> Recorder:
-        """A connection of `user` that subscribes to `channel` itself, and records."""
+        """Open a connection of `user` that subscribes to `channel` itself, and records."""
         recorder = Recorder()
 
         async def work() -> None:
@@ -127,7 +127,7 @@ class Swarm:
 
 
 async def _finish() -> None:
-    """Wait for what the clients still do behind `disconnect`: their closing handshakes."""
+    """Wait for the closing handshakes, which continue after `disconnect`."""
     others = asyncio.all_tasks() - {asyncio.current_task()}
     if others:
         await asyncio.wait(others, timeout=10)

@@ -1,1 +1,1 @@
-"""A site whose workers note the signals they send in the file NOTES."""
+"""Site whose workers record the signals that they send in the file NOTES."""

@@ -1,4 +1,4 @@
-"""The receivers."""
+"""Receivers of the signals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The demo's settings, and this app."""
+"""Settings of the demo, with this app."""
 
 from project.settings import *  # noqa: F403 (as settings are made from settings)
 from project.settings import INSTALLED_APPS

@@ -1,4 +1,4 @@
-"""The bench runs, at sizes at which its figures mean nothing, and judges what it finds."""
+"""The bench runs at small sizes, and judges its figures."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def test_cursors_without_chromium_are_left_out_and_reported(
 
 
 def test_firsts_are_the_first_change_after_each_move() -> None:
-    """The clock of who watches is a little behind."""
+    """The clock of the watching page is a little behind."""
     sent, arrived = [100.0, 400.0, 700.0], [112.0, 129.0, 145.0, 398.0, 415.0, 705.0]
     assert browser.firsts(sent, arrived) == [12.0, -2.0, 5.0]
     assert browser.firsts(sent, arrived[:5]) == [12.0, -2.0, math.inf]

@@ -1,4 +1,4 @@
-"""What a site that runs its ticks in Huey may have wrong: the checks, the doctor, and nudges."""
+"""Mistakes of a site that runs its ticks in Huey: the checks, the doctor, and nudges."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SITE: dict[str, Any] = {
 
 @pytest.fixture(autouse=True)
 def site_s(monkeypatch: pytest.MonkeyPatch) -> Huey:
-    """The Huey that djhuey made, once for the process: override_settings does not change it."""
+    """The Huey that djhuey made once for the process: override_settings does not change it."""
     made = RedisHuey("shop")
     monkeypatch.setattr("huey.contrib.djhuey.HUEY", made)
     return made
@@ -106,7 +106,7 @@ def test_checks_of_a_site_with_huey_never_look_at_celery(monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("backend", ["rq", 3])
 def test_unknown_queue_is_an_error_of_the_checks_alone(backend: object, settings: Any) -> None:
-    """Nothing but the check is troubled by it: neither the start of the site, nor its pages."""
+    """Only the check reports it: the site starts and serves pages."""
     assert isinstance(only("presence.E001", ASYNC_BACKEND=backend), checks.Error)
     settings.ASYNC_BACKEND, settings.PRESENCE_NUDGE = backend, 2.0
     assert queues.chosen() == ""
@@ -130,7 +130,7 @@ def test_nudges_with_huey_need_its_app(
 
 @pytest.fixture
 def examined(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The settings of a good site, whose doctor does not wait long."""
+    """Return the settings of a good site, whose doctor does not wait long."""
     monkeypatch.setattr(huey, "PATIENCE", 0.2)
     for name, value in SITE.items():
         setattr(settings, name, value)
@@ -139,7 +139,7 @@ def examined(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 @pytest.fixture
 def queue(monkeypatch: pytest.MonkeyPatch) -> Huey:
-    """The site's Huey, on which our tasks are registered; nobody runs them."""
+    """Return the site's Huey with our tasks, without a consumer."""
     made = MemoryHuey("shop")
     monkeypatch.setattr("huey.contrib.djhuey.HUEY", made)
     monkeypatch.setattr(presence.tasks, "answer", Tasks(made).answer)
@@ -148,7 +148,7 @@ def queue(monkeypatch: pytest.MonkeyPatch) -> Huey:
 
 @pytest.fixture
 def consumer(queue: Huey) -> Iterator[None]:
-    """Somebody who does."""
+    """Run a consumer."""
     ended = threading.Event()
 
     def work() -> None:

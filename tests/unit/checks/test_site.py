@@ -1,4 +1,4 @@
-"""One test for each id of the system checks: what brings it, and that its remedy is said."""
+"""The system checks: one test for each id, with the cause and the remedy."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ urlpatterns = [path("nothing-of-presence/", lambda request: None, name="nothing"
 
 
 def found(**settings: Any) -> dict[str, checks.CheckMessage]:
-    """The messages by id, with these settings over good ones."""
+    """Return the messages by id, with these settings over good ones."""
     with override_settings(**{**GOOD, **settings}):
         messages = checks.run_checks(tags=[TAG])
     assert all(message.hint for message in messages)
@@ -46,7 +46,7 @@ def only(message_id: str, **settings: Any) -> checks.CheckMessage:
 
 
 def site_app(**conf: Any) -> Celery:
-    """A Celery application of a project, which is not made the current one."""
+    """Return a Celery application of a project, which is not made the current one."""
     app = Celery("shop", set_as_current=False, fixups=[])
     app.conf.update(conf)
     return app

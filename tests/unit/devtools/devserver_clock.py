@@ -1,4 +1,4 @@
-"""A clock that goes when it is told to."""
+"""A clock that a test moves."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Alarm:
 
 
 class FakeClock:
-    """`forward` runs, in order, every timer that falls due."""
+    """`forward` runs every timer that is due, in order."""
 
     def __init__(self, now: float = 1_000_000.0) -> None:
         self._now = now
@@ -41,5 +41,5 @@ class FakeClock:
 
     @property
     def waiting(self) -> int:
-        """How many timers are set."""
+        """Return the number of timers."""
         return sum(not alarm.cancelled for alarm in self._alarms)

@@ -1,4 +1,4 @@
-"""A devserver's session without a socket, and who talks to it."""
+"""A session of the devserver without a socket, and its client."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SECRET = "a-secret-of-at-least-thirty-two-bytes"
 
 
 class Wire:
-    """A transport that keeps what it is given."""
+    """Transport that keeps the messages."""
 
     def __init__(self) -> None:
         self.messages: list[Any] = []
@@ -44,7 +44,7 @@ class Wire:
 
 
 def node_of(clock: Clock, namespace: Namespace, proxy: ProxySection | None = None) -> Node:
-    """A node with one namespace."""
+    """Return a node with one namespace."""
     client = ClientSection(token=TokenSection(hmac_secret_key=SECRET))
     channel = ChannelSection(namespaces=[namespace])
     channel.proxy = ChannelProxySection(publish=proxy or ProxySection())
@@ -52,7 +52,7 @@ def node_of(clock: Clock, namespace: Namespace, proxy: ProxySection | None = Non
 
 
 class Peer:
-    """A client of a session: sends commands, keeps what comes."""
+    """Client of a session: sends commands and keeps the replies."""
 
     def __init__(self, node: Node) -> None:
         self.wire = Wire()

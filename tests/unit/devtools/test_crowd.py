@@ -1,4 +1,4 @@
-"""The crowd without sockets: who they are, how they move, what is said of them and to them."""
+"""The crowd without sockets: people, movements, reports and errors."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_pointer_stays_on_the_surface_and_never_jumps(seed: int):
 
 
 def test_pointer_moves_rests_leaves_by_an_edge_and_returns():
-    """Of twenty people in ten minutes."""
+    """Checks twenty people for ten minutes."""
     moving = resting = off = left = 0
     for seed in range(20):
         points = walk(seed, 600)
@@ -171,7 +171,7 @@ def test_crowd_without_centrifuge_python_says_what_to_install(monkeypatch):
 
 @pytest.fixture
 def plans(monkeypatch):
-    """What the command would do, each time that it is called."""
+    """Return the plans with which the command would start, one for each call."""
     from presence_devtools.crowd import gathering
 
     seen = []

@@ -25,7 +25,7 @@ def broker(clock: FakeClock) -> Broker:
 
 
 def publish(broker: Broker, key: str = "", channel: str = "a", **options: int) -> int:
-    """The offset answered; the publication is delivered or the offset is negative."""
+    """Publish, and return the offset of the answer, negative if nothing was delivered."""
     publication = Publication(data=Raw(b"{}"), **options)
     position, delivered = broker.publish(channel, publication, OPTIONS, idempotency_key=key)
     return position.offset if delivered else -position.offset

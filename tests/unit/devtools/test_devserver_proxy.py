@@ -45,7 +45,7 @@ def question(peer: Peer) -> Any:
 
 
 def said(peer: Peer) -> list[Any]:
-    """Publications and the ids of replies since the subscription's, in order."""
+    """Return publications and ids of replies since the subscription, in order."""
     return [
         each["push"]["pub"]["data"]["n"] if "push" in each else each["id"]
         for each in peer.wire.messages[2:]

@@ -1,4 +1,4 @@
-"""A connection over time: pings, expiry, silence. The rest is the contract's."""
+"""A connection over time: pings, expiry, silence. The contract tests have the rest."""
 
 from __future__ import annotations
 

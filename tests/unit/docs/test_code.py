@@ -52,7 +52,7 @@ globalThis.document = {
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block of a page, with the line that it begins at."""
+    """Fenced block of a page, with its first line."""
 
     page: str
     line: int
@@ -101,7 +101,7 @@ def run_python(block: Block, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def provide(name: str, code: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the code be imported as the module of that name."""
+    """Make the code importable as the module of that name."""
     package, _, _ = name.rpartition(".")
     made = ModuleType(name)
     exec(compile(code, name, "exec"), made.__dict__)
@@ -130,7 +130,7 @@ def run_json(block: Block, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def check_commands(block: Block, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The shell understands them, and those of ours are there."""
+    """Assert that the shell parses the commands, and that those of this project exist."""
     lines = [re.sub(r"^\$ ", "", line) for line in block.code.splitlines()]
     subprocess.run(["bash", "-n"], input="\n".join(lines), text=True, check=True, timeout=60)
     known = {*get_commands(), "run_huey"}  # the last is there where huey is installed as an app

@@ -1,4 +1,4 @@
-"""docs/members.md: its examples are one site, and what it says of them holds."""
+"""docs/members.md: its examples are one site, and its statements hold."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ TEMPLATE = "{% for user, seen in people %}{{ user }} {{ seen|date:'c' }};{% endf
 
 
 def code_of(name: str) -> str:
-    """What the page has of a file, in order."""
+    """Return the code of a file on the page, in order."""
     parts = re.findall(rf"^```python\n# {re.escape(name)}\n(.*?)^```", PAGE, re.M | re.S)
     assert parts, name
     return "\n".join(parts)
@@ -47,7 +47,7 @@ def module(name: str, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 @pytest.fixture
 def people(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
-    """The modules of the site, with its settings."""
+    """Return the modules of the site, with its settings."""
     for line in code_of("settings.py").splitlines():
         name, _, value = line.partition(" = ")
         setattr(settings, name, value.strip('"'))

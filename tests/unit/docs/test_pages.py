@@ -1,4 +1,4 @@
-"""The pages hang together: one index, a kind for each page, links and paths that lead somewhere."""
+"""The pages are one whole: one index, a kind for each page, links and paths that exist."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The README works on a package index, too: its links are absolute, and lead to files there are."""
+"""The README works on a package index, too: its links are absolute, and lead to files."""
 
 from __future__ import annotations
 

@@ -137,7 +137,7 @@ class WhiteboardView(LiveCursorMixin, TemplateView):
 
 
 class CursorMoveView(LiveCursorMixin, View):
-    """The event handler of a plain site: what it posts to. Without `mount`, it tracks nobody."""
+    """The event handler of a plain site. Without `mount`, it tracks no visitor."""
 
     presence_key = "whiteboard:{board_id}"
 
@@ -147,7 +147,7 @@ class CursorMoveView(LiveCursorMixin, View):
 
 
 def with_profile(get_response: Any) -> Any:
-    """Users of the reference have a profile."""
+    """Give users the profile that the reference expects."""
 
     def answer(request: HttpRequest) -> Any:
         url = f"/{request.user.username}.png"

@@ -1,4 +1,4 @@
-"""What the doctor concludes from what it is told; the parts themselves are in integration/."""
+"""Conclusions of the doctor from given answers; tests/integration/ has the examination itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the doctor says of clocks, origins, templates and beat's entries."""
+"""Findings of the doctor about clocks, origins, templates and beat's entries."""
 
 from __future__ import annotations
 

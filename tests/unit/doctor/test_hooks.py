@@ -1,4 +1,4 @@
-"""What the doctor says of the site's hooks: it asks them about real users."""
+"""Findings of the doctor about the site's hooks, called for real users."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the commands of this app have in common: a closed pipe, and numbers in a range."""
+"""Common parts of the commands: a closed pipe, and numbers in a range."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ ROOM = "presence:room"
 
 
 class Ticks:
-    """Stands for the sync: notes when each tick was, and of what."""
+    """Stands for the sync: records the time and the channels of each tick."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, leaving: dict[int, list[str]]) -> None:
         self.now = 0.0
@@ -47,7 +47,7 @@ def run(*arguments: str) -> None:
 def test_presence_sync_polls_leaving_channels_at_the_end_of_the_grace(
     monkeypatch: pytest.MonkeyPatch, settings: Any, grace: float
 ) -> None:
-    """Also where the grace is a multiple of the interval: the tick then comes a moment early."""
+    """The grace may be a multiple of the interval: the tick then comes a moment early."""
     settings.PRESENCE_LEAVE_GRACE = grace
     ticks = Ticks(monkeypatch, leaving={2: [ROOM]})
     run("--every", "1")

@@ -1,4 +1,4 @@
-"""The demo's own catalogues: each string of its pages, in each language that it claims."""
+"""The catalogues of the demo: each string of its pages, in each of its languages."""
 
 from __future__ import annotations
 

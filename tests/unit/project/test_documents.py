@@ -1,4 +1,4 @@
-"""The demo's documents: a view of either kind tracks who opens one, and the page keeps them."""
+"""The demo's documents: views of both kinds track the user who opens a document."""
 
 from __future__ import annotations
 

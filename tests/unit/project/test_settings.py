@@ -1,4 +1,4 @@
-"""The demo's settings come from the environment: typed, and clear about what is wrong."""
+"""The demo's settings from the environment: converted, with clear errors."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SECRETS = ("SECRET_KEY", "CENTRIFUGO_API_KEY", "CENTRIFUGO_TOKEN_SECRET")
 
 @pytest.fixture
 def settings_from(monkeypatch):
-    """Settings as a process with nothing but the given variables has them."""
+    """Return the settings of a process with only the given variables."""
     for name in {*APP_SETTINGS, *SECRETS, "DEBUG", "ALLOWED_HOSTS", "CELERY_BROKER_URL"}:
         monkeypatch.delenv(name, raising=False)
 

@@ -1,4 +1,4 @@
-"""The demo's pages: signing in as somebody with one click, rooms, and what they send along."""
+"""The demo's pages: signing in with one click, rooms, and static files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""presence.testing shows what a site would show."""
+"""presence.testing agrees with a real site."""
 
 from __future__ import annotations
 
@@ -413,7 +413,7 @@ class TestWhatIsSent:
 
 
 class TestFailures:
-    """Each failure says what is there, and its likely cause."""
+    """Messages of failed assertions: the members, and the likely cause."""
 
     def failure(self, claim: Any, *arguments: Any, **more: Any) -> str:
         with pytest.raises(AssertionError) as caught:
@@ -648,7 +648,7 @@ SITE = {
 
 @pytest.fixture
 def documented(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
-    """The site of docs/testing.md, every file of it as the page has it."""
+    """Return the site of docs/testing.md, with every file as on the page."""
     files = {name: dedent(text) for name, text in SITE.items()}
     text = (ROOT / "docs" / "testing.md").read_text()
     for path, code in re.findall(
