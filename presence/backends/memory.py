@@ -6,12 +6,11 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import msgspec
+from msgspec.structs import replace
 
 from presence.backends.base import (
     KEPT_TICKS,
@@ -35,12 +34,23 @@ from presence.roster.messages import Position
 from presence.roster.people import ServerMember
 
 _STATE_FIELDS = (
-    *("epoch", "version", "run", "digest", "leaving", "position"),
+    *("epoch", "version", "run", "digest", "leaving", "pending", "position"),
     *("listed", "total", "anonymous"),
 )
 
 Source = tuple[str, str]
 """User and source."""
+
+
+class _Room(NamedTuple):
+    """All that is stored of one channel. A change takes its place in one step, so that none is half
+    done where an exception, one of a signal, too, ends it."""
+
+    state: State
+    roster: bytes = b""
+    snapshot: bytes = b""
+    suspect: str = ""
+    """A field that a reader could not read."""
 
 
 class _Window(NamedTuple):
@@ -60,10 +70,7 @@ class MemoryStore(Tracker, RosterStore):
         self._clock = clock
         self._lock = threading.RLock()
         self._run = uuid.uuid4().hex
-        self._states: dict[str, State] = {}
-        self._rosters: dict[str, bytes] = {}
-        self._snapshots: dict[str, bytes] = {}
-        self._suspects: dict[str, str] = {}
+        self._rooms: dict[str, _Room] = {}
         self._polled: dict[str, float] = {}
         self._nodes: tuple[frozenset[str], float | None] | None = None
         self._began: float | None = None
@@ -92,38 +99,38 @@ class MemoryStore(Tracker, RosterStore):
                 now=self._clock(),
                 run=self._run,
                 states={c: self._state(c) for c in channels},
-                rosters={c: self._whole(c)[:2] for c in rosters if c in self._states},
+                rosters={c: self._whole(c)[:2] for c in rosters if c in self._rooms},
                 whole={c: self._whole(c) for c in whole},
             )
 
+    def _room(self, channel: str) -> _Room:
+        return self._rooms.get(channel) or _Room(State(channel=channel))
+
     def _state(self, channel: str) -> State:
-        state = self._states.get(channel, State(channel=channel))
-        reason = state.damage.reason if state.damage else ""
-        if field := self._suspects.get(channel):
-            reason = reason or f"a reader could not read its {field}"
-        if not reason:
-            return state
-        # Loaded again: it may have been acknowledged since.
-        return mark_damaged(msgspec.structs.replace(state, damage=None), reason)
+        state, *_, suspect = self._room(channel)
+        if state.damage:
+            # Marked again: it may have been acknowledged since.
+            return mark_damaged(replace(state, damage=None), state.damage.reason)
+        return mark_damaged(state, f"a reader could not read its {suspect}") if suspect else state
 
     def _whole(self, channel: str) -> StoredRoster:
-        rev = self._states[channel].rev if channel in self._states else 0
-        return StoredRoster(rev, self._rosters.get(channel, b""), self._snapshots.get(channel, b""))
+        state, roster, snapshot, _ = self._room(channel)
+        return StoredRoster(state.rev, roster, snapshot)
 
     def load_snapshots(self, channels: Sequence[str]) -> dict[str, StoredSnapshot]:
         with self._lock:
-            return {c: self._stored(c) for c in channels}
+            return {channel: self._stored(channel) for channel in channels}
 
     def _stored(self, channel: str) -> StoredSnapshot:
-        state = self._states.get(channel)
+        state, _, snapshot, _ = self._room(channel)
         return StoredSnapshot(
-            snapshot=self._snapshots.get(channel, b"") if state else None,
-            position=state.position if state else None,
+            snapshot=snapshot if channel in self._rooms else None,
+            position=state.position,
             polled=self._polled.get(channel),
             now=self._clock(),
-            epoch=state.epoch if state else "",
-            version=state.version if state else 0,
-            damage=state.damage.reason if state and state.damage else "",
+            epoch=state.epoch,
+            version=state.version,
+            damage=state.damage.reason if state.damage else "",
         )
 
     def write(self, writes: Writes) -> WriteResult:
@@ -143,103 +150,70 @@ class MemoryStore(Tracker, RosterStore):
             swept = [c for c, polled in writes.sweep.items() if self._sweep(c, polled)]
             return WriteResult(acknowledged=acknowledged, committed=committed, swept=swept)
 
-    @contextmanager
-    def _all_or_nothing(self, channel: str) -> Iterator[None]:
-        """Undo what the block wrote of a channel if an exception ends it, one of a signal, too."""
-        fields: list[dict[str, Any]] = [self._states, self._rosters, self._snapshots]
-        fields += [self._polled, self._suspects]
-        before = [values.get(channel) for values in fields]
-        try:
-            yield
-        except BaseException:
-            for values, value in zip(fields, before, strict=True):
-                if value is None:
-                    values.pop(channel, None)
-                else:
-                    values[channel] = value
-            raise
-
     def _commit(self, commit: Commit) -> bool:
-        with self._all_or_nothing(commit.channel):
-            return self._commit_all(commit)
-
-    def _commit_all(self, commit: Commit) -> bool:
-        state = self._states.get(commit.channel, State(channel=commit.channel))
-        if state.pending and state.pending == commit.pending:
+        room = self._room(commit.channel)
+        if room.state.pending and room.state.pending == commit.pending:
             return True
-        if commit.replaces:
-            if _marks(state) != commit.replaces[1:]:
+        if damage := commit.replaces:
+            rev = b"%d" % room.state.rev if room.state.rev else b""
+            if (rev, room.state.pending) != (damage.rev, damage.pending):
                 return False
-            state = State(channel=commit.channel, unsignalled=commit.unsignalled)
-            field: dict[str, Any]
-            for field in (self._rosters, self._snapshots, self._suspects):
-                field.pop(commit.channel, None)
-        elif state.pending or state.rev != commit.rev:
+            room = _Room(State(channel=commit.channel, unsignalled=commit.unsignalled))
+        elif room.state.pending or room.state.rev != commit.rev:
             return False
-        self._states[commit.channel] = msgspec.structs.replace(
-            state,
-            rev=commit.rev + 1,
-            pending=commit.pending,
-            damage=None,
-            **{name: getattr(commit, name) for name in _STATE_FIELDS},
+        fields = {name: getattr(commit, name) for name in _STATE_FIELDS}
+        self._rooms[commit.channel] = room._replace(
+            state=replace(room.state, rev=commit.rev + 1, damage=None, **fields),
+            roster=room.roster if commit.roster is None else commit.roster,
+            snapshot=room.snapshot if commit.snapshot is None else commit.snapshot,
         )
-        if commit.roster is not None:
-            self._rosters[commit.channel] = commit.roster
-        if commit.snapshot is not None:
-            self._snapshots[commit.channel] = commit.snapshot
         return True
 
     def _acknowledge(self, done: Acknowledgement, *, to_signal: bool) -> bool:
-        state = self._states.get(done.channel)
-        if state is None or not state.pending or state.pending != done.pending:
+        room = self._room(done.channel)
+        state = room.state
+        if not state.pending or state.pending != done.pending:
             return False
         unsignalled = [(done.now, done.pending)] if to_signal else []
-        with self._all_or_nothing(done.channel):
-            self._states[done.channel] = msgspec.structs.replace(
-                state,
-                rev=state.rev + 1,
-                pending=b"",
-                position=_later(state.position, done.position),
-                unsignalled=(*state.unsignalled, *unsignalled),
-                epoch=done.restart.epoch if done.restart else state.epoch,
-                version=1 if done.restart else state.version,
-            )
-            if done.restart:
-                self._snapshots[done.channel] = done.restart.snapshot
+        state = replace(
+            state,
+            rev=state.rev + 1,
+            pending=b"",
+            position=_later(state.position, done.position),
+            unsignalled=(*state.unsignalled, *unsignalled),
+        )
+        if done.restart:
+            state = replace(state, epoch=done.restart.epoch, version=1)
+            room = room._replace(snapshot=done.restart.snapshot)
+        self._rooms[done.channel] = room._replace(state=state)
         return True
 
     def _signalled(self, channel: str, pending: bytes) -> None:
-        if state := self._states.get(channel):
-            left = tuple(change for change in state.unsignalled if change[1] != pending)
-            self._states[channel] = msgspec.structs.replace(state, unsignalled=left)
+        if room := self._rooms.get(channel):
+            left = tuple(change for change in room.state.unsignalled if change[1] != pending)
+            self._rooms[channel] = room._replace(state=replace(room.state, unsignalled=left))
 
     def _suspect(self, suspect: Suspect) -> None:
-        values = {"roster": self._rosters, "snapshot": self._snapshots}[suspect.field]
-        if self._states.get(suspect.channel) and values.get(suspect.channel, b"") == suspect.found:
-            self._suspects[suspect.channel] = suspect.field
+        room = self._rooms.get(suspect.channel)
+        if room and getattr(room, suspect.field) == suspect.found:
+            self._rooms[suspect.channel] = room._replace(suspect=suspect.field)
 
     def _sweep(self, channel: str, polled: float) -> bool:
-        state = self._states.get(channel, State(channel=channel))
-        if state.occupied or self._polled.get(channel) != polled:
+        if self._room(channel).state.occupied or self._polled.get(channel) != polled:
             return False
-        with self._all_or_nothing(channel):
-            field: dict[str, Any]
-            for field in (self._states, self._rosters, self._snapshots, self._polled):
-                field.pop(channel, None)
-            self._suspects.pop(channel, None)
+        self._rooms.pop(channel, None)
+        del self._polled[channel]
         return True
 
     def note_nodes(self, uids: frozenset[str]) -> float | None:
         with self._lock:
             now = self._clock()
-            if self._nodes is None:
-                self._nodes = (uids, None)
-            elif self._nodes[0] != uids:
-                self._nodes = (uids, now)
-            since = self._nodes[1]
-            if since is not None and since > now:  # the clock was set back
-                self._nodes, since = (uids, now), now
-            return None if since is None else now - since
+            before, changed = self._nodes or (uids, None)
+            # A change that is yet to come was before the clock was set back.
+            if before != uids or (changed is not None and changed > now):
+                changed = now
+            self._nodes = (uids, changed)
+            return None if changed is None else now - changed
 
     # Ticks and the registry
 
@@ -252,9 +226,8 @@ class MemoryStore(Tracker, RosterStore):
 
     def add_part(self, tick: str, number: int, part: bytes, *, of: int) -> TickParts | None:
         with self._lock:
-            _, parts = self._parts.get(tick, (of, {}))
+            _, parts = self._parts.setdefault(tick, (of, {}))
             parts[number] = part
-            self._parts[tick] = (of, parts)
             return self._parts_of(tick) if len(parts) >= of else None
 
     def _parts_of(self, tick: str) -> TickParts:
@@ -283,10 +256,6 @@ class MemoryStore(Tracker, RosterStore):
     def register_channels(self, channels: Sequence[str]) -> None:
         with self._lock:
             self._registry |= dict.fromkeys(channels, self._clock())
-
-    def unregistered_channels(self, channels: Sequence[str]) -> list[str]:
-        with self._lock:
-            return [channel for channel in channels if channel not in self._registry]
 
     def known_channels(self, *, registered_within: float | None = None) -> KnownChannels:
         with self._lock:
@@ -322,7 +291,7 @@ class MemoryStore(Tracker, RosterStore):
             if (record := fresh.get((user, source))) is None:
                 return False
             now = self._clock()
-            fresh[user, source] = msgspec.structs.replace(record.by(now), beat=now)
+            fresh[user, source] = replace(record.by(now), beat=now)
             return True
 
     def delete_member(
@@ -339,13 +308,13 @@ class MemoryStore(Tracker, RosterStore):
         self, channels: Sequence[str], *, timeout: float, rosters: bool = False
     ) -> dict[str, StoredPresence]:
         with self._lock:
-            return {
-                channel: StoredPresence(
-                    self._rosters.get(channel, b"") if rosters else b"",
-                    _in_order(self._fresh(channel, timeout), self._clock()),
-                )
-                for channel in channels
-            }
+            now, found = self._clock(), {}
+            for channel in channels:
+                members = [member.by(now) for member in self._fresh(channel, timeout).values()]
+                members.sort(key=lambda member: (member.joined, member.user, member.source))
+                roster = self._room(channel).roster if rosters else b""
+                found[channel] = StoredPresence(roster, members)
+            return found
 
     def load_tracker_state(self, *, timeout: float) -> TrackerState:
         with self._lock:
@@ -464,21 +433,7 @@ def _put_right(times: dict[str, float], now: float) -> None:
             times[name] = now
 
 
-def _marks(state: State) -> tuple[bytes, bytes]:
-    """Return the `rev` and the pending by which a writer knows that nobody has written since."""
-    return (b"%d" % state.rev if state.rev else b""), state.pending
-
-
 def _later(known: Position | None, new: Position | None) -> Position | None:
-    if new is None:
-        return known
-    if known is not None and known.epoch == new.epoch and new.offset < known.offset:
-        return known
-    return new
-
-
-def _in_order(members: Mapping[Source, ServerMember], now: float) -> list[ServerMember]:
-    return sorted(
-        (member.by(now) for member in members.values()),
-        key=lambda member: (member.joined, member.user, member.source),
-    )
+    if known and new and known.epoch == new.epoch:
+        return max(known, new, key=lambda position: position.offset)
+    return new or known

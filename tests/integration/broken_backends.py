@@ -92,8 +92,7 @@ class SweepsAll(MemoryStore):
     found_by = "test_sweep_of_occupied_channel_keeps_it"
 
     def _sweep(self, channel, polled):
-        for field in (self._states, self._rosters, self._snapshots, self._polled):
-            field.pop(channel, None)
+        del self._rooms[channel], self._polled[channel]
         return True
 
 

@@ -371,7 +371,8 @@ class TestWithTheConnected:
     ) -> None:
         join(KEY, "7")
         site.tick()
-        site.store._rosters[CHANNEL] = b"nonsense"
+        rooms = site.store._rooms
+        rooms[CHANNEL] = rooms[CHANNEL]._replace(roster=b"nonsense")
         with pytest.raises(StoreDamaged, match=CHANNEL):
             people(KEY)
         site.tick(check=False)

@@ -69,10 +69,11 @@ def test_tick_with_open_tick_from_the_future_ends_that(site: Site) -> None:
 
 
 def test_tick_with_change_acknowledged_in_the_future_signals_it(site: Site) -> None:
-    state = site.store._states[ROOM]
+    room = site.store._rooms[ROOM]
     site.announced.clear()
     left = ((site.clock() + HOUR, commit().pending),)
-    site.store._states[ROOM] = msgspec.structs.replace(state, unsignalled=left)
+    state = msgspec.structs.replace(room.state, unsignalled=left)
+    site.store._rooms[ROOM] = room._replace(state=state)
     site.tick()
     assert len(site.announced) == 1
 

@@ -110,7 +110,7 @@ class TestThroughTheSync:
         self, site: Site, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(poll, "CHECKED_CHANNELS", 1e-9)  # none are checked
-        monkeypatch.setattr(site.store, "_rosters", None)
+        monkeypatch.setattr(site.store, "_whole", None)
         monkeypatch.setattr(site.store, "_commit", lambda commit: committed.append(commit) or True)
         committed: list[Commit] = []
         site.centrifugo.enter(ROOM, "c2", "alan", "Alan")
@@ -134,13 +134,13 @@ class TestThroughTheSync:
         assert (site.tick(1).joins, site.ids()) == (1, ["ada", "alan"])
 
     def test_tick_after_store_was_emptied_starts_from_the_store(self, site: Site) -> None:
-        for kept in ("_states", "_rosters", "_snapshots", "_polled"):
+        for kept in ("_rooms", "_polled"):
             getattr(site.store, kept).clear()
         site.centrifugo.enter(ROOM, "c2", "alan", "Alan")
         assert (site.tick(1).joins, site.snapshot()["version"]) == (2, 1)
 
     def test_tick_after_store_was_rolled_back_starts_from_the_store(self, site: Site) -> None:
-        saved = {name: dict(getattr(site.store, name)) for name in ("_states", "_rosters")}
+        saved = {"_rooms": dict(site.store._rooms)}
         site.centrifugo.enter(ROOM, "c2", "alan", "Alan")
         site.tick(1)
         vars(site.store).update(saved | {"_run": "another life"})
@@ -150,7 +150,7 @@ class TestThroughTheSync:
         self, site: Site
     ) -> None:
         """A worker that loaded before the rollback may write the same `rev` again."""
-        names, saved = ("_states", "_rosters", "_snapshots", "_polled"), {}
+        names, saved = ("_rooms", "_polled"), {}
         slow = site.make(site.options)
 
         def meanwhile() -> None:
@@ -169,7 +169,8 @@ class TestThroughTheSync:
         assert (report.joins, report.leaves, site.ids()) == (1, 1, ["ada", "mia"])
 
     def test_tick_in_another_life_of_the_store_uses_no_cached_roster(self, site: Site) -> None:
-        site.store._rosters[ROOM] = messages.encode(people("ada", "mia"))
+        rooms = site.store._rooms
+        rooms[ROOM] = rooms[ROOM]._replace(roster=messages.encode(people("ada", "mia")))
         site.store._run = "another life"
         site.centrifugo.enter(ROOM, "c2", "mia", "Mia")
         assert (site.tick(1).joins, site.ids()) == (0, ["ada", "mia"])
@@ -200,9 +201,9 @@ class TestThroughTheSync:
         assert site.sync.cache.roster(loaded.states[ROOM]) in (None, stored)
 
     def test_tick_after_dropped_diff_loads_the_roster(self, site: Site) -> None:
-        site.store._states[ROOM] = msgspec.structs.replace(
-            site.store._states[ROOM], epoch="after-a-drop"
-        )
+        room = site.store._rooms[ROOM]
+        state = msgspec.structs.replace(room.state, epoch="after-a-drop")
+        site.store._rooms[ROOM] = room._replace(state=state)
         site.centrifugo.quit(ROOM, "c1")
         assert (site.tick(1).leaves, site.ids()) == (1, [])
 

@@ -29,16 +29,20 @@ def site() -> Site:
 
 
 def set_state(site: Site, **fields: object) -> None:
-    state = site.store._states[ROOM]
-    site.store._states[ROOM] = msgspec.structs.replace(state, **fields)
+    room = site.store._rooms[ROOM]
+    state = msgspec.structs.replace(room.state, **fields)
+    site.store._rooms[ROOM] = room._replace(state=state)
 
 
 def set_kept(field: str) -> Callable[[Site, bytes], None]:
-    return lambda site, value: getattr(site.store, field).__setitem__(ROOM, value)
+    def put(site: Site, value: bytes) -> None:
+        site.store._rooms[ROOM] = site.store._rooms[ROOM]._replace(**{field: value})
+
+    return put
 
 
 @pytest.mark.parametrize("value", GARBAGE, ids=range(len(GARBAGE)))
-@pytest.mark.parametrize("field", ["_rosters", "_snapshots"])
+@pytest.mark.parametrize("field", ["roster", "snapshot"])
 def test_tick_of_quiet_room_with_unreadable_data_repairs_it(
     site: Site, field: str, value: bytes
 ) -> None:
@@ -57,7 +61,7 @@ def test_tick_of_quiet_room_with_unreadable_data_repairs_it(
 def test_tick_that_repairs_a_snapshot_sends_no_signals(site: Site) -> None:
     """The roster can be read: nobody came, nobody left."""
     site.announced.clear()
-    set_kept("_snapshots")(site, b"garbage")
+    set_kept("snapshot")(site, b"garbage")
     site.tick(60)
     site.tick(60)
     assert not [change for *_, change, _ in site.announced if change]
@@ -89,7 +93,7 @@ def test_tick_of_damaged_state_keeps_readable_signals(site: Site) -> None:
 
 def test_tick_with_partial_answer_repairs_no_lost_roster(site: Site) -> None:
     """Members that only reconnect cannot be told from members that left."""
-    set_kept("_rosters")(site, b"garbage")
+    set_kept("roster")(site, b"garbage")
     before = site.snapshot()
     site.centrifugo.counted[ROOM] = 5
     site.centrifugo.quit(ROOM, "c2")
@@ -114,7 +118,7 @@ def test_tick_after_leaving_was_lost_removes_missing_members(site: Site, lost: b
 
 
 def test_tick_of_damaged_room_sees_its_last_member_leave(site: Site) -> None:
-    set_kept("_rosters")(site, b"garbage")
+    set_kept("roster")(site, b"garbage")
     for client in ("c1", "c2"):
         site.centrifugo.quit(ROOM, client)
     site.tick(60)

@@ -59,7 +59,7 @@ class LossyStore(MemoryStore):
         self.acknowledged: list[tuple[str, bytes]] = []
 
     def save(self) -> dict[str, Any]:
-        names = ("_states", "_rosters", "_snapshots", "_polled")
+        names = ("_rooms", "_polled")
         return {name: dict(getattr(self, name)) for name in names} | {"_nodes": self._nodes}
 
     def roll_back(self, saved: dict[str, Any]) -> None:
@@ -70,17 +70,17 @@ class LossyStore(MemoryStore):
     def damage(self, channel: str, field: str, value: bytes) -> None:
         """Overwrite a part of a channel with bytes that no tick wrote."""
         with self._lock:
-            if channel not in self._states:
+            if (room := self._rooms.get(channel)) is None:
                 return
-            state = self._states[channel]
+            state = room.state
             if field in ("roster", "snapshot"):
-                {"roster": self._rosters, "snapshot": self._snapshots}[field][channel] = value
+                self._rooms[channel] = room._replace(**{field: value})
             else:
                 if field == "state":  # nothing of it can be read but what tells it from another
                     state = State(channel=channel, rev=state.rev, pending=state.pending)
                 else:
                     state = msgspec.structs.replace(state, damage=None, **{field: value})
-                self._states[channel] = mark_damaged(state, field)
+                self._rooms[channel] = room._replace(state=mark_damaged(state, field))
 
     def _commit(self, commit: Commit) -> bool:
         taken = super()._commit(commit)

@@ -105,8 +105,9 @@ def poll(store: Store, centrifugo: FakeCentrifugo) -> Poll:
 
 def changed(store: Store, channel: str) -> None:
     """Raise the `rev` of a channel, as another worker does."""
-    state = store._states[channel]
-    store._states[channel] = msgspec.structs.replace(state, rev=state.rev + 1)
+    room = store._rooms[channel]
+    state = msgspec.structs.replace(room.state, rev=room.state.rev + 1)
+    store._rooms[channel] = room._replace(state=state)
 
 
 def test_poll_with_slow_first_batch_yields_batches_in_order(store: Store) -> None:

@@ -47,7 +47,7 @@ class TestTick:
         rev = site.store.load_states([ROOM]).states[ROOM].rev
         monkeypatch.setattr("presence.sync.batch.read_presence", None)
         monkeypatch.setattr("presence.sync.poll.CHECKED_CHANNELS", 1e-9)  # none are checked
-        monkeypatch.setattr(site.store, "_rosters", None)
+        monkeypatch.setattr(site.store, "_whole", None)
         report = site.tick(1)
         assert (report.changed, report.published, report.members) == (0, 0, 1)
         assert site.store.load_states([ROOM]).states[ROOM].rev == rev
@@ -369,9 +369,7 @@ class TestAnotherLifeOfTheStore:
 
     def test_tick_after_flush_of_store_fills_it_again(self, site: Site) -> None:
         first = site.snapshot()["epoch"]
-        site.store._states.clear()
-        site.store._rosters.clear()
-        site.store._snapshots.clear()
+        site.store._rooms.clear()
         site.store._polled.clear()
         assert site.tick(1).joins == 1
         assert site.snapshot()["epoch"] != first

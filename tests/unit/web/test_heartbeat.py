@@ -538,7 +538,8 @@ def test_heartbeat_leave_of_a_damaged_room_is_taken(
     as_ada: Client, ada: User, caplog: pytest.LogCaptureFixture
 ):
     (lifeline,) = send(as_ada, token(ada)).json()["present"]
-    services.store()._rosters[ROOM] = b"nonsense"
+    store = services.store()
+    store._rooms[ROOM] = store._room(ROOM)._replace(roster=b"nonsense")
     assert send(as_ada, lifeline, leave=True).status_code == 204
     assert services.tracker().load_members([ROOM], timeout=60)[ROOM].members == []
     (record,) = [one for one in caplog.records if one.name == "presence.manager"]

@@ -379,7 +379,8 @@ def test_snapshot_while_the_store_is_down_answers_try_again(
 def test_snapshot_that_is_damaged_is_not_an_empty_room():
     store = services.store()
     fill(store, ROOM, Member("42", "Ada"))
-    store._snapshots[ROOM] = b'{"members": 7'  # type: ignore[attr-defined]
+    rooms = store._rooms  # type: ignore[attr-defined]
+    rooms[ROOM] = rooms[ROOM]._replace(snapshot=b'{"members": 7')
     assert_says_no(Client().get(SNAPSHOT, {"grant": grant()}), 503)
 
 
