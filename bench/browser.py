@@ -102,8 +102,8 @@ def latency(browser: Browser, stage: Stage, sizes: Sizes) -> dict[str, object]:
     for page in ours + bare:
         page.evaluate("(samples) => run(samples)", FIRST_MOVES)
     for _ in range(sizes.latency_rounds):
-        for kind, (one, other) in {"ours": ours, "bare": bare}.items():
-            for way, (sender, watcher) in enumerate(((one, other), (other, one))):
+        for kind, (first, second) in {"ours": ours, "bare": bare}.items():
+            for way, (sender, watcher) in enumerate(((first, second), (second, first))):
                 spent[kind][way] += _times(sender, watcher, sizes.latency_samples)
     complaints = [text for guest in guests for text in guest.complaints]
     for guest in guests:

@@ -54,8 +54,8 @@ def shown_faces(widget: Locator) -> list[str]:
     return [str(face.get_attribute("data-presence-face")) for face in found.all()]
 
 
-def overlaps(one: Locator, other: Locator) -> bool:
-    a, b = one.bounding_box(), other.bounding_box()
+def overlaps(first: Locator, second: Locator) -> bool:
+    a, b = first.bounding_box(), second.bounding_box()
     assert a is not None
     assert b is not None
     apart = a["y"] + a["height"] <= b["y"] or b["y"] + b["height"] <= a["y"]

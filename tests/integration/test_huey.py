@@ -85,17 +85,20 @@ def test_consumers_run_one_tick_an_interval_also_after_a_restart(
     site: dict[str, str], store: RedisStore, swarm: Swarm, tmp_path: Path
 ) -> None:
     """One consumer has threads, one has processes."""
-    one, two = tmp_path / "one.log", tmp_path / "two.log"
+    thread_log, process_log = tmp_path / "one.log", tmp_path / "two.log"
     swarm.connect_all([("ada", ROOM)])
 
     def ticks() -> list[float]:
         return sorted(tick.started for tick in statistics.read(store).history)
 
-    with consumer(site, one), consumer(site, two, "-k", "process", "-w", "2") as second:
+    with (
+        consumer(site, thread_log),
+        consumer(site, process_log, "-k", "process", "-w", "2") as processes,
+    ):
         wait_until(lambda: len(ticks()) >= 3, "three ticks", timeout=PATIENCE)
-        second.restart()
+        processes.restart()
         wait_until(lambda: len(ticks()) >= 7, "more ticks", timeout=PATIENCE)
-        log = one.read_text() + two.read_text()
+        log = thread_log.read_text() + process_log.read_text()
     assert names_in(store, ROOM) == ["ada"]
     found = ticks()
     # One for each second: the first may have been late for its own, as may the last.
@@ -140,12 +143,12 @@ def test_signals_are_sent_once_by_the_consumer_that_committed(
     notes = tmp_path / "notes"
     notes.touch()
     site |= {"DJANGO_SETTINGS_MODULE": "tests.signal_log.settings", "NOTES": str(notes)}
-    one, two = tmp_path / "one.log", tmp_path / "two.log"
+    first, second = tmp_path / "one.log", tmp_path / "two.log"
 
     def noted() -> list[Any]:
         return [json.loads(line) for line in notes.read_text().splitlines()]
 
-    with consumer(site, one), consumer(site, two):
+    with consumer(site, first), consumer(site, second):
         swarm.connect_all([("ada", ROOM)])
         wait_until(lambda: len(noted()) >= 2, "she is seen", timeout=PATIENCE)
         swarm.disconnect("ada")

@@ -126,9 +126,9 @@ def test_admin_channel_encodes_characters_a_channel_cannot_have(key: str, encode
 
 
 def test_admin_channel_of_a_long_key_uses_its_digest():
-    one, two = (admin_channel(Session(session_key="é" * 200 + end)) for end in "ab")
-    assert one != two
-    assert validate_channel(one) == one
+    first, second = (admin_channel(Session(session_key="é" * 200 + end)) for end in "ab")
+    assert first != second
+    assert validate_channel(first) == first
 
 
 def test_admin_channel_of_a_proxy_is_that_of_its_table():
@@ -178,14 +178,14 @@ def test_change_form_with_errors_has_the_banner(client: Client, document: Docume
 
 
 def test_change_form_with_another_key_opens_no_other_channel(client: Client):
-    one = Session.objects.create(session_key="mine", expire_date=timezone.now())
+    session = Session.objects.create(session_key="mine", expire_date=timezone.now())
     page = html(client, "/own/sessions/session/mine/change/", session_key="other", session_data="")
-    assert channels_in(page) == [admin_channel(one)]
+    assert channels_in(page) == [admin_channel(session)]
 
 
 def test_change_page_of_a_key_in_any_script_has_the_widget(client: Client):
-    one = Session.objects.create(session_key="clé à", expire_date=timezone.now())
-    page = html(client, f"/own/sessions/session/{one.pk}/change/")
+    session = Session.objects.create(session_key="clé à", expire_date=timezone.now())
+    page = html(client, f"/own/sessions/session/{session.pk}/change/")
     assert channels_in(page) == ["presence:admin:sessions.session:cl%C3%A9%20%C3%A0"]
 
 
@@ -243,7 +243,7 @@ def test_list_page_takes_one_query_and_one_round_trip(
         connection,
     ) as queries:
         html(client, "/own/documents/proxy/?o=1&p=2")
-    tables = [one["sql"] for one in queries if 'FROM "documents_document"' in one["sql"]]
+    tables = [query["sql"] for query in queries if 'FROM "documents_document"' in query["sql"]]
     assert len([sql for sql in tables if "COUNT" not in sql]) == 1
     assert reads == [[admin_channel(each) for each in documents[3:]]]
 

@@ -64,7 +64,7 @@ class Site:
     def published(self) -> list[dict[str, Any]]:
         """Everything, with what waited; all of it on CHANNEL."""
         self.outbox.step()
-        every = [one for batch in self.batches for one in batch]
+        every = [move for batch in self.batches for move in batch]
         assert all(channel == CHANNEL for channel, _ in every)
         return [data for _, data in every]
 

@@ -332,7 +332,7 @@ class TestWithTheConnected:
         assert ids() == []
 
     def test_list_presences_has_fetched_metadata(self, site: FakePresence, settings: Any) -> None:
-        settings.PRESENCE_FETCH = lambda ids: {one: {"name": "Fetched", "team": 5} for one in ids}
+        settings.PRESENCE_FETCH = lambda ids: {user: {"name": "Fetched", "team": 5} for user in ids}
         site.connect(CHANNEL, account(3))
         join(KEY, "7", META | {"team": 1})
         site.tick()
@@ -376,7 +376,7 @@ class TestWithTheConnected:
         with pytest.raises(StoreDamaged, match=CHANNEL):
             people(KEY)
         site.tick(check=False)
-        assert [one["id"] for one in people(KEY)] == ["7"]
+        assert [record["id"] for record in people(KEY)] == ["7"]
 
 
 class TestNudges:
@@ -551,7 +551,9 @@ class TestTheRule:
                 member.id: {"name": member.name} | member.info
                 for member in read_snapshot(CHANNEL).members
             }
-            listed = {one["id"]: one["meta"] | {"name": one["name"]} for one in people(KEY)}
+            listed = {
+                record["id"]: record["meta"] | {"name": record["name"]} for record in people(KEY)
+            }
             assert listed == shown
 
     def _join(self, site: FakePresence, user: int, source: str, name: str | None) -> None:

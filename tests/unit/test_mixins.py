@@ -74,7 +74,7 @@ class Page(Told, LiveCursorMixin, View):
     presence_key = "document:{doc_id}"
 
     def get(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
-        return HttpResponse(",".join(one["id"] for one in self.list_presences()))
+        return HttpResponse(",".join(record["id"] for record in self.list_presences()))
 
 
 def page(user: Any = ADA, kind: type = Page, **options: Any) -> Any:
@@ -194,10 +194,10 @@ class TestIds:
         assert key not in found
 
     def test_user_id_of_a_visitor_without_a_session_is_per_instance(self) -> None:
-        one, other = page(AnonymousUser()), page(AnonymousUser())
-        assert one.get_presence_user_id().startswith("anon_")
-        assert one.get_presence_user_id() == one.get_presence_user_id()
-        assert one.get_presence_user_id() != other.get_presence_user_id()
+        first, second = page(AnonymousUser()), page(AnonymousUser())
+        assert first.get_presence_user_id().startswith("anon_")
+        assert first.get_presence_user_id() == first.get_presence_user_id()
+        assert first.get_presence_user_id() != second.get_presence_user_id()
 
     def test_user_id_makes_no_session(self) -> None:
         view = page(AnonymousUser())
@@ -281,12 +281,12 @@ class TestTracking:
         assert view.told == [("join", record), ("leave", record)]
 
     def test_untrack_presence_takes_back_only_its_own_instance(self) -> None:
-        one, other = page(), page()
-        one.track_presence({"name": "one"})
-        other.track_presence({"name": "other"})
+        first, second = page(), page()
+        first.track_presence({"name": "one"})
+        second.track_presence({"name": "other"})
         assert ids() == ["7"]
-        other.untrack_presence()
-        assert [record["name"] for record in one.list_presences()] == ["one"]
+        second.untrack_presence()
+        assert [record["name"] for record in first.list_presences()] == ["one"]
 
     def test_untrack_presence_without_tracking_removes_nobody(self) -> None:
         PresenceManager.join_presence(KEY, "7")

@@ -110,9 +110,9 @@ def test_online_takes_a_relation_as_primary_key():
 
 
 def test_key_of_takes_only_the_string_of_the_key():
-    one = uuid.UUID(int=1)
-    assert _key_of(str(one), UUIDField()) == one
-    assert _key_of(one.hex, UUIDField()) is None  # Not the text of the key, so of nobody.
+    key = uuid.UUID(int=1)
+    assert _key_of(str(key), UUIDField()) == key
+    assert _key_of(key.hex, UUIDField()) is None  # Not the text of the key, so of nobody.
     assert _key_of("7", BigAutoField()) == 7
     assert _key_of("07", BigAutoField()) is None
     assert _key_of("abc", CharField(max_length=2)) is None
@@ -134,9 +134,9 @@ def test_online_with_a_presence_key_raises(ada: User):
 
 
 def test_with_presence_adds_people_to_each_object(reads: list[Sequence[str]]):
-    one, two, three = documents(3)
-    enter(f"presence:document:{one.pk}", 7, 8)
-    enter(f"presence:document:{three.pk}", 8)
+    first, second, third = documents(3)
+    enter(f"presence:document:{first.pk}", 7, 8)
+    enter(f"presence:document:{third.pk}", 8)
     found = with_presence(Document.objects.all())
     assert [each.presence_count for each in found] == [2, 0, 1]
     assert [[p["name"] for p in each.presences] for each in found] == [
@@ -144,8 +144,8 @@ def test_with_presence_adds_people_to_each_object(reads: list[Sequence[str]]):
         [],
         ["User 8"],
     ]
-    assert reads == [[f"presence:document:{one.pk}", f"presence:document:{two.pk}",
-                      f"presence:document:{three.pk}"]]  # fmt: skip
+    assert reads == [[f"presence:document:{first.pk}", f"presence:document:{second.pk}",
+                      f"presence:document:{third.pk}"]]  # fmt: skip
 
 
 def test_with_presence_reads_a_page_in_one_round_trip(reads: list[Sequence[str]]):
@@ -159,12 +159,12 @@ def test_with_presence_reads_a_page_in_one_round_trip(reads: list[Sequence[str]]
 
 
 def test_with_presence_survives_later_queryset_methods(reads: list[Sequence[str]]):
-    one, two, _ = documents(3)
-    enter(f"presence:document:{two.pk}", 7)
+    first, second, _ = documents(3)
+    enter(f"presence:document:{second.pk}", 7)
     found = with_presence(Document.objects.all())
-    assert found.filter(pk=two.pk).get().presence_count == 1
-    assert found.exclude(pk=one.pk).order_by("pk")[0].presence_count == 1
-    assert found.in_bulk()[two.pk].presence_count == 1
+    assert found.filter(pk=second.pk).get().presence_count == 1
+    assert found.exclude(pk=first.pk).order_by("pk")[0].presence_count == 1
+    assert found.in_bulk()[second.pk].presence_count == 1
     assert found[1:2][0].presence_count == 1
     assert len(reads) == 4
     assert found.exists()

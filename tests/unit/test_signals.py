@@ -95,7 +95,7 @@ def test_send_of_the_last_leave_sends_left_then_vacated(heard: list[tuple[Any, .
 def test_send_for_an_occupied_room_sends_no_vacated(heard: list[tuple[Any, ...]]) -> None:
     send(1, Change(joins=[ADA], leaves=[ALAN], total=1, was_occupied=True))
     send(2, Change(leaves=[ADA], anonymous=1, was_occupied=True))
-    assert [one[0] for one in heard] == ["joined", "left", "left"]
+    assert [signal[0] for signal in heard] == ["joined", "left", "left"]
 
 
 def test_send_for_visitors_sends_occupied_and_vacated(heard: list[tuple[Any, ...]]) -> None:
@@ -123,9 +123,9 @@ def test_send_logs_a_receiver_that_raises_and_calls_the_others(
     finally:
         signals.presence_joined.disconnect(broken)
     assert heard == [("joined", ROOM, 1, ["ada"])]
-    (where,) = [one for one in caplog.records if one.name == "django.dispatch"]
+    (where,) = [record for record in caplog.records if record.name == "django.dispatch"]
     assert where.exc_info is not None
-    (which,) = [one for one in caplog.records if one.name == "presence.signals"]
+    (which,) = [record for record in caplog.records if record.name == "presence.signals"]
     assert "broken channel=presence:room version=1 error=RuntimeError" in which.getMessage()
 
 
@@ -204,7 +204,7 @@ class TestThroughTheSync:
 
         def receiver(*_: object) -> None:
             stored = site.store.load_snapshots(rooms).values()
-            committed.append(sum(one.snapshot is not None for one in stored))
+            committed.append(sum(snapshot.snapshot is not None for snapshot in stored))
             published.append(len(site.centrifugo.delivered))
 
         sync = Sync(site.store, site.gateway, options, announce=receiver, executor=Inline)

@@ -32,12 +32,12 @@ class Foreign:
 
 
 @pytest.mark.parametrize(("name", "kind"), [("redis", RedisStore), ("memory", MemoryStore)])
-def test_names_and_their_paths(name: str, kind: type) -> None:
+def test_make_store_by_name_or_path_makes_the_backend(name: str, kind: type) -> None:
     assert type(make_store(name, **OPTIONS)) is kind
     assert type(make_store(BACKENDS[name], **OPTIONS)) is kind
 
 
-def test_a_store_of_one_s_own() -> None:
+def test_make_store_by_path_of_a_site_passes_the_options() -> None:
     store = make_store(f"{__name__}.Own", **OPTIONS)
     assert isinstance(store, Own)
     assert store.options == OPTIONS
@@ -79,19 +79,19 @@ instance = MemoryStore()
         (f"{__name__}.Bare", "unexpected keyword argument 'url'"),
     ],
 )
-def test_what_is_no_store_is_told_with_the_names_that_there_are(backend: str, says: str) -> None:
+def test_make_store_of_unknown_backend_names_the_known_ones(backend: str, says: str) -> None:
     with pytest.raises(ValueError, match=re.escape(says)) as caught:
         make_store(backend, **OPTIONS)
     assert (repr(backend) if backend else "empty") in str(caught.value)
     assert "'redis', 'memory'" in str(caught.value)
 
 
-def test_only_redis_is_shared_between_processes() -> None:
+def test_store_is_shared_only_in_redis() -> None:
     assert make_store("redis", **OPTIONS).shared
     assert not make_store("memory", **OPTIONS).shared
 
 
-def test_one_store_a_process_until_the_settings_change() -> None:
+def test_store_of_the_process_stays_until_the_settings_change() -> None:
     with override_settings(PRESENCE_BACKEND="memory"):
         first = services.store()
         assert services.store() is first
@@ -102,7 +102,7 @@ def test_one_store_a_process_until_the_settings_change() -> None:
 @pytest.mark.parametrize(
     "wrong", [{"PRESENCE_BACKEND": "nothing"}, {"PRESENCE_REDIS_URL": "not-a-url"}]
 )
-def test_a_store_that_cannot_be_made_is_a_configuration_error(wrong: dict[str, str]) -> None:
+def test_store_that_cannot_be_made_raises_improperly_configured(wrong: dict[str, str]) -> None:
     settings = {"PRESENCE_BACKEND": "redis", **wrong}
     with override_settings(**settings), pytest.raises(ImproperlyConfigured):
         services.store()

@@ -130,7 +130,7 @@ def test_fetch_with_one_bad_member_keeps_the_others(
         for number in range(1, 6):
             PresenceManager.join_presence("doc:42", str(number))
         site.tick()
-        teams = {one["id"]: one.get("team") for one in site.present(ROOM)}
+        teams = {record["id"]: record.get("team") for record in site.present(ROOM)}
         assert teams == {"1": "Blue", "2": "Red", "3": None, "4": None, "5": "Green"}
     for word in ("PRESENCE_FETCH", "part=photo", "user=3", "part=at"):
         assert word in caplog.text

@@ -46,25 +46,25 @@ class Cluster:
         self.claims: list[Nudge] = []
         self.processes: list[Nudger] = []
 
-    def claim(self, one: Nudge) -> bool:
-        self.claims.append(one)
-        return self.claims.count(one) == 1
+    def claim(self, nudge: Nudge) -> bool:
+        self.claims.append(nudge)
+        return self.claims.count(nudge) == 1
 
     def process(self) -> Nudger:
-        one = Nudger(self.claim, self.broker, clock=self.clock, start=lambda run: None)
-        self.processes.append(one)
-        return one
+        nudger = Nudger(self.claim, self.broker, clock=self.clock, start=lambda run: None)
+        self.processes.append(nudger)
+        return nudger
 
     def step(self) -> None:
         """Have every thread that there would be do what is due."""
-        for one in self.processes:
-            while one._working and one.step() == 0:
+        for nudger in self.processes:
+            while nudger._working and nudger.step() == 0:
                 pass
 
     def until(self, moment: float) -> None:
         """Let the time pass as every thread would, but for its sleep."""
         while self.clock.now < moment:
-            waits = [one.step() for one in self.processes if one._working]
+            waits = [nudger.step() for nudger in self.processes if nudger._working]
             ahead = min((wait for wait in waits if wait is not None), default=moment)
             self.clock.now = min(moment, self.clock.now + ahead)
         self.step()

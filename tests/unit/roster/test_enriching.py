@@ -45,7 +45,7 @@ def site(hook: Hook) -> Site:
 
 def members(site: Site, channel: str = ROOM) -> dict[str, tuple[str, dict[str, Any]]]:
     shown = site.snapshot(channel)["members"]
-    return {one["id"]: (one["name"], one["info"]) for one in shown}
+    return {member["id"]: (member["name"], member["info"]) for member in shown}
 
 
 def test_fetch_with_join_enriches_roster_and_diff(site: Site) -> None:

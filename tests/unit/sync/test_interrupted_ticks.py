@@ -64,7 +64,7 @@ class Site:
         self.assert_rosters([["ada", "zoe", "bo"], ["mia"], ["ada"]], line)
         for room in ROOMS:
             chain = self.centrifugo.delivered[room]
-            versions = [(one.get("base"), one["version"]) for one in chain]
+            versions = [(diff.get("base"), diff["version"]) for diff in chain]
             assert versions == [(n, n + 1) for n in range(len(versions))], line
 
     def assert_rosters(self, wanted: list[list[str]], line: int) -> None:

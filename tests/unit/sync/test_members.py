@@ -50,7 +50,7 @@ class Room:
     @property
     def members(self) -> list[tuple[str, str]]:
         snapshot = self.site.snapshot()
-        shown = [(one["id"], one["name"]) for one in snapshot.get("members", [])]
+        shown = [(member["id"], member["name"]) for member in snapshot.get("members", [])]
         assert len(shown) == snapshot.get("total", 0)
         return shown
 

@@ -22,7 +22,7 @@ from tests.unit.http_requests import request_of
 
 ROOM = "presence:doc:42"
 SITE = "presence:site"
-LIST = "{% for one in people %}{{ one.name }};{% endfor %}"
+LIST = "{% for person in people %}{{ person.name }};{% endfor %}"
 
 
 @pytest.fixture(autouse=True)

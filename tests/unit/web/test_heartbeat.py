@@ -212,8 +212,8 @@ def test_heartbeat_keeps_a_member(as_ada: Client, ada: User, clock: Clock, chang
         response = send(as_ada, token(ada))
         assert response.status_code == 200
         assert response["Cache-Control"] == "no-store"
-        (one,) = present()
-        assert (one.joined, one.beat) == (1_000_000.0, clock.now)
+        (member,) = present()
+        assert (member.joined, member.beat) == (1_000_000.0, clock.now)
     assert changed == []
 
 
@@ -233,8 +233,8 @@ def test_heartbeat_of_a_member_that_timed_out_joins_again(
     clock.now += 8 * 3600
     assert present() == []
     assert send(as_ada, token(ada)).status_code == 200
-    (one,) = present()
-    assert one == ServerMember(
+    (member,) = present()
+    assert member == ServerMember(
         str(ada.pk), "page-1", clock.now, clock.now, META.encode(), clock.now
     )
     assert changed == [ROOM]
@@ -250,7 +250,7 @@ def test_heartbeat_of_a_member_the_site_took_out_is_gone(
     answer = send(as_ada, token(ada), token(ada, source="page-2")).json()
     assert [read_lifeline(text).source for text in answer["present"]] == ["page-2"]
     assert answer["gone"] == {"0": heartbeat.GONE}
-    assert [one.source for one in present()] == ["page-2"]
+    assert [member.source for member in present()] == ["page-2"]
     assert send(as_ada, token(ada), back=True).json()["present"] == []
     assert changed == []
 
@@ -258,11 +258,11 @@ def test_heartbeat_of_a_member_the_site_took_out_is_gone(
 def test_heartbeat_of_one_source_keeps_no_other(as_ada: Client, ada: User, clock: Clock):
     track(str(ada.pk), "page-2")
     send(as_ada, token(ada))
-    assert sorted(one.source for one in present()) == ["page-1", "page-2"]
+    assert sorted(member.source for member in present()) == ["page-1", "page-2"]
     clock.now += TIMEOUT - 1
     send(as_ada, token(ada))
     clock.now += 2
-    assert [one.source for one in present()] == ["page-1"]
+    assert [member.source for member in present()] == ["page-1"]
 
 
 def test_heartbeat_keeps_all_members_of_a_page_with_one_post(
@@ -274,7 +274,7 @@ def test_heartbeat_keeps_all_members_of_a_page_with_one_post(
     clock.now += 30
     answer = send(as_ada, *(token(ada, channel=room) for room in rooms)).json()
     assert [read_lifeline(text).channel for text in answer["present"]] == rooms
-    assert {one.beat for room in rooms for one in present(room)} == {clock.now}
+    assert {member.beat for room in rooms for member in present(room)} == {clock.now}
 
 
 def test_heartbeat_body_has_room_for_the_largest_tokens(as_ada: Client, ada: User, clock: Clock):
@@ -286,7 +286,7 @@ def test_heartbeat_body_has_room_for_the_largest_tokens(as_ada: Client, ada: Use
         )
         for n in range(MAX_LIFELINES)
     ]
-    tokens = [make_lifeline(one, now=time.time()) for one in lifelines]
+    tokens = [make_lifeline(lifeline, now=time.time()) for lifeline in lifelines]
     assert len(send(as_ada, *tokens).json()["present"]) == MAX_LIFELINES
 
 
@@ -300,7 +300,7 @@ def test_heartbeat_of_a_closing_page_removes_its_members(
     track(str(ada.pk), "page-2")
     response = send(as_ada, token(ada), leave=True)
     assert (response.status_code, response.content) == (204, b"")
-    assert [one.source for one in present()] == ["page-2"]
+    assert [member.source for member in present()] == ["page-2"]
     assert changed == [ROOM]
 
 
@@ -320,7 +320,7 @@ def test_heartbeat_of_a_page_that_is_back_joins_at_once(
     track(str(ada.pk))
     send(as_ada, token(ada), leave=True)
     assert len(send(as_ada, token(ada), back=True).json()["present"]) == 1
-    assert [one.meta for one in present()] == [META.encode()]
+    assert [member.meta for member in present()] == [META.encode()]
     assert changed == [ROOM, ROOM]
 
 
@@ -373,7 +373,7 @@ def test_heartbeat_of_a_visitor_needs_no_session(clock: Clock):
     clock.now += TIMEOUT + 1
     response = send(client, token(None, "anon_1"))
     assert response.status_code == 200
-    assert [one.user for one in present()] == ["anon_1"]
+    assert [member.user for member in present()] == ["anon_1"]
     assert not response.cookies
 
 
@@ -440,7 +440,7 @@ def test_heartbeat_with_some_bad_tokens_keeps_the_others(as_ada: Client, ada: Us
     assert [read_lifeline(text).user_id for text in answer["present"]] == [str(ada.pk)]
     assert "forged" in answer["gone"]["0"]
     assert "another user" in answer["gone"]["2"]
-    assert [one.beat for one in present()] == [clock.now]
+    assert [member.beat for member in present()] == [clock.now]
 
 
 def test_heartbeat_of_a_user_who_is_hidden_by_now_keeps_nobody(
@@ -542,5 +542,5 @@ def test_heartbeat_leave_of_a_damaged_room_is_taken(
     store._rooms[ROOM] = store._room(ROOM)._replace(roster=b"nonsense")
     assert send(as_ada, lifeline, leave=True).status_code == 204
     assert services.tracker().load_members([ROOM], timeout=60)[ROOM].members == []
-    (record,) = [one for one in caplog.records if one.name == "presence.manager"]
+    (record,) = [record for record in caplog.records if record.name == "presence.manager"]
     assert "last-seen=not-noted" in record.message

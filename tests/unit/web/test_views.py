@@ -449,9 +449,9 @@ class TestEveryPath:
             got_request_exception.disconnect(tell)
         for answer in answers:
             assert_says_no(answer, status)
-        logged = [one for one in caplog.records if one.name == "django.request"]
+        logged = [record for record in caplog.records if record.name == "django.request"]
         assert len(logged) == 5
-        assert all(one.exc_info for one in logged)
+        assert all(record.exc_info for record in logged)
         assert bool(told) == (status == 500 or isinstance(error, OperationalError))
 
 

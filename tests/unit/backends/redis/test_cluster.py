@@ -94,7 +94,7 @@ def cluster(
 def test_cluster_of_two_primaries_replies_in_the_order_of_the_commands() -> None:
     client, made = cluster(lambda name, command: command[1], a="n2", b="n1", c="n2")
     assert client.run([("GET", key) for key in "abc"]) == ["a", "b", "c"]
-    assert [(name, [one[1] for one in commands]) for name, commands in made.sent] == [
+    assert [(name, [command[1] for command in commands]) for name, commands in made.sent] == [
         ("n2", ["a", "c"]),
         ("n1", ["b"]),
     ]
@@ -130,7 +130,7 @@ def test_cluster_with_moved_slot_keeps_the_order_of_the_primaries() -> None:
 
     client, made = cluster(reply, a="n1", b="n2", c="n1", d="n3")
     assert client.run([("GET", key) for key in "abcd"]) == ["n3", "n2", "n1", "n3"]
-    assert [(name, [one[1] for one in commands]) for name, commands in made.sent] == [
+    assert [(name, [command[1] for command in commands]) for name, commands in made.sent] == [
         ("n1", ["a", "c"]),
         ("n3", ["a", "d"]),
         ("n2", ["b"]),

@@ -39,7 +39,7 @@ def pool(url: str) -> redis.ConnectionPool:
         ("redis://cache?db=3", "cache", 6379, 3),
     ],
 )
-def test_one_redis(url: str, host: str, port: int, db: int | None) -> None:
+def test_url_of_one_redis_gives_its_address(url: str, host: str, port: int, db: int | None) -> None:
     made = pool(url)
     options = made.connection_kwargs
     assert (options["host"], options["port"], options.get("db")) == (host, port, db)
@@ -48,7 +48,7 @@ def test_one_redis(url: str, host: str, port: int, db: int | None) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["rediss", "valkeys"])
-def test_tls(scheme: str) -> None:
+def test_url_with_tls_gives_ssl_connection_and_options(scheme: str) -> None:
     made = pool(f"{scheme}://me:p%40ss@host/0?ssl_cert_reqs=none&socket_timeout=1.5")
     assert issubclass(made.connection_class, SSLConnection)
     options = made.connection_kwargs
@@ -56,11 +56,11 @@ def test_tls(scheme: str) -> None:
     assert (options["ssl_cert_reqs"], options["socket_timeout"]) == ("none", 1.5)
 
 
-def test_a_password_alone() -> None:
+def test_url_with_only_a_password_gives_it_unchanged() -> None:
     assert pool("redis://:p@s:s@host").connection_kwargs["password"] == "p@s:s"
 
 
-def test_a_socket() -> None:
+def test_url_of_a_socket_gives_its_path() -> None:
     made = pool("unix:///run/redis.sock?db=2&password=sesame")
     assert issubclass(made.connection_class, UnixDomainSocketConnection)
     options = made.connection_kwargs
@@ -76,7 +76,9 @@ def test_a_socket() -> None:
         ("valkeys+cluster", True),
     ],
 )
-def test_a_cluster(monkeypatch: pytest.MonkeyPatch, scheme: str, tls: bool) -> None:
+def test_url_of_a_cluster_gives_its_hosts_and_options(
+    monkeypatch: pytest.MonkeyPatch, scheme: str, tls: bool
+) -> None:
     asked: list[dict[str, object]] = []
 
     class Recorder(RedisCluster):
@@ -116,7 +118,7 @@ def fail(attempts: list[int]) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["redis+sentinel", "valkeys+sentinel"])
-def test_sentinels(scheme: str) -> None:
+def test_url_of_sentinels_gives_their_addresses_and_logins(scheme: str) -> None:
     tls = scheme.startswith("valkeys")
     made = pool(
         f"{scheme}://me:sesame@a,b:26380/my%2Fmaster/2"
@@ -129,22 +131,25 @@ def test_sentinels(scheme: str) -> None:
     options = made.connection_kwargs
     assert (options["username"], options["password"], options["db"]) == ("me", "sesame", 2)
     assert options["health_check_interval"] == 7
-    asked = [one.connection_pool for one in made.sentinel_manager.sentinels]
+    asked = [sentinel.connection_pool for sentinel in made.sentinel_manager.sentinels]
     assert [(p.connection_kwargs["host"], p.connection_kwargs["port"]) for p in asked] == [
         ("a", 26379),
         ("b", 26380),
     ]
-    for one in asked:
-        assert issubclass(one.connection_class, SSLConnection if tls else Connection)
-        assert (one.connection_kwargs["username"], one.connection_kwargs["password"]) == (
+    for asked_pool in asked:
+        assert issubclass(asked_pool.connection_class, SSLConnection if tls else Connection)
+        assert (
+            asked_pool.connection_kwargs["username"],
+            asked_pool.connection_kwargs["password"],
+        ) == (
             "it",
             "s&s",
         )
         # Each of the two gets a third of the time, so that one is left for Redis itself.
-        assert one.connection_kwargs["socket_timeout"] == 1.0
+        assert asked_pool.connection_kwargs["socket_timeout"] == 1.0
         attempts: list[int] = []
         with pytest.raises(redis.ConnectionError):
-            one.connection_kwargs["retry"].call_with_retry(
+            asked_pool.connection_kwargs["retry"].call_with_retry(
                 lambda a=attempts: fail(a), lambda _: None
             )
         assert len(attempts) == 1
@@ -186,7 +191,7 @@ def test_sentinels(scheme: str) -> None:
         ("redis+cluster://a:7000?sentinel_password=sesame", "sentinel_password"),
     ],
 )
-def test_no_url_of_a_redis(url: str, said: str) -> None:
+def test_url_that_is_invalid_raises_value_error_without_password(url: str, said: str) -> None:
     with pytest.raises(ValueError, match=re.escape(said)) as raised:
         make_client(url, timeout=3.0)
     assert "sesame" not in str(raised.value)
