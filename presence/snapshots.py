@@ -40,8 +40,8 @@ Record = dict[str, Any]
 
     {"id": "42", "user_id": "42", "name": "Ada", "joined_at": 1700000000.5, "meta": {…}, …}
 
-and every entry of `meta` flat beside these, which win. `joined_at` is in seconds since 1970 by the
-store's clock, None for a member who is here by websocket alone. `name` falls back to the id, and to
+and every entry of `meta` in addition; the keys above win. `joined_at` is in seconds since 1970 by
+the store's clock, None for a member with only a websocket. `name` falls back to the id, and to
 "Anonymous" for visitors who are not signed in."""
 
 

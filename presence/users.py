@@ -36,11 +36,10 @@ def last_seen(users: Iterable[Any]) -> dict[Any, datetime | None]:
 
 
 def refresh(user: Any) -> None:
-    """Show a change of what others see of a user at the next tick: of the name, of the info, or of
-    whether they are visible at all.
+    """Show a changed name, info or visibility of a user to others at the next tick.
 
-    Calls PRESENCE_VISIBLE and PRESENCE_USER_INFO as a page of the user would. For a user as whom
-    staff act, the answer is that of the user's own page. Call it once the change is in the
+    Calls PRESENCE_VISIBLE and PRESENCE_USER_INFO as a page of the user would. If staff act as the
+    user, the answer is that of the user's own page. Call it once the change is in the
     database; without it the change shows when the user's tokens are renewed, after
     PRESENCE_TOKEN_LIFETIME at the latest. Raises ValueError for a user without a primary key,
     HookFailed (an ImproperlyConfigured) where a hook fails, StoreError when it cannot be stored:

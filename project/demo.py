@@ -30,7 +30,7 @@ from project.ready import NotReady, wait_until_ready
 
 DEMO_DIR = Path(os.environ.get("DEMO_DIR") or ROOT / ".demo").resolve()
 PROCFILES = {"celery": ROOT / "Procfile.dev", "huey": ROOT / "Procfile.dev.huey"}
-# What leads another process to the parts.
+# Variables with which another process finds the servers.
 SHARED = (
     "ASYNC_BACKEND",
     "CELERY_BROKER_URL",
@@ -91,7 +91,7 @@ def set_environment(port: int, queue: str, *, logs: bool) -> None:
             "REDIS_PORT": str(redis),
         }
     )
-    # With the default of 30 one might not be drawn in the crowd that `make crowd` brings.
+    # `make crowd` brings fifty people: with the default of 30 some would not be drawn.
     os.environ.setdefault("PRESENCE_CURSOR_LIMIT", "60")
     if centrifugo_binary():  # The devserver would warn that it does not heed this.
         os.environ["CENTRIFUGO_LOG_LEVEL"] = "info" if logs else "warn"

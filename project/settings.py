@@ -17,7 +17,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 
 DEBUG = read(os.environ, "DEBUG", flag, "1")
 
-# What centrifugo.json holds, so that a checkout works as it is.
+# The secrets of centrifugo.json, so that a checkout works without changes.
 DEVELOPMENT_SECRETS = {
     "SECRET_KEY": "development-only-secret-key-of-the-demo-site",
     "CENTRIFUGO_API_KEY": "development-only-centrifugo-api-key",
@@ -88,7 +88,7 @@ DATABASES = {
     "default": {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": read(os.environ, "DATABASE_PATH", text, str(BASE_DIR / "demo.sqlite3")),
-        # Web, worker and beat share the file: readers beside one writer, and writers that wait.
+        # Web, worker and beat share the file: WAL lets them read during a write.
         "OPTIONS": {
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
             "timeout": 20,
@@ -139,7 +139,7 @@ LOGGING = {
     "loggers": {
         "django": {"level": LOG_LEVEL},
         "presence": {"level": LOG_LEVEL},
-        # With a handler of its own: its consumer would add another.
+        # A handler of its own, as its consumer would add another one.
         "huey": {"level": LOG_LEVEL, "handlers": ["stderr"], "propagate": False},
     },
 }
@@ -154,7 +154,7 @@ globals().update(app_settings(os.environ))
 CENTRIFUGO_API_KEY = secret("CENTRIFUGO_API_KEY")
 CENTRIFUGO_TOKEN_SECRET = secret("CENTRIFUGO_TOKEN_SECRET")
 
-# What runs the ticks: Celery's worker and beat, or Huey's consumer.
+# The queue that runs the ticks: Celery's worker and beat, or Huey's consumer.
 CELERY_BROKER_URL = read(os.environ, "CELERY_BROKER_URL", text, PRESENCE_REDIS_URL)
 if read(os.environ, "ASYNC_BACKEND", text) == "huey":
     INSTALLED_APPS.append("huey.contrib.djhuey")

@@ -61,7 +61,7 @@ def sign_out(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def favicon(request: HttpRequest) -> HttpResponse:
-    """Where browsers look on pages that name no icon, such as the admin's."""
+    """Redirect to the icon. Browsers ask for it on pages that name none, such as the admin's."""
     return redirect(static("demo/logo.svg"), permanent=True)
 
 

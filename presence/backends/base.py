@@ -1,4 +1,4 @@
-"""What a backend stores for the sync and for pages, by role. Each change is one atomic step."""
+"""Contract of a store, by role, for the sync and for pages. Each change is one atomic step."""
 
 from __future__ import annotations
 
@@ -195,7 +195,7 @@ class Hit(NamedTuple):
 
 
 class TickLog(ABC):
-    """What ticks did. Parts and records are opaque bytes, times are the store's."""
+    """Records of ticks. Parts and records are opaque bytes, times are the store's."""
 
     @abstractmethod
     def begin_tick(self, tick: str) -> TickStart:

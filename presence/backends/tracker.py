@@ -1,4 +1,4 @@
-"""What a backend stores beside rosters: members without a websocket, last seen, cursors."""
+"""Contract of a tracker: members without a websocket, last seen, cursors, limits."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ def is_fresh(at: float, *, now: float, timeout: float) -> bool:
 
 
 class TrackerState(msgspec.Struct, frozen=True):
-    """What a tick has to know at its beginning, beside the known channels.
+    """State of the tracker that a tick loads at its beginning.
 
     In each of `channels` a member joined or beat within the timeout. Some may be empty: all have
-    left since, or the beat revived nobody. `profiles` has the bytes that were noted of a user last,
-    and the time of that.
+    left since, or the beat was refused. `profiles` has the last bytes stored for each user, and
+    their time.
     """
 
     channels: frozenset[str] = frozenset()
@@ -108,7 +108,7 @@ class MemberStore(ABC):
     def last_seen(self, users: Sequence[str]) -> dict[str, float]:
         """Return when each user was last in a channel, in one round trip: see Writes.last_seen.
 
-        Users of whom that is unknown are left out. Of two times written the later counts.
+        Unknown users are left out. The latest of the times that were written counts.
         """
 
 
@@ -140,7 +140,7 @@ class CursorStore(ABC):
 
 
 class Tracker(MemberStore, CursorStore, Limits):
-    """What pages and Python code track of users, beside the rosters.
+    """Members without a websocket, cursors, users and limits, for pages and Python code.
 
     Every method may raise StoreError. Metadata, profiles and positions are opaque bytes. Times are
     the store's, in seconds since 1970; timeouts are in seconds.

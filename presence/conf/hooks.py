@@ -124,7 +124,7 @@ def _not_async(answer: Any) -> Any:
     raise TypeError("it is an async function, which nothing awaits: make it a plain function")
 
 
-# What fits the wire
+# Size limits of results
 
 
 def fit(given: object, *, reserved: Mapping[str, Any] | None = None) -> FitResult:

@@ -33,7 +33,7 @@ class Command(BaseCommand):
             finally:
                 sys.stdout.flush()
         except BrokenPipeError:
-            # Or the interpreter would try to write what is left when it ends, and complain.
+            # Otherwise the interpreter would write the rest at its end, and print an error.
             nowhere = os.open(os.devnull, os.O_WRONLY)
             for stream in (sys.stdout, sys.stderr):
                 os.dup2(nowhere, stream.fileno())

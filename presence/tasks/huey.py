@@ -81,7 +81,7 @@ class Tasks:
         """Put the ticks of the next minute, and a little more, on Huey's schedule."""
         every = _every()
         for slot in slots(self._clock(), every):
-            # As moments, not as delays: a delay would start again when Huey was away.
+            # Absolute times: a delay would start again after Huey was down.
             when = {"eta": _moment(slot * every), "expires": _moment((slot + 1) * every)}
             self._huey.enqueue(self.update_presence.s(slot, every, **when))
 

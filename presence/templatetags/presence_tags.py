@@ -161,7 +161,7 @@ def presence_nonce(context: Context) -> str:
         # A lazy nonce is false until it is written: only its text says whether there is one.
         nonce = next((text for nonce in nonces if nonce is not None and (text := str(nonce))), "")
     except Exception:
-        # That of django-csp raises where the page is rendered after the header was sent.
+        # django-csp raises if the page is rendered after the header was sent.
         logger.exception("nonce=unread")
         return ""
     return format_html(' nonce="{}"', nonce) if nonce else ""

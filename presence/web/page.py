@@ -1,4 +1,4 @@
-"""What all elements of a page share: the visitor, our URLs, presence that was read, failures."""
+"""Shared state of the elements of a page: the visitor, our URLs, presence, failures."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ PageMember = tuple[str, str, str, bytes]
 
 @dataclass(slots=True)
 class PageState:
-    """What has been found out for one request, kept on it.
+    """State of one request, kept on the request.
 
     `store_is_down`: an element of the page waited for the store in vain, so no other does. `people`
     were read at `people_read`, by time.monotonic(). `members` are those whom the view tracked;

@@ -1,4 +1,4 @@
-"""What the people of the demo write together."""
+"""Documents that the people of the demo write together."""
 
 from __future__ import annotations
 

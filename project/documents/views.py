@@ -44,7 +44,7 @@ class RoomMixin(PresenceMixin):
             request.session.create()
 
     def enter(self) -> list[dict[str, Any]]:
-        """Track the visitor. Returns everybody who is here: nobody, while the store cannot tell."""
+        """Track the visitor. Returns the records of the room, none if it cannot be read."""
         try:
             self.track_presence()
             return self.list_presences()
@@ -54,7 +54,7 @@ class RoomMixin(PresenceMixin):
 
 
 class DocumentPage(RoomMixin, DocumentDetailView):
-    """One document; whoever opens it is in the room `presence:document:<pk>`."""
+    """One document. Its visitors are in the room `presence:document:<pk>`."""
 
     model = Document
     presence_key = "document:{pk}"

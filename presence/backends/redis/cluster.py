@@ -32,8 +32,8 @@ class Cluster:
     that all are for, and if there are several, always by that of the same. INFO tells nothing but a
     `run_id`, which stands for the lives of all primaries together.
 
-    `connect` makes a client of the cluster, told (host, port) where it may be found beside the
-    places that it knows. It is called at the first command, and again after a call that did not
+    `connect` makes a client of the cluster; its argument has more addresses (host, port) where
+    the cluster may be found. It is called at the first command, and again after a call that did not
     end well, as another may be in the place of a primary. `timeout` is in seconds, for a call.
     """
 
@@ -65,7 +65,7 @@ class Cluster:
 
     @contextmanager
     def _found(self) -> Iterator[RedisCluster]:
-        """Which primary has which slots: forgotten if the block raises.
+        """Give the cluster client with its map of slots, which is forgotten if the block raises.
 
         Threads may each look at the same time: none has to wait for another that tries to reach
         a cluster which is down. Every error of redis-py is one of `redis.RedisError`.

@@ -31,9 +31,8 @@ class Connection:
     (seconds since 1970) is given. `timeout` is in seconds, for a call as a whole. Every method may
     raise StoreError.
 
-    A call whose connection was no good is made once more, on a new one. Where that would tell
-    another story, as the reply says what this very call did, it is made `once`: on a connection
-    that has just been used or made.
+    A call whose connection failed is repeated once, on a new connection. A call whose reply says
+    what this very call did is made `once`: on a connection that was just used or made.
     """
 
     def __init__(
@@ -110,7 +109,7 @@ class Connection:
         try:
             yield
         except redis.RedisError as error:
-            # What redis-py and the server say may hold the login: an old server repeats the
+            # Errors of redis-py and the server may hold the login: an old server repeats the
             # arguments of a command that it does not know.
             cause = None if _shows_options(error) else self._redactor.cause(error)
             raise StoreError(
@@ -138,5 +137,5 @@ def script(name: str, key: str, *arguments: Any) -> Command:
 
 
 def milliseconds(seconds: float) -> int:
-    """As Redis takes how long to keep something: at least one."""
+    """Return the lifetime in milliseconds, as Redis takes it: at least 1."""
     return max(1, round(1000 * seconds))

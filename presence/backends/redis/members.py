@@ -104,8 +104,8 @@ class RedisMembers(Connection, MemberStore):
     def _fresh(
         self, channels: Sequence[str], hashes: Sequence[Any], now: float, timeout: float
     ) -> dict[str, list[ServerMember]]:
-        """The records of each hash that are fresh; the others are cleared away, each only as it
-        was read: whoever wrote to it meanwhile is back."""
+        """Return the fresh records of each hash; delete each stale record if it is still as it was
+        read: a member who was written meanwhile is back."""
         found: dict[str, list[ServerMember]] = {}
         stale: list[Command] = []
         for channel, kept in zip(channels, hashes, strict=True):
@@ -116,7 +116,7 @@ class RedisMembers(Connection, MemberStore):
                 # One who beat before the clock was set back stays, but not for ever.
                 if record and abs(now - record.beat) <= timeout
             }
-            found[channel] = sorted((one.by(now) for one in fresh.values()), key=_arrival)
+            found[channel] = sorted((member.by(now) for member in fresh.values()), key=_arrival)
             if gone := [part for field in kept.keys() - fresh for part in (field, kept[field])]:
                 stale.append(script("retire", self._keys.members(channel), *gone))
         self._run(stale)
@@ -145,7 +145,7 @@ def _record(channel: str, field: bytes, value: bytes) -> ServerMember | None:
 
 
 def _profile(user: bytes, value: bytes, now: float) -> tuple[float, bytes] | None:
-    """None for one that has passed, and, with an entry in the log, for what is no profile."""
+    """Return the time and the bytes of a profile; None for an expired or (logged) invalid one."""
     try:
         user.decode()
         at, ends, shown = value.split(b" ", 2)

@@ -93,7 +93,7 @@ class _Packer:
         return [hiredis.pack_command(command)]
 
     def _pack_packed(self, *args: Any) -> bytes:
-        # To pack a thousand commands of 14 fields one by one took a quarter of the time of a load.
+        # Packing a thousand commands of 14 fields one by one took a quarter of the time of a load.
         *words, packed = args
         head = _pack(bytes(self._encode(word)) for word in words)
         return b"*%d\r\n%b%b" % (len(words) + packed.size, head, packed.data)
@@ -147,7 +147,7 @@ class SafeSocketConnection(_Safe, UnixDomainSocketConnection):
 
 class SafeSentinelConnection(_Safe, SentinelManagedConnection):
     def read_response(self, *args: Any, **options: Any) -> Any:
-        # As it is for any other connection: redis-py would keep one that timed out.
+        # As for any other connection; redis-py would keep one that timed out.
         return super(SentinelManagedConnection, self).read_response(*args, **options)
 
 

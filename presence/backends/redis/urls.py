@@ -31,7 +31,7 @@ from presence.transport.redaction import Redactor
 Client = Server | Cluster
 Hosts = list[tuple[str, int]]
 Options = dict[str, Any]
-"""What redis-py makes connections with."""
+"""Keyword arguments of redis-py's connections."""
 
 FORMS: Final = (
     "redis://host:6379/0 (rediss:// with TLS, unix:///path for a socket), "
@@ -152,7 +152,7 @@ def _cluster(hosts: Hosts, path: str, options: Options) -> Cluster:
     (host, port), *others = hosts
 
     def connect(more: Sequence[tuple[str, int]]) -> RedisCluster:
-        # By the URL of one host redis-py is told to use our pools.
+        # The URL of one host makes redis-py use our pools.
         known = [ClusterNode(*at) for at in [*others, *more]]
         return RedisCluster(url=f"redis://{host}:{port}", startup_nodes=known, **made)
 
