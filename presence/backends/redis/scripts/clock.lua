@@ -7,8 +7,8 @@ if now == '' then
 end
 
 --# put_right
--- What follows NOW for a sorted set by time: what is more than a second ahead, as it is after the
--- clock was set back, is of now.
+-- Sets entries of a sorted set by time to `now` if they are more than a second ahead, as they are
+-- after the clock was set back.
 local latest = string.format('(%.6f', now + 1)
 for _, name in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], latest, '+inf')) do
   redis.call('ZADD', KEYS[1], now, name)
