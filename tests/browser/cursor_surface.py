@@ -34,21 +34,21 @@ COUNT_MOVES = """(channel) => {
 
 
 def board(channel: str, *, unit: str = "", inside: str = "", more: str = "") -> str:
-    """The template text of a surface, as sites write it."""
+    """Return the template text of a surface, as sites write it."""
     given = f' unit="{unit}"' if unit else ""
     include = f'{{% include "presence/cursors.html" with channel="{channel}"{given} %}}'
     return f'<div class="board" {more}>{inside}{include}</div>'
 
 
 def shared(page: Page, channel: str) -> Locator:
-    """The surface of a channel, once it is live."""
+    """Return the surface of a channel, once it is live."""
     element = page.locator(f'presence-cursors[data-presence-channel="{channel}"]')
     expect(element).to_have_attribute("data-presence-state", "live")
     return page.locator(".board", has=element)
 
 
 def cursor(surface: Locator, who: Guest | str) -> Locator:
-    """The cursor of somebody else on the surface."""
+    """Return the cursor of another user on the surface."""
     user = who if isinstance(who, str) else who.id
     return surface.locator(f'[data-presence-cursor="{user}"]')
 
@@ -117,7 +117,7 @@ def stir(stage: Stage, surface: Locator, channel: str, moves: int, *, cursors: i
     page.evaluate(COUNT_MOVES, channel)
 
     def send(data: Callable[[int], dict[str, Any]]) -> None:
-        """One message of each."""
+        """Return one message of each kind."""
         requests = [
             PublishRequest(channel=channel, data={"user": f"bot-{number}", **data(number)})
             for number in range(cursors)

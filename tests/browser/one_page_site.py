@@ -55,7 +55,7 @@ class Stage:
         self._ask("disconnect", user=user, disconnect={"code": 3008, "reason": "try again"})
 
     def clients(self, channel: str) -> int:
-        """How many connections are subscribed."""
+        """Return the number of connections that are subscribed."""
         return int(self._ask("presence_stats", channel=channel)["num_clients"])
 
     def _ask(self, method: str, **arguments: object) -> Any:
@@ -115,12 +115,12 @@ class Crowd(Swarm):
     """Members without a browser: connections that the server subscribes to channels."""
 
     def join(self, who: str, *channels: str, name: str = "", **info: Any) -> None:
-        """One more connection of the user `who`, known as `name` or else by the id."""
+        """Open one more connection of the user `who`, known as `name` or else by the id."""
         token = self.token(who, *channels, name=name, **info)
         self.clients.setdefault(who, []).append(self.run(self._connect(token)))
 
     def token(self, who: str, *channels: str, name: str = "", **info: Any) -> str:
-        """The token of a connection that the server subscribes to the channels."""
+        """Return the token of a connection that the server subscribes to the channels."""
         signed = {"name": name or who, "info": info, "iat": time.time()}
         claims = {"sub": who, "exp": int(time.time()) + 3600, "channels": list(channels)}
         return jwt.encode({**claims, "info": signed}, servers.TOKEN_SECRET, "HS256")
@@ -197,25 +197,25 @@ Tick = Callable[..., None]
 
 
 def include(channel: str, variant: str = "list") -> str:
-    """The template text of a widget, as sites write it."""
+    """Return the template text of a widget, as sites write it."""
     return f'{{% include "presence/widget.html" with channel="{channel}" variant="{variant}" %}}'
 
 
 def roster(page: Page, channel: str, variant: str = "") -> Locator:
-    """The widget of a channel."""
+    """Return the widget of a channel."""
     which = f'[data-presence-variant="{variant}"]' if variant else ""
     return page.locator(f'presence-roster[data-presence-channel="{channel}"]{which}')
 
 
 def live(page: Page, channel: str, variant: str = "") -> Locator:
-    """The widget of a channel, once it is live."""
+    """Return the widget of a channel, once it is live."""
     found = roster(page, channel, variant)
     expect(found).to_have_attribute("data-presence-state", "live")
     return found
 
 
 def sockets(page: Page) -> list[WebSocket]:
-    """The websockets that the page opens from now on, as it opens them."""
+    """Return the websockets that the page opens from now on."""
     found: list[WebSocket] = []
     page.on("websocket", lambda socket: found.append(socket))
     return found
@@ -238,7 +238,8 @@ def pass_time(page: Page, seconds: float) -> None:
 
 
 def ids(widget: Locator) -> list[str]:
-    """The members that the widget shows, in their order in the page, without those who leave."""
+    """Return the members that the widget shows, in the order of the page, without those who
+    leave."""
     found: list[str] = widget.evaluate(
         """(root) => [...root.querySelectorAll("[data-presence-member]")]
             .filter((member) => !("presenceLeaving" in member.dataset))

@@ -1,4 +1,4 @@
-"""The widget for those who do not see it."""
+"""The widget with a screen reader."""
 
 from __future__ import annotations
 

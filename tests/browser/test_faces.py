@@ -1,4 +1,4 @@
-"""The faces of a stack and the names of a list: who is in sight, and how one gets at the others."""
+"""The faces of a stack and the names of a list: the visible ones, and the way to the others."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 
 
 class Wire:
-    """All that comes to a guest over HTTP and over websockets."""
+    """Everything that a guest receives over HTTP and over websockets."""
 
     def __init__(self, guest: Guest) -> None:
         self.frames: list[str] = []
@@ -94,7 +94,7 @@ def test_hidden_user_is_never_shown_to_others(
 def test_visitor_who_signs_in_by_a_fragment_is_no_stranger(
     visit: Visit, tick: Tick, channel: str
 ) -> None:
-    """The connection has no member by which its user could be told."""
+    """The connection has no member that would reveal its user."""
     guest = visit()
     page = guest.open(include(channel))
     widget = live(page, channel)

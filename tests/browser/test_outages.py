@@ -34,7 +34,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 
 
 def requests(page: Page, part: str) -> list[str]:
-    """The requests for URLs with this part from now on, as they are made."""
+    """Return the requests for URLs with this part from now on."""
     made: list[str] = []
     page.on("request", lambda request: made.append(request.url) if part in request.url else None)
     return made

@@ -281,7 +281,7 @@ def test_label_with_any_name_is_text_within_the_surface(
 
 
 def outside(surface: Locator, user: str) -> float:
-    """By how many pixels somebody's label is cut off."""
+    """Return by how many pixels the label of a cursor is cut off."""
     found: float = cursor(surface, user).evaluate(
         """(item) => {
             const [layer, label] = [item.parentElement, item.querySelector("bdi")]

@@ -30,7 +30,7 @@ def part(widget: Locator, name: str) -> Locator:
 
 
 def faces(widget: Locator) -> list[str]:
-    """Whose avatars are in the stack."""
+    """Return the users whose avatars are in the stack."""
     found = part(widget, "faces").locator("[data-presence-face]")
     return [str(face.get_attribute("data-presence-face")) for face in found.all()]
 

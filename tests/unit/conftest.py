@@ -1,4 +1,4 @@
-"""Somebody who is signed in, and what is read of rooms."""
+"""A signed-in user, and the reads of rooms."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def as_ada(ada: User) -> Client:
 
 @pytest.fixture
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[Sequence[str]]:
-    """The channels of each reading of who is present, while the backend is memory."""
+    """Return the channels of each reading of presence, with the memory backend."""
     found: list[Sequence[str]] = []
     present = MemoryStore.load_members
 

@@ -20,7 +20,7 @@ MODULES = sorted((sdk.ROOT / "presence" / "static" / "presence" / "js").glob("*.
 
 @pytest.fixture
 def checkout(tmp_path):
-    """The files that the build reads, in a directory of the test's own, with the SDK in place."""
+    """Return a directory with the files that the build reads, with the SDK in place."""
     root = tmp_path / "checkout"
     included = PYPROJECT["tool"]["hatch"]["build"]["targets"]["sdist"]["only-include"]
     for name in [*included, "pyproject.toml"]:
@@ -39,7 +39,7 @@ def checkout(tmp_path):
 
 @pytest.fixture
 def wheel(checkout, tmp_path):
-    """The wheel of a checkout, opened."""
+    """Return the wheel of a checkout, opened."""
     wheels = pytest.importorskip("hatchling.builders.wheel")
     builder = wheels.WheelBuilder(str(checkout))
     (path,) = builder.build(directory=str(tmp_path), versions=["standard"])

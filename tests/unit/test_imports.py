@@ -1,4 +1,4 @@
-"""Who may import whom: the contracts of pyproject.toml hold."""
+"""The contracts about imports in pyproject.toml hold."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def site(settings: Any) -> Iterator[FakePresence]:
 
 @pytest.fixture(autouse=True)
 def nudged(site: FakePresence, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The channels that were asked to be polled."""
+    """Return the channels for which an early poll was requested."""
     nudged: list[str] = []
     monkeypatch.setattr(nudge, "member_changed", nudged.append)
     return nudged
@@ -538,7 +538,7 @@ STEPS = st.one_of(
 
 
 class TestTheRule:
-    """What Python is told is what pages are told, as soon as a tick has been."""
+    """After a tick, Python and pages get the same data."""
 
     @hypothesis.settings(max_examples=150, deadline=None)
     @given(st.lists(STEPS, max_size=12))

@@ -51,7 +51,7 @@ def request_of(user: Any = ADA, *, session_key: str | None = None, method: str =
 
 
 def scope_of(user: Any = ADA, *, session_key: str | None = None, **kwargs: Any) -> dict[str, Any]:
-    """As Channels makes it."""
+    """Return a scope as Channels makes it."""
     session = SimpleNamespace(session_key=session_key)
     return {"user": user, "session": session, "url_route": {"args": (), "kwargs": kwargs}}
 
@@ -584,7 +584,7 @@ class StopConsumer(Exception): ...
 
 
 class Consumer:
-    """As a WebsocketConsumer of Channels ends."""
+    """Consumer that ends as a WebsocketConsumer of Channels."""
 
     def __init__(self, scope: dict[str, Any]) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The parts of a process: which of them are shared, and when they are made anew."""
+"""The parts of a process: shared ones, and those that are made again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a process pays for the app before it uses it: neither a queue nor a client is imported."""
+"""Cost of the app at the start of a process: it imports neither a queue nor a client."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ import presence.templatetags.presence_tags
 
 
 def imported(code: str) -> set[str]:
-    """The names of the packages that a new process has imported after `code`."""
+    """Return the names of the packages that a new process has imported after `code`."""
     tell = "import json, sys\nprint(json.dumps([name.partition('.')[0] for name in sys.modules]))"
     command = [sys.executable, "-c", f"{code}\n{tell}"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)

@@ -29,7 +29,7 @@ SAMPLES = [0, 1, 2, 3, 5, 6, 7, 11, 20, 100]
 REMEDY = "run `django-admin makemessages -a` in presence/, translate, and compile the .mo again"
 
 Message = tuple[str, str]
-"""What is translated in the singular, and in the plural: "" where there is none."""
+"""A message in the singular, and in the plural ("" for none)."""
 
 CALL = re.compile(r"""\b([pn]?gettext)\(((?:[^()'"]|'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")*)\)""")
 
@@ -110,7 +110,7 @@ def test_catalogue_compiled_is_the_one_written(language: str):
 
 
 def sampled(entry: polib.POEntry, language: str) -> list[str]:
-    """What Django says for each sample."""
+    """Return Django's text for each sample."""
     with translation.override(language):
         return [translation.ngettext(entry.msgid, entry.msgid_plural, n) for n in SAMPLES]
 
@@ -146,7 +146,7 @@ def has_words(text: str) -> bool:
 
 
 class Said(HTMLParser):
-    """What people read or hear of a page: text, and the attributes that hold it."""
+    """Parser that collects the text of a page, and attributes with text."""
 
     HEARD = re.compile(r"aria-label|title|alt|placeholder|lang")
     # What scripts draw with, as against channels, URLs, keys and what is a member's own.

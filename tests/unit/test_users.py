@@ -1,4 +1,4 @@
-"""What is told of users wherever they are, and what is made known of them."""
+"""The functions of presence.users: last_seen and refresh."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The way of one tick through the code, by the script that measures it."""
+"""The path of one tick through the code, by the script that measures it."""
 
 from __future__ import annotations
 

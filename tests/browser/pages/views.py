@@ -38,7 +38,7 @@ def page(request: HttpRequest) -> HttpResponse:
 
 
 class Tracked(PresenceMixin, TemplateView):
-    """The same page, and whoever asks for it is in the room `presence:<room>`, as a `robot`."""
+    """The same page; its visitor is in the room `presence:<room>`, as a `robot`."""
 
     template_name = "page.html"
     presence_key = "{room}"

@@ -1,4 +1,4 @@
-"""Which store a setting names, and that parts are made anew when settings change."""
+"""The store that a setting names, and parts that are made again when settings change."""
 
 from __future__ import annotations
 

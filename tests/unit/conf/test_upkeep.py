@@ -1,4 +1,4 @@
-"""What a request has around it, around what has no request."""
+"""Database connections and translations around code that runs outside of a request."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from presence.tasks import jobs
 
 @pytest.fixture
 def closed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """How the connection to the database is closed, each time."""
+    """Return how the database connection was closed, each time."""
     found: list[str] = []
     kind = type(connections["default"])
     monkeypatch.setattr(kind, "close", lambda self: found.append("now"))

@@ -1,4 +1,4 @@
-"""What the tasks ask of the broker."""
+"""Messages of the tasks to the broker."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def timers(monkeypatch: pytest.MonkeyPatch) -> Timers:
 
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """What was sent to the broker."""
+    """Return the messages to the broker."""
     sent: list[dict[str, Any]] = []
 
     def send(name: str, arguments: Any, **options: Any) -> None:

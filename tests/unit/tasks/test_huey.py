@@ -52,17 +52,17 @@ class Cluster:
         return self.reports.pop(0) if self.reports else Report()
 
     def plan(self) -> None:
-        """What a scheduler does each minute, from the moment that its consumer starts."""
+        """Run the scheduler's work of each minute, from the start of its consumer."""
         for task in self.huey.read_periodic(self.now):
             self.huey.enqueue(task)
 
     def look(self) -> None:
-        """What a scheduler does each second."""
+        """Run the scheduler's work of each second."""
         for task in self.huey.read_schedule(self.now):
             self.huey.enqueue(task)
 
     def work(self) -> None:
-        """What a worker does, until nothing waits."""
+        """Run the work of a worker until no task waits."""
         while (task := self.huey.dequeue()) is not None:
             self.huey.execute(task, self.now)
 

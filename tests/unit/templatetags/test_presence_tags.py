@@ -1,4 +1,5 @@
-"""The tags that say who is here: what they give, and that they never break a page."""
+"""The tags presence_count, presence_list and is_present: values, and failures without an error
+page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The template tags: what a page gets, and what it is told when something is wrong."""
+"""The template tags of the widget: contents of a page, and messages about mistakes."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def html(source: str, request: HttpRequest | None = None, /, **values: Any) -> s
 def state(
     argument: str, request: HttpRequest | None, used: Engine | None = None, /, **values: Any
 ) -> Widget:
-    """What the template is given for `{% presence_state <argument> as presence %}`."""
+    """Return the context that `{% presence_state <argument> as presence %}` gives."""
     source = LOAD + "{% presence_state " + argument + " as presence %}"
     context = context_of(request, **values)
     assert (used or engine()).from_string(source).render(context) == ""

@@ -1,4 +1,4 @@
-"""Who may see a channel, and which channels there are."""
+"""Permissions for channels, and the channels that exist."""
 
 from __future__ import annotations
 

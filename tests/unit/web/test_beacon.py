@@ -67,7 +67,7 @@ def grant(user: User | None, channel: str = ROOM, *, age: float = 0.0) -> str:
 
 
 def send(client: Client, *grants: str) -> Any:
-    """As navigator.sendBeacon does with a text."""
+    """Post text, as navigator.sendBeacon does."""
     return client.post(BEACON, json.dumps({"grants": grants}), content_type="text/plain")
 
 

@@ -58,14 +58,14 @@ def clock() -> Iterator[Clock]:
 
 @pytest.fixture(autouse=True)
 def changed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The channels of which it is said that members came or went."""
+    """Return the channels whose joins and leaves were reported."""
     found: list[str] = []
     monkeypatch.setattr(nudge, "member_changed", found.append)
     return found
 
 
 def track(member: str, source: str = "page-1", channel: str = ROOM) -> None:
-    """What PresenceMixin.track_presence has the store do."""
+    """Store a member as PresenceMixin.track_presence does."""
     meta = META.encode()
     services.tracker().save_member(channel, member, source=source, meta=meta, timeout=TIMEOUT)
 
@@ -88,7 +88,7 @@ def token(
 
 
 def send(client: Client, *tokens: str, **more: bool) -> Any:
-    """As navigator.sendBeacon and fetch do with a text."""
+    """Post text, as navigator.sendBeacon and fetch do."""
     return client.post(URL, json.dumps({"tokens": tokens, **more}), content_type="text/plain")
 
 

@@ -1,4 +1,4 @@
-"""Of whom PRESENCE_VISIBLE says no: what their pages get, and what is said of them (nothing)."""
+"""Users whom PRESENCE_VISIBLE hides: their pages, and their absence everywhere else."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def site(settings: Any) -> None:
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """For whom the pages that are served ask for a poll."""
+    """Return the users for whom the pages ask for a poll."""
     found: list[str] = []
     monkeypatch.setattr(widget, "page_served", lambda channel, user, shown: found.append(user))
     return found
@@ -224,7 +224,7 @@ class TestTheirTokens:
     def test_tokens_of_a_hidden_user_open_no_cursor_channel(
         self, as_ada: Client, ada: User, settings: Any, tracked: bool
     ):
-        """Of a page, say, that was made before they were hidden."""
+        """The token may be from a page that was made before the user was hidden."""
         settings.PRESENCE_CURSOR_TRACK = tracked
         status, answer = self.exchange(as_ada, ROOM, CURSORS, user=ada)
         assert status == 200

@@ -55,7 +55,7 @@ def request_() -> HttpRequest:
 
 
 def tags(request: HttpRequest, **values: Any) -> list[str]:
-    """The tags of a page with everything that can be included."""
+    """Return the tags of a page with everything that can be included."""
     template = engines["django"].from_string(PAGE)
     found = TAGS.findall(template.template.render(RequestContext(request, values)))
     sources = "widget.js cursors.js heartbeat.js presence.css cursors.css banner.css centrifuge.js"
@@ -65,7 +65,7 @@ def tags(request: HttpRequest, **values: Any) -> list[str]:
 
 
 def bare(found: list[str], nonce: str = NONCE) -> list[str]:
-    """The tags without the nonce."""
+    """Return the tags without the nonce."""
     return [tag for tag in found if f' nonce="{nonce}"' not in tag]
 
 

@@ -1,4 +1,4 @@
-"""The publish proxy: what it lets through, what it refuses, and whom it asks."""
+"""The publish proxy: moves that it allows, moves that it refuses, and its requests."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def post(body: object, *, key: str | None = KEY, client: Client | None = None) -
 
 
 def question(data: Any = PLACE, **fields: Any) -> dict[str, Any]:
-    """What Centrifugo asks, as it is seen to."""
+    """Return a request of Centrifugo."""
     return {
         **{"client": ADA, "transport": "websocket", "protocol": "json", "encoding": "json"},
         **{"user": "42", "channel": CHANNEL, "data": data},

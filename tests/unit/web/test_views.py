@@ -1,4 +1,4 @@
-"""The tokens and snapshot endpoints: what they give, and every way of saying no."""
+"""The endpoints `tokens` and `snapshot`: answers and refusals."""
 
 from __future__ import annotations
 

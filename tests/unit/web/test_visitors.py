@@ -1,4 +1,4 @@
-"""Who a request comes from, and what is signed about them."""
+"""The visitor of a request, and the signed claims."""
 
 from __future__ import annotations
 

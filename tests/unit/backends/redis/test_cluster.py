@@ -1,4 +1,4 @@
-"""Which primary is sent what, and when: pipelines on a cluster that is made up."""
+"""Commands of pipelines on a fake cluster: their primaries and their order."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_cluster_with_one_script_sends_its_source_to_each_primary_once() -> None
 
 
 def test_cluster_with_moved_slot_keeps_the_order_of_the_primaries() -> None:
-    """Also where it has to be sent on."""
+    """The order holds also after a redirect."""
 
     def reply(name: str, command: Command) -> Any:
         if command[1] == "a" and name == "n1":

@@ -1,4 +1,4 @@
-"""Which client a URL makes, and what is said of one that makes none. Nothing connects here."""
+"""Clients made from URLs, and errors of invalid URLs. Nothing connects here."""
 
 from __future__ import annotations
 
