@@ -18,7 +18,6 @@ from bench.crowd import Crowd
 from presence.backends.redis.store import RedisStore
 from presence.centrifugo.gateway import Command, Gateway, Reply
 from presence.centrifugo.http import HttpTransport
-from presence.roster.commit import Rules
 from presence.sync.context import Options
 from presence.sync.statistics import Report
 from presence.sync.tick import Sync
@@ -102,9 +101,7 @@ def config(directory: Path) -> Path:
 
 
 def make_sync(redis_url: str, gateway: Gateway, patterns: Sequence[str]) -> Sync:
-    options = Options(
-        patterns=tuple(patterns), interval=3600.0, rules=Rules(grace=0.0, list_limit=200)
-    )
+    options = Options(patterns=tuple(patterns), interval=3600.0, grace=0.0, list_limit=200)
     return Sync(RedisStore(redis_url), gateway, options, announce=None)
 
 

@@ -25,7 +25,7 @@ from bench.site import Recorder, Site, processor_seconds, running, seconds, tick
 from bench.workers import Worker
 from presence.centrifugo.gateway import Gateway
 from presence.roster import messages
-from presence.roster.commit import Rules, State, make_commit
+from presence.roster.commit import State, make_commit
 from presence.roster.messages import Member, Roster
 from presence_devtools import servers
 
@@ -359,7 +359,8 @@ def _published(size: int, *, limit: int) -> int:
         digest=b"",
         run="",
         now=0.0,
-        rules=Rules(grace=0.0, list_limit=limit),
+        grace=0.0,
+        list_limit=limit,
         new_epoch=str,
     )
     return len(messages.decode(commit.pending, messages.Pending).publication)

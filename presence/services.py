@@ -136,7 +136,6 @@ def roster_cache() -> RosterCache:
 
 def options() -> Options:
     """Return the settings of a tick."""
-    from presence.roster.commit import Rules
     from presence.sync.context import Options
 
     return Options(
@@ -147,7 +146,8 @@ def options() -> Options:
         shard_size=conf.PRESENCE_SHARD_SIZE,
         batch_size=conf.PRESENCE_BATCH_SIZE,
         anonymous=conf.PRESENCE_ANONYMOUS,
-        rules=Rules(grace=conf.PRESENCE_LEAVE_GRACE, list_limit=conf.PRESENCE_LIST_LIMIT),
+        grace=conf.PRESENCE_LEAVE_GRACE,
+        list_limit=conf.PRESENCE_LIST_LIMIT,
         timeout=conf.PRESENCE_TIMEOUT,
         fetch=hooks.fetch(),
     )

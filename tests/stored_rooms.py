@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from presence.backends.base import RosterStore
-from presence.roster.commit import Rules, make_commit
+from presence.roster.commit import make_commit
 from presence.roster.messages import Member, Position, Roster
 from presence.testing.contract.base import acknowledge, rosters, signalled, write
 
@@ -29,7 +29,8 @@ def fill(
         digest=b"seen",
         run=loaded.run,
         now=loaded.now,
-        rules=Rules(list_limit=list_limit),
+        grace=10.0,
+        list_limit=list_limit,
         new_epoch=lambda: "e1",
     )
     assert write(store, [commit], polled=[channel], now=loaded.now) == [True]

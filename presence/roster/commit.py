@@ -99,13 +99,6 @@ class Commit(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-class Rules(msgspec.Struct, frozen=True, kw_only=True):
-    """Settings that decide a commit. Times are in seconds."""
-
-    grace: float = 10.0
-    list_limit: int = 200
-
-
 def make_commit(
     state: State,
     old: Roster,
@@ -114,29 +107,29 @@ def make_commit(
     digest: bytes,
     run: str,
     now: float,
-    rules: Rules,
+    grace: float,
+    list_limit: int,
     believe: bool = True,
     crowd: int = 0,
     new_epoch: Callable[[], str],
 ) -> Commit:
     """Return the commit that takes `state` from the roster `old` to the roster `seen` at `now`.
 
-    With `believe` False, all missing members stay. `run` names the life of the store. If another
-    life wrote `state`, acknowledged writes may be lost, so a new epoch starts. That happens in
-    every room at once, so readers spread their fetches as if all `crowd` clients of the site were
-    in this room. A damaged state is replaced by a new epoch, too.
+    A member leaves after `grace` seconds; with `believe` False, all missing members stay. A room of
+    more than `list_limit` members is counted. `run` names the life of the store. If another life
+    wrote `state`, acknowledged writes may be lost, so a new epoch starts. That happens in every
+    room at once, so readers spread their fetches as if all `crowd` clients of the site were in this
+    room. A damaged state is replaced by a new epoch, too.
     """
     leaving = messages.decode(state.leaving, Leaving) if state.leaving else Leaving()
-    roster, still_leaving = hold_leaves(
-        old, seen, leaving, now=now, grace=rules.grace, believe=believe
-    )
+    roster, still_leaving = hold_leaves(old, seen, leaving, now=now, grace=grace, believe=believe)
     change = compare(old, roster)
     first = state.rev == 0 and not state.damage
     reborn = state.rev > 0 and state.run != run
     fresh = first or reborn or bool(state.damage)
-    listed = roster.total <= rules.list_limit
+    listed = roster.total <= list_limit
     if not state.listed:
-        listed = roster.total < relist_limit(rules.list_limit)
+        listed = roster.total < relist_limit(list_limit)
     switched = listed != state.listed and not first
     visible = bool(change) or fresh or switched
     # The pending change of a damaged state may have been published or not: readers reload anyway.

@@ -72,7 +72,8 @@ def _commit_of(
         digest=reading.digest,
         run=polled.loaded.run,
         now=polled.loaded.now,
-        rules=ctx.options.rules,
+        grace=ctx.options.grace,
+        list_limit=ctx.options.list_limit,
         believe=believe,
         crowd=crowd,
         new_epoch=new_epoch,
@@ -125,7 +126,7 @@ def _merge(ctx: TickContext, polled: PollResult, reading: Reading) -> int:
         anonymous=ctx.options.anonymous,
         tracked=reading.tracked,
         profiles=ctx.profiles,
-        list_limit=ctx.options.rules.list_limit,
+        list_limit=ctx.options.list_limit,
         now=polled.loaded.now,
     )
     return connections

@@ -15,7 +15,7 @@ import msgspec
 from presence.backends.base import SCHEMA, RosterStore
 from presence.backends.tracker import Tracker
 from presence.centrifugo.gateway import Gateway
-from presence.roster.commit import Commit, Rules, State
+from presence.roster.commit import Commit, State
 from presence.roster.merge import AnonymousMode, Fetch, Profiles
 from presence.roster.messages import Change, Roster
 from presence.sync.statistics import Part, Report
@@ -51,7 +51,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     shard_size: int = 1000
     batch_size: int = 100
     anonymous: AnonymousMode = "count"
-    rules: Rules = Rules()
+    grace: float = 10.0
+    list_limit: int = 200
     timeout: float = 60.0
     fetch: Fetch | None = None
 
@@ -75,7 +76,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     def fingerprint(self) -> str:
         """The settings that decide a roster, as part of its digest."""
         fetching = ":fetch" if self.fetch else ""
-        return f"{SCHEMA}:{self.anonymous}:{self.rules.list_limit}{fetching}"
+        return f"{SCHEMA}:{self.anonymous}:{self.list_limit}{fetching}"
 
 
 KEPT_MEMBERS = 200_000

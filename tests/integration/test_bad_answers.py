@@ -16,7 +16,6 @@ from presence.backends.redis.store import RedisStore
 from presence.centrifugo.gateway import Gateway
 from presence.centrifugo.http import HttpTransport
 from presence.exceptions import CentrifugoError, CentrifugoUnreachable
-from presence.roster.commit import Rules
 from presence.sync.context import Options
 from presence.sync.statistics import Report
 from presence.sync.tick import Sync
@@ -110,7 +109,7 @@ class Site:
 
     def make(self, clock: Clock, *, timeout: float = 5.0) -> Sync:
         url = f"http://127.0.0.1:{self.stub.server_address[1]}/api"
-        options = Options(rules=Rules(grace=0.0))
+        options = Options(grace=0.0)
         gateway = Gateway(HttpTransport(url, "key", timeout=timeout, clock=clock))
         return Sync(self.store, gateway, options, announce=lambda *a: self.announced.append(a))
 
@@ -323,7 +322,7 @@ def test_tick_after_overlong_body_reads_the_right_answer(site: Site) -> None:
 def test_tick_without_centrifugo_changes_nothing_and_names_the_url(site: Site) -> None:
     site.move()
     gateway = Gateway(HttpTransport(f"http://127.0.0.1:{servers.free_port()}/api", "key"))
-    options = Options(rules=Rules(grace=0.0))
+    options = Options(grace=0.0)
     report = Sync(site.store, gateway, options, announce=lambda *_: None).tick()
     assert_nothing_lost(site, report, "CENTRIFUGO_API_URL")
     site.assert_recovers()

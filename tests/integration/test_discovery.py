@@ -7,7 +7,6 @@ import redis
 
 from presence.backends.redis.keys import Keys
 from presence.backends.redis.store import RedisStore
-from presence.roster.commit import Rules
 from presence.sync import statistics
 from presence.sync.context import Options
 from tests.unit.fakes import Site
@@ -22,7 +21,7 @@ def test_tick_after_many_channels_close_leaves_nothing_in_redis(
 ) -> None:
     site = Site()
     store = RedisStore(redis_url, clock=site.clock)
-    options = Options(discovery=discovery, token_lifetime=60.0, rules=Rules(grace=0.0))
+    options = Options(discovery=discovery, token_lifetime=60.0, grace=0.0)
     sync = site.make(options, store=store)
     for turn in range(TURNS):
         names = [f"presence:{turn}:{n}" for n in range(SIZE)] if turn < 3 else []

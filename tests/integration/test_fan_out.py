@@ -19,7 +19,6 @@ from presence.backends.redis.store import RedisStore
 from presence.centrifugo.gateway import Gateway
 from presence.centrifugo.http import HttpTransport
 from presence.roster import messages
-from presence.roster.commit import Rules
 from presence.roster.messages import Snapshot
 from presence.sync import statistics
 from presence.sync.channels import Shard
@@ -117,9 +116,7 @@ def test_tick_after_killed_worker_is_complete(
     centrifugo: Centrifugo,
     tmp_path: Path,
 ) -> None:
-    options = Options(
-        patterns=("presence:fan:*",), interval=INTERVAL, shard_size=10, rules=Rules(grace=0.0)
-    )
+    options = Options(patterns=("presence:fan:*",), interval=INTERVAL, shard_size=10, grace=0.0)
     gateway = Gateway(HttpTransport(centrifugo.api_url, API_KEY))
 
     def hand_out(shard: Shard) -> bool:

@@ -12,7 +12,6 @@ from presence.backends.base import KEPT_TICKS
 from presence.backends.redis.keys import Keys
 from presence.backends.redis.store import RedisStore
 from presence.centrifugo.gateway import Gateway
-from presence.roster.commit import Rules
 from presence.sync.context import Options
 from presence.sync.tick import Sync
 from presence.testing.contract import Clock
@@ -37,7 +36,7 @@ def centrifugo(clock: Clock) -> FakeCentrifugo:
 
 
 def make_sync(store: RedisStore, centrifugo: FakeCentrifugo, clock: Clock, **more: Any) -> Sync:
-    options = Options(rules=Rules(grace=0.0), timeout=TIMEOUT, **more)
+    options = Options(grace=0.0, timeout=TIMEOUT, **more)
     return Sync(
         store,
         Gateway(centrifugo),

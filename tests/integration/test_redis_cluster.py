@@ -15,7 +15,6 @@ from presence.backends.redis.urls import Client, make_client
 from presence.centrifugo.gateway import Gateway
 from presence.doctor import redis as doctor
 from presence.exceptions import StoreError
-from presence.roster.commit import Rules
 from presence.sync.context import Options
 from presence.sync.tick import Sync
 from presence.testing.contract import BackendContract, Clock
@@ -50,7 +49,7 @@ class Visits:
 
     def __init__(self, store: RedisStore) -> None:
         self.centrifugo = FakeCentrifugo()
-        options = Options(batch_size=10, rules=Rules(grace=0.0))
+        options = Options(batch_size=10, grace=0.0)
         self.sync = Sync(store, Gateway(self.centrifugo), options, announce=None)
         self.count = 0
 

@@ -11,7 +11,6 @@ from presence.backends.redis.store import RedisStore
 from presence.centrifugo.gateway import Gateway
 from presence.doctor import redis as doctor
 from presence.exceptions import StoreError
-from presence.roster.commit import Rules
 from presence.sync.context import Options
 from presence.sync.tick import Sync
 from presence_devtools.servers import wait_until
@@ -32,7 +31,7 @@ def test_sentinel_failover_is_followed(settings: Any, tmp_path: Path) -> None:
 
     with redis_sentinel(tmp_path) as running:
         store = RedisStore(running.url)
-        sync = Sync(store, Gateway(centrifugo), Options(rules=Rules(grace=0.0)), announce=None)
+        sync = Sync(store, Gateway(centrifugo), Options(grace=0.0), announce=None)
         assert levels(settings, running.url) == dict.fromkeys(WELL, "ok")
         alone = f"redis://:opensesame@127.0.0.1:{running.sentinel}"
         assert levels(settings, alone)["redis.mode"] == "problem"

@@ -12,7 +12,6 @@ from django.test import RequestFactory
 from presence import services
 from presence.backends.redis.store import RedisStore
 from presence.centrifugo.gateway import Gateway
-from presence.roster.commit import Rules
 from presence.roster.messages import Change
 from presence.sync.context import Announce, Options
 from presence.sync.tick import Sync
@@ -45,7 +44,7 @@ def spent(
     store = RedisStore(redis_url)
 
     def tick(announce: Announce | None, batches: int) -> int:
-        options = Options(batch_size=len(ROOMS) // batches, rules=Rules(grace=0.0))
+        options = Options(batch_size=len(ROOMS) // batches, grace=0.0)
         sync = Sync(store, Gateway(centrifugo), options, announce=announce)
         rooms, before = ROOMS[: batches * options.batch_size], len(round_trips)
         assert sync.tick(rooms).errors == 0

@@ -12,7 +12,6 @@ import presence.testing
 from presence.backends.memory import MemoryStore
 from presence.centrifugo.gateway import Command, Gateway, Reply
 from presence.exceptions import CentrifugoError
-from presence.roster.commit import Rules
 from presence.roster.messages import Change
 from presence.sync.context import Options
 from presence.sync.statistics import Report
@@ -112,9 +111,8 @@ class Site:
         self.announced: list[tuple[str, int, Change, str]] = []
         self.configure(**options)
 
-    def configure(self, *, grace: float = 10.0, list_limit: int = 200, **options: Any) -> None:
-        rules = Rules(grace=grace, list_limit=list_limit)
-        self.options = Options(rules=rules, **options)
+    def configure(self, **options: Any) -> None:
+        self.options = Options(**options)
         self.sync = self.make(self.options)
 
     def make(self, options: Options, *, store: Any = None, gateway: Any = None) -> Sync:

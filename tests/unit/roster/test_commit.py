@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from presence.roster import messages
-from presence.roster.commit import Commit, Rules, State, make_commit, reload_within, restart
+from presence.roster.commit import Commit, State, make_commit, reload_within, restart
 from presence.roster.messages import (
     Diff,
     Leaving,
@@ -20,8 +20,6 @@ from presence.roster.messages import (
 )
 from tests.feed_reader import Publication, decode_publication
 
-RULES = Rules(grace=10.0, list_limit=20)
-
 
 def people(count: int, *, name: str = "x", anonymous: int = 0) -> Roster:
     members = {f"{n:05}": Member(f"{n:05}", name) for n in range(count)}
@@ -29,7 +27,8 @@ def people(count: int, *, name: str = "x", anonymous: int = 0) -> Roster:
 
 
 def planned(state: State, old: Roster, seen: Roster, **options: Any) -> Commit:
-    options = {"digest": b"d", "run": "r", "now": 100.0, "rules": RULES} | options
+    defaults = {"digest": b"d", "run": "r", "now": 100.0, "grace": 10.0, "list_limit": 20}
+    options = defaults | options
     return make_commit(state, old, seen, new_epoch=lambda: "fresh", **options)
 
 
@@ -127,7 +126,7 @@ class TestCountedRooms:
     def walk(self, *counts: int) -> list[tuple[bool, str]]:
         state, old, path = State(channel="presence:a"), Roster(), []
         for count in counts:
-            commit = planned(state, old, people(count), rules=Rules(grace=0.0, list_limit=20))
+            commit = planned(state, old, people(count), grace=0.0, list_limit=20)
             old = messages.decode(commit.roster or b"", Roster)
             path.append((commit.listed, type(published(commit)).__name__))
             assert shown(commit).listed is commit.listed
@@ -159,17 +158,15 @@ class TestCountedRooms:
         assert len(pending.change.joins) == 10, "signals are told who"
 
     def test_counted_room_with_other_limit_applies_it_at_once(self) -> None:
-        few = Rules(grace=10.0, list_limit=5)
-        commit = planned(after(people(10)), people(10), people(10), digest=b"x", rules=few)
+        commit = planned(after(people(10)), people(10), people(10), digest=b"x", list_limit=5)
         assert (commit.listed, commit.version) == (False, 8)
         assert isinstance(published(commit), Reload)
         assert not commit.change
 
 
 def test_make_commit_with_too_large_diff_publishes_a_reload() -> None:
-    rules = Rules(list_limit=1000)
-    small = planned(after(Roster()), Roster(), people(100), rules=rules)
-    large = planned(after(Roster()), Roster(), people(100, name="é" * 60), rules=rules)
+    small = planned(after(Roster()), Roster(), people(100), list_limit=1000)
+    large = planned(after(Roster()), Roster(), people(100, name="é" * 60), list_limit=1000)
     assert isinstance(published(small), Diff)
     assert published(large) == Reload("e", 8, 1.0)
     assert len(shown(large).members) == 100

@@ -9,7 +9,6 @@ from typing import Any
 
 from presence.backends.memory import MemoryStore
 from presence.centrifugo.gateway import Gateway
-from presence.roster.commit import Rules
 from presence.sync.context import Options, RosterCache
 from presence.sync.tick import Sync
 from presence.testing.clock import Inline
@@ -37,7 +36,7 @@ class Site:
         self.sync = Sync(
             self.store,
             Gateway(self.centrifugo),
-            Options(rules=Rules(grace=0.0), batch_size=1),
+            Options(grace=0.0, batch_size=1),
             announce=lambda channel, version, *_: self.announced.append((channel, version)),
             cache=self.known,
             **more,

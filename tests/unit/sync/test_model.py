@@ -28,7 +28,7 @@ from presence.exceptions import (
     StoreError,
 )
 from presence.roster import messages
-from presence.roster.commit import Commit, Rules, State, find_flaw, mark_damaged, verify
+from presence.roster.commit import Commit, State, find_flaw, mark_damaged, verify
 from presence.roster.messages import Change, Diff, Position, Snapshot
 from presence.snapshots import _serve
 from presence.sync.context import Options
@@ -104,8 +104,7 @@ class Worker:
         self.at = ""
         self.done = False
         self.failure: BaseException | None = None
-        rules = Rules(grace=GRACE, list_limit=world.list_limit)
-        options = Options(rules=rules, batch_size=1, timeout=TIMEOUT)
+        options = Options(grace=GRACE, list_limit=world.list_limit, batch_size=1, timeout=TIMEOUT)
         self._sync = Sync(
             Stepped(world.store, self),  # type: ignore[arg-type]
             Stepped(Gateway(world.centrifugo), self),  # type: ignore[arg-type]
