@@ -93,7 +93,7 @@ def set_environment(port: int, queue: str, *, logs: bool) -> None:
     )
     # `make crowd` brings fifty people: with the default of 30 some would not be drawn.
     os.environ.setdefault("PRESENCE_CURSOR_LIMIT", "60")
-    if centrifugo_binary():  # The devserver would warn that it does not heed this.
+    if centrifugo_binary():  # The devserver would warn that it ignores this.
         os.environ["CENTRIFUGO_LOG_LEVEL"] = "info" if logs else "warn"
 
 

@@ -176,7 +176,7 @@ def load(path: Path, environ: Mapping[str, str]) -> tuple[Config, list[str]]:
     for variable in environ:
         ours = variable.startswith("CENTRIFUGO_") and not NOT_OPTIONS.match(variable)
         if ours and variable not in known:
-            warnings.append(f"environment variable not heeded: {variable}")
+            warnings.append(f"environment variable ignored: {variable}")
     proxy = config.channel.proxy.publish
     proxy.http.static_headers = {
         name: _expanded(value, environ) for name, value in proxy.http.static_headers.items()
@@ -197,7 +197,7 @@ def _section(kind: type[T], data: object, path: str, warnings: list[str]) -> T:
         if key in kinds:
             values[key] = _value(kinds[key], value, where, warnings)
         elif path or key not in OF_NO_CONSEQUENCE:
-            warnings.append(f"option not heeded: {where}")
+            warnings.append(f"option ignored: {where}")
     return kind(**values)
 
 

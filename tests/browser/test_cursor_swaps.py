@@ -62,11 +62,11 @@ def test_surface_that_is_removed_publishes_gone_before_it_unsubscribes(
     frames: list[str] = []
     sockets: list[WebSocket] = []
 
-    def heed(socket: WebSocket) -> None:
+    def listen(socket: WebSocket) -> None:
         sockets.append(socket)
         socket.on("framesent", lambda text: frames.append(text))
 
-    page.on("websocket", heed)
+    page.on("websocket", listen)
     roster = f'{{% include "presence/widget.html" with channel="{room}" %}}'
     page.goto(stage.page(roster + board(channel)))
     hers, his = shared(page, channel), shared(bob.open(board(channel)), channel)

@@ -40,7 +40,7 @@ def test_devserver_prints_its_purpose_and_stops_cleanly(number: signal.Signals) 
     assert running.wait(15) == 0
     assert lines == [
         "presence_devserver: for development and tests only: one process, everything in memory\n",
-        "presence_devserver: warning: environment variable not heeded: CENTRIFUGO_NONSENSE\n",
+        "presence_devserver: warning: environment variable ignored: CENTRIFUGO_NONSENSE\n",
         f"presence_devserver: serving websocket and api on http://127.0.0.1:{port}\n",
     ]
 

@@ -123,10 +123,10 @@ def test_config_with_unsupported_options_warns_once_for_each(tmp_path: Path) -> 
         OTHER="1",
     )
     assert warnings == [
-        "option not heeded: redis",
-        "option not heeded: client.concurrency",
-        "option not heeded: channel.namespaces.[0].delta_publish",
-        "environment variable not heeded: CENTRIFUGO_NONSENSE",
+        "option ignored: redis",
+        "option ignored: client.concurrency",
+        "option ignored: channel.namespaces.[0].delta_publish",
+        "environment variable ignored: CENTRIFUGO_NONSENSE",
     ]
 
 
