@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cached_property
+from ipaddress import ip_address, ip_network
 from typing import Any, Final
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -222,7 +223,7 @@ class _Server:
             raise ValueError("not an HTTP URL")
         self._url, self._timeout = url, timeout
         self._tls = ssl.create_default_context() if url.scheme == "https" else None
-        named = None if proxy_bypass(host) else getproxies().get(url.scheme)
+        named = None if _needs_no_proxy(url) else getproxies().get(url.scheme)
         self._proxy = urlsplit(named if "://" in named else f"//{named}") if named else None
         self.target = quote(url.path + (url.query and f"?{url.query}"), safe=_SAFE)
         self.headers = {
@@ -247,6 +248,15 @@ class _Server:
             login = _login("Proxy-Authorization", self._proxy)
             secure.set_tunnel(self._url.hostname or "", self._url.port, headers=login)
         return secure
+
+
+def _needs_no_proxy(url: SplitResult) -> bool:
+    # urllib knows no networks in no_proxy, such as 10.0.0.0/8; requests and curl do.
+    for rule in getproxies().get("no", "").split(","):
+        with suppress(ValueError):  # a name, not an address or a network
+            if ip_address(url.hostname or "") in ip_network(rule.strip(), strict=False):
+                return True
+    return bool(proxy_bypass(url.netloc.rpartition("@")[2]))
 
 
 def _login(header: str, url: SplitResult) -> dict[str, str]:

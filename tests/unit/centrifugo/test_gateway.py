@@ -274,14 +274,25 @@ class TestTheServer:
         assert (target, headers["Host"]) == ("http://centrifugo.test/api/batch", "centrifugo.test")
         assert headers["Proxy-Authorization"].startswith("Basic ")
 
+    @pytest.mark.parametrize(
+        ("netloc", "no_proxy"),
+        [
+            ("centrifugo.test", "localhost,.test"),
+            ("centrifugo.test:8001", "other.test, centrifugo.test:8001"),
+            ("10.1.2.3:8001", "localhost,10.0.0.0/8"),
+            ("[fd00::7]:8001", "10.0.0.0/8,fd00::/8"),
+        ],
+    )
     def test_transport_to_a_host_without_proxy_asks_the_host(
-        self, gateway: Gateway, server: Server, monkeypatch: pytest.MonkeyPatch
+        self, server: Server, monkeypatch: pytest.MonkeyPatch, netloc: str, no_proxy: str
     ) -> None:
         monkeypatch.setenv("http_proxy", "http://proxy.test:3128")
-        monkeypatch.setenv("no_proxy", "localhost,.test")
-        server.answer({"publish": {}})
-        gateway.publish([publication()])
-        assert server.addresses == [("centrifugo.test", 80)]
+        monkeypatch.setenv("no_proxy", no_proxy)
+        server.status = 401
+        with pytest.raises(CentrifugoRefused):
+            Gateway(HttpTransport(f"http://me:sesame@{netloc}/api", "key")).versions()
+        ((host, _),) = server.addresses
+        assert host == netloc.removesuffix(":8001").strip("[]")
 
     def test_transport_over_tls_behind_a_proxy_makes_a_tunnel(
         self, server: Server, monkeypatch: pytest.MonkeyPatch
