@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any, Final, Generic, Literal, NamedTuple, TypeVar
 
 from django.conf import settings
@@ -66,21 +67,19 @@ class Setting(Generic[V]):
         return self.read(self.name, getattr(settings, self.name, default))
 
 
-def _string(default: str, *, form: re.Pattern[str] | None = None, wanted: str = "") -> Setting[str]:
-    def read(name: str, value: Any) -> str:
-        return _read_string(name, value, form, wanted or "a string")
-
-    return Setting(default, read)
+def _string(
+    default: str, *, form: re.Pattern[str] | None = None, wanted: str = "a string"
+) -> Setting[str]:
+    return Setting(default, partial(_read_string, form=form, wanted=wanted))
 
 
 def _one_of(default: S, *others: S) -> Setting[S]:
     def read(name: str, value: Any) -> S:
-        given = _read_string(name, value)
         for known in (default, *others):
-            if known == given:
+            if known == value:
                 return known
         *first, last = (f'"{known}"' for known in (default, *others))
-        raise _wrong(name, given, f"{', '.join(first)} or {last}")
+        raise _wrong(name, value, f"{', '.join(first)} or {last}")
 
     return Setting(default, read)
 

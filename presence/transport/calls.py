@@ -51,7 +51,6 @@ class Call:
         seconds: float,
         *,
         once: bool = False,
-        limit: int | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.once = once
@@ -59,7 +58,7 @@ class Call:
         self._seconds = seconds
         self._ends = clock() + seconds
         self._first: float | None = None
-        self.limit = self._left = MAX_BYTES if limit is None else limit
+        self.limit = self._left = MAX_BYTES
         _current.set(self)
 
     def seconds(self) -> float:

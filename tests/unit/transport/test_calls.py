@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 import pytest
 import redis.connection
 
+from presence.transport import calls
 from presence.transport.calls import FIRST_WAIT_SHARE, Call, TimedSocket, TooLarge, within
 from tests.unit.fakes import Clock
 
@@ -67,11 +68,14 @@ def test_socket_with_slow_bytes_ends_with_the_call(
 
 @pytest.mark.parametrize("read", READS)
 def test_socket_with_endless_answer_is_cut_off(
-    ends: tuple[TimedSocket, socket.socket], read: Callable[[TimedSocket], None]
+    ends: tuple[TimedSocket, socket.socket],
+    read: Callable[[TimedSocket], None],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(calls, "MAX_BYTES", 1000)
     wire, theirs = ends
     theirs.sendall(b"x" * 1001)
-    Call(5.0, limit=1000)
+    Call(5.0)
     with pytest.raises(TooLarge, match="cut off"):
         read(wire)
 
