@@ -105,7 +105,9 @@ class Gateway:
 
     def positions(self, feeds: Sequence[str]) -> list[Position | CentrifugoError]:
         """Return the top of each feed's stream; this creates a stream if there is none."""
-        return self._positions([("history", {"channel": feed, "limit": 0}) for feed in feeds])
+        asked: list[Command] = [("history", {"channel": feed, "limit": 0}) for feed in feeds]
+        answers = self._transport.batch(asked, parallel=True) if asked else []
+        return [read_position(answer) for answer in answers]
 
     def publish(self, publications: Sequence[Publication]) -> list[Position | CentrifugoError]:
         """Publish on several feeds, once on each; return the position of each publication.
@@ -113,24 +115,20 @@ class Gateway:
         A repeated version is neither stored nor delivered. The idempotency key ensures this for
         five minutes, `version` and `version_epoch` for ever.
         """
-        return self._positions(
-            [
-                (
-                    "publish",
-                    {
-                        "channel": p.feed,
-                        "data": p.data,
-                        "idempotency_key": f"{p.channel}:{p.epoch}:{p.version}",
-                        "version": p.version,
-                        "version_epoch": p.epoch,
-                    },
-                )
-                for p in publications
-            ]
-        )
-
-    def _positions(self, commands: Sequence[Command]) -> list[Position | CentrifugoError]:
-        answers = self._transport.batch(commands, parallel=True) if commands else []
+        asked: list[Command] = [
+            (
+                "publish",
+                {
+                    "channel": p.feed,
+                    "data": p.data,
+                    "idempotency_key": f"{p.channel}:{p.epoch}:{p.version}",
+                    "version": p.version,
+                    "version_epoch": p.epoch,
+                },
+            )
+            for p in publications
+        ]
+        answers = self._transport.batch(asked, parallel=True) if asked else []
         return [read_position(answer) for answer in answers]
 
     def send(self, messages: Sequence[tuple[str, msgspec.Raw]]) -> list[CentrifugoError | None]:
