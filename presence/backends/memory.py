@@ -28,7 +28,14 @@ from presence.backends.base import (
     WriteResult,
     Writes,
 )
-from presence.backends.tracker import AHEAD, StoredPresence, Tracker, TrackerState, is_fresh
+from presence.backends.tracker import (
+    AHEAD,
+    StoredPresence,
+    Tracker,
+    TrackerState,
+    in_order,
+    is_fresh,
+)
 from presence.roster.commit import Commit, State, mark_damaged
 from presence.roster.messages import Position
 from presence.roster.people import ServerMember
@@ -308,13 +315,13 @@ class MemoryStore(Tracker, RosterStore):
         self, channels: Sequence[str], *, timeout: float, rosters: bool = False
     ) -> dict[str, StoredPresence]:
         with self._lock:
-            now, found = self._clock(), {}
-            for channel in channels:
-                members = [member.by(now) for member in self._fresh(channel, timeout).values()]
-                members.sort(key=lambda member: (member.joined, member.user, member.source))
-                roster = self._room(channel).roster if rosters else b""
-                found[channel] = StoredPresence(roster, members)
-            return found
+            return {
+                channel: StoredPresence(
+                    self._room(channel).roster if rosters else b"",
+                    in_order(self._fresh(channel, timeout).values(), self._clock()),
+                )
+                for channel in channels
+            }
 
     def load_tracker_state(self, *, timeout: float) -> TrackerState:
         with self._lock:

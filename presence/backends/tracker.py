@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -18,6 +18,7 @@ __all__ = [
     "StoredPresence",
     "Tracker",
     "TrackerState",
+    "in_order",
     "is_fresh",
 ]
 
@@ -28,6 +29,12 @@ AHEAD: Final = 1.0
 def is_fresh(at: float, *, now: float, timeout: float) -> bool:
     """Return whether a cursor of the time `at` counts. A time in the future tells no age."""
     return now - timeout <= at <= now + AHEAD
+
+
+def in_order(members: Iterable[ServerMember], now: float) -> list[ServerMember]:
+    """Return the members in order of arrival, then by user and source. None arrived after `now`."""
+    arrived = [member.by(now) for member in members]
+    return sorted(arrived, key=lambda member: (member.joined, member.user, member.source))
 
 
 class TrackerState(msgspec.Struct, frozen=True):

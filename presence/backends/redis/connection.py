@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any, Final
 
 import redis
@@ -57,22 +56,30 @@ class Connection:
         """
         if not commands:
             return []
-        with self._guarded():
+        try:
             replies = self._client.run(commands, once=once)
-            again = []
-            for number, reply in enumerate(replies):
-                if isinstance(reply, Exception):
-                    if WRONG_TYPE not in str(reply):
-                        raise reply
-                    if not self._keys.is_channel(key_of(commands[number])):
-                        again.append(number)
+            errors = [(n, reply) for n, reply in enumerate(replies) if isinstance(reply, Exception)]
+            again = [n for n, error in errors if self._is_foreign(commands[n], error)]
             if again:
-                repeated = [commands[number] for number in again]
-                self._delete_foreign({key_of(command) for command in repeated})
-                for number, reply in zip(again, self._client.run(repeated, once=once), strict=True):
+                self._delete_foreign({key_of(commands[number]) for number in again})
+                repeated = self._client.run([commands[number] for number in again], once=once)
+                for number, reply in zip(again, checked(repeated), strict=True):
                     replies[number] = reply
-                checked([replies[number] for number in again])
-        return replies
+            return replies
+        except redis.RedisError as error:
+            # Errors of redis-py and the server may hold the login: an old server repeats the
+            # arguments of a command that it does not know.
+            cause = None if _shows_options(error) else self._redactor.cause(error)
+            raise StoreError(
+                f"Redis: {reason(error, self._redactor)} (check PRESENCE_REDIS_URL and that Redis "
+                "is running)"
+            ) from cause
+
+    def _is_foreign(self, command: Command, error: Exception) -> bool:
+        """Whether the key may be deleted, as its value is of another type. Raises other errors."""
+        if WRONG_TYPE not in str(error):
+            raise error
+        return not self._keys.is_channel(key_of(command))
 
     def _delete_foreign(self, keys: Iterable[str]) -> None:
         """Delete keys whose values are of a type that this app does not keep there."""
@@ -103,19 +110,6 @@ class Connection:
     def _timed(self, name: str, key: str, *arguments: Any) -> Command:
         """A script that takes the time before its arguments: empty for Redis's own."""
         return script(name, key, self._clock() if self._clock else "", *arguments)
-
-    @contextmanager
-    def _guarded(self) -> Iterator[None]:
-        try:
-            yield
-        except redis.RedisError as error:
-            # Errors of redis-py and the server may hold the login: an old server repeats the
-            # arguments of a command that it does not know.
-            cause = None if _shows_options(error) else self._redactor.cause(error)
-            raise StoreError(
-                f"Redis: {reason(error, self._redactor)} (check PRESENCE_REDIS_URL and that Redis "
-                "is running)"
-            ) from cause
 
 
 def reason(error: redis.RedisError, redactor: Redactor) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, Final
+
+from msgspec.structs import replace
 
 from presence.backends.base import StoredRoster, StoredSnapshot
 from presence.backends.tracker import StoredPresence
@@ -67,42 +69,36 @@ def is_there(row: Row) -> bool:
     return isinstance(row, Exception) or any(value is not None for value in row)
 
 
-def roster(row: Row) -> tuple[int, bytes]:
-    """The `rev`, 0 if it cannot be read, and the roster."""
-    found = whole([*row, None] if isinstance(row, list) else row)
-    return found.rev, found.roster
-
-
 def whole(row: Row) -> StoredRoster:
+    """Return what the values of WHOLE, or of ROSTER, hold; `rev` is 0 if it cannot be read."""
     if isinstance(row, Exception):
         return StoredRoster(0, b"", b"")
+    raw, roster, *snapshot = row
     try:
-        rev = _positive(row[0])
+        rev = _positive(raw)
     except ValueError:
         rev = 0
-    return StoredRoster(rev, row[1] or b"", row[2] or b"")
+    return StoredRoster(rev, roster or b"", snapshot[0] or b"" if snapshot else b"")
 
 
 def stored(row: Row, *, polled: float | None, now: float) -> StoredSnapshot:
     """Return the snapshot in the values of SHOWN, or in the error in their place."""
+    nothing = StoredSnapshot(snapshot=None, position=None, polled=polled, now=now)
     if isinstance(row, Exception):
-        return StoredSnapshot(snapshot=None, position=None, polled=polled, now=now, damage=str(row))
+        return replace(nothing, damage=str(row))
     if not is_there(row):
-        return StoredSnapshot(snapshot=None, position=None, polled=polled, now=now)
+        return nothing
     snapshot, at, epoch, version = row
     try:
-        return StoredSnapshot(
+        return replace(
+            nothing,
             snapshot=snapshot or b"",
             position=position(at),
-            polled=polled,
-            now=now,
             epoch=_name(epoch),
             version=_positive(version),
         )
     except ValueError as error:
-        return StoredSnapshot(
-            snapshot=snapshot, position=None, polled=polled, now=now, damage=str(error)
-        )
+        return replace(nothing, snapshot=snapshot, damage=str(error))
 
 
 def found(row: Row, members: list[ServerMember]) -> StoredPresence:
@@ -149,6 +145,13 @@ def position(raw: bytes | None) -> Position | None:
     return Position(_whole(offset, MAX_OFFSET), epoch.decode())
 
 
+def seconds(raw: bytes) -> float:
+    """A time as this app writes it. Raises ValueError for anything else."""
+    if not math.isfinite(time := float(raw)):
+        raise ValueError(f"{raw[:40]!r} is no time")
+    return time
+
+
 def _whole(raw: bytes | None, limit: int = MOST) -> int:
     """A number as this app writes it. Raises ValueError for anything else."""
     given = raw or b""
@@ -183,17 +186,8 @@ def _bytes(raw: bytes | None) -> bytes:
 
 
 def _changes(raw: bytes | None) -> tuple[tuple[float, bytes], ...]:
-    return tuple(_lines(raw)) if raw else ()
-
-
-def _lines(lines: bytes) -> Iterator[tuple[float, bytes]]:
-    for line in lines.split(b"\n"):
-        moment, _, pending = line.partition(b" ")
-        if not line:
-            continue
-        if not math.isfinite(float(moment)):
-            raise ValueError(f"{moment[:40]!r} is no time")
-        yield float(moment), pending
+    lines = [line.partition(b" ") for line in (raw or b"").split(b"\n") if line]
+    return tuple((seconds(moment), pending) for moment, _, pending in lines)
 
 
 _READERS: Final[dict[str, Callable[[bytes | None], Any]]] = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Mapping, Sequence
 
 from presence.backends.base import (
@@ -15,6 +14,7 @@ from presence.backends.base import (
     TickParts,
     TickStart,
 )
+from presence.backends.redis import fields
 from presence.backends.redis.connection import Connection, milliseconds, script
 from presence.backends.redis.server import Command
 
@@ -102,13 +102,13 @@ class RedisLedger(Connection, TickLog, ChannelRegistry):
             [c for names in registered for c in self._channels(self._keys.registry, names)],
         )
 
-    def _open(self, fields: Mapping[bytes, bytes]) -> tuple[float | None, dict[str, float]]:
+    def _open(self, entries: Mapping[bytes, bytes]) -> tuple[float | None, dict[str, float]]:
         """When the newest tick began, and each that is open; what cannot be read is forgotten."""
         times: dict[str, float] = {}
         strange: list[bytes] = []
-        for name, began in fields.items():
+        for name, began in entries.items():
             try:
-                times[name.decode()] = _finite(began)
+                times[name.decode()] = fields.seconds(began)
             except ValueError as error:
                 strange += [name, began]
                 logger.error("entry=deleted key=%s name=%r error=%r", self._keys.open, name, error)
@@ -126,9 +126,3 @@ def _parts(now: float, found: Mapping[bytes, bytes]) -> TickParts:
         of=int(of) if of.isdigit() and len(of) < MOST_DIGITS else 0,
         parts=[found[number] for number in numbers],
     )
-
-
-def _finite(raw: bytes) -> float:
-    if not math.isfinite(at := float(raw)):
-        raise ValueError(f"{raw[:40]!r} is no time")
-    return at

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,11 +11,14 @@ import msgspec
 from presence.backends.redis import fields
 from presence.backends.redis.connection import Connection, milliseconds, script
 from presence.backends.redis.server import Command
-from presence.backends.tracker import MemberStore, StoredPresence, TrackerState
+from presence.backends.tracker import MemberStore, StoredPresence, TrackerState, in_order
 from presence.roster.messages import UNREADABLE
 from presence.roster.people import ServerMember
 
 logger = logging.getLogger("presence.redis")
+
+
+NO_ROSTER: fields.Row = [None for _ in fields.ROSTER]
 
 
 class RedisMembers(Connection, MemberStore):
@@ -55,10 +57,8 @@ class RedisMembers(Connection, MemberStore):
         members = [("HGETALL", self._keys.members(channel)) for channel in channels]
         others = [("HMGET", self._keys.channel(channel), *fields.ROSTER) for channel in channels]
         *replies, moment = self._run([*members, *(others if rosters else ()), ("TIME",)])
-        hashes, rows = replies[: len(channels)], replies[len(channels) :]
-        fresh = self._fresh(channels, hashes, self._time(moment), timeout)
-        if not rosters:
-            return {channel: StoredPresence(members=fresh[channel]) for channel in channels}
+        rows = replies[len(channels) :] if rosters else [NO_ROSTER for _ in channels]
+        fresh = self._fresh(channels, replies[: len(channels)], self._time(moment), timeout)
         return {
             channel: fields.found(row, fresh[channel])
             for channel, row in zip(channels, rows, strict=True)
@@ -116,7 +116,7 @@ class RedisMembers(Connection, MemberStore):
                 # One who beat before the clock was set back stays, but not for ever.
                 if record and abs(now - record.beat) <= timeout
             }
-            found[channel] = sorted((member.by(now) for member in fresh.values()), key=_arrival)
+            found[channel] = in_order(fresh.values(), now)
             if gone := [part for field in kept.keys() - fresh for part in (field, kept[field])]:
                 stale.append(script("retire", self._keys.members(channel), *gone))
         self._run(stale)
@@ -135,9 +135,7 @@ def _record(channel: str, field: bytes, value: bytes) -> ServerMember | None:
     try:
         user, source = _pair.decode(field)
         beat, joined, said, meta = value.split(b" ", 3)
-        times = [float(at) for at in (joined, beat, said)]
-        if not all(map(math.isfinite, times)):
-            raise ValueError(f"{value[:60]!r} holds what is no time")
+        times = [fields.seconds(at) for at in (joined, beat, said)]
         return ServerMember(user, source, times[0], times[1], meta, times[2])
     except UNREADABLE as error:
         logger.error("member=unreadable channel=%s field=%r error=%s", channel, field, error)
@@ -149,13 +147,8 @@ def _profile(user: bytes, value: bytes, now: float) -> tuple[float, bytes] | Non
     try:
         user.decode()
         at, ends, shown = value.split(b" ", 2)
-        if not math.isfinite(float(at) + float(ends)):
-            raise ValueError(f"{value[:40]!r} holds what is no time")
-        return (min(float(at), now), shown) if float(ends) > now else None
+        noted, over = fields.seconds(at), fields.seconds(ends)
+        return (min(noted, now), shown) if over > now else None
     except ValueError as error:
         logger.error("profile=unreadable user=%r error=%s", user, error)
         return None
-
-
-def _arrival(record: ServerMember) -> tuple[float, str, str]:
-    return record.joined, record.user, record.source

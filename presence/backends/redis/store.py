@@ -56,7 +56,7 @@ class RedisStore(RedisMembers, RedisCursors, RedisLimits, RedisLedger, Tracker, 
             now=self._time(moment),
             run=str(server["run_id"]),
             states={c: fields.state(c, row) for c, row in states.items()},
-            rosters={c: fields.roster(row) for c, row in found.items() if fields.is_there(row)},
+            rosters={c: fields.whole(row)[:2] for c, row in found.items() if fields.is_there(row)},
             whole={c: fields.whole(row) for c, row in zip(whole, replies, strict=True)},
         )
 
