@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import islice
+from itertools import chain, islice
 
 from presence.backends.base import (
     Acknowledgement,
@@ -94,11 +94,12 @@ class RedisStore(RedisMembers, RedisCursors, RedisLimits, RedisLedger, Tracker, 
         """Return the commands that come first, and whose replies tell nothing."""
         commands: list[Command] = []
         if writes.polled:
-            times = [part for channel in writes.polled for part in (writes.now, channel)]
+            now = repr(writes.now)  # once for all of them: redis-py would for each
+            times = [part for channel in writes.polled for part in (now, channel)]
             commands.append(("ZADD", self._keys.channels, "GT", *times))
         if writes.last_seen:
-            times = [part for seen in writes.last_seen.items() for part in seen]
-            commands.append(self._timed("saw", self._keys.seen, *times))
+            seen = chain.from_iterable(writes.last_seen.items())
+            commands.append(self._timed("saw", self._keys.seen, *seen))
         return commands + [
             script("signalled", self._keys.channel(channel), pending)
             for channel, pending in writes.signalled
