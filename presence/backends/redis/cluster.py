@@ -77,15 +77,11 @@ class Cluster:
                 self._seen = [(node.host, node.port) for node in client.get_nodes()]
                 self._client = client
             yield client
-        except RedisClusterException as error:
-            self._forget()
-            raise redis.ConnectionError(str(error)) from error
-        except BaseException:
-            self._forget()
+        except BaseException as error:
+            self._client = None
+            if isinstance(error, RedisClusterException):
+                raise redis.ConnectionError(str(error)) from error
             raise
-
-    def _forget(self) -> None:
-        self._client = None
 
 
 class _Execution:
