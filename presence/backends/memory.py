@@ -50,14 +50,17 @@ Source = tuple[str, str]
 
 
 class _Room(NamedTuple):
-    """All that is stored of one channel. A change takes its place in one step, so that none is half
-    done where an exception, one of a signal, too, ends it."""
+    """Everything that is stored of one channel, but for the time of its last poll.
+
+    A change replaces the record in one step, so an exception, also one from a signal handler,
+    leaves no half of a change.
+    """
 
     state: State
     roster: bytes = b""
     snapshot: bytes = b""
     suspect: str = ""
-    """A field that a reader could not read."""
+    """The field that a reader could not read; "" if there is none."""
 
 
 class _Window(NamedTuple):

@@ -1,4 +1,4 @@
-"""A Redis Cluster, spoken to like one Redis: commands of one key each, sent together."""
+"""A Redis Cluster with the interface of one Redis: sends commands of one key each together."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from presence.backends.redis.server import Command, Server, digest, key_of, repe
 from presence.transport.calls import Call
 
 Line = tuple[int, Command]
-"""A command for a primary, and the number of the command that it is a part of."""
+"""The number of a command, and what one primary is sent for it."""
 
 ATTEMPTS: Final = 5
 """How often a command is sent, at most, while its slot moves from primary to primary."""
@@ -49,7 +49,7 @@ class Cluster:
         self._seen: list[tuple[str, int]] = []
 
     def primaries(self) -> list[Server]:
-        """A client of each primary."""
+        """Return a client of each primary."""
         Call(self._timeout)
         with self._found() as client:
             return [_server(client, node) for node in client.get_primaries()]
@@ -93,7 +93,7 @@ class _Execution:
         self._replies: dict[int, list[Any]] = {}
 
     def run(self) -> list[Any]:
-        """The replies, in the order of the commands; errors are among them."""
+        """Return the replies in the order of the commands; errors are among them."""
         left = self._round(range(len(self._commands)))
         for _ in range(ATTEMPTS - 1):
             if not left:
@@ -135,8 +135,8 @@ class _Execution:
         }
         primaries = self._client.get_primaries() if for_all else []
         nodes = {node.name: node for node in [*homes.values(), *primaries]}
-        one = next(iter(nodes.values())) if len(nodes) == 1 else None
-        clock = one or self._client.get_node_from_key(CLOCK)
+        only = next(iter(nodes.values())) if len(nodes) == 1 else None
+        clock = only or self._client.get_node_from_key(CLOCK)
         places: dict[str, tuple[ClusterNode, list[Line]]] = {}
         for number in numbers:
             command = self._commands[number]
@@ -173,7 +173,7 @@ class _Execution:
 
 
 def _server(client: RedisCluster, node: ClusterNode) -> Server:
-    """A primary. redis-py's client tells where the slots are, and sends nothing."""
+    """Return a primary as a Server: redis-py's client of the cluster only knows the slots."""
     return Server(connection_pool=client.get_redis_connection(node).connection_pool)
 
 

@@ -108,7 +108,7 @@ class Connection:
         return self._clock() if self._clock else moment[0] + moment[1] / 1e6
 
     def _timed(self, name: str, key: str, *arguments: Any) -> Command:
-        """A script that takes the time before its arguments: empty for Redis's own."""
+        """Return a script with the time as its first argument: empty for Redis's own clock."""
         return script(name, key, self._clock() if self._clock else "", *arguments)
 
 
@@ -126,7 +126,7 @@ def _shows_options(error: redis.RedisError) -> bool:
 
 
 def script(name: str, key: str, *arguments: Any) -> Command:
-    """A script by its name, with its one key and its arguments."""
+    """Return the command that runs a script of `scripts`, with its one key and its arguments."""
     return ("EVAL", scripts.ALL[name], 1, key, *arguments)
 
 

@@ -1,4 +1,4 @@
-"""One Redis: connections are kept only after an exchange that ended well; calls are repeated."""
+"""One Redis: keeps connections only after an exchange that ended well, and repeats calls."""
 
 from __future__ import annotations
 
@@ -251,7 +251,7 @@ def checked(replies: list[Any]) -> list[Any]:
 
 
 class Server(redis.Redis):
-    """A Redis. What its `run` cannot do on a connection that was no good is done on a new one."""
+    """A Redis. `run` repeats commands on a new connection if the first one was no good."""
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
         return checked(self.run([args], **options))[0]
@@ -268,9 +268,9 @@ class Server(redis.Redis):
     def send(self, commands: Sequence[Command], **options: Any) -> list[Any]:
         """Send commands one time, as a part of the current call, and read every reply.
 
-        Only then the connection is kept. Whatever else happens, an interruption between two
-        replies, too, it is closed: what is still to come would be read as the reply to another
-        command. Those that wait in the pool are no better.
+        The connection is kept only after that. In any other case it is closed, also after an
+        interruption between two replies: the next reply would be taken for that to another command.
+        The connections that wait in the pool may be as bad, and are closed, too.
         """
         connection = self.connection_pool.get_connection()
         try:
@@ -305,6 +305,7 @@ def key_of(command: Command) -> Any:
 
 
 def digest(text: str) -> str:
+    """Return the name by which Redis knows a script, in hexadecimal digits."""
     return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
 
