@@ -68,12 +68,25 @@ class Stage:
             return json.load(response)["result"]
 
 
+def tell_of_joins(namespaces: list[dict[str, Any]]) -> None:
+    """Have Centrifugo tell the subscribers of every channel of joins and leaves."""
+    for namespace in namespaces:
+        namespace.update(join_leave=True, force_push_join_leave=True)
+
+
 @contextmanager
-def open_stage(directory: Path, config: Path = servers.CONFIG) -> Iterator[Stage]:
-    """A stage that keeps its files in `directory`."""
+def open_stage(
+    directory: Path, change: Callable[[list[dict[str, Any]]], object] | None = None
+) -> Iterator[Stage]:
+    """A stage that keeps its files in `directory`. `change` may change Centrifugo's namespaces."""
+    config = json.loads(servers.CONFIG.read_text())
+    if change:
+        change(config["channel"]["namespaces"])
+    path = directory / "changed.json"
+    path.write_text(json.dumps(config))
     with (
         servers.redis_server(directory) as (redis_url, redis),
-        servers.centrifugo_server(directory, config) as centrifugo,
+        servers.centrifugo_server(directory, path) as centrifugo,
     ):
         environment = {
             **os.environ,

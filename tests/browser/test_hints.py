@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from presence_devtools import servers
 from tests.browser.one_page_site import (
     EVERY,
     Crowd,
@@ -21,20 +19,14 @@ from tests.browser.one_page_site import (
     live,
     open_stage,
     pass_time,
+    tell_of_joins,
 )
 
 
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """A stage whose Centrifugo tells subscribers of joins and leaves."""
-    directory = tmp_path_factory.mktemp("hints")
-    config = json.loads(servers.CONFIG.read_text())
-    for namespace in config["channel"]["namespaces"]:
-        if namespace["name"] == "presence":
-            namespace.update(join_leave=True, force_push_join_leave=True)
-    path = directory / "centrifugo.json"
-    path.write_text(json.dumps(config))
-    with open_stage(directory, path) as stage:
+    with open_stage(tmp_path_factory.mktemp("hints"), tell_of_joins) as stage:
         yield stage
 
 

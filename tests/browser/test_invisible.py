@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Page, Response, WebSocket, expect
 
-from presence_devtools import servers
 from presence_devtools.servers import wait_until
 from tests.browser.cursor_surface import board
 from tests.browser.one_page_site import (
@@ -20,6 +18,7 @@ from tests.browser.one_page_site import (
     include,
     live,
     open_stage,
+    tell_of_joins,
 )
 from tests.browser.test_swaps import FETCH, MORPH
 
@@ -27,13 +26,7 @@ from tests.browser.test_swaps import FETCH, MORPH
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """A stage that the doctor warns of."""
-    directory = tmp_path_factory.mktemp("telling")
-    config = json.loads(servers.CONFIG.read_text())
-    for namespace in config["channel"]["namespaces"]:
-        namespace.update(join_leave=True, force_push_join_leave=True)
-    path = directory / "centrifugo.json"
-    path.write_text(json.dumps(config))
-    with open_stage(directory, path) as stage:
+    with open_stage(tmp_path_factory.mktemp("telling"), tell_of_joins) as stage:
         yield stage
 
 

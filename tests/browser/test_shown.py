@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from urllib.parse import quote
 
@@ -11,7 +10,6 @@ from playwright.sync_api import expect
 
 from presence import services
 from presence.snapshots import read_snapshot
-from presence_devtools import servers
 from presence_devtools.servers import wait_until
 from tests.browser.one_page_site import (
     Crowd,
@@ -30,12 +28,8 @@ HEARTBEAT = "{% presence_heartbeat %}"
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """A stage whose Centrifugo has rooms of the site's own, which pages watch from outside."""
-    directory = tmp_path_factory.mktemp("shown")
-    config = json.loads(servers.CONFIG.read_text())
-    config["channel"]["namespaces"].append({"name": "chat", "presence": True})
-    path = directory / "centrifugo.json"
-    path.write_text(json.dumps(config))
-    with open_stage(directory, path) as stage:
+    chat = {"name": "chat", "presence": True}
+    with open_stage(tmp_path_factory.mktemp("shown"), lambda spaces: spaces.append(chat)) as stage:
         yield stage
 
 
