@@ -74,19 +74,21 @@ def tell_of_joins(namespaces: list[dict[str, Any]]) -> None:
         namespace.update(join_leave=True, force_push_join_leave=True)
 
 
-@contextmanager
-def open_stage(
-    directory: Path, change: Callable[[list[dict[str, Any]]], object] | None = None
-) -> Iterator[Stage]:
-    """A stage that keeps its files in `directory`. `change` may change Centrifugo's namespaces."""
+def write_config(directory: Path, change: Callable[[list[dict[str, Any]]], object]) -> Path:
+    """Write the project's configuration of Centrifugo, with its namespaces changed by `change`."""
     config = json.loads(servers.CONFIG.read_text())
-    if change:
-        change(config["channel"]["namespaces"])
-    path = directory / "changed.json"
+    change(config["channel"]["namespaces"])
+    path = directory / "centrifugo.json"
     path.write_text(json.dumps(config))
+    return path
+
+
+@contextmanager
+def open_stage(directory: Path, config: Path = servers.CONFIG) -> Iterator[Stage]:
+    """A stage that keeps its files in `directory`."""
     with (
         servers.redis_server(directory) as (redis_url, redis),
-        servers.centrifugo_server(directory, path) as centrifugo,
+        servers.centrifugo_server(directory, config) as centrifugo,
     ):
         environment = {
             **os.environ,

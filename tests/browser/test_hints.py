@@ -20,13 +20,15 @@ from tests.browser.one_page_site import (
     open_stage,
     pass_time,
     tell_of_joins,
+    write_config,
 )
 
 
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """A stage whose Centrifugo tells subscribers of joins and leaves."""
-    with open_stage(tmp_path_factory.mktemp("hints"), tell_of_joins) as stage:
+    directory = tmp_path_factory.mktemp("hints")
+    with open_stage(directory, write_config(directory, tell_of_joins)) as stage:
         yield stage
 
 

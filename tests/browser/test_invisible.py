@@ -19,6 +19,7 @@ from tests.browser.one_page_site import (
     live,
     open_stage,
     tell_of_joins,
+    write_config,
 )
 from tests.browser.test_swaps import FETCH, MORPH
 
@@ -26,7 +27,8 @@ from tests.browser.test_swaps import FETCH, MORPH
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """A stage that the doctor warns of."""
-    with open_stage(tmp_path_factory.mktemp("telling"), tell_of_joins) as stage:
+    directory = tmp_path_factory.mktemp("telling")
+    with open_stage(directory, write_config(directory, tell_of_joins)) as stage:
         yield stage
 
 

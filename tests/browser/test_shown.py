@@ -20,6 +20,7 @@ from tests.browser.one_page_site import (
     include,
     live,
     open_stage,
+    write_config,
 )
 
 HEARTBEAT = "{% presence_heartbeat %}"
@@ -28,8 +29,10 @@ HEARTBEAT = "{% presence_heartbeat %}"
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """A stage whose Centrifugo has rooms of the site's own, which pages watch from outside."""
+    directory = tmp_path_factory.mktemp("shown")
     chat = {"name": "chat", "presence": True}
-    with open_stage(tmp_path_factory.mktemp("shown"), lambda spaces: spaces.append(chat)) as stage:
+    config = write_config(directory, lambda namespaces: namespaces.append(chat))
+    with open_stage(directory, config) as stage:
         yield stage
 
 
