@@ -51,6 +51,7 @@ class Crowd:
             )
             for _ in range(processes)
         ]
+        self.url = url
         self.users: dict[str, list[str]] = {}
 
     def connect(self, users: dict[str, list[str]]) -> None:

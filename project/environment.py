@@ -102,7 +102,7 @@ APP_SETTINGS: dict[str, Callable[[str], Any]] = {
     "PRESENCE_INTERVAL": seconds,
     "PRESENCE_LEAVE_GRACE": seconds,
     "PRESENCE_LIST_LIMIT": integer,
-    "PRESENCE_NUDGE": seconds,
+    "PRESENCE_WATCH": seconds,
     "PRESENCE_PREFIX": text,
     "PRESENCE_REDIS_TIMEOUT": seconds,
     "PRESENCE_REDIS_URL": text,

@@ -173,6 +173,10 @@ CELERY_BEAT_SCHEDULE = {
         "task": "presence.tasks.update_presence",
         "schedule": timedelta(seconds=PRESENCE_INTERVAL),
     },
+    "watch-presence": {
+        "task": "presence.tasks.watch_presence",
+        "schedule": timedelta(seconds=PRESENCE_WATCH),
+    },
 }
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 # Shards of a tick go to whichever worker is idle, not into the queue of a busy one.

@@ -13,14 +13,17 @@ from presence.roster.commit import Commit, State
 from presence.roster.messages import Position
 
 __all__ = [
+    "KEPT_DUE",
     "KEPT_TICKS",
     "SCHEMA",
     "Acknowledgement",
     "BatchState",
     "ChannelRegistry",
+    "Counts",
     "Hit",
     "KnownChannels",
     "Limits",
+    "LookStart",
     "Restart",
     "RosterStore",
     "StoredRoster",
@@ -30,9 +33,13 @@ __all__ = [
     "TickLog",
     "TickParts",
     "TickStart",
+    "WatchStore",
     "WriteResult",
     "Writes",
 ]
+
+KEPT_DUE = 3600.0
+"""Seconds after which a channel that no look polled is no longer due: ticks poll it anyway."""
 
 KEPT_TICKS = 100
 """Ticks that stay on record."""
@@ -102,8 +109,10 @@ class Writes(msgspec.Struct, frozen=True, kw_only=True):
     signalled: pairs of (channel, pending) whose signals were sent.
     acknowledgements: with `to_signal` False, none of these changes has signals to be sent.
     polled: channels that were polled well at `now`. From here on they are known.
+    due: channels to be polled again in so many seconds from now. An earlier mark stands.
     commits: at most one for each channel.
     suspects: a committed channel whose field is still as it was found is damaged from here on.
+    settled: channels whose marks of `now` or earlier have done their work.
     sweep: channels to forget, with the time of the last good poll that made them candidates.
     """
 
@@ -113,8 +122,10 @@ class Writes(msgspec.Struct, frozen=True, kw_only=True):
     to_signal: bool = True
     polled: Sequence[str] = ()
     now: float = 0.0
+    due: Mapping[str, float] = {}
     commits: Sequence[Commit] = ()
     suspects: Sequence[Suspect] = ()
+    settled: Sequence[str] = ()
     sweep: Mapping[str, float] = {}
 
 
@@ -194,12 +205,58 @@ class Hit(NamedTuple):
     times: int = 1
 
 
+class Counts(NamedTuple):
+    """The numbers of clients that a look found, as opaque bytes, and a `token` that names them."""
+
+    token: str
+    data: bytes
+
+
+class LookStart(NamedTuple):
+    """The `token` of the counts of the last look, and the channels that are `due`, the longest
+    waiting first."""
+
+    token: str
+    due: list[str]
+
+
+class WatchStore(ABC):
+    """The last look at the counts of all channels, and the channels that are due."""
+
+    @abstractmethod
+    def begin_look(self, holder: str, *, lease: float, limit: int) -> LookStart | None:
+        """Begin a look, with at most `limit` due channels.
+
+        Returns None while another holder looks, for at most `lease` seconds, or while all rest.
+        """
+
+    @abstractmethod
+    def load_counts(self) -> bytes:
+        """Return the counts that the last look left; empty if there are none."""
+
+    @abstractmethod
+    def end_look(
+        self,
+        holder: str,
+        *,
+        rest: float,
+        counts: Counts | None = None,
+        due: Mapping[str, float] | None = None,
+    ) -> bool:
+        """End a look, and let none begin for `rest` seconds.
+
+        Mark the channels `due` in so many seconds, and after that keep the `counts`. An earlier
+        mark of a channel stands. Returns False, and keeps nothing but the marks, where the lease
+        passed on to another holder.
+        """
+
+
 class TickLog(ABC):
     """Records of ticks. Parts and records are opaque bytes, times are the store's."""
 
     @abstractmethod
     def begin_tick(self, tick: str) -> TickStart:
-        """Note that a tick begins."""
+        """Note that a tick begins. Marks of due channels older than KEPT_DUE are forgotten."""
 
     @abstractmethod
     def add_part(self, tick: str, number: int, part: bytes, *, of: int) -> TickParts | None:
@@ -280,7 +337,7 @@ class Limits(ABC):
         return bool(self.hit_rate_limit(f"slot:{channel}:{slot}", limit=1, seconds=seconds))
 
 
-class RosterStore(TickLog, ChannelRegistry, Limits):
+class RosterStore(TickLog, ChannelRegistry, WatchStore, Limits):
     """Rosters, snapshots and what is still to be published, by channel.
 
     Every method may raise StoreError. Each change is atomic for one channel, never across channels.

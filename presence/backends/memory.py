@@ -8,16 +8,20 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
+from math import inf
 from typing import NamedTuple
 
 from msgspec.structs import replace
 
 from presence.backends.base import (
+    KEPT_DUE,
     KEPT_TICKS,
     Acknowledgement,
     BatchState,
+    Counts,
     Hit,
     KnownChannels,
+    LookStart,
     RosterStore,
     StoredRoster,
     StoredSnapshot,
@@ -88,6 +92,9 @@ class MemoryStore(Tracker, RosterStore):
         self._parts: dict[str, tuple[int, dict[int, bytes]]] = {}
         self._records: deque[bytes] = deque(maxlen=KEPT_TICKS)
         self._registry: dict[str, float] = {}
+        self._due: dict[str, float] = {}
+        self._looking = ("", 0.0, 0.0)
+        self._counts = Counts("", b"")
         self._members: dict[str, dict[Source, ServerMember]] = {}
         self._profiles: dict[str, tuple[float, float, bytes]] = {}
         self._seen: dict[str, float] = {}
@@ -146,6 +153,7 @@ class MemoryStore(Tracker, RosterStore):
     def write(self, writes: Writes) -> WriteResult:
         with self._lock:
             self._note_last_seen(writes.last_seen)
+            self._mark_due(writes.due)
             for channel, pending in writes.signalled:
                 self._signalled(channel, pending)
             acknowledged = [
@@ -157,6 +165,10 @@ class MemoryStore(Tracker, RosterStore):
             committed = [self._commit(commit) for commit in writes.commits]
             for suspect in writes.suspects:
                 self._suspect(suspect)
+            for channel in writes.settled:
+                if self._due.get(channel, inf) <= writes.now:
+                    del self._due[channel]
+            self._mark_due({c: writes.due[c] for c in writes.settled if c in writes.due})
             swept = [c for c, polled in writes.sweep.items() if self._sweep(c, polled)]
             return WriteResult(acknowledged=acknowledged, committed=committed, swept=swept)
 
@@ -230,6 +242,7 @@ class MemoryStore(Tracker, RosterStore):
     def begin_tick(self, tick: str) -> TickStart:
         with self._lock:
             now, began, others = self._clock(), self._began, dict(self._open)
+            self._due = {c: at for c, at in self._due.items() if at > now - KEPT_DUE}
             self._began = self._open[tick] = now
             since = None if began is None or began > now else now - began
             return TickStart(now=now, since=since, open=others)
@@ -279,6 +292,42 @@ class MemoryStore(Tracker, RosterStore):
                 registered = list(self._registry)
             return KnownChannels(dict(self._polled), registered)
 
+    # The watch
+
+    def begin_look(self, holder: str, *, lease: float, limit: int) -> LookStart | None:
+        with self._lock:
+            now = self._clock()
+            other, ends, length = self._looking
+            if other != holder and now < ends <= now + length:
+                return None
+            self._looking = (holder, now + lease, lease)
+            due = sorted((at, channel) for channel, at in self._due.items() if at <= now)
+            return LookStart(self._counts.token, [channel for _, channel in due[:limit]])
+
+    def load_counts(self) -> bytes:
+        return self._counts.data
+
+    def end_look(
+        self,
+        holder: str,
+        *,
+        rest: float,
+        counts: Counts | None = None,
+        due: Mapping[str, float] | None = None,
+    ) -> bool:
+        with self._lock:
+            self._mark_due(due or {})
+            if self._looking[0] != holder:
+                return False
+            self._looking = ("", self._clock() + rest, rest)
+            self._counts = counts or self._counts
+            return True
+
+    def _mark_due(self, due: Mapping[str, float]) -> None:
+        now = self._clock()
+        for channel, after in due.items():
+            self._due[channel] = min(now + after, self._due.get(channel, inf))
+
     # Members
 
     def save_member(
@@ -286,6 +335,7 @@ class MemoryStore(Tracker, RosterStore):
     ) -> ServerMember:
         with self._lock:
             now = self._clock()
+            self._mark_due({channel: 0.0})
             fresh = self._fresh(channel, timeout)
             before = fresh.get((user, source))
             before = before and before.by(now)
@@ -308,6 +358,7 @@ class MemoryStore(Tracker, RosterStore):
         self, channel: str, user: str, *, source: str, timeout: float
     ) -> ServerMember | None:
         with self._lock:
+            self._mark_due({channel: 0.0})
             fresh = self._fresh(channel, timeout)
             record = fresh.pop((user, source), None)
             if not fresh:

@@ -203,8 +203,8 @@ class Conf:
     """Seconds between two ticks."""
     PRESENCE_LEAVE_GRACE = _seconds(10.0, 0.01, HOUR, off=True)
     """Seconds for which a member must be missing before they leave."""
-    PRESENCE_NUDGE = _seconds(2.0, 0.05, HOUR, off=True)
-    """Seconds between two early polls of one channel; 0: no early polls."""
+    PRESENCE_WATCH = _seconds(1.0, 0.1, 60.0, off=True)
+    """Seconds between two looks at the numbers of clients; 0: no looks."""
     PRESENCE_SHARD_SIZE = _count(1000, 1, 100_000)
     """Channels that one worker polls in a tick; a tick of more is split into shards."""
     PRESENCE_BATCH_SIZE = _count(100, 1, 10_000)

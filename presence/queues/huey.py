@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from copy import copy
 from typing import Any, Final
 
 import redis
-from huey.api import Huey, TaskWrapper
+from huey.api import Huey
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
@@ -53,31 +52,3 @@ def _pool(pool: redis.ConnectionPool, timeout: float) -> redis.ConnectionPool:
         **QUIET,
         **address,
     )
-
-
-class HueyBroker:
-    """Sends polls through a connection of its own; for one thread at a time.
-
-    `find` returns the task that polls channels. Nothing connects before the first `send`.
-    """
-
-    def __init__(self, find: Callable[[], TaskWrapper], *, timeout: float) -> None:
-        self._find = find
-        self._timeout = timeout
-        self._quick: QuickHuey | None = None
-
-    def send(self, channel: str, *, worth: float) -> None:
-        """Have the channel polled now, or up to `worth` seconds later.
-
-        Raises the errors of Huey's storage.
-        """
-        poll = self._find()
-        if self._quick is None:
-            self._quick = QuickHuey(poll.huey, timeout=self._timeout)
-        self._quick.huey.enqueue(poll.s([channel], expires=worth))
-
-    def close(self) -> None:
-        """Close the connection; the next `send` opens another."""
-        quick, self._quick = self._quick, None
-        if quick:
-            quick.close()

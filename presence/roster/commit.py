@@ -85,8 +85,8 @@ class Commit(msgspec.Struct, frozen=True, kw_only=True):
     held: int = 0
     after: Roster = Roster()
     """The roster after the commit, decoded."""
-    begins_to_leave: bool = False
-    """Whether a member is missing that the last poll still showed."""
+    due_in: float | None = None
+    """Seconds after which the next missing member can be believed gone; None if none is missing."""
     replaces: Damage | None = None
     unsignalled: tuple[tuple[float, bytes], ...] = ()
 
@@ -110,19 +110,23 @@ def make_commit(
     grace: float,
     list_limit: int,
     believe: bool = True,
+    hold: float = 0.0,
     crowd: int = 0,
     new_epoch: Callable[[], str],
 ) -> Commit:
     """Return the commit that takes `state` from the roster `old` to the roster `seen` at `now`.
 
-    A member leaves after `grace` seconds; with `believe` False, all missing members stay. A room of
-    more than `list_limit` members is counted. `run` names the life of the store. If another life
-    wrote `state`, acknowledged writes may be lost, so a new epoch starts. That happens in every
-    room at once, so readers spread their fetches as if all `crowd` clients of the site were in this
-    room. A damaged state is replaced by a new epoch, too.
+    A member leaves after `grace` seconds. With `believe` False, all missing members stay, and are
+    missing from the next poll on. For the seconds of `hold` they stay, too, but are missing from
+    now on. A room of more than `list_limit` members is counted. `run` names the life of the store.
+    If another life wrote `state`, acknowledged writes may be lost, so a new epoch starts. That
+    happens in every room at once, so readers spread their fetches as if all `crowd` clients of the
+    site were in this room. A damaged state is replaced by a new epoch, too.
     """
     leaving = messages.decode(state.leaving, Leaving) if state.leaving else Leaving()
-    roster, still_leaving = hold_leaves(old, seen, leaving, now=now, grace=grace, believe=believe)
+    roster, still_leaving = hold_leaves(
+        old, seen, leaving, now=now, grace=grace, believe=believe, hold=hold > 0
+    )
     change = compare(old, roster)
     first = state.rev == 0 and not state.damage
     reborn = state.rev > 0 and state.run != run
@@ -151,7 +155,7 @@ def make_commit(
         change=change,
         held=len(still_leaving.members),
         after=roster,
-        begins_to_leave=still_leaving.began_at(now),
+        due_in=_due_in(still_leaving, now=now, grace=grace, hold=hold),
         replaces=state.damage,
         unsignalled=(*state.unsignalled, *lost) if state.damage else (),
     )
@@ -170,6 +174,12 @@ def make_commit(
         snapshot=messages.encode(_snapshot(roster, commit)),
         pending=messages.encode(pending),
     )
+
+
+def _due_in(leaving: Leaving, *, now: float, grace: float, hold: float) -> float | None:
+    if not leaving:
+        return None
+    return max(hold, (leaving.since or now) + grace - now, 0.0)
 
 
 def _unsettled(digest: bytes) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Final
 
 from presence.roster.messages import Leaving, Roster
@@ -11,17 +12,24 @@ SKEW: Final = 60.0
 
 
 def hold_leaves(
-    old: Roster, seen: Roster, leaving: Leaving, *, now: float, grace: float, believe: bool
+    old: Roster,
+    seen: Roster,
+    leaving: Leaving,
+    *,
+    now: float,
+    grace: float,
+    believe: bool,
+    hold: bool = False,
 ) -> tuple[Roster, Leaving]:
     """Return the roster to commit, and the members and counts that are held.
 
     `old` is the committed roster, `seen` the one that was read at `now`. A missing member stays
     until `grace` seconds have passed since the first believed poll without it. With `believe`
-    False, it stays in any case, and its time starts again. In the same way, the anonymous count is
-    the highest of the last `grace` seconds. The order is that of arrival: first the members of
-    `old`, then the new ones by id. If the clock is set back, a member stays for at most `grace`
-    seconds from then on. Members without a websocket, and members who are hidden now, leave at
-    once: that is certain knowledge.
+    False, it stays in any case, and its time starts again; with `hold`, it stays, and its time goes
+    on. In the same way, the anonymous count is the highest of the last `grace` seconds. The order
+    is that of arrival: first the members of `old`, then the new ones by id. If the clock is set
+    back, a member stays for at most `grace` seconds from then on. Members without a websocket, and
+    members who are hidden now, leave at once: that is certain knowledge.
     """
     # A signing time in the future comes from a clock that was ahead: any other claims replace it.
     members = dict(old.members)
@@ -32,7 +40,7 @@ def hold_leaves(
     known_gone = {*old.tracked, *seen.hidden}
     for key in sorted(old.members.keys() - seen.members.keys()):
         since = _since(leaving.members.get(key, 0.0), now=now, believe=believe)
-        if key in known_gone or (believe and now - since >= grace):
+        if key in known_gone or (believe and not hold and now - since >= grace):
             del members[key]
             issued.pop(key, None)
         else:
@@ -44,6 +52,7 @@ def hold_leaves(
         if seen.issued.get(key, 0.0) >= known_at(key, 0.0):
             members[key] = seen.members[key]
     issued |= {key: at for key, at in seen.issued.items() if known_at(key, -1.0) < at}
+    grace = inf if hold else grace
     anonymous, held = _hold_count(old, seen, leaving, now=now, grace=grace, believe=believe)
     fetched = old.fetched | seen.fetched if seen.fetched or old.fetched else {}
     fetched = {key: more for key, more in fetched.items() if key in members}

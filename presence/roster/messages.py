@@ -136,9 +136,11 @@ class Leaving(msgspec.Struct, frozen=True):
     def __bool__(self) -> bool:
         return bool(self.members or self.anonymous)
 
-    def began_at(self, now: float) -> bool:
-        """Return whether any absence counts from `now`."""
-        return now in self.members.values() or any(t == now for t, _ in self.anonymous)
+    @property
+    def since(self) -> float:
+        """The time from which the oldest absence counts; 0 if none is believed yet."""
+        times = [*self.members.values(), *(at for at, _ in self.anonymous)]
+        return min(filter(None, times), default=0.0)
 
 
 def diff(old: Roster, new: Roster) -> Change:

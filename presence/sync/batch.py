@@ -46,15 +46,22 @@ def make_commits(ctx: TickContext, shard: Shard, polled: PollResult) -> list[Com
     crowd = sum(shard.clients.values())
     commits: list[Commit] = []
     for reading in readings:
-        believe = shard.believe and not reading.partial and reading.nodes == shard.nodes
+        believe = not reading.partial and reading.nodes == shard.nodes
         with ctx.report.catching(reading.channel):
-            if commit := _commit_of(ctx, polled, reading, believe=believe, crowd=crowd):
+            commit = _commit_of(ctx, polled, reading, believe=believe, hold=shard.hold, crowd=crowd)
+            if commit:
                 commits.append(commit)
     return _with_positions(ctx, polled, commits)
 
 
 def _commit_of(
-    ctx: TickContext, polled: PollResult, reading: Reading, *, believe: bool, crowd: int
+    ctx: TickContext,
+    polled: PollResult,
+    reading: Reading,
+    *,
+    believe: bool,
+    hold: float,
+    crowd: int,
 ) -> Commit | None:
     state, roster = reading.state, reading.roster
     # A room that was always empty is not stored: anybody can make up names of rooms. Pages that
@@ -63,7 +70,7 @@ def _commit_of(
         return None
     if state.damage:
         ctx.report.failed(StoreDamaged(f"damaged: {state.damage.reason}"), state.channel)
-        if reading.old is None and not believe:
+        if reading.old is None and (hold or not believe):
             return None  # Members that only reconnect would be taken for gone.
     return make_commit(
         state,
@@ -75,6 +82,7 @@ def _commit_of(
         grace=ctx.options.grace,
         list_limit=ctx.options.list_limit,
         believe=believe,
+        hold=hold,
         crowd=crowd,
         new_epoch=new_epoch,
     )
@@ -140,7 +148,7 @@ def _read_old(ctx: TickContext, reading: Reading) -> bool:
     if reading.old is None:
         rev, stored = reading.stored
         if rev != reading.state.rev and not reading.state.damage:
-            ctx.report.refused += 1
+            ctx.report.refuse(reading.channel)
             return False
         try:
             reading.old = messages.decode(stored, Roster)

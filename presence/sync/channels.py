@@ -35,6 +35,12 @@ def survey(ctx: TickContext, only: Sequence[str] | None = None) -> Survey:
         return Survey(found.nodes, clients)
     if ctx.options.discovery == "registry":
         return ctx.gateway.survey([])
+    return count_clients(ctx)
+
+
+def count_clients(ctx: TickContext) -> Survey:
+    """Ask Centrifugo for its nodes, and for the number of clients of each active channel and
+    feed."""
     patterns = ctx.options.patterns
     return ctx.gateway.survey([*patterns, *filter(None, map(channel_names.feed_pattern, patterns))])
 
@@ -90,8 +96,9 @@ class Shard(msgspec.Struct, frozen=True, kw_only=True):
     """Part of the channels of a tick, with the results of the survey for them.
 
     Shard `number` (from 1) of `of` shards of `tick`. `clients` counts the clients of the channels
-    and of their feeds. The `tracked` channels have members without a websocket. `since` is the time
-    of the oldest last poll of these channels, 0 if there was none.
+    and of their feeds. Leaves are not believed for the seconds of `hold`. The `due` channels were
+    marked before the survey. The `tracked` channels have members without a websocket. `since` is
+    the time of the oldest last poll of these channels, 0 if there was none.
     """
 
     tick: OpenTick
@@ -100,7 +107,8 @@ class Shard(msgspec.Struct, frozen=True, kw_only=True):
     channels: list[str]
     clients: dict[str, int]
     nodes: frozenset[str]
-    believe: bool
+    hold: float = 0.0
+    due: frozenset[str] = frozenset()
     tracked: list[str] = []
     since: float = 0.0
 
@@ -115,7 +123,8 @@ def split(
     *,
     size: int | None,
     tick: OpenTick,
-    believe: bool,
+    hold: float,
+    due: frozenset[str] = frozenset(),
     tracked: Collection[str] = (),
     polled: Mapping[str, float] = MappingProxyType({}),
 ) -> list[Shard]:
@@ -135,7 +144,8 @@ def split(
                 if name in survey.clients
             },
             nodes=survey.nodes,
-            believe=believe,
+            hold=hold,
+            due=due,
             tracked=[channel for channel in part if channel in tracked],
             since=min((polled[channel] for channel in part if channel in polled), default=0.0),
         )

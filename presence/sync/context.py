@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 from dataclasses import KW_ONLY, dataclass, field, replace
@@ -142,6 +142,17 @@ class RosterCache:
             self._size -= _size(entry[1])
 
 
+@dataclass(slots=True)
+class LastLook:
+    """The counts that the looks of this process compare with, and their `token` in the store.
+
+    As long as the token in the store is the same, no look has to load the counts.
+    """
+
+    token: str = ""
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+
 def _size(roster: Roster) -> int:
     return 1 + roster.total
 
@@ -151,7 +162,7 @@ class TickContext:
     """Collaborators, options and report of one tick.
 
     `announce` is called after each change was published; None: no signals. Contexts of one store
-    may share a `cache`. `profiles` are read when a shard begins.
+    may share a `cache` and a `last_look`. `profiles` are read when a shard begins.
     """
 
     store: RosterStore
@@ -160,6 +171,7 @@ class TickContext:
     _: KW_ONLY
     announce: Announce | None
     cache: RosterCache = field(default_factory=RosterCache)
+    last_look: LastLook = field(default_factory=LastLook)
     clock: Clock = time.monotonic
     executor: MakeExecutor = threads
     report: Report = field(default_factory=Report)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import Future
 from typing import NamedTuple, Self
 
@@ -74,10 +74,13 @@ class Publisher:
         )
         self._publish([(c, loaded.states[c].pending) for c in polled.pending], loaded.now)
 
-    def commit_and_publish(self, polled: PollResult, planned: Sequence[Commit]) -> None:
+    def commit_and_publish(
+        self, polled: PollResult, planned: Sequence[Commit], due: Collection[str] = ()
+    ) -> None:
         """Write the commits of a batch, and publish their changes without waiting.
 
-        Raises StoreError; then nothing of the batch is published.
+        The marks of the `due` channels of the batch are settled. Raises StoreError; then nothing of
+        the batch is published.
         """
         states, report, now = polled.loaded.states, self._ctx.report, polled.loaded.now
         for channel in polled.unchanged:
@@ -88,6 +91,8 @@ class Publisher:
                 report.count_commit(commit)
             else:
                 commits.append(commit)
+        again = {c: report.again[c] for c in polled.channels if c in report.again}
+        again |= {c.channel: c.due_in for c in planned if c.due_in is not None}
         gone = {member.id for commit in commits for member in commit.change.leaves}
         taken, acknowledged = self._write(
             Writes(
@@ -95,11 +100,13 @@ class Publisher:
                 last_seen={user: now for user in gone if not is_anonymous(user)},
                 polled=[*polled.unchanged, *(commit.channel for commit in planned)],
                 now=now,
+                due=again,
                 commits=commits,
+                settled=[c for c in polled.channels if c in due and c not in polled.pending],
             )
         )
         written = [commit for commit, done in zip(commits, taken, strict=True) if done]
-        report.refused += len(commits) - len(written)
+        report.refuse(*(c.channel for c, done in zip(commits, taken, strict=True) if not done))
         for commit in written:
             self._ctx.cache.keep(commit)
             report.count_commit(commit)

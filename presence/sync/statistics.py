@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from presence.backends.base import BatchState, RosterStore, TickParts, TickStart
-from presence.exceptions import PresenceError
+from presence.exceptions import CommandError, PresenceError
 from presence.roster.commit import Commit, State
 from presence.roster.messages import UNREADABLE
 
@@ -107,7 +107,7 @@ def add(store: RosterStore, tick: OpenTick, number: int, report: Report, *, of: 
 
     Raises StoreError.
     """
-    part = _Part(overlapping=tick.overlapping, report=msgspec.structs.replace(report, leaving=[]))
+    part = _Part(overlapping=tick.overlapping, report=msgspec.structs.replace(report, again={}))
     parts = store.add_part(tick.id, number, msgspec.json.encode(part), of=of)
     return _end(store, tick.id, parts, tick.started) if parts else None
 
@@ -202,6 +202,8 @@ COUNTS = (
     *("published", "held", "errors", "refused"),
 )
 KEPT_FAILURES = 20
+RETRY = 5.0
+"""Seconds after which a channel whose poll failed is polled again."""
 NAMED = 3
 """Channels that the message of an error names at most."""
 
@@ -220,9 +222,9 @@ class Report(msgspec.Struct):
 
     `channels` were polled, and the rosters of `changed` of them changed. `members` and `anonymous`
     count the people now; `held` members are missing, but still shown. `published` counts
-    publications, `errors` failures; `failures` holds the first KEPT_FAILURES messages. `leaving`
-    names the channels where a member began to be missing: poll them again when the grace has passed
-    after the end of the tick. `refused` commits lost to another tick.
+    publications, `errors` failures; `failures` holds the first KEPT_FAILURES messages. `again`
+    names the channels to poll again, and in how many seconds, as their poll failed or lost a race.
+    `refused` commits lost to another tick.
     """
 
     channels: int = 0
@@ -237,7 +239,7 @@ class Report(msgspec.Struct):
     errors: int = 0
     seconds: Seconds = msgspec.field(default_factory=Seconds)
     failures: list[str] = []
-    leaving: list[str] = []
+    again: dict[str, float] = msgspec.field(default_factory=dict)
     refused: int = 0
 
     @contextmanager
@@ -255,6 +257,7 @@ class Report(msgspec.Struct):
             if len(channels) != 1:
                 raise
             logger.exception("channel=failed name=%s", *channels)
+            self.again[channels[0]] = RETRY
             self.fail(f"{channels[0]}: {type(error).__name__}: {error}")
 
     def failed(self, error: object, *channels: str) -> None:
@@ -263,9 +266,16 @@ class Report(msgspec.Struct):
             logger.error("tick=failed error=%r", str(error))
             self.fail(error)
             return
+        if not (isinstance(error, CommandError) and error.permanent):
+            self.again |= dict.fromkeys(channels, RETRY)
         names, count = ",".join(channels[:NAMED]), len(channels)
         logger.error("channel=failed name=%s channels=%d error=%r", names, count, str(error))
         self.fail(f"{names}: {error}", count=count)
+
+    def refuse(self, *channels: str) -> None:
+        """Count channels whose commits lost to another tick, which may have read an older state."""
+        self.refused += len(channels)
+        self.again |= dict.fromkeys(channels, 0.0)
 
     def count(self, counted: State | Commit) -> None:
         """Count the members and visitors of a channel."""
@@ -281,8 +291,6 @@ class Report(msgspec.Struct):
         self.leaves += len(change.leaves)
         self.updates += len(change.updates)
         self.held += commit.held
-        if commit.begins_to_leave:
-            self.leaving.append(commit.channel)
 
     def absorb(self, other: Report) -> None:
         """Add the report of another part of the same tick, except its total time."""
@@ -292,7 +300,7 @@ class Report(msgspec.Struct):
             spent = getattr(self.seconds, part) + getattr(other.seconds, part)
             setattr(self.seconds, part, spent)
         self.failures = [*self.failures, *other.failures][:KEPT_FAILURES]
-        self.leaving = [*self.leaving, *other.leaving]
+        self.again |= other.again
 
     def fail(self, failure: object, *, count: int = 1) -> None:
         """Count `count` failures with one cause."""
@@ -313,7 +321,7 @@ class Report(msgspec.Struct):
     def as_dict(self) -> dict[str, Any]:
         """Return the tick for JSON; seconds are rounded to four decimals."""
         shown: dict[str, Any] = msgspec.to_builtins(self)
-        for name in ("failures", "leaving", "refused"):
+        for name in ("failures", "again", "refused"):
             del shown[name]
         shown["seconds"] = {part: round(s, 4) for part, s in shown["seconds"].items()}
         return shown

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import logging
+import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import dropwhile
 
 import msgspec
 
+from presence.backends.base import Writes
 from presence.backends.tracker import TrackerState
 from presence.roster.grace import SKEW
 from presence.roster.merge import Profiles
 from presence.roster.messages import UNREADABLE
 from presence.roster.people import UserClaims
-from presence.sync import statistics
+from presence.sync import statistics, watch
 from presence.sync.batch import make_commits
 from presence.sync.channels import HandOut, Shard, find_channels, split, survey
 from presence.sync.context import TickContext
 from presence.sync.poll import PollResult, poll_ahead
 from presence.sync.publish import Publisher
 from presence.sync.statistics import OpenTick, Report
+from presence.sync.watch import Look
 
 logger = logging.getLogger("presence.sync")
 
@@ -75,7 +78,9 @@ class Sync(TickContext):
                 return ctx.report
             for shard in shards:
                 with ctx.report.catching():
-                    run_shard(ctx, shard, tracker_state, ends=ends, progress=progress)
+                    _count_late(
+                        ctx, run_shard(ctx, shard, tracker_state, ends=ends, progress=progress)
+                    )
             _add(ctx, tick, 0, of=1)
         if only is not None:
             logger.info("tick=done %s", ctx.report.line())
@@ -90,6 +95,18 @@ class Sync(TickContext):
         _run_handed_out(ctx, shard)
         return ctx.report
 
+    def look(self) -> Report | None:
+        """Poll the channels whose number of clients changed since the last look, and those due.
+
+        Returns None if another process looks, or if looks have taken their share of a worker's
+        time. Never raises for errors, like `tick`.
+        """
+        ctx = self.with_new_report()
+        with ctx.timed("total"), ctx.report.catching():
+            if not _look(ctx):
+                return None
+        return ctx.report
+
 
 def run_shard(
     ctx: TickContext,
@@ -98,26 +115,37 @@ def run_shard(
     *,
     ends: float,
     progress: Progress | None = None,
-) -> None:
-    """Poll the channels in batches, and publish the changes; start no batch after `ends`."""
+) -> list[str]:
+    """Poll the channels in batches, and publish the changes; start no batch after `ends`.
+
+    Returns the channels that were not polled.
+    """
     ctx = replace(ctx, profiles=_profiles(tracker_state))
     # A tick that began before a profile was stored may have polled a channel after that.
     since = shard.since - 2 * ctx.options.deadline
     news = [user for user, (noted, _) in tracker_state.profiles.items() if noted >= since]
-    done = 0
+    left, before = dict.fromkeys(shard.channels), ctx.report.channels
     with Publisher(ctx) as publisher:
         for polled in _poll_twice(ctx, shard, publisher, news, ends):
             with ctx.report.catching(*polled.channels):
                 publisher.recover(polled)
                 commits = make_commits(ctx, shard, polled)
-                publisher.commit_and_publish(polled, commits)
-            polled_here = len(polled.channels) - len(polled.pending)
-            done += polled_here
-            ctx.report.channels += polled_here
+                publisher.commit_and_publish(polled, commits, shard.due)
+            for channel in set(polled.channels).difference(polled.pending):
+                left.pop(channel, None)
+            done = len(shard.channels) - len(left)
+            ctx.report.channels = before + done
             if progress:
                 progress(done, len(shard.channels))
-    if left := len(shard.channels) - done:
-        ctx.report.fail(f"the tick's deadline passed: {left} channels not polled", count=left)
+    if ctx.report.again:
+        with ctx.report.catching():
+            ctx.store.write(Writes(due=ctx.report.again))
+    return list(left)
+
+
+def _count_late(ctx: TickContext, channels: Sequence[str]) -> None:
+    if late := len(channels):
+        ctx.report.fail(f"the tick's deadline passed: {late} channels not polled", count=late)
 
 
 def _poll_twice(
@@ -132,7 +160,7 @@ def _poll_twice(
     if pending:
         publisher.settle()
         for polled in poll_ahead(ctx, shard, pending, news=news, ends=ends):
-            ctx.report.refused += len(polled.pending)
+            ctx.report.refuse(*polled.pending)
             polled.pending = []  # another tick has committed since, and publishes that
             yield polled
 
@@ -157,7 +185,7 @@ def _run_handed_out(ctx: TickContext, shard: Shard) -> None:
             logger.warning("shard=late tick=%s number=%d", shard.tick.id, shard.number)
             return
         with ctx.report.catching():
-            run_shard(ctx, shard, _tracker_state(ctx), ends=ctx.clock() + left)
+            _count_late(ctx, run_shard(ctx, shard, _tracker_state(ctx), ends=ctx.clock() + left))
         _add(ctx, shard.tick, shard.number, of=1 + shard.of)
 
 
@@ -182,10 +210,52 @@ def _shards(
         found,
         size=size,
         tick=tick,
-        believe=changed is None or abs(changed) >= NODES_SETTLE,  # abs: a clock set back
+        hold=_hold(changed),
         tracked=tracker_state.channels,
         polled=known,
     )
+
+
+def _hold(changed: float | None) -> float:
+    """Return for how long no leave is believed, `changed` seconds after Centrifugo's nodes did."""
+    if changed is None:
+        return 0.0
+    return max(0.0, NODES_SETTLE - abs(changed))  # abs: the clock was set back
+
+
+def _look(ctx: TickContext) -> bool:
+    """Look at the counts. Returns False, and does nothing, while other looks have their turn."""
+    started, holder = ctx.clock(), secrets.token_hex(8)
+    begun = ctx.store.begin_look(holder, lease=watch.LEASE, limit=watch.MAX_DUE)
+    if begun is None:
+        return False
+    counts, late = None, list[str]()
+    try:
+        with ctx.timed("read"):
+            look = watch.compare(ctx, begun)
+        counts, late = look.counts, look.channels
+        if look.channels:
+            late = _poll(ctx, look, ends=started + watch.SLICE)
+            logger.info("look=done late=%d %s", len(late), ctx.report.line())
+    finally:
+        rest = watch.rest_after(ctx.clock() - started)
+        ctx.store.end_look(holder, rest=rest, counts=counts, due=dict.fromkeys(late, 0.0))
+    return True
+
+
+def _poll(ctx: TickContext, look: Look, *, ends: float) -> list[str]:
+    """Poll the channels of a look until `ends`. Returns those that were not polled."""
+    tracker_state = _tracker_state(ctx)
+    (shard,) = split(
+        look.channels,
+        look.survey,
+        size=None,
+        tick=OpenTick(),
+        hold=_hold(ctx.store.note_nodes(look.survey.nodes)),
+        due=look.due,
+        tracked=tracker_state.channels,
+    )
+    return run_shard(ctx, shard, tracker_state, ends=ends)
 
 
 def _add(ctx: TickContext, tick: OpenTick, number: int, *, of: int) -> None:

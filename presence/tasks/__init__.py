@@ -13,9 +13,9 @@ from presence.conf import conf
 
 answer: Any = None
 """The task with which the doctor asks for a consumer; under Huey alone."""
-sync_channels: Any
 sync_shard: Any
 update_presence: Any
+watch_presence: Any
 
 if conf.ASYNC_BACKEND == "huey":
     from huey.contrib.djhuey import HUEY
@@ -24,10 +24,10 @@ if conf.ASYNC_BACKEND == "huey":
 
     _tasks = Tasks(HUEY)
     answer = _tasks.answer
-    sync_channels = _tasks.sync_channels
     sync_shard = _tasks.sync_shard
     update_presence = _tasks.update_presence
+    watch_presence = _tasks.watch_presence
 elif queues.celery_installed():
-    from presence.tasks.celery import sync_channels, sync_shard, update_presence
+    from presence.tasks.celery import sync_shard, update_presence, watch_presence
 
-__all__ = ["answer", "sync_channels", "sync_shard", "update_presence"]
+__all__ = ["answer", "sync_shard", "update_presence", "watch_presence"]

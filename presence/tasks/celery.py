@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from datetime import UTC, datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-from celery import Celery, Task, shared_task
-from celery.signals import task_revoked, worker_process_shutdown, worker_shutdown
+from celery import Task, shared_task
+from celery.signals import task_revoked
 from kombu.exceptions import OperationalError
 
 from presence.conf import conf, masked
-from presence.queues.celery import POLL, CeleryBroker
+from presence.queues.celery import TICK, WATCH
 from presence.tasks import jobs
 
 logger = logging.getLogger("presence.tasks")
 
-BROKER_TIMEOUT: Final = 2.0
-"""Seconds to connect to the broker, and for each of its replies, while a process ends."""
+LOOK_EXPIRES: Final = 1.0
+"""Seconds for which a look may wait where PRESENCE_WATCH is 0, and beat sends looks all the same."""
 
 
 class TickTask(Task):  # type: ignore[type-arg]
@@ -35,6 +34,17 @@ class TickTask(Task):  # type: ignore[type-arg]
     def expires(self) -> float:  # type: ignore[override]
         """Seconds for which a message may wait: an interval."""
         return conf.PRESENCE_INTERVAL
+
+
+class LookTask(Task):  # type: ignore[type-arg]
+    """A task that is useless once the next look is due. A worker that is busy skips looks."""
+
+    ignore_result = True
+
+    @property
+    def expires(self) -> float:  # type: ignore[override]
+        """Seconds for which a message may wait."""
+        return conf.PRESENCE_WATCH or LOOK_EXPIRES
 
 
 class _ExpiryLog:
@@ -65,100 +75,30 @@ def _seconds_after(moment: str | datetime | None) -> str:
 task_revoked.connect(_ExpiryLog(), weak=False)
 
 
-class CeleryQueue:
-    """The jobs.Queue of a Celery worker: its own broker."""
-
-    def hand_out(self, shard: dict[str, Any], /) -> bool:
-        try:
-            sync_shard.apply_async((shard,), retry=False)
-        except OperationalError as error:
-            logger.warning(
-                "shard=not-handed-out number=%d error=%r", shard["number"], masked(error)
-            )
-            return False
-        return True
-
-    def poll_after_grace(self, channels: list[str], /) -> None:
-        FOLLOW_UPS.add(channels)
+def hand_out(shard: dict[str, Any], /) -> bool:
+    """Have any worker run `sync_shard`: the jobs.HandOut of a Celery worker, on its own broker."""
+    try:
+        sync_shard.apply_async((shard,), retry=False)
+    except OperationalError as error:
+        logger.warning("shard=not-handed-out number=%d error=%r", shard["number"], masked(error))
+        return False
+    return True
 
 
-class FollowUp(NamedTuple):
-    """A poll of the channels `at` the end of a grace, by the monotonic clock."""
-
-    channels: tuple[str, ...]
-    at: float
-    worth: float
-
-
-class FollowUps:
-    """Polls that this process sends when a grace ends.
-
-    Each waits in a thread: a worker that holds a task with a countdown ends when its Redis broker
-    restarts (kombu 5.7). The threads end with the process, which may be soon (a child of
-    --max-tasks-per-child, a restart): only then does the broker get a countdown.
-    """
-
-    def __init__(self) -> None:
-        self._waiting: set[FollowUp] = set()
-
-    def add(self, channels: list[str]) -> None:
-        grace = conf.PRESENCE_LEAVE_GRACE
-        poll = FollowUp(tuple(channels), time.monotonic() + grace, conf.PRESENCE_INTERVAL)
-        # Through the application itself: Celery knows the current one by thread.
-        timer = threading.Timer(grace, self._ask, (sync_channels.app, poll))
-        timer.daemon = True
-        self._waiting.add(poll)
-        timer.start()
-
-    def _ask(self, app: Celery, poll: FollowUp) -> None:
-        if poll not in self._waiting:
-            return
-        options: dict[str, Any] = {"retry_policy": {"max_retries": 3}, "ignore_result": True}
-        try:
-            app.send_task(POLL, (list(poll.channels),), expires=poll.worth, **options)
-        except OperationalError as error:
-            _not_asked(len(poll.channels), error)
-        finally:
-            # Not before: a process that ends meanwhile sends it, too. Two polls do no harm.
-            self._waiting.discard(poll)
-
-    def hand_over(self, **_: Any) -> None:
-        """Leave the waiting polls to the broker as the process ends. Never waits long."""
-        waiting, self._waiting = self._waiting, set()
-        broker = CeleryBroker(sync_channels.app, timeout=BROKER_TIMEOUT)
-        try:
-            for poll in waiting:
-                after = max(0.0, poll.at - time.monotonic())
-                broker.send(*poll.channels, worth=after + poll.worth, after=after)
-        except OperationalError as error:
-            _not_asked(sum(len(poll.channels) for poll in waiting), error)
-        finally:
-            broker.close()
-
-
-def _not_asked(channels: int, error: OperationalError) -> None:
-    logger.warning("poll=not-asked channels=%d error=%r", channels, masked(error))
-
-
-FOLLOW_UPS = FollowUps()
-worker_process_shutdown.connect(FOLLOW_UPS.hand_over, weak=False)  # a child of a prefork pool
-worker_shutdown.connect(FOLLOW_UPS.hand_over, weak=False)  # a worker that runs tasks itself
-QUEUE = CeleryQueue()
-
-
-@shared_task(base=TickTask, name="presence.tasks.update_presence")
+@shared_task(base=TickTask, name=TICK)
 def update_presence() -> dict[str, Any]:
     """Run one tick over every channel, alone or with other workers. Returns the part done here."""
-    return jobs.update_presence(QUEUE).as_dict()
+    return jobs.update_presence(hand_out).as_dict()
 
 
 @shared_task(base=TickTask, name="presence.tasks.sync_shard")
 def sync_shard(shard: dict[str, Any]) -> dict[str, Any]:
     """Run a shard of a tick; `shard` is a presence.sync.channels.Shard as JSON has it."""
-    return jobs.sync_shard(shard, QUEUE).as_dict()
+    return jobs.sync_shard(shard).as_dict()
 
 
-@shared_task(base=TickTask, name=POLL)
-def sync_channels(channels: list[str]) -> dict[str, Any]:
-    """Poll some channels between two ticks."""
-    return jobs.sync_channels(channels, QUEUE).as_dict()
+@shared_task(base=LookTask, name=WATCH)
+def watch_presence() -> dict[str, Any] | None:
+    """Look at the counts, and poll what changed or is due; None if others have their turn."""
+    report = jobs.watch_presence()
+    return report.as_dict() if report else None

@@ -16,7 +16,7 @@ from math import ceil, floor
 from typing import Any, Final
 
 from huey import crontab
-from huey.api import Huey, Task
+from huey.api import Huey
 
 from presence import services
 from presence.conf import conf, masked, traceable
@@ -42,10 +42,7 @@ def slots(now: float, every: float) -> range:
 
 
 class Tasks:
-    """The tasks, registered with `huey`; also the jobs.Queue of the jobs that they run.
-
-    `clock` gives seconds since 1970. No task returns anything: Huey would keep it for ever.
-    """
+    """The tasks, registered with `huey`. `clock` gives seconds since 1970. No task returns anything: Huey would keep it for ever."""
 
     def __init__(self, huey: Huey, *, clock: Callable[[], float] = time.time) -> None:
         self._huey = huey
@@ -54,36 +51,33 @@ class Tasks:
         self.plan_ticks = huey.periodic_task(crontab(), name="plan_ticks", expires=60)(self._plan)
         self.update_presence = task(name="update_presence")(self._update_presence)
         self.sync_shard = task(name="sync_shard")(self._sync_shard)
-        self.sync_channels = task(name="sync_channels")(self._sync_channels)
+        self.watch_presence = task(name="watch_presence")(self._watch_presence)
         self.answer = task(name="answer")(self._answer)
 
     def hand_out(self, shard: dict[str, Any], /) -> bool:
-        task = self.sync_shard.s(shard, expires=conf.PRESENCE_INTERVAL)
-        return self._enqueue(task, "shard=not-handed-out number=%d", shard["number"])
-
-    def poll_after_grace(self, channels: list[str], /) -> None:
-        """Put the poll on Huey's schedule, which outlives the consumer."""
-        grace = conf.PRESENCE_LEAVE_GRACE
-        ends = _moment(self._clock() + grace + conf.PRESENCE_INTERVAL)
-        task = self.sync_channels.s(channels, delay=grace, expires=ends)
-        self._enqueue(task, "poll=not-asked channels=%d", len(channels))
-
-    def _enqueue(self, task: Task, failed: str, *about: object) -> bool:
+        """Have any consumer run `sync_shard`: a jobs.HandOut."""
         try:
-            self._huey.enqueue(task)
+            self._huey.enqueue(self.sync_shard.s(shard, expires=conf.PRESENCE_INTERVAL))
         except Exception as error:  # of Huey's storage, which the site chooses
-            arguments = (*about, masked(error))
-            logger.error(f"{failed} error=%r", *arguments, exc_info=traceable(error))
+            logger.error(
+                "shard=not-handed-out number=%d error=%r",
+                *(shard["number"], masked(error)),
+                exc_info=traceable(error),
+            )
             return False
         return True
 
     def _plan(self) -> None:
-        """Put the ticks of the next minute, and a little more, on Huey's schedule."""
+        """Put the ticks and looks of the next minute, and a little more, on Huey's schedule."""
         every = _every()
         for slot in slots(self._clock(), every):
             # Absolute times: a delay would start again after Huey was down.
             when = {"eta": _moment(slot * every), "expires": _moment((slot + 1) * every)}
             self._huey.enqueue(self.update_presence.s(slot, every, **when))
+        if watch := conf.PRESENCE_WATCH and max(conf.PRESENCE_WATCH, SHORTEST):
+            for slot in slots(self._clock(), watch):
+                when = {"eta": _moment(slot * watch), "expires": _moment((slot + 1) * watch)}
+                self._huey.enqueue(self.watch_presence.s(**when))
 
     def _update_presence(self, slot: int, every: float) -> None:
         """Run the tick of the slot, unless it was run, or the interval has changed since."""
@@ -95,15 +89,15 @@ class Tasks:
             logger.error("tick=failed error=%r", str(error))
             return
         if first:
-            jobs.update_presence(self)
+            jobs.update_presence(self.hand_out)
 
     def _sync_shard(self, shard: dict[str, Any]) -> None:
         """Run a shard of a tick; `shard` is a presence.sync.channels.Shard as JSON has it."""
-        jobs.sync_shard(shard, self)
+        jobs.sync_shard(shard)
 
-    def _sync_channels(self, channels: list[str]) -> None:
-        """Poll some channels between two ticks."""
-        jobs.sync_channels(channels, self)
+    def _watch_presence(self) -> None:
+        """Look at the counts, and poll what changed or is due."""
+        jobs.watch_presence()
 
     def _answer(self, key: str) -> None:
         """Put `key` into Huey's storage, which shows the doctor that a consumer runs."""

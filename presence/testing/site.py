@@ -54,7 +54,7 @@ class FakePresence(Assertions):
             stack.enter_context(
                 override_settings(
                     PRESENCE_BACKEND="memory",
-                    PRESENCE_NUDGE=0,
+                    PRESENCE_WATCH=0,
                     CENTRIFUGO_TOKEN_SECRET=conf.CENTRIFUGO_TOKEN_SECRET or ISSUER_KEY,
                 )
             )

@@ -14,6 +14,10 @@ class Keys:
         """Sorted set channel -> time of its last good poll."""
         self.nodes = f"{self._base}:nodes"
         """Hash: the Centrifugo nodes that the last tick saw, and since when."""
+        self.watch = f"{self._base}:watch"
+        """Hash: who looks at the counts and until when, and the counts of the last look."""
+        self.due = f"{self._base}:due"
+        """Sorted set channel -> time from which it is to be polled."""
         self.open = f"{self._base}:open"
         """Hash: when the newest tick began, and each that has not ended."""
         self.ticks = f"{self._base}:ticks"
@@ -37,7 +41,7 @@ class Keys:
 
     def kind(self, key: str) -> str:
         """The type of the value that this app keeps under `key`, as Redis names it."""
-        if key in (self.channels, self.registry, self.tracked, self.seen):
+        if key in (self.channels, self.registry, self.tracked, self.seen, self.due):
             return "zset"
         if key == self.ticks:
             return "list"

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 
 from presence.backends.base import (
+    KEPT_DUE,
     KEPT_TICKS,
     ChannelRegistry,
     KnownChannels,
@@ -36,7 +37,12 @@ class RedisLedger(Connection, TickLog, ChannelRegistry):
     """The contracts of TickLog and ChannelRegistry."""
 
     def begin_tick(self, tick: str) -> TickStart:
-        ((moment, *pairs),) = self._run([self._timed("begin", self._keys.open, tick)])
+        (moment, *pairs), _ = self._run(
+            [
+                self._timed("begin", self._keys.open, tick),
+                self._timed("forget_due", self._keys.due, KEPT_DUE),
+            ]
+        )
         now = float(moment)
         began, times = self._open(dict(zip(pairs[::2], pairs[1::2], strict=True)))
         return TickStart(

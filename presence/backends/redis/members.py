@@ -9,8 +9,9 @@ from typing import Any
 import msgspec
 
 from presence.backends.redis import fields
-from presence.backends.redis.connection import Connection, milliseconds, script
+from presence.backends.redis.connection import milliseconds, script
 from presence.backends.redis.server import Command
+from presence.backends.redis.watch import RedisWatch
 from presence.backends.tracker import MemberStore, StoredPresence, TrackerState, in_order
 from presence.roster.messages import UNREADABLE
 from presence.roster.people import ServerMember
@@ -21,7 +22,7 @@ logger = logging.getLogger("presence.redis")
 NO_ROSTER: fields.Row = [None for _ in fields.ROSTER]
 
 
-class RedisMembers(Connection, MemberStore):
+class RedisMembers(RedisWatch, MemberStore):
     """The contract of MemberStore.
 
     There is a field for each user and source: both as a JSON array, so that they may hold any
@@ -34,16 +35,16 @@ class RedisMembers(Connection, MemberStore):
         self, channel: str, user: str, *, source: str, meta: bytes, timeout: float
     ) -> ServerMember:
         # The channel first: one that is polled in vain costs less than one that never is.
-        noting = self._on_channel(channel, timeout)
+        noting = [self._on_channel(channel, timeout), self._mark_due({channel: 0.0})]
         joining = self._on_member("join", channel, user, source, timeout, meta)
-        _, (now, joined, said) = self._run([noting, joining])
+        *_, (now, joined, said) = self._run([*noting, joining])
         return ServerMember(user, source, float(joined), float(now), meta, float(said))
 
     def delete_member(
         self, channel: str, user: str, *, source: str, timeout: float
     ) -> ServerMember | None:
         leaving = self._on_member("leave", channel, user, source, timeout)
-        (value,) = self._run([leaving], once=True)
+        _, value = self._run([self._mark_due({channel: 0.0}), leaving], once=True)
         return None if value is None else _record(channel, _field(user, source), value)
 
     def touch_member(self, channel: str, user: str, *, source: str, timeout: float) -> bool:

@@ -82,8 +82,8 @@ class RedisStore(RedisMembers, RedisCursors, RedisLimits, RedisLedger, Tracker, 
             script("suspect", self._keys.channel(channel), field, found)
             for channel, field, found in writes.suspects
         ]
-        replies = self._run([*before, *acknowledging, *committing, *suspecting])
-        taken = iter([reply == 1 for reply in replies[len(before) :]])
+        commands = [*before, *acknowledging, *committing, *suspecting, *self._settling(writes)]
+        taken = iter([reply == 1 for reply in self._run(commands)[len(before) :]])
         return WriteResult(
             acknowledged=[*islice(taken, len(acknowledging))],
             committed=[*islice(taken, len(committing))],
@@ -100,10 +100,19 @@ class RedisStore(RedisMembers, RedisCursors, RedisLimits, RedisLedger, Tracker, 
         if writes.last_seen:
             seen = chain.from_iterable(writes.last_seen.items())
             commands.append(self._timed("saw", self._keys.seen, *seen))
+        if writes.due:
+            # Before the commits: a mark too many costs a poll, a mark too few an interval.
+            commands.append(self._mark_due(writes.due))
         return commands + [
             script("signalled", self._keys.channel(channel), pending)
             for channel, pending in writes.signalled
         ]
+
+    def _settling(self, writes: Writes) -> list[Command]:
+        if not writes.settled:
+            return []
+        pairs = [part for c in writes.settled for part in (c, writes.due.get(c, ""))]
+        return [self._timed("settle_due", self._keys.due, writes.now, *pairs)]
 
     def _acknowledging(self, done: Acknowledgement, to_signal: bool) -> Command:
         given = [done.pending, fields.text(done.position), done.now if to_signal else ""]

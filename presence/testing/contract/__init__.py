@@ -24,6 +24,14 @@ from presence.testing.contract.suites import (  # noqa: E402
     LedgerContract,
     StoreContract,
     TrackerContract,
+    WatchContract,
 )
 
-__all__ = ["BackendContract", "Clock", "LedgerContract", "StoreContract", "TrackerContract"]
+__all__ = [
+    "BackendContract",
+    "Clock",
+    "LedgerContract",
+    "StoreContract",
+    "TrackerContract",
+    "WatchContract",
+]

@@ -12,6 +12,7 @@ from presence.testing.contract import (
     members,
     stale_members,
     users,
+    watch,
 )
 
 
@@ -53,5 +54,9 @@ class LedgerContract(ledger.TicksContract, ledger.RegistryContract):
     """Contract of a presence.backends.base.TickLog and ChannelRegistry."""
 
 
-class BackendContract(StoreContract, LedgerContract, TrackerContract):
+class WatchContract(watch.WatchContract, watch.WatchSetBackContract):
+    """Contract of a presence.backends.base.WatchStore that is a Tracker as well."""
+
+
+class BackendContract(StoreContract, LedgerContract, WatchContract, TrackerContract):
     """Contract of a whole backend."""

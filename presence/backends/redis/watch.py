@@ -1,0 +1,44 @@
+"""The watch in Redis: a hash for the last look, and a sorted set of the due channels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import chain
+
+from presence.backends.base import Counts, LookStart, WatchStore
+from presence.backends.redis.connection import Connection
+from presence.backends.redis.server import Command
+
+
+class RedisWatch(Connection, WatchStore):
+    """The contract of WatchStore."""
+
+    def begin_look(self, holder: str, *, lease: float, limit: int) -> LookStart | None:
+        look, due = self._run(
+            [
+                self._timed("begin_look", self._keys.watch, holder, lease),
+                self._timed("due", self._keys.due, limit),
+            ],
+        )
+        if not look:
+            return None
+        return LookStart(look[1].decode(), list(self._channels(self._keys.due, due)))
+
+    def load_counts(self) -> bytes:
+        (counts,) = self._run([("HGET", self._keys.watch, "counts")])
+        return counts or b""
+
+    def end_look(
+        self,
+        holder: str,
+        *,
+        rest: float,
+        counts: Counts | None = None,
+        due: Mapping[str, float] | None = None,
+    ) -> bool:
+        end = self._timed("end_look", self._keys.watch, holder, rest, *(counts or ()))
+        # The marks first: if only they are written, a channel is polled twice.
+        return bool(self._run([self._mark_due(due), end] if due else [end])[-1])
+
+    def _mark_due(self, due: Mapping[str, float]) -> Command:
+        return self._timed("mark_due", self._keys.due, *chain.from_iterable(due.items()))

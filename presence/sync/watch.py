@@ -1,0 +1,90 @@
+"""The look: asks Centrifugo for the counts of all channels, and polls the channels whose count
+changed and those that are due."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from presence.backends.base import Counts, LookStart
+from presence.centrifugo.gateway import Survey
+from presence.exceptions import InvalidChannel
+from presence.roster import channel_names
+from presence.roster.messages import UNREADABLE
+from presence.sync.channels import count_clients
+from presence.sync.context import TickContext
+
+logger = logging.getLogger("presence.sync")
+
+LIMIT = 0.25
+"""Fraction of one worker's time that looks and their polls take at most."""
+SLICE = 0.25
+"""Seconds after which a look polls no further batch."""
+LEASE = 30.0
+"""Seconds after which another look may begin if one has not ended: its process was killed."""
+MAX_DUE = 5000
+"""Due channels that a look takes: more than it can poll."""
+
+_counts = msgspec.msgpack.Decoder(dict[str, int])
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """The channels that a look has to poll, the longest waiting first, and those that were `due`.
+
+    `counts` are to be stored; None if they are as they were.
+    """
+
+    channels: list[str]
+    due: frozenset[str]
+    survey: Survey
+    counts: Counts | None
+
+
+def compare(ctx: TickContext, begun: LookStart) -> Look:
+    """Ask for the counts, and compare them with those of the last look. Raises PresenceError."""
+    survey, last = count_clients(ctx), ctx.last_look
+    if begun.token != last.token or not begun.token:
+        last.counts, last.token = _decoded(ctx.store.load_counts()), begun.token
+    changed, counts = _changed(last.counts, survey.clients), None
+    if not begun.token or last.counts != survey.clients:
+        counts = Counts(secrets.token_hex(8), msgspec.msgpack.encode(survey.clients))
+        last.counts, last.token = survey.clients, counts.token
+    due = frozenset(begun.due)
+    channels = [*begun.due, *(channel for channel in changed if channel not in due)]
+    return Look(channels, due, survey, counts)
+
+
+def rest_after(spent: float) -> float:
+    """Return for how many seconds no look may begin after one that took `spent` seconds."""
+    return spent * (1 / LIMIT - 1)
+
+
+def _changed(before: Mapping[str, int], now: Mapping[str, int]) -> list[str]:
+    """Return the rooms with another number of clients. The subscribers of a feed are not in the
+    room, and cursor channels are none."""
+    if before == now:
+        return []
+    names = {name for name, _ in before.items() ^ now.items()}
+    return sorted(filter(_is_room, names))
+
+
+def _is_room(name: str) -> bool:
+    try:
+        channel_names.validate_channel(name)
+    except InvalidChannel:  # The tick logs it.
+        return False
+    return True
+
+
+def _decoded(raw: bytes) -> Mapping[str, int]:
+    """Return the stored counts. Unreadable ones count as none, so every channel is polled."""
+    try:
+        return _counts.decode(raw) if raw else {}
+    except UNREADABLE as error:
+        logger.error("counts=unreadable error=%r", str(error))
+        return {}

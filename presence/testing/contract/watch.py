@@ -1,0 +1,164 @@
+"""Contract of a WatchStore."""
+
+from __future__ import annotations
+
+import pytest
+
+from presence.backends.base import KEPT_DUE, Counts, LookStart, RosterStore, Writes
+from presence.testing.contract.base import ROOM, Clock, Contract, run_all
+
+__all__ = ["WatchContract", "WatchSetBackContract"]
+
+OTHER = "presence:other"
+
+
+def look(
+    backend: RosterStore, holder: str = "a", *, lease: float = 30.0, limit: int = 100
+) -> LookStart | None:
+    return backend.begin_look(holder, lease=lease, limit=limit)
+
+
+def due_after(backend: RosterStore, holder: str = "later") -> list[str]:
+    """Return the due channels, and let the next look begin."""
+    start = look(backend, holder)
+    assert start is not None
+    backend.end_look(holder, rest=0.0)
+    return start.due
+
+
+class WatchContract(Contract):
+    def test_begin_look_finds_nothing_in_an_empty_store(self, backend: RosterStore) -> None:
+        assert look(backend) == LookStart("", [])
+        assert backend.load_counts() == b""
+
+    def test_begin_look_admits_one_holder_until_it_ends(self, backend: RosterStore) -> None:
+        assert look(backend, "a")
+        assert look(backend, "b") is None
+        assert backend.end_look("a", rest=0.0)
+        assert look(backend, "b")
+
+    def test_begin_look_admits_the_same_holder_again(self, backend: RosterStore) -> None:
+        assert look(backend, "a")
+        assert look(backend, "a")
+
+    def test_begin_look_admits_one_of_many_at_once(
+        self, backend: RosterStore, peer: RosterStore
+    ) -> None:
+        admitted: list[int] = []
+
+        def one(number: int) -> None:
+            if look((backend, peer)[number % 2], f"holder{number}"):
+                admitted.append(number)
+
+        run_all([lambda n=n: one(n) for n in range(8)])  # type: ignore[misc]
+        assert len(admitted) == 1
+
+    def test_begin_look_admits_another_holder_when_the_lease_ends(
+        self, backend: RosterStore, clock: Clock
+    ) -> None:
+        assert look(backend, "a", lease=30.0)
+        clock.advance(29.5)
+        assert look(backend, "b") is None
+        clock.advance(0.6)
+        assert look(backend, "b")
+
+    def test_end_look_of_a_lost_lease_keeps_the_marks_alone(
+        self, backend: RosterStore, clock: Clock
+    ) -> None:
+        assert look(backend, "a", lease=1.0)
+        clock.advance(1.5)
+        assert look(backend, "b")
+        ended = backend.end_look("a", rest=9.0, counts=Counts("t", b"{}"), due={ROOM: 0.0})
+        assert (ended, backend.load_counts()) == (False, b"")
+        assert look(backend, "c") is None
+        assert backend.end_look("b", rest=0.0)
+        assert look(backend, "c") == LookStart("", [ROOM])
+
+    def test_end_look_lets_all_rest(self, backend: RosterStore, clock: Clock) -> None:
+        assert look(backend)
+        backend.end_look("a", rest=2.0)
+        clock.advance(1.9)
+        assert look(backend, "b") is None
+        clock.advance(0.2)
+        assert look(backend, "b")
+
+    def test_end_look_keeps_counts(self, backend: RosterStore) -> None:
+        assert look(backend)
+        backend.end_look("a", rest=0.0, counts=Counts("t1", b'{"a": 1}'))
+        assert look(backend, "b") == LookStart("t1", [])
+        assert backend.load_counts() == b'{"a": 1}'
+        backend.end_look("b", rest=0.0)
+        assert look(backend, "c") == LookStart("t1", [])
+
+    def test_begin_look_returns_due_channels_longest_waiting_first(
+        self, backend: RosterStore, clock: Clock
+    ) -> None:
+        backend.write(Writes(due={ROOM: 10.0, OTHER: 3.0, "presence:later": 60.0}))
+        assert due_after(backend) == []
+        clock.advance(10.0)
+        assert due_after(backend) == [OTHER, ROOM]
+        assert look(backend, limit=1) == LookStart("", [OTHER])
+
+    def test_mark_keeps_the_earlier_of_two_times(self, backend: RosterStore, clock: Clock) -> None:
+        backend.write(Writes(due={ROOM: 5.0}))
+        backend.write(Writes(due={ROOM: 60.0}))
+        clock.advance(5.0)
+        assert due_after(backend) == [ROOM]
+
+    def test_settled_mark_is_removed(self, backend: RosterStore, clock: Clock) -> None:
+        backend.write(Writes(due={ROOM: 0.0}))
+        backend.write(Writes(polled=[ROOM], settled=[ROOM], now=clock.now + 0.1))
+        clock.advance(1.0)
+        assert due_after(backend) == []
+
+    def test_settled_mark_stands_if_it_was_made_after_the_poll(
+        self, backend: RosterStore, clock: Clock
+    ) -> None:
+        read = clock.now
+        clock.advance(1.0)
+        backend.write(Writes(due={ROOM: 0.0}))
+        backend.write(Writes(settled=[ROOM], now=read))
+        assert due_after(backend) == [ROOM]
+
+    def test_settled_channel_can_be_due_again(self, backend: RosterStore, clock: Clock) -> None:
+        backend.write(Writes(due={ROOM: 0.0}))
+        clock.advance(1.0)
+        backend.write(Writes(due={ROOM: 10.0}, settled=[ROOM], now=clock.now))
+        assert due_after(backend) == []
+        clock.advance(10.0)
+        assert due_after(backend) == [ROOM]
+
+    def test_begin_tick_forgets_marks_that_no_look_took(
+        self, backend: RosterStore, clock: Clock
+    ) -> None:
+        backend.write(Writes(due={ROOM: 0.0}))
+        clock.advance(KEPT_DUE - 10)
+        backend.write(Writes(due={OTHER: 0.0}))
+        clock.advance(11)
+        backend.begin_tick("a")
+        assert due_after(backend) == [OTHER]
+
+    @pytest.mark.parametrize("method", ["save_member", "delete_member"])
+    def test_member_without_websocket_makes_its_channel_due(
+        self, backend: RosterStore, method: str
+    ) -> None:
+        more = {"meta": b"{}"} if method == "save_member" else {}
+        getattr(backend, method)(ROOM, "7", source="a", timeout=60.0, **more)
+        assert due_after(backend) == [ROOM]
+
+
+class WatchSetBackContract(Contract):
+    def test_begin_look_ignores_a_lease_after_the_clock_was_set_back(
+        self, backend: RosterStore, clock: Clock
+    ) -> None:
+        assert look(backend, "a", lease=30.0)
+        clock.advance(-3600.0)
+        assert look(backend, "b")
+
+    def test_rest_ends_after_the_clock_was_set_back(
+        self, backend: RosterStore, clock: Clock
+    ) -> None:
+        assert look(backend)
+        backend.end_look("a", rest=2.0)
+        clock.advance(-3600.0)
+        assert look(backend, "b")
