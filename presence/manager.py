@@ -12,7 +12,6 @@ from presence.backends.base import Writes
 from presence.conf import conf, hooks
 from presence.conf.hooks import in_thread
 from presence.exceptions import StoreError
-from presence.queues import nudge
 from presence.roster import messages, validation
 from presence.roster.channel_names import feed_of, room
 from presence.roster.messages import Event
@@ -48,8 +47,8 @@ class PresenceManager:
     ) -> Record:
         """Add a user until they leave or PRESENCE_TIMEOUT passes without a heartbeat.
 
-        Returns the record. The same source again replaces what it said before. Pages show it after
-        the next tick or the early poll that this asks for.
+        Returns the record. The same source again replaces what it said before. The channel is
+        due from now on: pages show it after the next look, else after the next tick.
         """
         channel, user = room(presence_key), validation.check_user_id(user_id)
         origin = validation.check_source(source)
@@ -57,7 +56,6 @@ class PresenceManager:
         member = services.tracker().save_member(
             channel, user, source=origin, meta=given, timeout=conf.PRESENCE_TIMEOUT
         )
-        nudge.member_changed(channel)
         return record_of(member)
 
     @staticmethod
@@ -127,7 +125,7 @@ def broadcast(channel: str, event: str, payload: dict[str, Any] | None = None) -
 
 
 def forget_member(channel: str, user: str, source: str) -> ServerMember | None:
-    """Delete what a source said of a user, ask for a poll, and note when the user was last seen.
+    """Delete what a source said of a user, and note when the user was last seen.
 
     Returns the stored member; None where there was none. Raises StoreError: the user may be here
     still. A note that cannot be taken is logged, as the user has left.
@@ -136,7 +134,6 @@ def forget_member(channel: str, user: str, source: str) -> ServerMember | None:
     member = tracker.delete_member(channel, user, source=source, timeout=timeout)
     if member is None:
         return None
-    nudge.member_changed(channel)
     # Ticks note users who leave a roster. A user who comes and goes between two ticks is in none.
     try:
         if not is_anonymous(user) and not is_hidden(channel, user):

@@ -146,6 +146,7 @@ LOGGING = {
 
 # The app. The demo ticks more often than the app's default, so that one need not wait.
 PRESENCE_INTERVAL = 5.0
+PRESENCE_WATCH = 1.0
 PRESENCE_REDIS_URL = "redis://127.0.0.1:6379/0"
 PRESENCE_USER_INFO = "project.people.user_info"
 CENTRIFUGO_API_URL = "http://127.0.0.1:8001/api"
@@ -173,11 +174,12 @@ CELERY_BEAT_SCHEDULE = {
         "task": "presence.tasks.update_presence",
         "schedule": timedelta(seconds=PRESENCE_INTERVAL),
     },
-    "watch-presence": {
+}
+if PRESENCE_WATCH:
+    CELERY_BEAT_SCHEDULE["watch-presence"] = {
         "task": "presence.tasks.watch_presence",
         "schedule": timedelta(seconds=PRESENCE_WATCH),
-    },
-}
+    }
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 # Shards of a tick go to whichever worker is idle, not into the queue of a busy one.
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1

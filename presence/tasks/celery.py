@@ -18,7 +18,7 @@ from presence.tasks import jobs
 logger = logging.getLogger("presence.tasks")
 
 LOOK_EXPIRES: Final = 1.0
-"""Seconds for which a look may wait where PRESENCE_WATCH is 0, and beat sends looks all the same."""
+"""Seconds for which a look may wait where PRESENCE_WATCH is 0, but beat sends looks."""
 
 
 class TickTask(Task):  # type: ignore[type-arg]

@@ -42,7 +42,10 @@ def slots(now: float, every: float) -> range:
 
 
 class Tasks:
-    """The tasks, registered with `huey`. `clock` gives seconds since 1970. No task returns anything: Huey would keep it for ever."""
+    """The tasks, registered with `huey`. `clock` gives seconds since 1970.
+
+    No task returns anything: Huey would keep it for ever.
+    """
 
     def __init__(self, huey: Huey, *, clock: Callable[[], float] = time.time) -> None:
         self._huey = huey

@@ -16,7 +16,6 @@ from presence.centrifugo.tokens import Grant, seal, unseal
 from presence.conf import conf
 from presence.exceptions import InvalidGrant, StoreError
 from presence.manager import forget_member, left_flag
-from presence.queues import nudge
 from presence.roster.people import is_sessionless
 from presence.web.access import open_grant
 from presence.web.json import HttpError, json_view, read_json
@@ -177,7 +176,6 @@ def _keep(lifeline: Lifeline, visitor: Visitor, *, back: bool) -> Lifeline | Non
         member = visitor.anonymous
     meta = lifeline.meta.encode()
     tracker.save_member(channel, member, source=source, meta=meta, timeout=timeout)
-    nudge.member_changed(channel)
     return msgspec.structs.replace(lifeline, member=member)
 
 

@@ -15,7 +15,6 @@ from django.urls import NoReverseMatch, reverse
 
 from presence import services
 from presence.centrifugo.tokens import make_grant
-from presence.conf import conf
 from presence.exceptions import StoreError
 from presence.roster.channel_names import validate_channel
 from presence.snapshots import Record, read_records
@@ -118,9 +117,6 @@ def open_element(
     except NoReverseMatch:
         fields["error"] = warn_once(NO_URLS)
         return visitor, fields
-    # Only signed-in, visible users trigger an early poll.
-    if not (visitor.id and not visitor.hidden and conf.PRESENCE_NUDGE):
-        fields["beacon_url"] = ""
     if not visitor.hidden or hidden:
         fields |= {"live": True, "grant": make_grant(channel, visitor.id, now=services.now())}
     return visitor, fields

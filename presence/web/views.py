@@ -17,7 +17,6 @@ from presence.backends.base import Limits
 from presence.centrifugo.tokens import Issuer, make_grant, read_grant
 from presence.conf import conf
 from presence.exceptions import InvalidGrant, StoreError
-from presence.queues.nudge import page_left, page_served
 from presence.roster.channel_names import feed_of, is_cursor_channel
 from presence.snapshots import read_snapshot, read_snapshots
 from presence.web.access import open_grant
@@ -127,7 +126,7 @@ def beacon(request: HttpRequest) -> None:
         raise HttpError(400, NO_ROSTER)
     try:
         for channel, shown in read_snapshots(channels).items():
-            (page_served if asked.back else page_left)(channel, visitor.id, shown)
+            pass
     except StoreError:
         logger.exception("beacon=unheard channels=%s", ",".join(channels[:3]))
 

@@ -21,14 +21,13 @@ from django.utils.translation import gettext, ngettext
 from presence import services
 from presence.conf import conf
 from presence.exceptions import StoreDamaged
-from presence.queues.nudge import page_served
 from presence.roster.channel_names import feed_of, validate_channel
 from presence.roster.messages import Member, Position, Snapshot
 from presence.roster.names import initials
 from presence.roster.people import ANONYMOUS_NAME
 from presence.snapshots import read_snapshot
 from presence.web.page import Element, PageState, open_element, page_state
-from presence.web.visitors import Visitor, describe, is_visit
+from presence.web.visitors import Visitor, describe
 
 logger = logging.getLogger("presence.widget")
 
@@ -144,8 +143,6 @@ def widget_for(named: object, request: HttpRequest | None) -> Widget:
         return Widget(feed=feed, **fields)
     found = _read(channel, state)
     live, self_id = "grant" in fields, visitor.shown_as
-    if live and not state.store_is_down and is_visit(request):
-        page_served(channel, self_id and visitor.id, found)
     present = live and feed == channel
     known = found.members if found.listed or not present else _own(visitor)
     anonymous = gettext("Anonymous")

@@ -16,7 +16,8 @@ def look(site: Site, after: float = 1.0) -> Report | None:
 
 def polled(site: Site, after: float = 1.0) -> int:
     report = look(site, after)
-    assert report is not None and not report.failures
+    assert report is not None
+    assert not report.failures
     return report.channels
 
 
