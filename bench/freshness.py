@@ -102,10 +102,12 @@ def site() -> Iterator[tuple[servers.Centrifugo, int]]:
             **os.environ,
             **centrifugo.environment,
             "PRESENCE_REDIS_URL": url,
+            "PRESENCE_INTERVAL": "60",
             "PRESENCE_LEAVE_GRACE": str(GRACE),
             "PRESENCE_LIST_LIMIT": "100000",
             "DATABASE_PATH": str(directory / "db.sqlite3"),
             "SECRET_KEY": "bench",
+            "CELERY_BROKER_URL": url.replace("/0", "/1"),
         }
         subprocess.run(servers.manage("migrate", "-v0"), env=environment, check=True)
         celery = [sys.executable, "-m", "celery", "-A", "project"]

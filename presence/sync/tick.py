@@ -235,7 +235,7 @@ def _look(ctx: TickContext) -> bool:
             look = watch.compare(ctx, begun)
         counts, late = look.counts, look.channels
         if look.channels:
-            late = _poll(ctx, look, ends=started + watch.SLICE)
+            late = _poll(ctx, look, ends=ctx.clock() + watch.SLICE)
             logger.info("look=done late=%d %s", len(late), ctx.report.line())
     finally:
         rest = watch.rest_after(ctx.clock() - started)

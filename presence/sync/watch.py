@@ -23,7 +23,7 @@ logger = logging.getLogger("presence.sync")
 LIMIT = 0.25
 """Fraction of one worker's time that looks and their polls take at most."""
 SLICE = 0.25
-"""Seconds after which a look polls no further batch."""
+"""Seconds after which a look that has its counts polls no further batch."""
 LEASE = 30.0
 """Seconds after which another look may begin if one has not ended: its process was killed."""
 MAX_DUE = 5000
