@@ -6,9 +6,9 @@ import json
 import logging
 import sys
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from math import inf
 from typing import Any, NoReturn
 
 from django.core.exceptions import ImproperlyConfigured
@@ -27,9 +27,9 @@ class Command(command.Command):
     """Polls Centrifugo, and commits and publishes the changes."""
 
     help = (
-        "Run ticks without Celery: one (the default), or one every few seconds. A member who "
-        "is gone counts as `held` in the first tick without them, and in `leaves` in the first "
-        "tick PRESENCE_LEAVE_GRACE seconds later."
+        "Run ticks without Celery: one (the default), or one every few seconds, with looks in "
+        "between. A member who is gone counts as `held` in the first poll without them, and in "
+        "`leaves` in the first poll PRESENCE_LEAVE_GRACE seconds later."
     )
     requires_system_checks = ()
 
@@ -44,7 +44,15 @@ class Command(command.Command):
             metavar="C",
             help="sync this channel alone (may be given several times)",
         )
-        parser.add_argument("--json", action="store_true", help="print one JSON object a tick")
+        parser.add_argument(
+            "--watch",
+            metavar="W",
+            help="with --every: look every W seconds for channels to poll before the next tick "
+            "(default: PRESENCE_WATCH; 0: no looks)",
+        )
+        parser.add_argument(
+            "--json", action="store_true", help="print one JSON object for each tick and look"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run the ticks. Exits with 1 when anything failed."""
@@ -53,10 +61,13 @@ class Command(command.Command):
         with _silenced(logging.getLogger("presence.sync"), when=options["verbosity"] < 2):
             try:
                 only = _channels(options["channel"])
+                if options["watch"] is not None and (options["every"] is None or only):
+                    raise CommandError("--watch needs --every, and cannot be used with --channel")
                 if options["every"] is None:
                     failures = self._tick(only, show).failures
                 else:
-                    failures = self._loop(only, _seconds(options["every"]), show)
+                    every = _seconds("--every", options["every"], "PRESENCE_INTERVAL")
+                    failures = self._loop(only, every, _watch(options["watch"], only), show)
             except ImproperlyConfigured as error:
                 raise CommandError(_one_line(str(error))) from error
         if failures:
@@ -75,26 +86,30 @@ class Command(command.Command):
         show(report)
         return report
 
-    def _loop(
-        self, only: list[str] | None, every: float, show: Callable[[Report], None]
-    ) -> NoReturn:
-        """Tick until interrupted; late ticks are skipped, not made up for.
+    def _look(self, show: Callable[[Report], None]) -> Report | None:
+        """Look, and show the report if anything was polled. None: others have their turn."""
+        with like_a_request(alone=True):
+            report = services.sync().look()
+        if report and report.channels:
+            show(report)
+        return report
 
-        Channels where somebody began to be missing are polled once more when the grace is over.
-        """
-        due, again = time.monotonic(), deque[tuple[float, list[str]]]()
+    def _loop(
+        self, only: list[str] | None, every: float, watch: float, show: Callable[[Report], None]
+    ) -> NoReturn:
+        """Tick and look until interrupted; late ticks and looks are skipped, not made up for."""
+        due = time.monotonic()
+        next_look = due + watch if watch else inf
         while True:
-            if again and again[0][0] < due:
-                moment, channels = again.popleft()
-                time.sleep(max(0.0, moment - time.monotonic()))
-                report = self._tick(channels, show)
-            else:
-                time.sleep(max(0.0, due - time.monotonic()))
+            time.sleep(max(0.0, min(due, next_look) - time.monotonic()))
+            report: Report | None
+            if due <= next_look:
                 report = self._tick(only, show, every)
                 due = max(due + every, time.monotonic())
-            if report.leaving:
-                again.append((time.monotonic() + conf.PRESENCE_LEAVE_GRACE, report.leaving))
-            for failure in report.failures[:1]:
+            else:
+                report = self._look(show)
+                next_look = max(next_look + watch, time.monotonic())
+            for failure in report.failures[:1] if report else ():
                 self.stderr.write(_one_line(f"presence_sync: {failure}"))
 
     def _print_json(self, report: Report) -> None:
@@ -130,8 +145,15 @@ def _one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def _seconds(text: str) -> float:
-    return command.number("--every", text, RANGES["PRESENCE_INTERVAL"], kind="number of seconds")
+def _seconds(name: str, text: str, setting: str) -> float:
+    return command.number(name, text, RANGES[setting], kind="number of seconds")
+
+
+def _watch(text: str | None, only: list[str] | None) -> float:
+    """Return the seconds between two looks; 0 for none, as with a choice of channels."""
+    if text is not None:
+        return _seconds("--watch", text, "PRESENCE_WATCH")
+    return 0.0 if only else conf.PRESENCE_WATCH
 
 
 def _channels(names: list[str] | None) -> list[str] | None:

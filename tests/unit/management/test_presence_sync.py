@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -17,12 +19,19 @@ ROOM = "presence:room"
 
 
 class Ticks:
-    """Stands for the sync: records the time and the channels of each tick."""
+    """Stands for the sync: records the time and the channels of each tick, and of each look.
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, leaving: dict[int, list[str]]) -> None:
+    Look n returns `looks[n]`, by default a report of nothing.
+    """
+
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, *, looks: Mapping[int, Report | None] | None = None
+    ) -> None:
         self.now = 0.0
         self.seen: list[tuple[float, list[str] | None]] = []
-        self._leaving = leaving
+        self.looked: list[float] = []
+        self.took = 0.01
+        self._looks = looks or {}
         monkeypatch.setattr(services, "sync", lambda: self)
         monkeypatch.setattr(presence_sync.time, "monotonic", lambda: self.now)
         monkeypatch.setattr(presence_sync.time, "sleep", self._sleep)
@@ -30,7 +39,12 @@ class Ticks:
     def tick(self, only: list[str] | None, **_: Any) -> Report:
         self.seen.append((round(self.now, 3), only))
         self.now += 0.01
-        return Report(leaving=self._leaving.get(len(self.seen), []))
+        return Report(channels=7)
+
+    def look(self) -> Report | None:
+        self.looked.append(round(self.now, 3))
+        self.now += self.took
+        return self._looks.get(len(self.looked), Report())
 
     def _sleep(self, seconds: float) -> None:
         self.now += seconds
@@ -43,22 +57,69 @@ def run(*arguments: str) -> None:
         call_command("presence_sync", *arguments)
 
 
-@pytest.mark.parametrize("grace", [2.0, 3.0])
-def test_presence_sync_polls_leaving_channels_at_the_end_of_the_grace(
-    monkeypatch: pytest.MonkeyPatch, settings: Any, grace: float
+def test_presence_sync_looks_between_ticks(monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = Ticks(monkeypatch)
+    run("--every", "3", "--watch", "2")
+    assert ticks.seen == [(0, None), (3, None), (6, None)]
+    assert ticks.looked == [2, 4, 6.01]
+
+
+def test_presence_sync_looks_every_presence_watch_seconds_by_default(
+    monkeypatch: pytest.MonkeyPatch, settings: Any
 ) -> None:
-    """The grace may be a multiple of the interval: the tick then comes a moment early."""
-    settings.PRESENCE_LEAVE_GRACE = grace
-    ticks = Ticks(monkeypatch, leaving={2: [ROOM]})
-    run("--every", "1")
-    assert (round(1 + 0.01 + grace, 3), [ROOM]) in ticks.seen
-    assert [moment for moment, only in ticks.seen if only is None][:6] == [0, 1, 2, 3, 4, 5]
+    settings.PRESENCE_WATCH = 2.5
+    ticks = Ticks(monkeypatch)
+    run("--every", "60")
+    assert ticks.looked == [2.5, 5]
 
 
-def test_presence_sync_without_leaves_runs_only_ticks(monkeypatch: pytest.MonkeyPatch) -> None:
-    ticks = Ticks(monkeypatch, leaving={})
-    run("--every", "2.5")
-    assert ticks.seen == [(0, None), (2.5, None), (5, None)]
+@pytest.mark.parametrize("arguments", [["--watch", "0"], ["--channel", ROOM]])
+def test_presence_sync_without_watch_runs_only_ticks(
+    monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    ticks = Ticks(monkeypatch)
+    run("--every", "2.5", *arguments)
+    assert [moment for moment, _ in ticks.seen] == [0, 2.5, 5]
+    assert ticks.looked == []
+
+
+def test_presence_sync_skips_looks_that_are_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = Ticks(monkeypatch)
+    ticks.took = 2.5
+    run("--every", "60", "--watch", "1")
+    assert ticks.looked == [1, 3.5, 6]
+
+
+def test_presence_sync_ticks_between_looks_that_take_longer_than_their_interval(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ticks = Ticks(monkeypatch)
+    ticks.took = 1.5
+    run("--every", "2", "--watch", "0.5")
+    assert [moment for moment, _ in ticks.seen] == [0, 2, 5.01, 6.52]
+
+
+def test_presence_sync_prints_a_look_that_polled_something(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Ticks(monkeypatch, looks={1: None, 2: Report(channels=3)})
+    run("--every", "60", "--watch", "1", "--json")
+    printed = [json.loads(line)["channels"] for line in capsys.readouterr().out.splitlines()]
+    assert printed == [7, 3]
+
+
+def test_presence_sync_prints_the_error_of_a_look(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Ticks(monkeypatch, looks={2: Report(errors=1, failures=["Centrifugo\nis down"])})
+    run("--every", "60", "--watch", "2")
+    assert capsys.readouterr().err.splitlines() == ["presence_sync: Centrifugo is down"]
+
+
+@pytest.mark.parametrize("arguments", [[], ["--once"], ["--every", "60", "--channel", ROOM]])
+def test_presence_sync_with_watch_where_nothing_looks_is_an_error(arguments: list[str]) -> None:
+    with pytest.raises(CommandError, match="--watch needs --every"):
+        call_command("presence_sync", "--watch", "1", *arguments)
 
 
 @pytest.mark.parametrize(
@@ -72,6 +133,8 @@ def test_presence_sync_without_leaves_runs_only_ticks(monkeypatch: pytest.Monkey
         (["--every", "1e-9"], "from 0.05 to 86400"),
         (["--every", "nan"], "from 0.05 to 86400"),
         (["--every", "often"], "number of seconds"),
+        (["--every", "60", "--watch", "0.01"], "0, or from 0.1 to 60"),
+        (["--every", "60", "--watch", "often"], "number of seconds"),
     ],
 )
 def test_presence_sync_with_wrong_argument_prints_one_line(arguments: list[str], says: str) -> None:
@@ -100,7 +163,7 @@ def test_presence_sync_with_wrong_setting_prints_one_line_that_names_it(
 
 
 def test_presence_sync_restores_the_log_level(monkeypatch: pytest.MonkeyPatch) -> None:
-    Ticks(monkeypatch, leaving={})
+    Ticks(monkeypatch)
     before = logging.getLogger("presence").level
     call_command("presence_sync", "--json")
     assert logging.getLogger("presence").level == before
