@@ -3,7 +3,7 @@
 Huey's periodic tasks run by the minute. So time is divided into slots of an interval, and each
 minute the ticks at the start of the next slots are put on Huey's schedule. The first tick that
 runs in a slot claims it: two consumers, or one that was restarted, plan the same ticks twice and
-run them once.
+run them once. Looks have slots of PRESENCE_WATCH seconds, in the same way.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ it would come too close to that of the next slot."""
 SHORTEST: Final = 1.0
 """Seconds between two runs of Huey's scheduler: ticks cannot come more often."""
 TICKS: Final = "#ticks"
-"""Name that slots are claimed for; no channel can have it."""
+LOOKS: Final = "#looks"
+"""Names that slots are claimed for; no channel can have them."""
 
 
 def slots(now: float, every: float) -> range:
@@ -77,30 +78,24 @@ class Tasks:
             # Absolute times: a delay would start again after Huey was down.
             when = {"eta": _moment(slot * every), "expires": _moment((slot + 1) * every)}
             self._huey.enqueue(self.update_presence.s(slot, every, **when))
-        if watch := conf.PRESENCE_WATCH and max(conf.PRESENCE_WATCH, SHORTEST):
+        if watch := _watch():
             for slot in slots(self._clock(), watch):
                 when = {"eta": _moment(slot * watch), "expires": _moment((slot + 1) * watch)}
-                self._huey.enqueue(self.watch_presence.s(**when))
+                self._huey.enqueue(self.watch_presence.s(slot, watch, **when))
 
     def _update_presence(self, slot: int, every: float) -> None:
         """Run the tick of the slot, unless it was run, or the interval has changed since."""
-        if every != _every():
-            return
-        try:
-            first = services.store().claim_slot(TICKS, slot, seconds=2 * every)
-        except StoreError as error:
-            logger.error("tick=failed error=%r", str(error))
-            return
-        if first:
+        if every == _every() and _claim(TICKS, slot, every):
             jobs.update_presence(self.hand_out)
 
     def _sync_shard(self, shard: dict[str, Any]) -> None:
         """Run a shard of a tick; `shard` is a presence.sync.channels.Shard as JSON has it."""
         jobs.sync_shard(shard)
 
-    def _watch_presence(self) -> None:
-        """Look at the counts, and poll what changed or is due."""
-        jobs.watch_presence()
+    def _watch_presence(self, slot: int, every: float) -> None:
+        """Run the look of the slot, unless it was run, or PRESENCE_WATCH has changed since."""
+        if every == _watch() and _claim(LOOKS, slot, every):
+            jobs.watch_presence()
 
     def _answer(self, key: str) -> None:
         """Put `key` into Huey's storage, which shows the doctor that a consumer runs."""
@@ -109,6 +104,19 @@ class Tasks:
 
 def _every() -> float:
     return max(conf.PRESENCE_INTERVAL, SHORTEST)
+
+
+def _watch() -> float:
+    return conf.PRESENCE_WATCH and max(conf.PRESENCE_WATCH, SHORTEST)
+
+
+def _claim(name: str, slot: int, every: float) -> bool:
+    """Return whether the slot of ticks or looks is free; False, and log it, without a store."""
+    try:
+        return services.store().claim_slot(name, slot, seconds=2 * every)
+    except StoreError as error:
+        logger.error("%s=failed error=%r", name[1:-1], str(error))
+        return False
 
 
 def _moment(seconds: float) -> datetime:

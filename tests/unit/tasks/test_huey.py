@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cache
 from itertools import pairwise
@@ -16,18 +15,18 @@ from huey import MemoryHuey, RedisExpireHuey
 from presence import services
 from presence.backends.memory import MemoryStore
 from presence.exceptions import StoreError
-from presence.queues.huey import HueyBroker, QuickHuey
+from presence.queues.huey import QuickHuey
 from presence.sync.statistics import Report
 from presence.tasks import jobs
 from presence.tasks.huey import AHEAD, Tasks, slots
 from tests.unit.fakes import Clock
 
-ROOM = "presence:a"
 START = 1_700_000_000.0
 
 
 class Cluster:
-    """Consumers on one Huey and one store; `ran` has the moment of each tick that was run."""
+    """Consumers on one Huey and one store; `ran` and `looked` have the moment of each tick and of
+    each look that was run."""
 
     def __init__(self) -> None:
         self.clock = Clock(START)
@@ -35,28 +34,29 @@ class Cluster:
         self.tasks = Tasks(self.huey, clock=self.clock)
         self.store = MemoryStore(clock=self.clock)
         self.ran: list[float] = []
-        self.polled: list[Any] = []
+        self.looked: list[float] = []
         self.shards: list[Any] = []
-        self.reports: list[Report] = []
 
     @property
     def now(self) -> datetime:
         return datetime.fromtimestamp(self.clock.now, UTC).replace(tzinfo=None)
 
-    def tick(self, only: Any = None, **_: Any) -> Report:
+    def tick(self, **_: Any) -> Report:
         """Stands for the sync's."""
-        if only is None:
-            self.ran.append(self.clock.now)
-        else:
-            self.polled.append((self.clock.now, only))
-        return self.reports.pop(0) if self.reports else Report()
+        self.ran.append(self.clock.now)
+        return Report()
+
+    def look(self) -> Report | None:
+        """Stands for the sync's."""
+        self.looked.append(self.clock.now)
+        return None
 
     def plan(self) -> None:
         """Run the scheduler's work of each minute, from the start of its consumer."""
         for task in self.huey.read_periodic(self.now):
             self.huey.enqueue(task)
 
-    def look(self) -> None:
+    def schedule(self) -> None:
         """Run the scheduler's work of each second."""
         for task in self.huey.read_schedule(self.now):
             self.huey.enqueue(task)
@@ -71,7 +71,7 @@ class Cluster:
         began = self.clock.now
         for second in range(int(seconds / step)):
             self.clock.now = began + second * step
-            self.look()
+            self.schedule()
             for start in starts:
                 age = second * step - start
                 if age >= 0 and age % 60 == 0:
@@ -87,6 +87,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch, settings: Any) -> Cluster:
     for module in (huey.api, huey.utils):
         monkeypatch.setattr(module, "utcnow", lambda: cluster.now)
     settings.PRESENCE_INTERVAL = 60.0
+    settings.PRESENCE_WATCH = 0
     return cluster
 
 
@@ -161,7 +162,7 @@ def test_ticks_that_waited_an_interval_are_dropped(cluster: Cluster, settings: A
     cluster.live(10.0)
     assert len(cluster.ran) == 2
     cluster.clock.advance(3600.0)  # nobody was there for an hour
-    cluster.look()
+    cluster.schedule()
     cluster.work()
     assert len(cluster.ran) == 2
     cluster.live(10.0)
@@ -184,7 +185,7 @@ def test_ticks_of_a_busy_worker_are_dropped_but_the_last(cluster: Cluster, setti
     cluster.work()
     for _ in range(31):
         cluster.clock.advance(1.0)
-        cluster.look()
+        cluster.schedule()
     cluster.work()
     assert cluster.ran == [START, START + 31.0]
 
@@ -244,33 +245,15 @@ def test_tick_while_the_store_is_down_is_logged(
 
 
 def test_tasks_leave_no_results(cluster: Cluster, settings: Any) -> None:
-    settings.PRESENCE_INTERVAL = 1.0
+    settings.PRESENCE_INTERVAL = settings.PRESENCE_WATCH = 1.0
     cluster.live(120.0)
-    cluster.tasks.sync_channels([ROOM])
-    cluster.work()
+    assert (len(cluster.ran), len(cluster.looked)) == (120, 120)
     assert cluster.huey.all_results() == {}
-    assert cluster.huey.scheduled_count() <= 2 * AHEAD
-
-
-def test_follow_up_runs_at_the_end_of_the_grace(cluster: Cluster, settings: Any) -> None:
-    settings.PRESENCE_LEAVE_GRACE = 10.0
-    cluster.reports = [Report(leaving=[ROOM])]
-    cluster.tasks.sync_channels([ROOM])
-    cluster.live(30.0, starts=())
-    assert cluster.polled == [(START, [ROOM]), (START + 10.0, [ROOM])]
-
-
-def test_follow_up_that_is_late_is_dropped(cluster: Cluster) -> None:
-    cluster.tasks.poll_after_grace([ROOM])
-    cluster.work()
-    cluster.clock.advance(10.0 + 60.0 + 1.0)
-    cluster.look()
-    cluster.work()
-    assert cluster.polled == []
+    assert cluster.huey.scheduled_count() <= 4 * AHEAD
 
 
 def test_hand_out_runs_the_shard(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs, "sync_shard", lambda shard, queue: cluster.shards.append(shard))
+    monkeypatch.setattr(jobs, "sync_shard", lambda shard: cluster.shards.append(shard))
     for number in (1, 2):
         assert cluster.tasks.hand_out({"number": number})
     assert cluster.shards == []
@@ -281,56 +264,77 @@ def test_hand_out_runs_the_shard(cluster: Cluster, monkeypatch: pytest.MonkeyPat
 def test_hand_out_of_a_shard_that_waited_is_dropped(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jobs, "sync_shard", lambda shard, queue: cluster.shards.append(shard))
+    monkeypatch.setattr(jobs, "sync_shard", lambda shard: cluster.shards.append(shard))
     cluster.tasks.hand_out({"number": 1})
     cluster.clock.advance(61.0)
     cluster.work()
     assert cluster.shards == []
 
 
-@pytest.mark.parametrize(
-    ("ask", "says"),
-    [
-        (lambda tasks: tasks.hand_out({"number": 3}), "shard=not-handed-out number=3"),
-        (lambda tasks: tasks.poll_after_grace([ROOM]), "poll=not-asked channels=1"),
-    ],
-)
 def test_hand_out_while_the_storage_is_down_is_logged(
-    cluster: Cluster,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-    ask: Callable[[Tasks], bool | None],
-    says: str,
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def down(*_: Any, **__: Any) -> None:
         raise ConnectionError("connection refused")
 
     monkeypatch.setattr(cluster.huey.storage, "enqueue", down)
-    assert not ask(cluster.tasks)
-    assert says in caplog.text
+    assert not cluster.tasks.hand_out({"number": 3})
+    assert "shard=not-handed-out number=3" in caplog.text
 
 
-def test_nudge_in_immediate_mode_polls_at_once(cluster: Cluster) -> None:
-    cluster.huey.immediate = True
-    HueyBroker(lambda: cluster.tasks.sync_channels, timeout=1.0).send(ROOM, worth=30.0)
-    assert cluster.polled == [(START, [ROOM])]
+# Looks
 
 
-# The broker of nudges
+@pytest.mark.parametrize("every", [1.0, 2.5, 7.0, 60.0])
+def test_plan_runs_one_look_every_presence_watch_seconds(
+    cluster: Cluster, settings: Any, every: float
+) -> None:
+    settings.PRESENCE_WATCH = every
+    cluster.live(600.0)
+    slots_run = [moment // every for moment in cluster.looked]
+    assert len(slots_run) >= 10
+    assert set(gaps(slots_run)) == {1.0}
 
 
-def test_nudge_is_a_task_that_expires(cluster: Cluster) -> None:
-    broker = HueyBroker(lambda: cluster.tasks.sync_channels, timeout=1.0)
-    broker.send(ROOM, worth=30.0)
-    broker.send("presence:b", worth=30.0)
-    broker.close()
-    cluster.clock.advance(20.0)
+def test_plan_without_watch_runs_no_look(cluster: Cluster) -> None:
+    cluster.live(120.0)
+    assert (len(cluster.ran), cluster.looked) == (2, [])
+
+
+def test_looks_below_a_second_come_every_second(cluster: Cluster, settings: Any) -> None:
+    settings.PRESENCE_WATCH = 0.2
+    cluster.live(30.0)
+    assert len(cluster.looked) == 30
+
+
+def test_looks_that_waited_are_dropped_but_the_last(cluster: Cluster, settings: Any) -> None:
+    settings.PRESENCE_WATCH = 1.0
+    cluster.plan()
     cluster.work()
-    assert [channels for _, channels in cluster.polled] == [[ROOM], ["presence:b"]]
-    broker.send(ROOM, worth=30.0)
-    cluster.clock.advance(31.0)
+    cluster.looked.clear()
+    for _ in range(20):
+        cluster.clock.advance(1.0)
+        cluster.schedule()
+    cluster.clock.advance(0.5)
     cluster.work()
-    assert len(cluster.polled) == 2
+    assert cluster.looked == [START + 20.5]
+
+
+def test_looks_of_two_consumers_run_once(cluster: Cluster, settings: Any) -> None:
+    settings.PRESENCE_WATCH = 2.0
+    cluster.live(120.0, starts=(0.0, 13.0))
+    assert set(gaps(cluster.looked)) == {2.0}
+
+
+def test_looks_of_a_former_pace_are_dropped(cluster: Cluster, settings: Any) -> None:
+    settings.PRESENCE_WATCH = 1.0
+    cluster.live(3.0)
+    settings.PRESENCE_WATCH = 0
+    cluster.live(30.0, starts=())
+    assert len(cluster.looked) == 3
+
+
+# The doctor's Huey
 
 
 def test_quick_huey_leaves_other_storages_alone(cluster: Cluster) -> None:
