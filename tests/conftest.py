@@ -15,12 +15,6 @@ from presence_devtools import servers
 from tests.websocket_clients import Swarm
 
 
-@pytest.fixture(autouse=True)
-def no_nudges(settings: Any) -> None:
-    """Turn early polls off, unless a test sets PRESENCE_NUDGE."""
-    settings.PRESENCE_NUDGE = 0
-
-
 @pytest.fixture(scope="session")
 def redis_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, servers.Server]]:
     with servers.redis_server(tmp_path_factory.mktemp("redis")) as running:
@@ -40,8 +34,7 @@ def redis_url(redis_process: tuple[str, servers.Server]) -> str:
 def round_trips(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """Return the commands that this thread sends to Redis from now on, one entry for a round trip.
 
-    Nudges of earlier tests may still be under way in threads of their own. Where one of them holds
-    the pool's connection another is made: how it greets Redis is no round trip of what is tested.
+    A new connection greets Redis first, which is no round trip of what is tested.
     """
     trips: list[object] = []
     greeting: set[Connection] = set()

@@ -24,14 +24,9 @@ class SoftTimeLimitExceeded(Exception):
     """Exception of a signal handler, like that of Celery."""
 
 
-class NoQueue:
-    """Hands out no shard: this process runs the whole tick."""
-
-    def hand_out(self, shard: dict[str, Any], /) -> bool:
-        return False
-
-    def poll_after_grace(self, channels: list[str], /) -> None:
-        pass
+def refuse(shard: dict[str, Any], /) -> bool:
+    """Hand out no shard, so that this process runs the whole tick: a jobs.HandOut."""
+    return False
 
 
 def interrupt(*_: object) -> None:
@@ -47,7 +42,7 @@ def tick(after: float) -> dict[str, Any]:
     try:
         signal.setitimer(signal.ITIMER_REAL, after)
         try:
-            report = jobs.update_presence(NoQueue())
+            report = jobs.update_presence(refuse)
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
     except SoftTimeLimitExceeded:

@@ -56,14 +56,9 @@ class Walk:
         )
 
 
-class NoQueue:
-    """A queue that takes nothing, so that the whole tick runs here."""
-
-    def hand_out(self, shard: dict[str, Any], /) -> bool:
-        return False
-
-    def poll_after_grace(self, channels: list[str], /) -> None:
-        pass
+def refuse(shard: dict[str, Any], /) -> bool:
+    """Hand out no shard, so that the whole tick runs here: a jobs.HandOut."""
+    return False
 
 
 def measure(work: Callable[[], object]) -> Walk:
@@ -99,7 +94,7 @@ def one_join_and_unchanged() -> tuple[Walk, Walk]:
     from presence.testing import FakePresence
 
     def tick() -> object:
-        return jobs.update_presence(NoQueue())
+        return jobs.update_presence(refuse)
 
     with FakePresence() as site:
         site.tick()

@@ -20,7 +20,6 @@ from hypothesis import strategies as st
 
 from presence.exceptions import InvalidChannel, StoreDamaged, StoreError
 from presence.manager import PresenceManager
-from presence.queues import nudge
 from presence.roster.channel_names import room
 from presence.roster.merge import UserClaims
 from presence.snapshots import read_records, read_snapshot
@@ -40,14 +39,6 @@ def site(settings: Any) -> Iterator[FakePresence]:
     settings.PRESENCE_USER_INFO = None
     with FakePresence() as site:
         yield site
-
-
-@pytest.fixture(autouse=True)
-def nudged(site: FakePresence, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Return the channels for which an early poll was requested."""
-    nudged: list[str] = []
-    monkeypatch.setattr(nudge, "member_changed", nudged.append)
-    return nudged
 
 
 def account(pk: int) -> User:
@@ -379,18 +370,19 @@ class TestWithTheConnected:
         assert [record["id"] for record in people(KEY)] == ["7"]
 
 
-class TestNudges:
-    def test_join_and_leave_ask_for_a_poll(self, nudged: list[str]) -> None:
-        join(KEY, "7")
-        assert nudged == [CHANNEL]
-        leave(KEY, "7")
-        assert nudged == [CHANNEL, CHANNEL]
+class TestDue:
+    def test_join_and_leave_make_the_channel_due(self, site: FakePresence) -> None:
+        for call in (join, leave):
+            site.store._due.clear()
+            call(KEY, "7")
+            assert list(site.store._due) == [CHANNEL]
 
-    def test_calls_that_change_nothing_ask_for_no_poll(self, nudged: list[str]) -> None:
-        leave(KEY, "7")
+    def test_heartbeats_and_reads_make_no_channel_due(self, site: FakePresence) -> None:
+        join(KEY, "7")
+        site.store._due.clear()
         beat(KEY, "7")
         people(KEY)
-        assert nudged == []
+        assert site.store._due == {}
 
 
 def nested(depth: int) -> Any:
@@ -424,11 +416,11 @@ BAD_META: list[Any] = [
 
 class TestWhatCannotBe:
     @pytest.fixture(autouse=True)
-    def nothing_stored(self, site: FakePresence, nudged: list[str]) -> Iterator[None]:
+    def nothing_stored(self, site: FakePresence) -> Iterator[None]:
         yield
         assert site.store._members == {}
         assert site.store._flags == {}
-        assert nudged == []
+        assert site.store._due == {}
 
     @pytest.mark.parametrize("key", BAD_KEYS, ids=repr)
     def test_manager_with_an_invalid_key_raises(self, key: Any) -> None:
@@ -464,22 +456,20 @@ class TestWhatCannotBe:
         with pytest.raises(ValueError, match=r"meta (.|\n)*(must|use strings)"):
             join(KEY, "7", meta)
 
-    def test_join_presence_takes_the_largest_values(
-        self, site: FakePresence, nudged: list[str]
-    ) -> None:
+    def test_join_presence_takes_the_largest_values(self, site: FakePresence) -> None:
         meta = {"name": "ü" * 200, "about": "two\nlines\tand\r\nmore", "deep": nested(19)}
         meta["rest"] = "x" * (4096 - len(msgspec.json.encode(meta | {"rest": ""})))
         user, source = "ü" * 200, "s" * 64
         assert join(KEY, user, meta, source=source)["meta"] == meta
         assert people(KEY)[0]["meta"] == meta
         assert leave(KEY, user, source=source) is not None
-        nudged.clear()
+        site.store._due.clear()
         site.store._flags.clear()
 
 
 class TestStore:
     def test_manager_while_the_store_is_down_raises(
-        self, site: FakePresence, monkeypatch: pytest.MonkeyPatch, nudged: list[str]
+        self, site: FakePresence, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def down(*_: Any, **__: Any) -> Any:
             raise StoreError("down")
@@ -491,7 +481,6 @@ class TestStore:
                 call(KEY, "7")
         with pytest.raises(StoreError):
             people(KEY)
-        assert nudged == []
 
 
 class TestAsync:

@@ -1,4 +1,4 @@
-"""Mistakes of a site that runs its ticks in Huey: the checks, the doctor, and nudges."""
+"""Mistakes of a site that runs its ticks in Huey: the checks, and the doctor."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ import presence.tasks
 from presence import queues
 from presence.doctor import celery, huey, ticks
 from presence.queues import celery as queues_celery
-from presence.queues import nudge
 from presence.sync.statistics import Statistics
 from presence.tasks.huey import Tasks
 from tests.unit.checks.test_site import found, only
@@ -108,21 +107,9 @@ def test_checks_of_a_site_with_huey_never_look_at_celery(monkeypatch: pytest.Mon
 def test_unknown_queue_is_an_error_of_the_checks_alone(backend: object, settings: Any) -> None:
     """Only the check reports it: the site starts and serves pages."""
     assert isinstance(only("presence.E001", ASYNC_BACKEND=backend), checks.Error)
-    settings.ASYNC_BACKEND, settings.PRESENCE_NUDGE = backend, 2.0
+    settings.ASYNC_BACKEND = backend
     assert queues.chosen() == ""
     assert queues_celery.project_app() is None
-    nudge.member_changed("presence:a")
-
-
-# Nudges
-
-
-@pytest.mark.parametrize(("apps", "expected"), [(APPS, None), ([*APPS, queues.HUEY_APP], "huey")])
-def test_nudges_with_huey_need_its_app(
-    settings: Any, apps: list[str], expected: str | None
-) -> None:
-    settings.ASYNC_BACKEND, settings.INSTALLED_APPS = "huey", apps
-    assert nudge._queue() == expected
 
 
 # The doctor

@@ -34,6 +34,8 @@ class Ticks:
         assert Group.objects.count() == 0
         return Report()
 
+    look = tick
+
 
 @pytest.mark.django_db(transaction=True)
 def test_round_closes_old_connections_before_and_after(closed: list[str]) -> None:
@@ -58,9 +60,8 @@ def test_worker_closes_old_connections_around_each_task(
     closed: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(services, "sync", Ticks)
-    queue: Any = None
-    jobs.update_presence(queue)
-    jobs.sync_channels(["presence:a"], queue)
+    jobs.update_presence(lambda _: False)
+    jobs.watch_presence()
     assert closed == ["if old"] * 4
 
 

@@ -210,14 +210,40 @@ def test_state_with_unfinished_work_is_occupied(fields: dict[str, Any], *, occup
     assert State(channel="presence:a", rev=3, **fields).occupied is occupied
 
 
-def test_make_commit_begins_to_leave_only_once() -> None:
+def test_make_commit_is_due_when_the_next_grace_ends() -> None:
     old, seen = people(2), people(1)
     first = planned(after(old), old, seen)
-    assert (first.begins_to_leave, first.held) == (True, 1)
+    assert (first.due_in, first.held) == (10.0, 1)
     second = planned(after(old, leaving=first.leaving), old, seen, now=105.0)
-    assert (second.begins_to_leave, second.held) == (False, 1)
+    assert (second.due_in, second.held) == (5.0, 1)
     third = planned(after(old, leaving=first.leaving), old, Roster(), now=105.0)
-    assert (third.begins_to_leave, third.held) == (True, 2)
+    assert (third.due_in, third.held) == (5.0, 2), "the first one is due first"
+    last = planned(after(old, leaving=third.leaving), old, Roster(), now=110.0)
+    assert (last.due_in, last.held) == (5.0, 1), "and after that the other"
+    assert planned(after(people(1), leaving=last.leaving), people(1), Roster(), now=115.0).due_in is None
+
+
+def test_make_commit_of_a_falling_count_is_due_when_the_grace_ends() -> None:
     fewer = people(1, anonymous=3)
-    assert planned(after(fewer), fewer, people(1, anonymous=2)).begins_to_leave
-    assert not planned(after(old), old, seen, believe=False).begins_to_leave
+    assert planned(after(fewer), fewer, people(1, anonymous=2)).due_in == 10.0
+    assert planned(after(fewer), fewer, people(1, anonymous=4)).due_in is None
+
+
+def test_make_commit_that_is_not_believed_is_due_after_a_grace() -> None:
+    old, seen = people(2), people(1)
+    assert planned(after(old), old, seen, believe=False).due_in == 10.0
+
+
+def test_make_commit_during_the_hold_is_due_at_its_end() -> None:
+    old, seen = people(2), people(1)
+    first = planned(after(old), old, seen, hold=40.0)
+    assert (first.due_in, first.held, bool(first.change)) == (40.0, 1, False)
+    late = planned(after(old, leaving=first.leaving), old, seen, now=138.0, hold=2.0)
+    assert (late.due_in, late.held) == (2.0, 1), "the grace is over, the hold is not"
+    gone = planned(after(old, leaving=first.leaving), old, seen, now=140.0)
+    assert (gone.due_in, gone.held, len(gone.change.leaves)) == (None, 0, 1)
+
+
+def test_make_commit_near_the_end_of_the_hold_is_due_at_the_end_of_the_grace() -> None:
+    old, seen = people(2), people(1)
+    assert planned(after(old), old, seen, hold=3.0).due_in == 10.0

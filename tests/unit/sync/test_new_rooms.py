@@ -12,8 +12,6 @@ from django.test import Client, RequestFactory
 
 from presence import services
 from presence.centrifugo.tokens import make_grant
-from presence.queues import nudge
-from presence.roster.messages import Snapshot
 from presence.testing import FakePresence
 from presence.web import views
 from presence.web.views import HOUR, NEW_ROOMS
@@ -161,22 +159,3 @@ def test_origin_of_user_or_session_is_that_one() -> None:
     first, shared = origins_of(request, Visitor(anonymous="anon_1"))
     assert first == "session:anon_1"
     assert origins_of(request, Visitor(anonymous="anon_2")) == ("session:anon_2", shared)
-
-
-def test_nudge_for_many_new_empty_rooms_is_limited(
-    settings: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[str] = []
-    monkeypatch.setattr(nudge, "_ask", lambda channel, after: asked.append(channel))
-    monkeypatch.setattr(nudge, "_queue", lambda: "huey")
-    with FakePresence() as site:
-        settings.PRESENCE_NUDGE = 2.0
-        for n in range(nudge.NEW_ROOMS + 50):
-            nudge.page_served(f"presence:{n}", "7", Snapshot())
-        assert len(asked) == nudge.NEW_ROOMS
-        nudge.page_served("presence:lobby", "7", Snapshot("e", 1, [], total=0))
-        nudge.page_served("presence:new", "8", Snapshot())
-        assert asked[-2:] == ["presence:lobby", "presence:new"]
-        site.advance(nudge.HOUR + 1)
-        nudge.page_served("presence:later", "7", Snapshot())
-        assert asked[-1] == "presence:later"

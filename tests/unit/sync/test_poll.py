@@ -84,7 +84,7 @@ class Poll:
         self, channels: list[str] = CHANNELS, *, news: Sequence[str] = ()
     ) -> Generator[PollResult, None, None]:
         survey = Survey(frozenset(), {})
-        (shard,) = split(channels, survey, size=None, tick=OpenTick(), believe=True)
+        (shard,) = split(channels, survey, size=None, tick=OpenTick(), hold=0.0)
         return poll_ahead(self._ctx, shard, channels, news=news, ends=inf)
 
 

@@ -232,8 +232,8 @@ def test_shard_with_missing_member_holds_the_leave() -> None:
         site.centrifugo.quit(f"presence:{n:03}", "c")
     site.clock.advance(INTERVAL)
     site.sync.tick(hand_out=workers.hand_out)
-    assert sum(len(report.leaving) for report in workers.run()) == 50
-    assert (history(site)[0].report.held, history(site)[0].report.leaving) == (50, [])
+    assert sum(report.held for report in workers.run()) == 50
+    assert (history(site)[0].report.held, history(site)[0].report.again) == (50, {})
 
 
 def test_shard_while_nodes_change_believes_no_leave() -> None:
@@ -262,7 +262,7 @@ def test_shard_as_json_round_trips() -> None:
         Survey(frozenset({"n2", "n1"}), clients),
         size=2,
         tick=OpenTick(id="t", started=1.0),
-        believe=True,
+        hold=0.0,
     )
     assert first.clients == {"presence:a": 2, CHAT: 1, f"roster:{CHAT}": 3}
     assert (second.channels, second.clients, second.nodes) == (["presence:b"], {}, {"n1", "n2"})
@@ -272,7 +272,7 @@ def test_shard_as_json_round_trips() -> None:
 def test_shard_of_thousand_channels_is_a_small_message() -> None:
     names = [f"presence:document:{n}" for n in range(1000)]
     survey = Survey(frozenset({"n"}), dict.fromkeys(names, 100))
-    (shard,) = split(names, survey, size=1000, tick=OpenTick(), believe=True)
+    (shard,) = split(names, survey, size=1000, tick=OpenTick(), hold=0.0)
     assert len(msgspec.json.encode(shard)) < 70_000
 
 

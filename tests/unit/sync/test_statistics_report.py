@@ -18,7 +18,7 @@ FIELDS = [
 
 
 def test_report_as_dict_has_the_documented_fields() -> None:
-    report = Report(channels=3, failures=["x"], leaving=["a"], refused=1)
+    report = Report(channels=3, failures=["x"], again={"presence:a": 5.0}, refused=1)
     shown = json.loads(json.dumps(report.as_dict()))
     assert list(shown) == FIELDS
     assert shown["seconds"] == {"total": 0.0, "read": 0.0, "store": 0.0, "publish": 0.0}
