@@ -13,6 +13,7 @@ from presence.roster.commit import Commit, State
 from presence.roster.messages import Position
 
 __all__ = [
+    "AGAIN",
     "KEPT_DUE",
     "KEPT_TICKS",
     "SCHEMA",
@@ -40,6 +41,9 @@ __all__ = [
 
 KEPT_DUE = 3600.0
 """Seconds after which a channel that no look polled is no longer due: ticks poll it anyway."""
+
+AGAIN = 1e-6
+"""Seconds by which the mark of a due channel is set back when it is marked again."""
 
 KEPT_TICKS = 100
 """Ticks that stay on record."""
@@ -109,10 +113,11 @@ class Writes(msgspec.Struct, frozen=True, kw_only=True):
     signalled: pairs of (channel, pending) whose signals were sent.
     acknowledgements: with `to_signal` False, none of these changes has signals to be sent.
     polled: channels that were polled well at `now`. From here on they are known.
-    due: channels to be polled again in so many seconds from now. An earlier mark stands.
+    due: channels to be polled again in so many seconds from now, as `WatchStore.end_look` has it.
     commits: at most one for each channel.
     suspects: a committed channel whose field is still as it was found is damaged from here on.
-    settled: channels whose marks of `now` or earlier have done their work.
+    settled: channels whose marks have done their work, with the mark that a look found. Another
+        mark, made since, stands. What `due` says of such a channel replaces its mark.
     sweep: channels to forget, with the time of the last good poll that made them candidates.
     """
 
@@ -125,7 +130,7 @@ class Writes(msgspec.Struct, frozen=True, kw_only=True):
     due: Mapping[str, float] = {}
     commits: Sequence[Commit] = ()
     suspects: Sequence[Suspect] = ()
-    settled: Sequence[str] = ()
+    settled: Mapping[str, float] = {}
     sweep: Mapping[str, float] = {}
 
 
@@ -213,11 +218,11 @@ class Counts(NamedTuple):
 
 
 class LookStart(NamedTuple):
-    """The `token` of the counts of the last look, and the channels that are `due`, the longest
-    waiting first."""
+    """The `token` of the counts of the last look, and the channels that are `due` with their marks,
+    the longest waiting first."""
 
     token: str
-    due: list[str]
+    due: Mapping[str, float]
 
 
 class WatchStore(ABC):
@@ -246,8 +251,9 @@ class WatchStore(ABC):
         """End a look, and let none begin for `rest` seconds.
 
         Mark the channels `due` in so many seconds, and after that keep the `counts`. An earlier
-        mark of a channel stands. Returns False, and keeps nothing but the marks, where the lease
-        passed on to another holder.
+        mark of a channel stands. A channel that is due already gets another mark in its place, so
+        that a look that is under way does not settle this one. Returns False, and keeps nothing but
+        the marks, where the lease passed on to another holder.
         """
 
 

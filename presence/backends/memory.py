@@ -14,6 +14,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from presence.backends.base import (
+    AGAIN,
     KEPT_DUE,
     KEPT_TICKS,
     Acknowledgement,
@@ -153,7 +154,7 @@ class MemoryStore(Tracker, RosterStore):
     def write(self, writes: Writes) -> WriteResult:
         with self._lock:
             self._note_last_seen(writes.last_seen)
-            self._mark_due(writes.due)
+            self._mark_due({c: after for c, after in writes.due.items() if c not in writes.settled})
             for channel, pending in writes.signalled:
                 self._signalled(channel, pending)
             acknowledged = [
@@ -165,8 +166,8 @@ class MemoryStore(Tracker, RosterStore):
             committed = [self._commit(commit) for commit in writes.commits]
             for suspect in writes.suspects:
                 self._suspect(suspect)
-            for channel in writes.settled:
-                if self._due.get(channel, inf) <= writes.now:
+            for channel, mark in writes.settled.items():
+                if self._due.get(channel) == mark:
                     del self._due[channel]
             self._mark_due({c: writes.due[c] for c in writes.settled if c in writes.due})
             swept = [c for c, polled in writes.sweep.items() if self._sweep(c, polled)]
@@ -302,7 +303,7 @@ class MemoryStore(Tracker, RosterStore):
                 return None
             self._looking = (holder, now + lease, lease)
             due = sorted((at, channel) for channel, at in self._due.items() if at <= now)
-            return LookStart(self._counts.token, [channel for _, channel in due[:limit]])
+            return LookStart(self._counts.token, {channel: at for at, channel in due[:limit]})
 
     def load_counts(self) -> bytes:
         return self._counts.data
@@ -326,7 +327,8 @@ class MemoryStore(Tracker, RosterStore):
     def _mark_due(self, due: Mapping[str, float]) -> None:
         now = self._clock()
         for channel, after in due.items():
-            self._due[channel] = min(now + after, self._due.get(channel, inf))
+            at = self._due.get(channel, inf)
+            self._due[channel] = at - AGAIN if at <= now else min(at, now + after)
 
     # Members
 
@@ -411,11 +413,13 @@ class MemoryStore(Tracker, RosterStore):
     def _fresh(self, channel: str, timeout: float) -> dict[Source, ServerMember]:
         """Delete the stale members of a channel. Returns the others, as they are stored."""
         now = self._clock()
-        members = self._members.pop(channel, {})
+        members = self._members.get(channel, {})
         # A member who beat before the clock was set back stays, but not for ever.
         fresh = {key: m for key, m in members.items() if abs(now - m.beat) <= timeout}
         if fresh:
             self._members[channel] = fresh
+        else:
+            self._members.pop(channel, None)
         return fresh
 
     # Cursors

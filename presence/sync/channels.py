@@ -96,8 +96,8 @@ class Shard(msgspec.Struct, frozen=True, kw_only=True):
     """Part of the channels of a tick, with the results of the survey for them.
 
     Shard `number` (from 1) of `of` shards of `tick`. `clients` counts the clients of the channels
-    and of their feeds. Leaves are not believed for the seconds of `hold`. The `due` channels were
-    marked before the survey. The `tracked` channels have members without a websocket. `since` is
+    and of their feeds. Leaves are not believed for the seconds of `hold`. `due` has the marks
+    that a look found. The `tracked` channels have members without a websocket. `since` is
     the time of the oldest last poll of these channels, 0 if there was none.
     """
 
@@ -108,7 +108,7 @@ class Shard(msgspec.Struct, frozen=True, kw_only=True):
     clients: dict[str, int]
     nodes: frozenset[str]
     hold: float = 0.0
-    due: frozenset[str] = frozenset()
+    due: dict[str, float] = {}
     tracked: list[str] = []
     since: float = 0.0
 
@@ -124,7 +124,7 @@ def split(
     size: int | None,
     tick: OpenTick,
     hold: float,
-    due: frozenset[str] = frozenset(),
+    due: Mapping[str, float] = MappingProxyType({}),
     tracked: Collection[str] = (),
     polled: Mapping[str, float] = MappingProxyType({}),
 ) -> list[Shard]:
@@ -145,7 +145,7 @@ def split(
             },
             nodes=survey.nodes,
             hold=hold,
-            due=due,
+            due=dict(due),
             tracked=[channel for channel in part if channel in tracked],
             since=min((polled[channel] for channel in part if channel in polled), default=0.0),
         )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
+from types import MappingProxyType
 from typing import NamedTuple, Self
 
 import msgspec
@@ -75,11 +76,14 @@ class Publisher:
         self._publish([(c, loaded.states[c].pending) for c in polled.pending], loaded.now)
 
     def commit_and_publish(
-        self, polled: PollResult, planned: Sequence[Commit], due: Collection[str] = ()
+        self,
+        polled: PollResult,
+        planned: Sequence[Commit],
+        due: Mapping[str, float] = MappingProxyType({}),
     ) -> None:
         """Write the commits of a batch, and publish their changes without waiting.
 
-        The marks of the `due` channels of the batch are settled. Raises StoreError; then nothing of
+        The marks of `due` that belong to channels of the batch are settled. Raises StoreError; then nothing of
         the batch is published.
         """
         states, report, now = polled.loaded.states, self._ctx.report, polled.loaded.now
@@ -102,7 +106,9 @@ class Publisher:
                 now=now,
                 due=again,
                 commits=commits,
-                settled=[c for c in polled.channels if c in due and c not in polled.pending],
+                settled={
+                    c: due[c] for c in polled.channels if c in due and c not in polled.pending
+                },
             )
         )
         written = [commit for commit, done in zip(commits, taken, strict=True) if done]

@@ -34,13 +34,14 @@ _counts = msgspec.msgpack.Decoder(dict[str, int])
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """The channels that a look has to poll, the longest waiting first, and those that were `due`.
+    """The channels that a look has to poll, the longest waiting first, and the marks of those that
+    were `due`.
 
     `counts` are to be stored; None if they are as they were.
     """
 
     channels: list[str]
-    due: frozenset[str]
+    due: Mapping[str, float]
     survey: Survey
     counts: Counts | None
 
@@ -53,10 +54,10 @@ def compare(ctx: TickContext, begun: LookStart) -> Look:
     changed, counts = _changed(last.counts, survey.clients), None
     if not begun.token or last.counts != survey.clients:
         counts = Counts(secrets.token_hex(8), msgspec.msgpack.encode(survey.clients))
-        last.counts, last.token = survey.clients, counts.token
-    due = frozenset(begun.due)
-    channels = [*begun.due, *(channel for channel in changed if channel not in due)]
-    return Look(channels, due, survey, counts)
+        # The token first: an exception of a signal handler in between then costs a load, no change.
+        last.token, last.counts = counts.token, survey.clients
+    channels = [*begun.due, *(channel for channel in changed if channel not in begun.due)]
+    return Look(channels, begun.due, survey, counts)
 
 
 def rest_after(spent: float) -> float:

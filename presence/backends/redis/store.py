@@ -100,19 +100,16 @@ class RedisStore(RedisMembers, RedisCursors, RedisLimits, RedisLedger, Tracker, 
         if writes.last_seen:
             seen = chain.from_iterable(writes.last_seen.items())
             commands.append(self._timed("saw", self._keys.seen, *seen))
-        if writes.due:
+        if due := {c: after for c, after in writes.due.items() if c not in writes.settled}:
             # Before the commits: a mark too many costs a poll, a mark too few an interval.
-            commands.append(self._mark_due(writes.due))
+            commands.append(self._mark_due(due))
         return commands + [
             script("signalled", self._keys.channel(channel), pending)
             for channel, pending in writes.signalled
         ]
 
     def _settling(self, writes: Writes) -> list[Command]:
-        if not writes.settled:
-            return []
-        pairs = [part for c in writes.settled for part in (c, writes.due.get(c, ""))]
-        return [self._timed("settle_due", self._keys.due, writes.now, *pairs)]
+        return [self._settle_due(writes.settled, writes.due)] if writes.settled else []
 
     def _acknowledging(self, done: Acknowledgement, to_signal: bool) -> Command:
         given = [done.pending, fields.text(done.position), done.now if to_signal else ""]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import chain
 
-from presence.backends.base import Counts, LookStart, WatchStore
+from presence.backends.base import AGAIN, Counts, LookStart, WatchStore
 from presence.backends.redis.connection import Connection
 from presence.backends.redis.server import Command
 
@@ -22,7 +22,9 @@ class RedisWatch(Connection, WatchStore):
         )
         if not look:
             return None
-        return LookStart(look[1].decode(), list(self._channels(self._keys.due, due)))
+        marks = dict(zip(due[::2], map(float, due[1::2]), strict=True))
+        channels = self._channels(self._keys.due, marks)
+        return LookStart(look[1].decode(), {c: marks[c.encode()] for c in channels})
 
     def load_counts(self) -> bytes:
         (counts,) = self._run([("HGET", self._keys.watch, "counts")])
@@ -41,4 +43,9 @@ class RedisWatch(Connection, WatchStore):
         return bool(self._run([self._mark_due(due), end] if due else [end])[-1])
 
     def _mark_due(self, due: Mapping[str, float]) -> Command:
-        return self._timed("mark_due", self._keys.due, *chain.from_iterable(due.items()))
+        pairs = chain.from_iterable(due.items())
+        return self._timed("mark_due", self._keys.due, AGAIN, *pairs)
+
+    def _settle_due(self, settled: Mapping[str, float], due: Mapping[str, float]) -> Command:
+        parts = [part for c, at in settled.items() for part in (c, repr(at), due.get(c, ""))]
+        return self._timed("settle_due", self._keys.due, AGAIN, *parts)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 
 from presence.backends.base import KEPT_DUE, Counts, LookStart, RosterStore, Writes
@@ -23,12 +25,20 @@ def due_after(backend: RosterStore, holder: str = "later") -> list[str]:
     start = look(backend, holder)
     assert start is not None
     backend.end_look(holder, rest=0.0)
+    return list(start.due)
+
+
+def marks(backend: RosterStore) -> Mapping[str, float]:
+    """Return the marks that a look finds, and let the next look begin."""
+    start = look(backend, "marks")
+    assert start is not None
+    backend.end_look("marks", rest=0.0)
     return start.due
 
 
 class WatchContract(Contract):
     def test_begin_look_finds_nothing_in_an_empty_store(self, backend: RosterStore) -> None:
-        assert look(backend) == LookStart("", [])
+        assert look(backend) == LookStart("", {})
         assert backend.load_counts() == b""
 
     def test_begin_look_admits_one_holder_until_it_ends(self, backend: RosterStore) -> None:
@@ -72,7 +82,7 @@ class WatchContract(Contract):
         assert (ended, backend.load_counts()) == (False, b"")
         assert look(backend, "c") is None
         assert backend.end_look("b", rest=0.0)
-        assert look(backend, "c") == LookStart("", [ROOM])
+        assert due_after(backend) == [ROOM]
 
     def test_end_look_lets_all_rest(self, backend: RosterStore, clock: Clock) -> None:
         assert look(backend)
@@ -85,10 +95,10 @@ class WatchContract(Contract):
     def test_end_look_keeps_counts(self, backend: RosterStore) -> None:
         assert look(backend)
         backend.end_look("a", rest=0.0, counts=Counts("t1", b'{"a": 1}'))
-        assert look(backend, "b") == LookStart("t1", [])
+        assert look(backend, "b") == LookStart("t1", {})
         assert backend.load_counts() == b'{"a": 1}'
         backend.end_look("b", rest=0.0)
-        assert look(backend, "c") == LookStart("t1", [])
+        assert look(backend, "c") == LookStart("t1", {})
 
     def test_begin_look_returns_due_channels_longest_waiting_first(
         self, backend: RosterStore, clock: Clock
@@ -97,7 +107,9 @@ class WatchContract(Contract):
         assert due_after(backend) == []
         clock.advance(10.0)
         assert due_after(backend) == [OTHER, ROOM]
-        assert look(backend, limit=1) == LookStart("", [OTHER])
+        start = look(backend, limit=1)
+        assert start is not None
+        assert list(start.due) == [OTHER]
 
     def test_mark_keeps_the_earlier_of_two_times(self, backend: RosterStore, clock: Clock) -> None:
         backend.write(Writes(due={ROOM: 5.0}))
@@ -107,23 +119,36 @@ class WatchContract(Contract):
 
     def test_settled_mark_is_removed(self, backend: RosterStore, clock: Clock) -> None:
         backend.write(Writes(due={ROOM: 0.0}))
-        backend.write(Writes(polled=[ROOM], settled=[ROOM], now=clock.now + 0.1))
+        backend.write(Writes(polled=[ROOM], settled=marks(backend), now=clock.now + 0.1))
         clock.advance(1.0)
         assert due_after(backend) == []
 
-    def test_settled_mark_stands_if_it_was_made_after_the_poll(
+    @pytest.mark.parametrize("after", [0.0, 1.0])
+    def test_mark_that_was_made_since_is_not_settled(
+        self, backend: RosterStore, clock: Clock, after: float
+    ) -> None:
+        backend.write(Writes(due={ROOM: 0.0, OTHER: 0.0}))
+        found = marks(backend)
+        clock.advance(0.001)
+        backend.write(Writes(due={ROOM: after}))
+        backend.write(Writes(settled=found))
+        assert due_after(backend) == [ROOM]
+
+    def test_mark_of_a_due_channel_keeps_its_place(
         self, backend: RosterStore, clock: Clock
     ) -> None:
-        read = clock.now
-        clock.advance(1.0)
         backend.write(Writes(due={ROOM: 0.0}))
-        backend.write(Writes(settled=[ROOM], now=read))
-        assert due_after(backend) == [ROOM]
+        clock.advance(1.0)
+        backend.write(Writes(due={OTHER: 0.0}))
+        clock.advance(1.0)
+        for _ in range(5):
+            backend.write(Writes(due={ROOM: 0.0}))
+        assert due_after(backend) == [ROOM, OTHER]
 
     def test_settled_channel_can_be_due_again(self, backend: RosterStore, clock: Clock) -> None:
         backend.write(Writes(due={ROOM: 0.0}))
         clock.advance(1.0)
-        backend.write(Writes(due={ROOM: 10.0}, settled=[ROOM], now=clock.now))
+        backend.write(Writes(due={ROOM: 10.0}, settled=marks(backend)))
         assert due_after(backend) == []
         clock.advance(10.0)
         assert due_after(backend) == [ROOM]

@@ -220,7 +220,10 @@ def test_make_commit_is_due_when_the_next_grace_ends() -> None:
     assert (third.due_in, third.held) == (5.0, 2), "the first one is due first"
     last = planned(after(old, leaving=third.leaving), old, Roster(), now=110.0)
     assert (last.due_in, last.held) == (5.0, 1), "and after that the other"
-    assert planned(after(people(1), leaving=last.leaving), people(1), Roster(), now=115.0).due_in is None
+    assert (
+        planned(after(people(1), leaving=last.leaving), people(1), Roster(), now=115.0).due_in
+        is None
+    )
 
 
 def test_make_commit_of_a_falling_count_is_due_when_the_grace_ends() -> None:

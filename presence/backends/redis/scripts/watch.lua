@@ -17,20 +17,32 @@ redis.call('HSET', KEYS[1], 'until', now + ARGV[3], 'length', ARGV[3], 'holder',
 if ARGV[4] then redis.call('HSET', KEYS[1], 'token', ARGV[4], 'counts', ARGV[5]) end
 return 1
 
---# mark_due: now
--- KEYS: sorted set of due channels. ARGV: the time ("" for Redis's own), then channel, seconds from
--- now, ... An earlier mark stands.
-for i = 2, #ARGV, 2 do redis.call('ZADD', KEYS[1], 'LT', now + ARGV[i + 1], ARGV[i]) end
+--# mark
+-- Marks a channel for a time, unless it has an earlier mark. The mark of a channel that is due
+-- changes a little, in its place in the order, so that a poll under way does not settle this one.
+local function mark(channel, after)
+  local at = tonumber(redis.call('ZSCORE', KEYS[1], channel) or '')
+  if at and at <= now + 0 then
+    redis.call('ZADD', KEYS[1], at - ARGV[2], channel)
+  else
+    redis.call('ZADD', KEYS[1], 'LT', now + after, channel)
+  end
+end
+
+--# mark_due: now mark
+-- KEYS: sorted set of due channels. ARGV: the time ("" for Redis's own), seconds by which a mark
+-- changes, then channel, seconds from now, ...
+for i = 3, #ARGV, 2 do mark(ARGV[i], ARGV[i + 1]) end
 return 1
 
---# settle_due: now
--- KEYS: sorted set of due channels. ARGV: the time ("" for Redis's own), the time at which a poll
--- began to read, then channel, seconds from now in which it is due again ("": it is not), ... A mark
--- that was made for a later time stands.
-for i = 3, #ARGV, 2 do
+--# settle_due: now mark
+-- KEYS: sorted set of due channels. ARGV: the time ("" for Redis's own), seconds by which a mark
+-- changes, then channel, the mark that a look found, seconds from now in which the channel is due
+-- again ("": it is not), ... A mark that was made since stands.
+for i = 3, #ARGV, 3 do
   local at = tonumber(redis.call('ZSCORE', KEYS[1], ARGV[i]) or '')
-  if at and at <= tonumber(ARGV[2]) then redis.call('ZREM', KEYS[1], ARGV[i]) end
-  if ARGV[i + 1] ~= '' then redis.call('ZADD', KEYS[1], 'LT', now + ARGV[i + 1], ARGV[i]) end
+  if at and at == tonumber(ARGV[i + 1]) then redis.call('ZREM', KEYS[1], ARGV[i]) end
+  if ARGV[i + 2] ~= '' then mark(ARGV[i], ARGV[i + 2]) end
 end
 return 1
 
@@ -41,5 +53,5 @@ return redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - ARGV[2])
 
 --# due: now
 -- KEYS: sorted set of due channels. ARGV: the time ("" for Redis's own), how many. Returns those
--- that are due, the longest waiting first.
-return redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, ARGV[2])
+-- that are due, each with its mark, the longest waiting first.
+return redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'WITHSCORES', 'LIMIT', 0, ARGV[2])
