@@ -28,7 +28,7 @@ from presence.transport.redaction import Redactor, shown
 
 if TYPE_CHECKING:
     from presence.centrifugo.gateway import Gateway
-    from presence.sync.context import MakeExecutor, Options, RosterCache
+    from presence.sync.context import LastLook, MakeExecutor, Options, RosterCache
     from presence.sync.tick import Sync
 
 FLUSH_TIMEOUT = 0.5
@@ -134,6 +134,14 @@ def roster_cache() -> RosterCache:
     return RosterCache()
 
 
+@cache
+def last_look() -> LastLook:
+    """Return the counts of the last look of this process."""
+    from presence.sync.context import LastLook
+
+    return LastLook()
+
+
 def options() -> Options:
     """Return the settings of a tick."""
     from presence.sync.context import Options
@@ -158,7 +166,14 @@ def sync() -> Sync:
     from presence.sync.tick import Sync
 
     announce = signals.send if signals.wanted() else None
-    found = Sync(store(), gateway(), options(), announce=announce, cache=roster_cache())
+    found = Sync(
+        store(),
+        gateway(),
+        options(),
+        announce=announce,
+        cache=roster_cache(),
+        last_look=last_look(),
+    )
     if _instead:
         return replace(found, clock=_instead.clock, executor=_instead.executor)
     return found
@@ -173,6 +188,7 @@ def _forget_all() -> None:
     store.cache_clear()
     gateway.cache_clear()
     roster_cache.cache_clear()
+    last_look.cache_clear()
 
 
 setting_changed.connect(_forget)

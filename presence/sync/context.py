@@ -144,13 +144,13 @@ class RosterCache:
 
 @dataclass(slots=True)
 class LastLook:
-    """The counts that the looks of this process compare with, and their `token` in the store.
+    """The counts that the looks of this process compare with, after their token in the store.
 
-    As long as the token in the store is the same, no look has to load the counts.
+    As long as the token in the store is the same, no look has to load the counts. Both are set in
+    one step, as an exception from a signal handler may come between two.
     """
 
-    token: str = ""
-    counts: Mapping[str, int] = field(default_factory=dict)
+    counts: tuple[str, Mapping[str, int]] = ("", {})
 
 
 def _size(roster: Roster) -> int:

@@ -48,14 +48,14 @@ class Look:
 
 def compare(ctx: TickContext, begun: LookStart) -> Look:
     """Ask for the counts, and compare them with those of the last look. Raises PresenceError."""
-    survey, last = count_clients(ctx), ctx.last_look
-    if begun.token != last.token or not begun.token:
-        last.counts, last.token = _decoded(ctx.store.load_counts()), begun.token
-    changed, counts = _changed(last.counts, survey.clients), None
-    if not begun.token or last.counts != survey.clients:
+    survey, (token, before) = count_clients(ctx), ctx.last_look.counts
+    if begun.token != token or not begun.token:
+        token, before = begun.token, _decoded(ctx.store.load_counts())
+    changed, counts = _changed(before, survey.clients), None
+    if not begun.token or before != survey.clients:
         counts = Counts(secrets.token_hex(8), msgspec.msgpack.encode(survey.clients))
-        # The token first: an exception of a signal handler in between then costs a load, no change.
-        last.token, last.counts = counts.token, survey.clients
+        token = counts.token
+    ctx.last_look.counts = token, survey.clients
     channels = [*begun.due, *(channel for channel in changed if channel not in begun.due)]
     return Look(channels, begun.due, survey, counts)
 

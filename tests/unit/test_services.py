@@ -18,8 +18,9 @@ def receiver(**_: Any) -> None:
     """Hears nothing."""
 
 
-def test_syncs_of_one_process_share_a_cache() -> None:
+def test_syncs_of_one_process_share_a_cache_and_the_last_look() -> None:
     assert services.sync().cache is services.sync().cache
+    assert services.sync().last_look is services.sync().last_look
 
 
 @pytest.mark.parametrize("setting", ["PRESENCE_PREFIX", "PRESENCE_REDIS_URL"])
@@ -31,6 +32,7 @@ def test_services_of_another_store_share_no_cache_with_the_first(
     after = services.sync()
     assert after.store is not before.store
     assert after.cache is not before.cache
+    assert after.last_look is not before.last_look
 
 
 def test_sync_announces_only_where_a_signal_has_receivers() -> None:
