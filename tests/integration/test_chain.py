@@ -152,27 +152,6 @@ def test_worker_and_beat_killed_leave_no_gap(
         assert_chain(recorder, here)
 
 
-def test_leave_is_published_after_the_grace_without_a_tick(
-    environment: dict[str, str], swarm: Swarm, tmp_path: Path
-) -> None:
-    """The poll at the end of the grace is a delayed task: no beat runs here."""
-    site = environment | {"PRESENCE_LEAVE_GRACE": "0.5", "PRESENCE_INTERVAL": "600"}
-    channel = "presence:chain:grace"
-    recorder = swarm.subscribe(WATCHER, channel)
-    swarm.connect("7", channel, name="Seven")
-    call = "from presence.tasks import update_presence; update_presence.delay()"
-    tick = manage("shell", "-v", "0", "-c", call)
-    celery = [sys.executable, "-m", "celery", "-A", "project"]
-    worker = [*celery, "worker", "--concurrency", "1", "--loglevel", "warning"]
-    with processes([worker], site, tmp_path / "worker.log"):
-        subprocess.run(tick, env=site, check=True, timeout=60)
-        wait_until(lambda: len(recorder.publications) == 1, "the first tick", timeout=60)
-        swarm.disconnect("7")
-        subprocess.run(tick, env=site, check=True, timeout=60)
-        wait_until(lambda: len(recorder.publications) == 2, "the poll after the grace")
-    assert recorder.publications[1]["leaves"] == ["7"]
-
-
 def test_tick_that_expired_in_the_queue_is_not_run(
     environment: dict[str, str], tmp_path: Path
 ) -> None:

@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-import redis
-from django.contrib.auth.models import User
-from django.test import Client
 from huey import RedisExpireHuey
 from huey.api import Huey
 
 from presence.backends.redis.store import RedisStore
-from presence.queues import nudge
-from presence.queues.huey import HueyBroker
 from presence.roster import messages
 from presence.roster.messages import Roster
 from presence.sync import statistics
@@ -29,7 +22,6 @@ from presence.tasks.huey import Tasks
 from presence_devtools.servers import Server, free_port, manage, wait_until
 from tests import stored_rooms
 from tests.integration.test_doctor import Report
-from tests.integration.test_web import attribute, exchange, front, present
 from tests.websocket_clients import Swarm
 
 PATIENCE = 60.0
@@ -187,104 +179,10 @@ def test_doctor_without_redis_of_huey_reports_it(site: dict[str, str]) -> None:
     assert "sesame" not in report.said
 
 
-# Nudges
-
-
-@pytest.fixture
-def pages(online: Any, queue: Huey, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Return the settings of the demo site with nudges, in this process, with the Huey of
-    `site`."""
-    tasks = Tasks(queue)
-    monkeypatch.setattr(nudge, "_huey_poll", lambda: tasks.sync_channels)
-    online.ASYNC_BACKEND = "huey"
-    online.INSTALLED_APPS = [*online.INSTALLED_APPS, "huey.contrib.djhuey"]
-    online.PRESENCE_NUDGE = 0.5
-    online.PRESENCE_CHANNEL = f"presence:huey:{time.monotonic_ns()}"
-    nudge._nudger.cache_clear()
-    yield online
-    nudge._nudger.cache_clear()
-
-
-@pytest.mark.django_db
-def test_page_joins_and_leaves_the_roster_without_a_tick(
-    pages: Any, site: dict[str, str], store: RedisStore, swarm: Swarm, tmp_path: Path
-) -> None:
-    """The poll at the end of the grace confirms the leave."""
-    client, channel = Client(), pages.PRESENCE_CHANNEL
-    ada = User.objects.create(username="ada", first_name="Ada")
-    client.force_login(ada)
-    site |= {"PRESENCE_LEAVE_GRACE": "1"}
-    with consumer(site, tmp_path / "consumer.log", "--no-periodic"):
-        page = front(client)
-        answer = exchange(page, client).json()
-        present(swarm, answer, channel)
-        wait_until(
-            lambda: names_in(store, channel) == [str(ada.pk)], "she is seen", timeout=PATIENCE
-        )
-        swarm.disconnect(answer["connection"])
-        beacon = json.dumps({"grants": [attribute(page, "grant")]})
-        client.post(attribute(page, "beacon"), beacon, content_type="text/plain")
-        wait_until(lambda: names_in(store, channel) == [], "she is seen leaving", timeout=PATIENCE)
-    assert store.load_states([channel]).states[channel].version == 2
-    assert statistics.read(store).history == []
-
-
-def test_member_from_python_joins_the_roster_without_a_tick(
-    pages: Any, site: dict[str, str], store: RedisStore, tmp_path: Path
-) -> None:
-    from presence.manager import PresenceManager
-
-    channel = PresenceManager.presence_group_name("huey:bots")
-    with consumer(site, tmp_path / "consumer.log", "--no-periodic"):
-        PresenceManager.join_presence("huey:bots", "r2d2", {"name": "R2-D2"})
-        wait_until(lambda: names_in(store, channel) == ["r2d2"], "it is seen", timeout=PATIENCE)
-        PresenceManager.leave_presence("huey:bots", "r2d2")
-        wait_until(lambda: names_in(store, channel) == [], "it is gone", timeout=PATIENCE)
-
-
-@pytest.fixture
-def silent() -> Iterator[socket.socket]:
-    """Return a port that accepts connections and never answers."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        yield listener
-
-
-def test_early_poll_with_silent_redis_of_huey_gives_up(silent: socket.socket) -> None:
-    tasks = Tasks(RedisExpireHuey("silent", host="127.0.0.1", port=silent.getsockname()[1]))
-    broker = HueyBroker(lambda: tasks.sync_channels, timeout=0.2)
-    for _ in range(2):
-        with pytest.raises(redis.TimeoutError):
-            broker.send(ROOM, worth=30.0)
-        broker.close()
-
-
-@pytest.mark.django_db
-def test_page_without_redis_of_huey_is_served(
-    pages: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    nowhere = Tasks(RedisExpireHuey("nowhere", url=f"redis://127.0.0.1:{free_port()}/0"))
-    monkeypatch.setattr(nudge, "_huey_poll", lambda: nowhere.sync_channels)
-    pages.PRESENCE_NUDGE = 0.05
-    client = Client()
-    client.force_login(User.objects.create(username="ada"))
-
-    def logged() -> list[str]:
-        return [r.getMessage() for r in caplog.records if r.name == "presence.nudge"]
-
-    def served() -> bool:
-        front(client)
-        return bool(logged())
-
-    wait_until(served, "that it failed is logged")
-    (line,) = logged()
-    assert line.startswith(f"nudge=not-asked channel={pages.PRESENCE_CHANNEL} error=")
-    assert "Connection refused" in line
-
-
 # Who is imported
 
 ALONE = """
-import json, sys, time
+import json, sys
 from importlib.abc import MetaPathFinder
 
 class Missing(MetaPathFinder):
@@ -308,8 +206,8 @@ call_command("check")
 client = Client(SERVER_NAME="127.0.0.1")
 client.force_login(User.objects.create(username="ada"))
 page = client.get("/").content.decode()
-asked = QUEUE
 autodiscover_modules("tasks")
+asked = QUEUE
 print(json.dumps([
     "<presence-roster" in page,
     asked,
@@ -318,10 +216,9 @@ print(json.dumps([
 """
 HUEYS_QUEUE = """None
 from huey.contrib.djhuey import HUEY
-while not HUEY.pending_count():
-    time.sleep(0.02)
-autodiscover_modules("tasks")
+from presence import tasks
 HUEY.create_consumer()
+tasks.watch_presence(0, 1.0)
 asked = [str(task) for task in HUEY.pending()]
 while task := HUEY.dequeue():
     HUEY.execute(task)
@@ -330,11 +227,11 @@ CELERY = {"amqp", "billiard", "celery", "django_celery_beat", "kombu", "vine"}
 
 
 def alone(environment: dict[str, str], missing: str, queue: str) -> tuple[bool, Any, set[str]]:
-    """Return whether a page was rendered, the tasks that it sent, and the packages imported at
+    """Return whether a page was rendered, the tasks in Huey's queue, and the packages imported at
     the end."""
     done = subprocess.run(
         [sys.executable, "-c", ALONE.replace("QUEUE", queue), missing],
-        env=environment | {"PRESENCE_NUDGE": "0.1", "PRESENCE_CHANNELS": "presence:*"},
+        env=environment | {"PRESENCE_CHANNELS": "presence:*"},
         capture_output=True,
         text=True,
         timeout=PATIENCE,
@@ -349,7 +246,7 @@ def test_huey_site_does_not_import_celery(site: dict[str, str], missing: str) ->
     made, asked, imported = alone(site, missing, HUEYS_QUEUE)
     assert made
     (task,) = asked
-    assert task.startswith("presence.tasks.huey.sync_channels: ")
+    assert task.startswith("presence.tasks.huey.watch_presence: ")
     assert "huey" in imported
     assert not imported & CELERY
 

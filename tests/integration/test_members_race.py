@@ -129,7 +129,6 @@ def test_presence_manager_under_concurrent_processes_loses_no_member(
         "DJANGO_SETTINGS_MODULE": "project.settings",
         "PRESENCE_REDIS_URL": each_redis_url,
         "PRESENCE_TIMEOUT": str(TIMEOUT),
-        "PRESENCE_NUDGE": "0",
     }
     told = run_many(
         come_and_go_by_the_manager, each_redis_url, processes=PROCESSES, environment=environment

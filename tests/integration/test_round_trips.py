@@ -112,7 +112,6 @@ def test_heartbeat_takes_one_round_trip(
 ) -> None:
     """A join or a leave takes a few more."""
     settings.PRESENCE_REDIS_URL = redis_url
-    settings.PRESENCE_NUDGE = 0
     lifeline = Lifeline("presence:1", "", 0.0, "bot", "page-1", "{}")
     token = make_lifeline(lifeline, now=services.now())
 
