@@ -30,10 +30,11 @@ Pending = tuple[str, bytes]
 
 
 class _Outcome(NamedTuple):
-    """Result of publishing: a report, the acknowledgements, and the dropped changes, which are
-    signalled as well."""
+    """Result of publishing to channels: a report, the acknowledgements, and the dropped changes,
+    which are signalled as well."""
 
     report: Report
+    channels: list[str]
     published: list[Acknowledgement]
     dropped: list[Pending]
 
@@ -43,8 +44,9 @@ class Publisher:
 
     A thread publishes. The caller's thread sends signals: receivers may use its database
     connection. Publications are acknowledged together with the next commits, in one round trip.
-    Their signals are sent while the next batch is published, as receivers may be slow. As a context
-    manager, it waits at its end until all of that is done.
+    Their signals are sent while the next batch is published, as receivers may be slow. The mark of
+    a due channel is settled when its change is published: if the process ends in between, the next
+    look publishes it. As a context manager, it waits at its end until all of that is done.
     """
 
     def __init__(self, ctx: TickContext) -> None:
@@ -53,6 +55,9 @@ class Publisher:
         self._under_way: deque[Future[_Outcome]] = deque()
         self._published: list[Acknowledgement] = []
         self._signalled: list[Pending] = []
+        self._unpublished: dict[str, tuple[float, float | None]] = {}
+        self._settled: dict[str, float] = {}
+        self._again: dict[str, float] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -83,8 +88,8 @@ class Publisher:
     ) -> None:
         """Write the commits of a batch, and publish their changes without waiting.
 
-        The marks of `due` that belong to channels of the batch are settled. Raises StoreError; then nothing of
-        the batch is published.
+        The marks of `due` that belong to channels of the batch are settled, now or after their
+        change is published. Raises StoreError; then nothing of the batch is published.
         """
         states, report, now = polled.loaded.states, self._ctx.report, polled.loaded.now
         for channel in polled.unchanged:
@@ -98,17 +103,19 @@ class Publisher:
         again = {c: report.again[c] for c in polled.channels if c in report.again}
         again |= {c.channel: c.due_in for c in planned if c.due_in is not None}
         gone = {member.id for commit in commits for member in commit.change.leaves}
+        found = {c: due[c] for c in polled.channels if c in due and c not in polled.pending}
+        late = {
+            c.channel: found.pop(c.channel) for c in commits if c.pending and c.channel in found
+        }
         taken, acknowledged = self._write(
             Writes(
                 # Written before the commits, so that a crash between them loses nothing.
                 last_seen={user: now for user in gone if not is_anonymous(user)},
                 polled=[*polled.unchanged, *(commit.channel for commit in planned)],
                 now=now,
-                due=again,
+                due={c: after for c, after in again.items() if c not in late},
                 commits=commits,
-                settled={
-                    c: due[c] for c in polled.channels if c in due and c not in polled.pending
-                },
+                settled=found,
             )
         )
         written = [commit for commit, done in zip(commits, taken, strict=True) if done]
@@ -116,6 +123,8 @@ class Publisher:
         for commit in written:
             self._ctx.cache.keep(commit)
             report.count_commit(commit)
+            if commit.channel in late:
+                self._unpublished[commit.channel] = late[commit.channel], commit.due_in
         self._publish([(c.channel, c.pending) for c in written if c.pending], now)
         self._signal(acknowledged)
 
@@ -123,7 +132,7 @@ class Publisher:
         """Wait for all publications, and acknowledge and signal them. Raises StoreError."""
         while self._under_way:
             self._finish()
-        while self._published or self._signalled:
+        while self._published or self._signalled or self._settled:
             _, acknowledged = self._write(Writes())
             self._signal(acknowledged)
 
@@ -141,8 +150,10 @@ class Publisher:
             signalled=self._signalled,
             acknowledgements=self._published,
             to_signal=announced,
+            settled={**writes.settled, **self._settled},
+            due={**writes.due, **self._again},
         )
-        self._published, self._signalled = [], []
+        self._published, self._signalled, self._settled, self._again = [], [], {}, {}
         with self._ctx.timed("store"):
             written = self._ctx.store.write(writes)
         acknowledged = zip(writes.acknowledgements, written.acknowledged, strict=True)
@@ -163,8 +174,8 @@ class Publisher:
         """Publish changes; runs in the thread. After an error of the whole batch it is unknown what
         was published: the same versions go out again, and Centrifugo drops repeats."""
         ctx = self._ctx.with_new_report()
-        outcome = _Outcome(ctx.report, [], [])
-        with ctx.report.catching(*(channel for channel, _ in pending)):
+        outcome = _Outcome(ctx.report, [channel for channel, _ in pending], [], [])
+        with ctx.report.catching(*outcome.channels):
             with ctx.timed("publish"):
                 results = ctx.gateway.publish([_publication(*change) for change in pending])
             for (channel, raw), result in zip(pending, results, strict=True):
@@ -183,6 +194,12 @@ class Publisher:
         outcome = self._under_way.popleft().result()
         self._ctx.report.absorb(outcome.report)
         self._published += outcome.published
+        for channel in outcome.channels:
+            if channel in self._unpublished:
+                self._settled[channel], again = self._unpublished.pop(channel)
+                again = outcome.report.again.get(channel, again)
+                if again is not None:
+                    self._again[channel] = again
         self._signal(outcome.dropped)
 
     def _signal(self, changes: Iterable[Pending]) -> None:

@@ -239,7 +239,8 @@ def _look(ctx: TickContext) -> bool:
             logger.info("look=done late=%d %s", len(late), ctx.report.line())
     finally:
         rest = watch.rest_after(ctx.clock() - started)
-        ctx.store.end_look(holder, rest=rest, counts=counts, due=dict.fromkeys(late, 0.0))
+        due = ctx.report.again | dict.fromkeys(late, 0.0)
+        ctx.store.end_look(holder, rest=rest, counts=counts, due=due)
     return True
 
 

@@ -624,6 +624,7 @@ def assert_next_look_is_right(site: Site, sync: Sync, *where: object) -> None:
     for room in ("presence:0", OTHER, ROOM):
         versions = [diff["version"] for diff in site.diffs(room)]
         assert versions == list(range(1, len(versions) + 1)), (room, *where)
+        assert versions[-1] == site.snapshot(room)["version"], (room, *where)
     for _ in range(10):  # Each channel that was left pending is polled once more.
         site.clock.advance(1)
         assert sync.look(), where
