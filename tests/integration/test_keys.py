@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import redis
 
-from presence.backends.base import KEPT_TICKS
+from presence.backends.base import KEPT_DUE, KEPT_TICKS
 from presence.backends.redis.keys import Keys
 from presence.backends.redis.store import RedisStore
 from presence.centrifugo.gateway import Gateway
@@ -91,6 +92,7 @@ def test_keys_after_a_day_expire_or_are_bounded_by_the_users(
     assert others.pop(KEYS.ticks) <= KEPT_TICKS
     assert others.pop(KEYS.open) <= 4
     assert others.pop(KEYS.nodes) <= 2
+    assert others.pop(KEYS.due) <= USERS * (KEPT_DUE // PAUSE + 1), "without a look, ticks forget"
     assert others == {}
     for key in (KEYS.tracked, KEYS.profiles, KEYS.registry):
         assert server.pttl(key) > 0 or not server.exists(key), key
@@ -134,6 +136,72 @@ def test_key_of_another_type_is_replaced_by_a_tick_and_keeps_the_rooms(
         shown = store.load_snapshots([ROOM, "presence:b"])
         assert all(b"Ada" in (stored.snapshot or b"") for stored in shown.values()), key
         assert all(stored.polled == clock.now for stored in shown.values()), key
+
+
+@pytest.mark.parametrize("value", ["string", "list", "hash", "zset"])
+def test_key_of_another_type_is_replaced_by_a_look(
+    store: RedisStore,
+    centrifugo: FakeCentrifugo,
+    clock: Clock,
+    server: redis.Redis,
+    value: str,
+) -> None:
+    sync = make_sync(store, centrifugo, clock)
+    write: dict[str, Callable[[str], object]] = {
+        "string": lambda key: server.set(key, "x"),
+        "list": lambda key: server.rpush(key, "x"),
+        "hash": lambda key: server.hset(key, "x", "y"),
+        "zset": lambda key: server.zadd(key, {"x": 1}),
+    }
+    for number, key in enumerate((KEYS.watch, KEYS.due, KEYS.watch, KEYS.due)):
+        server.delete(key)
+        write[value](key)
+        clock.advance(10)
+        store.save_member(ROOM, f"bot{number}", source="", meta=b"{}", timeout=TIMEOUT)
+        clock.advance(10)
+        for _ in range(2):
+            clock.advance(1)
+            sync.look()
+        report = sync.look()
+        assert report is not None
+        assert report.failures == [], key
+        assert f'"bot{number}"'.encode() in (store.load_snapshots([ROOM])[ROOM].snapshot or b"")
+
+
+@pytest.mark.parametrize("value", [b"garbage", b"\xff", b"", b"nan", b"inf", b"-1e400"])
+def test_value_that_cannot_be_read_fails_no_look(
+    store: RedisStore,
+    centrifugo: FakeCentrifugo,
+    clock: Clock,
+    server: redis.Redis,
+    value: bytes,
+) -> None:
+    sync = make_sync(store, centrifugo, clock)
+    centrifugo.enter(ROOM, "c1", "ada", "Ada")
+    assert sync.look()
+    for field in ("until", "length", "holder", "counts"):
+        server.hset(KEYS.watch, field, value)
+        clock.advance(1)
+        centrifugo.enter(ROOM, f"c-{field}", field, field)
+        report = make_sync(store, centrifugo, clock).look()
+        assert report is not None, field
+        assert report.failures == [], field
+        assert f'"{field}"'.encode() in (store.load_snapshots([ROOM])[ROOM].snapshot or b"")
+
+
+@pytest.mark.parametrize("name", [b"\xff\xfe", b"", b"a room", b"roster:x", b"x" * 300])
+def test_due_entry_that_is_no_channel_is_removed(
+    store: RedisStore,
+    centrifugo: FakeCentrifugo,
+    clock: Clock,
+    server: redis.Redis,
+    name: bytes,
+) -> None:
+    server.zadd(KEYS.due, {name: clock.now})
+    report = make_sync(store, centrifugo, clock).look()
+    assert report is not None
+    assert (report.channels, report.failures) == (0, [])
+    assert server.zscore(KEYS.due, name) is None
 
 
 @pytest.mark.parametrize("name", [b"\xff\xfe", b"", b"a room", b"roster:x", b"x" * 300])
