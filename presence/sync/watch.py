@@ -61,8 +61,11 @@ def compare(ctx: TickContext, begun: LookStart) -> Look:
 
 
 def rest_after(spent: float) -> float:
-    """Return for how many seconds no look may begin after one that took `spent` seconds."""
-    return spent * (1 / LIMIT - 1)
+    """Return for how many seconds no look may begin after one that took `spent` seconds.
+
+    At most three leases: a process that was stopped for an hour did not work for an hour.
+    """
+    return min(spent, LEASE) * (1 / LIMIT - 1)
 
 
 def _changed(before: Mapping[str, int], now: Mapping[str, int]) -> list[str]:

@@ -1,5 +1,7 @@
 """Random histories of several syncs: crashes, pauses, lost replies, restarts, lost writes.
 
+Some syncs tick, others look. A page that comes says so, which marks its room due.
+
 Each sync runs in a thread of its own that stops before and after every call to the store or to
 Centrifugo; one seeded generator decides who goes on, how far, and what breaks. No history depends
 on time or on the scheduler of the machine: a seed that fails fails again.
@@ -31,8 +33,9 @@ from presence.roster import messages
 from presence.roster.commit import Commit, State, find_flaw, mark_damaged, verify
 from presence.roster.messages import Change, Diff, Position, Snapshot
 from presence.snapshots import _serve
-from presence.sync.context import Options
+from presence.sync.context import LastLook, Options
 from presence.sync.tick import NODES_SETTLE, Sync
+from presence.sync.watch import LEASE
 from tests.feed_reader import Gap, Publication, apply, decode_publication
 from tests.unit.fakes import ROOM, Clock, FakeCentrifugo, Inline
 
@@ -59,8 +62,9 @@ class LossyStore(MemoryStore):
         self.acknowledged: list[tuple[str, bytes]] = []
 
     def save(self) -> dict[str, Any]:
-        names = ("_rooms", "_polled")
-        return {name: dict(getattr(self, name)) for name in names} | {"_nodes": self._nodes}
+        dicts, others = ("_rooms", "_polled", "_due"), ("_nodes", "_counts", "_looking")
+        saved = {name: dict(getattr(self, name)) for name in dicts}
+        return saved | {name: getattr(self, name) for name in others}
 
     def roll_back(self, saved: dict[str, Any]) -> None:
         self.lives += 1
@@ -96,20 +100,22 @@ class LossyStore(MemoryStore):
 
 
 class Worker:
-    """One tick in a thread that the test moves step by step."""
+    """One tick or look in a thread that the test moves step by step."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, *, look: bool = False) -> None:
         self._go, self._stopped = threading.Semaphore(0), threading.Semaphore(0)
         self._order: BaseException | None = None
         self.at = ""
         self.done = False
         self.failure: BaseException | None = None
+        self._look = look
         options = Options(grace=GRACE, list_limit=world.list_limit, batch_size=1, timeout=TIMEOUT)
         self._sync = Sync(
             Stepped(world.store, self),  # type: ignore[arg-type]
             Stepped(Gateway(world.centrifugo), self),  # type: ignore[arg-type]
             options,
             announce=lambda *change: world.announced.append(change),
+            last_look=world.last_look,
             clock=world.clock,
             executor=Inline,
         )
@@ -137,7 +143,7 @@ class Worker:
     def _run(self) -> None:
         try:
             self.stop_at("start")
-            self._sync.tick()
+            self._sync.look() if self._look else self._sync.tick()
         except Crash:
             pass
         except BaseException as error:
@@ -240,13 +246,21 @@ def _version(publication: Publication) -> int:
 class World:
     """The state of one history, and the actions that change it."""
 
-    def __init__(self, seed: int, *, rollbacks: bool = False, damage: bool = False) -> None:
+    def __init__(
+        self,
+        seed: int,
+        *,
+        ticks: bool = True,
+        rollbacks: bool = False,
+        damage: bool = False,
+    ) -> None:
         self.random = random.Random(seed)
         self.clock = Clock()
         self.centrifugo = FakeCentrifugo(self.clock)
         self.store = LossyStore(self.clock)
         self.announced: list[tuple[str, int, Change, str]] = []
         self.list_limit = self.random.choice([2, 200])
+        self.last_look = LastLook()
         self.workers: list[Worker] = []
         self.logs: list[tuple[str, list[bytes]]] = []
         self.back: list[tuple[float, str, str]] = []
@@ -261,7 +275,8 @@ class World:
         self.actions: list[Callable[[], None]] = [
             *[self.move] * 4,
             *[self.track] * 2,
-            *[self.start] * 3,
+            *[self.start] * (3 if ticks else 0),
+            *[self.start_look] * 3,
             *[self.work] * 12,
             *[self.read] * 3,
             *[self.pass_time] * 4,
@@ -280,6 +295,7 @@ class World:
         self.client += 1
         name = f"{user}-{self.names[user]}" if user else ""
         self.centrifugo.enter(channel, f"c{self.client:04}", user, name, iat=1.0 + self.names[user])
+        self.store.write(Writes(due={channel: 1.5}))
 
     def move(self) -> None:
         """Let a user come, go, open a second tab, or change their name."""
@@ -304,6 +320,10 @@ class World:
     def start(self) -> None:
         if len(self.workers) < 3:
             self.workers.append(Worker(self))
+
+    def start_look(self) -> None:
+        if len(self.workers) < 3:
+            self.workers.append(Worker(self, look=True))
 
     def work(self) -> None:
         if self.workers:
@@ -372,8 +392,8 @@ class World:
     def keep_logs(self) -> None:
         self.logs += [(feed, stream.log) for feed, stream in self.centrifugo.streams.items()]
 
-    def settle(self) -> None:
-        """Stop all failures, let time pass, run ticks, and let pages read on."""
+    def settle(self, *, by_looks: bool = False) -> None:
+        """Stop all failures, let time pass, run ticks or looks, and let pages read on."""
         for worker in self.workers:
             worker.finish()
             assert worker.failure is None, worker.failure
@@ -381,9 +401,11 @@ class World:
         self.return_home()
         for reader in self.readers:
             reader.fetch()
-        for pause in (0.0, NODES_SETTLE + 1, GRACE + 1, GRACE + 1, 40.0):
+        ticks = (0.0, NODES_SETTLE + 1, GRACE + 1, GRACE + 1, 40.0)
+        looks = (3 * LEASE + 1, *[1.0] * int(NODES_SETTLE + 2 * GRACE))
+        for pause in looks if by_looks else ticks:
             self.clock.advance(pause)
-            Worker(self).finish()
+            Worker(self, look=by_looks).finish()
         for _ in range(4):
             for reader in self.readers:
                 reader.pull(1000)
@@ -470,12 +492,14 @@ def assert_repaired(world: World) -> None:
         assert not state.rev or not find_flaw(state, whole.roster, whole.snapshot)
 
 
-def check_histories(seeds: range, *checks: Callable[[World], None], **options: bool) -> None:
+def check_histories(
+    seeds: range, *checks: Callable[[World], None], by_looks: bool = False, **options: bool
+) -> None:
     """Run a history for each seed, and check how it ends; a failure names the seed."""
     for seed in seeds:
         world = World(seed, **options)
         world.run(150)
-        world.settle()
+        world.settle(by_looks=by_looks)
         try:
             for check in checks:
                 check(world)
@@ -493,6 +517,12 @@ def test_model_with_crashes_and_failures_holds_the_chain_and_converges(block: in
         seeds_of(block),
         *(assert_converged, assert_nobody_left_on_errors, assert_chain, assert_signalled),
     )
+
+
+@pytest.mark.parametrize("block", range(4))
+def test_model_without_ticks_converges_by_looks(block: int) -> None:
+    checks = (assert_converged, assert_nobody_left_on_errors, assert_chain)
+    check_histories(seeds_of(block, first=30_000), *checks, by_looks=True, ticks=False)
 
 
 @pytest.mark.parametrize("block", range(4))

@@ -245,6 +245,7 @@ def test_look_that_failed_rests_too() -> None:
 def test_rest_is_counted_in_the_quarter_of_a_worker() -> None:
     assert watch.rest_after(1.0) == 3.0
     assert watch.rest_after(0.0) == 0.0
+    assert watch.rest_after(HOUR) == 3 * watch.LEASE, "of a process that was stopped"
 
 
 def test_look_polls_for_its_slice_and_leaves_the_rest_due() -> None:
