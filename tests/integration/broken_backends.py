@@ -104,6 +104,22 @@ class ClosesTwice(MemoryStore):
         return True
 
 
+class LetsAllLook(MemoryStore):
+    found_by = "test_begin_look_admits_one_holder_until_it_ends"
+
+    def begin_look(self, holder, *, lease, limit):
+        self._looking = ("", 0.0, 0.0)
+        return super().begin_look(holder, lease=lease, limit=limit)
+
+
+class SettlesLaterMarks(MemoryStore):
+    found_by = "test_mark_that_was_made_since_is_not_settled"
+
+    def write(self, writes):
+        settled = {channel: self._due.get(channel, 0.0) for channel in writes.settled}
+        return super().write(msgspec.structs.replace(writes, settled=settled))
+
+
 class TakesAlways(MemoryStore):
     found_by = "test_hit_rate_limit_refuses_more_than_the_limit"
 

@@ -52,7 +52,7 @@ def test_environment_values_are_converted(settings_from):
 
 
 def test_environment_without_value_keeps_the_default_of_the_app():
-    assert app_settings({"PRESENCE_NUDGE": "", "HOME": "/"}) == {}
+    assert app_settings({"PRESENCE_WATCH": "", "HOME": "/"}) == {}
 
 
 @pytest.mark.parametrize(
