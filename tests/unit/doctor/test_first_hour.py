@@ -21,7 +21,7 @@ from presence.doctor.clocks import Clocks
 from presence.doctor.findings import Findings, problem, warning
 from presence.management.commands import presence_doctor
 from presence.queues import celery as queue
-from presence.queues.celery import TICK
+from presence.queues.celery import TICK, WATCH
 from presence.sync.statistics import Report, Statistics, Tick
 
 HOUR = 3600.0
@@ -235,6 +235,19 @@ def test_schedule_that_the_application_does_not_read_names_the_namespace(
     # Where there are tables, they may hold the entry.
     assert [message.id for message in messages] == ([] if tables else ["presence.W010"])
     assert all('namespace="CELERY"' in str(message.hint) for message in messages)
+
+
+@pytest.mark.parametrize("looks", [{}, {"watch-presence": {"task": WATCH, "schedule": 1.0}}])
+def test_beat_with_or_without_an_entry_for_looks_is_ok(
+    monkeypatch: pytest.MonkeyPatch, settings: Any, looks: dict[str, Any]
+) -> None:
+    settings.PRESENCE_INTERVAL = 60.0
+    settings.CELERY_BEAT_SCHEDULE = ENTRY | looks
+    monkeypatch.setattr(schedule, "database_installed", lambda: False)
+    made = app(beat_schedule=ENTRY | looks)
+    monkeypatch.setattr(queue, "_app", made)
+    assert [finding.level for finding in celery.beat(made)] == ["ok"]
+    assert list(site.check_celery()) == []
 
 
 @override_settings(CELERY_BEAT_SCHEDULE=ENTRY)
