@@ -168,7 +168,7 @@ class TestKeys:
         store.save_profile("ada", b"{}", seconds=60)
         store.write(Writes(last_seen={"ada": 1.0}))
         found = {key.decode() for key in server.scan_iter()}
-        assert found == {MEMBERS, KEYS.tracked, KEYS.profiles, KEYS.seen}
+        assert found == {MEMBERS, KEYS.tracked, KEYS.profiles, KEYS.seen, KEYS.due}
         assert f"{{{ROOM}}}" in MEMBERS
 
     def test_members_key_without_calls_expires_on_time(
