@@ -101,10 +101,9 @@ def test_page_of_a_visitor_who_is_counted_sends_no_check(
 
 
 def test_page_with_a_feed_of_its_own_sends_no_check(
-    visit: Visit, stage: Stage, tick: Tick, channel: str
+    visit: Visit, stage: Stage, channel: str
 ) -> None:
     room = channel.replace("presence:", "chat:")
-    tick(room)
     page = visit("ada").new_page()
     sent = counted(page)
     page.goto(stage.page(include(room)))
