@@ -11,7 +11,7 @@ app_name = "presence"
 urlpatterns = [
     path("tokens/", views.tokens, name="tokens"),
     path("snapshot/", views.snapshot, name="snapshot"),
-    path("beacon/", views.beacon, name="beacon"),
+    path("check/", views.check, name="check"),
     path("heartbeat/", heartbeat, name="heartbeat"),
     path("publish/", publish_proxy.publish, name="publish"),
 ]

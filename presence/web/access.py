@@ -15,7 +15,7 @@ from presence.web.visitors import Visitor
 def authorise(request: HttpRequest | None, channel: str) -> bool:
     """Return whether the visitor who sent `request` may see the members of `channel`.
 
-    Called at include, exchange, renewal, snapshot and beacon. A visitor who may see a room may see
+    Called at include, exchange, renewal, snapshot and check. A visitor who may see a room may see
     its cursors: for a cursor channel PRESENCE_AUTHORIZE is asked about the room, which need not be
     polled. With PRESENCE_AUTHORIZE set, nobody may where there is no request to ask about, nor
     where it fails, which is logged. Raises InvalidChannel for a name that cannot be a channel and

@@ -15,11 +15,12 @@ from django.urls import NoReverseMatch, reverse
 
 from presence import services
 from presence.centrifugo.tokens import make_grant
+from presence.conf import conf
 from presence.exceptions import StoreError
 from presence.roster.channel_names import validate_channel
 from presence.snapshots import Record, read_records
 from presence.web.access import authorise
-from presence.web.visitors import Visitor, visitor_of
+from presence.web.visitors import Visitor, listed_as, visitor_of
 
 logger = logging.getLogger("presence.widget")
 
@@ -27,7 +28,7 @@ LOOK_UP_LIFETIME: Final = 1.0
 """Seconds for which records are reused: about the time to render a page. A view that lives on
 renders many pages for one request."""
 
-URLS: Final = ("tokens", "snapshot", "beacon")
+URLS: Final = ("tokens", "snapshot", "check")
 """Names of the URLs that scripts call."""
 
 NO_URLS: Final = (
@@ -69,15 +70,16 @@ class Element:
     """The fields that the widget and the cursors of a page have in common.
 
     `live` says whether scripts can take over; only then are there a grant and URLs. `denied`: the
-    visitor may not see the channel, and nothing is shown. `error` is for the developers of the
-    site, and shown only where the template engine is in debug mode (`show_error`).
+    visitor may not see the channel, and nothing is shown. `check_url` is "" where no roster would
+    list the visitor, and without looks. `error` is for the developers of the site, and shown only
+    where the template engine is in debug mode (`show_error`).
     """
 
     channel: str
     grant: str = ""
     tokens_url: str = ""
     snapshot_url: str = ""
-    beacon_url: str = ""
+    check_url: str = ""
     live: bool = False
     user_id: str = ""
     denied: bool = False
@@ -117,6 +119,8 @@ def open_element(
     except NoReverseMatch:
         fields["error"] = warn_once(NO_URLS)
         return visitor, fields
+    if not (conf.PRESENCE_WATCH and listed_as(visitor)):
+        fields["check_url"] = ""
     if not visitor.hidden or hidden:
         fields |= {"live": True, "grant": make_grant(channel, visitor.id, now=services.now())}
     return visitor, fields

@@ -1,5 +1,5 @@
-"""HTTP endpoints of the widget: exchange grants for tokens, read a snapshot, report that a page
-closes."""
+"""HTTP endpoints of the widget: exchange grants for tokens, read a snapshot, report a page that
+the roster lacks."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
 
 from presence import services
-from presence.backends.base import Limits
+from presence.backends.base import Hit, Limits, Writes
 from presence.centrifugo.tokens import Issuer, make_grant, read_grant
 from presence.conf import conf
 from presence.exceptions import InvalidGrant, StoreError
 from presence.roster.channel_names import feed_of, is_cursor_channel
-from presence.snapshots import read_snapshot, read_snapshots
+from presence.snapshots import read_snapshot
 from presence.web.access import open_grant
 from presence.web.json import HttpError, json_view, read_json
-from presence.web.visitors import Visitor, describe, origins_of, visitor_of
+from presence.web.visitors import Visitor, describe, listed_as, origins_of, visitor_of
 
 logger = logging.getLogger("presence.views")
 registry_logger = logging.getLogger("presence.registry")
@@ -41,11 +41,19 @@ NEW_ROOMS_OF_SESSIONS: Final = 20 * NEW_ROOMS
 """Rooms that all sessions of one address may add in HOUR: a visitor who drops the cookie has a new
 session at the next page."""
 HOUR: Final = 3600.0
+CHECKS: Final = 30
+"""Channels that one visitor may have checked in CHECK_WINDOW: as many pages as one visitor opens in
+a minute."""
+CHECKS_OF_SESSIONS: Final = 20 * CHECKS
+"""Channels that all sessions of one address may have checked in CHECK_WINDOW."""
+CHECK_WINDOW: Final = 60.0
+CHECK_PAUSE: Final = 1.0
+"""Seconds between two checks of a channel, whoever asks for them: about the time between two
+looks."""
 
 
 class _Body(msgspec.Struct):
     grants: Annotated[list[str], msgspec.Meta(min_length=1, max_length=MAX_GRANTS)]
-    back: bool = False
 
 
 @json_view("POST")
@@ -54,10 +62,11 @@ def tokens(request: HttpRequest) -> dict[str, Any]:
 
     The body is `{"grants": ["…"]}`, the answer `{"url": of the websocket, "connection": token,
     "id": of the user the tokens are for, "user": member or null, "channels": {channel: {"feed",
-    "token", "grant": renewed, "shown": whether the user is to be shown at once}}, "refused":
-    {channel: reason}}`; a grant that names no channel is refused as `#<its index>`. A hidden user
-    is no member and has no cursor. A cursor channel is its own feed. 400 for a body of another
-    shape, 403 when every grant is refused.
+    "token", "grant": renewed, "shown": whether the user is to be shown at once, "self": id under
+    which the roster lists the visitor once subscribed, or ""}}, "refused": {channel: reason}}`; a
+    grant that names no channel is refused as `#<its index>`. A hidden user is no member and has no
+    cursor. A cursor channel is its own feed. 400 for a body of another shape, 403 when every grant
+    is refused.
     """
     visitor, now = visitor_of(request), services.now()
     granted, refused = _open(request, _read(request), visitor, now)
@@ -81,7 +90,7 @@ def tokens(request: HttpRequest) -> dict[str, Any]:
             if visitor.id and not visitor.hidden
             else None
         ),
-        "channels": {channel: _subscription(channel, issuer) for channel in granted},
+        "channels": {channel: _subscription(channel, issuer, visitor) for channel in granted},
         "refused": refused,
     }
 
@@ -110,25 +119,50 @@ def snapshot(request: HttpRequest) -> dict[str, Any]:
     return {"channel": channel, **msgspec.structs.asdict(found)}
 
 
-# A beacon cannot carry a CSRF token; and all it can do is have a channel polled early.
+# No CSRF token is needed: all that a check can do is have a channel polled early.
 @json_view("POST")
-def beacon(request: HttpRequest) -> None:
-    """Have the channels of a page polled early that a user closed, or came back to; answer 204.
+def check(request: HttpRequest) -> None:
+    """Have channels polled early whose rosters lack the visitor's page; answer 204.
 
-    The body holds grants as that of `tokens` does, of any content type; with `"back": true` where
-    the browser kept the page and shows it again. A beacon adds and removes nobody: the poll does.
-    400 and 403 as `tokens`.
+    The body is that of `tokens`, of any content type. A check adds and removes nobody: the poll
+    does. Cursor channels are left out, and so is what is beyond the limits of the visitor. 400 and
+    403 as `tokens`. A store that is down is logged: the next tick polls the channels anyway.
     """
-    visitor, asked = visitor_of(request), _read(request)
-    granted, _ = _open(request, asked, visitor, services.now())
-    channels = _with_rosters(granted)
+    visitor = visitor_of(request)
+    granted, _ = _open(request, _read(request), visitor, services.now())
+    channels = list(dict.fromkeys(_with_rosters(granted)))
     if not channels:
-        raise HttpError(400, NO_ROSTER)
+        return
     try:
-        for channel, shown in read_snapshots(channels).items():
-            pass
+        _mark_due(channels, by=origins_of(request, visitor))
     except StoreError:
-        logger.exception("beacon=unheard channels=%s", ",".join(channels[:3]))
+        logger.exception("check=not-marked channels=%s", ",".join(channels[:3]))
+
+
+def _mark_due(channels: Sequence[str], *, by: Sequence[str]) -> None:
+    """Mark channels due, as many as are within every limit of the visitor that `by` names.
+
+    A channel that was checked less than CHECK_PAUSE ago is due after CHECK_PAUSE: a look may have
+    read it before the member came who asks now, so the mark must not be dropped.
+    """
+    store = services.store()
+    hits = [
+        Hit(f"checks:{name}", _limit_of_checks(name), CHECK_WINDOW, times=len(channels))
+        for name in by
+    ]
+    hits += [Hit(f"check:{channel}", 1, CHECK_PAUSE) for channel in channels]
+    admitted, _ = store.check_limits(hits)
+    allowed, fresh = min(admitted[: len(by)]), admitted[len(by) :]
+    due = {
+        channel: 0.0 if is_fresh else CHECK_PAUSE
+        for channel, is_fresh in list(zip(channels, fresh, strict=True))[:allowed]
+    }
+    if due:
+        store.write(Writes(due=due))
+
+
+def _limit_of_checks(name: str) -> int:
+    return CHECKS_OF_SESSIONS if name.startswith("sessions:") else CHECKS
 
 
 def register_channels(channels: Sequence[str], *, by: Sequence[str]) -> None:
@@ -213,15 +247,17 @@ def _with_rosters(channels: list[str]) -> list[str]:
     return [channel for channel in channels if not is_cursor_channel(channel)]
 
 
-def _subscription(channel: str, issuer: Issuer) -> dict[str, Any]:
+def _subscription(channel: str, issuer: Issuer, visitor: Visitor) -> dict[str, Any]:
     """Return what a browser needs to follow `channel`."""
-    feed = channel if is_cursor_channel(channel) else feed_of(channel)
+    has_roster = not is_cursor_channel(channel)
+    feed = feed_of(channel) if has_roster else channel
     hidden = issuer.info.hidden
     return {
         "feed": feed,
         "token": issuer.subscription(feed, quietly=hidden),
         "grant": make_grant(channel, issuer.user_id, now=issuer.now),
         "shown": bool(issuer.user_id) and feed == channel and not hidden,
+        "self": listed_as(visitor) if has_roster and feed == channel else "",
     }
 
 

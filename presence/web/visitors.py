@@ -17,7 +17,7 @@ from django.db.models import Model
 from django.http import HttpRequest
 from django.utils.crypto import get_random_string, salted_hmac
 
-from presence.conf import hooks
+from presence.conf import conf, hooks
 from presence.roster import validation
 from presence.roster.names import clean_name
 from presence.roster.people import UserClaims, anonymous_id
@@ -72,6 +72,12 @@ def visitor_of(request: HttpRequest) -> Visitor:
     if getattr(user, "is_authenticated", False) and key not in (None, ""):
         return visitor_as(user)
     return _anonymous(request)
+
+
+def listed_as(visitor: Visitor) -> str:
+    """Return the id under which rosters list the visitor while a page of theirs is connected; ""
+    where they are hidden or only counted."""
+    return visitor.shown_as if visitor.id or conf.PRESENCE_ANONYMOUS == "list" else ""
 
 
 def origins_of(request: HttpRequest, visitor: Visitor) -> tuple[str, ...]:

@@ -97,7 +97,6 @@ def open_stage(directory: Path, config: Path = servers.CONFIG) -> Iterator[Stage
             "DATABASE_PATH": str(directory / "stage.sqlite3"),
             "DJANGO_SETTINGS_MODULE": "tests.browser.pages.settings",
             "PRESENCE_INTERVAL": str(EVERY),
-            "PRESENCE_NUDGE": "0",
             "DEBUG": "1",
         }
         migrate = servers.manage("migrate", "-v", "0")

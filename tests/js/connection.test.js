@@ -288,7 +288,7 @@ describe("Page.follow with another kind", () => {
     }
   }
 
-  it("other_kind_shares_connection_and_tokens_and_is_in_no_beacon", async () => {
+  it("other_kind_shares_connection_and_tokens", async () => {
     const { world, page } = makePage({ user: member("7") });
     follow(page, "presence:a", snapshot(1));
     const end = page.follow(configOf("cursors:a"), {}, () => {}, Cursors);
@@ -296,8 +296,6 @@ describe("Page.follow with another kind", () => {
     const cursors = page.feeds.get("cursors:a");
     assert.deepEqual([cursors.constructor, cursors.token, cursors.user], [Cursors, "token cursors:a", member("7")]);
     assert.deepEqual([cursors.client, world.asked("/tokens").length], [Centrifuge.made[0], 1]);
-    page.sendBeacon();
-    assert.deepEqual(world.beacons.map(({ grants }) => grants), [["next presence:a"]]);
     end();
     await settle();
     assert.deepEqual([...page.feeds.keys()], ["presence:a"]);
@@ -619,60 +617,5 @@ describe("Page.block", () => {
     page.block(blocked("/tokens"));
     assert.equal(follower.feed.refusal, "");
     assert.equal(follower.feed.phase, "live");
-  });
-});
-
-describe("Page.sendBeacon", () => {
-  const user = member("7");
-
-  it("beacon_has_the_newest_grant_of_every_room", async () => {
-    const { world, page } = await open({ user });
-    follow(page, "presence:b", snapshot(1));
-    await world.tick();
-    page.sendBeacon();
-    const grants = ["next presence:a", "next presence:b"];
-    assert.deepEqual(world.beacons, [{ url: "/beacon", grants }]);
-  });
-
-  it("beacon_of_a_page_shown_again_takes_leaving_back", async () => {
-    const { world, page } = await open({ user });
-    page.sendBeacon();
-    page.sendBeacon({ back: true });
-    const left = { url: "/beacon", grants: ["next presence:a"] };
-    assert.deepEqual(world.beacons, [left, { ...left, back: true }]);
-  });
-
-  it("beacon_is_sent_with_the_last_widget_of_a_room_and_not_for_a_moved_one", async () => {
-    const { world, page, follower } = await open({ user });
-    follow(page, "presence:b", snapshot(1));
-    await world.tick();
-    follower.end();
-    const moved = follow(page, "presence:a", snapshot(12));
-    await settle();
-    assert.deepEqual(world.beacons, []);
-    moved.end();
-    await settle();
-    assert.deepEqual(world.beacons, [{ url: "/beacon", grants: ["next presence:a"] }]);
-  });
-
-  it("beacon_of_many_rooms_is_sent_in_parts", async () => {
-    const { world, page } = makePage({ user });
-    for (let at = 0; at < 101; at += 1) follow(page, `presence:${at}`, snapshot(1));
-    await world.tick();
-    page.sendBeacon();
-    assert.deepEqual(world.beacons.map(({ grants }) => grants.length), [100, 1]);
-  });
-
-  it("beacon_is_not_sent_without_url_user_listed_room_or_connection", async () => {
-    const counted = snapshot(12, [], { listed: false, total: 500 });
-    for (const options of [{ user, beacon: "" }, { user: null }, { user, shown: counted }]) {
-      const { world, page } = await open(options);
-      page.sendBeacon();
-      assert.deepEqual(world.beacons, []);
-    }
-    const { world, page } = makePage({ user });
-    follow(page, "presence:a", snapshot(12));
-    page.sendBeacon();
-    assert.deepEqual(world.beacons, []);
   });
 });

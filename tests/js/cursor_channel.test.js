@@ -351,7 +351,7 @@ describe("connection of a cursor channel", () => {
     await world.pass(60_000);
     assert.equal(sub.asked, asked);
     assert.deepEqual(world.timers, []);
-    assert.deepEqual(world.beacons, [], "nobody leaves a room with it");
+    assert.deepEqual(world.asked("/check"), [], "it has no roster");
   });
 
   it("channel_followed_again_is_a_new_one", async () => {

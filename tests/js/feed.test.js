@@ -303,7 +303,7 @@ describe("refused feed", () => {
   });
 
   it("refused_feed_is_unsubscribed_and_takes_nothing", async () => {
-    const { follower, sub, client, page, world } = await refused();
+    const { follower, sub, client, world } = await refused();
     assert.deepEqual(client.removed, ["presence:a"]);
     const told = follower.told.length;
     publish(sub, diff(12, { joins: [member("9")], total: 2 }));
@@ -311,9 +311,8 @@ describe("refused feed", () => {
     sub.trigger("subscribing", {});
     sub.trigger("subscribed", { recovered: false });
     await world.tick();
-    page.sendBeacon();
     assert.equal(follower.told.length, told);
-    assert.deepEqual([world.asked("/snapshot").length, world.beacons], [1, []]);
+    assert.deepEqual([world.asked("/snapshot").length, world.timers], [1, []]);
   });
 
   it("refused_feed_ignores_the_fetch_under_way", async () => {

@@ -208,13 +208,16 @@ export const FINAL = [
 ];
 
 /** A page whose token endpoint grants every channel. */
-export function makePage({ user = null, ahead = false, beacon = "/beacon", modules = MODULES } = {}) {
+export function makePage({ user = null, ahead = false, self, check = "/check", modules = MODULES } = {}) {
   Centrifuge.made.length = 0;
   const world = new World();
   const channels = (grants) =>
     grants.map((grant) => readGrant(grant)[0]).map((channel) => [
       channel,
-      { feed: channel, token: `token ${channel}`, grant: `next ${channel}`, shown: ahead },
+      {
+        feed: channel, token: `token ${channel}`, grant: `next ${channel}`, shown: ahead,
+        self: self ?? (ahead && user ? user.id : ""),
+      },
     ]);
   world.routes.set("/tokens", ({ body }) => [
     200,
@@ -227,7 +230,8 @@ export function makePage({ user = null, ahead = false, beacon = "/beacon", modul
       refused: {},
     },
   ]);
-  return { world, page: new connection.Page({ tokens: "/tokens", beacon }, modules, world.host) };
+  world.routes.set("/check", () => [204, undefined]);
+  return { world, page: new connection.Page({ tokens: "/tokens", check }, modules, world.host) };
 }
 
 export const member = (id, name = `Member ${id}`, info = {}) => ({ id, name, info });

@@ -173,11 +173,11 @@ def test_surface_with_an_unknown_unit_logs_and_raises_in_debug(caplog: pytest.Lo
         rendered(INCLUDE, request_of(ADA), debug=True, channel=CHANNEL, unit="em")
 
 
-@pytest.mark.parametrize(("nudge", "beacon"), [(2.0, "/presence/beacon/"), (0, "")])
-def test_surface_has_a_beacon_where_the_widget_has_one(settings: Any, nudge: float, beacon: str):
-    settings.PRESENCE_NUDGE = nudge
-    assert state(request_of(ADA)).beacon_url == beacon
-    assert state(request_of()).beacon_url == ""
+@pytest.mark.parametrize(("watch", "check"), [(1.0, "/presence/check/"), (0, "")])
+def test_surface_has_a_check_where_the_widget_has_one(settings: Any, watch: float, check: str):
+    settings.PRESENCE_WATCH = watch
+    assert state(request_of(ADA)).check_url == check
+    assert state(request_of()).check_url == ""
 
 
 # Who may

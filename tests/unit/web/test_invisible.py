@@ -17,7 +17,7 @@ from presence import services
 from presence.centrifugo.tokens import make_grant
 from presence.roster.messages import Member
 from presence.roster.people import UserClaims
-from presence.web import page, widget
+from presence.web import page
 from presence.web.cursor_surface import Surface, surface_for
 from presence.web.heartbeat import heartbeat_for
 from presence.web.visitors import Visitor, describe, is_visible, visitor_as, visitor_of
@@ -45,19 +45,10 @@ def broken(user: User) -> bool:
 @pytest.fixture(autouse=True)
 def site(settings: Any) -> None:
     settings.PRESENCE_BACKEND = "memory"
-    settings.PRESENCE_NUDGE = 2.0
     settings.PRESENCE_CHANNELS = ["presence:*", "chat:*"]
     settings.PRESENCE_VISIBLE = but_ada
     settings.CENTRIFUGO_TOKEN_SECRET = SECRET
     page.warn_once.cache_clear()
-
-
-@pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Return the users for whom the pages ask for a poll."""
-    found: list[str] = []
-    monkeypatch.setattr(widget, "page_served", lambda channel, user, shown: found.append(user))
-    return found
 
 
 ADA, GRACE = (
@@ -146,26 +137,31 @@ class TestTheirPage:
     def state(self, user: Any) -> Widget:
         return widget_for(ROOM, request_of(user))
 
-    def test_page_of_a_hidden_user_shows_the_others(self, asked: list[str]):
+    def test_page_of_a_hidden_user_shows_the_others(self):
         found = self.state(ADA)
         assert [member.id for member in found.members] == ["17"]
         assert found.live
         assert found.grant
 
-    def test_page_of_a_hidden_user_asks_for_no_poll(self, asked: list[str]):
-        assert self.state(ADA).beacon_url == ""
-        assert self.state(GRACE).beacon_url != ""
-        assert asked == ["", "17"]
+    def test_page_of_a_hidden_user_has_no_check(self):
+        assert self.state(ADA).check_url == ""
+        assert self.state(GRACE).check_url != ""
 
-    def test_page_of_a_hidden_user_has_no_self(self, asked: list[str]):
+    def test_page_of_a_hidden_user_has_no_self(self):
         assert self.state(ADA).self_id == ""
         assert self.state(GRACE).self_id == "17"
 
-    def test_page_of_a_hidden_user_never_names_them(self, asked: list[str]):
+    def test_page_of_a_hidden_user_never_names_them(self):
         source = '{% load presence_tags %}{% include "presence/widget.html" %}'
         html = Template(source).render(RequestContext(request_of(ADA), {"channel": ROOM}))
         assert "Grace" in html
-        for word in ("Ada", "Lovelace", 'data-presence-member="42"', 'self-id="42"', "beacon="):
+        for word in (
+            "Ada",
+            "Lovelace",
+            'data-presence-member="42"',
+            'self-id="42"',
+            "presence-check=",
+        ):
             assert word not in html
 
     def test_page_of_a_hidden_user_has_no_cursors(self):
@@ -199,6 +195,7 @@ class TestTheirTokens:
         key = str(ada.pk)
         assert (answer["id"], answer["user"]) == (key, None)
         assert [each["shown"] for each in answer["channels"].values()] == [False, False]
+        assert [each["self"] for each in answer["channels"].values()] == ["", ""]
         connection = self.claims(answer["connection"])
         assert connection["sub"] == key
         assert connection["info"].keys() == {"iat", "hidden"}

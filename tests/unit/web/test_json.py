@@ -99,7 +99,7 @@ def poll(client: Client, page: str) -> list[int]:
         client.post("/presence/tokens/", grants, "application/json"),
         client.get("/presence/snapshot/", {"grant": grants["grants"][0]}),
         client.post("/presence/heartbeat/", tokens, "application/json"),
-        client.post("/presence/beacon/", grants, "application/json"),
+        client.post("/presence/check/", grants, "application/json"),
     ]
     assert not any("sessionid" in answer.cookies for answer in answers)
     assert ["Cookie" in answer.get("Vary", "") for answer in answers] == [True] * 4

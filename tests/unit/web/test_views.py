@@ -27,7 +27,7 @@ pytestmark = pytest.mark.django_db
 
 TOKENS, SNAPSHOT = "/presence/tokens/", "/presence/snapshot/"
 SECRET = "a-secret-of-thirty-two-bytes-or-more"
-BEACON = "/presence/beacon/"
+CHECK = "/presence/check/"
 ROOM, CURSORS = "presence:doc:42", "cursors:doc:42"
 
 
@@ -91,9 +91,9 @@ def test_tokens_exchange_grants_for_tokens_and_feeds(as_ada: Client, ada: User):
     assert connection["info"] == {"name": "Ada Lovelace", "info": info}
 
     own, feed = answer["channels"][ROOM], answer["channels"]["chat:7"]
-    assert own.keys() == {"feed", "token", "grant", "shown"}
-    assert (own["feed"], own["shown"]) == (ROOM, True)
-    assert (feed["feed"], feed["shown"]) == ("roster:chat:7", False)
+    assert own.keys() == {"feed", "token", "grant", "shown", "self"}
+    assert (own["feed"], own["shown"], own["self"]) == (ROOM, True, str(ada.pk))
+    assert (feed["feed"], feed["shown"], feed["self"]) == ("roster:chat:7", False, "")
     assert claims(own["token"])["channel"] == ROOM
     assert claims(feed["token"])["channel"] == "roster:chat:7"
     assert claims(feed["token"])["sub"] == str(ada.pk)
@@ -138,7 +138,7 @@ def test_tokens_of_a_visitor_with_a_session_carry_a_hash_of_its_key():
 def test_tokens_of_a_cursor_channel_have_it_as_feed(as_ada: Client, ada: User):
     answer = exchange(as_ada, grant(CURSORS, ada), grant(ROOM, ada)).json()
     cursors = answer["channels"][CURSORS]
-    assert (cursors["feed"], cursors["shown"]) == (CURSORS, True)
+    assert (cursors["feed"], cursors["shown"], cursors["self"]) == (CURSORS, True, "")
     assert claims(cursors["token"])["channel"] == CURSORS
     assert read_grant(cursors["grant"]).channel == CURSORS
     assert list(answer["channels"]) == [CURSORS, ROOM]
@@ -347,14 +347,9 @@ def test_tokens_of_cursors_ask_the_site_about_the_room(as_ada: Client, ada: User
     assert asked == [ROOM]
 
 
-def test_snapshot_and_beacon_of_cursors_are_bad_requests(as_ada: Client, ada: User):
-    text = grant(CURSORS, ada)
-    why = "carries cursors and has no roster"
-    assert_says_no(as_ada.get(SNAPSHOT, {"grant": text}), 400, why)
-    body = {"grants": [text]}
-    assert_says_no(as_ada.post(BEACON, body, content_type="application/json"), 400, why)
-    body["grants"].append(grant(ROOM, ada))
-    assert as_ada.post(BEACON, body, content_type="application/json").status_code == 204
+def test_snapshot_of_cursors_is_a_bad_request(as_ada: Client, ada: User):
+    answer = as_ada.get(SNAPSHOT, {"grant": grant(CURSORS, ada)})
+    assert_says_no(answer, 400, "carries cursors and has no roster")
 
 
 @pytest.mark.parametrize("query", [{}, {"grant": ""}])
@@ -441,7 +436,7 @@ class TestEveryPath:
             answers = [
                 exchange(client, grant()),
                 client.get(SNAPSHOT, {"grant": grant()}),
-                client.post(BEACON, {"grants": [grant()]}, content_type="application/json"),
+                client.post(CHECK, {"grants": [grant()]}, content_type="application/json"),
                 client.post("/presence/heartbeat/", b'{"tokens": ["x"]}', content_type="x/y"),
                 client.post("/presence/publish/", b"{}", "x/y", headers={"X-API-Key": "key"}),
             ]
@@ -455,7 +450,7 @@ class TestEveryPath:
         assert bool(told) == (status == 500 or isinstance(error, OperationalError))
 
 
-@pytest.mark.parametrize("path", [TOKENS, SNAPSHOT, BEACON])
+@pytest.mark.parametrize("path", [TOKENS, SNAPSHOT, CHECK])
 def test_view_by_another_method_is_refused_before_csrf(path: str):
     client = Client(enforce_csrf_checks=True)
     send = client.post if path == SNAPSHOT else client.put
@@ -463,7 +458,7 @@ def test_view_by_another_method_is_refused_before_csrf(path: str):
 
 
 def test_views_open_no_transaction(settings: Any):
-    for name in ("tokens", "snapshot", "beacon", "heartbeat", "publish"):
+    for name in ("tokens", "snapshot", "check", "heartbeat", "publish"):
         view = resolve(reverse(f"presence:{name}")).func
         assert view._non_atomic_requests == {"default"}  # type: ignore[attr-defined]
 

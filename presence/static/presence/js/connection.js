@@ -21,15 +21,15 @@
  * @property {() => number} now A clock with an arbitrary start, which counts the time that the computer
  *   slept and never goes back, not even with the clock of the computer.
  * @property {() => number} random From 0 to 1.
- * @property {(url: string, body: string) => void} beacon
  * @property {(reason: string) => void} warn Says on the console why something is not live, the same
  *   reason once a page.
  */
 
 /**
- * Content of an answer for one channel. `shown`: oneself is shown before any diff says so.
+ * Content of an answer for one channel. `shown`: oneself is shown before any diff says so. `self`: the
+ * id under which a list of the channel has oneself; "" if it has not.
  *
- * @typedef {{ feed: string, token: string, grant: string, shown: boolean }} Entry
+ * @typedef {{ feed: string, token: string, grant: string, shown: boolean, self: string }} Entry
  */
 
 /**
@@ -45,8 +45,7 @@
  */
 
 /**
- * Object that a page follows: both kinds have the members that `Page` uses. A `Channel` has no `state`,
- * so no beacon says that anybody leaves it.
+ * Object that a page follows: both kinds have the members that `Page` uses.
  *
  * @typedef {Feed | Channel} Followed
  */
@@ -116,13 +115,16 @@ export class Tokens {
   #gathering;
   // Promises of the answers under way, by channel and by grant.
   #underWay = new Map();
+  // Channels and grants of the next report, while it gathers them.
+  #missed = [];
 
   /**
    * @param {string} url
    * @param {Host} host
+   * @param {string} [check] URL of the reports; without it there is nothing to report.
    */
-  constructor(url, host) {
-    Object.assign(this, { url, host });
+  constructor(url, host, check) {
+    Object.assign(this, { url, host, check });
   }
 
   /**
@@ -158,6 +160,20 @@ export class Tokens {
     throw Error(`${channel}: ${answer?.refused[channel] ?? "not granted"}`);
   }
 
+  /**
+   * Have a channel polled early, as its roster lacks the visitor. Calls within 100 milliseconds, as the
+   * subscriptions of a page are answered in few frames, make one request for every hundred grants.
+   *
+   * @param {string} channel
+   */
+  report(channel) {
+    const isFirst = this.#missed.push([channel, this.grants.get(channel)]) === 1;
+    if (isFirst) this.host.setTimeout(() => {
+      // The answer has no content, which is an error of `getJson`. Nothing depends on it.
+      for (const chunk of chunks(this.#missed.splice(0))) this.#post(chunk, this.check).catch(() => {});
+    }, 100);
+  }
+
   #send() {
     const answers = new Map();
     for (const chunk of chunks([...this.grants])) {
@@ -170,10 +186,10 @@ export class Tokens {
     return answers;
   }
 
-  async #post(chunk) {
+  async #post(chunk, url = this.url) {
     const headers = { "Content-Type": "application/json" };
     const body = JSON.stringify({ grants: chunk.map(([, grant]) => grant) });
-    const answer = await this.host.getJson("channels", this.url, { method: "POST", headers, body });
+    const answer = await this.host.getJson("channels", url, { method: "POST", headers, body });
     for (const [channel, sent] of chunk) {
       const renewed = answer.channels[channel]?.grant;
       if (renewed && this.grants.get(channel) === sent) this.grants.set(channel, renewed);
@@ -206,14 +222,13 @@ export class Page {
   #turns = new WeakMap();
 
   /**
-   * @param {{ tokens: string, beacon?: string }} urls Without a beacon none is sent.
+   * @param {{ tokens: string, check?: string }} urls Without `check` no roster is checked.
    * @param {{ roster: typeof roster, feed: typeof feed, sdk(): Promise<any> }} modules `sdk` loads the
    *   class `Centrifuge`.
    * @param {Host} host
    */
   constructor(urls, modules, host) {
-    const tokens = new Tokens(urls.tokens, host);
-    this.beacon = urls.beacon;
+    const tokens = new Tokens(urls.tokens, host, urls.check);
     const onRefused = () => this.#endIdleConnection();
     this.tools = { ...modules, tokens, host, backoff, subscribe, onRefused };
   }
@@ -271,22 +286,6 @@ export class Page {
   }
 
   /**
-   * Say that the page is leaving channels, or that it is `back`: a page which the browser kept is shown
-   * again. Leaving takes nobody out of a roster: a user who is back in time, or has another tab, has
-   * never been away.
-   *
-   * @param {{ back?: boolean, feeds?: Iterable<Followed> }} [news] All channels by default.
-   */
-  sendBeacon({ back, feeds = this.feeds.values() } = {}) {
-    const { host, tokens } = this.tools;
-    const present = [...feeds].filter(({ client, user, state }) => client && user && state?.listed);
-    for (const chunk of this.beacon ? chunks(present) : []) {
-      const grants = chunk.map(({ config }) => tokens.grants.get(config.channel));
-      host.beacon(this.beacon, JSON.stringify({ grants, back }));
-    }
-  }
-
-  /**
    * Refuse every channel that is not live, where the policy of the page blocks an address of ours: what
    * a policy forbids, it goes on forbidding.
    *
@@ -304,7 +303,6 @@ export class Page {
   #drop(feed) {
     const { channel } = feed.config;
     if (feed.listeners.size || !this.#turns.delete(feed)) return;
-    this.sendBeacon({ feeds: [feed] });
     this.feeds.delete(channel);
     this.tools.tokens.grants.delete(channel);
     feed.close();

@@ -87,6 +87,7 @@ export class Feed {
   #awaiting;
   #release;
   #timer;
+  #checkTimer;
   #view;
   #asOf;
   #attempt = 0;
@@ -138,18 +139,18 @@ export class Feed {
    * @param {Member | null} user
    * @param {() => Promise<string>} getToken
    */
-  attach(client, { token, shown }, user, getToken) {
+  attach(client, { token, shown, self: id }, user, getToken) {
     const { feed, position } = this.config;
     const since = position?.epoch && !this.#hasSubscribed ? position : null;
     const self = shown && user ? [user] : [];
     [this.#sub, this.#release] = this.subscribe(this, client, feed, { token, getToken, since }, {
-      subscribed: ({ recovered }) => this.#subscribed(recovered, self),
+      subscribed: ({ recovered }) => this.#subscribed(recovered, self, id),
       publication: ({ data }) => this.#receive(data),
       join: ({ info }) => this.#hint(info ?? {}),
       leave: ({ info }) => this.#drop(info?.client),
     });
     Object.assign(this, { client, user });
-    if (this.#sub.state === "subscribed") this.#subscribed(false, self);
+    if (this.#sub.state === "subscribed") this.#subscribed(false, self, id);
   }
 
   /**
@@ -235,13 +236,25 @@ export class Feed {
 
   // Only a recovered stream brings every later diff by itself. Anything else needs the snapshot: a page
   // that is just opened fetches at once, a resubscription after a random wait, as a crowd may return.
-  #subscribed(recovered, self) {
+  #subscribed(recovered, self, id) {
     const wait = this.#hasSubscribed ? this.#spread() : 0;
     this.#hasSubscribed = true;
     this.self = self;
     this.#show();
     if (recovered === true && this.state.version && !this.#awaiting) this.#settle();
     else this.#need(wait);
+    this.#check(id);
+  }
+
+  // Where one member leaves and another comes between two looks, the count of the room stays the same. Only
+  // the page of the one who came can see that the roster lacks them: by now it has had a second for a look
+  // and half of one for the poll. While a snapshot is awaited, the roster may be incomplete.
+  #check(id) {
+    this.host.clearTimeout(this.#checkTimer);
+    if (id && this.tokens.check) this.#checkTimer = this.host.setTimeout(() => {
+      if (this.phase !== "live") this.#check(id);
+      else if (this.roster.ahead(this.state, [{ id }]).size) this.tokens.report(this.config.channel);
+    }, 1500);
   }
 
   #receive(publication) {
@@ -327,6 +340,7 @@ export class Feed {
     // The answer to a fetch under way comes too late from here on.
     this.#fetches += 1;
     this.host.clearTimeout(this.#timer);
+    this.host.clearTimeout(this.#checkTimer);
     this.#timer = null;
     for (const client of this.#hints.keys()) this.#forget(client);
   }

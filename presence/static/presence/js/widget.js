@@ -85,7 +85,6 @@ const host = (shared.host ??= {
   setTimeout: setTimeout.bind(null),
   clearTimeout: clearTimeout.bind(null),
   random: Math.random,
-  beacon: (url, body) => navigator.sendBeacon?.(url, body),
   warn(why) {
     if (!warned.has(why)) console.warn(`presence: ${why}; the widget is not live`);
     warned.add(why);
@@ -124,7 +123,7 @@ async function loadModules(root) {
   await Promise.all(MODULES.map(async (name) => {
     loaded[name] = await load(root.getAttribute(`data-presence-${name}-js`));
   }));
-  const { presenceTokens: tokens, presenceBeacon: beacon, presenceSdk } = root.dataset;
+  const { presenceTokens: tokens, presenceCheck: check, presenceSdk } = root.dataset;
   loaded.sdk = async () => {
     if (!globalThis.Centrifuge) await load(presenceSdk);
     // Without `globalThis`, it may be a class or a constant of another script.
@@ -132,13 +131,10 @@ async function loadModules(root) {
     if (Centrifuge.UnauthorizedError) return Centrifuge;
     throw Error("globalThis.Centrifuge is not centrifuge-js");
   };
-  const page = new loaded.connection.Page({ tokens, beacon }, loaded, host);
+  const page = new loaded.connection.Page({ tokens, check }, loaded, host);
   shared.page = loaded.page = page;
   if (shared.given) page.useConnection(shared.given);
-  // A page that the browser keeps leaves as well: the SDK disconnects, and connects again when it is shown.
-  addEventListener("pagehide", () => page.sendBeacon());
   addEventListener("securitypolicyviolation", (event) => page.block(event));
-  addEventListener("pageshow", ({ persisted }) => persisted && page.sendBeacon({ back: true }));
   return loaded;
 }
 

@@ -1,4 +1,4 @@
-"""Two browsers on a site whose next tick is an hour away."""
+"""Browsers on a site whose next tick is an hour away: looks alone keep the pages up to date."""
 
 from __future__ import annotations
 
@@ -13,18 +13,28 @@ from tests.browser.test_widget import MakeVisitor
 if TYPE_CHECKING:
     from tests.browser.conftest import Site
 
-ENVIRONMENT = {
-    "PRESENCE_INTERVAL": "3600",
-    "PRESENCE_NUDGE": "0.5",
-    "PRESENCE_LEAVE_GRACE": "1",
-}
+ENVIRONMENT = {"PRESENCE_INTERVAL": "3600", "PRESENCE_LEAVE_GRACE": "1"}
+CHECKED = 2500
+"""Milliseconds after which a page has sent its check, if it sends one."""
 
 
 def shown(widget: Locator, name: str) -> Locator:
     return widget.locator(f'[data-presence-member][data-presence-name="{name}"]')
 
 
-def test_nudge_shows_joins_and_leaves_between_two_ticks(site: Site, visitor: MakeVisitor) -> None:
+def checks(visitor: Visitor) -> list[str]:
+    """Return the checks that pages of the visitor send from now on."""
+    found: list[str] = []
+
+    def note(url: str) -> None:
+        if "/presence/check/" in url:
+            found.append(url)
+
+    visitor.context.on("request", lambda request: note(request.url))
+    return found
+
+
+def test_watch_shows_joins_and_leaves_between_two_ticks(site: Site, visitor: MakeVisitor) -> None:
     channel = "presence:room:meet"
     ada, grace = visitor(), visitor()
     hers = live(ada.open(site.room("meet"), who="ada"), channel)
@@ -39,56 +49,42 @@ def test_nudge_shows_joins_and_leaves_between_two_ticks(site: Site, visitor: Mak
     assert grace.complaints == []
 
 
-def counted(visitor: Visitor) -> Visitor:
-    """Count the beacons of the visitor's pages where the next page finds it.
-
-    The browser tells nobody of requests that outlive their page.
-    """
-    visitor.context.add_init_script(
-        """
-        const send = navigator.sendBeacon.bind(navigator);
-        navigator.sendBeacon = (...given) => {
-            localStorage.beacons = Number(localStorage.beacons ?? 0) + 1;
-            return send(...given);
-        };
-        """
-    )
-    return visitor
-
-
-def beacons(page: Page) -> int:
-    return int(page.evaluate("Number(localStorage.beacons ?? 0)"))
+def test_page_that_joins_as_usual_sends_no_check(site: Site, visitor: MakeVisitor) -> None:
+    sent: list[list[str]] = []
+    pages: list[Page] = []
+    for who in ("ada", "grace", "alan"):
+        each = visitor()
+        each.sign_in(who)
+        sent.append(checks(each))
+        for room in ("usual", "quiet"):
+            pages.append(each.open(site.room(room)))
+            live(pages[-1], f"presence:room:{room}")
+    # Those who are in a room already, and come again.
+    pages[0].reload()
+    live(pages[0], "presence:room:usual")
+    pages[0].wait_for_timeout(CHECKED)
+    assert sent == [[], [], []]
 
 
-def test_beacon_of_a_member_who_comes_back_shows_no_leave(site: Site, visitor: MakeVisitor) -> None:
+def test_member_who_reloads_shows_no_leave(site: Site, visitor: MakeVisitor) -> None:
     channel = "presence:room:reload"
-    ada, grace = visitor(), counted(visitor())
+    ada, grace = visitor(), visitor()
     watching = ada.open(site.room("reload"), who="ada")
     hers = live(watching, channel)
     page = grace.open(site.room("reload"), who="grace")
     live(page, channel)
     expect(shown(hers, "Grace Hopper")).to_have_count(1)
     watching.evaluate(NOTE_LEAVES)
-    before = beacons(page)
-    for n in range(3):
+    sent = checks(grace)
+    for _ in range(3):
         page.reload()
         live(page, channel)
-        assert beacons(page) == before + n + 1
     visitor().open(site.room("reload"), who="alan")
     expect(shown(hers, "Alan Turing")).to_have_count(1)
+    page.wait_for_timeout(CHECKED)
     left = watching.evaluate("globalThis.left")
     assert [detail for detail in left if detail["channel"] == channel] == []
-
-
-def test_page_that_is_only_hidden_sends_no_beacon(site: Site, visitor: MakeVisitor) -> None:
-    grace = counted(visitor())
-    page = grace.open(site.room("hidden"), who="grace")
-    live(page, "presence:room:hidden")
-    before = beacons(page)
-    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
-    assert beacons(page) == before
-    page.goto(site.room("elsewhere"))
-    assert beacons(page) == before + 1
+    assert sent == []
 
 
 def test_page_that_the_browser_keeps_leaves_and_comes_back_live(
@@ -111,14 +107,37 @@ def test_page_that_the_browser_keeps_leaves_and_comes_back_live(
     grace.context.close()
 
 
-def test_widget_that_is_taken_away_sends_a_beacon(site: Site, visitor: MakeVisitor) -> None:
+def test_widget_that_is_taken_away_leaves(site: Site, visitor: MakeVisitor) -> None:
     channel = "presence:room:away"
-    ada, grace = visitor(), counted(visitor())
+    ada, grace = visitor(), visitor()
     hers = live(ada.open(site.room("away"), who="ada"), channel)
     page = grace.open(site.room("away"), who="grace")
     hers_too = live(page, channel)
     expect(shown(hers, "Grace Hopper")).to_have_count(1)
-    before = beacons(page)
     hers_too.evaluate("(widget) => widget.remove()")
     expect(shown(hers, "Grace Hopper")).to_have_count(0)
-    assert beacons(page) == before + 1
+
+
+def test_member_who_came_by_a_swap_is_shown(site: Site, visitor: MakeVisitor) -> None:
+    """Grace leaves and Alan comes while no look is taken: the count is the same afterwards."""
+    channel = "presence:room:swap"
+    hers = live(visitor().open(site.room("swap"), who="ada"), channel)
+    grace, alan = visitor(), visitor()
+    page = grace.open(site.room("swap"), who="grace")
+    expect(shown(hers, "Grace Hopper")).to_have_count(1)
+    alan.sign_in("alan")
+    sent = checks(alan)
+    site.worker.stop()
+    try:
+        page.close(run_before_unload=True)
+        his = live(alan.open(site.room("swap")), channel)
+        expect(shown(his, "Alan Turing")).to_have_count(1)
+        his.page.wait_for_timeout(CHECKED)
+    finally:
+        site.worker.start()
+    assert len(sent) == 1
+    expect(shown(hers, "Alan Turing")).to_have_count(1)
+    expect(shown(hers, "Grace Hopper")).to_have_count(0)
+    his.page.wait_for_timeout(CHECKED)
+    assert len(sent) == 1
+    assert alan.complaints == []

@@ -1,0 +1,61 @@
+"""Checks of rosters on a real Redis: their round trips, and a flood of them."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from django.http import HttpRequest
+from django.test import RequestFactory
+
+from presence import services
+from presence.backends.base import RosterStore
+from presence.centrifugo.tokens import make_grant
+from presence.web.views import CHECKS, check
+
+ROOM = "presence:flood"
+
+
+@pytest.fixture(autouse=True)
+def site(settings: Any, redis_url: str) -> None:
+    settings.PRESENCE_REDIS_URL = redis_url
+
+
+def request_from(address: str, *channels: str) -> HttpRequest:
+    grants = [make_grant(channel, "", now=time.time()) for channel in channels]
+    return RequestFactory().post(
+        "/presence/check/", {"grants": grants}, "application/json", REMOTE_ADDR=address
+    )
+
+
+def take_due(store: RosterStore) -> list[str]:
+    look = store.begin_look("look", lease=30.0, limit=10_000)
+    assert look is not None
+    store.end_look("look", rest=0.0)
+    return look.due
+
+
+def test_check_takes_two_round_trips(round_trips: list[object]) -> None:
+    store = services.store()
+    take_due(store)
+    rooms = [f"presence:{number}" for number in range(20)]
+    request = request_from("192.0.2.1", *rooms)
+    round_trips.clear()
+    assert check(request).status_code == 204
+    assert len(round_trips) == 2
+    assert take_due(store) == sorted(rooms)
+
+
+def test_flood_of_checks_marks_a_room_once_and_rooms_of_a_visitor_up_to_the_limit() -> None:
+    store = services.store()
+    crowd = [request_from(f"192.0.2.{number % 200}", ROOM) for number in range(400)]
+    rooms = [f"presence:{number}" for number in range(400)]
+    flood = [request_from("198.51.100.1", room) for room in rooms]
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(check, [*crowd, *flood]))
+    assert {answer.status_code for answer in answers} == {204}
+    due = take_due(store)
+    assert due.count(ROOM) == 1
+    assert len(due) == 1 + CHECKS
