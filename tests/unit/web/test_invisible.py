@@ -1,4 +1,4 @@
-"""Users whom PRESENCE_VISIBLE hides: their pages, and their absence everywhere else."""
+"""Users that PRESENCE_VISIBLE hides: their pages, and their absence everywhere else."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def site(settings: Any) -> None:
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Return the users for whom the pages ask for a poll."""
+    """Return the users whose pages ask for a poll."""
     found: list[str] = []
     monkeypatch.setattr(widget, "page_served", lambda channel, user, shown: found.append(user))
     return found
