@@ -26,7 +26,7 @@ from presence.exceptions import (
     CentrifugoRefused,
     CentrifugoUnreachable,
 )
-from presence.transport.calls import IDLE_LIMIT, Call, TimedSocket, TooLarge, within
+from presence.transport.calls import Call, TimedSocket, TooLarge, within
 from presence.transport.redaction import Redactor, address
 
 ROOM: Final = 1 << 16
@@ -296,14 +296,9 @@ class _Connection(http.client.HTTPConnection):
         self._made_by = os.getpid()
 
     def is_good(self, call: Call) -> bool:
-        """Return whether the connection can be used for the call; if a load balancer may have
-        dropped it, the call waits less for the first byte."""
-        if self._made_by != os.getpid():
+        """Return whether the connection can be used for the call."""
+        if self._made_by != os.getpid() or not call.accepts(time.monotonic() - self.used_at):
             return False
-        if time.monotonic() - self.used_at > IDLE_LIMIT:
-            if call.once:
-                return False
-            call.shorten_first_wait()
         silent: bool = self.sock.is_silent()
         return silent
 

@@ -202,11 +202,12 @@ def _shards(
         found = survey(ctx, only)
     with ctx.timed("store"):
         changed = ctx.store.note_nodes(found.nodes)
+        channels = only
         known: Mapping[str, float] = {}
-        if only is None:
-            found, only, known = find_channels(ctx, found, tracker_state.channels)
+        if channels is None:
+            found, channels, known = find_channels(ctx, found, tracker_state.channels)
     return split(
-        only,
+        channels,
         found,
         size=size,
         tick=tick,

@@ -74,9 +74,17 @@ class Call:
         """Return whether no time is left, not even for a new connection."""
         return self._clock() >= self._ends
 
-    def shorten_first_wait(self) -> None:
-        """Wait less for the first byte, because the connection was idle."""
-        self._first = self._clock() + FIRST_WAIT_SHARE * self._seconds
+    def accepts(self, idle: float) -> bool:
+        """Return whether the call may use a connection that was `idle` for so many seconds.
+
+        A load balancer may have dropped one that was idle for IDLE_LIMIT: the call then waits less
+        for the first byte.
+        """
+        if idle <= IDLE_LIMIT:
+            return True
+        if not self.once:
+            self._first = self._clock() + FIRST_WAIT_SHARE * self._seconds
+        return not self.once
 
     def renew(self) -> None:
         """Start again on another connection, in the time that is left."""

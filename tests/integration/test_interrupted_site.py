@@ -89,7 +89,7 @@ class Crowd:
 
 
 def truth(gateway: Gateway) -> dict[str, set[str]]:
-    """Return the users whom Centrifugo reports in each room."""
+    """Return the users that Centrifugo reports in each room."""
     users: dict[str, set[str]] = {}
     for room, reply in zip(ROOMS, gateway.presence(ROOMS), strict=True):
         assert not isinstance(reply, CentrifugoError)

@@ -1,4 +1,4 @@
-"""A user whom PRESENCE_VISIBLE hides is in no output of the whole site."""
+"""No output of the site names a user that PRESENCE_VISIBLE hides."""
 
 from __future__ import annotations
 

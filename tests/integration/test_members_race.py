@@ -27,8 +27,8 @@ def own(who: int, number: int) -> str:
 
 
 def come_and_go(url: str, who: int) -> dict[str, Any]:
-    """Say something of users of whom all the others speak, too, by sources of one's own; and of
-    one by a source that all have in common. What is one's own is as one left it, at every look.
+    """Add and remove users that all processes use, by sources of this process, and one user by a
+    source that all share. Each look finds the sources of this process as it left them.
     """
     store, chance = RedisStore(url), random.Random(who)
     here: dict[tuple[str, str], float] = {}

@@ -193,7 +193,7 @@ async def test_proxy_refuses_data_that_is_no_move(
 async def test_proxy_refuses_moves_without_subscription(
     people: People, proxying: servers.Centrifugo
 ) -> None:
-    """Centrifugo allows everybody whom the site allows."""
+    """Centrifugo allows every user that the site allows."""
     watching, mover = await people.watch(), await people.connect()
     assert await people.move(mover) == FORBIDDEN
     await people.subscribe(mover, cursors=f"{people.cursors}:other")

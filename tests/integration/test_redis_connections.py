@@ -64,7 +64,7 @@ def store(through: Balancer) -> RedisStore:
 @pytest.fixture
 def rested(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every connection counts as rested."""
-    monkeypatch.setattr(server, "IDLE_LIMIT", -1.0)
+    monkeypatch.setattr(calls, "IDLE_LIMIT", -1.0)
 
 
 def name_rooms(url: str) -> None:

@@ -148,7 +148,7 @@ def position(raw: bytes | None) -> Position | None:
 def seconds(raw: bytes) -> float:
     """Return a time as this app writes it. Raises ValueError for anything else."""
     if not math.isfinite(time := float(raw)):
-        raise ValueError(f"{raw[:40]!r} is no time")
+        raise ValueError(f"{raw[:40]!r} is not a time")
     return time
 
 

@@ -22,7 +22,7 @@ from redis.sentinel import (
     SentinelManagedSSLConnection,
 )
 
-from presence.transport.calls import IDLE_LIMIT, Call, TimedSocket, TooLarge, current_call, within
+from presence.transport.calls import Call, TimedSocket, TooLarge, current_call, within
 
 LIFE: Final = 60.0
 """Seconds for which a connection is used: where an address leads elsewhere after a failover, those
@@ -219,10 +219,8 @@ class _Kept:
         now = time.monotonic()
         if connection.pid != os.getpid() or now - connection.connected_at > LIFE:
             return False
-        if now - since > IDLE_LIMIT and call:
-            if call.once:
-                return False
-            call.shorten_first_wait()
+        if call and not call.accepts(now - since):
+            return False
         return _is_silent(connection)
 
 

@@ -12,7 +12,14 @@ import pytest
 import redis.connection
 
 from presence.transport import calls
-from presence.transport.calls import FIRST_WAIT_SHARE, Call, TimedSocket, TooLarge, within
+from presence.transport.calls import (
+    FIRST_WAIT_SHARE,
+    IDLE_LIMIT,
+    Call,
+    TimedSocket,
+    TooLarge,
+    within,
+)
 from tests.unit.fakes import Clock
 
 
@@ -101,11 +108,11 @@ def test_socket_with_timeout_zero_does_not_wait(ends: tuple[TimedSocket, socket.
 def test_call_on_idle_connection_waits_less_for_the_first_byte() -> None:
     clock = Clock()
     call = Call(5.0, clock=clock)
-    call.shorten_first_wait()
+    assert call.accepts(IDLE_LIMIT + 0.1)
     assert call.seconds() == pytest.approx(5.0 * FIRST_WAIT_SHARE)
     call.received(1)
     assert call.seconds() == 5.0
-    call.shorten_first_wait()
+    assert call.accepts(IDLE_LIMIT + 0.1)
     clock.advance(5.0 * FIRST_WAIT_SHARE + 0.1)
     with pytest.raises(TimeoutError):
         call.seconds()

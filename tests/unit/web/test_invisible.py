@@ -1,4 +1,4 @@
-"""Users whom PRESENCE_VISIBLE hides: their pages, and their absence everywhere else."""
+"""Users that PRESENCE_VISIBLE hides: their pages, and their absence everywhere else."""
 
 from __future__ import annotations
 
