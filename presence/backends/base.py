@@ -24,6 +24,7 @@ __all__ = [
     "Hit",
     "KnownChannels",
     "Limits",
+    "LookEnd",
     "LookStart",
     "Restart",
     "RosterStore",
@@ -106,6 +107,32 @@ class Suspect(NamedTuple):
     found: bytes
 
 
+class Counts(NamedTuple):
+    """The numbers of clients that a look found, as opaque bytes, and a `token` that names them."""
+
+    token: str = ""
+    data: bytes = b""
+
+
+class LookStart(NamedTuple):
+    """The `counts` of the last look, without their data if the caller knows the token, and the
+    channels that are `due` with their marks, the longest waiting first."""
+
+    counts: Counts
+    due: Mapping[str, float]
+
+
+class LookEnd(NamedTuple):
+    """The end of a look: none may begin for `rest` seconds. Keep the `counts` (None: the old ones).
+
+    Keeps nothing where the lease passed on to another holder.
+    """
+
+    holder: str
+    rest: float
+    counts: Counts | None = None
+
+
 class Writes(msgspec.Struct, frozen=True, kw_only=True):
     """Changes that one call writes, in this order.
 
@@ -113,11 +140,15 @@ class Writes(msgspec.Struct, frozen=True, kw_only=True):
     signalled: pairs of (channel, pending) whose signals were sent.
     acknowledgements: with `to_signal` False, none of these changes has signals to be sent.
     polled: channels that were polled well at `now`. From here on they are known.
-    due: channels to be polled again in so many seconds from now, as `WatchStore.end_look` has it.
+    due: channels to be polled again in so many seconds from now. An earlier mark of a channel
+        stands. A channel that is due already gets another mark in its place, so that a look that is
+        under way does not settle this one.
     commits: at most one for each channel.
     suspects: a committed channel whose field is still as it was found is damaged from here on.
     settled: channels whose marks have done their work, with the mark that a look found. Another
         mark, made since, stands. What `due` says of such a channel replaces its mark.
+    nodes: the ids of the Centrifugo nodes that are there now.
+    look: the end of a look.
     sweep: channels to forget, with the time of the last good poll that made them candidates.
     """
 
@@ -131,14 +162,20 @@ class Writes(msgspec.Struct, frozen=True, kw_only=True):
     commits: Sequence[Commit] = ()
     suspects: Sequence[Suspect] = ()
     settled: Mapping[str, float] = {}
+    nodes: frozenset[str] | None = None
+    look: LookEnd | None = None
     sweep: Mapping[str, float] = {}
 
 
 class WriteResult(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether each acknowledgement and each commit was taken, and the channels that were swept."""
+    """Whether each acknowledgement and each commit was taken, and the channels that were swept.
+
+    `nodes_changed` are the seconds since `nodes` last changed; None if they never did.
+    """
 
     acknowledged: list[bool] = []
     committed: list[bool] = []
+    nodes_changed: float | None = None
     swept: list[str] = []
 
 
@@ -210,50 +247,20 @@ class Hit(NamedTuple):
     times: int = 1
 
 
-class Counts(NamedTuple):
-    """The numbers of clients that a look found, as opaque bytes, and a `token` that names them."""
-
-    token: str
-    data: bytes
-
-
-class LookStart(NamedTuple):
-    """The `token` of the counts of the last look, and the channels that are `due` with their marks,
-    the longest waiting first."""
-
-    token: str
-    due: Mapping[str, float]
-
-
 class WatchStore(ABC):
-    """The last look at the counts of all channels, and the channels that are due."""
+    """The last look at the counts of all channels, and the channels that are due.
+
+    `Writes` of a RosterStore end a look and mark channels.
+    """
 
     @abstractmethod
-    def begin_look(self, holder: str, *, lease: float, limit: int) -> LookStart | None:
-        """Begin a look, with at most `limit` due channels.
+    def begin_look(
+        self, holder: str, *, lease: float, limit: int, known: str = ""
+    ) -> LookStart | None:
+        """Begin a look, with at most `limit` due channels. `Writes.look` ends it.
 
-        Returns None while another holder looks, for at most `lease` seconds, or while all rest.
-        """
-
-    @abstractmethod
-    def load_counts(self) -> bytes:
-        """Return the counts that the last look left; empty if there are none."""
-
-    @abstractmethod
-    def end_look(
-        self,
-        holder: str,
-        *,
-        rest: float,
-        counts: Counts | None = None,
-        due: Mapping[str, float] | None = None,
-    ) -> bool:
-        """End a look, and let none begin for `rest` seconds.
-
-        Mark the channels `due` in so many seconds, and after that keep the `counts`. An earlier
-        mark of a channel stands. A channel that is due already gets another mark in its place, so
-        that a look that is under way does not settle this one. Returns False, and keeps nothing but
-        the marks, where the lease passed on to another holder.
+        `known` is the token of counts that need not be loaded. Returns None while another holder
+        looks, for at most `lease` seconds, or while all rest.
         """
 
 
@@ -384,11 +391,4 @@ class RosterStore(TickLog, ChannelRegistry, WatchStore, Limits):
         The position is taken unless it lies before the known one in the same stream.
 
         A channel is swept if it is empty, has nothing pending, and was not polled since.
-        """
-
-    @abstractmethod
-    def note_nodes(self, uids: frozenset[str]) -> float | None:
-        """Note the Centrifugo nodes of this tick.
-
-        Returns the seconds since they last changed, None if they never changed.
         """

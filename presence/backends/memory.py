@@ -22,6 +22,7 @@ from presence.backends.base import (
     Counts,
     Hit,
     KnownChannels,
+    LookEnd,
     LookStart,
     RosterStore,
     StoredRoster,
@@ -95,7 +96,7 @@ class MemoryStore(Tracker, RosterStore):
         self._registry: dict[str, float] = {}
         self._due: dict[str, float] = {}
         self._looking = ("", 0.0, 0.0)
-        self._counts = Counts("", b"")
+        self._counts = Counts()
         self._members: dict[str, dict[Source, ServerMember]] = {}
         self._profiles: dict[str, tuple[float, float, bytes]] = {}
         self._seen: dict[str, float] = {}
@@ -170,8 +171,14 @@ class MemoryStore(Tracker, RosterStore):
                 if self._due.get(channel) == mark:
                     del self._due[channel]
             self._mark_due({c: writes.due[c] for c in writes.settled if c in writes.due})
-            swept = [c for c, polled in writes.sweep.items() if self._sweep(c, polled)]
-            return WriteResult(acknowledged=acknowledged, committed=committed, swept=swept)
+            if writes.look:
+                self._end_look(writes.look)
+            return WriteResult(
+                acknowledged=acknowledged,
+                committed=committed,
+                nodes_changed=None if writes.nodes is None else self._note_nodes(writes.nodes),
+                swept=[c for c, polled in writes.sweep.items() if self._sweep(c, polled)],
+            )
 
     def _commit(self, commit: Commit) -> bool:
         room = self._room(commit.channel)
@@ -228,15 +235,14 @@ class MemoryStore(Tracker, RosterStore):
         del self._polled[channel]
         return True
 
-    def note_nodes(self, uids: frozenset[str]) -> float | None:
-        with self._lock:
-            now = self._clock()
-            before, changed = self._nodes or (uids, None)
-            # A change that is yet to come was before the clock was set back.
-            if before != uids or (changed is not None and changed > now):
-                changed = now
-            self._nodes = (uids, changed)
-            return None if changed is None else now - changed
+    def _note_nodes(self, uids: frozenset[str]) -> float | None:
+        now = self._clock()
+        before, changed = self._nodes or (uids, None)
+        # A change that is yet to come was before the clock was set back.
+        if before != uids or (changed is not None and changed > now):
+            changed = now
+        self._nodes = (uids, changed)
+        return None if changed is None else now - changed
 
     # Ticks and the registry
 
@@ -295,7 +301,9 @@ class MemoryStore(Tracker, RosterStore):
 
     # The watch
 
-    def begin_look(self, holder: str, *, lease: float, limit: int) -> LookStart | None:
+    def begin_look(
+        self, holder: str, *, lease: float, limit: int, known: str = ""
+    ) -> LookStart | None:
         with self._lock:
             now = self._clock()
             other, ends, length = self._looking
@@ -303,26 +311,14 @@ class MemoryStore(Tracker, RosterStore):
                 return None
             self._looking = (holder, now + lease, lease)
             due = sorted((at, channel) for channel, at in self._due.items() if at <= now)
-            return LookStart(self._counts.token, {channel: at for at, channel in due[:limit]})
+            counts = self._counts
+            counts = counts._replace(data=b"") if counts.token == known else counts
+            return LookStart(counts, {channel: at for at, channel in due[:limit]})
 
-    def load_counts(self) -> bytes:
-        return self._counts.data
-
-    def end_look(
-        self,
-        holder: str,
-        *,
-        rest: float,
-        counts: Counts | None = None,
-        due: Mapping[str, float] | None = None,
-    ) -> bool:
-        with self._lock:
-            self._mark_due(due or {})
-            if self._looking[0] != holder:
-                return False
-            self._looking = ("", self._clock() + rest, rest)
-            self._counts = counts or self._counts
-            return True
+    def _end_look(self, end: LookEnd) -> None:
+        if self._looking[0] == end.holder:
+            self._looking = ("", self._clock() + end.rest, end.rest)
+            self._counts = end.counts or self._counts
 
     def _mark_due(self, due: Mapping[str, float]) -> None:
         now = self._clock()

@@ -142,15 +142,19 @@ class RosterCache:
             self._size -= _size(entry[1])
 
 
+LastCounts = tuple[str, Mapping[str, int]]
+"""The token of counts in the store, and the counts: clients by channel."""
+
+
 @dataclass(slots=True)
 class LastLook:
-    """The counts that the looks of this process compare with, after their token in the store.
+    """The counts that the looks of this process compare with.
 
     As long as the token in the store is the same, no look has to load the counts. Both are set in
     one step, as an exception from a signal handler may come between two.
     """
 
-    counts: tuple[str, Mapping[str, int]] = ("", {})
+    counts: LastCounts = ("", {})
 
 
 def _size(roster: Roster) -> int:

@@ -10,7 +10,7 @@ from itertools import dropwhile
 
 import msgspec
 
-from presence.backends.base import Writes
+from presence.backends.base import LookEnd, Writes
 from presence.backends.tracker import TrackerState
 from presence.roster.grace import SKEW
 from presence.roster.merge import Profiles
@@ -201,7 +201,7 @@ def _shards(
     with ctx.timed("read"):
         found = survey(ctx, only)
     with ctx.timed("store"):
-        changed = ctx.store.note_nodes(found.nodes)
+        changed = ctx.store.write(Writes(nodes=found.nodes)).nodes_changed
         channels = only
         known: Mapping[str, float] = {}
         if channels is None:
@@ -227,21 +227,22 @@ def _hold(changed: float | None) -> float:
 def _look(ctx: TickContext) -> bool:
     """Look at the counts. Returns False, and does nothing, while other looks have their turn."""
     started, holder = ctx.clock(), secrets.token_hex(8)
-    begun = ctx.store.begin_look(holder, lease=watch.LEASE, limit=watch.MAX_DUE)
+    last = ctx.last_look.counts
+    begun = ctx.store.begin_look(holder, lease=watch.LEASE, limit=watch.MAX_DUE, known=last[0])
     if begun is None:
         return False
     counts, late = None, list[str]()
     try:
         with ctx.timed("read"):
-            look = watch.compare(ctx, begun)
+            look = watch.compare(ctx, begun, last)
         counts, late = look.counts, look.channels
         if look.channels:
             late = _poll(ctx, look, ends=ctx.clock() + watch.SLICE)
             logger.info("look=done late=%d %s", len(late), ctx.report.line())
     finally:
-        rest = watch.rest_after(ctx.clock() - started)
         due = ctx.report.again | dict.fromkeys(late, 0.0)
-        ctx.store.end_look(holder, rest=rest, counts=counts, due=due)
+        end = LookEnd(holder, watch.rest_after(ctx.clock() - started), counts)
+        ctx.store.write(Writes(due=due, look=end))
     return True
 
 
@@ -253,7 +254,7 @@ def _poll(ctx: TickContext, look: Look, *, ends: float) -> list[str]:
         look.survey,
         size=None,
         tick=OpenTick(),
-        hold=_hold(ctx.store.note_nodes(look.survey.nodes)),
+        hold=_hold(ctx.store.write(Writes(nodes=look.survey.nodes)).nodes_changed),
         due=look.due,
         tracked=tracker_state.channels,
     )

@@ -16,7 +16,7 @@ from presence.exceptions import InvalidChannel
 from presence.roster import channel_names
 from presence.roster.messages import UNREADABLE
 from presence.sync.channels import count_clients
-from presence.sync.context import TickContext
+from presence.sync.context import LastCounts, TickContext
 
 logger = logging.getLogger("presence.sync")
 
@@ -46,18 +46,19 @@ class Look:
     counts: Counts | None
 
 
-def compare(ctx: TickContext, begun: LookStart) -> Look:
-    """Ask for the counts, and compare them with those of the last look. Raises PresenceError."""
-    survey, (token, before) = count_clients(ctx), ctx.last_look.counts
-    if begun.token != token or not begun.token:
-        token, before = begun.token, _decoded(ctx.store.load_counts())
-    changed, counts = _changed(before, survey.clients), None
-    if not begun.token or before != survey.clients:
+def compare(ctx: TickContext, begun: LookStart, last: LastCounts) -> Look:
+    """Ask for the counts, and compare them with those of the last look. Raises PresenceError.
+
+    `last` were the counts of this process when the look began.
+    """
+    survey, counts = count_clients(ctx), begun.counts
+    before = last[1] if counts.token == last[0] else _decoded(counts.data)
+    changed = _changed(before, survey.clients)
+    if new := not counts.token or before != survey.clients:
         counts = Counts(secrets.token_hex(8), msgspec.msgpack.encode(survey.clients))
-        token = counts.token
-    ctx.last_look.counts = token, survey.clients
+    ctx.last_look.counts = counts.token, survey.clients
     channels = [*begun.due, *(channel for channel in changed if channel not in begun.due)]
-    return Look(channels, begun.due, survey, counts)
+    return Look(channels, begun.due, survey, counts if new else None)
 
 
 def rest_after(spent: float) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from playwright.sync_api import Page, expect
 
 from presence import services
+from presence.backends.base import LookEnd, Writes
 from tests.browser.one_page_site import Crowd, Stage, Tick, Visit, include, live
 
 CHECK = "**/presence/check/"
@@ -33,8 +34,8 @@ def due() -> list[str]:
     store = services.store()
     look = store.begin_look("test", lease=5.0, limit=1000)
     assert look is not None
-    store.end_look("test", rest=0.0)
-    return look.due
+    store.write(Writes(look=LookEnd("test", rest=0.0)))
+    return list(look.due)
 
 
 def test_page_that_the_roster_lacks_sends_one_check(

@@ -107,9 +107,9 @@ class ClosesTwice(MemoryStore):
 class LetsAllLook(MemoryStore):
     found_by = "test_begin_look_admits_one_holder_until_it_ends"
 
-    def begin_look(self, holder, *, lease, limit):
+    def begin_look(self, holder, **options):
         self._looking = ("", 0.0, 0.0)
-        return super().begin_look(holder, lease=lease, limit=limit)
+        return super().begin_look(holder, **options)
 
 
 class SettlesLaterMarks(MemoryStore):

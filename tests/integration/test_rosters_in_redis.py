@@ -56,7 +56,7 @@ class TestRosters:
         server.script_flush()
         signalled(kept, [(ROOM, first.pending)])
         server.script_flush()
-        assert kept.note_nodes(frozenset("a")) is None
+        assert kept.write(Writes(nodes=frozenset("a"))).nodes_changed is None
         server.script_flush()
         assert kept.write(Writes(sweep={"presence:never": 1.0})).swept == []
         assert state(kept).unsignalled == ()
@@ -133,7 +133,8 @@ class TestRosters:
             lambda store: signalled(store, [(ROOM, b"x")]),
             lambda store: store.known_channels().polled,
             lambda store: store.write(Writes(sweep={ROOM: 1.0})).swept,
-            lambda store: store.note_nodes(frozenset("a")),
+            lambda store: store.write(Writes(nodes=frozenset("a"))),
+            lambda store: store.begin_look("a", lease=1.0, limit=1),
         ],
     )
     def test_call_without_redis_raises_store_error_without_password(

@@ -64,10 +64,16 @@ def worker(
     environment |= {"PRESENCE_INTERVAL": "3600", "PRESENCE_LEAVE_GRACE": str(GRACE)}
     start: Callable[[dict[str, str]], list[list[str]]] = request.param
     with processes(start(environment), environment, tmp_path / "worker.log"):
-        wait_until(lambda: bool(services.store().load_counts()), "a look", timeout=PATIENCE)
+        wait_until(looked, "a look", timeout=PATIENCE)
         before = ticks()
         yield
     assert ticks() == before, "no tick helped"
+
+
+def looked() -> bool:
+    """Return whether a look has ended."""
+    start = services.store().begin_look("test", lease=0.001, limit=1)
+    return start is not None and start.counts.token != ""
 
 
 def ticks() -> list[str]:

@@ -82,17 +82,21 @@ class RedisStore(RedisMembers, RedisCursors, RedisLimits, RedisLedger, Tracker, 
             script("suspect", self._keys.channel(channel), field, found)
             for channel, field, found in writes.suspects
         ]
-        commands = [*before, *acknowledging, *committing, *suspecting, *self._settling(writes)]
-        taken = iter([reply == 1 for reply in self._run(commands)[len(before) :]])
+        commands = [*before, *acknowledging, *committing, *suspecting, *self._last(writes)]
+        replies = self._run(commands)
+        taken = iter([reply == 1 for reply in replies[len(before) :]])
         return WriteResult(
             acknowledged=[*islice(taken, len(acknowledging))],
             committed=[*islice(taken, len(committing))],
+            nodes_changed=_since(*replies[0]) if writes.nodes is not None else None,
             swept=self._sweep(writes.sweep),
         )
 
     def _unanswered(self, writes: Writes) -> list[Command]:
-        """Return the commands that come first, and whose replies tell nothing."""
+        """Return the commands that come first. The reply of the nodes, the first, is used."""
         commands: list[Command] = []
+        if writes.nodes is not None:
+            commands.append(self._timed("nodes", self._keys.nodes, " ".join(sorted(writes.nodes))))
         if writes.polled:
             now = repr(writes.now)  # once for all of them: redis-py would for each
             times = [part for channel in writes.polled for part in (now, channel)]
@@ -108,8 +112,10 @@ class RedisStore(RedisMembers, RedisCursors, RedisLimits, RedisLedger, Tracker, 
             for channel, pending in writes.signalled
         ]
 
-    def _settling(self, writes: Writes) -> list[Command]:
-        return [self._settle_due(writes.settled, writes.due)] if writes.settled else []
+    def _last(self, writes: Writes) -> list[Command]:
+        """Return the commands that come last, and whose replies tell nothing."""
+        commands = [self._settle_due(writes.settled, writes.due)] if writes.settled else []
+        return commands + ([self._end_look(writes.look)] if writes.look else [])
 
     def _acknowledging(self, done: Acknowledgement, to_signal: bool) -> Command:
         given = [done.pending, fields.text(done.position), done.now if to_signal else ""]
@@ -131,7 +137,6 @@ class RedisStore(RedisMembers, RedisCursors, RedisLimits, RedisLedger, Tracker, 
         gone = self._run([script("forget", self._keys.channels, c, channels[c]) for c in closed])
         return [c for c, done in zip(closed, gone, strict=True) if done]
 
-    def note_nodes(self, uids: frozenset[str]) -> float | None:
-        noting = self._timed("nodes", self._keys.nodes, " ".join(sorted(uids)))
-        ((now, changed),) = self._run([noting])
-        return float(now) - float(changed) if float(changed) else None
+
+def _since(now: bytes, changed: bytes) -> float | None:
+    return float(now) - float(changed) if float(changed) else None

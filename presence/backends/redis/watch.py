@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import chain
 
-from presence.backends.base import AGAIN, Counts, LookStart, WatchStore
+from presence.backends.base import AGAIN, Counts, LookEnd, LookStart, WatchStore
 from presence.backends.redis.connection import Connection
 from presence.backends.redis.server import Command
 
@@ -13,10 +13,12 @@ from presence.backends.redis.server import Command
 class RedisWatch(Connection, WatchStore):
     """The contract of WatchStore."""
 
-    def begin_look(self, holder: str, *, lease: float, limit: int) -> LookStart | None:
+    def begin_look(
+        self, holder: str, *, lease: float, limit: int, known: str = ""
+    ) -> LookStart | None:
         look, due = self._run(
             [
-                self._timed("begin_look", self._keys.watch, holder, lease),
+                self._timed("begin_look", self._keys.watch, holder, lease, known),
                 self._timed("due", self._keys.due, limit),
             ],
         )
@@ -24,23 +26,11 @@ class RedisWatch(Connection, WatchStore):
             return None
         marks = dict(zip(due[::2], map(float, due[1::2]), strict=True))
         channels = self._channels(self._keys.due, marks)
-        return LookStart(look[1].decode(), {c: marks[c.encode()] for c in channels})
+        counts = Counts(look[1].decode(), look[2] or b"")
+        return LookStart(counts, {c: marks[c.encode()] for c in channels})
 
-    def load_counts(self) -> bytes:
-        (counts,) = self._run([("HGET", self._keys.watch, "counts")])
-        return counts or b""
-
-    def end_look(
-        self,
-        holder: str,
-        *,
-        rest: float,
-        counts: Counts | None = None,
-        due: Mapping[str, float] | None = None,
-    ) -> bool:
-        end = self._timed("end_look", self._keys.watch, holder, rest, *(counts or ()))
-        # The marks first: if only they are written, a channel is polled twice.
-        return bool(self._run([self._mark_due(due), end] if due else [end])[-1])
+    def _end_look(self, end: LookEnd) -> Command:
+        return self._timed("end_look", self._keys.watch, end.holder, end.rest, *(end.counts or ()))
 
     def _mark_due(self, due: Mapping[str, float]) -> Command:
         pairs = chain.from_iterable(due.items())

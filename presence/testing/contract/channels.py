@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from presence.backends.base import RosterStore
+from presence.backends.base import RosterStore, Writes
 from presence.roster.commit import State
 from presence.testing.contract.base import (
     ROOM,
@@ -125,33 +125,38 @@ class SweepingContract(Contract):
             assert sweep(backend, dict(backend.known_channels().polled)) == [ROOM]
 
 
-class NodesContract(Contract):
-    def test_note_nodes_at_first_tick_returns_none(
-        self, backend: RosterStore, clock: Clock
-    ) -> None:
-        assert backend.note_nodes(frozenset("ab")) is None
-        clock.advance(100)
-        assert backend.note_nodes(frozenset("ba")) is None
+def changed(backend: RosterStore, nodes: str) -> float | None:
+    """Write the nodes, one a letter. Returns the seconds since they last changed."""
+    return backend.write(Writes(nodes=frozenset(nodes))).nodes_changed
 
-    def test_note_nodes_returns_seconds_since_the_last_change(
+
+class NodesContract(Contract):
+    def test_write_of_the_first_nodes_tells_of_no_change(
         self, backend: RosterStore, clock: Clock
     ) -> None:
-        backend.note_nodes(frozenset("ab"))
+        assert changed(backend, "ab") is None
+        clock.advance(100)
+        assert changed(backend, "ba") is None
+
+    def test_write_of_nodes_returns_seconds_since_their_last_change(
+        self, backend: RosterStore, clock: Clock
+    ) -> None:
+        changed(backend, "ab")
         clock.advance(5)
-        assert backend.note_nodes(frozenset("a")) == 0
+        assert changed(backend, "a") == 0
         clock.advance(7.5)
-        assert backend.note_nodes(frozenset("a")) == pytest.approx(7.5)
-        assert backend.note_nodes(frozenset("ab")) == 0
+        assert changed(backend, "a") == pytest.approx(7.5)
+        assert changed(backend, "ab") == 0
 
     def test_node_change_ahead_of_the_clock_becomes_now(
         self, backend: RosterStore, clock: Clock
     ) -> None:
-        backend.note_nodes(frozenset("a"))
-        backend.note_nodes(frozenset("b"))
+        changed(backend, "a")
+        changed(backend, "b")
         clock.advance(-HOUR)
-        assert backend.note_nodes(frozenset("b")) == 0.0
+        assert changed(backend, "b") == 0.0
         clock.advance(50)
-        assert backend.note_nodes(frozenset("b")) == 50.0
+        assert changed(backend, "b") == 50.0
 
 
 class ClaimingContract(Contract):

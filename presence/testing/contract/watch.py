@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from presence.backends.base import KEPT_DUE, Counts, LookStart, RosterStore, Writes
+from presence.backends.base import KEPT_DUE, Counts, LookEnd, LookStart, RosterStore, Writes
 from presence.testing.contract.base import ROOM, Clock, Contract, run_all
 
 __all__ = ["WatchContract", "WatchSetBackContract"]
@@ -14,17 +14,31 @@ __all__ = ["WatchContract", "WatchSetBackContract"]
 OTHER = "presence:other"
 
 
+NO_COUNTS = Counts("", b"")
+
+
 def look(
-    backend: RosterStore, holder: str = "a", *, lease: float = 30.0, limit: int = 100
+    backend: RosterStore,
+    holder: str = "a",
+    *,
+    lease: float = 30.0,
+    limit: int = 100,
+    known: str = "",
 ) -> LookStart | None:
-    return backend.begin_look(holder, lease=lease, limit=limit)
+    return backend.begin_look(holder, lease=lease, limit=limit, known=known)
+
+
+def end(
+    backend: RosterStore, holder: str, *, rest: float = 0.0, counts: Counts | None = None
+) -> None:
+    backend.write(Writes(look=LookEnd(holder, rest, counts)))
 
 
 def due_after(backend: RosterStore, holder: str = "later") -> list[str]:
     """Return the due channels, and let the next look begin."""
     start = look(backend, holder)
     assert start is not None
-    backend.end_look(holder, rest=0.0)
+    end(backend, holder)
     return list(start.due)
 
 
@@ -32,19 +46,18 @@ def marks(backend: RosterStore) -> Mapping[str, float]:
     """Return the marks that a look finds, and let the next look begin."""
     start = look(backend, "marks")
     assert start is not None
-    backend.end_look("marks", rest=0.0)
+    end(backend, "marks")
     return start.due
 
 
 class WatchContract(Contract):
     def test_begin_look_finds_nothing_in_an_empty_store(self, backend: RosterStore) -> None:
-        assert look(backend) == LookStart("", {})
-        assert backend.load_counts() == b""
+        assert look(backend) == LookStart(NO_COUNTS, {})
 
     def test_begin_look_admits_one_holder_until_it_ends(self, backend: RosterStore) -> None:
         assert look(backend, "a")
         assert look(backend, "b") is None
-        assert backend.end_look("a", rest=0.0)
+        end(backend, "a")
         assert look(backend, "b")
 
     def test_begin_look_admits_the_same_holder_again(self, backend: RosterStore) -> None:
@@ -72,33 +85,40 @@ class WatchContract(Contract):
         clock.advance(0.6)
         assert look(backend, "b")
 
-    def test_end_look_of_a_lost_lease_keeps_the_marks_alone(
+    def test_end_of_a_look_with_a_lost_lease_keeps_the_marks_alone(
         self, backend: RosterStore, clock: Clock
     ) -> None:
         assert look(backend, "a", lease=1.0)
         clock.advance(1.5)
         assert look(backend, "b")
-        ended = backend.end_look("a", rest=9.0, counts=Counts("t", b"{}"), due={ROOM: 0.0})
-        assert (ended, backend.load_counts()) == (False, b"")
+        late = LookEnd("a", 9.0, Counts("t", b"{}"))
+        backend.write(Writes(due={ROOM: 0.0}, look=late))
         assert look(backend, "c") is None
-        assert backend.end_look("b", rest=0.0)
-        assert due_after(backend) == [ROOM]
+        end(backend, "b")
+        start = look(backend, "c")
+        assert start is not None
+        assert (start.counts, list(start.due)) == (NO_COUNTS, [ROOM])
 
-    def test_end_look_lets_all_rest(self, backend: RosterStore, clock: Clock) -> None:
+    def test_end_of_a_look_lets_all_rest(self, backend: RosterStore, clock: Clock) -> None:
         assert look(backend)
-        backend.end_look("a", rest=2.0)
+        end(backend, "a", rest=2.0)
         clock.advance(1.9)
         assert look(backend, "b") is None
         clock.advance(0.2)
         assert look(backend, "b")
 
-    def test_end_look_keeps_counts(self, backend: RosterStore) -> None:
+    def test_end_of_a_look_keeps_counts(self, backend: RosterStore) -> None:
         assert look(backend)
-        backend.end_look("a", rest=0.0, counts=Counts("t1", b'{"a": 1}'))
-        assert look(backend, "b") == LookStart("t1", {})
-        assert backend.load_counts() == b'{"a": 1}'
-        backend.end_look("b", rest=0.0)
-        assert look(backend, "c") == LookStart("t1", {})
+        counts = Counts("t1", b'{"a": 1}')
+        end(backend, "a", counts=counts)
+        assert look(backend, "b") == LookStart(counts, {})
+        end(backend, "b")
+        assert look(backend, "c", known="t0") == LookStart(counts, {})
+
+    def test_begin_look_leaves_out_counts_that_the_caller_knows(self, backend: RosterStore) -> None:
+        assert look(backend)
+        end(backend, "a", counts=Counts("t1", b'{"a": 1}'))
+        assert look(backend, "b", known="t1") == LookStart(Counts("t1", b""), {})
 
     def test_begin_look_returns_due_channels_longest_waiting_first(
         self, backend: RosterStore, clock: Clock
@@ -184,6 +204,6 @@ class WatchSetBackContract(Contract):
         self, backend: RosterStore, clock: Clock
     ) -> None:
         assert look(backend)
-        backend.end_look("a", rest=2.0)
+        end(backend, "a", rest=2.0)
         clock.advance(-3600.0)
         assert look(backend, "b")

@@ -27,7 +27,7 @@ STORE = [
         "write.acknowledgements",
         "write.signalled",
     ),
-    *("known_channels", "note_nodes"),
+    *("known_channels", "write.nodes"),
 ]
 ERRORS = [
     CentrifugoUnreachable("no answer"),

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from presence.backends.base import Writes
 from presence.exceptions import CommandError
 from presence.roster.messages import Position
 from presence.roster.names import MAX_NAME
@@ -176,7 +177,7 @@ class TestLeaving:
         assert site.tick(1).leaves == 1, "the grace began at the restart"
 
     def test_first_tick_has_no_nodes_to_compare(self, site: Site) -> None:
-        assert site.store.note_nodes(frozenset({"node-1"})) is None
+        assert site.store.write(Writes(nodes=frozenset({"node-1"}))).nodes_changed is None
 
     def test_tick_with_partial_answer_publishes_no_leave(self, site: Site) -> None:
         site.configure(grace=0.0)

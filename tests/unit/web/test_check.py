@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -13,7 +13,7 @@ from django.template import Context, RequestContext, Template
 from django.test import Client, RequestFactory
 
 from presence import services
-from presence.backends.base import Hit, Writes
+from presence.backends.base import Hit, LookEnd, Writes
 from presence.backends.memory import MemoryStore
 from presence.centrifugo.tokens import GRANT_LIFETIME, make_grant
 from presence.exceptions import StoreError
@@ -77,18 +77,22 @@ def send(client: Client, *grants: str) -> Any:
     return client.post(CHECK, json.dumps({"grants": grants}), content_type="text/plain")
 
 
-def due() -> list[str]:
-    """Return the channels that the next look polls."""
+def marks() -> Mapping[str, float]:
+    """Return the channels that the next look polls, with their marks."""
     store = services.store()
     look = store.begin_look("look", lease=30.0, limit=1000)
     assert look is not None
-    store.end_look("look", rest=0.0)
+    store.write(Writes(look=LookEnd("look", rest=0.0)))
     return look.due
 
 
-def settle(clock: Clock, *channels: str) -> None:
-    """Poll channels."""
-    services.store().write(Writes(settled=channels, now=clock.now))
+def due() -> list[str]:
+    return list(marks())
+
+
+def settle() -> None:
+    """Poll the due channels."""
+    services.store().write(Writes(settled=marks()))
 
 
 def broken(*_: Any, **__: Any) -> Any:
@@ -232,14 +236,14 @@ def test_check_of_a_channel_checked_within_a_second_is_due_a_second_later(
 ):
     send(as_ada, grant(ada))
     assert due() == [ROOM]
-    settle(clock, ROOM)
+    settle()
     clock.advance(0.5)
     send(Client(), grant(None))
     assert due() == []
     clock.advance(0.9)
     send(as_ada, grant(ada))
     assert due() == [ROOM], "the window of the first check has ended"
-    settle(clock, ROOM)
+    settle()
     clock.advance(0.2)
     send(Client(), grant(None))
     clock.advance(1.0)

@@ -18,7 +18,7 @@ from django.template import RequestContext, Template
 from django.test import Client, RequestFactory
 
 from presence import services
-from presence.backends.base import Writes
+from presence.backends.base import LookEnd, Writes
 from presence.backends.memory import MemoryStore
 from presence.centrifugo.tokens import GRANT_LIFETIME, make_grant, read_grant
 from presence.exceptions import InvalidGrant, StoreError
@@ -62,9 +62,9 @@ def due() -> list[str]:
     store = services.store()
     look = store.begin_look("look", lease=30.0, limit=100)
     assert look is not None
-    store.end_look("look", rest=0.0)
+    store.write(Writes(look=LookEnd("look", rest=0.0)))
     store.write(Writes(settled=look.due, now=math.inf))
-    return look.due
+    return list(look.due)
 
 
 def track(member: str, source: str = "page-1", channel: str = ROOM) -> None:

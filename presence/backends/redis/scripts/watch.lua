@@ -1,13 +1,15 @@
 --# begin_look: now
--- KEYS: hash of the watch. ARGV: the time ("" for Redis's own), holder, seconds of the lease.
--- Returns the time and the token of the last counts; false while another one looks or all rest. A
--- lease or a rest of more than its own length was written before the clock was set back.
+-- KEYS: hash of the watch. ARGV: the time ("" for Redis's own), holder, seconds of the lease, and
+-- the token of the counts that the caller has. Returns the time, the token of the last counts, and
+-- these if the caller has others; false while another one looks or all rest. A lease or a rest of
+-- more than its own length was written before the clock was set back.
 local last = redis.call('HMGET', KEYS[1], 'until', 'length', 'token', 'holder')
 local left, length = tonumber(last[1] or '') or 0, tonumber(last[2] or '') or 0
 local taken = left > now + 0 and left <= now + length
 if taken and last[4] ~= ARGV[2] then return false end
 redis.call('HSET', KEYS[1], 'holder', ARGV[2], 'until', now + ARGV[3], 'length', ARGV[3])
-return {now, last[3] or ''}
+local token = last[3] or ''
+return {now, token, token ~= ARGV[4] and redis.call('HGET', KEYS[1], 'counts') or ''}
 
 --# end_look: now
 -- KEYS: hash of the watch. ARGV: the time ("" for Redis's own), holder, seconds of the rest, and,
