@@ -15,7 +15,7 @@ from presence.exceptions import (
     InvalidMessage,
     StoreDamaged,
 )
-from presence.roster import messages
+from presence.roster import channel_names, messages
 from presence.roster.channel_names import feed_of
 from presence.roster.commit import Commit, make_commit, mark_damaged, new_epoch
 from presence.roster.merge import (
@@ -119,12 +119,20 @@ def _read_batch(ctx: TickContext, shard: Shard, polled: PollResult) -> Iterator[
     for reading in polled.different.values():
         with ctx.report.catching(reading.channel):
             connections = _merge(ctx, polled, reading)
-            if connections < shard.clients.get(reading.channel, 0):
+            counted = shard.clients.get(reading.channel, 0)
+            if shard.look and connections != counted and _is_counted(ctx, reading.channel):
+                # The next look compares with a count that is not what the roster shows.
+                ctx.report.again[reading.channel] = 0.0
+            if connections < counted:
                 fewer.append(reading)
             elif _read_old(ctx, reading):
                 yield reading
     if fewer:
         yield from _read_again(ctx, polled, fewer)
+
+
+def _is_counted(ctx: TickContext, channel: str) -> bool:
+    return any(channel_names.matches(pattern, channel) for pattern in ctx.options.patterns)
 
 
 def _merge(ctx: TickContext, polled: PollResult, reading: Reading) -> int:

@@ -96,9 +96,10 @@ class Shard(msgspec.Struct, frozen=True, kw_only=True):
     """Part of the channels of a tick, with the results of the survey for them.
 
     Shard `number` (from 1) of `of` shards of `tick`. `clients` counts the clients of the channels
-    and of their feeds. Leaves are not believed for the seconds of `hold`. `due` has the marks
-    that a look found. The `tracked` channels have members without a websocket. `since` is
-    the time of the oldest last poll of these channels, 0 if there was none.
+    and of their feeds. Leaves are not believed for the seconds of `hold`. The `tracked` channels
+    have members without a websocket. `since` is the time of the oldest last poll of these channels,
+    0 if there was none. `look` is set if a look polls them: the next look compares with `clients`.
+    Then `due` has the marks that it found.
     """
 
     tick: OpenTick
@@ -108,6 +109,7 @@ class Shard(msgspec.Struct, frozen=True, kw_only=True):
     clients: dict[str, int]
     nodes: frozenset[str]
     hold: float = 0.0
+    look: bool = False
     due: dict[str, float] = {}
     tracked: list[str] = []
     since: float = 0.0
@@ -124,11 +126,14 @@ def split(
     size: int | None,
     tick: OpenTick,
     hold: float,
-    due: Mapping[str, float] = MappingProxyType({}),
+    due: Mapping[str, float] | None = None,
     tracked: Collection[str] = (),
     polled: Mapping[str, float] = MappingProxyType({}),
 ) -> list[Shard]:
-    """Return the channels in shards of at most `size` (None: in one). There is always one shard."""
+    """Return the channels in shards of at most `size` (None: in one). There is always one shard.
+
+    A look gives the marks that are `due`.
+    """
     size = max(1, len(channels)) if size is None else size
     parts = [channels[start : start + size] for start in range(0, len(channels), size)] or [[]]
     return [
@@ -145,7 +150,8 @@ def split(
             },
             nodes=survey.nodes,
             hold=hold,
-            due=dict(due),
+            look=due is not None,
+            due=dict(due or {}),
             tracked=[channel for channel in part if channel in tracked],
             since=min((polled[channel] for channel in part if channel in polled), default=0.0),
         )

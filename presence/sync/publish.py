@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
-from types import MappingProxyType
+from math import inf
 from typing import NamedTuple, Self
 
 import msgspec
@@ -18,6 +18,7 @@ from presence.roster.channel_names import feed_of
 from presence.roster.commit import Commit, new_epoch, restart
 from presence.roster.messages import Position
 from presence.roster.people import is_anonymous
+from presence.sync.channels import Shard
 from presence.sync.context import TickContext
 from presence.sync.poll import PollResult
 from presence.sync.statistics import Report
@@ -82,14 +83,14 @@ class Publisher:
 
     def commit_and_publish(
         self,
+        shard: Shard,
         polled: PollResult,
         planned: Sequence[Commit],
-        due: Mapping[str, float] = MappingProxyType({}),
     ) -> None:
         """Write the commits of a batch, and publish their changes without waiting.
 
-        The marks of `due` that belong to channels of the batch are settled, now or after their
-        change is published. Raises StoreError; then nothing of the batch is published.
+        The marks of `shard.due` that belong to channels of the batch are settled, now or after
+        their change is published. Raises StoreError; then nothing of the batch is published.
         """
         states, report, now = polled.loaded.states, self._ctx.report, polled.loaded.now
         for channel in polled.unchanged:
@@ -100,10 +101,13 @@ class Publisher:
                 report.count_commit(commit)
             else:
                 commits.append(commit)
-        again = {c: report.again[c] for c in polled.channels if c in report.again}
-        again |= {c.channel: c.due_in for c in planned if c.due_in is not None}
+        again = _due_again(shard, polled, planned, report)
         gone = {member.id for commit in commits for member in commit.change.leaves}
-        found = {c: due[c] for c in polled.channels if c in due and c not in polled.pending}
+        found = {
+            channel: shard.due[channel]
+            for channel in polled.channels
+            if channel in shard.due and channel not in polled.pending
+        }
         late = {
             c.channel: found.pop(c.channel) for c in commits if c.pending and c.channel in found
         }
@@ -124,7 +128,10 @@ class Publisher:
             self._ctx.cache.keep(commit)
             report.count_commit(commit)
             if commit.channel in late:
-                self._unpublished[commit.channel] = late[commit.channel], commit.due_in
+                self._unpublished[commit.channel] = (
+                    late[commit.channel],
+                    again.get(commit.channel),
+                )
         self._publish([(c.channel, c.pending) for c in written if c.pending], now)
         self._signal(acknowledged)
 
@@ -209,6 +216,22 @@ class Publisher:
                 pending = messages.decode(raw, messages.Pending)
                 self._ctx.announce(channel, pending.version, pending.change, pending.epoch)
             self._signalled.append((channel, raw))
+
+
+def _due_again(
+    shard: Shard, polled: PollResult, planned: Sequence[Commit], report: Report
+) -> dict[str, float]:
+    """Return the channels of the batch that are to be polled again, and in how many seconds.
+
+    Also those in which a tick finds a change that no look saw: a member who came, was seen by the
+    tick and leaves before the next look does not change the count between two looks.
+    """
+    again = {c: report.again[c] for c in polled.channels if c in report.again}
+    for commit in planned:
+        due_in = 0.0 if commit.pending and not shard.look else commit.due_in
+        if due_in is not None:
+            again[commit.channel] = min(due_in, again.get(commit.channel, inf))
+    return again
 
 
 def _drop(ctx: TickContext, channel: str, raw: bytes, now: float) -> bool:

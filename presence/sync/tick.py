@@ -130,14 +130,14 @@ def run_shard(
             with ctx.report.catching(*polled.channels):
                 publisher.recover(polled)
                 commits = make_commits(ctx, shard, polled)
-                publisher.commit_and_publish(polled, commits, shard.due)
+                publisher.commit_and_publish(shard, polled, commits)
             for channel in set(polled.channels).difference(polled.pending):
                 left.pop(channel, None)
             done = len(shard.channels) - len(left)
             ctx.report.channels = before + done
             if progress:
                 progress(done, len(shard.channels))
-    if ctx.report.again:
+    if ctx.report.again and not shard.look:  # a look marks them when it ends
         with ctx.report.catching():
             ctx.store.write(Writes(due=ctx.report.again))
     return list(left)
@@ -248,6 +248,8 @@ def _look(ctx: TickContext) -> bool:
 
 def _poll(ctx: TickContext, look: Look, *, ends: float) -> list[str]:
     """Poll the channels of a look until `ends`. Returns those that were not polled."""
+    grace = max(0.0, ctx.options.grace - watch.EARLY)
+    ctx = replace(ctx, options=msgspec.structs.replace(ctx.options, grace=grace))
     tracker_state = _tracker_state(ctx)
     (shard,) = split(
         look.channels,

@@ -24,6 +24,10 @@ LIMIT = 0.25
 """Fraction of one worker's time that looks and their polls take at most."""
 SLICE = 0.25
 """Seconds after which a look that has its counts polls no further batch."""
+EARLY = 0.25
+"""Seconds before the end of the grace at which a look believes a leave. It polls a moment after the
+look that missed the member did, or before it: without this, the next one would confirm the leave.
+"""
 LEASE = 30.0
 """Seconds after which another look may begin if one has not ended: its process was killed."""
 MAX_DUE = 5000

@@ -35,6 +35,21 @@ def polled(site: Site, after: float = 1.0) -> int:
     return report.channels
 
 
+def before_poll(site: Site, act: Callable[[], object]) -> None:
+    """Act after the next look has its counts, before it polls."""
+
+    def once() -> None:
+        del site.centrifugo.before["poll"]
+        act()
+
+    site.centrifugo.before["poll"] = once
+
+
+def shown(site: Site) -> int:
+    snapshot = site.snapshot(ROOM)
+    return int(snapshot["total"] + snapshot["anonymous"])
+
+
 def record_polls(site: Site, *, seconds: float = 0.0) -> list[str]:
     """Return the channels that are polled from now on; each batch takes some seconds."""
     poll, asked = site.gateway.poll, list[str]()
@@ -101,6 +116,64 @@ def test_look_confirms_a_leave_when_the_grace_ends() -> None:
     assert polled(site) == 1
     assert site.ids() == []
     assert polled(site) == 0
+
+
+def test_look_a_moment_before_the_grace_ends_confirms_the_leave() -> None:
+    site = Site(grace=10.0)
+    site.centrifugo.enter(ROOM, "c1", "7", "Ada")
+    polled(site)
+    site.centrifugo.quit(ROOM, "c1")
+    polled(site)
+    assert polled(site, 10.0 - 1.1 * watch.EARLY) == 0
+    assert polled(site, 0.2 * watch.EARLY) == 1
+    assert site.ids() == []
+
+
+@pytest.mark.parametrize("user", ["7", ""])
+def test_leave_of_a_member_that_only_a_tick_saw_is_found_by_looks(user: str) -> None:
+    site = Site(grace=2.0)
+    site.centrifugo.enter(ROOM, "c1", "9", "Bea")
+    polled(site)
+    site.centrifugo.enter(ROOM, "c2", user, "Ada")
+    site.tick(0.4)
+    assert shown(site) == 2
+    site.centrifugo.quit(ROOM, "c2")
+    assert polled(site, 0.4) == 1, "the count is the same as before"
+    for _ in range(2):
+        look(site)
+    assert shown(site) == 1
+
+
+@pytest.mark.parametrize("user", ["7", ""])
+def test_leave_of_a_member_who_came_during_a_look_is_found_by_looks(user: str) -> None:
+    site = Site(grace=2.0)
+    site.centrifugo.enter(ROOM, "c1", "9", "Bea")
+    before_poll(site, lambda: site.centrifugo.enter(ROOM, "c2", user, "Ada"))
+    assert polled(site) == 1
+    assert shown(site) == 2
+    site.centrifugo.quit(ROOM, "c2")
+    assert polled(site) == 1, "the count is the same as at the look before"
+    for _ in range(2):
+        look(site)
+    assert shown(site) == 1
+
+
+def test_member_who_leaves_during_a_look_makes_its_channel_due() -> None:
+    site = Site(grace=2.0)
+    site.centrifugo.enter(ROOM, "c1", "9", "Bea")
+    site.centrifugo.enter(ROOM, "c2", "7", "Ada")
+    before_poll(site, lambda: site.centrifugo.quit(ROOM, "c2"))
+    assert polled(site) == 1
+    site.centrifugo.enter(ROOM, "c3", "8", "Cy")
+    assert polled(site) == 1, "the count is the same as at the look before"
+    assert site.ids() == ["9", "8"]
+
+
+def test_look_at_a_channel_that_is_not_counted_does_not_repeat() -> None:
+    site = Site(patterns=("presence:*",))
+    site.centrifugo.enter("chat:a", "c1", "7", "Ada")
+    site.store.write(Writes(due={"chat:a": 0.0}))
+    assert [polled(site) for _ in range(3)] == [1, 0, 0]
 
 
 def test_look_confirms_each_leave_of_a_room_when_its_grace_ends() -> None:
