@@ -1,10 +1,10 @@
 """The load of a bench: real websocket connections, or one room whose presence is replayed.
 
 Each is a process of its own. A connection is one user, subscribed by the server to the channels of
-its token, and as cheap as it can be made: it throws away what it is sent, pings too (see `config`
-in site.py), because a crowd that looked into its messages would take the processor from what is
-measured. The parent writes one JSON command a line to a process of the crowd, and reads one JSON
-line back once the server has confirmed everything.
+its token, and as cheap as it can be made: it answers a ping that comes alone, and throws away
+everything else that it is sent (see `config` in site.py), because a crowd that looked into its
+messages would take the processor from what is measured. The parent writes one JSON command a line
+to a process of the crowd, and reads one JSON line back once the server has confirmed everything.
 
 A replayed room can be larger than any crowd: its process answers for Centrifugo from bytes made
 beforehand, and only what a tick asks for: info, channels, presence, history and publish.
@@ -35,6 +35,8 @@ QUIET = 0.15
 """Seconds without a byte after which a crowd has got everything that was sent to it."""
 
 CLOSE = b"\x88\x82\0\0\0\0\x03\xe8"
+PING = b"\x81\x02{}"
+PONG = b"\x81\x82\0\0\0\0{}"
 
 
 class Crowd:
@@ -114,6 +116,8 @@ class _Connection(asyncio.BufferedProtocol):
     def buffer_updated(self, count: int) -> None:
         _Connection.received_at = time.monotonic()
         if self.connected.done():
+            if count == len(PING) and self.buffer[:count] == PING:
+                self.transport.write(PONG)
             return
         data = self._tail + bytes(self.buffer[:count])
         if b" 101 " in data and self._token:

@@ -51,8 +51,12 @@ class Site:
     """A Redis, a Centrifugo and a crowd on it."""
 
     redis_url: str
-    api_url: str
+    centrifugo: servers.Centrifugo
     crowd: Crowd
+
+    @property
+    def api_url(self) -> str:
+        return self.centrifugo.api_url
 
     def sync(self, gateway: Gateway, patterns: Sequence[str]) -> Sync:
         """Make a sync without leave grace, so that joins and leaves come in one tick."""
@@ -83,17 +87,21 @@ def running(*, processes: int = 1) -> Iterator[Site]:
         centrifugo = stack.enter_context(servers.centrifugo_server(directory, config(directory)))
         crowd = Crowd(centrifugo.ws_url, servers.TOKEN_SECRET, processes=processes)
         stack.callback(crowd.close)
-        yield Site(url, centrifugo.api_url, crowd)
+        yield Site(url, centrifugo, crowd)
 
 
-def config(directory: Path) -> Path:
+QUIET = {"ping_interval": "3600s", "channel_position_check_delay": "3600s"}
+"""Options of clients with which Centrifugo sends nothing by itself."""
+
+
+def config(directory: Path, **client: Any) -> Path:
     """Write the project's configuration, changed so that no crowd is cut off on a busy machine.
 
-    It has no pings, which a crowd does not answer, no checks of stream positions, and a long write
-    timeout.
+    It has a long write timeout and the options `client`: by default no pings, which a crowd answers
+    late under load, and no checks of stream positions.
     """
     settings = json.loads(servers.CONFIG.read_text())
-    settings["client"] |= {"ping_interval": "3600s", "channel_position_check_delay": "3600s"}
+    settings["client"] |= client or QUIET
     settings["websocket"] = {"write_timeout": "60s"}
     path = directory / "centrifugo.json"
     path.write_text(json.dumps(settings))

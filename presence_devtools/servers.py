@@ -214,6 +214,12 @@ class Centrifugo:
         return f"http://127.0.0.1:{self.port}/api"
 
     @property
+    def pid(self) -> int:
+        """The id of its process."""
+        assert self.server.process is not None
+        return self.server.process.pid
+
+    @property
     def ws_url(self) -> str:
         return f"ws://127.0.0.1:{self.port}/connection/websocket"
 
