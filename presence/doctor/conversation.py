@@ -20,10 +20,12 @@ class Conversation(msgspec.Struct):
     and the pushes in between.
 
     There are fewer codes than commands if Centrifugo ended the connection, with the disconnect code
-    `closed` and a `reason`. `status` is the HTTP status if the URL is not a websocket.
+    `closed` and a `reason`. `status` is the HTTP status if the URL is not a websocket. `greeting`
+    is the result of the command `connect`.
     """
 
     codes: list[int] = []
+    greeting: dict[str, Any] = {}
     pushes: list[dict[str, Any]] = []
     closed: int | None = None
     reason: str = ""
@@ -93,5 +95,6 @@ def _hear(
             reply = json.loads(line)
             if "id" in reply:
                 heard.codes.append(reply.get("error", {}).get("code", 0))
+                heard.greeting = reply.get("connect", heard.greeting)
             elif "push" in reply:
                 heard.pushes.append(reply["push"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from websockets.exceptions import WebSocketException
@@ -14,13 +14,17 @@ from presence.conf import conf
 from presence.doctor import clocks, cursors, invisible, origins
 from presence.doctor.centrifugo import feeds_of, namespaces
 from presence.doctor.conversation import converse
-from presence.doctor.findings import Findings, ok, problem, skipped
+from presence.doctor.findings import Findings, duration, ok, problem, skipped, warning
 from presence.roster.people import UserClaims
 from presence.transport.redaction import address
 
 USER = "presence-doctor"
 LIFETIME = 60.0
 """Seconds."""
+
+PING = 10.0
+"""Seconds between two pings that are recommended, and with which docs/freshness.md reckons."""
+SET_PINGS = 'Set "ping_interval": "10s", "pong_timeout": "4s" in client of its configuration.'
 
 INVALID_TOKEN = 3500  # disconnect code
 SUBSCRIBED, UNKNOWN, REFUSED, EXPIRED = 0, 102, 103, 109  # codes of replies
@@ -55,9 +59,13 @@ def examine() -> Findings:
     connected, answered = next(iter(heard.codes), None), heard.codes[1:]
     yield from token(connected, heard.closed, heard.reason, ahead=ahead)
     if connected != SUBSCRIBED:
-        for check in ("websocket.subscription", "websocket.origin", "cursors.publish"):
+        for check in (
+            *("websocket.ping", "websocket.subscription", "websocket.origin"),
+            "cursors.publish",
+        ):
             yield skipped(check, "Centrifugo did not accept the connection")
     else:
+        yield from pings(heard.greeting)
         yield from _concluded(feeds, answered)
         yield from origins.examine(
             lambda origin: converse(url, [], timeout=timeout, origin=origin).status is None
@@ -112,6 +120,32 @@ def token(code: int | None, closed: int | None, reason: str, *, ahead: float = 0
             f"Centrifugo refuses the connection (error {code}, disconnect {closed} {reason})",
             "Look the code up at https://centrifugal.dev/docs/server/codes.",
         )
+
+
+def pings(greeting: Mapping[str, Any]) -> Findings:
+    """Check how soon Centrifugo notices that the network of a browser stopped.
+
+    `greeting` tells the seconds between two pings, and whether a pong is awaited, but not for how
+    long.
+    """
+    ping = greeting.get("ping", 0)
+    if not ping or not greeting.get("pong"):
+        missing = "awaits no answer to its pings" if ping else "sends no pings"
+        yield warning(
+            "websocket.ping",
+            f"Centrifugo {missing}: a member whose network stops is shown until the operating "
+            "system ends the connection",
+            SET_PINGS,
+        )
+    elif ping > PING:
+        yield warning(
+            "websocket.ping",
+            f"Centrifugo sends a ping every {duration(ping)}: a member whose network stops is "
+            "shown for so much longer, and its pong_timeout",
+            SET_PINGS,
+        )
+    else:
+        yield ok("websocket.ping", f"Centrifugo sends a ping every {duration(ping)}")
 
 
 def subscription(feed: str, codes: Sequence[int]) -> Findings:

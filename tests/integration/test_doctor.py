@@ -110,7 +110,7 @@ def test_doctor_on_working_site_reports_only_ok(site: dict[str, str], swarm: Swa
         *("centrifugo.reachable", "centrifugo.presence"),
         *("centrifugo.history", "centrifugo.publish"),
         *("cursors.namespace", "cursors.publish"),
-        *("websocket.token", "websocket.subscription", "websocket.origin"),
+        *("websocket.token", "websocket.ping", "websocket.subscription", "websocket.origin"),
         *("celery.app", "beat.entry", "worker.answers", "ticks.fresh"),
     }
     # A Centrifugo that was built from source tells no version.
@@ -241,6 +241,20 @@ def test_doctor_with_namespace_that_pushes_joins_warns_of_hidden_users(
         assert Report(site, **other.environment).of("problem") == set()
     assert "join_leave" in report.words("websocket.invisible")
     assert report.of("problem") == {"websocket.invisible"}
+
+
+def test_doctor_with_default_pings_of_centrifugo_recommends_shorter_ones(
+    site: dict[str, str], tmp_path: Path
+) -> None:
+    config = json.loads(servers.CONFIG.read_text())
+    del config["client"]["ping_interval"], config["client"]["pong_timeout"]
+    path = tmp_path / "slow.json"
+    path.write_text(json.dumps(config))
+    with servers.centrifugo_server(tmp_path, path) as other:
+        report = Report(site, **other.environment)
+    words = report.words("websocket.ping", "warning")
+    assert "every 25 s" in words
+    assert '"ping_interval": "10s"' in words
 
 
 def test_doctor_without_centrifugo_reports_it(site: dict[str, str]) -> None:

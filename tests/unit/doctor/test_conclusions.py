@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -257,6 +258,35 @@ def test_token_check_explains_a_refused_connection(
     (found,) = websocket.token(code, closed, "")
     assert found.level == "problem"
     assert says in found.remedy
+
+
+@pytest.mark.parametrize(
+    ("greeting", "level", "says"),
+    [
+        ({"ping": 10, "pong": True}, "ok", "every 10 s"),
+        ({"ping": 5, "pong": True}, "ok", "every 5 s"),
+        ({"ping": 11, "pong": True}, "warning", "every 11 s"),
+        ({"ping": 25, "pong": True}, "warning", "every 25 s"),
+        ({"ping": 10}, "warning", "awaits no answer"),
+        ({"pong": True}, "warning", "sends no pings"),
+        ({}, "warning", "sends no pings"),
+    ],
+)
+def test_ping_check_judges_the_reply_to_connect(
+    greeting: dict[str, Any], level: str, says: str
+) -> None:
+    (found,) = websocket.pings(greeting)
+    assert (found.id, found.level) == ("websocket.ping", level)
+    assert says in found.text
+
+
+def test_configurations_of_the_project_have_the_recommended_pings() -> None:
+    recommended = dict(re.findall(r'"(\w+)": "(\w+)"', websocket.SET_PINGS))
+    assert recommended == {"ping_interval": "10s", "pong_timeout": "4s"}
+    (readme,) = re.findall(r"```json\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    for text in (readme, (ROOT / "centrifugo.json").read_text()):
+        client = json.loads(text)["client"]
+        assert {name: client[name] for name in recommended} == recommended
 
 
 @pytest.mark.parametrize(
