@@ -102,9 +102,13 @@ class Sync(TickContext):
         time. Never raises for errors, like `tick`.
         """
         ctx = self.with_new_report()
+        late: int | None = 0
         with ctx.timed("total"), ctx.report.catching():
-            if not _look(ctx):
-                return None
+            late = _look(ctx)
+        if late is None:
+            return None
+        if late or ctx.report.channels:
+            logger.info("look=done late=%d %s", late, ctx.report.line())
         return ctx.report
 
 
@@ -224,13 +228,16 @@ def _hold(changed: float | None) -> float:
     return max(0.0, NODES_SETTLE - abs(changed))  # abs: the clock was set back
 
 
-def _look(ctx: TickContext) -> bool:
-    """Look at the counts. Returns False, and does nothing, while other looks have their turn."""
+def _look(ctx: TickContext) -> int | None:
+    """Look at the counts, and poll. Returns how many channels are left for the next look.
+
+    Returns None, and does nothing, while other looks have their turn.
+    """
     started, holder = ctx.clock(), secrets.token_hex(8)
     last = ctx.last_look.counts
     begun = ctx.store.begin_look(holder, lease=watch.LEASE, limit=watch.MAX_DUE, known=last[0])
     if begun is None:
-        return False
+        return None
     counts, late = None, list[str]()
     try:
         with ctx.timed("read"):
@@ -238,12 +245,11 @@ def _look(ctx: TickContext) -> bool:
         counts, late = look.counts, look.channels
         if look.channels:
             late = _poll(ctx, look, ends=ctx.clock() + watch.SLICE)
-            logger.info("look=done late=%d %s", len(late), ctx.report.line())
     finally:
         due = ctx.report.again | dict.fromkeys(late, 0.0)
         end = LookEnd(holder, watch.rest_after(ctx.clock() - started), counts)
         ctx.store.write(Writes(due=due, look=end))
-    return True
+    return len(late)
 
 
 def _poll(ctx: TickContext, look: Look, *, ends: float) -> list[str]:
