@@ -28,8 +28,9 @@ EARLY = 0.25
 """Seconds before the end of the grace at which a look believes a leave. It polls a moment after the
 look that missed the member did, or before it: without this, the next one would confirm the leave.
 """
-LEASE = 30.0
-"""Seconds after which another look may begin if one has not ended: its process was killed."""
+LEASE = 15.0
+"""Seconds after which another look may begin if one has not ended, as its process was killed: three
+calls of Centrifugo, each of the default CENTRIFUGO_TIMEOUT."""
 MAX_DUE = 5000
 """Due channels that a look takes: more than it can poll."""
 
