@@ -25,6 +25,9 @@ active channel, which took 0.13 µs; to list a channel took 5 µs (docs/scaling.
 OWN_NAMESPACE: Final = "presence:"
 FEED_NAMESPACE: Final = "roster:"
 CURSORS_NAMESPACE: Final = "cursors:"
+PULSE: Final = "presence.tick"
+"""The one channel of the whole site, on which ticks tell all pages that they run. It lies in no
+namespace, so that no configuration of Centrifugo has to name it."""
 
 
 def validate_channel(name: object) -> str:
@@ -63,6 +66,8 @@ def _problem(name: str) -> str | None:
             f"lies in {CURSORS_NAMESPACE!r}, which carries cursors and has no members: use "
             f"presence/cursors.html for cursors, and {OWN_NAMESPACE!r} for members"
         )
+    if name == PULSE:
+        return "is reserved for the message of every tick to all pages: give another name"
     return None
 
 

@@ -103,6 +103,12 @@ class Event(msgspec.Struct, frozen=True, tag_field="type", tag="presence.event")
     payload: dict[str, Any] = {}
 
 
+class Pulse(msgspec.Struct, frozen=True, tag_field="type", tag="presence.tick"):
+    """Message to all pages that a tick ended; the next one comes after `every` seconds."""
+
+    every: float
+
+
 class Change(msgspec.Struct, frozen=True):
     """The difference between two rosters, with complete members."""
 
@@ -177,7 +183,7 @@ class Pending(msgspec.Struct, frozen=True):
 UNREADABLE: Final = (msgspec.DecodeError, ValueError, RecursionError)
 """Errors of decoders for unreadable bytes, too deep nesting included."""
 
-Message = Change | Diff | Event | Leaving | Member | Pending | Position | Reload | Roster
+Message = Change | Diff | Event | Leaving | Member | Pending | Position | Pulse | Reload | Roster
 T = TypeVar("T", bound=Message | Snapshot)
 
 _encoder = msgspec.json.Encoder()

@@ -42,7 +42,10 @@ def count_clients(ctx: TickContext) -> Survey:
     """Ask Centrifugo for its nodes, and for the number of clients of each active channel and
     feed."""
     patterns = ctx.options.patterns
-    return ctx.gateway.survey([*patterns, *filter(None, map(channel_names.feed_pattern, patterns))])
+    feeds = filter(None, map(channel_names.feed_pattern, patterns))
+    found = ctx.gateway.survey([*patterns, *feeds])
+    found.clients.pop(channel_names.PULSE, None)  # A pattern such as "*" finds it, too.
+    return found
 
 
 def find_channels(

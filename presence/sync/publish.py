@@ -122,6 +122,7 @@ class Publisher:
                 settled=found,
             )
         )
+        report.polled += len(polled.unchanged) + len(planned)
         written = [commit for commit, done in zip(commits, taken, strict=True) if done]
         report.refuse(*(c.channel for c, done in zip(commits, taken, strict=True) if not done))
         for commit in written:

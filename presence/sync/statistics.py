@@ -19,6 +19,9 @@ from presence.roster.messages import UNREADABLE
 logger = logging.getLogger("presence.sync")
 
 T = TypeVar("T")
+Pulse = Callable[["Report"], None]
+"""Callback that tells the open pages that a tick ended, and counts a failure of that in the
+report."""
 
 OVERLAP = 0.7
 """Fraction of an interval below which two ticks overlap. Of two beats that run at once, one is at
@@ -27,6 +30,9 @@ most half an interval behind the other; a tick that waited for a worker is less 
 OVERDUE = 0.9
 """Fraction of the deadline after which a tick with missing parts is ended: the next tick may come a
 little early."""
+
+RECENT = 1.5
+"""Fraction of the deadline until which an overdue tick counts as the one before."""
 
 CHUNK = 1000
 """Channels whose states are loaded in one round trip, where all known channels are."""
@@ -70,10 +76,12 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OpenTick(msgspec.Struct, frozen=True, kw_only=True):
-    """A tick that has begun. Without an id, it is not recorded."""
+    """A tick that has begun; the next one comes after `every` seconds. Without an id, it is not
+    recorded."""
 
     id: str = ""
     started: float = 0.0
+    every: float = 0.0
     overlapping: bool = False
 
 
@@ -84,11 +92,14 @@ class _Part(msgspec.Struct, frozen=True, kw_only=True):
     report: Report
 
 
-def begin(store: RosterStore, *, interval: float, deadline: float) -> OpenTick:
+def begin(
+    store: RosterStore, *, interval: float, deadline: float, pulse: Pulse | None = None
+) -> OpenTick:
     """Begin a tick, and end overdue earlier ticks. Raises StoreError.
 
     `interval` is the time between two ticks; no part of a tick starts after `deadline`. Both are in
-    seconds.
+    seconds. `pulse` is called for an overdue tick if it is that of one interval ago: an older one
+    says nothing about now.
     """
     tick = secrets.token_hex(4)
     begun = store.begin_tick(tick)
@@ -98,18 +109,26 @@ def begin(store: RosterStore, *, interval: float, deadline: float) -> OpenTick:
             "tick=overlapping id=%s since_s=%.1f every_s=%g (do two beats run?)",
             *(tick, begun.since, interval),
         )
-    _end_overdue(store, begun, deadline)
-    return OpenTick(id=tick, started=begun.now, overlapping=overlapping)
+    _end_overdue(store, begun, deadline, pulse)
+    return OpenTick(id=tick, started=begun.now, every=interval, overlapping=overlapping)
 
 
-def add(store: RosterStore, tick: OpenTick, number: int, report: Report, *, of: int) -> Tick | None:
+def add(
+    store: RosterStore,
+    tick: OpenTick,
+    number: int,
+    report: Report,
+    *,
+    of: int,
+    pulse: Pulse | None = None,
+) -> Tick | None:
     """Add the report of part `number` of `of` parts. Returns the tick's record if this ended it.
 
     Raises StoreError.
     """
     part = _Part(overlapping=tick.overlapping, report=msgspec.structs.replace(report, again={}))
     parts = store.add_part(tick.id, number, msgspec.json.encode(part), of=of)
-    return _end(store, tick.id, parts, tick.started) if parts else None
+    return _end(store, tick.id, parts, tick.started, pulse) if parts else None
 
 
 def read(store: RosterStore) -> Statistics:
@@ -125,13 +144,16 @@ def read(store: RosterStore) -> Statistics:
     )
 
 
-def _end_overdue(store: RosterStore, begun: TickStart, deadline: float) -> None:
+def _end_overdue(
+    store: RosterStore, begun: TickStart, deadline: float, pulse: Pulse | None
+) -> None:
     # abs: the clock was set back.
     overdue = {t: at for t, at in begun.open.items() if abs(begun.now - at) >= OVERDUE * deadline}
     found = store.load_ticks(records=False, parts=True).parts if overdue else {}
     for tick, started in overdue.items():
         if tick in found:  # else it has been closed since
-            record = _end(store, tick, found[tick], started)
+            is_recent = abs(begun.now - started) < RECENT * deadline
+            record = _end(store, tick, found[tick], started, pulse if is_recent else None)
             if record:
                 logger.warning(
                     "tick=incomplete id=%s shards=%d missing=%d (did a worker end?) %s",
@@ -139,19 +161,25 @@ def _end_overdue(store: RosterStore, begun: TickStart, deadline: float) -> None:
                 )
 
 
-def _end(store: RosterStore, tick: str, found: TickParts, started: float) -> Tick | None:
+def _end(
+    store: RosterStore, tick: str, found: TickParts, started: float, pulse: Pulse | None
+) -> Tick | None:
     # A part that cannot be read counts as missing.
     parts = [part for raw in found.parts if (part := _decode(raw, _Part, "part"))]
     report = Report()
     for part in parts:
         report.absorb(part.report)
     report.seconds.total = max(0.0, found.now - started)
+    missing = max(1, found.of) - len(parts)
+    # After one failed channel, or one lost shard, what the other pages show is still true.
+    if pulse and (report.polled or not (report.errors or missing)):
+        pulse(report)
     record = Tick(
         id=tick,
         started=started,
         finished=found.now,
         shards=max(1, found.of - 1),
-        missing=max(1, found.of) - len(parts),
+        missing=missing,
         overlapping=any(part.overlapping for part in parts),
         clock_ahead=time.time() - found.now,
         report=report,
@@ -199,7 +227,7 @@ Part = Literal["total", "read", "store", "publish"]
 
 COUNTS = (
     *("channels", "changed", "members", "joins", "leaves", "updates", "anonymous"),
-    *("published", "held", "errors", "refused"),
+    *("published", "held", "errors", "refused", "polled"),
 )
 KEPT_FAILURES = 20
 RETRY = 5.0
@@ -218,13 +246,13 @@ class Seconds(msgspec.Struct):
 
 
 class Report(msgspec.Struct):
-    """Result of a tick. `--json` prints all of its fields but the last three.
+    """Result of a tick. `--json` prints all of its fields but the last four.
 
     `channels` were polled, and the rosters of `changed` of them changed. `members` and `anonymous`
     count the people now; `held` members are missing, but still shown. `published` counts
     publications, `errors` failures; `failures` holds the first KEPT_FAILURES messages. `again`
     names the channels to poll again, and in how many seconds, as their poll failed or lost a race.
-    `refused` commits lost to another tick.
+    `refused` commits lost to another tick. The polls of `polled` channels were good.
     """
 
     channels: int = 0
@@ -241,6 +269,7 @@ class Report(msgspec.Struct):
     failures: list[str] = []
     again: dict[str, float] = msgspec.field(default_factory=dict)
     refused: int = 0
+    polled: int = 0
 
     @contextmanager
     def catching(self, *channels: str) -> Iterator[None]:
@@ -321,7 +350,7 @@ class Report(msgspec.Struct):
     def as_dict(self) -> dict[str, Any]:
         """Return the tick for JSON; seconds are rounded to four decimals."""
         shown: dict[str, Any] = msgspec.to_builtins(self)
-        for name in ("failures", "again", "refused"):
+        for name in ("failures", "again", "refused", "polled"):
             del shown[name]
         shown["seconds"] = {part: round(s, 4) for part, s in shown["seconds"].items()}
         return shown

@@ -6,15 +6,17 @@ import logging
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import dropwhile
 
 import msgspec
 
 from presence.backends.base import LookEnd, Writes
 from presence.backends.tracker import TrackerState
+from presence.roster import channel_names
 from presence.roster.grace import SKEW
 from presence.roster.merge import Profiles
-from presence.roster.messages import UNREADABLE
+from presence.roster.messages import UNREADABLE, Pulse, encode
 from presence.roster.people import UserClaims
 from presence.sync import statistics, watch
 from presence.sync.batch import make_commits
@@ -66,7 +68,10 @@ class Sync(TickContext):
             tick = OpenTick()
             if only is None:
                 tick = statistics.begin(
-                    ctx.store, interval=interval or options.interval, deadline=options.deadline
+                    ctx.store,
+                    interval=interval or options.interval,
+                    deadline=options.deadline,
+                    pulse=partial(_publish_pulse, ctx, interval or options.interval),
                 )
             tracker_state, shards = TrackerState(), list[Shard]()
             with ctx.report.catching():
@@ -271,8 +276,23 @@ def _poll(ctx: TickContext, look: Look, *, ends: float) -> list[str]:
 
 def _add(ctx: TickContext, tick: OpenTick, number: int, *, of: int) -> None:
     """Add the report of this process to the tick; log the tick if this was its last part."""
-    if tick.id and (record := statistics.add(ctx.store, tick, number, ctx.report, of=of)):
+    if not tick.id:
+        return
+    pulse = partial(_publish_pulse, ctx, tick.every)
+    if record := statistics.add(ctx.store, tick, number, ctx.report, of=of, pulse=pulse):
         logger.info("tick=done id=%s shards=%d %s", record.id, record.shards, record.report.line())
+
+
+def _publish_pulse(ctx: TickContext, every: float, report: Report) -> None:
+    """Tell all open pages that a tick ended. A failure is counted in `report` and in that of the
+    context."""
+    part = ctx.with_new_report()
+    with part.report.catching(), part.timed("publish"):
+        pulse = msgspec.Raw(encode(Pulse(every=every)))
+        for error in filter(None, part.gateway.send([(channel_names.PULSE, pulse)])):
+            raise error
+    for each in (report, ctx.report):
+        each.absorb(part.report)
 
 
 def _tracker_state(ctx: TickContext) -> TrackerState:

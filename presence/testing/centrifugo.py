@@ -167,6 +167,9 @@ class FakeCentrifugo:
         version_epoch: str = "",
         skip_history: bool = False,
     ) -> Position:
+        if skip_history:
+            self._published[channel].append(msgspec.json.decode(data))
+            return Position()
         stream, now = self.stream(channel), self._clock()
         at, position = stream.keys.get(idempotency_key, (float("-inf"), stream.top))
         if now - at < KEY_LIFETIME:
@@ -176,8 +179,7 @@ class FakeCentrifugo:
             return stream.top
         if version:
             stream.version = (version_epoch, version)
-        if not skip_history:
-            stream.log.append(bytes(data))
+        stream.log.append(bytes(data))
         if idempotency_key:
             stream.keys[idempotency_key] = (now, stream.top)
         self._published[channel].append(msgspec.json.decode(data))

@@ -12,6 +12,7 @@ import presence.testing
 from presence.backends.memory import MemoryStore
 from presence.centrifugo.gateway import Command, Gateway, Reply
 from presence.exceptions import CentrifugoError
+from presence.roster.channel_names import PULSE
 from presence.roster.messages import Change
 from presence.sync.context import Options
 from presence.sync.statistics import Report
@@ -93,6 +94,8 @@ class FakeCentrifugo(presence.testing.FakeCentrifugo):
 
 def _name(commands: Sequence[Command]) -> str:
     """Return the name of the gateway's method that sends these commands."""
+    if any(given.get("channel") == PULSE for _, given in commands):
+        return "pulse"
     methods = {method for method, _ in commands}
     if "channels" in methods and "presence" in methods:
         return "recount"

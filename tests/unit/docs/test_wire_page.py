@@ -9,10 +9,15 @@ from pathlib import Path
 import msgspec
 
 from presence import urls
-from presence.roster.messages import Diff, Event, Member, Reload, Snapshot
+from presence.roster.messages import Diff, Event, Member, Pulse, Reload, Snapshot
 
 PAGE = (Path(__file__).parents[3] / "docs" / "wire.md").read_text()
-KINDS = {"presence.diff": Diff, "presence.reload": Reload, "presence.event": Event}
+KINDS = {
+    "presence.diff": Diff,
+    "presence.reload": Reload,
+    "presence.event": Event,
+    "presence.tick": Pulse,
+}
 
 
 def kind_of(message: dict[str, object]) -> type:

@@ -37,6 +37,7 @@ def test_validate_channel_with_valid_name_returns_it(name: str) -> None:
         ("$a", "private"),
         ("roster:a", "carries the diffs"),
         ("cursors:a", r"presence/cursors\.html"),
+        ("presence.tick", "is reserved"),
         (None, "not NoneType"),
         (7, "not int"),
         (b"presence:a", "not bytes"),

@@ -17,6 +17,7 @@ from presence.roster.messages import (
     Leaving,
     Member,
     Position,
+    Pulse,
     Reload,
     Roster,
     Snapshot,
@@ -39,6 +40,11 @@ def test_publication_when_encoded_and_decoded_is_equal(name: str, kind: type) ->
     assert json.loads(encoded) == json.loads(example(name))
     assert decode_publication(encoded) == message
     assert b"\n" not in encoded
+
+
+def test_pulse_when_encoded_and_decoded_is_equal() -> None:
+    assert messages.decode(example("pulse"), Pulse) == Pulse(every=60.0)
+    assert json.loads(messages.encode(Pulse(every=60.0))) == json.loads(example("pulse"))
 
 
 def test_member_when_encoded_and_decoded_is_equal() -> None:
