@@ -17,8 +17,9 @@ class Switch(msgspec.Struct):
 
 
 class Override(msgspec.Struct):
-    """Options of the namespace that a subscription token overrides."""
+    """Options of the namespace that a token overrides."""
 
+    presence: Switch | None = None
     join_leave: Switch | None = None
     force_push_join_leave: Switch | None = None
 
@@ -44,6 +45,13 @@ class SubscribeOptions(msgspec.Struct, kw_only=True):
         )
 
 
+class _Sub(msgspec.Struct):
+    """Options of a channel in the claim `subs`."""
+
+    info: Raw = NONE
+    override: Override | None = None
+
+
 class _Claims(msgspec.Struct, kw_only=True):
     sub: str = ""
     info: Raw = NONE
@@ -52,6 +60,7 @@ class _Claims(msgspec.Struct, kw_only=True):
     channel: str = ""
     client: str = ""
     channels: list[str] = []
+    subs: dict[str, _Sub] = {}
     override: Override | None = None
 
 
@@ -92,7 +101,10 @@ def connection_token(token: str, config: Config, now: float) -> ConnectionToken:
         expire_at=int(claims.exp or 0),
         info=compact(claims.info),
         meta=own(claims.meta),
-        subscriptions={channel: _options(channel, config) for channel in claims.channels},
+        subscriptions={
+            channel: _options(channel, config, sub.info, sub.override)
+            for channel, sub in (claims.subs or dict.fromkeys(claims.channels, _Sub())).items()
+        },
     )
 
 
@@ -102,14 +114,8 @@ def subscription_token(token: str, config: Config, now: float) -> SubscriptionTo
     _check_time(claims, now)
     if not claims.channel:
         raise InvalidTokenError("a subscription token needs a channel claim")
-    options = _options(claims.channel, config)
+    options = _options(claims.channel, config, claims.info, claims.override)
     options.expire_at = int(claims.exp or 0)
-    options.info = compact(claims.info)
-    override = claims.override or Override()
-    if override.join_leave:
-        options.join_leave = override.join_leave.value
-    if override.force_push_join_leave:
-        options.push_join_leave = override.force_push_join_leave.value
     return SubscriptionToken(claims.sub, claims.channel, claims.client, options)
 
 
@@ -129,8 +135,18 @@ def _check_time(claims: _Claims, now: float) -> None:
         raise RefusedError(TOKEN_EXPIRED)
 
 
-def _options(channel: str, config: Config) -> SubscribeOptions:
+def _options(
+    channel: str, config: Config, info: Raw, override: Override | None
+) -> SubscribeOptions:
     namespace = config.channel_options(channel)
     if namespace is None:
         raise RefusedError(UNKNOWN_CHANNEL)
-    return SubscribeOptions.of(namespace)
+    options, override = SubscribeOptions.of(namespace), override or Override()
+    options.info = compact(info)
+    if override.presence:
+        options.presence = override.presence.value
+    if override.join_leave:
+        options.join_leave = override.join_leave.value
+    if override.force_push_join_leave:
+        options.push_join_leave = override.force_push_join_leave.value
+    return options

@@ -60,7 +60,8 @@ async def test_connect_with_expired_token_asks_for_a_new_one(visit: Visit) -> No
 async def test_connect_with_token_for_unknown_namespace_is_refused(
     centrifugo: servers.Centrifugo,
 ) -> None:
-    assert await refused(Visitor(centrifugo.ws_url, token(channels=["nonsense:a"]))) == 102
+    for claims in ({"channels": ["nonsense:a"]}, {"subs": {"nonsense:a": {}}}):
+        assert await refused(Visitor(centrifugo.ws_url, token(**claims))) == 102
 
 
 async def test_connect_with_token_without_expiry_or_user_succeeds(
@@ -183,6 +184,18 @@ async def test_connect_subscribes_the_channels_of_the_token(
     api.publish(cent.PublishRequest(channel=channel, data={"n": 1}))
     publication = await visitor.events.next("publication")
     assert (publication.channel, publication.pub.data) == (channel, {"n": 1})
+
+
+async def test_connect_subscribes_the_subs_of_the_token_and_not_its_channels(
+    visit: Visit, api: cent.Client, channel: str
+) -> None:
+    other = f"{channel}:other"
+    visitor = await visit(token(subs={channel: {"info": {"role": "guest"}}}, channels=[other]))
+    context = await visitor.events.next("subscribed")
+    assert (context.channel, context.recoverable, context.positioned) == (channel, True, True)
+    (info,) = api.presence(cent.PresenceRequest(channel=channel)).presence.values()
+    assert (info.client, info.chan_info) == (visitor.id, {"role": "guest"})
+    assert clients(api, other) == set()
 
 
 async def test_presence_and_history_by_client_are_refused(visit: Visit, channel: str) -> None:
