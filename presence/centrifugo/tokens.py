@@ -14,6 +14,7 @@ import msgspec
 from django.core import signing
 
 from presence.exceptions import InvalidGrant
+from presence.roster.channel_names import PULSE
 from presence.roster.people import UserClaims
 
 GRANT_LIFETIME: Final = 14 * 24 * 3600.0
@@ -22,6 +23,9 @@ laptop for as long as its visitor stays signed in. While it is open, every excha
 grant."""
 
 _SALT: Final = "presence.grant"
+_UNSEEN: Final = {"override": {"presence": {"value": False}, "join_leave": {"value": False}}}
+"""Options of the pulse's subscriptions. What a site configures for channels without a namespace
+must not show all visitors of the site to each other."""
 
 
 class Grant(msgspec.Struct, frozen=True, array_like=True):
@@ -94,13 +98,18 @@ class Issuer(msgspec.Struct, frozen=True, kw_only=True):
 
     def connection(self) -> str:
         """Return the token with which a client connects as the user."""
-        shown: dict[str, Any] = {"name": self.info.name, "info": self.info.info}
-        if self.info.hidden:
-            shown = {"hidden": True}
-        elif not (self.tracked and self.user_id):
-            return self._sign({})
+        # The claim `channels` has no options, and Centrifugo ignores it beside `subs`.
+        more: dict[str, Any] = {"subs": {PULSE: _UNSEEN}}
         # Centrifugo never sends meta to clients.
-        return self._sign({"meta": shown})
+        if self.info.hidden:
+            more["meta"] = {"hidden": True}
+        elif self.tracked and self.user_id:
+            more["meta"] = {"name": self.info.name, "info": self.info.info}
+        return self._sign(more)
+
+    def pulse(self) -> str:
+        """Return the token with which a connection of the site subscribes to the pulse."""
+        return self._sign({"channel": PULSE, **_UNSEEN}, lean=True)
 
     def subscription(self, feed: str, *, quietly: bool = False) -> str:
         """Return the token with which a connection of the user subscribes to `feed`. With

@@ -170,6 +170,10 @@ class Browser:
         """Return the next event of a subscription or, without a channel, of the client."""
         return await self._of(channel).next(name)
 
+    def passed(self, channel: str | None = None) -> list[str]:
+        """Return the names of the events that `next` has skipped."""
+        return self._of(channel).passed
+
     async def ask(self, do: str, **command: Any) -> Any:
         """Return the answer to a command: {"result": …} or {"error": …}."""
         self.tell(do, **command)

@@ -14,6 +14,7 @@ from presence.roster.people import UserClaims
 
 NOW = 1_700_000_000.75
 SECRET = "a-secret-of-thirty-two-bytes-or-more"
+UNSEEN = {"override": {"presence": {"value": False}, "join_leave": {"value": False}}}
 
 
 def issuer(user_id: str = "42", info: UserClaims | None = None) -> Issuer:
@@ -32,13 +33,25 @@ def test_connection_token_names_user_and_expiry():
         "iat": 1_700_000_000,
         "exp": 1_700_000_062,
         "info": {"name": "Ada", "info": {"color": "#fff"}, "iat": NOW},
+        "subs": {"presence.tick": UNSEEN},
     }
 
 
 def test_subscription_token_names_its_feed():
-    made = claims(issuer().subscription("roster:chat:1"))
+    made, connection = claims(issuer().subscription("roster:chat:1")), claims(issuer().connection())
     assert made.pop("channel") == "roster:chat:1"
-    assert made == claims(issuer().connection())
+    assert connection.pop("subs")
+    assert made == connection
+
+
+@pytest.mark.parametrize("user_id", ["42", ""])
+def test_pulse_token_shows_the_visitor_to_nobody(user_id: str):
+    made = claims(issuer(user_id).pulse())
+    assert {name: made.pop(name) for name in ("channel", "override")} == {
+        "channel": "presence.tick",
+        **UNSEEN,
+    }
+    assert made == {"sub": user_id, "iat": 1_700_000_000, "exp": 1_700_000_062}
 
 
 def test_connection_token_of_tracked_user_has_their_info_as_meta():

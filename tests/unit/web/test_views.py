@@ -20,6 +20,7 @@ from presence import services
 from presence.backends.memory import MemoryStore
 from presence.centrifugo.tokens import GRANT_LIFETIME, make_grant, read_grant
 from presence.exceptions import InvalidMessage, StoreError
+from presence.roster.channel_names import PULSE
 from presence.roster.messages import Member
 from tests.stored_rooms import fill
 
@@ -78,7 +79,7 @@ def test_tokens_exchange_grants_for_tokens_and_feeds(as_ada: Client, ada: User):
     assert response.status_code == 200
     assert response["Cache-Control"] == "no-store"
     answer = response.json()
-    assert answer.keys() == {"url", "connection", "id", "user", "channels", "refused"}
+    assert answer.keys() == {"url", "connection", "pulse", "id", "user", "channels", "refused"}
     assert answer["url"] == "wss://live.example.org/connection/websocket"
     info = {"color": "#4363d8"}
     assert answer["user"] == {"id": str(ada.pk), "name": "Ada Lovelace", "info": info}
@@ -89,6 +90,9 @@ def test_tokens_exchange_grants_for_tokens_and_feeds(as_ada: Client, ada: User):
     assert 600 <= connection["exp"] - connection["iat"] <= 601
     assert connection["info"].pop("iat") == pytest.approx(connection["iat"], abs=1)
     assert connection["info"] == {"name": "Ada Lovelace", "info": info}
+    pulse = claims(answer["pulse"])
+    assert [*connection["subs"], pulse["channel"]] == [PULSE, PULSE]
+    assert (pulse["sub"], pulse["exp"]) == (connection["sub"], connection["exp"])
 
     own, feed = answer["channels"][ROOM], answer["channels"]["chat:7"]
     assert own.keys() == {"feed", "token", "grant", "shown", "self"}
@@ -116,6 +120,7 @@ def test_tokens_of_a_visitor_have_no_name_and_make_no_session():
     connection = claims(answer["connection"])
     assert connection["sub"] == ""
     assert connection["info"].keys() == {"iat"}
+    assert [*connection["subs"], claims(answer["pulse"])["channel"]] == [PULSE, PULSE]
     assert not response.cookies
     assert not client.cookies
 
