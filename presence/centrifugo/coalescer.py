@@ -17,6 +17,7 @@ from typing import Final
 import msgspec
 
 from presence.exceptions import CentrifugoError
+from presence.transport.log_limit import LogLimit
 
 logger = logging.getLogger("presence.outbox")
 
@@ -72,7 +73,7 @@ class Coalescer:
         self._working = False
         self._holder = 0
         self._lost = 0
-        self._quiet_until = float("-inf")
+        self._log_limit = LogLimit()
 
     def hold(self) -> None:
         """Allow no batch under way while this thread forks, until `release` in the parent.
@@ -177,9 +178,8 @@ class Coalescer:
     def _failed(self, messages: int, error: Exception) -> None:
         with self._lock:
             self._lost += messages
-            if self._clock() < self._quiet_until:
+            if not self._log_limit.admits(self._clock(), every=QUIET):
                 return
-            self._quiet_until = self._clock() + QUIET
             lost, self._lost = self._lost, 0
         unforeseen = error if not isinstance(error, CentrifugoError) else None
         logger.error("outbox=not-sent messages=%d error=%s", lost, error, exc_info=unforeseen)

@@ -18,6 +18,7 @@ from presence.centrifugo.gateway import Gateway
 from presence.roster.commit import Commit, State
 from presence.roster.merge import AnonymousMode, Fetch, Profiles
 from presence.roster.messages import Change, Roster
+from presence.sync.look_log import LookLog
 from presence.sync.statistics import Part, Report
 
 Clock = Callable[[], float]
@@ -148,13 +149,14 @@ LastCounts = tuple[str, Mapping[str, int]]
 
 @dataclass(slots=True)
 class LastLook:
-    """The counts that the looks of this process compare with.
+    """The counts that the looks of this process compare with, and what they logged.
 
     As long as the token in the store is the same, no look has to load the counts. Both are set in
     one step, as an exception from a signal handler may come between two.
     """
 
     counts: LastCounts = ("", {})
+    log: LookLog = field(default_factory=LookLog)
 
 
 def _size(roster: Roster) -> int:

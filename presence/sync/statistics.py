@@ -271,6 +271,11 @@ class Report(msgspec.Struct):
     refused: int = 0
     polled: int = 0
 
+    @property
+    def outage(self) -> bool:
+        """Whether it failed before any channel was polled, as while a server is down."""
+        return bool(self.errors) and not self.channels
+
     @contextmanager
     def catching(self, *channels: str) -> Iterator[None]:
         """Log and count an error of the block, and go on.

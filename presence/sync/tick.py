@@ -108,10 +108,12 @@ class Sync(TickContext):
         """
         ctx = self.with_new_report()
         late: int | None = 0
-        with ctx.timed("total"), ctx.report.catching():
-            late = _look(ctx)
-        if late is None:
-            return None
+        with ctx.last_look.log.limited(now=ctx.clock(), every=ctx.options.interval):
+            with ctx.timed("total"), ctx.report.catching():
+                late = _look(ctx)
+            if late is None:
+                return None
+            ctx.last_look.log.note(ctx.report)
         if late or ctx.report.channels:
             logger.info("look=done late=%d %s", late, ctx.report.line())
         return ctx.report

@@ -8,12 +8,13 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from celery import Task, shared_task
-from celery.signals import task_revoked
+from celery.signals import task_received, task_revoked
 from kombu.exceptions import OperationalError
 
 from presence.conf import conf, masked
 from presence.queues.celery import TICK, WATCH
 from presence.tasks import jobs
+from presence.transport.log_limit import LogLimit
 
 logger = logging.getLogger("presence.tasks")
 
@@ -48,20 +49,34 @@ class LookTask(Task):  # type: ignore[type-arg]
 
 
 class _ExpiryLog:
-    """Logs that tasks expire, once an interval: Celery drops them without a warning."""
+    """Logs that tasks expire, once in PRESENCE_INTERVAL: Celery drops them without a warning.
+
+    Looks also expire while a worker is busy, which is as it should be. So they are logged only if
+    none was received in time for PRESENCE_INTERVAL.
+    """
 
     def __init__(self) -> None:
-        self._quiet_until = 0.0
+        self._ticks = LogLimit()
+        self._looks = LogLimit()
 
-    def __call__(self, sender: Any, request: Any, expired: bool = False, **_: Any) -> None:
-        if not (expired and isinstance(sender, TickTask)) or time.monotonic() < self._quiet_until:
+    def received(self, request: Any, **_: Any) -> None:
+        if request.name == WATCH:
+            self._looks.hold(time.monotonic(), seconds=conf.PRESENCE_INTERVAL)
+
+    def expired(self, sender: Any, request: Any, expired: bool = False, **_: Any) -> None:
+        look = isinstance(sender, LookTask)
+        if not (expired and (look or isinstance(sender, TickTask))):
             return
-        self._quiet_until = time.monotonic() + conf.PRESENCE_INTERVAL
-        logger.warning(
-            "task=expired name=%s late_s=%s (it waited longer than PRESENCE_INTERVAL, or the clock "
-            "of this worker is ahead of the sender's)",
-            *(sender.name, _seconds_after(request.expires)),
-        )
+        limit = self._looks if look else self._ticks
+        if limit.admits(time.monotonic(), every=conf.PRESENCE_INTERVAL):
+            logger.warning(
+                "task=expired name=%s late_s=%s (%s waited longer than %s, %g s, or the clock of "
+                "this worker is ahead of the sender's: set both by NTP)",
+                *(sender.name, _seconds_after(request.expires)),
+                "each look of the last PRESENCE_INTERVAL" if look else "it",
+                "PRESENCE_WATCH" if look else "PRESENCE_INTERVAL",
+                sender.expires,
+            )
 
 
 def _seconds_after(moment: str | datetime | None) -> str:
@@ -72,7 +87,9 @@ def _seconds_after(moment: str | datetime | None) -> str:
         return "?"
 
 
-task_revoked.connect(_ExpiryLog(), weak=False)
+_expiry_log = _ExpiryLog()
+task_revoked.connect(_expiry_log.expired)
+task_received.connect(_expiry_log.received)
 
 
 def hand_out(shard: dict[str, Any], /) -> bool:

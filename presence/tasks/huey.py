@@ -22,6 +22,7 @@ from presence import services
 from presence.conf import conf, masked, traceable
 from presence.exceptions import StoreError
 from presence.tasks import jobs
+from presence.transport.log_limit import LogLimit
 
 logger = logging.getLogger("presence.tasks")
 
@@ -51,6 +52,7 @@ class Tasks:
     def __init__(self, huey: Huey, *, clock: Callable[[], float] = time.time) -> None:
         self._huey = huey
         self._clock = clock
+        self._log_limit = LogLimit()
         task = huey.task
         self.plan_ticks = huey.periodic_task(crontab(), name="plan_ticks", expires=60)(self._plan)
         self.update_presence = task(name="update_presence")(self._update_presence)
@@ -85,7 +87,7 @@ class Tasks:
 
     def _update_presence(self, slot: int, every: float) -> None:
         """Run the tick of the slot, unless it was run, or the interval has changed since."""
-        if every == _every() and _claim(TICKS, slot, every):
+        if every == _every() and self._claim(TICKS, slot, every):
             jobs.update_presence(self.hand_out)
 
     def _sync_shard(self, shard: dict[str, Any]) -> None:
@@ -94,8 +96,18 @@ class Tasks:
 
     def _watch_presence(self, slot: int, every: float) -> None:
         """Run the look of the slot, unless it was run, or PRESENCE_WATCH has changed since."""
-        if every == _watch() and _claim(LOOKS, slot, every):
+        if every == _watch() and self._claim(LOOKS, slot, every):
             jobs.watch_presence()
+
+    def _claim(self, name: str, slot: int, every: float) -> bool:
+        """Return whether the slot of ticks or looks is free. False without a store, which is logged
+        once an interval."""
+        try:
+            return services.store().claim_slot(name, slot, seconds=2 * every)
+        except StoreError as error:
+            if name == TICKS or self._log_limit.admits(self._clock(), every=_every()):
+                logger.error("%s=failed error=%r", name[1:-1], str(error))
+            return False
 
     def _answer(self, key: str) -> None:
         """Put `key` into Huey's storage, which shows the doctor that a consumer runs."""
@@ -108,15 +120,6 @@ def _every() -> float:
 
 def _watch() -> float:
     return conf.PRESENCE_WATCH and max(conf.PRESENCE_WATCH, SHORTEST)
-
-
-def _claim(name: str, slot: int, every: float) -> bool:
-    """Return whether the slot of ticks or looks is free; False, and log it, without a store."""
-    try:
-        return services.store().claim_slot(name, slot, seconds=2 * every)
-    except StoreError as error:
-        logger.error("%s=failed error=%r", name[1:-1], str(error))
-        return False
 
 
 def _moment(seconds: float) -> datetime:

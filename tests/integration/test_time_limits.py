@@ -23,7 +23,7 @@ from tests.integration.test_chain import WATCHER, assert_chain
 from tests.websocket_clients import Swarm
 
 ROOM = "presence:limited"
-TICK = "presence.tasks.update_presence"
+TICK, WATCH = "presence.tasks.update_presence", "presence.tasks.watch_presence"
 LIMIT = {"prefork": "SoftTimeLimitExceeded", "solo": "no whole answer in"}
 """Limit that ends a tick. Celery has soft limits in its processes, and not in the solo pool."""
 
@@ -90,14 +90,20 @@ def test_worker_whose_tick_hit_its_limit_runs_the_next_one_right(
     assert log.read_text().count(LIMIT[pool]) >= 2
 
 
-def test_worker_whose_clock_is_ahead_says_that_ticks_expire(
-    environment: dict[str, str], tmp_path: Path
+@pytest.mark.parametrize(
+    ("task", "limit"), [(TICK, "PRESENCE_INTERVAL, 60 s"), (WATCH, "PRESENCE_WATCH, 1 s")]
+)
+def test_worker_whose_clock_is_ahead_says_that_tasks_expire(
+    environment: dict[str, str], tmp_path: Path, task: str, limit: str
 ) -> None:
     log = tmp_path / "worker.log"
     asking = Celery(broker=environment["CELERY_BROKER_URL"])
-    with worker("solo", environment | {"LOG_LEVEL": "info"}, log):
+    site = environment | {"LOG_LEVEL": "info", "PRESENCE_INTERVAL": "60", "PRESENCE_WATCH": "1"}
+    with worker("solo", site, log):
         for _ in range(3):
             sent = datetime.now(UTC) - timedelta(hours=1)
-            asking.send_task(TICK, ignore_result=True, expires=sent)
-        wait_until(lambda: log.read_text().count("Discarding") == 3, "ticks expire", timeout=60)
-    assert len(re.findall(rf"task=expired name={TICK} late_s=3[6-9]\d\d ", log.read_text())) == 1
+            asking.send_task(task, ignore_result=True, expires=sent)
+        wait_until(lambda: log.read_text().count("Discarding") == 3, "tasks expire", timeout=60)
+    lines = re.findall(rf"task=expired name={task} late_s=3[6-9]\d\d .*", log.read_text())
+    assert len(lines) == 1
+    assert limit in lines[0]

@@ -98,19 +98,19 @@ class Command(command.Command):
         self, only: list[str] | None, every: float, watch: float, show: Callable[[Report], None]
     ) -> NoReturn:
         """Tick and look until interrupted; late ticks and looks are skipped, not made up for."""
-        due = time.monotonic()
+        due, failures = time.monotonic(), _Failures()
         next_look = due + watch if watch else inf
         while True:
             time.sleep(max(0.0, min(due, next_look) - time.monotonic()))
             report: Report | None
-            if due <= next_look:
+            if tick := due <= next_look:
                 report = self._tick(only, show, every)
                 due = max(due + every, time.monotonic())
             else:
                 report = self._look(show)
                 next_look = max(next_look + watch, time.monotonic())
-            for failure in report.failures[:1] if report else ():
-                self.stderr.write(_one_line(f"presence_sync: {failure}"))
+            if report and (line := failures.line(report, tick=tick)):
+                self.stderr.write(_one_line(f"presence_sync: {line}"))
 
     def _print_json(self, report: Report) -> None:
         self.stdout.write(json.dumps(report.as_dict()))
@@ -118,6 +118,26 @@ class Command(command.Command):
 
     def _print_line(self, report: Report) -> None:
         self.stdout.write(report.line())
+
+
+class _Failures:
+    """Failures to print: the beginning and the end of an outage, and others once a tick."""
+
+    def __init__(self) -> None:
+        self._outage = False
+        self._printed = False
+
+    def line(self, report: Report, *, tick: bool) -> str:
+        """Return the line for a tick or a look; "" for none."""
+        if tick:
+            self._printed = False
+        if report.outage != self._outage:
+            self._outage = report.outage
+            return report.failures[0] if report.outage else "works again"
+        if report.outage or self._printed or not report.failures:
+            return ""
+        self._printed = True
+        return report.failures[0]
 
 
 def _progress(done: int, total: int) -> None:

@@ -21,17 +21,23 @@ ROOM = "presence:room"
 class Ticks:
     """Stands for the sync: records the time and the channels of each tick, and of each look.
 
-    Look n returns `looks[n]`, by default a report of nothing.
+    Look n returns `looks[n]`, by default a report of nothing, and tick n `ticks[n]`, by default one
+    of seven channels.
     """
 
     def __init__(
-        self, monkeypatch: pytest.MonkeyPatch, *, looks: Mapping[int, Report | None] | None = None
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        *,
+        looks: Mapping[int, Report | None] | None = None,
+        ticks: Mapping[int, Report] | None = None,
     ) -> None:
         self.now = 0.0
         self.seen: list[tuple[float, list[str] | None]] = []
         self.looked: list[float] = []
         self.took = 0.01
         self._looks = looks or {}
+        self._ticks = ticks or {}
         monkeypatch.setattr(services, "sync", lambda: self)
         monkeypatch.setattr(presence_sync.time, "monotonic", lambda: self.now)
         monkeypatch.setattr(presence_sync.time, "sleep", self._sleep)
@@ -39,7 +45,7 @@ class Ticks:
     def tick(self, only: list[str] | None, **_: Any) -> Report:
         self.seen.append((round(self.now, 3), only))
         self.now += 0.01
-        return Report(channels=7)
+        return self._ticks.get(len(self.seen), Report(channels=7))
 
     def look(self) -> Report | None:
         self.looked.append(round(self.now, 3))
@@ -113,7 +119,54 @@ def test_presence_sync_prints_the_error_of_a_look(
 ) -> None:
     Ticks(monkeypatch, looks={2: Report(errors=1, failures=["Centrifugo\nis down"])})
     run("--every", "60", "--watch", "2")
-    assert capsys.readouterr().err.splitlines() == ["presence_sync: Centrifugo is down"]
+    assert capsys.readouterr().err.splitlines() == [
+        "presence_sync: Centrifugo is down",
+        "presence_sync: works again",
+    ]
+
+
+DOWN = Report(errors=1, failures=["Centrifugo is down"])
+
+
+def broken(channel: str) -> Report:
+    return Report(channels=3, errors=1, failures=[f"{channel}: is damaged"])
+
+
+def test_presence_sync_prints_the_beginning_and_the_end_of_an_outage(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Ticks(monkeypatch, looks={1: DOWN, 2: DOWN, 3: None, 4: DOWN}, ticks={2: DOWN})
+    run("--every", "3", "--watch", "1")
+    assert capsys.readouterr().err.splitlines() == [
+        "presence_sync: Centrifugo is down",
+        "presence_sync: works again",
+    ]
+
+
+def test_presence_sync_without_looks_prints_an_outage_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Ticks(monkeypatch, ticks={2: DOWN, 3: DOWN, 5: DOWN})
+    run("--every", "1", "--watch", "0")
+    assert capsys.readouterr().err.splitlines() == [
+        "presence_sync: Centrifugo is down",
+        "presence_sync: works again",
+        "presence_sync: Centrifugo is down",
+        "presence_sync: works again",
+    ]
+
+
+def test_presence_sync_prints_failures_of_channels_once_a_tick(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    looks = {1: broken("a"), 2: broken("b"), 4: broken("c"), 5: broken("d")}
+    Ticks(monkeypatch, looks=looks, ticks={3: broken("e")})
+    run("--every", "3", "--watch", "1")
+    assert capsys.readouterr().err.splitlines() == [
+        "presence_sync: a: is damaged",
+        "presence_sync: c: is damaged",
+        "presence_sync: e: is damaged",
+    ]
 
 
 @pytest.mark.parametrize("arguments", [[], ["--once"], ["--every", "60", "--channel", ROOM]])

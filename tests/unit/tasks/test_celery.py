@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -91,6 +92,82 @@ def test_tasks_expire_when_the_next_one_is_due(settings: Any) -> None:
 def test_look_that_beat_sends_without_watch_expires_too(settings: Any) -> None:
     settings.PRESENCE_WATCH = 0
     assert tasks.watch_presence.expires == celery.LOOK_EXPIRES
+
+
+class Expiries:
+    """Tasks that expire or come in time, and the lines that are logged, by a clock of its own."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+        self.now = 0.0
+        self._caplog = caplog
+        self._log = celery._ExpiryLog()
+        monkeypatch.setattr(celery.time, "monotonic", lambda: self.now)
+
+    def expire(self, task: Any) -> None:
+        request = SimpleNamespace(name=task.name, expires="2026-11-29T12:00:00+00:00")
+        self._log.expired(sender=task, request=request, expired=True)
+
+    def receive(self, task: Any) -> None:
+        self._log.received(request=SimpleNamespace(name=task.name))
+
+    @property
+    def lines(self) -> list[str]:
+        return [record.getMessage() for record in self._caplog.records]
+
+
+@pytest.fixture
+def expiries(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Expiries:
+    return Expiries(monkeypatch, caplog)
+
+
+def test_expired_looks_are_logged_once_an_interval(expiries: Expiries, settings: Any) -> None:
+    settings.PRESENCE_INTERVAL, settings.PRESENCE_WATCH = 60.0, 2.5
+    for _ in range(180):
+        expiries.expire(tasks.watch_presence)
+        expiries.now += 1.0
+    assert len(expiries.lines) == 3
+    assert f"task=expired name={WATCH} late_s=" in expiries.lines[0]
+    assert "PRESENCE_WATCH, 2.5 s" in expiries.lines[0]
+    assert "PRESENCE_INTERVAL" in expiries.lines[0]
+    assert "the clock of this worker is ahead" in expiries.lines[0]
+
+
+def test_expired_looks_between_others_are_not_logged(expiries: Expiries, settings: Any) -> None:
+    settings.PRESENCE_INTERVAL = 60.0
+    expiries.receive(tasks.watch_presence)
+    for second in range(180):
+        expiries.now += 1.0
+        (expiries.receive if second % 50 == 0 else expiries.expire)(tasks.watch_presence)
+    assert expiries.lines == []
+
+
+def test_expired_looks_are_logged_when_none_came_for_an_interval(
+    expiries: Expiries, settings: Any
+) -> None:
+    settings.PRESENCE_INTERVAL = 60.0
+    expiries.receive(tasks.watch_presence)
+    for _ in range(61):
+        expiries.now += 1.0
+        expiries.receive(tasks.update_presence)
+        expiries.expire(tasks.watch_presence)
+    assert len(expiries.lines) == 1
+
+
+def test_expired_ticks_are_logged_apart_from_looks(expiries: Expiries, settings: Any) -> None:
+    settings.PRESENCE_INTERVAL = 45.0
+    expiries.expire(tasks.watch_presence)
+    expiries.expire(tasks.update_presence)
+    expiries.expire(tasks.sync_shard)
+    assert len(expiries.lines) == 2
+    assert f"name={TICK}" in expiries.lines[1]
+    assert "PRESENCE_INTERVAL, 45 s" in expiries.lines[1]
+
+
+def test_revoked_tasks_that_did_not_expire_are_not_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    celery._ExpiryLog().expired(sender=tasks.watch_presence, request=SimpleNamespace())
+    assert caplog.records == []
 
 
 def test_tasks_of_celery_have_no_answer_for_the_doctor() -> None:

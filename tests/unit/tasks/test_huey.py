@@ -241,6 +241,22 @@ def test_tick_while_the_store_is_down_is_logged(
     assert "tick=failed" in caplog.text
 
 
+def test_looks_while_the_store_is_down_are_logged_once_an_interval(
+    cluster: Cluster,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    settings: Any,
+) -> None:
+    def down(*_: Any, **__: Any) -> bool:
+        raise StoreError("Redis: connection refused")
+
+    settings.PRESENCE_INTERVAL, settings.PRESENCE_WATCH = 60.0, 1.0
+    monkeypatch.setattr(cluster.store, "claim_slot", down)
+    cluster.live(180.0)
+    assert caplog.text.count("look=failed") == 3
+    assert caplog.text.count("tick=failed") == 3
+
+
 # What a task leaves behind
 
 

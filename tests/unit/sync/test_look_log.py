@@ -1,0 +1,102 @@
+"""What looks log: a failure of each of them is one line in an interval."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from presence.exceptions import CentrifugoUnreachable, StoreError
+from presence.sync.look_log import LOGGERS
+from presence.sync.statistics import Report
+from tests.unit.fakes import ROOM, Site
+
+
+def look(site: Site, times: int = 1) -> Report | None:
+    report = None
+    for _ in range(times):
+        site.clock.advance(1.0)
+        report = site.sync.look()
+    return report
+
+
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+def test_looks_of_an_outage_log_one_line_in_each_interval(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    site = Site()
+    site.centrifugo.error = CentrifugoUnreachable("connection refused")
+    report = look(site, 180)
+    assert report is not None
+    assert report.failures == ["connection refused"]
+    assert warnings(caplog) == ["tick=failed error='connection refused'"] * 3
+
+
+def test_looks_log_the_end_of_an_outage_once(caplog: pytest.LogCaptureFixture) -> None:
+    site = Site()
+    site.centrifugo.error = CentrifugoUnreachable("connection refused")
+    look(site, 5)
+    site.centrifugo.error = None
+    look(site, 5)
+    assert warnings(caplog) == ["tick=failed error='connection refused'", "look=works-again"]
+
+
+def test_look_that_has_no_turn_ends_no_outage(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = Site()
+
+    def down(*_: object, **__: object) -> None:
+        raise StoreError("connection refused")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(site.store, "begin_look", down)
+        look(site)
+    with monkeypatch.context() as patch:
+        patch.setattr(site.store, "begin_look", lambda *_, **__: None)
+        assert look(site) is None
+    assert warnings(caplog) == ["tick=failed error='connection refused'"]
+
+
+def test_looks_log_a_channel_with_an_unexpected_failure_once_an_interval(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = Site()
+
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr("presence.sync.batch.make_commit", broken)
+    site.centrifugo.enter(ROOM, "c1", "7", "Ada")
+    look(site, 59)
+    assert warnings(caplog) == [f"channel=failed name={ROOM}"]
+
+
+def test_ticks_log_each_of_their_failures(caplog: pytest.LogCaptureFixture) -> None:
+    site = Site()
+    site.centrifugo.error = CentrifugoUnreachable("connection refused")
+    look(site)
+    for _ in range(3):
+        site.tick(1)
+    assert warnings(caplog).count("tick=failed error='connection refused'") == 4
+
+
+def test_looks_limit_no_information(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    site = Site()
+    for user in range(5):
+        site.centrifugo.enter(ROOM, f"c{user}", str(user), "Ada")
+        look(site)
+    done = [record for record in caplog.records if record.msg.startswith("look=done")]
+    assert len(done) == 5
+
+
+def test_look_leaves_no_filter_behind() -> None:
+    site = Site()
+    site.centrifugo.error = CentrifugoUnreachable("connection refused")
+    before = [list(log.filters) for log in LOGGERS]
+    look(site)
+    assert [log.filters for log in LOGGERS] == before
