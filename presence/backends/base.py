@@ -24,8 +24,8 @@ __all__ = [
     "Hit",
     "KnownChannels",
     "Limits",
-    "LookEnd",
     "LookStart",
+    "LookState",
     "Restart",
     "RosterStore",
     "StoredRoster",
@@ -122,15 +122,16 @@ class LookStart(NamedTuple):
     due: Mapping[str, float]
 
 
-class LookEnd(NamedTuple):
-    """The end of a look: none may begin for `rest` seconds. Keep the `counts` (None: the old ones).
+class LookState(NamedTuple):
+    """What a look leaves: its `counts` (None: those before it) and, when it ends, the seconds of
+    `rest` in which none may begin (None: it goes on).
 
-    Keeps nothing where the lease passed on to another holder.
+    Nothing is written where the lease passed on to another holder.
     """
 
     holder: str
-    rest: float
     counts: Counts | None = None
+    rest: float | None = None
 
 
 class Writes(msgspec.Struct, frozen=True, kw_only=True):
@@ -148,7 +149,7 @@ class Writes(msgspec.Struct, frozen=True, kw_only=True):
     settled: channels whose marks have done their work, with the mark that a look found. Another
         mark, made since, stands. What `due` says of such a channel replaces its mark.
     nodes: the ids of the Centrifugo nodes that are there now.
-    look: the end of a look.
+    look: what a look leaves, written after the marks of `due`.
     sweep: channels to forget, with the time of the last good poll that made them candidates.
     """
 
@@ -163,19 +164,21 @@ class Writes(msgspec.Struct, frozen=True, kw_only=True):
     suspects: Sequence[Suspect] = ()
     settled: Mapping[str, float] = {}
     nodes: frozenset[str] | None = None
-    look: LookEnd | None = None
+    look: LookState | None = None
     sweep: Mapping[str, float] = {}
 
 
 class WriteResult(msgspec.Struct, frozen=True, kw_only=True):
     """Whether each acknowledgement and each commit was taken, and the channels that were swept.
 
-    `nodes_changed` are the seconds since `nodes` last changed; None if they never did.
+    `nodes_changed` are the seconds since `nodes` last changed; None if they never did. `marked` is
+    the time of the marks of `due`, by the store's clock.
     """
 
     acknowledged: list[bool] = []
     committed: list[bool] = []
     nodes_changed: float | None = None
+    marked: float | None = None
     swept: list[str] = []
 
 

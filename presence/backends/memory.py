@@ -22,8 +22,8 @@ from presence.backends.base import (
     Counts,
     Hit,
     KnownChannels,
-    LookEnd,
     LookStart,
+    LookState,
     RosterStore,
     StoredRoster,
     StoredSnapshot,
@@ -155,7 +155,8 @@ class MemoryStore(Tracker, RosterStore):
     def write(self, writes: Writes) -> WriteResult:
         with self._lock:
             self._note_last_seen(writes.last_seen)
-            self._mark_due({c: after for c, after in writes.due.items() if c not in writes.settled})
+            due = {c: after for c, after in writes.due.items() if c not in writes.settled}
+            marked = self._mark_due(due) if due else None
             for channel, pending in writes.signalled:
                 self._signalled(channel, pending)
             acknowledged = [
@@ -172,11 +173,12 @@ class MemoryStore(Tracker, RosterStore):
                     del self._due[channel]
             self._mark_due({c: writes.due[c] for c in writes.settled if c in writes.due})
             if writes.look:
-                self._end_look(writes.look)
+                self._look(writes.look)
             return WriteResult(
                 acknowledged=acknowledged,
                 committed=committed,
                 nodes_changed=None if writes.nodes is None else self._note_nodes(writes.nodes),
+                marked=marked,
                 swept=[c for c, polled in writes.sweep.items() if self._sweep(c, polled)],
             )
 
@@ -315,16 +317,19 @@ class MemoryStore(Tracker, RosterStore):
             counts = counts._replace(data=b"") if counts.token == known else counts
             return LookStart(counts, {channel: at for at, channel in due[:limit]})
 
-    def _end_look(self, end: LookEnd) -> None:
-        if self._looking[0] == end.holder:
-            self._looking = ("", self._clock() + end.rest, end.rest)
-            self._counts = end.counts or self._counts
+    def _look(self, look: LookState) -> None:
+        if self._looking[0] != look.holder:
+            return
+        self._counts = look.counts or self._counts
+        if look.rest is not None:
+            self._looking = ("", self._clock() + look.rest, look.rest)
 
-    def _mark_due(self, due: Mapping[str, float]) -> None:
+    def _mark_due(self, due: Mapping[str, float]) -> float:
         now = self._clock()
         for channel, after in due.items():
             at = self._due.get(channel, inf)
             self._due[channel] = at - AGAIN if at <= now else min(at, now + after)
+        return now
 
     # Members
 

@@ -11,7 +11,7 @@ from itertools import dropwhile
 
 import msgspec
 
-from presence.backends.base import LookEnd, Writes
+from presence.backends.base import LookState, Writes
 from presence.backends.tracker import TrackerState
 from presence.roster import channel_names
 from presence.roster.grace import SKEW
@@ -249,28 +249,35 @@ def _look(ctx: TickContext) -> int | None:
     try:
         with ctx.timed("read"):
             look = watch.compare(ctx, begun, last)
-        counts, late = look.counts, look.channels
-        if look.channels:
-            late = _poll(ctx, look, ends=ctx.clock() + watch.SLICE)
+        if look.changed or look.due:
+            late = _poll(ctx, look, holder, ends=ctx.clock() + watch.SLICE)
+        else:
+            counts = look.counts
     finally:
-        due = ctx.report.again | dict.fromkeys(late, 0.0)
-        end = LookEnd(holder, watch.rest_after(ctx.clock() - started), counts)
-        ctx.store.write(Writes(due=due, look=end))
+        end = LookState(holder, counts, watch.rest_after(ctx.clock() - started))
+        ctx.store.write(Writes(due=ctx.report.again, look=end))
     return len(late)
 
 
-def _poll(ctx: TickContext, look: Look, *, ends: float) -> list[str]:
-    """Poll the channels of a look until `ends`. Returns those that were not polled."""
+def _poll(ctx: TickContext, look: Look, holder: str, *, ends: float) -> list[str]:
+    """Poll the channels of a look until `ends`. Returns those that were not polled: they stay due.
+
+    The channels that changed are due before the new counts are stored, and both before the poll. So
+    nothing is lost with a look that is killed.
+    """
     grace = max(0.0, ctx.options.grace - watch.EARLY)
     ctx = replace(ctx, options=msgspec.structs.replace(ctx.options, grace=grace))
-    tracker_state = _tracker_state(ctx)
+    with ctx.timed("store"):
+        due, found = dict.fromkeys(look.changed, 0.0), LookState(holder, look.counts)
+        written = ctx.store.write(Writes(nodes=look.survey.nodes, due=due, look=found))
+        tracker_state = _tracker_state(ctx)
     (shard,) = split(
-        look.channels,
+        [*look.due, *look.changed],
         look.survey,
         size=None,
         tick=OpenTick(),
-        hold=_hold(ctx.store.write(Writes(nodes=look.survey.nodes)).nodes_changed),
-        due=look.due,
+        hold=_hold(written.nodes_changed),
+        due={**look.due, **dict.fromkeys(look.changed, written.marked or 0.0)},
         tracked=tracker_state.channels,
     )
     return run_shard(ctx, shard, tracker_state, ends=ends)

@@ -39,13 +39,13 @@ _counts = msgspec.msgpack.Decoder(dict[str, int])
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """The channels that a look has to poll, the longest waiting first, and the marks of those that
-    were `due`.
+    """Results of a comparison: the channels that `changed` and were not `due`, and the marks of
+    those that were, the longest waiting first.
 
     `counts` are to be stored; None if they are as they were.
     """
 
-    channels: list[str]
+    changed: list[str]
     due: Mapping[str, float]
     survey: Survey
     counts: Counts | None
@@ -58,12 +58,11 @@ def compare(ctx: TickContext, begun: LookStart, last: LastCounts) -> Look:
     """
     survey, counts = count_clients(ctx), begun.counts
     before = last[1] if counts.token == last[0] else _decoded(counts.data)
-    changed = _changed(before, survey.clients)
+    changed = [c for c in _changed(before, survey.clients) if c not in begun.due]
     if new := not counts.token or before != survey.clients:
         counts = Counts(secrets.token_hex(8), msgspec.msgpack.encode(survey.clients))
     ctx.last_look.counts = counts.token, survey.clients
-    channels = [*begun.due, *(channel for channel in changed if channel not in begun.due)]
-    return Look(channels, begun.due, survey, counts if new else None)
+    return Look(changed, begun.due, survey, counts if new else None)
 
 
 def rest_after(spent: float) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from playwright.sync_api import Page, expect
 
 from presence import services
-from presence.backends.base import LookEnd, Writes
+from presence.backends.base import LookState, Writes
 from tests.browser.one_page_site import Crowd, Stage, Tick, Visit, include, live
 
 CHECK = "**/presence/check/"
@@ -34,7 +34,7 @@ def due() -> list[str]:
     store = services.store()
     look = store.begin_look("test", lease=5.0, limit=1000)
     assert look is not None
-    store.write(Writes(look=LookEnd("test", rest=0.0)))
+    store.write(Writes(look=LookState("test", rest=0.0)))
     return list(look.due)
 
 

@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from django.test import RequestFactory
 
 from presence import services
-from presence.backends.base import LookEnd, RosterStore, Writes
+from presence.backends.base import LookState, RosterStore, Writes
 from presence.centrifugo.tokens import make_grant
 from presence.web.views import CHECKS, check
 
@@ -33,7 +33,7 @@ def request_from(address: str, *channels: str) -> HttpRequest:
 def take_due(store: RosterStore) -> list[str]:
     look = store.begin_look("look", lease=30.0, limit=10_000)
     assert look is not None
-    store.write(Writes(look=LookEnd("look", rest=0.0)))
+    store.write(Writes(look=LookState("look", rest=0.0)))
     return list(look.due)
 
 

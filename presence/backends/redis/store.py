@@ -73,7 +73,8 @@ class RedisStore(RedisMembers, RedisCursors, RedisLimits, RedisLedger, Tracker, 
         }
 
     def write(self, writes: Writes) -> WriteResult:
-        before = self._unanswered(writes)
+        answered = self._answered(writes)
+        before = [*answered.values(), *self._unanswered(writes)]
         acknowledging = [
             self._acknowledging(done, writes.to_signal) for done in writes.acknowledgements
         ]
@@ -84,19 +85,30 @@ class RedisStore(RedisMembers, RedisCursors, RedisLimits, RedisLedger, Tracker, 
         ]
         commands = [*before, *acknowledging, *committing, *suspecting, *self._last(writes)]
         replies = self._run(commands)
+        first = dict(zip(answered, replies, strict=False))
         taken = iter([reply == 1 for reply in replies[len(before) :]])
         return WriteResult(
             acknowledged=[*islice(taken, len(acknowledging))],
             committed=[*islice(taken, len(committing))],
-            nodes_changed=_since(*replies[0]) if writes.nodes is not None else None,
+            nodes_changed=_since(*first["nodes"]) if "nodes" in first else None,
+            marked=float(first["due"]) if "due" in first else None,
             swept=self._sweep(writes.sweep),
         )
 
-    def _unanswered(self, writes: Writes) -> list[Command]:
-        """Return the commands that come first. The reply of the nodes, the first, is used."""
-        commands: list[Command] = []
+    def _answered(self, writes: Writes) -> dict[str, Command]:
+        """Return the commands that come first, by a name for their replies."""
+        commands: dict[str, Command] = {}
         if writes.nodes is not None:
-            commands.append(self._timed("nodes", self._keys.nodes, " ".join(sorted(writes.nodes))))
+            uids = " ".join(sorted(writes.nodes))
+            commands["nodes"] = self._timed("nodes", self._keys.nodes, uids)
+        if due := {c: after for c, after in writes.due.items() if c not in writes.settled}:
+            # Before the commits: a mark too many costs a poll, a mark too few an interval.
+            commands["due"] = self._mark_due(due)
+        return commands
+
+    def _unanswered(self, writes: Writes) -> list[Command]:
+        """Return the commands that come next, and whose replies tell nothing."""
+        commands: list[Command] = []
         if writes.polled:
             now = repr(writes.now)  # once for all of them: redis-py would for each
             times = [part for channel in writes.polled for part in (now, channel)]
@@ -104,9 +116,6 @@ class RedisStore(RedisMembers, RedisCursors, RedisLimits, RedisLedger, Tracker, 
         if writes.last_seen:
             seen = chain.from_iterable(writes.last_seen.items())
             commands.append(self._timed("saw", self._keys.seen, *seen))
-        if due := {c: after for c, after in writes.due.items() if c not in writes.settled}:
-            # Before the commits: a mark too many costs a poll, a mark too few an interval.
-            commands.append(self._mark_due(due))
         return commands + [
             script("signalled", self._keys.channel(channel), pending)
             for channel, pending in writes.signalled
@@ -115,7 +124,7 @@ class RedisStore(RedisMembers, RedisCursors, RedisLimits, RedisLedger, Tracker, 
     def _last(self, writes: Writes) -> list[Command]:
         """Return the commands that come last, and whose replies tell nothing."""
         commands = [self._settle_due(writes.settled, writes.due)] if writes.settled else []
-        return commands + ([self._end_look(writes.look)] if writes.look else [])
+        return commands + ([self._look(writes.look)] if writes.look else [])
 
     def _acknowledging(self, done: Acknowledgement, to_signal: bool) -> Command:
         given = [done.pending, fields.text(done.position), done.now if to_signal else ""]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import chain
 
-from presence.backends.base import AGAIN, Counts, LookEnd, LookStart, WatchStore
+from presence.backends.base import AGAIN, Counts, LookStart, LookState, WatchStore
 from presence.backends.redis.connection import Connection
 from presence.backends.redis.server import Command
 
@@ -29,8 +29,9 @@ class RedisWatch(Connection, WatchStore):
         counts = Counts(look[1].decode(), look[2] or b"")
         return LookStart(counts, {c: marks[c.encode()] for c in channels})
 
-    def _end_look(self, end: LookEnd) -> Command:
-        return self._timed("end_look", self._keys.watch, end.holder, end.rest, *(end.counts or ()))
+    def _look(self, look: LookState) -> Command:
+        rest = "" if look.rest is None else look.rest
+        return self._timed("look", self._keys.watch, look.holder, rest, *(look.counts or ()))
 
     def _mark_due(self, due: Mapping[str, float]) -> Command:
         pairs = chain.from_iterable(due.items())

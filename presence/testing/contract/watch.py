@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from presence.backends.base import KEPT_DUE, Counts, LookEnd, LookStart, RosterStore, Writes
+from presence.backends.base import KEPT_DUE, Counts, LookStart, LookState, RosterStore, Writes
 from presence.testing.contract.base import ROOM, Clock, Contract, run_all
 
 __all__ = ["WatchContract", "WatchSetBackContract"]
@@ -31,7 +31,7 @@ def look(
 def end(
     backend: RosterStore, holder: str, *, rest: float = 0.0, counts: Counts | None = None
 ) -> None:
-    backend.write(Writes(look=LookEnd(holder, rest, counts)))
+    backend.write(Writes(look=LookState(holder, counts, rest)))
 
 
 def due_after(backend: RosterStore, holder: str = "later") -> list[str]:
@@ -91,7 +91,7 @@ class WatchContract(Contract):
         assert look(backend, "a", lease=1.0)
         clock.advance(1.5)
         assert look(backend, "b")
-        late = LookEnd("a", 9.0, Counts("t", b"{}"))
+        late = LookState("a", Counts("t", b"{}"), 9.0)
         backend.write(Writes(due={ROOM: 0.0}, look=late))
         assert look(backend, "c") is None
         end(backend, "b")
@@ -114,6 +114,23 @@ class WatchContract(Contract):
         assert look(backend, "b") == LookStart(counts, {})
         end(backend, "b")
         assert look(backend, "c", known="t0") == LookStart(counts, {})
+
+    def test_look_that_goes_on_keeps_its_counts_and_its_lease(self, backend: RosterStore) -> None:
+        assert look(backend)
+        counts = Counts("t1", b'{"a": 1}')
+        backend.write(Writes(look=LookState("a", counts)))
+        assert look(backend, "b") is None
+        end(backend, "a")
+        assert look(backend, "c") == LookStart(counts, {})
+
+    def test_write_returns_the_time_of_its_marks(self, backend: RosterStore, clock: Clock) -> None:
+        backend.write(Writes(due={OTHER: 0.0}))
+        clock.advance(0.5)
+        marked = backend.write(Writes(due={ROOM: 0.0, OTHER: 0.0})).marked
+        found = marks(backend)
+        assert found[ROOM] == marked
+        assert found[OTHER] != marked
+        assert backend.write(Writes()).marked is None
 
     def test_begin_look_leaves_out_counts_that_the_caller_knows(self, backend: RosterStore) -> None:
         assert look(backend)

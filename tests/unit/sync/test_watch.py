@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from presence.backends.base import Counts, LookEnd, Writes
+from presence.backends.base import Counts, LookState, Writes
 from presence.backends.memory import MemoryStore
 from presence.backends.tracker import Tracker
 from presence.exceptions import CentrifugoUnreachable, CommandError, StoreError
@@ -116,6 +116,31 @@ def test_look_confirms_a_leave_when_the_grace_ends() -> None:
     assert polled(site) == 1
     assert site.ids() == []
     assert polled(site) == 0
+
+
+@pytest.mark.parametrize("write", range(1, 6))
+def test_look_whose_store_fails_at_a_write_loses_no_leave(
+    monkeypatch: pytest.MonkeyPatch, write: int
+) -> None:
+    site = Site(grace=2.0)
+    site.centrifugo.enter(ROOM, "c1", "9", "Bea")
+    polled(site)
+    site.centrifugo.enter(ROOM, "c2", "7", "Ada")
+    real, calls = site.store.write, list[Writes]()
+
+    def failing(writes: Writes) -> Any:
+        calls.append(writes)
+        if len(calls) >= write:
+            raise StoreError("connection refused")
+        return real(writes)
+
+    monkeypatch.setattr(site.store, "write", failing)
+    look(site)
+    monkeypatch.undo()
+    site.centrifugo.quit(ROOM, "c2")
+    for _ in range(4):
+        look(site, watch.LEASE)
+    assert site.ids() == ["9"]
 
 
 def test_look_a_moment_before_the_grace_ends_confirms_the_leave() -> None:
@@ -637,7 +662,7 @@ def test_looks_go_on_after_a_rest_and_a_lease_from_the_future() -> None:
     site.clock.advance(-HOUR)
     assert look(site, 0) is not None
     site.store.begin_look("other", lease=watch.LEASE, limit=1)
-    site.store.write(Writes(look=LookEnd("other", rest=HOUR)))
+    site.store.write(Writes(look=LookState("other", rest=HOUR)))
     site.clock.advance(-HOUR)
     assert look(site, 0) is not None
 

@@ -13,7 +13,7 @@ from django.template import Context, RequestContext, Template
 from django.test import Client, RequestFactory
 
 from presence import services
-from presence.backends.base import Hit, LookEnd, Writes
+from presence.backends.base import Hit, LookState, Writes
 from presence.backends.memory import MemoryStore
 from presence.centrifugo.tokens import GRANT_LIFETIME, make_grant
 from presence.exceptions import StoreError
@@ -82,7 +82,7 @@ def marks() -> Mapping[str, float]:
     store = services.store()
     look = store.begin_look("look", lease=30.0, limit=1000)
     assert look is not None
-    store.write(Writes(look=LookEnd("look", rest=0.0)))
+    store.write(Writes(look=LookState("look", rest=0.0)))
     return look.due
 
 

@@ -18,7 +18,7 @@ from django.template import RequestContext, Template
 from django.test import Client, RequestFactory
 
 from presence import services
-from presence.backends.base import LookEnd, Writes
+from presence.backends.base import LookState, Writes
 from presence.backends.memory import MemoryStore
 from presence.centrifugo.tokens import GRANT_LIFETIME, make_grant, read_grant
 from presence.exceptions import InvalidGrant, StoreError
@@ -62,7 +62,7 @@ def due() -> list[str]:
     store = services.store()
     look = store.begin_look("look", lease=30.0, limit=100)
     assert look is not None
-    store.write(Writes(look=LookEnd("look", rest=0.0)))
+    store.write(Writes(look=LookState("look", rest=0.0)))
     store.write(Writes(settled=look.due, now=math.inf))
     return list(look.due)
 

@@ -11,11 +11,14 @@ redis.call('HSET', KEYS[1], 'holder', ARGV[2], 'until', now + ARGV[3], 'length',
 local token = last[3] or ''
 return {now, token, token ~= ARGV[4] and redis.call('HGET', KEYS[1], 'counts') or ''}
 
---# end_look: now
--- KEYS: hash of the watch. ARGV: the time ("" for Redis's own), holder, seconds of the rest, and,
--- if they changed, token and counts. Returns 0 where the lease passed on to another holder.
+--# look: now
+-- KEYS: hash of the watch. ARGV: the time ("" for Redis's own), holder, seconds of the rest ("": the
+-- look goes on), and, if they changed, token and counts. Returns 0 where the lease passed on to
+-- another holder.
 if redis.call('HGET', KEYS[1], 'holder') ~= ARGV[2] then return 0 end
-redis.call('HSET', KEYS[1], 'until', now + ARGV[3], 'length', ARGV[3], 'holder', '')
+if ARGV[3] ~= '' then
+  redis.call('HSET', KEYS[1], 'until', now + ARGV[3], 'length', ARGV[3], 'holder', '')
+end
 if ARGV[4] then redis.call('HSET', KEYS[1], 'token', ARGV[4], 'counts', ARGV[5]) end
 return 1
 
@@ -33,9 +36,9 @@ end
 
 --# mark_due: now mark
 -- KEYS: sorted set of due channels. ARGV: the time ("" for Redis's own), seconds by which a mark
--- changes, then channel, seconds from now, ...
+-- changes, then channel, seconds from now, ... Returns the time.
 for i = 3, #ARGV, 2 do mark(ARGV[i], ARGV[i + 1]) end
-return 1
+return now
 
 --# settle_due: now mark
 -- KEYS: sorted set of due channels. ARGV: the time ("" for Redis's own), seconds by which a mark
