@@ -101,7 +101,11 @@ class Publisher:
                 report.count_commit(commit)
             else:
                 commits.append(commit)
-        again = _due_again(shard, polled, planned, report)
+        again = _due_again(polled, planned, report)
+        if not shard.look:
+            # A look compares counts, and saw none of these changes: a member who came, was seen by
+            # this tick and leaves before the next look does not change the count.
+            again |= {commit.channel: 0.0 for commit in commits}
         gone = {member.id for commit in commits for member in commit.change.leaves}
         found = {
             channel: shard.due[channel]
@@ -219,19 +223,12 @@ class Publisher:
             self._signalled.append((channel, raw))
 
 
-def _due_again(
-    shard: Shard, polled: PollResult, planned: Sequence[Commit], report: Report
-) -> dict[str, float]:
-    """Return the channels of the batch that are to be polled again, and in how many seconds.
-
-    Also those in which a tick finds a change that no look saw: a member who came, was seen by the
-    tick and leaves before the next look does not change the count between two looks.
-    """
+def _due_again(polled: PollResult, planned: Sequence[Commit], report: Report) -> dict[str, float]:
+    """Return the channels of the batch that are to be polled again, and in how many seconds."""
     again = {c: report.again[c] for c in polled.channels if c in report.again}
     for commit in planned:
-        due_in = 0.0 if commit.pending and not shard.look else commit.due_in
-        if due_in is not None:
-            again[commit.channel] = min(due_in, again.get(commit.channel, inf))
+        if commit.due_in is not None:
+            again[commit.channel] = min(commit.due_in, again.get(commit.channel, inf))
     return again
 
 

@@ -169,6 +169,22 @@ def test_leave_of_a_member_that_only_a_tick_saw_is_found_by_looks(user: str) -> 
     assert shown(site) == 1
 
 
+def test_leave_of_a_member_whose_return_only_a_tick_saw_is_found_by_looks() -> None:
+    site = Site(grace=10.0)
+    site.centrifugo.enter(ROOM, "c1", "9", "Bea")
+    site.centrifugo.enter(ROOM, "c2", "7", "Ada")
+    polled(site)
+    site.centrifugo.quit(ROOM, "c2")
+    polled(site)
+    site.centrifugo.enter(ROOM, "c3", "7", "Ada")
+    site.tick(0.4)
+    site.centrifugo.quit(ROOM, "c3")
+    assert polled(site, 0.4) == 1, "the count is the same as before"
+    for _ in range(10):
+        look(site)
+    assert site.ids() == ["9"]
+
+
 @pytest.mark.parametrize("user", ["7", ""])
 def test_leave_of_a_member_who_came_during_a_look_is_found_by_looks(user: str) -> None:
     site = Site(grace=2.0)
