@@ -156,6 +156,7 @@ class _Poller:
                 loaded = ctx.store.load_states(
                     channels, rosters=unknown, whole=self._choose(channels)
                 )
+                loaded_at = ctx.clock()
                 tracked = [channel for channel in channels if channel in self._tracked]
                 if tracked and ctx.tracker:
                     found = ctx.tracker.load_members(tracked, timeout=ctx.options.timeout)
@@ -166,7 +167,7 @@ class _Poller:
             if done and unknown:
                 done.fail(error)
             return batch
-        batch.loaded, batch.loaded_at = _verified(loaded), ctx.clock()
+        batch.loaded, batch.loaded_at = _verified(loaded), loaded_at
         states = batch.loaded.states.values()
         batch.pending = [state.channel for state in states if state.pending and not state.damage]
         if done:

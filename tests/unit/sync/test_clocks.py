@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -134,3 +136,26 @@ def test_grant_from_the_future_is_valid_for_its_lifetime_only() -> None:
     Grant(ROOM, "", HOUR).check(user_id="", now=0.0)
     with pytest.raises(InvalidGrant):
         Grant(ROOM, "", 2 * GRANT_LIFETIME).check(user_id="", now=0.0)
+
+
+def test_leave_while_members_are_loaded_slowly_waits_for_the_whole_grace(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    site = Site(grace=10.0)
+    site.centrifugo.enter(ROOM, "c1", "ada", "Ada")
+    site.store.save_member(ROOM, "bot", source="", meta=b"{}", timeout=HOUR)
+    site.tick()
+    load = site.store.load_members
+
+    def slow(*arguments: Any, **options: Any) -> Any:
+        site.clock.advance(5)
+        site.centrifugo.quit(ROOM, "c1")
+        monkeypatch.undo()
+        return load(*arguments, **options)
+
+    monkeypatch.setattr(site.store, "load_members", slow)
+    site.tick()
+    site.tick(9)
+    assert "ada" in site.ids()
+    site.tick(1)
+    assert "ada" not in site.ids()
