@@ -1,6 +1,6 @@
 """Random histories of several syncs: crashes, pauses, lost replies, restarts, lost writes.
 
-Some syncs tick, others look. A page that comes says so, which marks its room due.
+Some syncs tick, others look. What looks find without a tick is in test_watch_model.
 
 Each sync runs in a thread of its own that stops before and after every call to the store or to
 Centrifugo; one seeded generator decides who goes on, how far, and what breaks. No history depends
@@ -35,7 +35,6 @@ from presence.roster.messages import Change, Diff, Position, Snapshot
 from presence.snapshots import _serve
 from presence.sync.context import LastLook, Options
 from presence.sync.tick import NODES_SETTLE, Sync
-from presence.sync.watch import LEASE
 from tests.feed_reader import Gap, Publication, apply, decode_publication
 from tests.unit.fakes import ROOM, Clock, FakeCentrifugo, Inline
 
@@ -250,7 +249,6 @@ class World:
         self,
         seed: int,
         *,
-        ticks: bool = True,
         rollbacks: bool = False,
         damage: bool = False,
     ) -> None:
@@ -275,7 +273,7 @@ class World:
         self.actions: list[Callable[[], None]] = [
             *[self.move] * 4,
             *[self.track] * 2,
-            *[self.start] * (3 if ticks else 0),
+            *[self.start] * 3,
             *[self.start_look] * 3,
             *[self.work] * 12,
             *[self.read] * 3,
@@ -295,7 +293,6 @@ class World:
         self.client += 1
         name = f"{user}-{self.names[user]}" if user else ""
         self.centrifugo.enter(channel, f"c{self.client:04}", user, name, iat=1.0 + self.names[user])
-        self.store.write(Writes(due={channel: 1.5}))
 
     def move(self) -> None:
         """Let a user come, go, open a second tab, or change their name."""
@@ -392,8 +389,8 @@ class World:
     def keep_logs(self) -> None:
         self.logs += [(feed, stream.log) for feed, stream in self.centrifugo.streams.items()]
 
-    def settle(self, *, by_looks: bool = False) -> None:
-        """Stop all failures, let time pass, run ticks or looks, and let pages read on."""
+    def settle(self) -> None:
+        """Stop all failures, let time pass, run ticks, and let pages read on."""
         for worker in self.workers:
             worker.finish()
             assert worker.failure is None, worker.failure
@@ -401,11 +398,9 @@ class World:
         self.return_home()
         for reader in self.readers:
             reader.fetch()
-        ticks = (0.0, NODES_SETTLE + 1, GRACE + 1, GRACE + 1, 40.0)
-        looks = (3 * LEASE + 1, *[1.0] * int(NODES_SETTLE + 2 * GRACE))
-        for pause in looks if by_looks else ticks:
+        for pause in (0.0, NODES_SETTLE + 1, GRACE + 1, GRACE + 1, 40.0):
             self.clock.advance(pause)
-            Worker(self, look=by_looks).finish()
+            Worker(self).finish()
         for _ in range(4):
             for reader in self.readers:
                 reader.pull(1000)
@@ -492,14 +487,12 @@ def assert_repaired(world: World) -> None:
         assert not state.rev or not find_flaw(state, whole.roster, whole.snapshot)
 
 
-def check_histories(
-    seeds: range, *checks: Callable[[World], None], by_looks: bool = False, **options: bool
-) -> None:
+def check_histories(seeds: range, *checks: Callable[[World], None], **options: bool) -> None:
     """Run a history for each seed, and check how it ends; a failure names the seed."""
     for seed in seeds:
         world = World(seed, **options)
         world.run(150)
-        world.settle(by_looks=by_looks)
+        world.settle()
         try:
             for check in checks:
                 check(world)
@@ -517,12 +510,6 @@ def test_model_with_crashes_and_failures_holds_the_chain_and_converges(block: in
         seeds_of(block),
         *(assert_converged, assert_nobody_left_on_errors, assert_chain, assert_signalled),
     )
-
-
-@pytest.mark.parametrize("block", range(4))
-def test_model_without_ticks_converges_by_looks(block: int) -> None:
-    checks = (assert_converged, assert_nobody_left_on_errors, assert_chain)
-    check_histories(seeds_of(block, first=30_000), *checks, by_looks=True, ticks=False)
 
 
 @pytest.mark.parametrize("block", range(4))
