@@ -40,6 +40,16 @@ class _Outcome(NamedTuple):
     dropped: list[Pending]
 
 
+class _Marks(NamedTuple):
+    """Marks of a batch: of channels that become `due` with its commits, and of those that are
+    `settled` with them. A channel of `unpublished` is settled when its change is published: its
+    mark, and the seconds after which it is due again (None: it is not)."""
+
+    due: dict[str, float]
+    settled: dict[str, float]
+    unpublished: dict[str, tuple[float, float | None]]
+
+
 class Publisher:
     """Publishes commits, and changes that a crash left pending.
 
@@ -101,29 +111,17 @@ class Publisher:
                 report.count_commit(commit)
             else:
                 commits.append(commit)
-        again = _due_again(polled, planned, report)
-        if not shard.look:
-            # A look compares counts, and saw none of these changes: a member who came, was seen by
-            # this tick and leaves before the next look does not change the count.
-            again |= {commit.channel: 0.0 for commit in commits}
+        marks = _marks_of(shard, polled, planned, commits, report)
         gone = {member.id for commit in commits for member in commit.change.leaves}
-        found = {
-            channel: shard.due[channel]
-            for channel in polled.channels
-            if channel in shard.due and channel not in polled.pending
-        }
-        late = {
-            c.channel: found.pop(c.channel) for c in commits if c.pending and c.channel in found
-        }
         taken, acknowledged = self._write(
             Writes(
                 # Written before the commits, so that a crash between them loses nothing.
                 last_seen={user: now for user in gone if not is_anonymous(user)},
                 polled=[*polled.unchanged, *(commit.channel for commit in planned)],
                 now=now,
-                due={c: after for c, after in again.items() if c not in late},
+                due=marks.due,
                 commits=commits,
-                settled=found,
+                settled=marks.settled,
             )
         )
         report.polled += len(polled.unchanged) + len(planned)
@@ -132,11 +130,8 @@ class Publisher:
         for commit in written:
             self._ctx.cache.keep(commit)
             report.count_commit(commit)
-            if commit.channel in late:
-                self._unpublished[commit.channel] = (
-                    late[commit.channel],
-                    again.get(commit.channel),
-                )
+            if commit.channel in marks.unpublished:
+                self._unpublished[commit.channel] = marks.unpublished[commit.channel]
         self._publish([(c.channel, c.pending) for c in written if c.pending], now)
         self._signal(acknowledged)
 
@@ -223,13 +218,30 @@ class Publisher:
             self._signalled.append((channel, raw))
 
 
-def _due_again(polled: PollResult, planned: Sequence[Commit], report: Report) -> dict[str, float]:
-    """Return the channels of the batch that are to be polled again, and in how many seconds."""
-    again = {c: report.again[c] for c in polled.channels if c in report.again}
+def _marks_of(
+    shard: Shard,
+    polled: PollResult,
+    planned: Sequence[Commit],
+    commits: Sequence[Commit],
+    report: Report,
+) -> _Marks:
+    due = {c: report.again[c] for c in polled.channels if c in report.again}
     for commit in planned:
         if commit.due_in is not None:
-            again[commit.channel] = min(commit.due_in, again.get(commit.channel, inf))
-    return again
+            due[commit.channel] = min(commit.due_in, due.get(commit.channel, inf))
+    if not shard.look:
+        # A look compares counts, and saw none of these changes: a member who came, was seen by this
+        # tick and leaves before the next look does not change the count.
+        due |= {commit.channel: 0.0 for commit in commits}
+    settled = {c: shard.due[c] for c in polled.channels if c in shard.due}
+    for channel in polled.pending:
+        settled.pop(channel, None)
+    unpublished = {
+        c.channel: (settled.pop(c.channel), due.pop(c.channel, None))
+        for c in commits
+        if c.pending and c.channel in settled
+    }
+    return _Marks(due, settled, unpublished)
 
 
 def _drop(ctx: TickContext, channel: str, raw: bytes, now: float) -> bool:
