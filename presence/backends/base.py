@@ -221,7 +221,8 @@ class TickHistory(msgspec.Struct, frozen=True, kw_only=True):
     """The records of the last ticks, newest first, and when the newest tick `began`.
 
     `open` has the ticks that were not closed, with the time of their beginning. `parts` has what
-    came in of each, if that was asked for.
+    came in of each, if that was asked for. `looked` is when the last look began or ended; None if
+    there was none, or without the records.
     """
 
     now: float
@@ -229,6 +230,7 @@ class TickHistory(msgspec.Struct, frozen=True, kw_only=True):
     open: dict[str, float]
     records: list[bytes]
     parts: dict[str, TickParts] = {}
+    looked: float | None = None
 
 
 class KnownChannels(NamedTuple):

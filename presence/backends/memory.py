@@ -283,7 +283,12 @@ class MemoryStore(Tracker, RosterStore):
                 open=dict(self._open),
                 records=list(self._records) if records else [],
                 parts={tick: self._parts_of(tick) for tick in self._open} if parts else {},
+                looked=self._looked(now) if records else None,
             )
+
+    def _looked(self, now: float) -> float | None:
+        _, ends, length = self._looking
+        return min(ends - length, now) if ends else None
 
     def register_channels(self, channels: Sequence[str]) -> None:
         with self._lock:

@@ -1,4 +1,4 @@
-"""The schedule of Celery beat: its entries for the tick, in the settings and in the database.
+"""The schedule of Celery beat: its entries for a task, in the settings and in the database.
 
 Can be imported where Celery is not installed.
 """
@@ -28,7 +28,7 @@ EMPTY: Final = ("", "[]", "()", "{}", "null")
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """One entry of beat that sends the tick.
+    """One entry of beat that sends the task.
 
     `seconds` is its interval, None for a crontab or another calendar. `never` says why an enabled
     entry is not due, `amiss` what keeps the task that it sends from running: clauses, "" for
@@ -52,9 +52,9 @@ def database_installed() -> bool:
     return apps.is_installed(DATABASE_SCHEDULER)
 
 
-def in_settings(app: Celery) -> list[Entry]:
-    """Return the entries for the tick in `beat_schedule` of the application."""
-    return _entries(app.conf.beat_schedule)
+def in_settings(app: Celery, task: str = TICK) -> list[Entry]:
+    """Return the entries for the task in `beat_schedule` of the application."""
+    return _entries(app.conf.beat_schedule, task)
 
 
 def unread() -> list[Entry]:
@@ -62,10 +62,10 @@ def unread() -> list[Entry]:
 
     The application reads them only where its configuration names the namespace "CELERY".
     """
-    return _entries(getattr(settings, "CELERY_BEAT_SCHEDULE", None))
+    return _entries(getattr(settings, "CELERY_BEAT_SCHEDULE", None), TICK)
 
 
-def _entries(schedule: Any) -> list[Entry]:
+def _entries(schedule: Any, task: str) -> list[Entry]:
     found = schedule if isinstance(schedule, Mapping) else {}
     return [
         Entry(
@@ -74,19 +74,19 @@ def _entries(schedule: Any) -> list[Entry]:
             amiss=_amiss(entry.get("args"), entry.get("kwargs")),
         )
         for name, entry in found.items()
-        if isinstance(entry, Mapping) and entry.get("task") == TICK
+        if isinstance(entry, Mapping) and entry.get("task") == task
     ]
 
 
-def in_database(now: datetime | None = None) -> list[Entry]:
-    """Return the rows of django-celery-beat for the tick. Raises django.db.DatabaseError."""
+def in_database(task: str = TICK) -> list[Entry]:
+    """Return the rows of django-celery-beat for the task. Raises django.db.DatabaseError."""
     model: Any = apps.get_app_config(DATABASE_SCHEDULER).get_model("PeriodicTask")
     rows = (
-        model._default_manager.filter(task=TICK)
+        model._default_manager.filter(task=task)
         .select_related("interval", "crontab", "solar", "clocked")
         .order_by("name")
     )
-    moment = now or datetime.now(UTC)
+    moment = datetime.now(UTC)
     return [
         Entry(
             row.name,

@@ -14,14 +14,22 @@ from presence.checks.schedule import Entry
 from presence.checks.site import ADD_ENTRY, NAMESPACE, NO_APP, READ_SETTINGS, import_celery
 from presence.conf import conf
 from presence.doctor.findings import Findings, duration, ok, problem, skipped, warning
-from presence.queues.celery import TICK, project_app
+from presence.queues.celery import TICK, WATCH, project_app
 from presence.transport.redaction import address
 
 if TYPE_CHECKING:
     from celery import Celery
 
+ADD_WATCH = (
+    f'Add "watch-presence": {{"task": "{WATCH}", "schedule": '
+    "timedelta(seconds=PRESENCE_WATCH)} to CELERY_BEAT_SCHEDULE, and start beat again. A site that "
+    "does without looks sets PRESENCE_WATCH = 0."
+)
+
 PATIENCE = 5.0
 """Seconds for a worker to answer; the first answer suffices."""
+
+UNCOPIED = "is not in the database: beat has not been started since it was written"
 
 
 def examine() -> Findings:
@@ -52,39 +60,44 @@ def examine() -> Findings:
 
 
 def beat(app: Celery) -> Findings:
-    """Check that beat sends the tick once every PRESENCE_INTERVAL."""
-    entries = schedule.in_settings(app)
-    if schedule.database_installed():
-        try:
-            stored = schedule.in_database()
-        except DatabaseError as error:
-            yield problem(
-                "beat.entry",
-                f"The tables of django-celery-beat cannot be read ({error})",
-                "Run `manage.py migrate`.",
-            )
-            if not entries:
-                yield from _unread()
-            return
-        if not schedule.uses_database(app):
-            # Beat may have been started with --scheduler, which cannot be seen from here. An entry
-            # that it copied from the settings into the tables has the same name.
-            names = {entry.name for entry in entries}
-            entries = [*entries, *(row for row in stored if row.name not in names)]
-        elif entries and not stored:
-            yield warning(
-                "beat.entry",
-                "The entry of CELERY_BEAT_SCHEDULE is not in the database: beat has not been "
-                "started since it was written",
-                "Start `celery beat`.",
-            )
-            return
-        else:
-            entries = stored
+    """Check that beat sends the tick once every PRESENCE_INTERVAL, and looks in between."""
+    try:
+        entries = _entries(app, TICK)
+        looks = _entries(app, WATCH)
+    except DatabaseError as error:
+        yield problem(
+            "beat.entry",
+            f"The tables of django-celery-beat cannot be read ({error})",
+            "Run `manage.py migrate`.",
+        )
+        if not schedule.in_settings(app):
+            yield from _unread()
+        return
+    if entries is None:
+        yield warning(
+            "beat.entry", f"The entry of CELERY_BEAT_SCHEDULE {UNCOPIED}", "Start `celery beat`."
+        )
+        return
     if not entries and schedule.unread():
         yield from _unread()
         return
     yield from entry(entries)
+    yield from watch(looks)
+
+
+def _entries(app: Celery, task: str) -> list[Entry] | None:
+    """Return the entries with which beat sends the task; None if it is yet to copy them into the
+    database. Raises DatabaseError."""
+    entries = schedule.in_settings(app, task)
+    if not schedule.database_installed():
+        return entries
+    stored = schedule.in_database(task)
+    if schedule.uses_database(app):
+        return None if entries and not stored else stored
+    # Beat may have been started with --scheduler, which cannot be seen from here. An entry that it
+    # copied from the settings into the tables has the same name.
+    names = {entry.name for entry in entries}
+    return [*entries, *(row for row in stored if row.name not in names)]
 
 
 def _unread() -> Findings:
@@ -141,6 +154,41 @@ def interval(entry: Entry) -> Findings:
             "Make them equal: pages show the age of a list by PRESENCE_INTERVAL, and a tick that "
             "waited for longer does not run.",
         )
+
+
+def watch(entries: Sequence[Entry] | None) -> Findings:
+    """Check that an entry sends looks. Without them everything is right, but later."""
+    wanted = conf.PRESENCE_WATCH
+    if not wanted:
+        yield skipped("beat.watch", "PRESENCE_WATCH is 0: this site does without looks")
+        return
+    amiss = {
+        entry.name: "it is disabled" if not entry.enabled else entry.never or entry.amiss
+        for entry in entries or ()
+    }
+    due = [entry for entry in entries or () if not amiss[entry.name]]
+    if not due:
+        reason = f"Beat has no entry that sends {WATCH}"
+        if entries is None:
+            reason = f"The entry of CELERY_BEAT_SCHEDULE for {WATCH} {UNCOPIED}"
+        for name, fault in amiss.items():
+            reason = f"The entry {name!r} of beat sends no look: {fault}"
+        yield warning("beat.watch", f"{reason}. {late_without_looks()}", ADD_WATCH)
+    elif due[0].seconds is None or abs(due[0].seconds - wanted) > 0.01 * wanted:
+        often = "by a calendar" if due[0].seconds is None else f"every {duration(due[0].seconds)}"
+        yield warning(
+            "beat.watch",
+            f"Beat sends looks {often}, and PRESENCE_WATCH is {duration(wanted)}",
+            "Make them equal: a look that waited for longer than PRESENCE_WATCH does not run.",
+        )
+    else:
+        yield ok("beat.watch", f"The entry {due[0].name!r} of beat sends looks")
+
+
+def late_without_looks() -> str:
+    """Return what a site without looks pays, as a sentence."""
+    every = duration(conf.PRESENCE_INTERVAL)
+    return f"Joins show only with the ticks, within {every}, and leaves within twice that"
 
 
 def worker(app: Celery) -> Findings:

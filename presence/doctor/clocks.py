@@ -13,12 +13,12 @@ import msgspec
 import redis
 from django.utils.text import get_text_list
 
-from presence import services
+from presence import queues, services
 from presence.backends.redis.cluster import Cluster
 from presence.backends.redis.store import RedisStore
 from presence.backends.redis.urls import make_client
 from presence.conf import conf
-from presence.doctor.findings import Findings, duration, ok, problem, skipped
+from presence.doctor.findings import Findings, duration, ok, problem, skipped, warning
 from presence.exceptions import StoreError
 from presence.sync import statistics
 from presence.sync.statistics import Statistics
@@ -42,11 +42,15 @@ class Clocks(msgspec.Struct, frozen=True):
 
 
 def examine() -> Findings:
-    yield from judge(measure())
+    by_clock = queues.chosen() == "celery"  # Huey's consumer compares its own times.
+    yield from judge(measure(), watch=conf.PRESENCE_WATCH if by_clock else 0.0)
 
 
-def judge(found: Clocks) -> Findings:
-    """Report differences of the clocks, with their consequences."""
+def judge(found: Clocks, *, watch: float = 0.0) -> Findings:
+    """Report differences of the clocks, with their consequences.
+
+    `watch` are the seconds after which looks expire by the clock of the worker; 0: they do not.
+    """
     known = {name: ahead for name, ahead in found.ahead.items() if ahead is not None}
     wrong = {name: ahead for name, ahead in known.items() if abs(ahead) > APART}
     if wrong:
@@ -68,6 +72,14 @@ def judge(found: Clocks) -> Findings:
         most = max(map(abs, known.values()))
         names = get_text_list(["this machine", *known], "and")
         yield ok("clocks.agree", f"The clocks of {names} agree within {duration(most)}")
+    fast = known.get("the worker", 0.0) - known.get("Redis", 0.0)
+    if fast >= watch > 0 and not wrong:
+        yield warning(
+            "clocks.agree",
+            f"The worker is {duration(fast)} ahead of Redis, and looks expire after "
+            f"{duration(watch)} (PRESENCE_WATCH): unless beat's clock is ahead, too, none is run",
+            "Set the clocks of worker and beat by NTP.",
+        )
     for name, ahead in found.ahead.items():
         if ahead is None:
             yield skipped("clocks.agree", f"{name} does not report its time")

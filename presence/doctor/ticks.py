@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from presence import queues, services
 from presence.conf import conf
+from presence.doctor.celery import late_without_looks
 from presence.doctor.clocks import APART
 from presence.doctor.findings import Findings, duration, ok, problem, skipped, warning
 from presence.exceptions import StoreError
 from presence.sync import statistics
 from presence.sync.statistics import Statistics, Tick
+from presence.sync.watch import LEASE, rest_after
 from presence.transport.redaction import shown
 
 START = {
@@ -18,11 +20,20 @@ START = {
     "huey": "Start `manage.py run_huey`, one of them without --no-periodic; if it runs, its log "
     "says why the ticks fail",
 }
+LOOK = {
+    "celery": "See beat.watch. If beat sends looks: the worker's log says why they fail, or "
+    "`task=expired` in it means that the worker's clock is ahead of beat's (set both by NTP), or "
+    "that all processes are busy (run another one)",
+    "huey": "Start `manage.py run_huey`; if it runs, its log says why the looks fail",
+}
 STOPPED = {"celery": "beat or worker", "huey": "Huey's consumer"}
 LOG = "The worker's log says why, as does `manage.py presence_sync --once`."
 
 RECENT = 10
 """Number of ticks to examine."""
+
+LOOKS_REST = rest_after(LEASE)
+"""Seconds for which looks rest at most."""
 
 OFTEN = 3
 """Ticks that began too early, of the recent ones, from which two beats are likely: one by hand
@@ -41,7 +52,9 @@ def examine() -> Findings:
     except StoreError:
         yield skipped("ticks.fresh", "Redis does not answer")
         return
-    yield from judge(found, interval=conf.PRESENCE_INTERVAL, queue=queues.chosen() or "celery")
+    queue = queues.chosen() or "celery"
+    yield from judge(found, interval=conf.PRESENCE_INTERVAL, queue=queue)
+    yield from looks(found, every=conf.PRESENCE_WATCH, queue=queue)
 
 
 def judge(found: Statistics, *, interval: float, queue: str = "celery") -> Findings:
@@ -74,6 +87,22 @@ def judge(found: Statistics, *, interval: float, queue: str = "celery") -> Findi
     yield from _left_behind(late)
     yield from _last(found.last)
     yield from _recent(found.history[:RECENT])
+
+
+def looks(found: Statistics, *, every: float, queue: str = "celery") -> Findings:
+    """Judge the age of the last look; looks come `every` so many seconds, or not at all (0)."""
+    if not every:
+        return
+    age = None if found.looked is None else found.now - found.looked
+    if age is not None and age <= 2 * every + LOOKS_REST:
+        yield ok("looks.fresh", f"The last look was {duration(age)} ago")
+        return
+    last = "There has been no look yet" if age is None else f"The last look was {duration(age)} ago"
+    yield warning(
+        "looks.fresh",
+        f"{last}, and PRESENCE_WATCH is {duration(every)}. {late_without_looks()}",
+        f"{LOOK[queue]}.",
+    )
 
 
 def _left_behind(channels: list[str]) -> Findings:

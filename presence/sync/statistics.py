@@ -61,13 +61,14 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
 
     `began`: start of the newest tick, finished or not. `history`: finished ticks, newest first.
     `behind`: occupied channels that were not polled since the last finished tick began, with the
-    time of their last good poll.
+    time of their last good poll. `looked`: when the last look began or ended, None if none did.
     """
 
     now: float
     began: float | None
     history: list[Tick]
     behind: dict[str, float]
+    looked: float | None = None
 
     @property
     def last(self) -> Tick | None:
@@ -141,6 +142,7 @@ def read(store: RosterStore) -> Statistics:
         began=logged.began,
         history=history,
         behind=_behind(store, since),
+        looked=logged.looked,
     )
 
 

@@ -70,6 +70,7 @@ class RedisLedger(Connection, TickLog, ChannelRegistry):
         commands: list[Command] = [("TIME",), ("HGETALL", self._keys.open)]
         if records:
             commands.append(("LRANGE", self._keys.ticks, 0, -1))
+            commands.append(("HMGET", self._keys.watch, "until", "length"))
         moment, found, *loaded = self._run(commands)
         began, times = self._open(found)
         now = self._time(moment)
@@ -79,6 +80,7 @@ class RedisLedger(Connection, TickLog, ChannelRegistry):
             open=times,
             records=loaded[0] if loaded else [],
             parts=self._load_parts(list(times), now) if parts else {},
+            looked=_looked(*loaded[1], now=now) if loaded else None,
         )
 
     def _load_parts(self, ticks: Sequence[str], now: float) -> dict[str, TickParts]:
@@ -122,6 +124,14 @@ class RedisLedger(Connection, TickLog, ChannelRegistry):
             self._run([script("retire", self._keys.open, *strange)])
         newest = times.pop("began", None)
         return newest, {name.removeprefix(_TICK): at for name, at in times.items()}
+
+
+def _looked(until: bytes | None, length: bytes | None, *, now: float) -> float | None:
+    """Return when a lease or a rest of that length began, which ends `until` then."""
+    try:
+        return min(fields.seconds(until or b"") - fields.seconds(length or b""), now)
+    except ValueError:  # there was no look
+        return None
 
 
 def _parts(now: float, found: Mapping[bytes, bytes]) -> TickParts:

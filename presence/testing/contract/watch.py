@@ -107,6 +107,18 @@ class WatchContract(Contract):
         clock.advance(0.2)
         assert look(backend, "b")
 
+    def test_load_ticks_tells_when_the_last_look_began_or_ended(
+        self, backend: RosterStore, clock: Clock
+    ) -> None:
+        assert backend.load_ticks().looked is None
+        assert look(backend, "a", lease=30.0)
+        clock.advance(5.0)
+        assert backend.load_ticks().looked == pytest.approx(clock.now - 5.0)
+        end(backend, "a", rest=3.0)
+        clock.advance(60.0)
+        assert backend.load_ticks().looked == pytest.approx(clock.now - 60.0)
+        assert backend.load_ticks(records=False).looked is None
+
     def test_end_of_a_look_keeps_counts(self, backend: RosterStore) -> None:
         assert look(backend)
         counts = Counts("t1", b'{"a": 1}')
@@ -216,6 +228,13 @@ class WatchSetBackContract(Contract):
         assert look(backend, "a", lease=30.0)
         clock.advance(-3600.0)
         assert look(backend, "b")
+
+    def test_load_ticks_tells_of_no_look_in_the_future(
+        self, backend: RosterStore, clock: Clock
+    ) -> None:
+        assert look(backend)
+        clock.advance(-3600.0)
+        assert backend.load_ticks().looked == pytest.approx(clock.now)
 
     def test_rest_ends_after_the_clock_was_set_back(
         self, backend: RosterStore, clock: Clock

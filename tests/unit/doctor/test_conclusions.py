@@ -82,6 +82,32 @@ def test_ticks_check_tells_the_age_of_the_last_tick() -> None:
     )
 
 
+@override_settings(PRESENCE_INTERVAL=60)
+@pytest.mark.parametrize(
+    ("looked", "every", "level", "says"),
+    [
+        (NOW - 0.4, 1.0, "ok", "0.4 s ago"),
+        (NOW - 46, 1.0, "ok", "46 s ago"),
+        (NOW - 48, 1.0, "warning", "within 60 s"),
+        (NOW - 150, 60.0, "ok", "2 minutes ago"),
+        (NOW - 7200, 1.0, "warning", "The last look was 2 hours ago, and PRESENCE_WATCH is 1 s"),
+        (None, 1.0, "warning", "There has been no look yet"),
+    ],
+)
+@pytest.mark.parametrize("queue", ["celery", "huey"])
+def test_looks_check_judges_the_age_of_the_last_look(
+    looked: float | None, every: float, level: str, says: str, queue: str
+) -> None:
+    (found,) = ticks.looks(ticked(looked=looked), every=every, queue=queue)
+    assert (found.id, found.level) == ("looks.fresh", level)
+    assert says in found.text
+    assert bool(found.remedy) is (level == "warning")
+
+
+def test_looks_check_without_watch_says_nothing() -> None:
+    assert list(ticks.looks(ticked(), every=0.0)) == []
+
+
 @override_settings(PRESENCE_BACKEND="memory")
 def test_store_checks_with_memory_backend_are_skipped() -> None:
     assert levels(ticks.examine()) == {"ticks.fresh": "skipped"}
@@ -451,7 +477,7 @@ def test_duration_is_written_in_words(seconds: float, text: str) -> None:
 
 ROOT = Path(__file__).parents[3]
 LIVE_ID = re.compile(
-    r"\"((?:clocks|templates|hooks|redis|centrifugo|cursors|websocket|celery|beat|worker|huey|ticks)\.[a-z]+)\""
+    r"\"((?:clocks|templates|hooks|redis|centrifugo|cursors|websocket|celery|beat|worker|huey|ticks|looks)\.[a-z]+)\""
 )
 STATIC_ID = re.compile(r"\"(presence\.[EW]\d{3})\"")
 

@@ -57,6 +57,27 @@ def test_clocks_finding_names_the_machine_and_the_direction() -> None:
     assert "expired" in found.text
 
 
+@pytest.mark.parametrize(
+    ("redis", "worker", "watch", "expected"),
+    [
+        (0.0, 2.0, 1.0, ["warning"]),
+        (-2.0, 0.0, 1.0, ["warning"]),
+        (0.0, 0.9, 1.0, []),
+        (0.0, -2.0, 1.0, []),
+        (2.0, 2.0, 1.0, []),
+        (0.0, 2.0, 2.5, []),
+        (0.0, 2.0, 0.0, []),
+    ],
+)
+def test_clock_of_a_worker_at_which_looks_expire_is_a_warning(
+    redis: float, worker: float, watch: float, expected: list[str]
+) -> None:
+    agree, *found = clocks.judge(Clocks({"Redis": redis, "the worker": worker}), watch=watch)
+    assert agree.level == "ok"
+    assert [finding.level for finding in found] == expected
+    assert all("PRESENCE_WATCH" in finding.text for finding in found)
+
+
 def test_clocks_finding_blames_this_machine_where_the_others_agree() -> None:
     (found,) = clocks.judge(Clocks({"Redis": -HOUR, "Centrifugo": -HOUR + 1}))
     assert "this machine is 60 minutes ahead of Redis and Centrifugo" in found.text
@@ -226,7 +247,7 @@ def test_schedule_that_the_application_does_not_read_names_the_namespace(
     monkeypatch: pytest.MonkeyPatch, tables: bool
 ) -> None:
     monkeypatch.setattr(schedule, "database_installed", lambda: tables)
-    monkeypatch.setattr(schedule, "in_database", lambda: [])
+    monkeypatch.setattr(schedule, "in_database", lambda _: [])
     monkeypatch.setattr(queue, "_app", app())
     (found,) = celery.beat(app())
     assert found.level == "problem"
@@ -237,22 +258,77 @@ def test_schedule_that_the_application_does_not_read_names_the_namespace(
     assert all('namespace="CELERY"' in str(message.hint) for message in messages)
 
 
-@pytest.mark.parametrize("looks", [{}, {"watch-presence": {"task": WATCH, "schedule": 1.0}}])
-def test_beat_with_or_without_an_entry_for_looks_is_ok(
-    monkeypatch: pytest.MonkeyPatch, settings: Any, looks: dict[str, Any]
+@pytest.mark.parametrize(
+    ("looks", "watch", "level", "says"),
+    [
+        ({"watch-presence": {"task": WATCH, "schedule": 1.0}}, 1.0, "ok", "sends looks"),
+        ({"watch-presence": {"task": WATCH, "schedule": 5.0}}, 1.0, "warning", "every 5 s"),
+        ({}, 1.0, "warning", "Joins show only with the ticks, within 60 s"),
+        ({}, 0.0, "skipped", "PRESENCE_WATCH is 0"),
+    ],
+)
+def test_beat_without_an_entry_for_looks_says_what_it_costs(
+    monkeypatch: pytest.MonkeyPatch,
+    settings: Any,
+    looks: dict[str, Any],
+    watch: float,
+    level: str,
+    says: str,
 ) -> None:
-    settings.PRESENCE_INTERVAL = 60.0
+    settings.PRESENCE_INTERVAL, settings.PRESENCE_WATCH = 60.0, watch
     settings.CELERY_BEAT_SCHEDULE = ENTRY | looks
     monkeypatch.setattr(schedule, "database_installed", lambda: False)
     made = app(beat_schedule=ENTRY | looks)
     monkeypatch.setattr(queue, "_app", made)
-    assert [finding.level for finding in celery.beat(made)] == ["ok"]
+    tick, look = celery.beat(made)
+    assert (tick.level, look.id, look.level) == ("ok", "beat.watch", level)
+    assert says in look.text
     assert list(site.check_celery()) == []
+
+
+@pytest.mark.parametrize(
+    ("entries", "says"),
+    [
+        (None, "has not been started since"),
+        ([Entry("w", 1.0, enabled=False)], "'w' of beat sends no look: it is disabled"),
+        ([Entry("w", 1.0, never="it is one-off, and has run")], "no look: it is one-off"),
+        ([Entry("w", 1.0, amiss="it has arguments")], "no look: it has arguments"),
+        ([Entry("w", None)], "by a calendar"),
+    ],
+)
+def test_entry_for_looks_that_sends_none_says_why(
+    settings: Any, entries: list[Entry] | None, says: str
+) -> None:
+    settings.PRESENCE_WATCH = 1.0
+    (found,) = celery.watch(entries)
+    assert (found.id, found.level) == ("beat.watch", "warning")
+    assert says in found.text
+
+
+def test_entry_for_looks_beside_an_idle_one_is_ok(settings: Any) -> None:
+    settings.PRESENCE_WATCH = 1.0
+    assert levels(celery.watch([Entry("a", 1.0, enabled=False), Entry("b", 1.0)])) == [
+        ("beat.watch", "ok")
+    ]
+
+
+def test_entry_for_looks_that_beat_is_yet_to_copy_is_noted(
+    monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    settings.PRESENCE_INTERVAL, settings.PRESENCE_WATCH = 60.0, 1.0
+    rows = {TICK: [Entry("update-presence", 60.0)], WATCH: []}
+    monkeypatch.setattr(schedule, "database_installed", lambda: True)
+    monkeypatch.setattr(schedule, "in_database", rows.__getitem__)
+    made = app(
+        beat_schedule=ENTRY | {"watch-presence": {"task": WATCH, "schedule": 1.0}},
+        beat_scheduler="django_celery_beat.schedulers:DatabaseScheduler",
+    )
+    assert levels(celery.beat(made)) == [("beat.entry", "ok"), ("beat.watch", "warning")]
 
 
 @override_settings(CELERY_BEAT_SCHEDULE=ENTRY)
 def test_beat_entry_without_tables_names_the_namespace_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    def absent() -> list[Entry]:
+    def absent(_: str) -> list[Entry]:
         raise OperationalError("no such table")
 
     monkeypatch.setattr(schedule, "database_installed", lambda: True)
@@ -295,13 +371,17 @@ def test_doctor_count_of_one_is_singular() -> None:
     assert presence_doctor._count(findings) == "1 problem, 2 warnings, 0 ok"
 
 
-@override_settings(PRESENCE_INTERVAL=60)
+@override_settings(PRESENCE_INTERVAL=60, PRESENCE_WATCH=1)
 def test_entry_that_beat_copied_into_its_table_is_one_entry(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(schedule, "database_installed", lambda: True)
-    monkeypatch.setattr(schedule, "in_database", lambda: [Entry("update-presence", 60.0)])
-    assert levels(celery.beat(app(beat_schedule=ENTRY))) == [("beat.entry", "ok")]
+    rows = {TICK: [Entry("update-presence", 60.0)], WATCH: [Entry("watch-presence", 1.0)]}
+    monkeypatch.setattr(schedule, "in_database", rows.__getitem__)
+    assert levels(celery.beat(app(beat_schedule=ENTRY))) == [
+        ("beat.entry", "ok"),
+        ("beat.watch", "ok"),
+    ]
 
 
 @pytest.mark.parametrize(
