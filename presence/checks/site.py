@@ -90,7 +90,8 @@ def check_celery() -> Iterator[checks.CheckMessage]:
     app = celery.project_app()
     if app is None:
         yield checks.Warning(
-            "The project does not import its Celery application: tasks find no broker.",
+            "The project does not import its Celery application: its schedule cannot be checked, "
+            "and tasks that the site's own pages send find no broker.",
             hint=import_celery(),
             id=NO_APP,
         )

@@ -50,7 +50,8 @@ def examine() -> Findings:
     if app is None:
         yield problem(
             "celery.app",
-            "The project does not import its Celery application: tasks find no broker",
+            "The project does not import its Celery application: beat and worker cannot be "
+            "checked, and tasks that the site's own pages send find no broker",
             import_celery(),
         )
         return
