@@ -391,6 +391,13 @@ def test_model_with_ticks_between_looks_is_right_by_looks(block: int) -> None:
     check_histories(seeds_of(block, first=51_000), by_looks, assert_safe, failures=False)
 
 
+@pytest.mark.parametrize("ticks", [False, True])
+@pytest.mark.parametrize("block", range(4))
+def test_model_with_killed_looks_is_right_by_looks(block: int, *, ticks: bool) -> None:
+    seeds = seeds_of(block, first=60_030)
+    check_histories(seeds, by_looks, assert_safe, ticks=ticks)
+
+
 @pytest.mark.parametrize("block", range(4))
 def test_model_that_loses_marks_and_counts_is_right_after_a_tick(block: int) -> None:
     check_histories(seeds_of(block, first=53_000), by_looks_and_a_tick, assert_safe, losses=True)
