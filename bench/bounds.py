@@ -29,6 +29,7 @@ class Sizes:
     listed: tuple[int, ...] = (100, 1000, 5000)
     workers: tuple[int, ...] = (1, 2, 4)
     worker_rounds: int = 3
+    look_rounds: int = 15
     write_rounds: int = 15
     kept_rounds: int = 3
     latency_rounds: int = 4
@@ -66,6 +67,7 @@ QUICK = Sizes(
     listed=(100,),
     workers=(1, 2),
     worker_rounds=1,
+    look_rounds=2,
     write_rounds=1,
     kept_rounds=1,
     latency_rounds=1,
@@ -100,6 +102,8 @@ class Bound(NamedTuple):
 
 
 PROCESSOR = "tick_steady, worker's processor time (s)"
+LOOK = "idle look at 10,000 channels / bare channels call"
+LOOK_PROCESSOR = "idle look, worker's processor time (ms)"
 APPLIED = "diff of 100 changes / copying a roster of 5,000"
 UPDATE_MANY = "update_cursors / one dictionary, updates a second"
 UPDATE_ONE = "update_cursor, published / one dictionary, the same"
@@ -119,6 +123,8 @@ BOUNDS = {
     "tick_million, worker's memory (MB)": Bound(400.0, 500.0),
     "time for twice the channels": Bound(2.2, 3.5),
     "time for twice the members": Bound(2.2, 3.5),
+    LOOK: Bound(2.0, 5.0),
+    LOOK_PROCESSOR: Bound(15.0, 45.0),
     APPLIED: Bound(0.5, 2.0),
     UPDATE_MANY: Bound(5.0, 2.5, at_least=True),
     UPDATE_ONE: Bound(1.0, 0.5, at_least=True),
@@ -158,6 +164,8 @@ def _of_ticks(results: dict[str, Any], linear_from: int) -> dict[str, float]:
     thousand, million, doubled = results["thousand"], results["million"], results["doubled"]
     found = dict(thousand["ratios"])
     found[PROCESSOR] = thousand["seconds"]["tick_steady_processor"]
+    found[LOOK] = results["looks"]["ratio"]
+    found[LOOK_PROCESSOR] = 1000 * results["looks"]["look_processor"]
     members = [*doubled["members"].values(), *doubled["replayed"].values()]
     if applied := results["applied"]:
         found[APPLIED] = applied["ratio"]

@@ -120,6 +120,8 @@ def large(results: dict[str, Any]) -> str:
     ]
     title = f"workers, {of_number['channels']} channels in {of_number['shards']} shards"
     tables.append(_table([title, "nothing changed", "everybody new"], rows))
+    rows = [[name, f"{spent:.4f} s"] for name, spent in results["looks"].items() if name != "ratio"]
+    tables.append(_table([f"looks, {of_number['channels']} channels, nobody moves", ""], rows))
     rows = [
         [f"{size}", *(f"{sent[name]}" for name in ("full_list", "diff", "counted"))]
         for size, sent in results["published"].items()

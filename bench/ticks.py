@@ -18,7 +18,7 @@ import msgspec
 import redis
 import requests
 
-from bench import workers
+from bench import looks, workers
 from bench.bounds import Sizes
 from bench.crowd import replaying
 from bench.site import Recorder, Site, processor_seconds, running, seconds, tick
@@ -230,6 +230,7 @@ def large(sizes: Sizes) -> dict[str, object]:
         site.settle(entries)
         million = _million(site, sizes)
         shared = workers.run(site, sizes, _tiers(sizes, sizes.growth[-1]), sizes.growth[-1])
+        looked = _idle_look(site, sizes)
         spent = {
             "channels": _grow(site, sizes, {n: _tiers(sizes, n) for n in sizes.growth}),
             "members": _grow(site, sizes, {n: [ROOM.format(n)] for n in sizes.growth}),
@@ -237,6 +238,7 @@ def large(sizes: Sizes) -> dict[str, object]:
         return {
             "million": million,
             "workers": shared,
+            "looks": looked,
             "growth": {what: medians(lines) for what, lines in spent.items()},
             "doubled": {what: doubled(lines) for what, lines in spent.items()},
         }
@@ -291,6 +293,17 @@ def _million(site: Site, sizes: Sizes) -> dict[str, object]:
         "tick_first": first.seconds,
         "first_mb": first.memory,
     }
+
+
+def _idle_look(site: Site, sizes: Sizes) -> dict[str, float]:
+    """Compare looks at the small channels, where nobody moves, with a bare call."""
+    pattern = TIER.format("*", "*")
+    sync = site.sync(Gateway(Recorder(site.api_url)), [pattern])
+    site.forget()
+    tick(sync)
+    site.crowd.settle()
+    client, body = Bare(site.api_url), _batches([{"channels": {"pattern": pattern}}])
+    return looks.idle(sync, lambda: client.read(body), rounds=sizes.look_rounds)
 
 
 def _grow(site: Site, sizes: Sizes, cases: dict[int, list[str]]) -> Spent:

@@ -10,7 +10,18 @@ from xml.etree import ElementTree
 import pytest
 
 from bench import browser, report, ticks
-from bench.bounds import APPLIED, BOUNDS, HEAP, KEPT, OF_BROWSER, PROCESSOR, Bound, figures
+from bench.bounds import (
+    APPLIED,
+    BOUNDS,
+    HEAP,
+    KEPT,
+    LOOK,
+    LOOK_PROCESSOR,
+    OF_BROWSER,
+    PROCESSOR,
+    Bound,
+    figures,
+)
 from presence_devtools.servers import ROOT
 
 
@@ -45,6 +56,7 @@ def test_bound_fails_only_far_above_its_target(bound: Bound, value: float, verdi
 
 
 THOUSAND = {"ratios": {}, "seconds": {"tick_steady_processor": 0.09}}
+LOOKS = {"ratio": 1.4, "look_processor": 0.012}
 
 
 def test_growth_figure_is_the_worst_doubling() -> None:
@@ -57,6 +69,7 @@ def test_growth_figure_is_the_worst_doubling() -> None:
     found = figures(
         {
             "thousand": THOUSAND,
+            "looks": LOOKS,
             "million": million,
             "doubled": doubled,
             "applied": {"ratio": 0.3},
@@ -68,6 +81,7 @@ def test_growth_figure_is_the_worst_doubling() -> None:
     assert found["tick_million, worker's memory (MB)"] == 90.0
     assert found[APPLIED] == 0.3
     assert found[PROCESSOR] == 0.09
+    assert (found[LOOK], found[LOOK_PROCESSOR]) == (1.4, 12.0)
 
 
 def test_doubled_with_a_slow_round_compares_within_rounds() -> None:
@@ -94,6 +108,7 @@ def test_applied_without_node_is_left_out_and_reported(
     doubled = {name: {"steady": {1: 1.0}} for name in ("channels", "members", "replayed")}
     results = {
         "thousand": THOUSAND,
+        "looks": LOOKS,
         "million": measured,
         "doubled": doubled,
         "applied": None,
