@@ -11,8 +11,15 @@ import pytest
 import redis
 from redis.connection import Connection
 
+from presence import services
 from presence_devtools import servers
 from tests.websocket_clients import Swarm
+
+
+@pytest.fixture(autouse=True)
+def fresh_services() -> None:
+    """Forget the store and the gateway that another test has made from its settings."""
+    services._forget_all()
 
 
 @pytest.fixture(scope="session")

@@ -247,7 +247,7 @@ def test_publish_with_lost_answer_leaves_no_gap(site: Site, name: str) -> None:
     site.stub.mode, _ = MODES[name]
     site.stub.only = {"publish"}
     report = site.sync.tick()
-    assert (report.errors, report.published) == (2, 0)
+    assert (report.errors, report.published) == (3, 0), "two changes and the pulse"
     assert len(site.announced) == 2
     site.assert_recovers()
     assert len(site.announced) == 4

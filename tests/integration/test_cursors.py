@@ -13,6 +13,7 @@ import pytest
 from presence import services
 from presence.cursors import CursorTracker
 from presence.exceptions import CentrifugoUnreachable, CommandError
+from presence.transport.log_limit import LogLimit
 from presence_devtools import servers
 from presence_devtools.servers import free_port
 from tests.websocket_clients import Recorder, Swarm
@@ -100,7 +101,7 @@ def test_cursor_move_in_unknown_namespace_names_the_setting(
     monkeypatch.setattr("presence.cursors.cursor_channel", lambda key: f"nonsense:{key}")
     with pytest.raises(CommandError, match=r"channel\.namespaces"):
         CursorTracker.update_cursors(key, {"7": (1, 2)})
-    monkeypatch.setattr(services.outbox, "_quiet_until", 0.0)
+    monkeypatch.setattr(services.outbox, "_log_limit", LogLimit())
     with caplog.at_level(logging.ERROR, "presence.outbox"):
         CursorTracker.update_cursor(key, "8", 1, 2)
         flush()

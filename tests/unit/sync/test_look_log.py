@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 
 import pytest
 
@@ -94,9 +95,24 @@ def test_looks_limit_no_information(caplog: pytest.LogCaptureFixture) -> None:
     assert len(done) == 5
 
 
-def test_look_leaves_no_filter_behind() -> None:
+def test_look_that_a_thread_never_ends_limits_no_other_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     site = Site()
-    site.centrifugo.error = CentrifugoUnreachable("connection refused")
-    before = [list(log.filters) for log in LOGGERS]
-    look(site)
-    assert [log.filters for log in LOGGERS] == before
+    entered, leave = threading.Event(), threading.Event()
+
+    def look_for_ever() -> None:
+        with site.sync.last_look.log.limited(now=0.0, every=60.0):
+            entered.set()
+            leave.wait(10)
+
+    thread = threading.Thread(target=look_for_ever)
+    thread.start()
+    try:
+        assert entered.wait(10)
+        for _ in range(3):
+            LOGGERS[0].warning("channel=failed")
+    finally:
+        leave.set()
+        thread.join()
+    assert warnings(caplog) == ["channel=failed"] * 3
