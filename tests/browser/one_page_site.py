@@ -85,7 +85,15 @@ def write_config(directory: Path, change: Callable[[list[dict[str, Any]]], objec
 
 @contextmanager
 def open_stage(directory: Path, config: Path = servers.CONFIG) -> Iterator[Stage]:
-    """A stage that keeps its files in `directory`."""
+    """A stage that keeps its files in `directory`.
+
+    Its pings are as far apart as Centrifugo's own are: for a page whose clock a test moves, seconds
+    pass in which the server sends none.
+    """
+    slow = json.loads(config.read_text())
+    slow["client"] |= {"ping_interval": "25s", "pong_timeout": "8s"}
+    config = directory / "slow_pings.json"
+    config.write_text(json.dumps(slow))
     with (
         servers.redis_server(directory) as (redis_url, redis),
         servers.centrifugo_server(directory, config) as centrifugo,
