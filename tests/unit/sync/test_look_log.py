@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from presence.exceptions import CentrifugoUnreachable, StoreError
-from presence.sync.look_log import LOGGERS
+from presence.sync.context import LOGGERS
 from presence.sync.statistics import Report
 from tests.unit.fakes import ROOM, Site
 
