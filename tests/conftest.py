@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import redis
+from django.conf import settings
 from redis.connection import Connection
 
 from presence import services
@@ -17,9 +18,13 @@ from tests.websocket_clients import Swarm
 
 
 @pytest.fixture(autouse=True)
-def fresh_services() -> None:
-    """Forget the store and the gateway that another test has made from its settings."""
+def fresh_services() -> Iterator[None]:
+    """Forget the store and the gateway that another test has made, and let no settings stay."""
     services._forget_all()
+    before = settings._wrapped
+    yield
+    stayed, settings._wrapped = settings._wrapped is not before, before
+    assert not stayed, "settings were changed in a block that had ended before they were restored"
 
 
 @pytest.fixture(scope="session")

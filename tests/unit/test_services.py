@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 import pytest
+from django.test import override_settings
 
 from presence import services, signals
 from presence.conf import conf
@@ -44,10 +45,9 @@ def test_sync_announces_only_where_a_signal_has_receivers() -> None:
         signals.presence_left.disconnect(receiver)
 
 
-def test_replaced_services_hold_within_the_block_alone(settings: Any) -> None:
+def test_replaced_services_hold_within_the_block_alone() -> None:
     before = services.sync()
-    with FakePresence() as fake:
-        settings.PRESENCE_PREFIX = "another"
+    with FakePresence() as fake, override_settings(PRESENCE_PREFIX="another"):
         within = services.sync()
         assert within.store is fake.store
         assert within.gateway._transport is fake.centrifugo
