@@ -23,9 +23,15 @@ laptop for as long as its visitor stays signed in. While it is open, every excha
 grant."""
 
 _SALT: Final = "presence.grant"
-_UNSEEN: Final = {"override": {"presence": {"value": False}, "join_leave": {"value": False}}}
-"""Options of the pulse's subscriptions. What a site configures for channels without a namespace
-must not show all visitors of the site to each other."""
+_PLAIN: Final = {
+    "override": {
+        option: {"value": False}
+        for option in ("presence", "join_leave", "force_recovery", "force_positioning")
+    }
+}
+"""Options of the pulse's subscriptions, whatever a site configures for channels without a
+namespace. Presence and joins would show all visitors of the site to each other. With recoverable
+channels in a connection token, Centrifugo 6.9.1 can lock up for ever."""
 
 
 class Grant(msgspec.Struct, frozen=True, array_like=True):
@@ -99,7 +105,7 @@ class Issuer(msgspec.Struct, frozen=True, kw_only=True):
     def connection(self) -> str:
         """Return the token with which a client connects as the user."""
         # The claim `channels` has no options, and Centrifugo ignores it beside `subs`.
-        more: dict[str, Any] = {"subs": {PULSE: _UNSEEN}}
+        more: dict[str, Any] = {"subs": {PULSE: _PLAIN}}
         # Centrifugo never sends meta to clients.
         if self.info.hidden:
             more["meta"] = {"hidden": True}
@@ -109,7 +115,7 @@ class Issuer(msgspec.Struct, frozen=True, kw_only=True):
 
     def pulse(self) -> str:
         """Return the token with which a connection of the site subscribes to the pulse."""
-        return self._sign({"channel": PULSE, **_UNSEEN}, lean=True)
+        return self._sign({"channel": PULSE, **_PLAIN}, lean=True)
 
     def subscription(self, feed: str, *, quietly: bool = False) -> str:
         """Return the token with which a connection of the user subscribes to `feed`. With

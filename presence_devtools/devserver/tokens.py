@@ -22,6 +22,7 @@ class Override(msgspec.Struct):
     presence: Switch | None = None
     join_leave: Switch | None = None
     force_push_join_leave: Switch | None = None
+    force_recovery: Switch | None = None
 
 
 class SubscribeOptions(msgspec.Struct, kw_only=True):
@@ -149,4 +150,6 @@ def _options(
         options.join_leave = override.join_leave.value
     if override.force_push_join_leave:
         options.push_join_leave = override.force_push_join_leave.value
+    if override.force_recovery:
+        options.recovery = override.force_recovery.value
     return options

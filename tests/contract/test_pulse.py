@@ -83,14 +83,17 @@ async def test_connection_with_a_renewed_token_still_gets_the_pulse(
 
 
 @pytest.mark.parametrize("options", [SHOWN, KEPT], ids=["shown", "kept"])
-async def test_pulse_in_any_configuration_shows_no_visitor_and_is_not_kept(
+async def test_pulse_in_any_configuration_shows_no_visitor_and_is_not_recovered(
     serve: Serve, browse: Browse, options: dict[str, Any]
 ) -> None:
     server = serve({}, [], without_namespace=options)
     own = await browse(issuer("1").connection(), url=server.ws_url)
-    await own.next("subscribed", PULSE)
     given = await browse(token("2"), url=server.ws_url)
-    await given.subscribe(PULSE, token=issuer("2").pulse())
+    subscribed = [
+        await own.next("subscribed", PULSE),
+        await given.subscribe(PULSE, token=issuer("2").pulse()),
+    ]
+    assert not any(each["recoverable"] or each["positioned"] for each in subscribed)
     late = await browse(issuer("3").connection(), url=server.ws_url)
     await late.next("subscribed", PULSE)
     publish(server)

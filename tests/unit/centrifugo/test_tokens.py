@@ -14,7 +14,14 @@ from presence.roster.people import UserClaims
 
 NOW = 1_700_000_000.75
 SECRET = "a-secret-of-thirty-two-bytes-or-more"
-UNSEEN = {"override": {"presence": {"value": False}, "join_leave": {"value": False}}}
+PLAIN = {
+    "override": {
+        "presence": {"value": False},
+        "join_leave": {"value": False},
+        "force_recovery": {"value": False},
+        "force_positioning": {"value": False},
+    }
+}
 
 
 def issuer(user_id: str = "42", info: UserClaims | None = None) -> Issuer:
@@ -33,7 +40,7 @@ def test_connection_token_names_user_and_expiry():
         "iat": 1_700_000_000,
         "exp": 1_700_000_062,
         "info": {"name": "Ada", "info": {"color": "#fff"}, "iat": NOW},
-        "subs": {"presence.tick": UNSEEN},
+        "subs": {"presence.tick": PLAIN},
     }
 
 
@@ -49,7 +56,7 @@ def test_pulse_token_shows_the_visitor_to_nobody(user_id: str):
     made = claims(issuer(user_id).pulse())
     assert {name: made.pop(name) for name in ("channel", "override")} == {
         "channel": "presence.tick",
-        **UNSEEN,
+        **PLAIN,
     }
     assert made == {"sub": user_id, "iat": 1_700_000_000, "exp": 1_700_000_062}
 
