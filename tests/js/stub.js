@@ -123,6 +123,8 @@ export class World {
   beacons = [];
   /** Value of `host.now`, in milliseconds. */
   time = 1_000_000;
+  /** Whether the page is in the background, where it sets no timer for the pulse. */
+  hidden = true;
   /** URL path -> (request) => [status, body], an Error, or a promise of either */
   routes = new Map();
 
@@ -150,6 +152,7 @@ export class World {
       this.timers = this.timers.filter((other) => other !== timer);
     },
     random: () => 0.5,
+    hidden: () => this.hidden,
     now: () => this.time,
     beacon: (url, body) => this.beacons.push({ url, ...JSON.parse(body) }),
     warn: (text) => this.warnings.push(text),
@@ -208,9 +211,10 @@ export const FINAL = [
 ];
 
 /** A page whose token endpoint grants every channel. */
-export function makePage({ user = null, ahead = false, self, check = "/check", modules = MODULES } = {}) {
+export function makePage({ user = null, ahead = false, self, check = "/check", hidden = true, modules = MODULES } = {}) {
   Centrifuge.made.length = 0;
   const world = new World();
+  world.hidden = hidden;
   const channels = (grants) =>
     grants.map((grant) => readGrant(grant)[0]).map((channel) => [
       channel,
@@ -224,6 +228,7 @@ export function makePage({ user = null, ahead = false, self, check = "/check", m
     {
       url: "ws://centrifugo/connection/websocket",
       connection: "connection token",
+      pulse: "pulse token",
       id: user?.id ?? "",
       user,
       channels: Object.fromEntries(channels(JSON.parse(body).grants)),

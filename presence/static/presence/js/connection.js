@@ -21,6 +21,7 @@
  * @property {() => number} now A clock with an arbitrary start, which counts the time that the computer
  *   slept and never goes back, not even with the clock of the computer.
  * @property {() => number} random From 0 to 1.
+ * @property {() => boolean} hidden Whether the page is in the background.
  * @property {(reason: string) => void} warn Says on the console why something is not live, the same
  *   reason once a page.
  */
@@ -38,6 +39,7 @@
  * @typedef {object} Answer
  * @property {string} url URL of the websocket.
  * @property {string} connection Token of the connection.
+ * @property {string} pulse Token with which a connection of the site subscribes to the pulse.
  * @property {string} id Id of the user of the tokens; "" for the anonymous.
  * @property {Member | null} user The user as a member; null for the anonymous and the invisible.
  * @property {Record<string, Entry>} channels
@@ -52,6 +54,10 @@
 
 // Largest number of grants that the server takes in one request.
 const LIMIT = 100;
+// Channel and type of the pulse: see `presence/roster/channel_names.py`.
+const PULSE = "presence.tick";
+// Milliseconds that a page which was away has for what it missed.
+const BACK = 2500;
 
 /**
  * Return items in parts that the server takes at once.
@@ -198,6 +204,67 @@ export class Tokens {
   }
 }
 
+/** Whether ticks run, as their pulses say. In the background nothing is decided. */
+export class Pulse {
+  /** Time of the last one, by `host.now`. */
+  at = -Infinity;
+  /** Whether none came for 2.5 intervals. */
+  silent = false;
+  #due = 0;
+  #every;
+  #timer;
+
+  /**
+   * @param {Host} host
+   * @param {Map<string, Followed>} feeds Told when `silent` changes.
+   */
+  constructor(host, feeds) {
+    Object.assign(this, { host, feeds });
+  }
+
+  /** Whether the next one is late. A page in the background may not be `silent` yet. */
+  get late() {
+    return this.silent || this.host.now() >= this.#due;
+  }
+
+  /** @param {number} every Seconds between two ticks. */
+  hear(every) {
+    this.#every = every;
+    this.#due = 0;
+    this.expect(this.at = this.host.now());
+  }
+
+  /**
+   * Expect the next one.
+   *
+   * @param {number} since Time of another sign that ticks run, or from which the page has listened.
+   * @param {number} [every] Seconds between two ticks, where no pulse has told them yet.
+   */
+  expect(since, every) {
+    this.#every ??= every;
+    this.#due = Math.max(this.#due, since + 2500 * this.#every);
+    this.check();
+  }
+
+  /** Decide: a pulse is expected, or the page is shown or hidden. */
+  check() {
+    const { host } = this;
+    host.clearTimeout(this.#timer);
+    if (host.now() < this.#due) this.#turn(false);
+    if (host.hidden()) return;
+    const due = Math.max(this.#due, host.now() + BACK);
+    // A timer is late when the page was away.
+    const decide = () => (host.now() > due + BACK ? this.check() : this.#turn(true));
+    this.#timer = host.setTimeout(decide, due - host.now());
+  }
+
+  #turn(silent) {
+    if (silent === this.silent) return;
+    this.silent = silent;
+    for (const feed of this.feeds.values()) feed.listen();
+  }
+}
+
 /** The page: its connection, and all that it follows over it. */
 export class Page {
   /** @type {Map<string, Followed>} What the page follows, by channel. */
@@ -216,6 +283,8 @@ export class Page {
   #owner;
   // Promise of the moment at which all channels that failed try again.
   #pause;
+  // Ends the subscription to the pulse that a connection of the site needs.
+  #unsubscribe;
   // URL of the websocket.
   #url;
   // By feed, the opening that counts: a later one ends an earlier one.
@@ -230,7 +299,8 @@ export class Page {
   constructor(urls, modules, host) {
     const tokens = new Tokens(urls.tokens, host, urls.check);
     const onRefused = () => this.#endIdleConnection();
-    this.tools = { ...modules, tokens, host, backoff, subscribe, onRefused };
+    const pulse = new Pulse(host, this.feeds);
+    this.tools = { ...modules, tokens, host, pulse, backoff, subscribe, onRefused };
   }
 
   /**
@@ -300,6 +370,12 @@ export class Page {
     }
   }
 
+  /** The page is shown, or hidden. */
+  turn() {
+    this.tools.pulse.check();
+    for (const feed of this.feeds.values()) feed.tell({});
+  }
+
   #drop(feed) {
     const { channel } = feed.config;
     if (feed.listeners.size || !this.#turns.delete(feed)) return;
@@ -321,8 +397,9 @@ export class Page {
   }
 
   #disconnect() {
+    this.#unsubscribe?.();
     this.#own?.disconnect?.();
-    this.#own = null;
+    this.#unsubscribe = this.#own = null;
   }
 
   #reopen(feed) {
@@ -354,8 +431,8 @@ export class Page {
     }
   }
 
-  #client(Centrifuge, { url, connection: token, id }) {
-    if (this.#given) return this.#given;
+  #client(Centrifuge, { url, connection: token, pulse, id }) {
+    if (this.#given) return this.#listen(this.#given, pulse);
     const own = this.#own;
     if (own && own.state !== "disconnected" && this.#owner === id) return own;
     // The tokens are another user's, or the connection has ended.
@@ -372,7 +449,23 @@ export class Page {
     return client;
   }
 
+  // Only our own connection gets the pulse by its token.
+  #listen(client, token) {
+    const { host, tokens } = this.tools;
+    const getToken = this.#renewal(client.constructor, async () => (await tokens.ask()).pulse, () => []);
+    const listener = { config: { channel: PULSE }, stall() {}, refuse: host.warn };
+    const on = { publication: this.#hear };
+    this.#unsubscribe ??= subscribe(listener, client, PULSE, { token, getToken }, on)[1];
+    return client;
+  }
+
+  // What a client published has its info, and would be forged.
+  #hear = ({ data, info }) => {
+    if (data?.type === PULSE && !info && data.every > 0) this.tools.pulse.hear(data.every);
+  };
+
   #watch(client) {
+    client.on("publication", this.#hear);
     client.on("connected", (ctx) => this.clientIds.set(client, ctx.client));
     client.on("disconnected", (ctx) => {
       for (const feed of this.feeds.values()) {

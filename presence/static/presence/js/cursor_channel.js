@@ -110,6 +110,9 @@ export class Channel {
   /** A feed takes over a state here; a cursor channel has none. */
   offer() {}
 
+  /** A feed depends on the pulse; cursors do not. */
+  listen() {}
+
   /** The connection or the subscription is down for now. */
   stall() {
     if (this.phase === "live") this.#enter("stale");

@@ -59,6 +59,7 @@
  * @property {typeof connection.backoff} backoff
  * @property {typeof connection.subscribe} subscribe
  * @property {connection.Host} host
+ * @property {connection.Pulse} pulse
  * @property {() => void} [onRefused] Called after a refusal: the page may need its connection no more.
  */
 
@@ -121,7 +122,8 @@ export class Feed {
 
   /** Time, by `host.now`, at which what is shown was last known to be true; -Infinity if unknown. */
   get asOf() {
-    return this.phase === "live" ? this.host.now() : this.#asOf;
+    if (this.phase !== "live") return this.#asOf;
+    return this.pulse.late ? Math.max(this.#asOf, this.pulse.at) : this.host.now();
   }
 
   /** Seconds since `asOf`; null if that is unknown. */
@@ -185,6 +187,12 @@ export class Feed {
     if (this.phase === "live") this.#enter("stale");
   }
 
+  /** The pulse fell silent, or is back. */
+  listen() {
+    if (this.pulse.silent) this.stall();
+    else if (!this.#awaiting) this.#settle();
+  }
+
   /**
    * Give up for good. What is shown stays, oneself as well, but for hints, which nothing will confirm.
    * The feed lets go of the client, so that others do not go on seeing us here.
@@ -237,12 +245,12 @@ export class Feed {
   // Only a recovered stream brings every later diff by itself. Anything else needs the snapshot: a page
   // that is just opened fetches at once, a resubscription after a random wait, as a crowd may return.
   #subscribed(recovered, self, id) {
-    const wait = this.#hasSubscribed ? this.#spread() : 0;
+    const again = this.#hasSubscribed;
     this.#hasSubscribed = true;
     this.self = self;
     this.#show();
-    if (recovered === true && this.state.version && !this.#awaiting) this.#settle();
-    else this.#need(wait);
+    if (recovered === true && this.state.version && !this.#awaiting) this.#settle(again);
+    else this.#need(again ? this.#spread() : 0);
     this.#check(id);
   }
 
@@ -261,7 +269,8 @@ export class Feed {
     const event = this.roster.readEvent(publication);
     if (event) this.tell({ event });
     const { changes, fetch, within } = this.roster.reduce(this.state, publication);
-    if (changes) this.#show(this.state, changes, this.host.now());
+    // A live feed gets what it recovers as well: that may be old.
+    if (changes) this.#show(this.state, changes, this.phase === "live" ? undefined : this.host.now());
     if (fetch && !this.#awaiting) this.#need(this.#spread(within));
     // Kept although it was applied: the snapshot may be older than that.
     if (!this.#awaiting || !this.roster.read(publication)) return;
@@ -345,11 +354,16 @@ export class Feed {
     for (const client of this.#hints.keys()) this.#forget(client);
   }
 
-  #settle() {
+  // An empty room may not have been polled for long, and a stream tells nothing of the time since: then
+  // the page waits for the pulse from now on.
+  #settle(recovered) {
+    const { total, anonymous } = this.state;
+    const isDated = !recovered && total + anonymous && this.#asOf > -Infinity;
+    this.pulse.expect(isDated ? this.#asOf : this.host.now(), this.config.every);
     this.#awaiting = false;
     this.#attempt = 0;
     this.#kept = [];
-    if (this.#sub?.state === "subscribed") this.#enter("live");
+    if (this.#sub?.state === "subscribed") this.#enter(this.pulse.silent ? "stale" : "live");
   }
 
   #show(state = this.state, changes = NOTHING, asOf) {
@@ -368,7 +382,7 @@ export class Feed {
 
   #enter(phase) {
     const stale = phase !== "live" && phase !== this.phase;
-    if (this.phase === "live") this.#asOf = this.host.now();
+    this.#asOf = this.asOf;
     this.phase = phase;
     this.tell({ synced: phase === "live", stale });
   }

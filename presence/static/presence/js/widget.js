@@ -17,12 +17,10 @@
 const MODULES = ["roster", "feed", "connection", "draw", "handlers"];
 // Milliseconds of an interruption that is not mentioned.
 const BRIEF = 2500;
-// Milliseconds between two looks at the age, and between two tries to load the modules.
+// Milliseconds between two looks at the time, and between two tries to load the modules.
 const REFRESH = 10_000;
 // Attributes by which it is seen that somebody else wrote the HTML of the widget.
 const WATCHED = ["data-presence-grant", "data-presence-state", "data-presence-version"];
-// Seconds.
-const UNITS = { day: 86400, hour: 3600, minute: 60 };
 
 // Returns the status and the text of an answer. A redirect is not followed; its status is 0.
 async function ask(url, init, get = fetch) {
@@ -85,6 +83,7 @@ const host = (shared.host ??= {
   setTimeout: setTimeout.bind(null),
   clearTimeout: clearTimeout.bind(null),
   random: Math.random,
+  hidden: () => document.hidden,
   warn(why) {
     if (!warned.has(why)) console.warn(`presence: ${why}; the widget is not live`);
     warned.add(why);
@@ -106,16 +105,16 @@ export const presence = (shared.presence ??= {
 });
 
 /**
- * Say how long ago something was.
+ * Say when something was: the time, and the date as well if that is not today.
  *
- * @param {number} age Seconds, a minute or more.
+ * @param {number} age Seconds.
  * @param {string} language
  * @returns {string}
  */
-export function ago(age, language) {
-  const unit = Object.keys(UNITS).find((name) => age >= UNITS[name]) ?? "minute";
-  const format = new Intl.RelativeTimeFormat([language.split("_")[0], "en"], { numeric: "auto" });
-  return format.format(-Math.floor(age / UNITS[unit]), unit);
+export function timeOf(age, language) {
+  const then = new Date(Date.now() - 1000 * age);
+  const dateStyle = then.toDateString() === new Date().toDateString() ? undefined : "medium";
+  return then.toLocaleString([language.split("_")[0], "en"], { dateStyle, timeStyle: "short" });
 }
 
 async function loadModules(root) {
@@ -135,6 +134,7 @@ async function loadModules(root) {
   shared.page = loaded.page = page;
   if (shared.given) page.useConnection(shared.given);
   addEventListener("securitypolicyviolation", (event) => page.block(event));
+  addEventListener("visibilitychange", () => page.turn());
   return loaded;
 }
 
@@ -302,15 +302,17 @@ class PresenceRoster extends HTMLElement {
     const brief = !feed?.refusal && time < this.#notLiveSince + BRIEF;
     this.#tell(brief ? "" : trouble, (time - this.#asOf) / 1000);
     const again = () => (feed ? this.#report(feed) : this.connectedCallback());
-    if (trouble) this.#statusTimer = setTimeout(again, brief ? BRIEF : REFRESH);
+    const isAway = feed && host.hidden();
+    // What was not said yet may be over soon after the page is shown.
+    if (isAway && brief) this.#notLiveSince = null;
+    if (trouble && !isAway) this.#statusTimer = setTimeout(again, brief ? BRIEF : REFRESH);
   }
 
   #tell(trouble, age) {
     const part = (name) => this.querySelector(`[data-presence-part=status${name}]`);
     const words = part("")?.dataset ?? {};
     const dated = trouble && age < Infinity;
-    const form = age < UNITS.minute ? words.presenceRecent : words.presenceAsOf;
-    const when = dated ? form?.replace("{age}", ago(age, this.lang)) : "";
+    const when = dated ? words.presenceAsOf?.replace("{time}", timeOf(age, this.lang)) : "";
     for (const [name, text = ""] of [["-text", words[trouble]], ["-age", when]]) {
       const line = part(name);
       if (line && line.textContent !== text) line.textContent = text;
