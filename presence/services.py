@@ -136,7 +136,7 @@ def roster_cache() -> RosterCache:
 
 @cache
 def last_look() -> LastLook:
-    """Return the counts of the last look of this process."""
+    """Return the counts and the log that the looks of this process share."""
     from presence.sync.context import LastLook
 
     return LastLook()

@@ -123,10 +123,10 @@ class LookStart(NamedTuple):
 
 
 class LookState(NamedTuple):
-    """What a look leaves: its `counts` (None: those before it) and, when it ends, the seconds of
+    """State of a look to store: its `counts` (None: unchanged) and, when it ends, the seconds of
     `rest` in which none may begin (None: it goes on).
 
-    Nothing is written where the lease passed on to another holder.
+    Nothing is written if another holder has the lease.
     """
 
     holder: str
@@ -141,15 +141,15 @@ class Writes(msgspec.Struct, frozen=True, kw_only=True):
     signalled: pairs of (channel, pending) whose signals were sent.
     acknowledgements: with `to_signal` False, none of these changes has signals to be sent.
     polled: channels that were polled well at `now`. From here on they are known.
-    due: channels to be polled again in so many seconds from now. An earlier mark of a channel
-        stands. A channel that is due already gets another mark in its place, so that a look that is
-        under way does not settle this one.
+    due: channels to be polled in so many seconds from now. An earlier mark of a channel stands.
+        The mark of a channel that is due already is set back by AGAIN, so that a look under way
+        does not settle it.
     commits: at most one for each channel.
     suspects: a committed channel whose field is still as it was found is damaged from here on.
-    settled: channels whose marks have done their work, with the mark that a look found. Another
-        mark, made since, stands. What `due` says of such a channel replaces its mark.
+    settled: channels that a look polled, with the mark that it found, which is deleted. A mark
+        made since stands. The mark that `due` has for such a channel is made after that.
     nodes: the ids of the Centrifugo nodes that are there now.
-    look: what a look leaves, written after the marks of `due`.
+    look: the state of a look, written after the marks of `due`.
     sweep: channels to forget, with the time of the last good poll that made them candidates.
     """
 
@@ -265,7 +265,7 @@ class WatchStore(ABC):
         """Begin a look, with at most `limit` due channels. `Writes.look` ends it.
 
         `known` is the token of counts that need not be loaded. Returns None while another holder
-        looks, for at most `lease` seconds, or while all rest.
+        has the lease, which lasts for `lease` seconds at most, or while all rest.
         """
 
 

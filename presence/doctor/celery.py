@@ -1,4 +1,4 @@
-"""Checks of Celery: beat sends the tick, and a worker runs it."""
+"""Checks of Celery: beat sends the tick and the watch, and a worker runs the tick."""
 
 from __future__ import annotations
 

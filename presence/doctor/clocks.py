@@ -49,7 +49,7 @@ def examine() -> Findings:
 def judge(found: Clocks, *, watch: float = 0.0) -> Findings:
     """Report differences of the clocks, with their consequences.
 
-    `watch` are the seconds after which looks expire by the clock of the worker; 0: they do not.
+    `watch` has the seconds after which looks expire by the worker's clock; 0: they do not.
     """
     known = {name: ahead for name, ahead in found.ahead.items() if ahead is not None}
     wrong = {name: ahead for name, ahead in known.items() if abs(ahead) > APART}

@@ -1,4 +1,5 @@
-"""Checks of the ticks: they run, complete and one at a time, and their age is right."""
+"""Checks of the ticks: they run, complete and one at a time, and their age is right; and of the
+age of the last look."""
 
 from __future__ import annotations
 
@@ -33,7 +34,7 @@ RECENT = 10
 """Number of ticks to examine."""
 
 LOOKS_REST = rest_after(LEASE)
-"""Seconds for which looks rest at most."""
+"""Seconds of the longest rest."""
 
 OFTEN = 3
 """Ticks that began too early, of the recent ones, from which two beats are likely: one by hand
@@ -90,7 +91,7 @@ def judge(found: Statistics, *, interval: float, queue: str = "celery") -> Findi
 
 
 def looks(found: Statistics, *, every: float, queue: str = "celery") -> Findings:
-    """Judge the age of the last look; looks come `every` so many seconds, or not at all (0)."""
+    """Judge the age of the last look. `every` has the seconds between two; 0: no looks."""
     if not every:
         return
     age = None if found.looked is None else found.now - found.looked

@@ -23,7 +23,7 @@ LIFETIME = 60.0
 """Seconds."""
 
 PING = 10.0
-"""Seconds between two pings that are recommended, and with which docs/freshness.md reckons."""
+"""Recommended seconds between two pings, for which docs/freshness.md has its figures."""
 SET_PINGS = 'Set "ping_interval": "10s", "pong_timeout": "4s" in client of its configuration.'
 
 INVALID_TOKEN = 3500  # disconnect code

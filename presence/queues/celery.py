@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 TICK: Final = "presence.tasks.update_presence"
 """Name of the task that beat has to send every interval."""
 WATCH: Final = "presence.tasks.watch_presence"
-"""Name of the task that beat sends in between."""
+"""Name of the task that beat has to send every PRESENCE_WATCH seconds."""
 
 _app: Celery | None = None
 

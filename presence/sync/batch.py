@@ -121,7 +121,7 @@ def _read_batch(ctx: TickContext, shard: Shard, polled: PollResult) -> Iterator[
             connections = _merge(ctx, polled, reading)
             counted = shard.clients.get(reading.channel, 0)
             if shard.look and connections != counted and _is_counted(ctx, reading.channel):
-                # The next look compares with a count that is not what the roster shows.
+                # The roster will not show the count that the next look compares with.
                 ctx.report.again[reading.channel] = 0.0
             if connections < counted:
                 fewer.append(reading)

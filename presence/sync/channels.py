@@ -1,4 +1,4 @@
-"""Channels that a tick polls, and the shards and batches they are split into."""
+"""The survey, the channels that a tick polls, and the shards and batches they are split into."""
 
 from __future__ import annotations
 
@@ -101,8 +101,8 @@ class Shard(msgspec.Struct, frozen=True, kw_only=True):
     Shard `number` (from 1) of `of` shards of `tick`. `clients` counts the clients of the channels
     and of their feeds. Leaves are not believed for the seconds of `hold`. The `tracked` channels
     have members without a websocket. `since` is the time of the oldest last poll of these channels,
-    0 if there was none. `look` is set if a look polls them: the next look compares with `clients`.
-    Then `due` has the marks that it found.
+    0 if there was none. With `look`, a look polls them, and `due` has the marks that it found; the
+    next look compares with `clients`.
     """
 
     tick: OpenTick

@@ -1,4 +1,4 @@
-"""The context of a tick: collaborators, options and report, passed to each of its steps."""
+"""The context of a tick or a look: collaborators, options and report, passed to each step."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ _limit: ContextVar[LookLog | None] = ContextVar("presence.look", default=None)
 
 
 class LookLog:
-    """Log of looks: what fails in each of them is logged once an interval, as by ticks.
+    """Log of looks: one warning of each kind in an interval.
 
     The kind is the message without its arguments. Nothing is lost: the next tick polls the same
     channels, and logs each of them.
@@ -174,7 +174,7 @@ class LookLog:
 
     @contextmanager
     def limited(self, *, now: float, every: float) -> Iterator[None]:
-        """Limit what this thread logs in the block to one line of each kind in `every` seconds."""
+        """Admit one warning of each kind in `every` seconds from this thread in the block."""
         self._now, self._every = now, every
         before = _limit.set(self)
         try:
@@ -204,10 +204,10 @@ LastCounts = tuple[str, Mapping[str, int]]
 
 @dataclass(slots=True)
 class LastLook:
-    """The counts that the looks of this process compare with, and what they logged.
+    """The counts that the looks of this process compare with, and their log.
 
-    As long as the token in the store is the same, no look has to load the counts. Both are set in
-    one step, as an exception from a signal handler may come between two.
+    While the token in the store is the same, no look has to load the counts. Token and counts are
+    set in one step, as an exception from a signal handler may come between two.
     """
 
     counts: LastCounts = ("", {})
@@ -220,7 +220,7 @@ def _size(roster: Roster) -> int:
 
 @dataclass(frozen=True, slots=True)
 class TickContext:
-    """Collaborators, options and report of one tick.
+    """Collaborators, options and report of one tick or look.
 
     `announce` is called after each change was published; None: no signals. Contexts of one store
     may share a `cache` and a `last_look`. `profiles` are read when a shard begins.

@@ -41,9 +41,11 @@ class _Outcome(NamedTuple):
 
 
 class _Marks(NamedTuple):
-    """Marks of a batch: of channels that become `due` with its commits, and of those that are
-    `settled` with them. A channel of `unpublished` is settled when its change is published: its
-    mark, and the seconds after which it is due again (None: it is not)."""
+    """Marks that are written with the commits of a batch, for `due` and `settled` channels.
+
+    A channel of `unpublished` is settled when its change is published. It has its mark, and the
+    seconds after which it is due again (None: it is not).
+    """
 
     due: dict[str, float]
     settled: dict[str, float]
@@ -230,8 +232,8 @@ def _marks_of(
         if commit.due_in is not None:
             due[commit.channel] = min(commit.due_in, due.get(commit.channel, inf))
     if not shard.look:
-        # A look compares counts, and saw none of these changes: a member who came, was seen by this
-        # tick and leaves before the next look does not change the count.
+        # A member who comes after a look, is seen by this tick, and leaves before the next look
+        # does not change the count.
         due |= {commit.channel: 0.0 for commit in commits}
     settled = {c: shard.due[c] for c in polled.channels if c in shard.due}
     for channel in polled.pending:

@@ -1,4 +1,5 @@
-"""The tick: polls all channels, in this process or in shards that others take, until a deadline."""
+"""Ticks and looks. A tick polls all channels until a deadline, in this process or in shards that
+others take. A look polls the channels whose count changed, and those that are due."""
 
 from __future__ import annotations
 
@@ -40,7 +41,8 @@ _claims = msgspec.json.Decoder(UserClaims)
 
 
 class Sync(TickContext):
-    """Runs ticks. Any number may run at once, in any number of processes: that only costs work.
+    """Runs ticks and looks. Any number of ticks may run at once, in any number of processes: that
+    only costs work. Looks take turns.
 
     A store that is also a Tracker keeps the members without a websocket.
     """
@@ -103,8 +105,7 @@ class Sync(TickContext):
     def look(self) -> Report | None:
         """Poll the channels whose number of clients changed since the last look, and those due.
 
-        Returns None if another process looks, or if looks have taken their share of a worker's
-        time. Never raises for errors, like `tick`.
+        Returns None while another look runs, or all rest. Never raises for errors, like `tick`.
         """
         ctx = self.with_new_report()
         late: int | None = 0
@@ -229,7 +230,7 @@ def _shards(
 
 
 def _hold(changed: float | None) -> float:
-    """Return for how long no leave is believed, `changed` seconds after Centrifugo's nodes did."""
+    """Return for how long no leave is believed, `changed` seconds after a change of the nodes."""
     if changed is None:
         return 0.0
     return max(0.0, NODES_SETTLE - abs(changed))  # abs: the clock was set back
@@ -238,7 +239,7 @@ def _hold(changed: float | None) -> float:
 def _look(ctx: TickContext) -> int | None:
     """Look at the counts, and poll. Returns how many channels are left for the next look.
 
-    Returns None, and does nothing, while other looks have their turn.
+    Returns None, and does nothing, while another look runs or all rest.
     """
     started, holder = ctx.clock(), secrets.token_hex(8)
     last = ctx.last_look.counts
@@ -262,8 +263,8 @@ def _look(ctx: TickContext) -> int | None:
 def _poll(ctx: TickContext, look: Look, holder: str, *, ends: float) -> list[str]:
     """Poll the channels of a look until `ends`. Returns those that were not polled: they stay due.
 
-    The channels that changed are due before the new counts are stored, and both before the poll. So
-    nothing is lost with a look that is killed.
+    The channels that changed are marked due before the new counts are stored, and both before the
+    poll, so that nothing is lost with a look that is killed.
     """
     grace = max(0.0, ctx.options.grace - watch.EARLY)
     ctx = replace(ctx, options=msgspec.structs.replace(ctx.options, grace=grace))

@@ -1,5 +1,4 @@
-"""The look: asks Centrifugo for the counts of all channels, and polls the channels whose count
-changed and those that are due."""
+"""First half of a look: Centrifugo's counts of all channels are compared with the last ones."""
 
 from __future__ import annotations
 
@@ -25,12 +24,11 @@ LIMIT = 0.25
 SLICE = 0.25
 """Seconds after which a look that has its counts polls no further batch."""
 EARLY = 0.25
-"""Seconds before the end of the grace at which a look believes a leave. It polls a moment after the
-look that missed the member did, or before it: without this, the next one would confirm the leave.
-"""
+"""Seconds before the end of the grace at which a look believes a leave. Looks come some
+milliseconds early or late; one just before the end would leave the leave to the next look."""
 LEASE = 15.0
-"""Seconds after which another look may begin if one has not ended, as its process was killed: three
-calls of Centrifugo, each of the default CENTRIFUGO_TIMEOUT."""
+"""Seconds after which another look may begin if one was killed: three calls of Centrifugo, each of
+the default CENTRIFUGO_TIMEOUT."""
 MAX_DUE = 5000
 """Due channels that a look takes: more than it can poll."""
 
@@ -39,10 +37,10 @@ _counts = msgspec.msgpack.Decoder(dict[str, int])
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """Results of a comparison: the channels that `changed` and were not `due`, and the marks of
-    those that were, the longest waiting first.
+    """Results of a comparison: the `changed` channels without the `due` ones, and the marks of
+    these, the longest waiting first.
 
-    `counts` are to be stored; None if they are as they were.
+    `counts` are to be stored; None if they have not changed.
     """
 
     changed: list[str]
@@ -54,7 +52,7 @@ class Look:
 def compare(ctx: TickContext, begun: LookStart, last: LastCounts) -> Look:
     """Ask for the counts, and compare them with those of the last look. Raises PresenceError.
 
-    `last` were the counts of this process when the look began.
+    `last` are the counts that this process had when the look began.
     """
     survey, counts = count_clients(ctx), begun.counts
     before = last[1] if counts.token == last[0] else _decoded(counts.data)
@@ -74,8 +72,7 @@ def rest_after(spent: float) -> float:
 
 
 def _changed(before: Mapping[str, int], now: Mapping[str, int]) -> list[str]:
-    """Return the rooms with another number of clients. The subscribers of a feed are not in the
-    room, and cursor channels are none."""
+    """Return the rooms with another number of clients. Feeds and cursor channels are no rooms."""
     if before == now:
         return []
     names = {name for name, _ in before.items() ^ now.items()}

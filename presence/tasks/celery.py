@@ -1,4 +1,4 @@
-"""The tasks for a Celery worker; beat sends the tick."""
+"""The tasks for a Celery worker; beat sends the tick and the watch."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ class LookTask(Task):  # type: ignore[type-arg]
 class _ExpiryLog:
     """Logs that tasks expire, once in PRESENCE_INTERVAL: Celery drops them without a warning.
 
-    Looks also expire while a worker is busy, which is as it should be. So they are logged only if
-    none was received in time for PRESENCE_INTERVAL.
+    Looks also expire while a worker is busy, which is normal. They are logged only if none was
+    received in time for PRESENCE_INTERVAL.
     """
 
     def __init__(self) -> None:
@@ -116,6 +116,6 @@ def sync_shard(shard: dict[str, Any]) -> dict[str, Any]:
 
 @shared_task(base=LookTask, name=WATCH)
 def watch_presence() -> dict[str, Any] | None:
-    """Look at the counts, and poll what changed or is due; None if others have their turn."""
+    """Run a look. Returns None while another look runs, or all rest."""
     report = jobs.watch_presence()
     return report.as_dict() if report else None

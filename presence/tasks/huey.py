@@ -1,4 +1,4 @@
-"""The tasks for Huey's consumer, and the schedule that runs a tick every interval.
+"""The tasks for Huey's consumer, and the schedule of ticks and looks.
 
 Huey's periodic tasks run by the minute. So time is divided into slots of an interval, and each
 minute the ticks at the start of the next slots are put on Huey's schedule. The first tick that

@@ -32,5 +32,5 @@ def sync_shard(shard: dict[str, Any]) -> Report:
 
 @like_a_request()
 def watch_presence() -> Report | None:
-    """Look at the counts, and poll what changed or is due; None if others have their turn."""
+    """Run a look. Returns None while another look runs, or all rest."""
     return services.sync().look()

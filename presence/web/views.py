@@ -42,8 +42,8 @@ NEW_ROOMS_OF_SESSIONS: Final = 20 * NEW_ROOMS
 session at the next page."""
 HOUR: Final = 3600.0
 CHECKS: Final = 30
-"""Channels that one visitor may have checked in CHECK_WINDOW: as many pages as one visitor opens in
-a minute."""
+"""Channels that one visitor may have checked in CHECK_WINDOW: more than the pages that a visitor
+opens in a minute."""
 CHECKS_OF_SESSIONS: Final = 20 * CHECKS
 """Channels that all sessions of one address may have checked in CHECK_WINDOW."""
 CHECK_WINDOW: Final = 60.0
@@ -121,7 +121,7 @@ def snapshot(request: HttpRequest) -> dict[str, Any]:
     return {"channel": channel, **msgspec.structs.asdict(found)}
 
 
-# No CSRF token is needed: all that a check can do is have a channel polled early.
+# No CSRF token is needed: a check can only have a channel polled early.
 @json_view("POST")
 def check(request: HttpRequest) -> None:
     """Have channels polled early whose rosters lack the visitor's page; answer 204.
@@ -144,8 +144,8 @@ def check(request: HttpRequest) -> None:
 def _mark_due(channels: Sequence[str], *, by: Sequence[str]) -> None:
     """Mark channels due, as many as are within every limit of the visitor that `by` names.
 
-    A channel that was checked less than CHECK_PAUSE ago is due after CHECK_PAUSE: a look may have
-    read it before the member came who asks now, so the mark must not be dropped.
+    A channel that was checked less than CHECK_PAUSE ago is due after CHECK_PAUSE, and not dropped:
+    a look may have polled it before this visitor came.
     """
     store = services.store()
     hits = [

@@ -107,7 +107,7 @@ class RedisStore(RedisMembers, RedisCursors, RedisLimits, RedisLedger, Tracker, 
         return commands
 
     def _unanswered(self, writes: Writes) -> list[Command]:
-        """Return the commands that come next, and whose replies tell nothing."""
+        """Return the commands that come next; their replies are ignored."""
         commands: list[Command] = []
         if writes.polled:
             now = repr(writes.now)  # once for all of them: redis-py would for each
@@ -122,7 +122,7 @@ class RedisStore(RedisMembers, RedisCursors, RedisLimits, RedisLedger, Tracker, 
         ]
 
     def _last(self, writes: Writes) -> list[Command]:
-        """Return the commands that come last, and whose replies tell nothing."""
+        """Return the commands that come last; their replies are ignored."""
         commands = [self._settle_due(writes.settled, writes.due)] if writes.settled else []
         return commands + ([self._look(writes.look)] if writes.look else [])
 

@@ -87,7 +87,7 @@ class Command(command.Command):
         return report
 
     def _look(self, show: Callable[[Report], None]) -> Report | None:
-        """Look, and show the report if anything was polled. None: others have their turn."""
+        """Look, and show the report if anything was polled. Returns None as Sync.look does."""
         with like_a_request(alone=True):
             report = services.sync().look()
         if report and report.channels:

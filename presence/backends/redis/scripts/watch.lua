@@ -1,8 +1,8 @@
 --# begin_look: now
 -- KEYS: hash of the watch. ARGV: the time ("" for Redis's own), holder, seconds of the lease, and
 -- the token of the counts that the caller has. Returns the time, the token of the last counts, and
--- these if the caller has others; false while another one looks or all rest. A lease or a rest of
--- more than its own length was written before the clock was set back.
+-- these if the caller has others; false while another holder looks or all rest. A lease or a rest
+-- that has more than its length left was written before the clock was set back.
 local last = redis.call('HMGET', KEYS[1], 'until', 'length', 'token', 'holder')
 local left, length = tonumber(last[1] or '') or 0, tonumber(last[2] or '') or 0
 local taken = left > now + 0 and left <= now + length
