@@ -18,7 +18,7 @@ from unittest.mock import patch
 
 import msgspec
 
-from bench import browser, cursors, report, ticks
+from bench import browser, cursors, freshness, report, ticks
 from bench.bounds import BOUNDS, FULL, HOUR, QUICK, SMALL, Sizes, figures
 from bench.crowd import Crowd
 from bench.site import config
@@ -30,6 +30,7 @@ RESULTS = ROOT / "bench" / "results.json"
 PLOT = ROOT / "docs" / "growth.svg"
 READERS = 10
 """Connections that receive the cursors that Python publishes."""
+PARTS = ("ticks", "cursors", "freshness")
 PACKAGES = ("cent", "requests", "redis", "hiredis", "msgspec", "celery", "django")
 
 
@@ -39,7 +40,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="sizes that only show that it works")
     parser.add_argument("--write", action="store_true", help="write results.json and the plot")
     parser.add_argument("--long", action="store_true", help="as many cursor moves as an hour has")
-    parser.add_argument("--only", choices=("ticks", "cursors"), help="half of the cases")
+    parser.add_argument("--only", choices=PARTS, help="one part of the cases")
     chosen = parser.parse_args()
     if chosen.only and chosen.write:
         parser.error("results are written of whole runs: leave out --only or --write")
@@ -53,11 +54,15 @@ def main() -> int:
     print(report.heading(setting), flush=True)
     started = time.monotonic()
     results: dict[str, Any] = {}
-    if chosen.only != "cursors":
+    parts = [chosen.only] if chosen.only else PARTS
+    if "ticks" in parts:
         results |= _ticks(sizes)
-    if chosen.only != "ticks":
+    if "cursors" in parts:
         results["cursors"] = _cursors(sizes)
         print(report.cursors(results["cursors"]), flush=True)
+    if "freshness" in parts:
+        results["freshness"] = freshness.run(sizes.fresh)
+        print(report.freshness(results["freshness"]), flush=True)
     found = figures(results, linear_from=sizes.linear_from)
     verdicts = {name: BOUNDS[name].judge(value) for name, value in found.items()}
     print(report.figures(found, verdicts if judged else {}), flush=True)

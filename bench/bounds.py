@@ -8,6 +8,54 @@ from typing import Any, NamedTuple
 
 
 @dataclass(frozen=True)
+class Traffic:
+    """Rooms with so many members each, of which `replaced` (a fraction) change in each 10 s."""
+
+    rooms: int
+    members: int
+    replaced: float
+    joined: int
+    """Rooms of one connection: few connections make much traffic."""
+    tries: int = 50
+    seconds: float = 60.0
+    """Seconds for which the traffic is measured at least."""
+    rest: float = 0.0
+    """Seconds for which looks are measured before it, while nobody moves."""
+
+
+@dataclass(frozen=True)
+class Tries:
+    """Numbers of tries of freshness; `joins` are of each kind of page and room."""
+
+    joins: int = 50
+    cuts: int = 50
+    swaps: int = 200
+    tabs: int = 50
+    busy: Traffic = Traffic(2000, 10, 0.05, joined=10)
+    flood: Traffic = Traffic(10_000, 10, 0.2, joined=100, rest=20.0)
+
+
+LONG = Tries()
+"""Tries of `python -m bench.freshness`."""
+SHORT = Tries(
+    joins=10,
+    cuts=10,
+    swaps=20,
+    tabs=5,
+    busy=Traffic(2000, 10, 0.05, joined=10, tries=20, seconds=20.0),
+    flood=Traffic(10_000, 10, 0.2, joined=100, tries=10, seconds=20.0, rest=10.0),
+)
+FEW = Tries(
+    joins=5,
+    cuts=5,
+    swaps=10,
+    tabs=1,
+    busy=Traffic(20, 3, 0.05, joined=1, tries=10, seconds=3.0),
+    flood=Traffic(40, 3, 0.2, joined=2, tries=10, seconds=3.0, rest=3.0),
+)
+
+
+@dataclass(frozen=True)
 class Sizes:
     """Sizes of a run. Each connection is in `per_connection` channels: few make many entries."""
 
@@ -38,6 +86,7 @@ class Sizes:
     frame_windows: int = 5
     frame_seconds: float = 2.0
     heap_moves: int = 100_000
+    fresh: Tries = SHORT
 
 
 FULL = Sizes()
@@ -50,6 +99,7 @@ SMALL = Sizes(
     growth=(10, 100, 200),
     growth_rounds=3,
     linear_from=100,
+    fresh=FEW,
 )
 """Sizes for the development server, which is slower than Centrifugo."""
 
@@ -75,6 +125,7 @@ QUICK = Sizes(
     frame_windows=1,
     frame_seconds=1.0,
     heap_moves=2000,
+    fresh=FEW,
 )
 
 HOUR = 50 * 20 * 3600
@@ -113,6 +164,19 @@ SCRIPT = "script in a frame of 100 moving cursors (ms)"
 HEAP = "heap after / before the moves of 50 cursors"
 OF_BROWSER = (LATENCY, SCRIPT, HEAP)
 
+JOIN_MEDIAN = "join seen, p50 of the slowest kind (s)"
+JOIN = "join seen, p99 (s)"
+LEAVE = "leave seen after the grace, p99 (s)"
+TAB = "tab closed, left or killed: seen after the grace, p99 (s)"
+CUT = "network cut: seen after the grace, p99 (s)"
+SWAP = "swap: the one who joins seen, p99 (s)"
+BUSY_JOIN = "busy site: join seen, p99 (s)"
+BUSY_CORE = "busy site: worker's part of a core"
+IDLE_LOOK = "look at the flooded site at rest, worker (ms)"
+FLOOD_LOOKS = "flooded site: part of the time that looks take"
+FLOOD_SLOWEST = "flooded site: slowest join or leave seen (s)"
+FLOOD_LOST = "flooded site: rooms that stay wrong"
+
 BOUNDS = {
     "tick_steady / raw_read": Bound(1.1, 3.0),
     "tick_steady / raw_read_2": Bound(1.4, 3.5),
@@ -132,6 +196,18 @@ BOUNDS = {
     LATENCY: Bound(1.0, 3.0),
     SCRIPT: Bound(4.0, 12.0),
     HEAP: Bound(1.1, 1.5),
+    JOIN_MEDIAN: Bound(0.8, 2.4),
+    JOIN: Bound(1.5, 4.5),
+    LEAVE: Bound(1.5, 4.5),
+    TAB: Bound(1.5, 4.5),
+    CUT: Bound(15.0, 20.0),
+    SWAP: Bound(3.5, 10.0),
+    BUSY_JOIN: Bound(3.5, 10.0),
+    BUSY_CORE: Bound(0.10, 0.30),
+    IDLE_LOOK: Bound(15.0, 45.0),
+    FLOOD_LOOKS: Bound(0.25, 0.40),
+    FLOOD_SLOWEST: Bound(60.0, 120.0),
+    FLOOD_LOST: Bound(0.0, 0.0),
 }
 
 
@@ -141,7 +217,30 @@ def figures(results: dict[str, Any], *, linear_from: int) -> dict[str, float]:
     Results that are absent or None have no figure.
     """
     found = _of_ticks(results, linear_from) if "thousand" in results else {}
-    return found | (_of_cursors(results["cursors"]) if "cursors" in results else {})
+    found |= _of_cursors(results["cursors"]) if "cursors" in results else {}
+    return found | (of_freshness(results["freshness"]) if "freshness" in results else {})
+
+
+def of_freshness(results: dict[str, Any]) -> dict[str, float]:
+    """Return the figures of those cases of freshness that were run."""
+    found = {}
+    kinds = {JOIN: "join", LEAVE: "leave", TAB: "tab", CUT: "network", SWAP: "swap: who joins"}
+    for figure, kind in kinds.items():
+        rows = [row for name, row in results["rows"].items() if name.startswith(kind)]
+        if rows:
+            found[figure] = max(row["p99"] for row in rows)
+        if rows and figure == JOIN:
+            found[JOIN_MEDIAN] = max(row["p50"] for row in rows)
+    if busy := results.get("busy"):
+        found |= {BUSY_JOIN: busy["joins"]["p99"], BUSY_CORE: busy["core"]}
+    if flood := results.get("flood"):
+        found |= {
+            IDLE_LOOK: flood["rest_worker_ms"],
+            FLOOD_LOOKS: flood["looks"],
+            FLOOD_SLOWEST: max(flood["joins"]["max"], flood["leaves"]["max"]),
+            FLOOD_LOST: float(flood["lost"]),
+        }
+    return found
 
 
 def _of_cursors(cursors: dict[str, Any]) -> dict[str, float]:

@@ -1,213 +1,219 @@
 """Freshness: seconds from a join or a leave until another page gets its diff.
 
-Everything is real: Redis, Centrifugo, a Celery worker with beat, and websocket connections. Run
-`python -m bench.freshness` (a quarter of an hour), or name cases of CASES.
+Everything is real: Redis, Centrifugo, Django, a Celery worker with beat, websocket connections and
+Chromium. `python -m bench.freshness` makes all tries, in a quarter of an hour; the names of cases
+after it run these alone. `make bench` makes fewer tries.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
-import json
-import os
 import random
+import signal
 import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from collections.abc import Sequence
 from statistics import median
-from typing import Any, NamedTuple, Self
+from typing import Any
 
-import jwt
-from websockets.asyncio.client import ClientConnection, connect
+from bench import report, tabs, traffic
+from bench.bounds import BOUNDS, LONG, Tries, of_freshness
+from bench.live_site import GRACE, live_site
+from bench.pages import Connection, Observer, Page, Times, come_and_go, moment_of, opened
+from tests.browser.one_page_site import Stage
+from tests.websocket_clients import connection_token, start_process
 
-from bench.crowd import Crowd
-from bench.site import config
-from presence_devtools import servers
+LANES = 5
+"""Rooms of each kind in which pages come and go at the same time."""
+SWAP_LANES = 10
+LIST_LIMIT = 10
+RESIDENTS = 15
+"""Members who stay in a counted room."""
+STOPPED = 5
+"""Connections of a process that is stopped."""
 
-ROOM = "presence:fresh:{}"
-GRACE = 2.0
-SETTLE = 6.0
-"""Seconds after which beat, the worker and the first look have begun."""
-PERIOD = 10.0
-"""Seconds in which a part of each room is replaced."""
+CASES = ("pages", "tabs", "busy", "flood")
 
-
-class Case(NamedTuple):
-    """`rooms` with `members` each, of which `replaced` (a fraction) change in each PERIOD."""
-
-    rooms: int
-    members: int
-    replaced: float
-    tries: int = 50
+Rows = dict[str, list[float]]
+"""Seconds of each try, by what happens."""
 
 
-CASES = {
-    "quiet": Case(100, 2, 0.0, tries=30),
-    "busy": Case(2000, 10, 0.05),
-    "flood": Case(10_000, 10, 0.2, tries=20),
-}
+async def joins(stage: Stage, tries: int) -> Rows:
+    """Have pages join and leave listed and counted rooms."""
+    rooms = {
+        (who, size): [f"presence:{who}:{size}:{n}" for n in range(LANES)]
+        for who in ("user", "anonymous")
+        for size in ("listed", "counted")
+    }
+    counted = rooms["user", "counted"] + rooms["anonymous", "counted"]
+    url = stage.centrifugo.ws_url
+    residents = [
+        Connection(url, connection_token(f"r{n}", channels=counted)) for n in range(RESIDENTS)
+    ]
+    observer = Observer(stage, [room for some in rooms.values() for room in some])
+    times = {kind: Times() for kind in rooms}
+    async with opened(observer, *residents):
+        await asyncio.gather(*(_until_counted(stage, room) for room in counted))
+        await asyncio.gather(
+            *(
+                come_and_go(
+                    stage,
+                    observer,
+                    [room] * (tries // LANES),
+                    times[kind],
+                    signed_in=kind[0] == "user",
+                )
+                for kind in rooms
+                for room in rooms[kind]
+            )
+        )
+    return {f"join: {who}, {size} room": t.joins for (who, size), t in times.items()} | {
+        f"leave: {who}, {size} room": t.leaves for (who, size), t in times.items()
+    }
 
 
-class Observer:
-    """A page that follows rooms: the time at which each version of its diffs came."""
-
-    def __init__(self, url: str, rooms: list[str]) -> None:
-        claims = {"sub": "observer", "exp": time.time() + 86400, "channels": rooms}
-        self._token = jwt.encode(claims, servers.TOKEN_SECRET, "HS256")
-        self._url = url
-        self._waiting: dict[tuple[str, str], asyncio.Future[float]] = {}
-
-    async def __aenter__(self) -> Self:
-        self._socket: ClientConnection = await connect(self._url, max_size=None)
-        await self._socket.send(json.dumps({"id": 1, "connect": {"token": self._token}}))
-        self._reading = asyncio.create_task(self._read())
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._reading.cancel()
-        await self._socket.close()
-
-    def expect(self, kind: str, user: str) -> asyncio.Future[float]:
-        """Return a future of the time at which a diff names the user among its `kind`."""
-        found = asyncio.get_running_loop().create_future()
-        self._waiting[kind, user] = found
-        return found
-
-    async def _read(self) -> None:
-        async for frame in self._socket:
-            now = time.monotonic()
-            for line in str(frame).splitlines():
-                message = json.loads(line)
-                if not message:
-                    await self._socket.send("{}")
-                diff = message.get("push", {}).get("pub", {}).get("data", {})
-                named = [("joins", member["id"]) for member in diff.get("joins", ())]
-                named += [("leaves", user) for user in diff.get("leaves", ())]
-                for key in named:
-                    if waiting := self._waiting.pop(key, None):
-                        waiting.set_result(now)
+async def _until_counted(stage: Stage, room: str) -> None:
+    """Wait until pages count the residents and the observer."""
+    for _ in range(100):
+        page = Page(stage, room)
+        await page.open()
+        await page.leave()
+        if not page.listed and page.before == RESIDENTS + 1:
+            return
+        await asyncio.sleep(0.2)
+    raise RuntimeError(f"The residents of {room} do not show.")
 
 
-@contextmanager
-def site() -> Iterator[tuple[servers.Centrifugo, int]]:
-    """Run a site with one worker process; yields Centrifugo and the worker's process id."""
-    with ExitStack() as stack:
-        directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        url, _ = stack.enter_context(servers.redis_server(directory))
-        centrifugo = stack.enter_context(servers.centrifugo_server(directory, config(directory)))
-        environment = {
-            **os.environ,
-            **centrifugo.environment,
-            "PRESENCE_REDIS_URL": url,
-            "PRESENCE_INTERVAL": "60",
-            "PRESENCE_LEAVE_GRACE": str(GRACE),
-            "PRESENCE_LIST_LIMIT": "10000",
-            "DATABASE_PATH": str(directory / "db.sqlite3"),
-            "DJANGO_SETTINGS_MODULE": "project.settings",
-            "CELERY_BROKER_URL": url.replace("/0", "/1"),
-        }
-        subprocess.run(servers.manage("migrate", "-v0"), env=environment, check=True)
-        celery = [sys.executable, "-m", "celery", "-A", "project"]
-        worker = [*celery, "worker", "--pool", "solo", "--loglevel", "ERROR"]
-        started = [
-            subprocess.Popen(command, env=environment, cwd=servers.ROOT)
-            for command in (worker, [*celery, "beat", "--loglevel", "ERROR"])
+async def cuts(stage: Stage, tries: int) -> Rows:
+    """Stop processes that hold connections: they answer nothing, as if their network was cut."""
+    users = {f"cut{n}": [f"presence:cut:{n}"] for n in range(tries)}
+    observer = Observer(stage, [room for (room,) in users.values()])
+    async with opened(observer):
+        seen = {user: observer.expect(room, _joins) for user, (room,) in users.items()}
+        names = list(users)
+        groups = [names[at : at + STOPPED] for at in range(0, tries, STOPPED)]
+        processes = [
+            start_process(stage.centrifugo.ws_url, {user: users[user] for user in group})
+            for group in groups
         ]
         try:
-            yield centrifugo, started[0].pid
+            await asyncio.gather(*map(moment_of, seen.values()))
+            found = await asyncio.gather(
+                *(
+                    _stop(process, [observer.expect(users[user][0], _leaves) for user in group])
+                    for process, group in zip(processes, groups, strict=True)
+                )
+            )
         finally:
-            for process in started:
-                process.terminate()
-            for process in started:
+            for process in processes:
+                process.kill()
                 process.wait(30)
+    return {"network cut": [seconds for some in found for seconds in some]}
 
 
-def processor_seconds(pid: int) -> float:
-    """Return the processor time that a process has used."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+async def _stop(process: subprocess.Popen[bytes], left: list[asyncio.Future[float]]) -> list[float]:
+    await asyncio.sleep(10 * random.random())
+    process.send_signal(signal.SIGSTOP)
+    began = time.monotonic()
+    return [await moment_of(seen) - began - GRACE for seen in left]
 
 
-async def measure(case: Case) -> dict[str, Any]:
-    """Return the seconds until joins and leaves are seen, and the worker's part of a core."""
-    with site() as (centrifugo, worker):
-        crowd = Crowd(centrifugo.ws_url, servers.TOKEN_SECRET)
-        try:
-            rooms = [ROOM.format(n) for n in range(case.rooms)]
-            members = [(f"m{n}", rooms[n % case.rooms]) for n in range(case.rooms * case.members)]
-            crowd.connect({user: [room] for user, room in members})
-            await asyncio.sleep(SETTLE + case.rooms / 500)
-            watched = random.sample(rooms, min(50, case.rooms))
-            async with Observer(centrifugo.ws_url, watched) as observer:
-                churning = asyncio.create_task(_churn(crowd, case, members))
-                try:
-                    return await _probe(case, crowd, observer, watched, worker)
-                finally:
-                    churning.cancel()
-        finally:
-            await asyncio.sleep(1.5)  # the churn's last command
-            crowd.close()
+def _joins(diff: dict[str, Any]) -> bool:
+    return bool(diff["joins"])
 
 
-async def _churn(crowd: Crowd, case: Case, members: list[tuple[str, str]]) -> None:
-    """Replace members evenly, in each second a tenth of those of a PERIOD."""
-    number, count = 0, round(len(members) * case.replaced / PERIOD)
-    while count:
-        ends = time.monotonic() + 1.0
-        gone = [members.pop(0) for _ in range(count)]
-        come = [(f"c{number + n}", room) for n, (_, room) in enumerate(gone)]
-        number += count
-        await asyncio.to_thread(_replace, crowd, gone, come)
-        members += come
-        await asyncio.sleep(max(0.0, ends - time.monotonic()))
+def _leaves(diff: dict[str, Any]) -> bool:
+    return bool(diff["leaves"])
 
 
-def _replace(crowd: Crowd, gone: list[tuple[str, str]], come: list[tuple[str, str]]) -> None:
-    crowd.disconnect([user for user, _ in gone])
-    crowd.connect({user: [room] for user, room in come})
+async def swaps(stage: Stage, tries: int) -> Rows:
+    """Have one page leave while another one joins: mostly both come between two looks."""
+    rooms = [f"presence:swap:{n}" for n in range(SWAP_LANES)]
+    observer, times = Observer(stage, rooms), Times()
+    async with opened(observer):
+        await asyncio.gather(
+            *(_swap(stage, observer, room, tries // SWAP_LANES, times) for room in rooms)
+        )
+    if times.checks < len(times.joins) / 2:
+        raise RuntimeError(f"Looks saw {len(times.joins) - times.checks} swaps: not at one moment?")
+    return {"swap: who joins": times.joins, "swap: who leaves": times.leaves}
 
 
-async def _probe(
-    case: Case, crowd: Crowd, observer: Observer, watched: list[str], worker: int
-) -> dict[str, Any]:
-    joins, leaves = [], []
-    started, used = time.monotonic(), processor_seconds(worker)
-    probes = Crowd(crowd.url, servers.TOKEN_SECRET)
-    try:
-        for number in range(case.tries):
-            user, room = f"probe{number}", watched[number % len(watched)]
-            await asyncio.sleep(random.random())
-            joined = observer.expect("joins", user)
-            await asyncio.to_thread(probes.connect, {user: [room]})
-            began = time.monotonic()
-            joins.append(await asyncio.wait_for(joined, 70) - began)
-            left = observer.expect("leaves", user)
-            await asyncio.to_thread(probes.disconnect, [user])
-            began = time.monotonic()
-            leaves.append(await asyncio.wait_for(left, 70) - began - GRACE)
-    finally:
-        probes.close()
-    core = (processor_seconds(worker) - used) / (time.monotonic() - started)
-    return {"joins": spread(joins), "leaves, less grace": spread(leaves), "worker's core": core}
+async def _swap(stage: Stage, observer: Observer, room: str, tries: int, times: Times) -> None:
+    page = await _next(stage, room)
+    seen = observer.expect(room, page.is_joined_in)
+    await page.join()
+    await moment_of(seen)
+    for _ in range(tries):
+        coming = await _next(stage, room)
+        joined = observer.expect(room, coming.is_joined_in)
+        left = observer.expect(room, page.is_left_in)
+        await asyncio.sleep(random.random())
+        joining, leaving = await asyncio.gather(coming.join(), page.leave())
+        times.joins.append(await moment_of(joined) - joining)
+        times.leaves.append(await moment_of(left) - leaving - GRACE)
+        times.checks += coming.checks
+        page = coming
+    await page.leave()
 
 
-def spread(seconds: list[float]) -> dict[str, float]:
-    """Return the median, the 99th percentile and the maximum."""
+async def _next(stage: Stage, room: str) -> Page:
+    page = Page(stage, room)
+    await page.open()
+    return page
+
+
+async def _of_pages(stage: Stage, tries: Tries) -> Rows:
+    found = await asyncio.gather(
+        joins(stage, tries.joins), cuts(stage, tries.cuts), swaps(stage, tries.swaps)
+    )
+    return {name: seconds for rows in found for name, seconds in rows.items()}
+
+
+def run(tries: Tries, cases: Sequence[str] = CASES) -> dict[str, Any]:
+    """Run the cases. Returns the times by what happened, and the results of each traffic."""
+    results: dict[str, Any] = {"rows": {}}
+    if {"pages", "tabs"} & set(cases):
+        with live_site(pings=True, PRESENCE_LIST_LIMIT=str(LIST_LIMIT)) as site:
+            rows: Rows = {}
+            if "pages" in cases:
+                rows |= asyncio.run(_of_pages(site.stage, tries))
+            if "tabs" in cases:
+                rows |= asyncio.run(tabs.gone(site.stage, tries.tabs))
+            results["rows"] = {name: spread(seconds) for name, seconds in rows.items()}
+    for name in ("busy", "flood"):
+        if name in cases:
+            results[name] = measured = asyncio.run(traffic.measure(getattr(tries, name)))
+            measured |= {kind: spread(measured[kind]) for kind in ("joins", "leaves")}
+    return results
+
+
+def spread(seconds: Sequence[float]) -> dict[str, float]:
+    """Return the number of tries, the median, the 99th percentile and the maximum."""
     ordered = sorted(seconds)
     return {
+        "tries": len(ordered),
         "p50": median(ordered),
-        "p99": ordered[min(len(ordered) - 1, round(0.99 * (len(ordered) - 1)))],
+        "p99": ordered[round(0.99 * (len(ordered) - 1))],
         "max": ordered[-1],
     }
 
 
 def main() -> None:
-    """Run the cases named on the command line, or all."""
-    for name in sys.argv[1:] or CASES:
-        print(name, json.dumps(asyncio.run(measure(CASES[name]))), flush=True)
+    """Run the cases named on the command line, or all; print times and verdicts."""
+    parser = argparse.ArgumentParser(prog="python -m bench.freshness", description=__doc__)
+    parser.add_argument(
+        "cases",
+        nargs="*",
+        choices=[*CASES, []],
+        metavar="case",
+        help="pages, tabs, busy, flood; default: all",
+    )
+    results = run(LONG, parser.parse_args().cases or CASES)
+    found = of_freshness(results)
+    print(report.freshness(results))
+    print(report.figures(found, {name: BOUNDS[name].judge(value) for name, value in found.items()}))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from math import ceil, floor, log10
 from typing import Any
 from xml.sax.saxutils import escape
 
-from bench.bounds import APPLIED, BOUNDS, OF_BROWSER, Sizes
+from bench.bounds import APPLIED, BOUNDS, OF_BROWSER, TAB, Sizes
 
 WIDTH, HEIGHT = 720, 440
 LEFT, RIGHT, TOP, BOTTOM = 70, 210, 40, 50
@@ -164,6 +164,42 @@ def cursors(results: dict[str, Any]) -> str:
         [f"heap after, {memory['seconds']:.0f} s later", f"{memory['after']['heap_mb']:.3f} MB"],
     ]
     return "\n".join([moved, _table([f"Chromium {browser['chromium']}", ""], rows)])
+
+
+def freshness(results: dict[str, Any]) -> str:
+    """Return the tables of times and of traffic, or why there are no tabs."""
+    rows = [_times(name, row) for name, row in results["rows"].items()]
+    for name in ("busy", "flood"):
+        if traffic := results.get(name):
+            rows += [_times(f"{name}: {kind}", traffic[kind]) for kind in ("joins", "leaves")]
+    tables = [_table(["seconds until others see it", "tries", "p50", "p99", "max"], rows)]
+    for name in ("busy", "flood"):
+        if traffic := results.get(name):
+            tables.append(_table([f"{name} site", ""], _costs(traffic)))
+    if not any(name.startswith("tab") for name in results["rows"]):
+        tables.append(f"{TAB}: left out\n")
+    return "\n".join(tables)
+
+
+def _times(name: str, row: dict[str, float]) -> list[str]:
+    return [name, f"{row['tries']:.0f}", *(f"{row[part]:.2f}" for part in ("p50", "p99", "max"))]
+
+
+def _costs(traffic: dict[str, Any]) -> list[list[str]]:
+    rest = {"worker": "rest_worker_ms", "Centrifugo": "rest_centrifugo_ms"}
+    return [
+        *(
+            [f"at rest, a look: {part}", f"{traffic[key]:.1f} ms"]
+            for part, key in rest.items()
+            if key in traffic
+        ),
+        ["replaced in each 10 s", f"{traffic['replaced']:.1%}"],
+        ["worker's part of a core", f"{traffic['core']:.1%}"],
+        ["part of the time that looks take", f"{traffic['looks']:.1%}"],
+        ["longest look", f"{traffic['longest_look']:.2f} s"],
+        ["self-checks", f"{traffic['checks']}"],
+        ["all rosters right after the traffic", f"{traffic['right_after']:.1f} s"],
+    ]
 
 
 def figures(found: dict[str, float], verdicts: dict[str, str]) -> str:

@@ -1,11 +1,19 @@
-"""Real websocket connections through centrifuge-python, driven from ordinary (sync) tests."""
+"""Real websocket connections through centrifuge-python, driven from ordinary (sync) tests.
+
+`python -m tests.websocket_clients URL '{"ada": ["presence:room"]}'` connects users until it is
+killed: a process that a test stops or kills, as networks and computers do.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import json
+import signal
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
@@ -19,7 +27,7 @@ from centrifuge import (
     SubscriptionEventHandler,
 )
 
-from presence_devtools.servers import TOKEN_SECRET
+from presence_devtools.servers import ROOT, TOKEN_SECRET
 
 T = TypeVar("T")
 
@@ -131,3 +139,20 @@ async def _finish() -> None:
     others = asyncio.all_tasks() - {asyncio.current_task()}
     if others:
         await asyncio.wait(others, timeout=10)
+
+
+def start_process(url: str, users: Mapping[str, Sequence[str]]) -> subprocess.Popen[bytes]:
+    """Start a process that connects each user to their channels. The caller kills it."""
+    module = [sys.executable, "-m", "tests.websocket_clients"]
+    return subprocess.Popen([*module, url, json.dumps(users)], cwd=ROOT)
+
+
+def main(url: str, users: Mapping[str, Sequence[str]]) -> None:
+    swarm = Swarm(url)
+    for user, channels in users.items():
+        swarm.connect(user, *channels, name=f"User {user}")
+    signal.pause()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], json.loads(sys.argv[2]))

@@ -13,15 +13,27 @@ from bench import browser, report, ticks
 from bench.bounds import (
     APPLIED,
     BOUNDS,
+    BUSY_CORE,
+    CUT,
+    FLOOD_LOST,
+    FLOOD_SLOWEST,
     HEAP,
+    JOIN,
+    JOIN_MEDIAN,
     KEPT,
+    LEAVE,
     LOOK,
     LOOK_PROCESSOR,
     OF_BROWSER,
     PROCESSOR,
+    SWAP,
+    TAB,
     Bound,
+    Traffic,
     figures,
 )
+from bench.freshness import spread
+from bench.traffic import Town
 from presence_devtools.servers import ROOT
 
 
@@ -33,7 +45,7 @@ def test_bench_quick_run_prints_every_figure_and_writes_nothing() -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=480,
     )
     assert done.returncode == 0, done.stderr
     assert all(name in done.stdout for name in BOUNDS), done.stdout
@@ -153,6 +165,65 @@ def test_cursors_without_chromium_are_left_out_and_reported(
     said = report.cursors(results)
     assert all(f"{name}: left out" in said for name in OF_BROWSER)
     assert not set(OF_BROWSER) & set(figures({"cursors": results}, linear_from=1))
+
+
+def test_figures_of_freshness_are_those_of_the_slowest_kind() -> None:
+    rows = {
+        "join: user, listed room": spread([0.4, 0.5, 1.6]),
+        "join: anonymous, counted room": spread([0.9, 0.9, 1.2]),
+        "leave: user, listed room": spread([1.0]),
+        "leave: anonymous, counted room": spread([1.4]),
+        "swap: who joins": spread([2.0, 3.6]),
+        "swap: who leaves": spread([9.0]),
+    }
+    found = figures({"freshness": {"rows": rows}}, linear_from=1)
+    assert found == {JOIN_MEDIAN: 0.9, JOIN: 1.6, LEAVE: 1.4, SWAP: 3.6}
+    assert not {TAB, CUT, BUSY_CORE, FLOOD_LOST} & set(found)
+    assert f"{TAB}: left out" in report.freshness({"rows": rows})
+
+
+def test_figures_of_a_flood_count_slow_leaves_and_lost_rooms() -> None:
+    flood = {
+        "joins": spread([1.0, 2.0]),
+        "leaves": spread([3.0, 61.0]),
+        "rest_worker_ms": 9.0,
+        "looks": 0.2,
+        "lost": 1,
+    }
+    found = figures({"freshness": {"rows": {}, "flood": flood}}, linear_from=1)
+    verdicts = {name: BOUNDS[name].judge(value) for name, value in found.items()}
+    assert verdicts[FLOOD_SLOWEST] == "MISSED"
+    assert verdicts[FLOOD_LOST] == "FAILED"
+
+
+class StillCrowd:
+    """A crowd without connections."""
+
+    def __init__(self) -> None:
+        self.users: dict[str, list[str]] = {}
+
+    def connect(self, users: dict[str, list[str]]) -> None:
+        self.users |= users
+
+    def disconnect(self, users: list[str]) -> None:
+        for user in users:
+            del self.users[user]
+
+
+def test_town_replaces_members_and_keeps_its_rooms_full() -> None:
+    traffic, crowd = Traffic(rooms=50, members=4, replaced=0.5, joined=10), StillCrowd()
+    town = Town(traffic, crowd)
+    town.fill()
+    assert len(crowd.users) == 20
+    before = set(crowd.users)
+    for _ in range(10):
+        town.replace(2)
+    assert town.replaced == 10 * 2 * 10
+    assert len(crowd.users) == 20
+    assert len(before - set(crowd.users)) > 5
+    joined = list(crowd.users.values())
+    assert all(len(set(rooms)) == len(rooms) for rooms in joined)
+    assert sum(map(len, joined)) >= 0.9 * 50 * 4
 
 
 def test_firsts_are_the_first_change_after_each_move() -> None:

@@ -1,0 +1,119 @@
+"""A whole site as it runs in production: web, a Celery worker with beat, Redis and Centrifugo."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from unittest.mock import patch
+
+from bench.processor import processor_seconds
+from bench.site import config
+from presence.queues.celery import TICK, WATCH
+from presence_devtools import servers
+from tests.browser.one_page_site import Stage, open_stage
+
+INTERVAL = 60
+GRACE = 2
+"""Seconds of PRESENCE_LEAVE_GRACE. It is subtracted from what is measured."""
+SETTINGS = {"PRESENCE_INTERVAL": str(INTERVAL), "PRESENCE_LEAVE_GRACE": str(GRACE)}
+
+
+@dataclass
+class LiveSite:
+    """The running parts. `worker` is the id of the parent of its processes; `log` is their log."""
+
+    stage: Stage
+    worker: int
+    log: Path
+
+    def worker_seconds(self) -> float:
+        """Return the processor time that the worker has used, in all of its processes."""
+        children = Path(f"/proc/{self.worker}/task/{self.worker}/children").read_text().split()
+        return sum(map(processor_seconds, [self.worker, *map(int, children)]))
+
+    def centrifugo_seconds(self) -> float:
+        """Return the processor time that Centrifugo has used."""
+        return processor_seconds(self.stage.centrifugo.pid)
+
+    def looks(self) -> list[float]:
+        """Return the seconds of each look so far, as Celery logs them."""
+        return self._seconds_of(WATCH)
+
+    def ticks(self) -> list[float]:
+        """Return the seconds of each tick so far."""
+        return self._seconds_of(TICK)
+
+    def _seconds_of(self, task: str) -> list[float]:
+        found = re.findall(
+            rf"{re.escape(task)}\[\S+\] succeeded in ([\d.e-]+)s", self.log.read_text()
+        )
+        return [float(seconds) for seconds in found]
+
+
+@contextmanager
+def live_site(*, pings: bool, **settings: str) -> Iterator[LiveSite]:
+    """Run a site whose first look is done, with these settings, and with or without pings."""
+    with (
+        tempfile.TemporaryDirectory() as name,
+        patch.dict(os.environ, {**SETTINGS, **settings}),
+    ):
+        directory = Path(name)
+        with open_stage(directory, servers.CONFIG if pings else _crowd_config(directory)) as stage:
+            yield from _run_tasks(directory, stage)
+
+
+def _crowd_config(directory: Path) -> Path:
+    """Write the configuration for a crowd, without recovery in rooms.
+
+    Centrifugo 6.9 deadlocks where a connection token names many channels with recovery while
+    diffs are published in them: the crowd's tokens name 100.
+    """
+    path = config(directory)
+    settings = json.loads(path.read_text())
+    for namespace in settings["channel"]["namespaces"]:
+        namespace["force_recovery"] = False
+    path.write_text(json.dumps(settings))
+    return path
+
+
+def _run_tasks(directory: Path, stage: Stage) -> Iterator[LiveSite]:
+    """Run the worker and beat on the stage; they need no database."""
+    environment = {
+        **stage.web.environment,
+        "DJANGO_SETTINGS_MODULE": "project.settings",
+        "CELERY_BROKER_URL": stage.redis_url.replace("/0", "/1"),
+    }
+    log = directory / "worker.log"
+    beat = ["--scheduler", "celery.beat:PersistentScheduler", "--schedule", f"{directory}/beat"]
+    started = [
+        _celery(environment, log, "worker", "--concurrency", "2", "--loglevel", "INFO"),
+        _celery(environment, directory / "beat.log", "beat", "--pidfile=", *beat),
+    ]
+    try:
+        site = LiveSite(stage, started[0].pid, log)
+        servers.wait_until(lambda: bool(site.looks()), "a look")
+        yield site
+    finally:
+        for process in started:
+            process.terminate()
+        for process in started:
+            process.wait(30)
+
+
+def _celery(environment: Mapping[str, str], log: Path, *arguments: str) -> subprocess.Popen[bytes]:
+    with log.open("ab") as out:
+        return subprocess.Popen(
+            [sys.executable, "-m", "celery", "-A", "project", *arguments],
+            env=dict(environment),
+            cwd=servers.ROOT,
+            stdout=out,
+            stderr=out,
+        )
