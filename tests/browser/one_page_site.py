@@ -75,8 +75,13 @@ def tell_of_joins(namespaces: list[dict[str, Any]]) -> None:
 
 
 def write_config(directory: Path, change: Callable[[list[dict[str, Any]]], object]) -> Path:
-    """Write the project's configuration of Centrifugo, with its namespaces changed by `change`."""
+    """Write the project's configuration of Centrifugo, with its namespaces changed by `change`.
+
+    Its pings are as far apart as Centrifugo's own are: for a page whose clock a test moves, seconds
+    pass in which the server sends none.
+    """
     config = json.loads(servers.CONFIG.read_text())
+    config["client"] |= {"ping_interval": "25s", "pong_timeout": "8s"}
     change(config["channel"]["namespaces"])
     path = directory / "centrifugo.json"
     path.write_text(json.dumps(config))
@@ -84,16 +89,9 @@ def write_config(directory: Path, change: Callable[[list[dict[str, Any]]], objec
 
 
 @contextmanager
-def open_stage(directory: Path, config: Path = servers.CONFIG) -> Iterator[Stage]:
-    """A stage that keeps its files in `directory`.
-
-    Its pings are as far apart as Centrifugo's own are: for a page whose clock a test moves, seconds
-    pass in which the server sends none.
-    """
-    slow = json.loads(config.read_text())
-    slow["client"] |= {"ping_interval": "25s", "pong_timeout": "8s"}
-    config = directory / "slow_pings.json"
-    config.write_text(json.dumps(slow))
+def open_stage(directory: Path, config: Path | None = None) -> Iterator[Stage]:
+    """A stage that keeps its files in `directory`, with the configuration of `write_config`."""
+    config = config or write_config(directory, lambda namespaces: None)
     with (
         servers.redis_server(directory) as (redis_url, redis),
         servers.centrifugo_server(directory, config) as centrifugo,
