@@ -20,7 +20,17 @@ from typing import Any
 from bench import report, tabs, traffic
 from bench.bounds import BOUNDS, LONG, Tries, of_freshness
 from bench.live_site import GRACE, live_site
-from bench.pages import Connection, Observer, Page, Times, come_and_go, moment_of, opened
+from bench.pages import (
+    Connection,
+    Observer,
+    Page,
+    Times,
+    come_and_go,
+    join_of,
+    leave_of,
+    moment_of,
+    opened,
+)
 from tests.browser.one_page_site import Stage
 from tests.websocket_clients import connection_token, start_process
 
@@ -90,7 +100,7 @@ async def cuts(stage: Stage, tries: int) -> Rows:
     users = {f"cut{n}": [f"presence:cut:{n}"] for n in range(tries)}
     observer = Observer(stage, [room for (room,) in users.values()])
     async with opened(observer):
-        seen = {user: observer.expect(room, _joins) for user, (room,) in users.items()}
+        seen = [observer.expect(room, join_of(user)) for user, (room,) in users.items()]
         names = list(users)
         groups = [names[at : at + STOPPED] for at in range(0, tries, STOPPED)]
         processes = [
@@ -98,10 +108,13 @@ async def cuts(stage: Stage, tries: int) -> Rows:
             for group in groups
         ]
         try:
-            await asyncio.gather(*map(moment_of, seen.values()))
+            await asyncio.gather(*map(moment_of, seen))
             found = await asyncio.gather(
                 *(
-                    _stop(process, [observer.expect(users[user][0], _leaves) for user in group])
+                    _stop(
+                        process,
+                        [observer.expect(users[user][0], leave_of(user)) for user in group],
+                    )
                     for process, group in zip(processes, groups, strict=True)
                 )
             )
@@ -112,19 +125,13 @@ async def cuts(stage: Stage, tries: int) -> Rows:
     return {"network cut": [seconds for some in found for seconds in some]}
 
 
-async def _stop(process: subprocess.Popen[bytes], left: list[asyncio.Future[float]]) -> list[float]:
+async def _stop(
+    process: subprocess.Popen[bytes], left: Sequence[asyncio.Future[float]]
+) -> list[float]:
     await asyncio.sleep(10 * random.random())
     process.send_signal(signal.SIGSTOP)
     began = time.monotonic()
     return [await moment_of(seen) - began - GRACE for seen in left]
-
-
-def _joins(diff: dict[str, Any]) -> bool:
-    return bool(diff["joins"])
-
-
-def _leaves(diff: dict[str, Any]) -> bool:
-    return bool(diff["leaves"])
 
 
 async def swaps(stage: Stage, tries: int) -> Rows:

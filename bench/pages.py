@@ -33,6 +33,16 @@ Seen = Callable[[Data], bool]
 """Function that returns whether a diff shows what is awaited."""
 
 
+def join_of(user: str) -> Seen:
+    """Return a function that returns whether a diff shows that the user came."""
+    return lambda diff: any(member["id"] == user for member in diff.get("joins", ()))
+
+
+def leave_of(user: str) -> Seen:
+    """Return a function that returns whether a diff shows that the user left."""
+    return lambda diff: user in diff.get("leaves", ())
+
+
 class Connection:
     """A connection that answers pings."""
 
@@ -106,6 +116,8 @@ class Page(Connection):
 
     def __init__(self, stage: Stage, room: str, *, signed_in: bool = True) -> None:
         self._session, self._stage, self.room = requests.Session(), stage, room
+        # A browser sends a request again that meets the end of an idle connection; this does not.
+        self._session.headers["Connection"] = "close"
         self._signed_in, self._shown, self.checks = signed_in, False, 0
 
     async def open(self) -> None:
@@ -134,13 +146,13 @@ class Page(Connection):
     def is_joined_in(self, diff: Data) -> bool:
         """Return whether the diff shows that the visitor of this page came."""
         if self._signed_in and self.listed:
-            return any(member["id"] == self._id for member in diff.get("joins", ()))
+            return join_of(self._id)(diff)
         return self._count(diff) > self.before
 
     def is_left_in(self, diff: Data) -> bool:
         """Return whether the diff shows that the visitor of this page left."""
         if self._signed_in and self.listed:
-            return self._id in diff.get("leaves", ())
+            return leave_of(self._id)(diff)
         return self._count(diff) <= self.before
 
     def _count(self, diff: Data) -> int:

@@ -18,7 +18,7 @@ from typing import Final
 from playwright.async_api import Browser, BrowserType, Error, Page, async_playwright
 
 from bench.live_site import GRACE
-from bench.pages import Observer, moment_of, opened
+from bench.pages import Observer, join_of, leave_of, moment_of, opened
 from presence_devtools import servers
 from tests.browser.conftest import FLAGS
 from tests.browser.one_page_site import Stage, include
@@ -74,30 +74,30 @@ async def _watch(stage: Stage, browsers: list[Browser], count: int, go: Go) -> l
     rooms = [f"presence:tab:{secrets.token_hex(6)}" for _ in range(count)]
     observer, gone = Observer(stage, rooms), []
     async with opened(observer):
-        pages = [
+        tabs = [
             await _open(stage, browser, room, observer)
             for room, browser in zip(rooms, cycle(browsers), strict=False)
         ]
-        for room, page in zip(rooms, pages, strict=True):
+        for room, (user, page) in zip(rooms, tabs, strict=True):
             await asyncio.sleep(random.random())
-            seen = observer.expect(room, lambda diff: bool(diff["leaves"]))
+            seen = observer.expect(room, leave_of(user))
             gone.append((await go(page), seen))
         seconds = [await moment_of(seen) - began - GRACE for began, seen in gone]
-        for page in pages:
+        for _, page in tabs:
             with suppress(Error):  # The browser was killed.
                 await page.context.close()
     return seconds
 
 
-async def _open(stage: Stage, browser: Browser, room: str, observer: Observer) -> Page:
-    """Open a tab of a new user, and wait until others see them."""
+async def _open(stage: Stage, browser: Browser, room: str, observer: Observer) -> tuple[str, Page]:
+    """Open a tab of a new user, and wait until others see them. Returns the user's id as well."""
     context = await browser.new_context()
-    await context.request.get(f"{stage.url}/enter/?who=tab-{secrets.token_hex(6)}")
-    page = await context.new_page()
-    seen = observer.expect(room, lambda diff: bool(diff["joins"]))
+    entered = await context.request.get(f"{stage.url}/enter/?who=tab-{secrets.token_hex(6)}")
+    user, page = await entered.text(), await context.new_page()
+    seen = observer.expect(room, join_of(user))
     await page.goto(stage.page(include(room) + AWAY))
     await moment_of(seen)
-    return page
+    return user, page
 
 
 async def _close(page: Page) -> float:

@@ -40,7 +40,7 @@ __all__ = [
     "Writes",
 ]
 
-KEPT_DUE = 3600.0
+KEPT_DUE = 600.0
 """Seconds after which a channel that no look polled is no longer due: ticks poll it anyway."""
 
 AGAIN = 1e-6

@@ -6,11 +6,11 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, suppress
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from dataclasses import KW_ONLY, dataclass, field, replace
-from typing import Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
 import msgspec
 
@@ -26,6 +26,8 @@ from presence.transport.log_limit import LogLimit
 logger = logging.getLogger("presence.sync")
 LOGGERS = (logger, logging.getLogger("presence.redis"))
 
+T = TypeVar("T")
+
 Clock = Callable[[], float]
 """Function that returns seconds; only differences count."""
 
@@ -38,9 +40,16 @@ Announce = Callable[[str, int, Change, str], None]
 once per change."""
 
 
+class _Threads(ThreadPoolExecutor):
+    """A pool whose work has the context variables of the thread that submits it."""
+
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+        return super().submit(copy_context().run, fn, *args, **kwargs)
+
+
 def threads(workers: int) -> Executor:
     """Return a pool of threads that start with the first work."""
-    return ThreadPoolExecutor(workers, thread_name_prefix="presence")
+    return _Threads(workers, thread_name_prefix="presence")
 
 
 DiscoveryMode = Literal["channels", "registry"]

@@ -77,11 +77,12 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OpenTick(msgspec.Struct, frozen=True, kw_only=True):
-    """A tick that has begun; the next one comes after `every` seconds. Without an id, it is not
-    recorded."""
+    """A tick that has begun; the next one comes after `every` seconds, the one before began at
+    `before` (0: unknown). Without an id, it is not recorded."""
 
     id: str = ""
     started: float = 0.0
+    before: float = 0.0
     every: float = 0.0
     overlapping: bool = False
 
@@ -111,7 +112,10 @@ def begin(
             *(tick, begun.since, interval),
         )
     _end_overdue(store, begun, deadline, pulse)
-    return OpenTick(id=tick, started=begun.now, every=interval, overlapping=overlapping)
+    before = 0.0 if begun.since is None else begun.now - begun.since
+    return OpenTick(
+        id=tick, started=begun.now, before=before, every=interval, overlapping=overlapping
+    )
 
 
 def add(

@@ -133,9 +133,7 @@ def run_shard(
     Returns the channels that were not polled.
     """
     ctx = replace(ctx, profiles=_profiles(tracker_state))
-    # A tick that began before a profile was stored may have polled a channel after that.
-    since = shard.since - 2 * ctx.options.deadline
-    news = [user for user, (noted, _) in tracker_state.profiles.items() if noted >= since]
+    news = [] if shard.look else _news(ctx, shard, tracker_state)
     left, before = dict.fromkeys(shard.channels), ctx.report.channels
     with Publisher(ctx) as publisher:
         for polled in _poll_twice(ctx, shard, publisher, news, ends):
@@ -153,6 +151,14 @@ def run_shard(
         with ctx.report.catching():
             ctx.store.write(Writes(due=ctx.report.again))
     return list(left)
+
+
+def _news(ctx: TickContext, shard: Shard, tracker_state: TrackerState) -> list[str]:
+    """Return the users whose profile changed since a tick last polled a channel of the shard."""
+    # A look may have polled it since the tick before, and looks have no news. And a tick that began
+    # before a profile was stored may have polled a channel after that.
+    since = min(shard.since, shard.tick.before) - 2 * ctx.options.deadline
+    return [user for user, (noted, _) in tracker_state.profiles.items() if noted >= since]
 
 
 def _count_late(ctx: TickContext, channels: Sequence[str]) -> None:
@@ -251,7 +257,7 @@ def _look(ctx: TickContext) -> int | None:
         with ctx.timed("read"):
             look = watch.compare(ctx, begun, last)
         if look.changed or look.due:
-            late = _poll(ctx, look, holder, ends=ctx.clock() + watch.SLICE)
+            late = _poll(ctx, look, holder)
         else:
             counts = look.counts
     finally:
@@ -260,13 +266,13 @@ def _look(ctx: TickContext) -> int | None:
     return len(late)
 
 
-def _poll(ctx: TickContext, look: Look, holder: str, *, ends: float) -> list[str]:
-    """Poll the channels of a look until `ends`. Returns those that were not polled: they stay due.
+def _poll(ctx: TickContext, look: Look, holder: str) -> list[str]:
+    """Poll the channels of a look. Returns those that were not polled in time: they stay due.
 
     The channels that changed are marked due before the new counts are stored, and both before the
     poll, so that nothing is lost with a look that is killed.
     """
-    grace = max(0.0, ctx.options.grace - watch.EARLY)
+    grace = max(ctx.options.grace / 2, ctx.options.grace - watch.EARLY)
     ctx = replace(ctx, options=msgspec.structs.replace(ctx.options, grace=grace))
     with ctx.timed("store"):
         due, found = dict.fromkeys(look.changed, 0.0), LookState(holder, look.counts)
@@ -281,7 +287,7 @@ def _poll(ctx: TickContext, look: Look, holder: str, *, ends: float) -> list[str
         due={**look.due, **dict.fromkeys(look.changed, written.marked or 0.0)},
         tracked=tracker_state.channels,
     )
-    return run_shard(ctx, shard, tracker_state, ends=ends)
+    return run_shard(ctx, shard, tracker_state, ends=ctx.clock() + watch.SLICE)
 
 
 def _add(ctx: TickContext, tick: OpenTick, number: int, *, of: int) -> None:

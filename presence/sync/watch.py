@@ -22,7 +22,7 @@ logger = logging.getLogger("presence.sync")
 LIMIT = 0.25
 """Fraction of one worker's time that looks and their polls take at most."""
 SLICE = 0.25
-"""Seconds after which a look that has its counts polls no further batch."""
+"""Seconds for which a look polls: it starts no further batch after them."""
 EARLY = 0.25
 """Seconds before the end of the grace at which a look believes a leave. Looks come some
 milliseconds early or late; one just before the end would leave the leave to the next look."""
@@ -57,6 +57,9 @@ def compare(ctx: TickContext, begun: LookStart, last: LastCounts) -> Look:
     survey, counts = count_clients(ctx), begun.counts
     before = last[1] if counts.token == last[0] else _decoded(counts.data)
     changed = [c for c in _changed(before, survey.clients) if c not in begun.due]
+    if changed and ctx.options.discovery == "registry":
+        unregistered = set(ctx.store.unregistered_channels(changed))
+        changed = [channel for channel in changed if channel not in unregistered]
     if new := not counts.token or before != survey.clients:
         counts = Counts(secrets.token_hex(8), msgspec.msgpack.encode(survey.clients))
     ctx.last_look.counts = counts.token, survey.clients

@@ -82,7 +82,8 @@ class Tasks:
             self._huey.enqueue(self.update_presence.s(slot, every, **when))
         if watch := _watch():
             for slot in slots(self._clock(), watch):
-                when = {"eta": _moment(slot * watch), "expires": _moment((slot + 1) * watch)}
+                # Huey's scheduler wakes once a second: up to one after `eta`.
+                when = {"eta": _moment(slot * watch), "expires": _moment((slot + 2) * watch)}
                 self._huey.enqueue(self.watch_presence.s(slot, watch, **when))
 
     def _update_presence(self, slot: int, every: float) -> None:

@@ -20,7 +20,7 @@ from presence.exceptions import StoreError
 from presence.roster.channel_names import validate_channel
 from presence.snapshots import Record, read_records
 from presence.web.access import authorise
-from presence.web.visitors import Visitor, listed_as, visitor_of
+from presence.web.visitors import Visitor, visitor_of
 
 logger = logging.getLogger("presence.widget")
 
@@ -70,9 +70,9 @@ class Element:
     """The fields that the widget and the cursors of a page have in common.
 
     `live` says whether scripts can take over; only then are there a grant and URLs. `denied`: the
-    visitor may not see the channel, and nothing is shown. `check_url` is "" where no roster would
-    list the visitor, and without looks. `error` is for the developers of the site, and shown only
-    where the template engine is in debug mode (`show_error`).
+    visitor may not see the channel, and nothing is shown. `check_url` is "" for the hidden, and
+    without looks. `error` is for the developers of the site, and shown only where the template
+    engine is in debug mode (`show_error`).
     """
 
     channel: str
@@ -119,7 +119,7 @@ def open_element(
     except NoReverseMatch:
         fields["error"] = warn_once(NO_URLS)
         return visitor, fields
-    if not (conf.PRESENCE_WATCH and listed_as(visitor)):
+    if visitor.hidden or not conf.PRESENCE_WATCH:
         fields["check_url"] = ""
     if not visitor.hidden or hidden:
         fields |= {"live": True, "grant": make_grant(channel, visitor.id, now=services.now())}

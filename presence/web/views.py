@@ -4,7 +4,7 @@ the roster lacks."""
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Annotated, Any, Final
 
@@ -37,19 +37,17 @@ NO_ROSTER: Final = "The channel carries cursors and has no roster."
 NEW_ROOMS: Final = 300
 """Rooms that one visitor may add in HOUR: one every twelve seconds, for an hour. Rooms that are
 registered already do not count."""
-NEW_ROOMS_OF_SESSIONS: Final = 20 * NEW_ROOMS
-"""Rooms that all sessions of one address may add in HOUR: a visitor who drops the cookie has a new
-session at the next page."""
 HOUR: Final = 3600.0
 CHECKS: Final = 30
 """Channels that one visitor may have checked in CHECK_WINDOW: more than the pages that a visitor
 opens in a minute."""
-CHECKS_OF_SESSIONS: Final = 20 * CHECKS
-"""Channels that all sessions of one address may have checked in CHECK_WINDOW."""
 CHECK_WINDOW: Final = 60.0
 CHECK_PAUSE: Final = 1.0
 """Seconds between two checks of a channel, whoever asks for them: about the time between two
 looks."""
+SESSIONS: Final = 20
+"""All sessions of one address have so many times the limit of one visitor: a visitor who drops the
+cookie has a new session at the next page."""
 
 
 class _Body(msgspec.Struct):
@@ -121,20 +119,21 @@ def snapshot(request: HttpRequest) -> dict[str, Any]:
     return {"channel": channel, **msgspec.structs.asdict(found)}
 
 
-# No CSRF token is needed: a check can only have a channel polled early.
+# No CSRF token is needed: all that a check can do is have a channel polled early.
 @json_view("POST")
 def check(request: HttpRequest) -> None:
     """Have channels polled early whose rosters lack the visitor's page; answer 204.
 
     The body is that of `tokens`, of any content type. A check adds and removes nobody: the poll
-    does. Cursor channels are left out, and so is what is beyond the limits of the visitor. 400 and
-    403 as `tokens`. A store that is down is logged: the next tick polls the channels anyway.
+    does. Left out is what is beyond the limits of the visitor, cursor channels and `roster:` feeds,
+    and all where no roster would list the visitor, or without looks. 400 and 403 as `tokens`. A
+    store that is down is logged: the next tick polls the channels anyway.
     """
     visitor = visitor_of(request)
     granted, _ = _open(request, _read(request), visitor, services.now())
-    channels = list(dict.fromkeys(_with_rosters(granted)))
-    if not channels:
+    if not (conf.PRESENCE_WATCH and listed_as(visitor)):
         return
+    channels = [c for c in dict.fromkeys(_with_rosters(granted)) if feed_of(c) == c]
     try:
         _mark_due(channels, by=origins_of(request, visitor))
     except StoreError:
@@ -144,27 +143,25 @@ def check(request: HttpRequest) -> None:
 def _mark_due(channels: Sequence[str], *, by: Sequence[str]) -> None:
     """Mark channels due, as many as are within every limit of the visitor that `by` names.
 
-    A channel that was checked less than CHECK_PAUSE ago is due after CHECK_PAUSE, and not dropped:
-    a look may have polled it before this visitor came.
+    A channel that was checked less than CHECK_PAUSE ago is due after CHECK_PAUSE: a look may have
+    read it before the member came who asks now, so the mark must not be dropped.
     """
     store = services.store()
-    hits = [
-        Hit(f"checks:{name}", _limit_of_checks(name), CHECK_WINDOW, times=len(channels))
-        for name in by
-    ]
-    hits += [Hit(f"check:{channel}", 1, CHECK_PAUSE) for channel in channels]
-    admitted, _ = store.check_limits(hits)
-    allowed, fresh = min(admitted[: len(by)]), admitted[len(by) :]
-    due = {
-        channel: 0.0 if is_fresh else CHECK_PAUSE
-        for channel, is_fresh in list(zip(channels, fresh, strict=True))[:allowed]
-    }
-    if due:
-        store.write(Writes(due=due))
-
-
-def _limit_of_checks(name: str) -> int:
-    return CHECKS_OF_SESSIONS if name.startswith("sessions:") else CHECKS
+    if conf.PRESENCE_DISCOVERY == "registry":
+        unpolled = set(store.unregistered_channels(channels))
+        channels = [channel for channel in channels if channel not in unpolled]
+    admitted = _admitted(store, "checks", len(channels), by, limit=CHECKS, seconds=CHECK_WINDOW)
+    if not (channels := channels[:admitted]):
+        return
+    fresh, _ = store.check_limits([Hit(f"check:{c}", 1, CHECK_PAUSE) for c in channels])
+    store.write(
+        Writes(
+            due={
+                channel: 0.0 if is_fresh else CHECK_PAUSE
+                for channel, is_fresh in zip(channels, fresh, strict=True)
+            }
+        )
+    )
 
 
 def register_channels(channels: Sequence[str], *, by: Sequence[str]) -> None:
@@ -181,24 +178,39 @@ def register_channels(channels: Sequence[str], *, by: Sequence[str]) -> None:
     try:
         store = services.store()
         new = store.unregistered_channels(channels)
-        refused = set(new[_admitted(store, len(new), by) :])
+        admitted = _admitted(
+            store, "rooms", len(new), by, limit=NEW_ROOMS, seconds=HOUR, warn=_warn_of_limit
+        )
+        refused = set(new[admitted:])
         store.register_channels([channel for channel in channels if channel not in refused])
     except StoreError:
         registry_logger.exception("registry=not-touched channels=%s", ",".join(channels[:3]))
 
 
-def _admitted(store: Limits, new: int, by: Sequence[str]) -> int:
-    """Return how many of so many new rooms are within every limit of the visitor."""
-    for name in by:
-        if not new:
+def _admitted(
+    store: Limits,
+    name: str,
+    count: int,
+    by: Sequence[str],
+    *,
+    limit: int,
+    seconds: float,
+    warn: Callable[[str, int], None] = lambda kind, limit: None,
+) -> int:
+    """Return how many of `count` hits are within every limit of the visitor that `by` names. What
+    one limit refuses does not count for the next. `warn` is told of a limit that is exceeded."""
+    for origin in by:
+        if not count:
             break
-        kind = name.partition(":")[0]
-        limit = NEW_ROOMS_OF_SESSIONS if kind == "sessions" else NEW_ROOMS
-        admitted = store.hit_rate_limit(f"rooms:{name}", limit=limit, seconds=HOUR, times=new)
-        if admitted < new:
-            _warn_of_limit(kind, limit)
-        new = admitted
-    return new
+        kind = origin.partition(":")[0]
+        most = SESSIONS * limit if kind == "sessions" else limit
+        admitted = store.hit_rate_limit(
+            f"{name}:{origin}", limit=most, seconds=seconds, times=count
+        )
+        if admitted < count:
+            warn(kind, most)
+        count = admitted
+    return count
 
 
 @lru_cache

@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from presence.exceptions import CentrifugoUnreachable, StoreError
-from presence.sync.context import LOGGERS
+from presence.sync.context import LOGGERS, threads
 from presence.sync.statistics import Report
 from tests.unit.fakes import ROOM, Site
 
@@ -93,6 +93,14 @@ def test_looks_limit_no_information(caplog: pytest.LogCaptureFixture) -> None:
         look(site)
     done = [record for record in caplog.records if record.msg.startswith("look=done")]
     assert len(done) == 5
+
+
+def test_looks_limit_what_their_threads_log(caplog: pytest.LogCaptureFixture) -> None:
+    site = Site()
+    with site.sync.last_look.log.limited(now=0.0, every=60.0), threads(2) as pool:
+        for _ in range(3):
+            pool.submit(LOGGERS[0].warning, "channel=failed").result(10)
+    assert warnings(caplog) == ["channel=failed"]
 
 
 def test_look_that_a_thread_never_ends_limits_no_other_log(

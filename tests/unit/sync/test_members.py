@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from presence.backends.base import Writes
 from presence.backends.memory import MemoryStore
 from presence.exceptions import StoreError
 from presence.roster import messages
@@ -334,6 +335,21 @@ class TestProfiles:
         room.tick()
         self.know(room, "42", name="Grace")
         room.tick(3000)
+        assert room.members == [("42", "Grace")]
+
+    def test_tick_after_outage_of_ticks_takes_profile_whose_channel_looks_polled(
+        self, room: Room
+    ) -> None:
+        room.connect("c1", "42", "Ada")
+        room.tick()
+        self.know(room, "42", name="Grace")
+        room.site.clock.advance(3000)
+        room.site.store.write(Writes(due={ROOM: 0.0}))
+        look = room.site.sync.look()
+        assert look is not None
+        assert look.channels == 1
+        assert room.members == [("42", "Ada")], "looks have no news"
+        room.tick(1)
         assert room.members == [("42", "Grace")]
 
     def test_tick_with_token_newer_than_profile_takes_the_token(self, room: Room) -> None:

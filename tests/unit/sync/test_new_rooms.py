@@ -96,8 +96,8 @@ def test_registry_of_several_visitors_limits_each_by_itself(
 def test_registry_of_sessions_of_one_address_limits_them_together(
     site: FakePresence, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    limit = 2 * NEW_ROOMS + 50
-    monkeypatch.setattr(views, "NEW_ROOMS_OF_SESSIONS", limit)
+    limit = 2 * NEW_ROOMS
+    monkeypatch.setattr(views, "SESSIONS", 2)
     caplog.set_level(logging.WARNING, "presence.registry")
     for number in range(4):
         client = Client()

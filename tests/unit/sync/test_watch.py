@@ -98,9 +98,25 @@ def test_look_with_new_subscribers_of_a_feed_polls_nothing() -> None:
     assert polled(site) == 0
 
 
-def test_look_with_discovery_by_registry_finds_a_join() -> None:
+def test_look_with_discovery_by_registry_finds_joins_in_registered_rooms_alone() -> None:
     site = Site(discovery="registry")
+    site.store.register_channels([ROOM])
+    for channel in (ROOM, "presence:beyond-the-limit"):
+        site.centrifugo.enter(channel, "c1", "7", "Ada")
+    assert polled(site) == 1
+    assert site.ids() == ["7"]
+
+
+def test_look_that_takes_long_to_begin_polls_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    site = Site()
     site.centrifugo.enter(ROOM, "c1", "7", "Ada")
+    load = site.store.load_tracker_state
+
+    def slow(*, timeout: float) -> Any:
+        site.clock.advance(2 * watch.SLICE)
+        return load(timeout=timeout)
+
+    monkeypatch.setattr(site.store, "load_tracker_state", slow)
     assert polled(site) == 1
     assert site.ids() == ["7"]
 
@@ -151,6 +167,17 @@ def test_look_a_moment_before_the_grace_ends_confirms_the_leave() -> None:
     polled(site)
     assert polled(site, 10.0 - 1.1 * watch.EARLY) == 0
     assert polled(site, 0.2 * watch.EARLY) == 1
+    assert site.ids() == []
+
+
+def test_look_leaves_half_of_a_short_grace() -> None:
+    site = Site(grace=watch.EARLY)
+    site.centrifugo.enter(ROOM, "c1", "7", "Ada")
+    polled(site)
+    site.centrifugo.quit(ROOM, "c1")
+    assert polled(site) == 1
+    assert site.ids() == ["7"]
+    assert polled(site, watch.EARLY) == 1
     assert site.ids() == []
 
 

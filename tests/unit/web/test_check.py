@@ -20,7 +20,7 @@ from presence.exceptions import StoreError
 from presence.roster.messages import Member
 from presence.sync.context import threads
 from presence.testing import Clock
-from presence.web.views import CHECKS, CHECKS_OF_SESSIONS
+from presence.web.views import CHECKS, SESSIONS
 from presence.web.visitors import visitor_of
 from tests.stored_rooms import fill
 
@@ -34,6 +34,7 @@ CURSORS = "cursors:doc:42"
 @pytest.fixture(autouse=True)
 def site(settings: Any) -> None:
     settings.PRESENCE_BACKEND = "memory"
+    settings.PRESENCE_ANONYMOUS = "list"
 
 
 @pytest.fixture(autouse=True)
@@ -77,6 +78,15 @@ def send(client: Client, *grants: str) -> Any:
     return client.post(CHECK, json.dumps({"grants": grants}), content_type="text/plain")
 
 
+def session_client() -> Client:
+    """Return the client of an anonymous visitor who has a session."""
+    client = Client()
+    session = client.session
+    session["basket"] = [1]
+    session.save()
+    return client
+
+
 def marks() -> Mapping[str, float]:
     """Return the channels that the next look polls, with their marks."""
     store = services.store()
@@ -110,10 +120,8 @@ def test_page_of_a_user_has_a_check(ada: User):
     assert f'data-presence-check="{CHECK}"' in page(request_of(ada))
 
 
-@pytest.mark.parametrize(("mode", "has_one"), [("count", False), ("list", True), ("ignore", False)])
-def test_page_of_a_visitor_has_a_check_where_rosters_list_them(
-    mode: str, has_one: bool, settings: Any
-):
+@pytest.mark.parametrize(("mode", "listed"), [("count", False), ("list", True), ("ignore", False)])
+def test_page_of_a_visitor_learns_whether_rosters_list_them(mode: str, listed: bool, settings: Any):
     settings.PRESENCE_ANONYMOUS = mode
     client = Client()
     session = client.session
@@ -124,16 +132,10 @@ def test_page_of_a_visitor_has_a_check_where_rosters_list_them(
     request.COOKIES[settings.SESSION_COOKIE_NAME] = session.session_key
     anonymous = visitor_of(request).shown_as
     assert anonymous
-    assert ("data-presence-check" in page(request)) == has_one
+    assert f'data-presence-check="{CHECK}"' in page(request), "for all who use it later"
     settings.CENTRIFUGO_TOKEN_SECRET = "a-secret-of-thirty-two-bytes-or-more"
     answer = client.post("/presence/tokens/", {"grants": [grant(None)]}, "application/json")
-    assert answer.json()["channels"][ROOM]["self"] == (anonymous if has_one else "")
-
-
-@pytest.mark.parametrize("mode", ["count", "list", "ignore"])
-def test_page_of_a_visitor_without_a_session_has_no_check(mode: str, settings: Any):
-    settings.PRESENCE_ANONYMOUS = mode
-    assert "data-presence-check" not in page(request_of(AnonymousUser()))
+    assert answer.json()["channels"][ROOM]["self"] == (anonymous if listed else "")
 
 
 def test_page_has_no_check_without_looks_for_the_hidden_and_where_it_is_static(
@@ -173,6 +175,22 @@ def test_check_leaves_out_cursor_channels(as_ada: Client, ada: User, written: li
     assert written == []
     assert send(as_ada, grant(ada, CURSORS), grant(ada)).status_code == 204
     assert written == [Writes(due={ROOM: 0.0})]
+
+
+def test_check_leaves_out_feeds_and_visitors_whom_no_roster_lists(
+    as_ada: Client, ada: User, settings: Any, written: list[Writes]
+):
+    settings.PRESENCE_CHANNELS = ["presence:*", "chat:*"]
+    assert send(as_ada, grant(ada, "chat:7")).status_code == 204, "pages read roster:chat:7"
+    assert send(Client(), grant(None)).status_code == 204, "without a session"
+    settings.PRESENCE_ANONYMOUS = "count"
+    assert send(session_client(), grant(None)).status_code == 204, "counted"
+    settings.PRESENCE_VISIBLE = lambda user: False
+    assert send(as_ada, grant(ada)).status_code == 204, "hidden"
+    settings.PRESENCE_VISIBLE = None
+    settings.PRESENCE_WATCH = 0
+    assert send(as_ada, grant(ada)).status_code == 204, "nobody looks"
+    assert written == []
 
 
 def test_check_with_some_bad_grants_uses_the_good_ones(as_ada: Client, ada: User):
@@ -238,14 +256,14 @@ def test_check_of_a_channel_checked_within_a_second_is_due_a_second_later(
     assert due() == [ROOM]
     settle()
     clock.advance(0.5)
-    send(Client(), grant(None))
+    send(session_client(), grant(None))
     assert due() == []
     clock.advance(0.9)
     send(as_ada, grant(ada))
     assert due() == [ROOM], "the window of the first check has ended"
     settle()
     clock.advance(0.2)
-    send(Client(), grant(None))
+    send(session_client(), grant(None))
     clock.advance(1.0)
     assert due() == [ROOM], "no mark is lost to the limit"
 
@@ -259,7 +277,7 @@ def test_check_marks_thirty_channels_of_a_visitor_in_a_minute(
     assert send(as_ada, *grants[20:]).status_code == 204
     assert send(as_ada, *grants).status_code == 204
     assert [list(writes.due) for writes in written] == [rooms[:20], rooms[20:CHECKS]]
-    send(Client(), grant(None))
+    send(session_client(), grant(None))
     assert ROOM in due(), "another visitor has limits of their own"
     clock.advance(60.1)
     send(as_ada, grants[-1])
@@ -267,19 +285,30 @@ def test_check_marks_thirty_channels_of_a_visitor_in_a_minute(
 
 
 def test_check_by_many_sessions_of_one_address_has_a_limit_as_well(written: list[Writes]):
-    marked = CHECKS_OF_SESSIONS
+    marked = SESSIONS * CHECKS
     rooms = [f"presence:{number}" for number in range(CHECKS)]
     grants = [grant(None, room) for room in rooms]
     for _ in range(marked // CHECKS + 1):
-        client = Client()
-        session = client.session
-        session["basket"] = [1]
-        session.save()
-        assert send(client, *grants).status_code == 204
+        assert send(session_client(), *grants).status_code == 204
     assert sum(len(writes.due) for writes in written) == marked
 
 
-def test_check_takes_one_round_trip_for_its_limits_and_one_for_its_marks(
+def test_check_beyond_the_limit_of_a_session_takes_nothing_from_others_of_the_address(
+    written: list[Writes],
+):
+    """Nor does it keep a room from the checks of others."""
+    greedy = session_client()
+    grants = [grant(None, f"presence:{number}") for number in range(CHECKS)]
+    for _ in range(2 * SESSIONS):
+        send(greedy, *grants)
+    assert [list(writes.due) for writes in written] == [[f"presence:{n}" for n in range(CHECKS)]]
+    del written[:]
+    send(greedy, grant(None))
+    send(session_client(), grant(None))
+    assert written == [Writes(due={ROOM: 0.0})]
+
+
+def test_check_takes_a_round_trip_for_each_limit_and_one_for_its_marks(
     as_ada: Client, ada: User, monkeypatch: pytest.MonkeyPatch, written: list[Writes]
 ):
     asked: list[Sequence[Hit]] = []
@@ -291,5 +320,5 @@ def test_check_takes_one_round_trip_for_its_limits_and_one_for_its_marks(
 
     monkeypatch.setattr(MemoryStore, "check_limits", noted)
     send(as_ada, *(grant(ada, f"presence:{number}") for number in range(5)))
-    assert [len(hits) for hits in asked] == [6]
+    assert [len(hits) for hits in asked] == [1, 5]
     assert len(written) == 1

@@ -177,7 +177,7 @@ def test_surface_with_an_unknown_unit_logs_and_raises_in_debug(caplog: pytest.Lo
 def test_surface_has_a_check_where_the_widget_has_one(settings: Any, watch: float, check: str):
     settings.PRESENCE_WATCH = watch
     assert state(request_of(ADA)).check_url == check
-    assert state(request_of()).check_url == ""
+    assert state(request_of()).check_url == check
 
 
 # Who may
