@@ -1,7 +1,7 @@
 """Names of people: one cleaner for every source of names, and the initials of a name. Pure.
 
-`readPush` of roster.js and `initials` of render.js have the same rules. Both languages are tested
-on tests/fixtures/names.json.
+`readMember` of cursor_state.js and `initials` of render.js have the same rules. Both languages are
+tested on tests/fixtures/names.json.
 """
 
 from __future__ import annotations

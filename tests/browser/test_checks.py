@@ -6,7 +6,7 @@ from playwright.sync_api import Page, expect
 
 from presence import services
 from presence.backends.base import LookState, Writes
-from tests.browser.one_page_site import Crowd, Stage, Tick, Visit, include, live
+from tests.browser.one_page_site import Crowd, Stage, Tick, Visit, include, live, roster
 
 CHECK = "**/presence/check/"
 USE_CONNECTION = """async ([url, token]) => {
@@ -14,6 +14,14 @@ USE_CONNECTION = """async ([url, token]) => {
     globalThis.own = new Centrifuge(url, { token });
     own.connect();
     presence.useConnection(own);
+}"""
+
+COPY = """async () => {
+    const widget = document.querySelector("presence-roster");
+    const [parent, copy] = [widget.parentNode, widget.cloneNode(true)];
+    widget.remove();
+    await new Promise((resolve) => { setTimeout(resolve); });
+    parent.append(copy);
 }"""
 
 
@@ -53,9 +61,26 @@ def test_page_that_the_roster_lacks_sends_one_check(
     tick()
     mine = widget.locator(f'[data-presence-member="{ada.id}"]')
     expect(mine).to_be_visible()
-    expect(mine).not_to_have_attribute("data-presence-provisional", "")
+    expect(mine).not_to_have_attribute("data-presence-ahead", "")
     page.wait_for_timeout(3000)
     assert len(sent) == 1
+
+
+def test_copy_of_a_widget_lacks_the_member_who_was_ahead_of_the_roster(
+    visit: Visit, crowd: Crowd, stage: Stage, tick: Tick, channel: str
+) -> None:
+    crowd.fill(channel, ["u1"])
+    tick()
+    ada = visit("ada")
+    page = ada.new_page()
+    with page.expect_response(CHECK):
+        page.goto(stage.page(include(channel)))
+    ahead = roster(page, channel).locator("[data-presence-ahead]")
+    expect(ahead).to_have_attribute("data-presence-member", ada.id)
+    with page.expect_response(CHECK):
+        page.evaluate(COPY)
+    expect(ahead).to_have_attribute("data-presence-member", ada.id)
+    expect(roster(page, channel)).to_have_attribute("data-presence-total", "2")
 
 
 def test_page_on_a_connection_of_the_site_sends_a_check(

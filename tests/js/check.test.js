@@ -46,15 +46,6 @@ describe("check of a roster", () => {
     assert.deepEqual(checks(world), []);
   });
 
-  it("check_is_sent_by_a_page_that_has_only_hints_of_others", async () => {
-    const { world, sub, follower } = await live();
-    sub.trigger("join", { info: { user: "7", client: "mine" } });
-    sub.trigger("join", { info: { user: "9", client: "hers" } });
-    assert.deepEqual([...follower.feed.view.provisional], ["7", "9"]);
-    await world.pass(DECIDED);
-    assert.deepEqual(checks(world), [["next presence:a"]]);
-  });
-
   it("check_of_all_rooms_of_a_page_takes_one_request", async () => {
     const { world, page } = makePage({ user, ahead: true });
     for (const name of ["a", "b", "c"]) {

@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 
 import { Channel } from "../../presence/static/presence/js/cursor_channel.js";
 import * as motion from "../../presence/static/presence/js/cursor_state.js";
-import { readPush } from "../../presence/static/presence/js/roster.js";
+import { SHOWS } from "../../presence/static/presence/js/render.js";
 import { Centrifuge, makePage, member, settle } from "./stub.js";
 
 const NAME = "cursors:a";
@@ -16,7 +16,7 @@ const AT = { x: 0.5, y: 0.25 };
 /** Follow a channel as a surface does; `told` has the news. */
 function follow(page, grant = `grant ${NAME}`) {
   const follower = { told: [] };
-  const read = (data, info) => motion.read("fraction", data, info, readPush);
+  const read = (data, info) => motion.read("fraction", data, info, SHOWS);
   const config = { channel: NAME, grant, read, ids: page.clientIds };
   follower.end = page.follow(config, null, (channel, { heard, greet, again }) => {
     follower.channel = channel;

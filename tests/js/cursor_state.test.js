@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
-import { Cursors, Sender, encode, read } from "../../presence/static/presence/js/cursor_state.js";
-import { readPush } from "../../presence/static/presence/js/roster.js";
+import { Cursors, Sender, encode, read, readMember } from "../../presence/static/presence/js/cursor_state.js";
+import { SHOWS } from "../../presence/static/presence/js/render.js";
+import { member } from "./stub.js";
 
 /** Time that passes when a test says so, and the timers that wait for it. */
 class Time {
@@ -235,7 +236,7 @@ describe("encode", () => {
 
 describe("read", () => {
   const info = { client: "c1", user: "42", chanInfo: { name: "Ada", info: { color: "#abc" } } };
-  const taken = (data, from = info, unit = "fraction") => read(unit, data, from, readPush);
+  const taken = (data, from = info, unit = "fraction") => read(unit, data, from, SHOWS);
 
   it("read_takes_the_user_from_centrifugo_and_not_from_the_data", () => {
     const spoof = { x: 0.5, y: 0.25, user: "17", meta: { name: "Eve" }, client: "c9", more: {} };
@@ -413,5 +414,36 @@ describe("Cursors", () => {
     hear("a", 0.8);
     const [cursor] = cursors.shown();
     assert.deepEqual([cursor.key, cursor.left], ["a", 0.8]);
+  });
+});
+
+describe("readMember", () => {
+  const named = { name: "Ada", info: { color: "#123456" }, iat: 1, anonymous: "" };
+
+  it("read_member_names_by_subscription_then_connection_then_id", () => {
+    const expected = [
+      [{ chanInfo: named, connInfo: { name: "Bob" } }, member("7", "Ada", named.info)],
+      [{ chanInfo: {}, connInfo: named }, member("7", "Ada", named.info)],
+      [{ chanInfo: { role: "admin" }, connInfo: named }, member("7", "Ada", named.info)],
+      [{ connInfo: { name: "Bob", info: 4, avatar: "/b.png", secret: 1 } },
+        member("7", "Bob", { avatar: "/b.png", color: undefined })],
+    ];
+    for (const [client, shown] of expected) assert.deepEqual(readMember({ user: "7", ...client }, SHOWS), shown);
+    for (const odd of [undefined, null, 4, "x", [], { name: 4 }]) {
+      assert.equal(readMember({ user: "7", chanInfo: odd, connInfo: odd }, SHOWS).name, "7");
+    }
+  });
+
+  it("read_member_gives_null_when_a_token_is_hidden", () => {
+    const hidden = { iat: 2, hidden: true };
+    for (const client of [{ chanInfo: hidden }, { connInfo: hidden }, { chanInfo: named, connInfo: hidden }]) {
+      assert.equal(readMember({ user: "7", ...client }, SHOWS), null);
+    }
+  });
+
+  it("read_member_gives_null_without_a_user", () => {
+    for (const client of [{}, { user: "" }, { user: 7 }, { user: null, connInfo: named }]) {
+      assert.equal(readMember(client, SHOWS), null);
+    }
   });
 });

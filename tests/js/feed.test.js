@@ -247,12 +247,12 @@ describe("oneself", () => {
     assert.deepEqual(joined(follower), [], "not before it stands");
     sub.trigger("subscribed", { recovered: true });
     assert.deepEqual(shownIds(follower), ["42", "7"]);
-    assert.deepEqual([...follower.feed.view.provisional], ["7"]);
+    assert.deepEqual(follower.feed.ahead, [user]);
     assert.equal(follower.feed.state.members.has("7"), false);
     publish(sub, diff(12, { joins: [user], total: 2 }));
     assert.deepEqual(shownIds(follower), ["42", "7"]);
     assert.equal(follower.feed.view.total, 2);
-    assert.equal(follower.feed.view.provisional.size, 0);
+    assert.deepEqual(follower.feed.ahead, []);
     assert.deepEqual(joined(follower), ["7"]);
   });
 
@@ -265,14 +265,6 @@ describe("oneself", () => {
     assert.deepEqual(follower.told.flatMap(({ left }) => left), []);
   });
 
-  it("self_keeps_its_place_when_a_diff_confirms_it_with_a_hint", async () => {
-    const { sub, follower } = await live({ user, ahead: true });
-    sub.trigger("join", { info: { user: "5", client: "c" } });
-    const before = shownIds(follower);
-    publish(sub, diff(12, { joins: [member("5"), user], total: 3 }));
-    assert.deepEqual(shownIds(follower), before);
-  });
-
   it("self_is_not_shown_ahead_of_an_unknown_or_hidden_user", async () => {
     for (const options of [{ user, ahead: false }, { user: null, ahead: true }]) {
       const { follower } = await live(options);
@@ -283,7 +275,6 @@ describe("oneself", () => {
 
 describe("refused feed", () => {
   const user = member("7", "Me");
-  const push = { info: { user: "10", client: "c", connInfo: { name: "Ten" } } };
 
   /** A page whose snapshot was refused as somebody else has signed in. */
   async function refused() {
@@ -307,7 +298,6 @@ describe("refused feed", () => {
     assert.deepEqual(client.removed, ["presence:a"]);
     const told = follower.told.length;
     publish(sub, diff(12, { joins: [member("9")], total: 2 }));
-    sub.trigger("join", push);
     sub.trigger("subscribing", {});
     sub.trigger("subscribed", { recovered: false });
     await world.tick();
@@ -434,144 +424,6 @@ describe("malformed publications", () => {
     }
     assert.deepEqual(follower.feed.state, before);
     assert.deepEqual(world.timers, []);
-  });
-});
-
-describe("hints", () => {
-  const push = (user, client = `client ${user}`, more = {}) => ({
-    info: { user, client, connInfo: { name: `Member ${user}`, info: {} }, chanInfo: undefined, ...more },
-  });
-  const events = ({ feed, told }) => told.flatMap((news) => [...feed.events(news)])
-    .filter(([name]) => name !== "sync").map(([name, { member: who }]) => `${name} ${who?.id}`);
-  const provisional = ({ feed }) => [...feed.view.provisional];
-
-  it("hint_shows_a_subscriber_until_a_diff_has_them", async () => {
-    const { sub, follower } = await live();
-    sub.trigger("join", push("5"));
-    assert.deepEqual([shownIds(follower), provisional(follower)], [["42", "5"], ["5"]]);
-    assert.equal(follower.feed.view.total, 2);
-    publish(sub, diff(12, { joins: [member("5")], total: 2 }));
-    assert.deepEqual([shownIds(follower), provisional(follower)], [["42", "5"], []]);
-    assert.equal(follower.feed.view.total, 2);
-    assert.deepEqual(events(follower), ["join 5"]);
-    publish(sub, diff(13, { leaves: ["5"] }));
-    assert.deepEqual([shownIds(follower), events(follower)], [["42"], ["join 5", "leave 5"]]);
-  });
-
-  it("hint_is_confirmed_by_a_snapshot_with_the_words_of_the_roster", async () => {
-    const { sub, world, follower } = await live();
-    sub.trigger("join", push("5"));
-    serve(world, [200, snapshot(15, [member("42"), member("5", "Ada")])]);
-    publish(sub, diff(14));
-    await world.tick(5000);
-    assert.deepEqual([shownIds(follower), provisional(follower)], [["42", "5"], []]);
-    assert.deepEqual(events(follower), ["join 5", "stale undefined", "update 5"]);
-  });
-
-  it("hint_ends_when_its_tick_is_over", async () => {
-    const { sub, world, follower } = await live();
-    sub.trigger("join", push("5"));
-    assert.deepEqual(await world.tick(), [65_000]);
-    assert.deepEqual([shownIds(follower), follower.feed.view.total], [["42"], 1]);
-    assert.deepEqual(events(follower), ["join 5", "leave 5"]);
-  });
-
-  it("hint_waits_for_the_interval_of_the_server", async () => {
-    const { sub, world } = await live({ every: 10 });
-    sub.trigger("join", push("5"));
-    assert.equal(world.timers[0].ms, 15_000);
-    serve(world, [200, snapshot(15, [member("42")], { every: 20 })]);
-    publish(sub, diff(14));
-    await world.tick(5000);
-    sub.trigger("join", push("6"));
-    assert.equal(world.timers[1].ms, 25_000);
-  });
-
-  it("hint_ends_with_the_last_client_of_its_user", async () => {
-    const { sub, follower } = await live();
-    for (const tab of ["a", "b"]) sub.trigger("join", push("5", tab));
-    sub.trigger("leave", push("5", "a"));
-    assert.deepEqual(shownIds(follower), ["42", "5"]);
-    sub.trigger("leave", push("5", "b"));
-    assert.deepEqual([shownIds(follower), events(follower)], [["42"], ["join 5", "leave 5"]]);
-  });
-
-  it("hint_of_a_client_that_comes_back_outlives_the_first_timer", async () => {
-    const { sub, world, follower } = await live();
-    sub.trigger("join", push("5"));
-    await world.pass(10_000);
-    for (const event of ["leave", "join", "join"]) sub.trigger(event, push("5"));
-    await world.pass(60_000);
-    assert.deepEqual(shownIds(follower), ["42", "5"]);
-    await world.pass(5000);
-    assert.deepEqual(shownIds(follower), ["42"]);
-  });
-
-  it("hint_leaves_no_timer_when_it_or_its_widget_ends", async () => {
-    const { sub, world, follower } = await live();
-    for (const event of ["join", "leave", "join"]) sub.trigger(event, push("5"));
-    assert.equal(world.timers.length, 1);
-    publish(sub, diff(12, { joins: [member("5")], total: 2 }));
-    assert.equal(world.timers.length, 0);
-    sub.trigger("join", push("6"));
-    follower.end();
-    await settle();
-    assert.deepEqual(world.timers, []);
-  });
-
-  it("hint_is_not_made_of_leaves_members_or_nobody", async () => {
-    const { sub, follower } = await live();
-    for (const data of [push("42"), push(""), push(undefined), {}, { info: null }, { info: 4 }]) {
-      sub.trigger("join", data);
-      sub.trigger("leave", data);
-    }
-    sub.trigger("leave", push("42"));
-    assert.deepEqual([shownIds(follower), follower.feed.view.total, events(follower)], [["42"], 1, []]);
-  });
-
-  it("hint_is_not_made_on_a_roster_feed_or_in_a_counted_room", async () => {
-    const made = await live({ feed: "roster:presence:a" });
-    made.sub.trigger("join", push("5"));
-    assert.deepEqual(shownIds(made.follower), ["42"]);
-    const counted = await live({ shown: snapshot(12, [], { listed: false, total: 400 }) });
-    counted.sub.trigger("join", push("5"));
-    assert.equal(counted.follower.feed.view.total, 400);
-    assert.deepEqual(counted.world.timers, []);
-  });
-
-  it("hint_never_shows_oneself_twice", async () => {
-    const { sub, follower } = await live({ user: member("7", "Me"), ahead: true });
-    sub.trigger("join", push("7"));
-    assert.deepEqual([shownIds(follower), follower.feed.view.total], [["42", "7"], 2]);
-    assert.equal(follower.feed.view.members[1].name, "Me");
-    sub.trigger("leave", push("7"));
-    assert.deepEqual([shownIds(follower), events(follower)], [["42", "7"], ["join 7"]]);
-  });
-
-  it("hint_does_not_show_oneself_where_the_server_forbids_it", async () => {
-    const { sub, follower } = await live({ user: member("7", "Me"), ahead: false });
-    sub.trigger("join", push("7"));
-    assert.deepEqual(shownIds(follower), ["42"]);
-  });
-
-  it("hint_ends_when_the_room_is_counted_or_the_widget_refused", async () => {
-    const { sub, world, follower } = await live();
-    sub.trigger("join", push("5"));
-    serve(world, [200, snapshot(13, [], { listed: false, total: 300 })]);
-    publish(sub, { type: "presence.reload", epoch: "k3f9a1", version: 13, within: 0 });
-    await world.tick(5000);
-    assert.deepEqual([shownIds(follower), follower.feed.view.total], [[], 300]);
-    assert.deepEqual(events(follower).filter((event) => event.startsWith("leave")), []);
-    const other = await live();
-    other.sub.trigger("join", push("5"));
-    other.sub.trigger("unsubscribed", { code: 103, reason: "permission denied" });
-    assert.deepEqual([shownIds(other.follower), other.follower.feed.view.total], [["42"], 1]);
-  });
-
-  it("hints_are_bounded", async () => {
-    const { sub, follower } = await live();
-    for (let user = 100; user < 400; user += 1) sub.trigger("join", push(String(user)));
-    assert.equal(follower.feed.view.members.length, 101);
   });
 });
 
@@ -744,7 +596,7 @@ class Watcher {
   }
 
   check(server) {
-    const { state, view } = this.follower.feed;
+    const { state, view, ahead } = this.follower.feed;
     const { epoch, version } = state;
     const expected = server.versions.get(`${epoch} ${version}`);
     assert.equal(epoch === this.#seen.epoch && version < this.#seen.version, false, "it went back");
@@ -753,8 +605,8 @@ class Watcher {
     assert.deepEqual([state.total, state.anonymous, state.listed], [expected.total, expected.anonymous, expected.listed]);
     const all = view.members.map(({ id }) => id);
     assert.equal(new Set(all).size, all.length, "somebody is shown twice");
-    assert.deepEqual(all, [...state.members.keys(), ...view.provisional]);
-    assert.equal(view.total, state.total + view.provisional.size);
+    assert.deepEqual(all, [...state.members.keys(), ...ahead.map(({ id }) => id)]);
+    assert.equal(view.total, state.total + ahead.length);
     if (!view.listed) assert.deepEqual(all, []);
   }
 }
@@ -783,7 +635,6 @@ describe("random histories", () => {
     let delivered = server.published.length;
     sub.trigger("subscribed", { recovered: true });
     const watcher = new Watcher(made);
-    const who = () => ({ info: { user: server.some(["", "1", "2", "6", "7", "8"]), client: server.some(["a", "b", "c"]) } });
     const steps = [
       () => server.step(),
       () => server.published[delivered] && publish(sub, server.published[delivered++]),
@@ -792,9 +643,6 @@ describe("random histories", () => {
       () => publish(sub, structuredClone(server.some(server.published))),
       () => publish(sub, structuredClone(server.some(junk))),
       () => publish(sub, { ...diff(follower.feed.state.version + 5), epoch: "foreign" }),
-      () => sub.trigger("join", who()),
-      () => sub.trigger("join", who()),
-      () => sub.trigger("leave", who()),
       () => sub.trigger("subscribing", {}),
       () => {
         const recovered = chance() < 0.5;
@@ -814,11 +662,10 @@ describe("random histories", () => {
     sub.trigger("subscribed", { recovered: false });
     await world.pass(120_000);
     watcher.check(server);
-    const { phase, state, view } = follower.feed;
+    const { phase, state, ahead } = follower.feed;
     assert.equal(phase, "live");
     assert.deepEqual([state.epoch, state.version], [server.epoch, server.version]);
-    const alone = user && server.listed && !server.members.has("7") ? ["7"] : [];
-    assert.deepEqual([...view.provisional], alone, "a hint is stuck");
+    assert.deepEqual(ahead, user && server.listed && !server.members.has("7") ? [user] : []);
     assert.deepEqual(world.timers, []);
   }
 

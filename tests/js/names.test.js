@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { describe, it } from "node:test";
 
-import { initials } from "../../presence/static/presence/js/render.js";
-import { readPush } from "../../presence/static/presence/js/roster.js";
+import { readMember } from "../../presence/static/presence/js/cursor_state.js";
+import { SHOWS, initials } from "../../presence/static/presence/js/render.js";
 
 const cases = JSON.parse(readFileSync(new URL("../fixtures/names.json", import.meta.url)));
 
@@ -14,14 +14,14 @@ describe("names that Python and JavaScript share", () => {
       assert.equal(initials(name), letters);
       assert.equal(initials(clean), letters);
       for (const info of [{ connInfo: { name } }, { chanInfo: { name, iat: 1 } }]) {
-        assert.equal(readPush({ user: "7", ...info }).name, clean ? name : "7");
+        assert.equal(readMember({ user: "7", ...info }, SHOWS).name, clean ? name : "7");
       }
     });
   }
 
-  it("read_push_falls_back_to_the_connection_when_the_subscription_name_shows_nothing", () => {
-    const push = { user: "7", chanInfo: { name: "\u3164" }, connInfo: { name: "Ada" } };
-    assert.equal(readPush(push).name, "Ada");
+  it("read_member_falls_back_to_the_connection_when_the_subscription_name_shows_nothing", () => {
+    const client = { user: "7", chanInfo: { name: "\u3164" }, connInfo: { name: "Ada" } };
+    assert.equal(readMember(client, SHOWS).name, "Ada");
   });
 
   it("initials_without_a_segmenter_are_code_points", () => {

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { describe, it } from "node:test";
 
 import {
-  ahead, fromSnapshot, overlay, read, readEvent, readPush, reduce, since, splice, view,
+  ahead, fromSnapshot, overlay, read, readEvent, reduce, since, splice, view,
 } from "../../presence/static/presence/js/roster.js";
 import { diff, member, snapshot } from "./stub.js";
 
@@ -117,7 +117,6 @@ describe("reduce", () => {
     assert.deepEqual(changes.joined, joins);
     assert.deepEqual([...state.members.values()], joins);
     assert.deepEqual([...fromSnapshot(snapshot(1, joins)).members.values()], joins);
-    assert.deepEqual(names.slice(0, 4).map((name) => readPush({ user: "7", connInfo: { name } }).name), names.slice(0, 4));
   });
 
   it("reduce_of_a_diff_that_skips_a_version_asks_to_fetch", () => {
@@ -197,64 +196,27 @@ describe("splice", () => {
 
 describe("view", () => {
   const me = member("7", "Me");
-  const mine = new Map([["7", me]]);
 
-  it("view_has_members_ahead_last_and_counts_each_once", () => {
+  it("view_has_oneself_last_and_counts_each_once", () => {
     const state = fromSnapshot(snapshot(12));
-    const before = view(state, mine);
-    assert.deepEqual(before.members.map(({ id }) => id), ["42", "7"]);
-    assert.deepEqual([[...before.provisional], before.total], [["7"], 2]);
+    const before = view(state, ahead(state, [me]));
+    assert.deepEqual([before.members, before.total], [[member("42"), me], 2]);
     reduce(state, diff(12, { joins: [me], total: 2 }));
-    const after = view(state, mine);
-    assert.deepEqual(after.members.map(({ id }) => id), ["42", "7"]);
-    assert.deepEqual([[...after.provisional], after.total], [[], 2]);
+    const after = view(state, ahead(state, [me]));
+    assert.deepEqual([after.members, after.total], [[member("42"), me], 2]);
   });
 
-  it("view_of_a_counted_room_has_nobody_ahead", () => {
-    const counted = view(fromSnapshot(load("snapshot-counted.json")), mine);
-    assert.deepEqual([counted.members, counted.provisional.size, counted.total], [[], 0, 412]);
+  it("ahead_of_a_counted_room_is_nobody", () => {
+    assert.deepEqual(ahead(fromSnapshot(load("snapshot-counted.json")), [me]), []);
   });
 
   it("overlay_is_silent_when_a_diff_confirms_a_member_ahead", () => {
     const nothing = { joined: [], left: [], updated: [] };
-    assert.deepEqual(overlay({ ...nothing, joined: [me] }, mine, new Map()), nothing);
-    assert.deepEqual(overlay({ ...nothing, left: [me] }, new Map(), mine), nothing);
-    assert.deepEqual(overlay(nothing, new Map(), mine), { ...nothing, joined: [me] });
-    assert.deepEqual(overlay(nothing, mine, new Map()), { ...nothing, left: [me] });
+    assert.deepEqual(overlay({ ...nothing, joined: [me] }, [me], []), nothing);
+    assert.deepEqual(overlay({ ...nothing, left: [me] }, [], [me]), nothing);
+    assert.deepEqual(overlay(nothing, [], [me]), { ...nothing, joined: [me] });
+    assert.deepEqual(overlay(nothing, [me], []), { ...nothing, left: [me] });
     const renamed = member("7", "Myself");
-    assert.deepEqual(overlay({ ...nothing, joined: [renamed] }, mine, new Map()), { ...nothing, updated: [renamed] });
-    const candidates = [me, member("42"), member("5")];
-    assert.deepEqual([...ahead(fromSnapshot(snapshot(12)), candidates).keys()], ["5", "7"], "ties by id");
-  });
-});
-
-describe("readPush", () => {
-  const named = { name: "Ada", info: { color: "#123456" }, iat: 1, anonymous: "" };
-
-  it("read_push_names_by_subscription_then_connection_then_id", () => {
-    const expected = [
-      [{ chanInfo: named, connInfo: { name: "Bob" } }, member("7", "Ada", named.info)],
-      [{ chanInfo: {}, connInfo: named }, member("7", "Ada", named.info)],
-      [{ chanInfo: { role: "admin" }, connInfo: named }, member("7", "Ada", named.info)],
-      [{ connInfo: { name: "Bob", info: 4, avatar: "/b.png", secret: 1 } },
-        member("7", "Bob", { avatar: "/b.png", color: undefined })],
-    ];
-    for (const [push, shown] of expected) assert.deepEqual(readPush({ user: "7", ...push }), shown);
-    for (const odd of [undefined, null, 4, "x", [], { name: 4 }]) {
-      assert.equal(readPush({ user: "7", chanInfo: odd, connInfo: odd }).name, "7");
-    }
-  });
-
-  it("read_push_gives_null_when_a_token_is_hidden", () => {
-    const hidden = { iat: 2, hidden: true };
-    for (const push of [{ chanInfo: hidden }, { connInfo: hidden }, { chanInfo: named, connInfo: hidden }]) {
-      assert.equal(readPush({ user: "7", ...push }), null);
-    }
-  });
-
-  it("read_push_gives_null_without_a_user", () => {
-    for (const push of [{}, { user: "" }, { user: 7 }, { user: null, connInfo: named }]) {
-      assert.equal(readPush(push), null);
-    }
+    assert.deepEqual(overlay({ ...nothing, joined: [renamed] }, [me], []), { ...nothing, updated: [renamed] });
   });
 });

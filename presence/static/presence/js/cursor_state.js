@@ -74,6 +74,25 @@ function within(unit, { x, y }) {
 }
 
 /**
+ * Read the member whom a client belongs to, by the rules of `presence/roster/merge.py`.
+ *
+ * A site may sign more for its own use. Only `name`, `avatar` and `color` of that are for everybody.
+ *
+ * @param {any} client What Centrifugo says of it: `chanInfo` is signed in the subscription token,
+ *   `connInfo` in the connection token.
+ * @param {RegExp} shows A letter that shows anything.
+ * @returns {Member | null} Null for the anonymous and the invisible.
+ */
+export function readMember({ user, chanInfo, connInfo }, shows) {
+  const isName = (value) => isText(value) && shows.test(value);
+  const signed = isName(chanInfo?.name) || chanInfo?.info ? chanInfo : connInfo;
+  const { name, info, avatar, color } = signed ?? {};
+  if (!isText(user) || chanInfo?.hidden || connInfo?.hidden) return null;
+  const isObject = info && typeof info === "object" && !Array.isArray(info);
+  return { id: user, name: isName(name) ? name : user, info: isObject ? info : { avatar, color } };
+}
+
+/**
  * Read a publication.
  *
  * Centrifugo attaches `info` to everything that a browser published, and it decides who moved. `user`
@@ -83,14 +102,13 @@ function within(unit, { x, y }) {
  * @param {Unit} unit
  * @param {any} data
  * @param {any} info
- * @param {(push: any) => Member | null} readPush
+ * @param {RegExp} shows A letter that shows anything.
  * @returns {Heard | null} Null for what is malformed, out of range or nobody's.
  */
-export function read(unit, data, info, readPush) {
+export function read(unit, data, info, shows) {
   const { x, y, gone, user, meta } = data ?? {};
   if (!info && !isText(user)) return null;
-  const shown = info ?? { user, connInfo: { ...meta, name: meta?.name ?? user } };
-  const member = readPush(shown);
+  const member = readMember(info ?? { user, connInfo: { ...meta, name: meta?.name ?? user } }, shows);
   const key = info ? `client ${info.client}` : `user ${user}`;
   if (gone === true) return { key, gone, user: info ? null : user };
   return member && within(unit, { x, y }) ? { key, member, x, y } : null;

@@ -41,7 +41,7 @@ class SharedSurface {
    * @param {Element} element The surface.
    * @param {any[]} modules What `PresenceCursors.#load` gives.
    */
-  constructor(root, element, [{ page, draw, roster }, state, { Surface }, { Channel }, cover]) {
+  constructor(root, element, [{ page, draw }, state, { Surface }, { Channel }, cover]) {
     const { presenceChannel: channel, presenceUnit: unit, ...data } = root.dataset;
     const limits = {
       interval: Number(data.presenceInterval),
@@ -62,7 +62,7 @@ class SharedSurface {
       cover,
       moved: (point) => this.#send(point && state.encode(unit, point)),
     });
-    const read = (message, info) => state.read(unit, message, info, roster.readPush);
+    const read = (message, info) => state.read(unit, message, info, draw.SHOWS);
     this.config = { channel, read, ids: page.clientIds };
     this.follow();
   }

@@ -6,9 +6,6 @@
  * crowd may have to fetch. Publications are kept while a snapshot is awaited. What still does not fit
  * the snapshot then is worth one more fetch, no more. Of two fetches under way only the newest counts.
  *
- * Where join pushes are on, a user who subscribes is shown at once, as a hint: until a diff has them
- * or should have had them (the interval and 5 seconds), or until the same client leaves.
- *
  * @import { Member, SiteEvent, View } from "./presence.js"
  * @import { Changes, State } from "./roster.js"
  * @import * as connection from "./connection.js"
@@ -64,7 +61,7 @@
  */
 
 const NOTHING = { joined: [], left: [], updated: [] };
-// Largest number of publications that are kept, which is the history size of a feed, and of hints.
+// Largest number of publications that are kept, which is the history size of a feed.
 const LIMIT = 100;
 
 /** One channel with a roster. */
@@ -75,12 +72,12 @@ export class Feed {
   phase = "static";
   /** Why the feed is refused for good; "" while it is not. */
   refusal = "";
-  /** @type {Member | null} The owner of the connection; null for the anonymous, and without one. */
-  user = null;
   /** @type {any} The `Centrifuge` that the feed is attached to. */
   client = null;
   /** @type {Member[]} Oneself, once subscribed; empty where one is not shown. */
   self = [];
+  /** @type {Member[]} Oneself, while the roster does not have one; else empty. */
+  ahead = [];
   #sub;
   // Whether the feed was ever subscribed: the position of the page is of no use after that.
   #hasSubscribed;
@@ -96,10 +93,6 @@ export class Feed {
   #fetches = 0;
   // Publications kept while a snapshot is awaited.
   #kept = [];
-  // Members shown ahead of the roster, by id.
-  #ahead = new Map();
-  // Members of join pushes that no diff has confirmed, and when they end, by client id.
-  #hints = new Map();
 
   /**
    * @param {Config} config
@@ -117,7 +110,7 @@ export class Feed {
    * @returns {View}
    */
   get view() {
-    return this.#view ??= this.roster.view(this.state, this.#ahead);
+    return this.#view ??= this.roster.view(this.state, this.ahead);
   }
 
   /** Time, by `host.now`, at which what is shown was last known to be true; -Infinity if unknown. */
@@ -148,16 +141,14 @@ export class Feed {
     [this.#sub, this.#release] = this.subscribe(this, client, feed, { token, getToken, since }, {
       subscribed: ({ recovered }) => this.#subscribed(recovered, self, id),
       publication: ({ data }) => this.#receive(data),
-      join: ({ info }) => this.#hint(info ?? {}),
-      leave: ({ info }) => this.#drop(info?.client),
     });
-    Object.assign(this, { client, user });
+    this.client = client;
     if (this.#sub.state === "subscribed") this.#subscribed(false, self, id);
   }
 
   /**
-   * Let go of the client, until the feed is attached again. A subscription of the site stays. Fetches,
-   * hints and a refusal end with it.
+   * Let go of the client, until the feed is attached again. A subscription of the site stays. Fetches
+   * and a refusal end with it.
    */
   detach() {
     this.#rest();
@@ -194,8 +185,8 @@ export class Feed {
   }
 
   /**
-   * Give up for good. What is shown stays, oneself as well, but for hints, which nothing will confirm.
-   * The feed lets go of the client, so that others do not go on seeing us here.
+   * Give up for good. What is shown stays, oneself as well. The feed lets go of the client, so that
+   * others do not go on seeing us here.
    *
    * @param {string} why
    */
@@ -203,7 +194,6 @@ export class Feed {
     this.#rest();
     this.refusal = `${why}`;
     this.host.warn(why);
-    this.#show();
     this.#enter("static");
     this.onRefused?.();
   }
@@ -261,7 +251,7 @@ export class Feed {
     this.host.clearTimeout(this.#checkTimer);
     if (id && this.tokens.check) this.#checkTimer = this.host.setTimeout(() => {
       if (this.phase !== "live") this.#check(id);
-      else if (this.roster.ahead(this.state, [{ id }]).size) this.tokens.report(this.config.channel);
+      else if (this.roster.ahead(this.state, [{ id }]).length) this.tokens.report(this.config.channel);
     }, 1500);
   }
 
@@ -275,27 +265,6 @@ export class Feed {
     // Kept although it was applied: the snapshot may be older than that.
     if (!this.#awaiting || !this.roster.read(publication)) return;
     this.#kept = [...this.#kept, publication].slice(-LIMIT);
-  }
-
-  // The subscribers of a `roster:` feed need not be in the channel, so its join pushes are no hints.
-  #hint(push) {
-    const { channel, feed, every } = this.config;
-    const member = feed === channel && this.roster.readPush(push);
-    if (!member || member.id === this.user?.id) return;
-    if (this.#hints.size >= LIMIT || !this.roster.ahead(this.state, [member]).size) return;
-    this.#forget(push.client);
-    const timer = this.host.setTimeout(() => this.#drop(push.client), (every + 5) * 1000);
-    this.#hints.set(push.client, { member, timer });
-    this.#show();
-  }
-
-  #drop(client) {
-    if (this.#forget(client)) this.#show();
-  }
-
-  #forget(client) {
-    this.host.clearTimeout(this.#hints.get(client)?.timer);
-    return this.#hints.delete(client);
   }
 
   // Milliseconds to wait before a fetch, at random: 500 members fetch over a second, at most over five.
@@ -351,7 +320,6 @@ export class Feed {
     this.host.clearTimeout(this.#timer);
     this.host.clearTimeout(this.#checkTimer);
     this.#timer = null;
-    for (const client of this.#hints.keys()) this.#forget(client);
   }
 
   // An empty room may not have been polled for long, and a stream tells nothing of the time since: then
@@ -367,17 +335,12 @@ export class Feed {
   }
 
   #show(state = this.state, changes = NOTHING, asOf) {
-    const before = this.#ahead;
+    const before = this.ahead;
     this.state = state;
     this.#view = null;
     if (asOf > this.#asOf) this.#asOf = asOf;
-    const hinted = [...this.#hints.values()].map(({ member }) => member);
-    this.#ahead = this.roster.ahead(state, [...this.self, ...hinted]);
-    // The roster has this member now. A hint that stayed would show them again after they left.
-    for (const [client, { member }] of this.#hints) {
-      if (!this.#ahead.has(member.id)) this.#forget(client);
-    }
-    this.tell(changes ? this.roster.overlay(changes, before, this.#ahead) : {});
+    this.ahead = this.roster.ahead(state, this.self);
+    this.tell(changes ? this.roster.overlay(changes, before, this.ahead) : {});
   }
 
   #enter(phase) {

@@ -12,12 +12,10 @@ export interface Member {
   readonly info: Readonly<Record<string, unknown>>;
 }
 
-/** The roster as it is shown, with the members who are not in it yet at its end. */
+/** The roster as it is shown, with oneself at its end while it does not have one yet. */
 export interface View {
   /** In order of arrival, newest last; none in a counted room. A new array each time. */
   readonly members: readonly Member[];
-  /** Ids of the members that no diff has confirmed: oneself, and those who have just subscribed. */
-  readonly provisional: ReadonlySet<string>;
   /** Name of one life of the version chain. */
   readonly epoch: string;
   readonly version: number;

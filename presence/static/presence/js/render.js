@@ -30,8 +30,8 @@ export function paletteIndex(id) {
   return (hash >>> 0) % 12;
 }
 
-// A letter that shows anything: the rule of `presence/roster/names.py`.
-const SHOWS = /[^\p{M}\p{C}\p{Z}\p{DI}\u2800\ufffc\u{13441}\u{13442}\u{1d159}]/u;
+/** A letter that shows anything, as a name needs one: the rule of `presence/roster/names.py`. */
+export const SHOWS = /[^\p{M}\p{C}\p{Z}\p{DI}\u2800\ufffc\u{13441}\u{13442}\u{1d159}]/u;
 
 function graphemes(word) {
   if (!Intl.Segmenter) return [...word];
@@ -188,7 +188,7 @@ class Items {
   }
 
   /** Show members, changing only what differs. An item that is leaving keeps its place. */
-  show(members, provisional, inSight) {
+  show(members, ahead, inSight) {
     const staying = new Set(members.map(({ id }) => id));
     for (const [id, item] of this.items) {
       if (!staying.has(id) && !item.inert) this.#leave(id, item);
@@ -199,7 +199,7 @@ class Items {
       const item = this.items.get(id) ?? this.#join(id);
       if (item.inert) this.#turn(id, item, false);
       if (drawn.get(item) !== member) this.#draw(item, member);
-      item.toggleAttribute("data-presence-provisional", provisional.has(id));
+      item.toggleAttribute("data-presence-ahead", ahead.includes(member));
       item.toggleAttribute("data-presence-folded", !inSight.has(member));
       while (next?.inert) next = next.nextElementSibling;
       if (item === next) next = next.nextElementSibling;
@@ -317,8 +317,8 @@ export class Renderer {
     this.#lists = lists.filter(({ list, template }) => list && template);
     if (this.#lists[0] !== lists[0]) return null;
     const all = [...lists[0].items.values()].map(({ dataset }) => dataset);
-    // A member shown ahead of the roster is not in it.
-    const known = all.filter(({ presenceProvisional }) => presenceProvisional === undefined);
+    // A library copied the widget while oneself was shown ahead of the roster.
+    const known = all.filter(({ presenceAhead }) => presenceAhead === undefined);
     const members = known.map(({ presenceMember: id, presenceName: name, presenceInfo }) => (
       { id, name, info: JSON.parse(presenceInfo) }));
     const listed = data.presenceListed === "true";
@@ -341,8 +341,8 @@ export class Renderer {
    * @param {Feed} feed
    * @param {boolean} [isCounted] Whether the number of anonymous visitors includes this one.
    */
-  show({ view, phase: state, self }, isCounted) {
-    const { members: all, provisional, ...rest } = view;
+  show({ view, phase: state, self, ahead }, isCounted) {
+    const { members: all, ...rest } = view;
     const { presenceSelfId: own, presenceVariant } = this.root.dataset;
     const limit = Number(this.root.dataset.presenceLimit);
     if (self.length) this.#own = self;
@@ -350,8 +350,8 @@ export class Renderer {
     const chosen = choose(members, own, limit);
     const inSight = new Set(presenceVariant === "list" ? chosen : members);
     const [list, faces] = this.#lists;
-    list.show(members, provisional, inSight);
-    faces?.show(chosen, provisional, inSight);
+    list.show(members, ahead, inSight);
+    faces?.show(chosen, ahead, inSight);
     const data = { ...rest, state, more: Math.max(0, members.length - limit) };
     for (const name in data) {
       const attribute = `data-presence-${name}`;

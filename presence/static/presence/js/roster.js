@@ -55,20 +55,7 @@
  * @property {number} within
  */
 
-/**
- * Content of a join or leave push, as Centrifugo sends it.
- *
- * @typedef {object} Push
- * @property {unknown} [user]
- * @property {unknown} [client]
- * @property {any} [chanInfo] Signed in the subscription token.
- * @property {any} [connInfo] Signed in the connection token.
- */
-
 const isText = (value) => typeof value === "string";
-// A name needs one letter that can be seen: the rule of `presence/roster/names.py`.
-const isName = (value) => isText(value)
-  && /[^\p{M}\p{C}\p{Z}\p{DI}\u2800\ufffc\u{13441}\u{13442}\u{1d159}]/u.test(value);
 const isCount = (value) => Number.isSafeInteger(value) && value >= 0;
 const isObject = (value) => value && typeof value === "object" && !Array.isArray(value);
 const isMember = ({ id, name, info = {} }) => isText(id) && isText(name) && isObject(info);
@@ -123,22 +110,6 @@ export function fromSnapshot(snapshot) {
   if (!isKnown(epoch, version, total, anonymous) || typeof listed !== "boolean") return null;
   const members = readMembers(snapshot.members);
   return members && { epoch, version, members: byId(listed ? members : []), listed, total, anonymous };
-}
-
-/**
- * Read the member that a push is about, by the rules of `presence/roster/merge.py`.
- *
- * A site may sign more for its own use. Only `name`, `avatar` and `color` of that are for everybody.
- *
- * @param {Push} push
- * @returns {Member | null} Null for the anonymous and the invisible.
- */
-export function readPush({ user, chanInfo, connInfo }) {
-  const signed = isName(chanInfo?.name) || chanInfo?.info ? chanInfo : connInfo;
-  const { name, info, avatar, color } = signed ?? {};
-  if (!isText(user) || !user || chanInfo?.hidden || connInfo?.hidden) return null;
-  const shown = isObject(info) ? info : { avatar, color };
-  return { id: user, name: isName(name) ? name : user, info: shown };
 }
 
 function compare(before, after) {
@@ -217,16 +188,15 @@ export function splice(state, snapshot, kept) {
 }
 
 /**
- * Return the candidates who are shown ahead of the roster: those it does not have, and nobody in a
- * counted room. They are in the order of ids, in which one diff would confirm them.
+ * Return those of the members whom a list does not have yet; nobody in a counted room.
  *
+ * @template {{ id: string }} Named
  * @param {State} state
- * @param {readonly Member[]} candidates
- * @returns {Map<string, Member>}
+ * @param {readonly Named[]} candidates
+ * @returns {Named[]}
  */
 export function ahead({ listed, members }, candidates) {
-  const waiting = candidates.filter(({ id }) => listed && !members.has(id));
-  return byId(waiting.sort((a, b) => (a.id > b.id ? 1 : -1)));
+  return candidates.filter(({ id }) => listed && !members.has(id));
 }
 
 /**
@@ -234,24 +204,23 @@ export function ahead({ listed, members }, candidates) {
  * confirms such a member is no change, unless it has another name or info.
  *
  * @param {Changes} changes
- * @param {ReadonlyMap<string, Member>} before Members shown ahead until now.
- * @param {ReadonlyMap<string, Member>} after Members shown ahead from now on.
+ * @param {readonly Member[]} before Members shown ahead until now.
+ * @param {readonly Member[]} after Members shown ahead from now on.
  * @returns {Changes}
  */
 export function overlay({ joined, left, updated }, before, after) {
-  const found = compare(new Map([...before, ...byId(left)]), new Map([...after, ...byId(joined)]));
+  const found = compare(byId([...before, ...left]), byId([...after, ...joined]));
   return { ...found, updated: [...updated, ...found.updated] };
 }
 
 /**
- * Return what to show: the state, and after it the candidates that it does not have.
+ * Return what to show: the state, and after it the members ahead of it.
  *
  * @param {State} state
- * @param {ReadonlyMap<string, Member>} candidates
+ * @param {readonly Member[]} candidates What `ahead` gives for this state.
  * @returns {View}
  */
 export function view(state, candidates) {
-  const shown = ahead(state, [...candidates.values()]);
-  const members = [...state.members.values(), ...shown.values()];
-  return { ...state, members, provisional: new Set(shown.keys()), total: state.total + shown.size };
+  const members = [...state.members.values(), ...candidates];
+  return { ...state, members, total: state.total + candidates.length };
 }
