@@ -20,6 +20,12 @@ const pulse = (client, data = MESSAGE, more = {}) =>
 const stales = ({ told }) => told.filter(({ stale }) => stale).length;
 const syncs = ({ told }) => told.filter(({ synced }) => synced).length;
 
+/** Interrupt a subscription so shortly that Centrifugo delivers what it missed. */
+function blip(sub) {
+  sub.trigger("subscribing", { code: 1 });
+  sub.trigger("subscribed", { wasRecovering: true, recovered: true });
+}
+
 /** A page in the foreground that is live, with a snapshot that was `age` seconds old. */
 async function live({ age = 0, ...options } = {}) {
   const asOf = age === null ? null : 1_000_000 - 1000 * age;
@@ -83,6 +89,56 @@ describe("silence", () => {
     assert.deepEqual([...page.feeds.values()].map(({ phase }) => phase), ["stale", "stale", "live"]);
     pulse(client);
     assert.deepEqual([feed.phase, other.feed.phase], ["live", "live"]);
+  });
+
+  it("page_with_short_interruptions_and_no_pulse_is_stale_in_time", async () => {
+    const { world, client, sub, feed } = await live();
+    pulse(client);
+    await world.pass(100_000);
+    blip(sub);
+    assert.equal(feed.phase, "live");
+    await world.pass(50_000);
+    assert.equal(feed.phase, "stale");
+    for (let time = 0; time < 20; time += 1) {
+      await world.pass(100_000);
+      blip(sub);
+      assert.equal(feed.phase, "stale");
+    }
+  });
+
+  it("stale_page_that_connects_again_is_stale_until_the_pulse", async () => {
+    const { world, client, sub, feed, follower } = await live();
+    await world.pass(SILENCE);
+    const { asOf } = feed;
+    await world.pass(EVERY);
+    blip(sub);
+    await world.pass(10 * SILENCE);
+    assert.deepEqual([feed.phase, feed.asOf, stales(follower)], ["stale", asOf, 1]);
+    pulse(client);
+    assert.equal(feed.phase, "live");
+    await world.pass(SILENCE);
+    assert.equal(feed.phase, "stale");
+  });
+
+  it("stale_page_stays_so_when_a_room_is_followed_that_nobody_was_in", async () => {
+    const { world, page, client, feed } = await live();
+    await world.pass(SILENCE);
+    const other = follow(page, "presence:b", snapshot(3, []), { position: POSITION });
+    await world.pass(10);
+    client.getSubscription("presence:b").trigger("subscribed", { recovered: true });
+    assert.deepEqual([feed.phase, other.feed.phase], ["stale", "stale"]);
+    pulse(client);
+    assert.deepEqual([feed.phase, other.feed.phase], ["live", "live"]);
+  });
+
+  it("live_page_waits_no_longer_when_a_room_is_followed_that_nobody_was_in", async () => {
+    const { world, page, client, feed } = await live();
+    await world.pass(100_000);
+    follow(page, "presence:b", snapshot(3, []), { position: POSITION });
+    await world.pass(10);
+    client.getSubscription("presence:b").trigger("subscribed", { recovered: true });
+    await world.pass(50_000);
+    assert.equal(feed.phase, "stale");
   });
 
   it("room_that_is_followed_while_there_is_silence_is_stale_until_the_pulse", async () => {
@@ -197,16 +253,30 @@ describe("age of the snapshot", () => {
     });
   }
 
-  it("fetched_snapshot_tells_whether_ticks_run", async () => {
+  it("fetched_snapshot_tells_a_page_that_was_offline_whether_ticks_run", async () => {
     for (const [age, phase] of [[30, "live"], [10_800, "stale"]]) {
       const { world, sub, feed } = await live();
-      await world.pass(SILENCE);
-      world.routes.set("/snapshot", () => [200, snapshot(13, undefined, { age })]);
       sub.trigger("subscribing", { code: 1 });
+      await world.pass(2 * SILENCE);
+      world.routes.set("/snapshot", () => [200, snapshot(13, undefined, { age })]);
       sub.trigger("subscribed", { recovered: false });
+      await world.pass(525);
+      assert.equal(feed.phase, "live");
       await world.pass(BACK);
       assert.equal(feed.phase, phase);
     }
+  });
+
+  it("fetched_snapshot_of_a_look_does_not_end_silence", async () => {
+    const { world, client, sub, feed } = await live();
+    await world.pass(SILENCE);
+    world.routes.set("/snapshot", () => [200, snapshot(13, undefined, { age: 1 })]);
+    sub.trigger("subscribing", { code: 1 });
+    sub.trigger("subscribed", { recovered: false });
+    await world.pass(BACK);
+    assert.deepEqual([feed.phase, feed.state.version], ["stale", 13]);
+    pulse(client);
+    assert.equal(feed.phase, "live");
   });
 });
 
@@ -315,6 +385,18 @@ describe("page that was away", () => {
     assert.equal(feed.phase, "live");
     await world.pass(SILENCE - 1);
     assert.deepEqual([feed.phase, stales(follower), world.requests.length], ["live", 1, asked]);
+    await world.pass(1);
+    assert.equal(feed.phase, "stale");
+  });
+
+  it("page_that_wakes_without_a_connection_is_live_when_its_stream_is_recovered", async () => {
+    const { world, sub, feed } = await live();
+    await sleep(world, 8 * 3_600_000);
+    sub.trigger("subscribing", { code: 1 });
+    await world.pass(10_000);
+    sub.trigger("subscribed", { wasRecovering: true, recovered: true });
+    await world.pass(SILENCE - 1);
+    assert.equal(feed.phase, "live");
     await world.pass(1);
     assert.equal(feed.phase, "stale");
   });

@@ -204,11 +204,11 @@ export class Tokens {
   }
 }
 
-/** Whether ticks run, as their pulses say. In the background nothing is decided. */
+/** Whether ticks run, as their pulses say. In the background and without a connection nothing is decided. */
 export class Pulse {
   /** Time of the last one, by `host.now`. */
   at = -Infinity;
-  /** Whether none came for 2.5 intervals. */
+  /** Whether none came for 2.5 intervals. Only the next one ends that. */
   silent = false;
   #due = 0;
   #every;
@@ -232,6 +232,7 @@ export class Pulse {
     this.#every = every;
     this.#due = 0;
     this.expect(this.at = this.host.now());
+    this.#turn(false);
   }
 
   /**
@@ -250,11 +251,14 @@ export class Pulse {
   check() {
     const { host } = this;
     host.clearTimeout(this.#timer);
-    if (host.now() < this.#due) this.#turn(false);
     if (host.hidden()) return;
     const due = Math.max(this.#due, host.now() + BACK);
-    // A timer is late when the page was away.
-    const decide = () => (host.now() > due + BACK ? this.check() : this.#turn(true));
+    const decide = () => {
+      // A timer is late when the page was away.
+      if (host.now() > due + BACK) this.check();
+      // Offline, no pulse can come: the page expects one anew when it is back.
+      else if ([...this.feeds.values()].some(({ phase }) => phase === "live")) this.#turn(true);
+    };
     this.#timer = host.setTimeout(decide, due - host.now());
   }
 

@@ -323,11 +323,13 @@ export class Feed {
   }
 
   // An empty room may not have been polled for long, and a stream tells nothing of the time since: then
-  // the page waits for the pulse from now on.
+  // the page waits for the pulse from now on, if it does not wait for one already.
   #settle(recovered) {
-    const { total, anonymous } = this.state;
+    const { host, pulse, state: { total, anonymous } } = this;
     const isDated = !recovered && total + anonymous && this.#asOf > -Infinity;
-    this.pulse.expect(isDated ? this.#asOf : this.host.now(), this.config.every);
+    if (isDated || (pulse.late && !pulse.silent)) {
+      pulse.expect(isDated ? this.#asOf : host.now(), this.config.every);
+    }
     this.#awaiting = false;
     this.#attempt = 0;
     this.#kept = [];
