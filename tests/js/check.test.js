@@ -85,6 +85,30 @@ describe("check of a roster", () => {
     }
   });
 
+  it("check_is_sent_by_a_page_that_is_stale_for_want_of_a_pulse_and_leaves_no_timer", async () => {
+    for (const [members, sent] of [[[user], 0], [[], 1]]) {
+      const shown = snapshot(12, members);
+      const { world, sub, follower } = await live({ shown, hidden: false });
+      await world.pass(300_000);
+      sub.trigger("subscribing", { code: 1 });
+      sub.trigger("subscribed", recovered);
+      assert.equal(follower.feed.phase, "stale");
+      const before = checks(world).length;
+      await world.pass(600_000);
+      assert.deepEqual([checks(world).length - before, world.timers], [sent, []]);
+    }
+  });
+
+  it("check_waits_for_the_next_subscription_without_a_timer_while_offline", async () => {
+    const { world, sub } = await live();
+    sub.trigger("subscribing", { code: 1 });
+    await world.pass(600_000);
+    assert.deepEqual([checks(world), world.timers], [[], []]);
+    sub.trigger("subscribed", recovered);
+    await world.pass(DECIDED);
+    assert.equal(checks(world).length, 1);
+  });
+
   it("check_is_sent_once_for_each_subscription", async () => {
     const { world, sub } = await live();
     await world.pass(1000);

@@ -246,11 +246,13 @@ export class Feed {
 
   // Where one member leaves and another comes between two looks, the count of the room stays the same. Only
   // the page of the one who came can see that the roster lacks them: by now it has had a second for a look
-  // and half of one for the poll. While a snapshot is awaited, the roster may be incomplete.
+  // and half of one for the poll. While a snapshot is awaited, the roster may be incomplete. Without a
+  // connection there is nothing to find: the next subscription is checked.
   #check(id) {
     this.host.clearTimeout(this.#checkTimer);
     if (id && this.tokens.check) this.#checkTimer = this.host.setTimeout(() => {
-      if (this.phase !== "live") this.#check(id);
+      if (this.#sub.state !== "subscribed") return;
+      if (this.#awaiting) this.#check(id);
       else if (this.roster.ahead(this.state, [{ id }]).length) this.tokens.report(this.config.channel);
     }, 1500);
   }
