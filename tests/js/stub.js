@@ -236,7 +236,9 @@ export function makePage({ user = null, ahead = false, self, check = "/check", h
     },
   ]);
   world.routes.set("/check", () => [204, undefined]);
-  return { world, page: new connection.Page({ tokens: "/tokens", check }, modules, world.host) };
+  const page = new connection.Page("/tokens", modules, world.host);
+  page.tools.tokens.check = check;
+  return { world, page };
 }
 
 export const member = (id, name = `Member ${id}`, info = {}) => ({ id, name, info });

@@ -10,8 +10,9 @@ Object.assign(globalThis, {
   HTMLElement: class {},
   customElements: { get: () => undefined, define: () => {} },
   addEventListener: () => {},
+  document: { readyState: "complete" },
 });
-const { modules } = await import(new URL("widget.js", JS));
+const { modules, ready } = await import(new URL("widget.js", JS));
 
 /** An element of a page whose modules are in some folder. */
 const root = (folder) => ({
@@ -35,4 +36,14 @@ it("modules_are_loaded_once_a_page_and_again_only_after_a_failure", async () => 
   );
   assert.equal(loaded.page instanceof Page, true);
   assert.equal(modules(root(missing)), second);
+});
+
+it("url_of_the_reports_is_that_of_the_first_element_that_has_one", async () => {
+  const checks = [];
+  for (const presenceCheck of [undefined, "/check", undefined, "/other"]) {
+    const element = root(JS);
+    Object.assign(element.dataset, { presenceCheck });
+    checks.push((await ready(element)).page.tools.tokens.check);
+  }
+  assert.deepEqual(checks, [undefined, "/check", "/check", "/check"]);
 });

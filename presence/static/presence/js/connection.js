@@ -123,14 +123,15 @@ export class Tokens {
   #underWay = new Map();
   // Channels and grants of the next report, while it gathers them.
   #missed = [];
+  /** @type {string | undefined} URL of the reports, once an element has it; else nothing is reported. */
+  check;
 
   /**
    * @param {string} url
    * @param {Host} host
-   * @param {string} [check] URL of the reports; without it there is nothing to report.
    */
-  constructor(url, host, check) {
-    Object.assign(this, { url, host, check });
+  constructor(url, host) {
+    Object.assign(this, { url, host });
   }
 
   /**
@@ -295,13 +296,13 @@ export class Page {
   #turns = new WeakMap();
 
   /**
-   * @param {{ tokens: string, check?: string }} urls Without `check` no roster is checked.
+   * @param {string} url URL of the tokens endpoint.
    * @param {{ roster: typeof roster, feed: typeof feed, sdk(): Promise<any> }} modules `sdk` loads the
    *   class `Centrifuge`.
    * @param {Host} host
    */
-  constructor(urls, modules, host) {
-    const tokens = new Tokens(urls.tokens, host, urls.check);
+  constructor(url, modules, host) {
+    const tokens = new Tokens(url, host);
     const onRefused = () => this.#endIdleConnection();
     const pulse = new Pulse(host, this.feeds);
     this.tools = { ...modules, tokens, host, pulse, backoff, subscribe, onRefused };

@@ -122,7 +122,7 @@ async function loadModules(root) {
   await Promise.all(MODULES.map(async (name) => {
     loaded[name] = await load(root.getAttribute(`data-presence-${name}-js`));
   }));
-  const { presenceTokens: tokens, presenceCheck: check, presenceSdk } = root.dataset;
+  const { presenceTokens: tokens, presenceSdk } = root.dataset;
   loaded.sdk = async () => {
     if (!globalThis.Centrifuge) await load(presenceSdk);
     // Without `globalThis`, it may be a class or a constant of another script.
@@ -130,7 +130,7 @@ async function loadModules(root) {
     if (Centrifuge.UnauthorizedError) return Centrifuge;
     throw Error("globalThis.Centrifuge is not centrifuge-js");
   };
-  const page = new loaded.connection.Page({ tokens, check }, loaded, host);
+  const page = new loaded.connection.Page(tokens, loaded, host);
   shared.page = loaded.page = page;
   if (shared.given) page.useConnection(shared.given);
   addEventListener("securitypolicyviolation", (event) => page.block(event));
@@ -161,6 +161,8 @@ export function modules(root) {
  */
 export async function ready(root) {
   const loaded = await modules(root);
+  // The first element of the page may have none.
+  loaded.page.tools.tokens.check ??= root.dataset.presenceCheck;
   const heard = (name) => new Promise((go) => addEventListener(name, go, true));
   if (document.readyState === "loading") await heard("DOMContentLoaded");
   if (document.prerendering) await heard("prerenderingchange");
