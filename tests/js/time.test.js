@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { afterEach, beforeEach, it } from "node:test";
+import { afterEach, beforeEach, it, mock } from "node:test";
 
 // The parts of the browser that the module needs to be loaded.
 Object.assign(globalThis, {
@@ -8,16 +8,15 @@ Object.assign(globalThis, {
 });
 const { timeOf } = await import("../../presence/static/presence/js/widget.js");
 
-const real = Date.now;
 const NOW = new Date(2026, 10, 29, 14, 5, 30).getTime();
 const DAY = 86_400;
 
 beforeEach(() => {
-  Date.now = () => NOW;
+  mock.timers.enable({ apis: ["Date"], now: NOW });
 });
 
 afterEach(() => {
-  Date.now = real;
+  mock.timers.reset();
 });
 
 /** Spaces of `Intl` differ between versions. */
