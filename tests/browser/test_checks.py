@@ -61,7 +61,7 @@ def test_page_that_the_roster_lacks_sends_one_check(
     tick()
     mine = widget.locator(f'[data-presence-member="{ada.id}"]')
     expect(mine).to_be_visible()
-    expect(mine).not_to_have_attribute("data-presence-ahead", "")
+    expect(mine).not_to_have_attribute("data-presence-provisional", "")
     page.wait_for_timeout(3000)
     assert len(sent) == 1
 
@@ -75,7 +75,7 @@ def test_copy_of_a_widget_lacks_the_member_who_was_ahead_of_the_roster(
     page = ada.new_page()
     with page.expect_response(CHECK):
         page.goto(stage.page(include(channel)))
-    ahead = roster(page, channel).locator("[data-presence-ahead]")
+    ahead = roster(page, channel).locator("[data-presence-provisional]")
     expect(ahead).to_have_attribute("data-presence-member", ada.id)
     with page.expect_response(CHECK):
         page.evaluate(COPY)

@@ -80,7 +80,7 @@ def test_page_whose_history_is_lost_fetches_once(
     widget = live(page, channel, "list")
     tick()
     expect_ids(widget, [guest.id])
-    expect(widget.locator("[data-presence-ahead]")).to_have_count(0)
+    expect(widget.locator("[data-presence-provisional]")).to_have_count(0)
     snapshots = requests(page, "/snapshot/")
     page.evaluate(NOTE_LEAVES)
     stage.centrifugo.server.stop()

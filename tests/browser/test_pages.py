@@ -145,7 +145,7 @@ def test_widget_that_is_moved_stays_subscribed(
     page = visit("ada").open(include(channel))
     widget = live(page, channel)
     tick()
-    expect(widget.locator("[data-presence-ahead]")).to_have_count(0)
+    expect(widget.locator("[data-presence-provisional]")).to_have_count(0)
     page.evaluate(
         """() => {
             globalThis.states = [];

@@ -227,10 +227,10 @@ def test_oneself_is_shown_at_once(visit: Visit, crowd: Crowd, tick: Tick, channe
     page = ada.open(include(channel))
     widget = live(page, channel)
     expect_ids(widget, [ada.id])
-    expect(widget.locator("[data-presence-member][data-presence-ahead]")).to_have_count(1)
+    expect(widget.locator("[data-presence-member][data-presence-provisional]")).to_have_count(1)
     expect(widget).to_have_attribute("data-presence-total", "1")
     tick()
-    expect(widget.locator("[data-presence-ahead]")).to_have_count(0)
+    expect(widget.locator("[data-presence-provisional]")).to_have_count(0)
     expect_ids(widget, [ada.id])
     expect(widget).to_have_attribute("data-presence-total", "1")
 

@@ -199,7 +199,7 @@ class Items {
       const item = this.items.get(id) ?? this.#join(id);
       if (item.inert) this.#turn(id, item, false);
       if (drawn.get(item) !== member) this.#draw(item, member);
-      item.toggleAttribute("data-presence-ahead", ahead.includes(member));
+      item.toggleAttribute("data-presence-provisional", ahead.includes(member));
       item.toggleAttribute("data-presence-folded", !inSight.has(member));
       while (next?.inert) next = next.nextElementSibling;
       if (item === next) next = next.nextElementSibling;
@@ -318,7 +318,7 @@ export class Renderer {
     if (this.#lists[0] !== lists[0]) return null;
     const all = [...lists[0].items.values()].map(({ dataset }) => dataset);
     // A library copied the widget while oneself was shown ahead of the roster.
-    const known = all.filter(({ presenceAhead }) => presenceAhead === undefined);
+    const known = all.filter(({ presenceProvisional }) => presenceProvisional === undefined);
     const members = known.map(({ presenceMember: id, presenceName: name, presenceInfo }) => (
       { id, name, info: JSON.parse(presenceInfo) }));
     const listed = data.presenceListed === "true";
