@@ -318,6 +318,11 @@ class ChannelRegistry(ABC):
         known = set(self.known_channels(registered_within=inf).registered)
         return [channel for channel in channels if channel not in known]
 
+    def only_registered(self, channels: Sequence[str]) -> list[str]:
+        """Return those of the channels that are registered, in one round trip."""
+        others = set(self.unregistered_channels(channels))
+        return [channel for channel in channels if channel not in others]
+
 
 class Limits(ABC):
     """Rate limits and flags by name, each with an end of its own."""

@@ -58,8 +58,7 @@ def compare(ctx: TickContext, begun: LookStart, last: LastCounts) -> Look:
     before = last[1] if counts.token == last[0] else _decoded(counts.data)
     changed = [c for c in _changed(before, survey.clients) if c not in begun.due]
     if changed and ctx.options.discovery == "registry":
-        unregistered = set(ctx.store.unregistered_channels(changed))
-        changed = [channel for channel in changed if channel not in unregistered]
+        changed = ctx.store.only_registered(changed)
     if new := not counts.token or before != survey.clients:
         counts = Counts(secrets.token_hex(8), msgspec.msgpack.encode(survey.clients))
     ctx.last_look.counts = counts.token, survey.clients

@@ -148,8 +148,7 @@ def _mark_due(channels: Sequence[str], *, by: Sequence[str]) -> None:
     """
     store = services.store()
     if conf.PRESENCE_DISCOVERY == "registry":
-        unpolled = set(store.unregistered_channels(channels))
-        channels = [channel for channel in channels if channel not in unpolled]
+        channels = store.only_registered(channels)
     admitted = _admitted(store, "checks", len(channels), by, limit=CHECKS, seconds=CHECK_WINDOW)
     if not (channels := channels[:admitted]):
         return

@@ -141,6 +141,7 @@ class RegistryContract(Contract):
         by_default = ChannelRegistry.unregistered_channels(backend, asked)
         assert by_default == ["presence:c", "presence:d"]
         assert backend.unregistered_channels([]) == []
+        assert backend.only_registered(asked) == [c for c in asked if c not in by_default]
 
     def test_register_channels_with_empty_list_registers_nothing(
         self, backend: ChannelRegistry
