@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 
@@ -42,8 +42,8 @@ SHORT = Tries(
     cuts=10,
     swaps=20,
     tabs=5,
-    busy=Traffic(2000, 10, 0.05, joined=10, tries=20, seconds=20.0),
-    flood=Traffic(10_000, 10, 0.2, joined=100, tries=10, seconds=20.0, rest=10.0),
+    busy=replace(LONG.busy, tries=20, seconds=20.0),
+    flood=replace(LONG.flood, tries=10, seconds=20.0, rest=10.0),
 )
 FEW = Tries(
     joins=5,

@@ -1,4 +1,4 @@
-"""Child processes of the bench: each answers every line of JSON with another one."""
+"""Child processes of the bench: Celery's, and those that answer each line of JSON with another."""
 
 from __future__ import annotations
 
@@ -6,12 +6,39 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Self
 
 from presence_devtools.servers import ROOT
 
 END_TIMEOUT = 60.0
+
+
+@contextmanager
+def celery(
+    environment: Mapping[str, str], *commands: Sequence[str], log: Path = Path(os.devnull)
+) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Run commands of Celery on the project; ask them to end in the end, and wait for that."""
+    with log.open("ab") as out:
+        running = [
+            subprocess.Popen(
+                [sys.executable, "-m", "celery", "-A", "project", *command],
+                env=dict(environment),
+                cwd=ROOT,
+                stdout=out,
+                stderr=out,
+            )
+            for command in commands
+        ]
+    try:
+        yield running
+    finally:
+        for process in running:
+            process.terminate()
+        for process in running:
+            process.wait(END_TIMEOUT)
 
 
 class Child:

@@ -21,6 +21,7 @@ from bench import report, tabs, traffic
 from bench.bounds import BOUNDS, LONG, Tries, of_freshness
 from bench.live_site import GRACE, live_site
 from bench.pages import (
+    PATIENCE,
     Connection,
     Observer,
     Page,
@@ -108,7 +109,7 @@ async def cuts(stage: Stage, tries: int) -> Rows:
             for group in groups
         ]
         try:
-            await asyncio.gather(*map(moment_of, seen))
+            await asyncio.wait_for(asyncio.gather(*seen), PATIENCE)
             found = await asyncio.gather(
                 *(
                     _stop(
@@ -151,7 +152,7 @@ async def _swap(stage: Stage, observer: Observer, room: str, tries: int, times: 
     page = await _next(stage, room)
     seen = observer.expect(room, page.is_joined_in)
     await page.join()
-    await moment_of(seen)
+    await asyncio.wait_for(seen, PATIENCE)
     for _ in range(tries):
         coming = await _next(stage, room)
         joined = observer.expect(room, coming.is_joined_in)

@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
-import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from unittest.mock import patch
 
+from bench.child import celery
 from bench.processor import processor_seconds
 from bench.site import config
 from presence.queues.celery import TICK, WATCH
@@ -28,7 +27,7 @@ SETTINGS = {"PRESENCE_INTERVAL": str(INTERVAL), "PRESENCE_LEAVE_GRACE": str(GRAC
 
 @dataclass
 class LiveSite:
-    """The running parts. `worker` is the id of the parent of its processes; `log` is their log."""
+    """The running parts. `worker` is the id of the parent of its processes; `log` is Celery's."""
 
     stage: Stage
     worker: int
@@ -91,29 +90,11 @@ def _run_tasks(directory: Path, stage: Stage) -> Iterator[LiveSite]:
         "DJANGO_SETTINGS_MODULE": "project.settings",
         "CELERY_BROKER_URL": stage.redis_url.replace("/0", "/1"),
     }
-    log = directory / "worker.log"
-    beat = ["--scheduler", "celery.beat:PersistentScheduler", "--schedule", f"{directory}/beat"]
-    started = [
-        _celery(environment, log, "worker", "--concurrency", "2", "--loglevel", "INFO"),
-        _celery(environment, directory / "beat.log", "beat", "--pidfile=", *beat),
-    ]
-    try:
-        site = LiveSite(stage, started[0].pid, log)
+    log = directory / "celery.log"
+    worker = ["worker", "--concurrency", "2", "--loglevel", "INFO"]
+    beat = ["beat", "--pidfile=", "--scheduler", "celery.beat:PersistentScheduler"]
+    beat += ["--schedule", f"{directory}/beat"]
+    with celery(environment, worker, beat, log=log) as (process, _):
+        site = LiveSite(stage, process.pid, log)
         servers.wait_until(lambda: bool(site.looks()), "a look")
         yield site
-    finally:
-        for process in started:
-            process.terminate()
-        for process in started:
-            process.wait(30)
-
-
-def _celery(environment: Mapping[str, str], log: Path, *arguments: str) -> subprocess.Popen[bytes]:
-    with log.open("ab") as out:
-        return subprocess.Popen(
-            [sys.executable, "-m", "celery", "-A", "project", *arguments],
-            env=dict(environment),
-            cwd=servers.ROOT,
-            stdout=out,
-            stderr=out,
-        )

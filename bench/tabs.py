@@ -18,7 +18,7 @@ from typing import Final
 from playwright.async_api import Browser, BrowserType, Error, Page, async_playwright
 
 from bench.live_site import GRACE
-from bench.pages import Observer, join_of, leave_of, moment_of, opened
+from bench.pages import PATIENCE, Observer, join_of, leave_of, moment_of, opened
 from presence_devtools import servers
 from tests.browser.conftest import FLAGS
 from tests.browser.one_page_site import Stage, include
@@ -96,7 +96,7 @@ async def _open(stage: Stage, browser: Browser, room: str, observer: Observer) -
     user, page = await entered.text(), await context.new_page()
     seen = observer.expect(room, join_of(user))
     await page.goto(stage.page(include(room) + AWAY))
-    await moment_of(seen)
+    await asyncio.wait_for(seen, PATIENCE)
     return user, page
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import resource
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,13 +12,13 @@ from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
 from bench.bounds import Sizes
-from bench.child import Child, serve
+from bench.child import Child, celery, serve
 from bench.site import PATIENCE, Site, make_sync, tick, timed
 from presence.backends.redis.store import RedisStore
 from presence.centrifugo.gateway import Gateway
 from presence.centrifugo.http import HttpTransport
 from presence.sync import statistics
-from presence_devtools.servers import API_KEY, ROOT, wait_until
+from presence_devtools.servers import API_KEY, wait_until
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -125,32 +124,15 @@ def _workers(
         "PRESENCE_REDIS_URL": site.redis_url,
         "PRESENCE_SHARD_SIZE": str(shard_size),
     }
-    command = [sys.executable, "-m", "celery", "--quiet", "-A", "project", "worker"]
-    command += ["--pool", "solo", "--prefetch-multiplier", "1", "--loglevel", "critical"]
-    silent = subprocess.DEVNULL
-    running = [
-        subprocess.Popen(
-            [*command, "--hostname", f"bench{n}@%h"],
-            env=environment,
-            cwd=ROOT,
-            stdout=silent,
-            stderr=silent,
-        )
-        for n in range(number)
-    ]
-    try:
-        with Celery("bench", broker=broker) as application:
+    worker = ["worker", "--pool", "solo", "--prefetch-multiplier", "1", "--loglevel", "critical"]
+    workers = ([*worker, "--hostname", f"bench{n}@%h"] for n in range(number))
+    with celery(environment, *workers), Celery("bench", broker=broker) as application:
 
-            def answer() -> bool:
-                return len(application.control.ping(timeout=0.5) or ()) == number
+        def answer() -> bool:
+            return len(application.control.ping(timeout=0.5) or ()) == number
 
-            wait_until(answer, "the workers answer")
-            yield application
-    finally:
-        for process in running:
-            process.terminate()
-        for process in running:
-            process.wait(30)
+        wait_until(answer, "the workers answer")
+        yield application
 
 
 if __name__ == "__main__":
