@@ -257,7 +257,7 @@ export class Pulse {
     const decide = () => {
       // A timer is late when the page was away.
       if (host.now() > due + BACK) this.check();
-      // Offline, no pulse can come: the page expects one anew when it is back.
+      // An offline page can get no pulse. It expects one again when it is back.
       else if ([...this.feeds.values()].some(({ phase }) => phase === "live")) this.#turn(true);
     };
     this.#timer = host.setTimeout(decide, due - host.now());

@@ -74,7 +74,7 @@ function within(unit, { x, y }) {
 }
 
 /**
- * Read the member whom a client belongs to, by the rules of `presence/roster/merge.py`.
+ * Read the member that a client belongs to, by the rules of `presence/roster/merge.py`.
  *
  * A site may sign more for its own use. Only `name`, `avatar` and `color` of that are for everybody.
  *

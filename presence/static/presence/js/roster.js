@@ -188,7 +188,7 @@ export function splice(state, snapshot, kept) {
 }
 
 /**
- * Return those of the members whom a list does not have yet; nobody in a counted room.
+ * Return the candidates that the list lacks; none in a counted room.
  *
  * @template {{ id: string }} Named
  * @param {State} state
