@@ -1,4 +1,4 @@
-"""Pages that the roster lacks, on a stage without looks: the test polls what they mark."""
+"""Pages that the roster lacks, on a stage whose looks are the test's to run."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from playwright.sync_api import Page, expect
 
 from presence import services
 from presence.backends.base import LookState, Writes
+from presence_devtools.servers import wait_until
 from tests.browser.one_page_site import Crowd, Stage, Tick, Visit, include, live, roster
 
 CHECK = "**/presence/check/"
@@ -112,6 +113,28 @@ def test_page_that_the_roster_has_in_time_sends_no_check(
     tick()
     page.wait_for_timeout(3000)
     assert sent == []
+
+
+def test_pages_that_join_as_usual_send_no_check(visit: Visit, stage: Stage, tick: Tick) -> None:
+    """Looks come when they should, however busy the machine is that runs the test."""
+    tick()
+    sent: list[list[str]] = []
+    pages: list[Page] = []
+
+    def join(page: Page, room: str) -> None:
+        page.goto(stage.page(include(room)))
+        live(page, room)
+        wait_until(lambda: services.sync().look() is not None, "a look")
+
+    for who in ("ada", "grace", "alan"):
+        guest = visit(who)
+        for room in ("presence:usual", "presence:quiet"):
+            pages.append(guest.new_page())
+            sent.append(counted(pages[-1]))
+            join(pages[-1], room)
+    join(pages[0], "presence:usual")  # Somebody who is there already comes again.
+    pages[0].wait_for_timeout(3000)
+    assert sent == [[] for _ in pages]
 
 
 def test_page_of_a_visitor_who_is_counted_sends_no_check(

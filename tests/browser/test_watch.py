@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, expect
 
 from tests.browser.conftest import Visitor
 from tests.browser.one_page_site import NOTE_LEAVES, live
@@ -47,23 +47,6 @@ def test_watch_shows_joins_and_leaves_between_two_ticks(site: Site, visitor: Mak
     expect(hers).to_have_attribute("data-presence-total", "1")
     assert ada.complaints == []
     assert grace.complaints == []
-
-
-def test_page_that_joins_as_usual_sends_no_check(site: Site, visitor: MakeVisitor) -> None:
-    sent: list[list[str]] = []
-    pages: list[Page] = []
-    for who in ("ada", "grace", "alan"):
-        each = visitor()
-        each.sign_in(who)
-        sent.append(checks(each))
-        for room in ("usual", "quiet"):
-            pages.append(each.open(site.room(room)))
-            live(pages[-1], f"presence:room:{room}")
-    # Those who are in a room already, and come again.
-    pages[0].reload()
-    live(pages[0], "presence:room:usual")
-    pages[0].wait_for_timeout(CHECKED)
-    assert sent == [[], [], []]
 
 
 def test_member_who_reloads_shows_no_leave(site: Site, visitor: MakeVisitor) -> None:
