@@ -161,7 +161,7 @@ def watch(entries: Sequence[Entry] | None) -> Findings:
     """Check that an entry sends looks. Without them everything is right, but later."""
     wanted = conf.PRESENCE_WATCH
     if not wanted:
-        yield skipped("beat.watch", "PRESENCE_WATCH is 0: this site does without looks")
+        yield skipped("looks.entry", "PRESENCE_WATCH is 0: this site does without looks")
         return
     amiss = {
         entry.name: "it is disabled" if not entry.enabled else entry.never or entry.amiss
@@ -174,16 +174,16 @@ def watch(entries: Sequence[Entry] | None) -> Findings:
             reason = f"The entry of CELERY_BEAT_SCHEDULE for {WATCH} {UNCOPIED}"
         for name, fault in amiss.items():
             reason = f"The entry {name!r} of beat sends no look: {fault}"
-        yield warning("beat.watch", f"{reason}. {late_without_looks()}", ADD_WATCH)
+        yield warning("looks.entry", f"{reason}. {late_without_looks()}", ADD_WATCH)
     elif due[0].seconds is None or abs(due[0].seconds - wanted) > 0.01 * wanted:
         often = "by a calendar" if due[0].seconds is None else f"every {duration(due[0].seconds)}"
         yield warning(
-            "beat.watch",
+            "looks.entry",
             f"Beat sends looks {often}, and PRESENCE_WATCH is {duration(wanted)}",
             "Make them equal: a look that waited for longer than PRESENCE_WATCH does not run.",
         )
     else:
-        yield ok("beat.watch", f"The entry {due[0].name!r} of beat sends looks")
+        yield ok("looks.entry", f"The entry {due[0].name!r} of beat sends looks")
 
 
 def late_without_looks() -> str:

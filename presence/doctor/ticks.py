@@ -22,7 +22,7 @@ START = {
     "says why the ticks fail",
 }
 LOOK = {
-    "celery": "See beat.watch. If beat sends looks: the worker's log says why they fail, or "
+    "celery": "See looks.entry. If beat sends looks: the worker's log says why they fail, or "
     "`task=expired` in it means that the worker's clock is ahead of beat's (set both by NTP), or "
     "that all processes are busy (run another one)",
     "huey": "Start `manage.py run_huey`; if it runs, its log says why the looks fail",

@@ -111,7 +111,7 @@ def test_doctor_on_working_site_reports_only_ok(site: dict[str, str], swarm: Swa
         *("centrifugo.history", "centrifugo.publish"),
         *("cursors.namespace", "cursors.publish"),
         *("websocket.token", "websocket.ping", "websocket.subscription", "websocket.origin"),
-        *("celery.app", "beat.entry", "beat.watch", "worker.answers"),
+        *("celery.app", "beat.entry", "looks.entry", "worker.answers"),
         *("ticks.fresh", "looks.fresh"),
     }
     # A Centrifugo that was built from source tells no version.

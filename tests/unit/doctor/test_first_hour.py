@@ -281,7 +281,7 @@ def test_beat_without_an_entry_for_looks_says_what_it_costs(
     made = app(beat_schedule=ENTRY | looks)
     monkeypatch.setattr(queue, "_app", made)
     tick, look = celery.beat(made)
-    assert (tick.level, look.id, look.level) == ("ok", "beat.watch", level)
+    assert (tick.level, look.id, look.level) == ("ok", "looks.entry", level)
     assert says in look.text
     assert list(site.check_celery()) == []
 
@@ -301,14 +301,14 @@ def test_entry_for_looks_that_sends_none_says_why(
 ) -> None:
     settings.PRESENCE_WATCH = 1.0
     (found,) = celery.watch(entries)
-    assert (found.id, found.level) == ("beat.watch", "warning")
+    assert (found.id, found.level) == ("looks.entry", "warning")
     assert says in found.text
 
 
 def test_entry_for_looks_beside_an_idle_one_is_ok(settings: Any) -> None:
     settings.PRESENCE_WATCH = 1.0
     assert levels(celery.watch([Entry("a", 1.0, enabled=False), Entry("b", 1.0)])) == [
-        ("beat.watch", "ok")
+        ("looks.entry", "ok")
     ]
 
 
@@ -323,7 +323,7 @@ def test_entry_for_looks_that_beat_is_yet_to_copy_is_noted(
         beat_schedule=ENTRY | {"watch-presence": {"task": WATCH, "schedule": 1.0}},
         beat_scheduler="django_celery_beat.schedulers:DatabaseScheduler",
     )
-    assert levels(celery.beat(made)) == [("beat.entry", "ok"), ("beat.watch", "warning")]
+    assert levels(celery.beat(made)) == [("beat.entry", "ok"), ("looks.entry", "warning")]
 
 
 @override_settings(CELERY_BEAT_SCHEDULE=ENTRY)
@@ -380,7 +380,7 @@ def test_entry_that_beat_copied_into_its_table_is_one_entry(
     monkeypatch.setattr(schedule, "in_database", rows.__getitem__)
     assert levels(celery.beat(app(beat_schedule=ENTRY))) == [
         ("beat.entry", "ok"),
-        ("beat.watch", "ok"),
+        ("looks.entry", "ok"),
     ]
 
 
