@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from presence.backends.revocations import RevocationStore
 from presence.roster.commit import Commit, State
 from presence.roster.messages import Position
 
@@ -360,7 +361,7 @@ class Limits(ABC):
         return bool(self.hit_rate_limit(f"slot:{channel}:{slot}", limit=1, seconds=seconds))
 
 
-class RosterStore(TickLog, ChannelRegistry, WatchStore, Limits):
+class RosterStore(TickLog, ChannelRegistry, WatchStore, RevocationStore, Limits):
     """Rosters, snapshots and what is still to be published, by channel.
 
     Every method may raise StoreError. Each change is atomic for one channel, never across channels.

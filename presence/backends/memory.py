@@ -34,6 +34,8 @@ from presence.backends.base import (
     WriteResult,
     Writes,
 )
+from presence.backends.revocations import AHEAD as REVOKED_AHEAD
+from presence.backends.revocations import KeptRevocation, Revocation
 from presence.backends.tracker import (
     AHEAD,
     StoredPresence,
@@ -96,6 +98,7 @@ class MemoryStore(Tracker, RosterStore):
         self._registry: dict[str, float] = {}
         self._due: dict[str, float] = {}
         self._looking = ("", 0.0, 0.0)
+        self._revoked: dict[Revocation, tuple[float, float, float]] = {}
         self._counts = Counts()
         self._members: dict[str, dict[Source, ServerMember]] = {}
         self._profiles: dict[str, tuple[float, float, bytes]] = {}
@@ -335,6 +338,31 @@ class MemoryStore(Tracker, RosterStore):
             at = self._due.get(channel, inf)
             self._due[channel] = at - AGAIN if at <= now else min(at, now + after)
         return now
+
+    # Revocations: when each was made, when it ends, and when it was enforced
+
+    def revoke(self, revocations: Sequence[Revocation], *, seconds: float) -> None:
+        with self._lock:
+            now = self._clock()
+            self._revoked |= dict.fromkeys(revocations, (now, now + seconds, 0.0))
+
+    def load_revocations(self, *, limit: int) -> list[KeptRevocation]:
+        with self._lock:
+            now = self._clock()
+            self._revoked = {
+                revocation: times
+                for revocation, times in self._revoked.items()
+                if times[1] > now and times[0] - now <= REVOKED_AHEAD
+            }
+            kept = sorted((done, at, each) for each, (at, _, done) in self._revoked.items())
+            return [KeptRevocation(revocation, at) for _, at, revocation in kept[:limit]]
+
+    def note_enforced(self, enforced: Sequence[KeptRevocation]) -> None:
+        with self._lock:
+            for revocation, at in enforced:
+                made, ends, _ = self._revoked.get(revocation, (0.0, 0.0, 0.0))
+                if made == at and ends:
+                    self._revoked[revocation] = (at, ends, self._clock())
 
     # Members
 

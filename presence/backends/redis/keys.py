@@ -18,6 +18,8 @@ class Keys:
         """Hash: the lease or the rest, and the counts of the last look."""
         self.due = f"{self._base}:due"
         """Sorted set channel -> time from which it is to be polled."""
+        self.revoked = f"{self._base}:revoked"
+        """Hash: revocation -> when it was made, when it ends, and when it was enforced."""
         self.open = f"{self._base}:open"
         """Hash: when the newest tick began, and each that has not ended."""
         self.ticks = f"{self._base}:ticks"

@@ -18,6 +18,7 @@ from presence.backends.redis.connection import script
 from presence.backends.redis.cursors import RedisCursors, RedisLimits
 from presence.backends.redis.ledger import RedisLedger
 from presence.backends.redis.members import RedisMembers
+from presence.backends.redis.revocations import RedisRevocations
 from presence.backends.redis.server import Command, Packed
 from presence.backends.tracker import Tracker
 from presence.roster.commit import Commit
@@ -25,7 +26,15 @@ from presence.roster.commit import Commit
 _STATE = Packed.of(*fields.NAMES)
 
 
-class RedisStore(RedisMembers, RedisCursors, RedisLimits, RedisLedger, Tracker, RosterStore):
+class RedisStore(
+    RedisMembers,
+    RedisCursors,
+    RedisLimits,
+    RedisLedger,
+    RedisRevocations,
+    Tracker,
+    RosterStore,
+):
     """The contracts of RosterStore and Tracker on the Redis at `url`, with keys under `prefix`.
 
     Nothing connects before the first call. Times are those of Redis's own clock unless `clock`

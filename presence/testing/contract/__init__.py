@@ -22,6 +22,7 @@ from presence.testing.contract.base import Clock  # noqa: E402
 from presence.testing.contract.suites import (  # noqa: E402
     BackendContract,
     LedgerContract,
+    RevocationContract,
     StoreContract,
     TrackerContract,
     WatchContract,
@@ -31,6 +32,7 @@ __all__ = [
     "BackendContract",
     "Clock",
     "LedgerContract",
+    "RevocationContract",
     "StoreContract",
     "TrackerContract",
     "WatchContract",

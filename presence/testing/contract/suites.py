@@ -10,6 +10,7 @@ from presence.testing.contract import (
     ledger,
     limits,
     members,
+    revocations,
     stale_members,
     users,
     watch,
@@ -58,5 +59,11 @@ class WatchContract(watch.WatchContract, watch.WatchSetBackContract):
     """Contract of a presence.backends.base.WatchStore that is a Tracker as well."""
 
 
-class BackendContract(StoreContract, LedgerContract, WatchContract, TrackerContract):
+class RevocationContract(revocations.RevocationContract, revocations.RevocationSetBackContract):
+    """Contract of a presence.backends.revocations.RevocationStore."""
+
+
+class BackendContract(
+    StoreContract, LedgerContract, WatchContract, RevocationContract, TrackerContract
+):
     """Contract of a whole backend."""

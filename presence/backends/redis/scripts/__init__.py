@@ -17,7 +17,7 @@ _COMMENT = re.compile(r"^--.*\n", re.MULTILINE)
 def _read() -> Iterator[tuple[str, str]]:
     """Yield each script, and each part of scripts, by its name."""
     bodies: dict[str, tuple[list[str], str]] = {}
-    for name in ("clock", "rosters", "members", "cursors", "watch"):
+    for name in ("clock", "rosters", "members", "cursors", "watch", "revocations"):
         text = files(__name__).joinpath(f"{name}.lua").read_text(encoding="utf-8")
         _, *found = _HEADER.split(text)
         for script, parts, body in zip(found[::3], found[1::3], found[2::3], strict=True):

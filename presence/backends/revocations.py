@@ -1,0 +1,46 @@
+"""Contract of a RevocationStore: who is signed out, or has lost a permission, since when."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+__all__ = ["AHEAD", "KeptRevocation", "Revocation", "RevocationStore"]
+
+AHEAD: Final = 60.0
+"""Seconds by which a revocation may lie ahead. One from further ahead was made before the clock was
+set back, and would close new connections: it is forgotten."""
+
+
+class Revocation(NamedTuple):
+    """The end of access of a `user`, or of one `session` ("": of all), to one `channel` ("": to
+    all). A session may be named without its user."""
+
+    user: str = ""
+    session: str = ""
+    channel: str = ""
+
+
+class KeptRevocation(NamedTuple):
+    """A revocation and the time at which it was made, in seconds since 1970."""
+
+    revocation: Revocation
+    at: float
+
+
+class RevocationStore(ABC):
+    """Revocations, each kept for some seconds. Those of one user, session and channel are one."""
+
+    @abstractmethod
+    def revoke(self, revocations: Sequence[Revocation], *, seconds: float) -> None:
+        """Keep revocations that are made now. They are to be enforced before all others."""
+
+    @abstractmethod
+    def load_revocations(self, *, limit: int) -> list[KeptRevocation]:
+        """Return `limit` revocations: first those that were never enforced, then those that were
+        longest ago. Those that have ended are forgotten."""
+
+    @abstractmethod
+    def note_enforced(self, enforced: Sequence[KeptRevocation]) -> None:
+        """Note that revocations are enforced as of now, unless they were made again since."""
