@@ -35,7 +35,7 @@ from presence.backends.base import (
     Writes,
 )
 from presence.backends.revocations import AHEAD as REVOKED_AHEAD
-from presence.backends.revocations import KeptRevocation, Revocation
+from presence.backends.revocations import KeptRevocation, KeptRevocations, Revocation
 from presence.backends.tracker import (
     AHEAD,
     StoredPresence,
@@ -346,7 +346,7 @@ class MemoryStore(Tracker, RosterStore):
             now = self._clock()
             self._revoked |= dict.fromkeys(revocations, (now, now + seconds, 0.0))
 
-    def load_revocations(self, *, limit: int) -> list[KeptRevocation]:
+    def load_revocations(self, *, limit: int) -> KeptRevocations:
         with self._lock:
             now = self._clock()
             self._revoked = {
@@ -355,7 +355,8 @@ class MemoryStore(Tracker, RosterStore):
                 if times[1] > now and times[0] - now <= REVOKED_AHEAD
             }
             kept = sorted((done, at, each) for each, (at, _, done) in self._revoked.items())
-            return [KeptRevocation(revocation, at) for _, at, revocation in kept[:limit]]
+            found = [KeptRevocation(revocation, at) for _, at, revocation in kept[:limit]]
+            return KeptRevocations(now, found)
 
     def note_enforced(self, enforced: Sequence[KeptRevocation]) -> None:
         with self._lock:

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-__all__ = ["AHEAD", "KeptRevocation", "Revocation", "RevocationStore"]
+__all__ = ["AHEAD", "KeptRevocation", "KeptRevocations", "Revocation", "RevocationStore"]
 
 AHEAD: Final = 60.0
 """Seconds by which a revocation may lie ahead. One from further ahead was made before the clock was
@@ -14,8 +14,8 @@ set back, and would close new connections: it is forgotten."""
 
 
 class Revocation(NamedTuple):
-    """The end of access of a `user`, or of one `session` ("": of all), to one `channel` ("": to
-    all). A session may be named without its user."""
+    """The end of access of a user, or of one session of theirs ("": of all), to one channel ("": to
+    all). `user` is their id, `session` a hash. A session may be named without its user."""
 
     user: str = ""
     session: str = ""
@@ -29,6 +29,13 @@ class KeptRevocation(NamedTuple):
     at: float
 
 
+class KeptRevocations(NamedTuple):
+    """Revocations, and the time at which they were loaded."""
+
+    now: float
+    kept: list[KeptRevocation]
+
+
 class RevocationStore(ABC):
     """Revocations, each kept for some seconds. Those of one user, session and channel are one."""
 
@@ -37,8 +44,8 @@ class RevocationStore(ABC):
         """Keep revocations that are made now. They are to be enforced before all others."""
 
     @abstractmethod
-    def load_revocations(self, *, limit: int) -> list[KeptRevocation]:
-        """Return `limit` revocations: first those that were never enforced, then those that were
+    def load_revocations(self, *, limit: int) -> KeptRevocations:
+        """Load `limit` revocations: first those that were never enforced, then those that were
         longest ago. Those that have ended are forgotten."""
 
     @abstractmethod

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -20,6 +20,8 @@ Reply = msgspec.Raw | CentrifugoError
 
 T = TypeVar("T")
 
+REVOKED: Final = {"code": 4501, "reason": "revoked"}
+"""With this code, clients do not connect again."""
 _INFO: Command = ("info", {})
 
 
@@ -44,6 +46,15 @@ class Publication(msgspec.Struct, frozen=True, kw_only=True):
     channel: str
     epoch: str
     version: int
+
+
+class Connected(NamedTuple):
+    """A connection, by its id in Centrifugo, and the channels that it is to leave (none: it is to
+    be closed)."""
+
+    user: str
+    client: str
+    channels: Sequence[str] = ()
 
 
 class Survey(msgspec.Struct, frozen=True):
@@ -102,6 +113,18 @@ class Gateway:
         before, after = _clients_of(answers[:first]), _clients_of(answers[last:])
         clients = {c: min(before.get(c, 0), after.get(c, 0)) for c in channels}
         return answers[first:last], Survey(_nodes_of(info), clients)
+
+    def end(self, connections: Sequence[Connected]) -> None:
+        """End connections, or their subscriptions in some channels. Raises the first error."""
+        asked: list[Command] = []
+        for each in connections:
+            who = {"user": each.user, "client": each.client}
+            if each.channels:
+                asked += [("unsubscribe", {**who, "channel": c}) for c in each.channels]
+            else:
+                asked.append(("disconnect", {**who, "disconnect": REVOKED}))
+        for answer in self._transport.batch(asked, parallel=True) if asked else []:
+            result_of(answer)
 
     def positions(self, feeds: Sequence[str]) -> list[Position | CentrifugoError]:
         """Return the top of each feed's stream; this creates a stream if there is none."""

@@ -9,6 +9,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from hashlib import sha256
 from os.path import commonprefix
 from string import Formatter
 from typing import Any, Final
@@ -25,6 +26,9 @@ active channel, which took 0.13 µs; to list a channel took 5 µs (docs/scaling.
 OWN_NAMESPACE: Final = "presence:"
 FEED_NAMESPACE: Final = "roster:"
 CURSORS_NAMESPACE: Final = "cursors:"
+SESSIONS_NAMESPACE: Final = "session:"
+"""Namespace of the channels of sessions: who is subscribed there are the connections of a session.
+Nothing is published in them."""
 PULSE: Final = "presence.tick"
 """The one channel of the whole site, on which ticks tell all pages that they run. It lies in no
 namespace, so that no configuration of Centrifugo has to name it."""
@@ -66,6 +70,8 @@ def _problem(name: str) -> str | None:
             f"lies in {CURSORS_NAMESPACE!r}, which carries cursors and has no members: use "
             f"presence/cursors.html for cursors, and {OWN_NAMESPACE!r} for members"
         )
+    if name.startswith(SESSIONS_NAMESPACE):
+        return f"lies in {SESSIONS_NAMESPACE!r}, which has a channel for each session"
     if name == PULSE:
         return "is reserved for the message of every tick to all pages: give another name"
     return None
@@ -105,6 +111,36 @@ def room_of(channel: object) -> str:
     if not key:
         raise InvalidChannel(f"Channel {channel!r} has no name after {CURSORS_NAMESPACE!r}")
     return validate_channel(OWN_NAMESPACE + key)
+
+
+def session_channel(user: str, session: str) -> str:
+    """Return the channel of a session of a user: the user's id is hashed, as it may be any text;
+    `session` is a hash."""
+    return f"{SESSIONS_NAMESPACE}{_user_part(user)}.{session}"
+
+
+def session_pattern(user: str, session: str) -> str:
+    """Return the pattern of the channels of a session, or of all sessions of a user; "" is any."""
+    return f"{SESSIONS_NAMESPACE}{_user_part(user) if user else '*'}.{session or '*'}"
+
+
+def session_patterns(channel: str) -> list[str]:
+    """Return the patterns of `session_pattern` that find the channel of a session."""
+    user, _, session = channel.removeprefix(SESSIONS_NAMESPACE).partition(".")
+    return [f"{SESSIONS_NAMESPACE}{user}.*", f"{SESSIONS_NAMESPACE}*.{session}"]
+
+
+def access_channels(channel: str) -> list[str]:
+    """Return the channels that a visitor who may see `channel` subscribes to: itself, its feed, and
+    its cursors."""
+    names = [channel, feed_of(channel)]
+    if channel.startswith(OWN_NAMESPACE):
+        names.append(CURSORS_NAMESPACE + channel.removeprefix(OWN_NAMESPACE))
+    return list(dict.fromkeys(names))
+
+
+def _user_part(user: str) -> str:
+    return sha256(user.encode()).hexdigest()[:16]
 
 
 def feed_of(channel: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from math import ceil
 from typing import Any, NamedTuple
 
@@ -111,6 +111,7 @@ def make_commit(
     list_limit: int,
     believe: bool = True,
     hold: float = 0.0,
+    out: Collection[str] = (),
     crowd: int = 0,
     new_epoch: Callable[[], str],
 ) -> Commit:
@@ -118,14 +119,15 @@ def make_commit(
 
     A member leaves after `grace` seconds. With `believe` False, all missing members stay, and are
     missing from the next poll on. For the seconds of `hold` they stay, too, but are missing from
-    now on. A room of more than `list_limit` members is counted. `run` names the life of the store.
-    If another life wrote `state`, acknowledged writes may be lost, so a new epoch starts. That
-    happens in every room at once, so readers spread their fetches as if all `crowd` clients of the
-    site were in this room. A damaged state is replaced by a new epoch, too.
+    now on. Those of `out` leave at once. A room of more than `list_limit` members is counted. `run`
+    names the life of the store. If another life wrote `state`, acknowledged writes may be lost, so
+    a new epoch starts. That happens in every room at once, so readers spread their fetches as if
+    all `crowd` clients of the site were in this room. A damaged state is replaced by a new epoch,
+    too.
     """
     leaving = messages.decode(state.leaving, Leaving) if state.leaving else Leaving()
     roster, still_leaving = hold_leaves(
-        old, seen, leaving, now=now, grace=grace, believe=believe, hold=hold > 0
+        old, seen, leaving, now=now, grace=grace, believe=believe, hold=hold > 0, out=out
     )
     change = compare(old, roster)
     first = state.rev == 0 and not state.damage

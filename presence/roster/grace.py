@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from math import inf
 from typing import Final
 
@@ -20,6 +21,7 @@ def hold_leaves(
     grace: float,
     believe: bool,
     hold: bool = False,
+    out: Collection[str] = (),
 ) -> tuple[Roster, Leaving]:
     """Return the roster to commit, and the members and counts that are held.
 
@@ -29,7 +31,8 @@ def hold_leaves(
     on. In the same way, the anonymous count is the highest of the last `grace` seconds. The order
     is that of arrival: first the members of `old`, then the new ones by id. If the clock is set
     back, a member stays for at most `grace` seconds from then on. Members without a websocket, and
-    members who are hidden now, leave at once: that is certain knowledge.
+    members who are hidden now, leave at once: that is certain knowledge. So do those of `out`,
+    whose connections were ended, where the poll is believed.
     """
     # A signing time in the future comes from a clock that was ahead: any other claims replace it.
     members = dict(old.members)
@@ -37,7 +40,7 @@ def hold_leaves(
     if max(issued.values(), default=0.0) > now + SKEW:
         issued = {key: at if at <= now + SKEW else 0.0 for key, at in issued.items()}
     missing: dict[str, float] = {}
-    known_gone = {*old.tracked, *seen.hidden}
+    known_gone = {*old.tracked, *seen.hidden, *(out if believe else ())}
     for key in sorted(old.members.keys() - seen.members.keys()):
         since = _since(leaving.members.get(key, 0.0), now=now, believe=believe)
         if key in known_gone or (believe and not hold and now - since >= grace):

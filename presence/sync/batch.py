@@ -83,6 +83,7 @@ def _commit_of(
         list_limit=ctx.options.list_limit,
         believe=believe,
         hold=hold,
+        out=ctx.out.get("", frozenset()) | ctx.out.get(state.channel, frozenset()),
         crowd=crowd,
         new_epoch=new_epoch,
     )

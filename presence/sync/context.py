@@ -232,7 +232,8 @@ class TickContext:
     """Collaborators, options and report of one tick or look.
 
     `announce` is called after each change was published; None: no signals. Contexts of one store
-    may share a `cache` and a `last_look`. `profiles` are read when a shard begins.
+    may share a `cache` and a `last_look`. `profiles` are read when a shard begins. `out` are the
+    users whose access has just ended, by channel ("": everywhere).
     """
 
     store: RosterStore
@@ -246,6 +247,7 @@ class TickContext:
     executor: MakeExecutor = threads
     report: Report = field(default_factory=Report)
     profiles: Profiles = field(default_factory=dict)
+    out: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     @property
     def tracker(self) -> Tracker | None:

@@ -25,6 +25,7 @@ from presence.sync.channels import HandOut, Shard, find_channels, split, survey
 from presence.sync.context import TickContext
 from presence.sync.poll import PollResult, poll_ahead
 from presence.sync.publish import Publisher
+from presence.sync.revocations import enforce
 from presence.sync.statistics import OpenTick, Report
 from presence.sync.watch import Look
 
@@ -78,6 +79,8 @@ class Sync(TickContext):
             tracker_state, shards = TrackerState(), list[Shard]()
             with ctx.report.catching():
                 tracker_state = _tracker_state(ctx)
+                if only is None:
+                    ctx = replace(ctx, out=enforce(ctx))
                 size = options.shard_size if hand_out else None
                 shards = _shards(ctx, tracker_state, only=only, tick=tick, size=size)
             if hand_out and len(shards) > 1:
@@ -254,6 +257,7 @@ def _look(ctx: TickContext) -> int | None:
         return None
     counts, late = None, list[str]()
     try:
+        ctx = replace(ctx, out=enforce(ctx))
         with ctx.timed("read"):
             look = watch.compare(ctx, begun, last)
         if look.changed or look.due:

@@ -8,7 +8,13 @@ from itertools import chain
 import msgspec
 
 from presence.backends.redis.connection import Connection
-from presence.backends.revocations import AHEAD, KeptRevocation, Revocation, RevocationStore
+from presence.backends.revocations import (
+    AHEAD,
+    KeptRevocation,
+    KeptRevocations,
+    Revocation,
+    RevocationStore,
+)
 
 
 class RedisRevocations(Connection, RevocationStore):
@@ -17,12 +23,14 @@ class RedisRevocations(Connection, RevocationStore):
     def revoke(self, revocations: Sequence[Revocation], *, seconds: float) -> None:
         self._run([self._timed("revoke", self._keys.revoked, seconds, *map(_field, revocations))])
 
-    def load_revocations(self, *, limit: int) -> list[KeptRevocation]:
-        (found,) = self._run([self._timed("revocations", self._keys.revoked, limit, AHEAD)])
-        return [
+    def load_revocations(self, *, limit: int) -> KeptRevocations:
+        load = self._timed("revocations", self._keys.revoked, limit, AHEAD)
+        ((now, *found),) = self._run([load])
+        kept = [
             KeptRevocation(msgspec.json.decode(field, type=Revocation), float(at))
             for field, at in zip(found[::2], found[1::2], strict=True)
         ]
+        return KeptRevocations(float(now), kept)
 
     def note_enforced(self, enforced: Sequence[KeptRevocation]) -> None:
         pairs = chain.from_iterable(

@@ -8,7 +8,7 @@ return 1
 
 --# revocations: now
 -- KEYS: hash of revocations. ARGV: the time ("" for Redis's own), how many, and the seconds by
--- which one may lie ahead. Returns revocations, each with the time at which it was made.
+-- which one may lie ahead. Returns the time, and revocations, each with the time at which it was made.
 local all, kept = redis.call('HGETALL', KEYS[1]), {}
 for i = 1, #all, 2 do
   local at, ends, enforced = string.match(all[i + 1], '^(%S+) (%S+) (%S+)$')
@@ -21,7 +21,7 @@ end
 table.sort(kept, function(a, b)
   return a[3] < b[3] or (a[3] == b[3] and a[2] + 0 < b[2] + 0)
 end)
-local found = {}
+local found = {now}
 for i = 1, math.min(#kept, ARGV[2]) do
   found[#found + 1] = kept[i][1]
   found[#found + 1] = kept[i][2]
