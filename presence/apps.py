@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from django.apps import AppConfig
+from django.contrib.auth import get_user_model
+from django.contrib.auth.signals import user_logged_in, user_logged_out
+from django.core.exceptions import ImproperlyConfigured
+from django.db.models.signals import post_save, pre_delete
 from django.utils.translation import gettext_lazy as _
 
 
@@ -13,9 +19,20 @@ class PresenceConfig(AppConfig):
     verbose_name = _("Presence")
 
     def ready(self) -> None:
-        """Register the system checks; find the project's Celery application."""
+        """Register the system checks and receivers; find the project's Celery application."""
         from presence.checks import register_all
         from presence.queues.celery import project_app
 
         register_all()
         project_app()
+        _revoke_at_sign_out()
+
+
+def _revoke_at_sign_out() -> None:
+    from presence.web import sessions
+
+    user_logged_in.connect(sessions.signed_in)
+    user_logged_out.connect(sessions.signed_out)
+    with suppress(ImproperlyConfigured):  # a site may have no users
+        post_save.connect(sessions.saved, sender=get_user_model())
+        pre_delete.connect(sessions.deleted, sender=get_user_model())

@@ -29,7 +29,7 @@ def last_seen(users: Iterable[Any]) -> dict[Any, datetime | None]:
     who is in a channel now it is that of the visit before. One round trip for all. Raises
     ValueError for a user without a primary key, StoreError when the store cannot be read.
     """
-    keys = {key: str(key) for key in map(_key_of, users)}
+    keys = {key: str(key) for key in map(key_of, users)}
     found = services.tracker().last_seen(list(keys.values())) if keys else {}
     times = {user: datetime.fromtimestamp(at, UTC) for user, at in found.items()}
     return {key: times.get(user) for key, user in keys.items()}
@@ -45,7 +45,7 @@ def refresh(user: Any) -> None:
     HookFailed (an ImproperlyConfigured) where a hook fails, StoreError when it cannot be stored:
     then others see what they saw before.
     """
-    key = _key_of(user)
+    key = key_of(user)
     if getattr(user, "pk", None) is None:
         raise ValueError(f"{user!r} is a primary key: give an instance")
     shown = describe(person_as(user), now=services.now(), strict=True)
@@ -57,7 +57,7 @@ alast_seen = in_thread(last_seen)
 arefresh = in_thread(refresh)
 
 
-def _key_of(user: Any) -> Hashable:
+def key_of(user: Any) -> Hashable:
     key = user.pk if hasattr(user, "pk") else user
     if key in (None, ""):
         raise ValueError(f"{user!r} has no primary key: only users who were saved have one")

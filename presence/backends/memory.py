@@ -355,12 +355,12 @@ class MemoryStore(Tracker, RosterStore):
                 if times[1] > now and times[0] - now <= REVOKED_AHEAD
             }
             kept = sorted((done, at, each) for each, (at, _, done) in self._revoked.items())
-            found = [KeptRevocation(revocation, at) for _, at, revocation in kept[:limit]]
+            found = [KeptRevocation(each, at, not done) for done, at, each in kept[:limit]]
             return KeptRevocations(now, found)
 
     def note_enforced(self, enforced: Sequence[KeptRevocation]) -> None:
         with self._lock:
-            for revocation, at in enforced:
+            for revocation, at, _ in enforced:
                 made, ends, _ = self._revoked.get(revocation, (0.0, 0.0, 0.0))
                 if made == at and ends:
                     self._revoked[revocation] = (at, ends, self._clock())

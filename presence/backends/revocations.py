@@ -23,10 +23,12 @@ class Revocation(NamedTuple):
 
 
 class KeptRevocation(NamedTuple):
-    """A revocation and the time at which it was made, in seconds since 1970."""
+    """A revocation, the time at which it was made, in seconds since 1970, and whether it was never
+    enforced since."""
 
     revocation: Revocation
     at: float
+    is_new: bool = True
 
 
 class KeptRevocations(NamedTuple):

@@ -32,6 +32,10 @@ _PLAIN: Final = {
 """Options of the pulse's subscriptions, whatever a site configures for channels without a
 namespace. Presence and joins would show all visitors of the site to each other. With recoverable
 channels in a connection token, Centrifugo 6.9.1 can lock up for ever."""
+_SESSION: Final = {
+    "override": {**_PLAIN["override"], "presence": {"value": True}},
+}
+"""Options of the subscription to the channel of a session."""
 
 
 class Grant(msgspec.Struct, frozen=True, array_like=True):
@@ -91,7 +95,8 @@ class Issuer(msgspec.Struct, frozen=True, kw_only=True):
 
     With `tracked`, Centrifugo passes the user's name and info to the publish proxy; it always
     passes on that a user is hidden. With `lean`, only the connection token has the `info`, because
-    a page sends all its subscription tokens in one frame.
+    a page sends all its subscription tokens in one frame. `session` is the channel of the user's
+    session, through which a revocation finds its connections; "" if there is none.
     """
 
     secret: str
@@ -99,13 +104,17 @@ class Issuer(msgspec.Struct, frozen=True, kw_only=True):
     info: UserClaims
     now: float
     lifetime: float
+    session: str = ""
     tracked: bool = False
     lean: bool = False
 
     def connection(self) -> str:
         """Return the token with which a client connects as the user."""
         # The claim `channels` has no options, and Centrifugo ignores it beside `subs`.
-        more: dict[str, Any] = {"subs": {PULSE: _PLAIN}}
+        subs: dict[str, Any] = {PULSE: _PLAIN}
+        if self.session:
+            subs[self.session] = _SESSION
+        more: dict[str, Any] = {"subs": subs}
         # Centrifugo never sends meta to clients.
         if self.info.hidden:
             more["meta"] = {"hidden": True}

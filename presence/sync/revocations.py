@@ -29,7 +29,8 @@ LATE: Final = 2.0
 """Seconds after a revocation in which tokens are still old: the clocks of web processes differ from
 the store's, and what a log-out changes is committed a little later."""
 FRESH: Final = 30.0
-"""Seconds for which the leave of a revoked user needs no grace."""
+"""Seconds for which the leave of a revoked user needs no grace: Centrifugo may take a moment to end
+connections."""
 
 
 class _Claims(msgspec.Struct, frozen=True):
@@ -87,7 +88,7 @@ def _ending(ctx: TickContext, kept: Sequence[KeptRevocation]) -> list[Connected]
             ctx.report.failed(reply, channel)  # the namespace of sessions is not configured
             continue
         for client, found in decode_reply(result_of(reply), _Reply).presence.items():
-            apply = [r for r, at in revocations if found.issued < at + LATE]
+            apply = [r for r, at, _ in revocations if found.issued < at + LATE]
             if any(not r.channel for r in apply):
                 ending.append(Connected(found.user, client))
             elif apply:
@@ -122,7 +123,7 @@ def _sessions(
 
 def _out(kept: Sequence[KeptRevocation], *, now: float) -> Mapping[str, frozenset[str]]:
     out: dict[str, set[str]] = defaultdict(set)
-    for (user, _, channel), at in kept:
-        if user and now - at < FRESH:
+    for (user, _, channel), at, is_new in kept:
+        if user and (is_new or now - at < FRESH):
             out[channel].add(user)
     return {channel: frozenset(users) for channel, users in out.items()}

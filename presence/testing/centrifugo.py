@@ -154,6 +154,15 @@ class FakeCentrifugo:
     def _answer_presence(self, *, channel: str) -> dict[str, Any]:
         return {"presence": dict(sorted(self._entries(channel).items()))}
 
+    def _answer_disconnect(self, *, client: str, **_: object) -> dict[str, Any]:
+        for channel in list(self._clients):
+            self._clients[channel].pop(client, None)
+        return {}
+
+    def _answer_unsubscribe(self, *, client: str, channel: str, **_: object) -> dict[str, Any]:
+        self._clients[channel].pop(client, None)
+        return {}
+
     def _answer_history(self, *, channel: str, **_: object) -> Position:
         return self.stream(channel).top
 

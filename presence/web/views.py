@@ -17,10 +17,11 @@ from presence.backends.base import Hit, Limits, Writes
 from presence.centrifugo.tokens import Issuer, make_grant, read_grant
 from presence.conf import conf
 from presence.exceptions import InvalidGrant, StoreError
-from presence.roster.channel_names import feed_of, is_cursor_channel
+from presence.roster.channel_names import feed_of, is_cursor_channel, session_channel
 from presence.snapshots import read_snapshot
 from presence.web.access import open_grant
 from presence.web.json import HttpError, json_view, read_json
+from presence.web.sessions import session_of
 from presence.web.visitors import Visitor, describe, listed_as, origins_of, visitor_of
 
 logger = logging.getLogger("presence.views")
@@ -77,6 +78,7 @@ def tokens(request: HttpRequest) -> dict[str, Any]:
         info=info,
         now=now,
         lifetime=conf.PRESENCE_TOKEN_LIFETIME,
+        session=_session_channel(request, visitor),
         tracked=conf.PRESENCE_CURSOR_TRACK,
         lean=not info.hidden and len(granted) * len(msgspec.json.encode(info)) > MAX_INFOS,
     )
@@ -272,6 +274,11 @@ def _subscription(channel: str, issuer: Issuer, visitor: Visitor) -> dict[str, A
         "shown": bool(issuer.user_id) and feed == channel and not hidden,
         "self": listed_as(visitor) if has_roster and feed == channel else "",
     }
+
+
+def _session_channel(request: HttpRequest, visitor: Visitor) -> str:
+    session = session_of(request) if visitor.id else ""
+    return session_channel(visitor.id, session) if session else ""
 
 
 def _secret() -> str:

@@ -64,6 +64,15 @@ class FakeCentrifugo(presence.testing.FakeCentrifugo):
         super().restart()
         self.rooms.clear()
 
+    def _answer_disconnect(self, *, client: str, **more: object) -> dict[str, Any]:
+        for entries in self.rooms.values():
+            entries.pop(client, None)
+        return super()._answer_disconnect(client=client, **more)
+
+    def _answer_unsubscribe(self, *, client: str, channel: str, **more: object) -> dict[str, Any]:
+        self.rooms[channel].pop(client, None)
+        return super()._answer_unsubscribe(client=client, channel=channel, **more)
+
     def batch(self, commands: Sequence[Command], **options: Any) -> list[Reply]:
         feeds = [given["channel"] for method, given in commands if method == "publish"]
         assert len(set(feeds)) == len(feeds), "two on one feed at once"
@@ -99,6 +108,8 @@ def _name(commands: Sequence[Command]) -> str:
     methods = {method for method, _ in commands}
     if "channels" in methods and "presence" in methods:
         return "recount"
+    if methods & {"disconnect", "unsubscribe"}:
+        return "end"
     names = {"presence": "poll", "history": "positions", "publish": "publish"}
     return next((name for method, name in names.items() if method in methods), "survey")
 

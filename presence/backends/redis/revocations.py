@@ -27,8 +27,10 @@ class RedisRevocations(Connection, RevocationStore):
         load = self._timed("revocations", self._keys.revoked, limit, AHEAD)
         ((now, *found),) = self._run([load])
         kept = [
-            KeptRevocation(msgspec.json.decode(field, type=Revocation), float(at))
-            for field, at in zip(found[::2], found[1::2], strict=True)
+            KeptRevocation(
+                msgspec.json.decode(field, type=Revocation), float(at), not int(enforced)
+            )
+            for field, at, enforced in zip(found[::3], found[1::3], found[2::3], strict=True)
         ]
         return KeptRevocations(float(now), kept)
 

@@ -14,7 +14,7 @@ SESSION = Revocation("", "s3")
 
 
 def kept(backend: RosterStore, *, limit: int = 100) -> list[Revocation]:
-    return [revocation for revocation, _ in backend.load_revocations(limit=limit).kept]
+    return [revocation for revocation, *_ in backend.load_revocations(limit=limit).kept]
 
 
 class RevocationContract(Contract):
@@ -44,6 +44,8 @@ class RevocationContract(Contract):
             clock.advance(1)
         assert kept(backend, limit=2) == [ADA, BEA]
         backend.note_enforced(backend.load_revocations(limit=1).kept)
+        found = backend.load_revocations(limit=10).kept
+        assert [each.is_new for each in found] == [True, True, False]
         clock.advance(1)
         assert kept(backend) == [BEA, SESSION, ADA]
         backend.note_enforced(backend.load_revocations(limit=2).kept)

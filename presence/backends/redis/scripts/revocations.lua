@@ -8,7 +8,8 @@ return 1
 
 --# revocations: now
 -- KEYS: hash of revocations. ARGV: the time ("" for Redis's own), how many, and the seconds by
--- which one may lie ahead. Returns the time, and revocations, each with the time at which it was made.
+-- which one may lie ahead. Returns the time, then revocation, the time at which it was made, and
+-- whether it was enforced, ...
 local all, kept = redis.call('HGETALL', KEYS[1]), {}
 for i = 1, #all, 2 do
   local at, ends, enforced = string.match(all[i + 1], '^(%S+) (%S+) (%S+)$')
@@ -25,6 +26,7 @@ local found = {now}
 for i = 1, math.min(#kept, ARGV[2]) do
   found[#found + 1] = kept[i][1]
   found[#found + 1] = kept[i][2]
+  found[#found + 1] = kept[i][3] > 0 and 1 or 0
 end
 return found
 

@@ -1,0 +1,96 @@
+"""Sessions of signed-in users: the hash that names one, and what signing in and out revokes."""
+
+from __future__ import annotations
+
+import logging
+from importlib import import_module
+from typing import Any, Final
+
+from django.conf import settings
+from django.contrib.sessions.backends import signed_cookies
+from django.utils.crypto import get_random_string, salted_hmac
+
+from presence import services
+from presence.backends.revocations import Revocation
+from presence.conf import conf
+from presence.exceptions import StoreError
+
+logger = logging.getLogger("presence.sessions")
+
+MARGIN: Final = 60.0
+"""Seconds, more than Centrifugo keeps a connection whose token has expired."""
+
+_SALT: Final = "presence.session"
+_FIELD: Final = "_presence_session"
+"""Key in a session of what identifies it, also after its own key has changed."""
+
+
+def session_of(request: Any) -> str:
+    """Return the hash of the session of `request`; "" if it has none that can be recognised."""
+    return _named(getattr(request, "session", None))
+
+
+def session_with_key(key: str) -> str:
+    """Return the hash of the session that has this key, or had it before it ended."""
+    store = import_module(settings.SESSION_ENGINE).SessionStore
+    return _named(store(key)) or _hash(key)
+
+
+def revoke_now(*revocations: Revocation) -> None:
+    """Store revocations for as long as a token may live. Raises StoreError."""
+    services.store().revoke(revocations, seconds=conf.PRESENCE_TOKEN_LIFETIME + MARGIN)
+
+
+def signed_in(sender: Any, request: Any, user: Any, **_: Any) -> None:
+    """Receiver of `user_logged_in`. Whoever was signed in to this session before is out."""
+    session = getattr(request, "session", None)
+    if session is None:
+        return
+    # `login` empties a session that was another user's; it has a new key once it is saved.
+    former = request.COOKIES.get(settings.SESSION_COOKIE_NAME)
+    if former and not session.session_key:
+        _try_to_revoke(Revocation(session=session_with_key(former)))
+    carried = isinstance(session, signed_cookies.SessionStore)
+    key = None if carried else session.session_key
+    session[_FIELD] = key or get_random_string(22)
+
+
+def signed_out(sender: Any, request: Any, user: Any, **_: Any) -> None:
+    """Receiver of `user_logged_out`, which is sent while the session is as it was."""
+    if user is not None and (session := session_of(request)):
+        _try_to_revoke(Revocation(str(user.pk), session))
+
+
+def saved(sender: Any, instance: Any, created: bool = False, **_: Any) -> None:
+    """Receiver of `post_save` of users: one who is not active is out."""
+    if not (created or getattr(instance, "is_active", True)):
+        _try_to_revoke(Revocation(str(instance.pk)))
+
+
+def deleted(sender: Any, instance: Any, **_: Any) -> None:
+    """Receiver of `pre_delete` of users."""
+    _try_to_revoke(Revocation(str(instance.pk)))
+
+
+def _named(session: Any) -> str:
+    get = getattr(session, "get", None)
+    stored = get(_FIELD) if get else None
+    if isinstance(stored, str) and stored:
+        return _hash(stored)
+    # A session whose cookie carries it has another key each time it is saved.
+    if isinstance(session, signed_cookies.SessionStore):
+        return ""
+    key = getattr(session, "session_key", None)
+    return _hash(key) if key else ""
+
+
+def _hash(secret: str) -> str:
+    return salted_hmac(_SALT, secret, algorithm="sha256").hexdigest()[:16]
+
+
+def _try_to_revoke(revocation: Revocation) -> None:
+    """Revoke; a store that is down is logged. Nobody's signing out depends on it."""
+    try:
+        revoke_now(revocation)
+    except StoreError:
+        logger.exception("revocation=not-kept user=%s", revocation.user)
