@@ -120,6 +120,7 @@ export class World {
   timers = [];
   requests = [];
   warnings = [];
+  revocations = 0;
   beacons = [];
   /** Value of `host.now`, in milliseconds. */
   time = 1_000_000;
@@ -155,6 +156,7 @@ export class World {
     hidden: () => this.hidden,
     now: () => this.time,
     beacon: (url, body) => this.beacons.push({ url, ...JSON.parse(body) }),
+    revoked: () => { this.revocations += 1; },
     warn: (text) => this.warnings.push(text),
   };
 

@@ -22,6 +22,7 @@
  *   slept and never goes back, not even with the clock of the computer.
  * @property {() => number} random From 0 to 1.
  * @property {() => boolean} hidden Whether the page is in the background.
+ * @property {() => void} revoked Tells the page that the session may not be connected any more.
  * @property {(reason: string) => void} warn Says on the console why something is not live, the same
  *   reason once a page.
  */
@@ -81,10 +82,14 @@ export function backoff(attempt, random) {
   return Math.min(30_000, 500 * 2 ** attempt) * (0.5 + random() / 2);
 }
 
+// Codes with which the server ends a subscription, and a connection, after a revocation.
+const UNSUBSCRIBED = 2000;
+const REVOKED = 4501;
+
 // A connection or a subscription has ended: for now if the code is 0, else for good.
 function lose(followed, what, { code, reason }) {
   if (code === 0) followed.stall();
-  else followed.refuse(`${what} was refused (${code} ${reason})`);
+  else followed.refuse(`${what} was refused (${code} ${reason})`, [UNSUBSCRIBED, REVOKED].includes(code));
 }
 
 /**
@@ -476,6 +481,7 @@ export class Page {
       for (const feed of this.feeds.values()) {
         if (feed.client === client) lose(feed, "the connection", ctx);
       }
+      if (ctx.code === REVOKED) this.tools.host.revoked();
     });
     return client;
   }

@@ -72,6 +72,8 @@ export class Feed {
   phase = "static";
   /** Why the feed is refused for good; "" while it is not. */
   refusal = "";
+  /** Whether it is refused since access was revoked. */
+  revoked;
   /** @type {any} The `Centrifuge` that the feed is attached to. */
   client = null;
   /** @type {Member[]} Oneself, once subscribed; empty where one is not shown. */
@@ -189,10 +191,12 @@ export class Feed {
    * others do not go on seeing us here.
    *
    * @param {string} why
+   * @param {boolean} [revoked] Whether the visitor had access until now.
    */
-  refuse(why) {
+  refuse(why, revoked) {
     this.#rest();
     this.refusal = `${why}`;
+    this.revoked = revoked;
     this.host.warn(why);
     this.#enter("static");
     this.onRefused?.();

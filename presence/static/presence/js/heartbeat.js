@@ -139,6 +139,8 @@ class PresenceHeartbeat extends HTMLElement {
     const { signal } = this.#ended;
     addEventListener("pagehide", () => this.#heartbeat.leave(), { signal });
     addEventListener("pageshow", ({ persisted }) => persisted && this.#heartbeat.wake(), { signal });
+    // The server refuses this one, and the members leave.
+    addEventListener("presence:revoked", () => this.#heartbeat.beat(), { signal });
     const look = () => document.hidden || this.#heartbeat.wake();
     document.addEventListener("visibilitychange", look, { signal });
     if (this.#heartbeat) this.#heartbeat.wake();

@@ -84,6 +84,7 @@ const host = (shared.host ??= {
   clearTimeout: clearTimeout.bind(null),
   random: Math.random,
   hidden: () => document.hidden,
+  revoked: () => dispatchEvent(new Event("presence:revoked")),
   warn(why) {
     if (!warned.has(why)) console.warn(`presence: ${why}; the widget is not live`);
     warned.add(why);
@@ -300,7 +301,8 @@ class PresenceRoster extends HTMLElement {
     clearTimeout(this.#statusTimer);
     const time = now();
     this.#notLiveSince = feed?.phase === "live" ? null : this.#notLiveSince ?? time;
-    const trouble = feed?.refusal ? "presenceRefused" : this.#notLiveSince && "presenceStale";
+    const refused = feed?.revoked ? "presenceRevoked" : "presenceRefused";
+    const trouble = feed?.refusal ? refused : this.#notLiveSince && "presenceStale";
     const brief = !feed?.refusal && time < this.#notLiveSince + BRIEF;
     this.#tell(brief ? "" : trouble, (time - this.#asOf) / 1000);
     const again = () => (feed ? this.#report(feed) : this.connectedCallback());
