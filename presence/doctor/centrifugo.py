@@ -26,6 +26,8 @@ UNKNOWN = 102
 SWITCHED_OFF = 108
 """Centrifugo's error codes."""
 
+SESSIONS = channel_names.SESSIONS_NAMESPACE.rstrip(":")
+"""The namespace of the channels of sessions. Without it, Centrifugo refuses our connection tokens."""
 PROBE = "presence-doctor"
 NOTHING = msgspec.Raw(b'{"type":"presence.probe"}')
 """Publication of a type that every client skips."""
@@ -48,7 +50,7 @@ def examine() -> Findings:
     yield from version(versions)
     known, unknown = namespaces(conf.PRESENCE_CHANNELS)
     yield from unnamed("centrifugo.presence", unknown)
-    yield from presence(gateway, known)
+    yield from presence(gateway, [*known, SESSIONS])
     yield from history(gateway, known)
 
 
@@ -82,7 +84,7 @@ def version(versions: Sequence[str]) -> Findings:
 
 
 def presence(gateway: Gateway, known: Sequence[str]) -> Findings:
-    """Check that every namespace of the patterns has presence."""
+    """Check that every namespace has presence."""
     replies = gateway.presence([probe_of(namespace) for namespace in known])
     for namespace, reply in zip(known, replies, strict=True):
         if isinstance(reply, CentrifugoError):

@@ -1,0 +1,106 @@
+"""Revocations on real servers: whose connections end, when, and when others see it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+
+from presence.access import revoke
+from presence_devtools.servers import manage, wait_until
+from tests.integration.test_chain import processes
+from tests.integration.test_watch import PATIENCE, looked, roster, site
+from tests.integration.test_web import exchange, front, present
+from tests.websocket_clients import Swarm
+
+__all__ = ["site"]
+
+pytestmark = pytest.mark.django_db
+
+SOON = 2.0
+"""Seconds within which a revocation takes effect."""
+
+
+@pytest.fixture(autouse=True)
+def looks(site: Any, environment: dict[str, str], tmp_path: Path) -> Iterator[None]:
+    """Run looks, and no tick."""
+    command = manage("presence_sync", "--every", "3600", "--json")
+    with processes([command], environment, tmp_path / "sync.log"):
+        wait_until(looked, "a look", timeout=PATIENCE)
+        yield
+
+
+@pytest.fixture
+def ada() -> User:
+    return User.objects.create(username="ada")
+
+
+def page_of(user: User, swarm: Swarm, channel: str) -> tuple[Client, Any]:
+    """Open a page of a new session. Returns the browser, and the answer of the tokens endpoint."""
+    client = Client()
+    client.force_login(user)
+    answer = exchange(front(client), client).json()
+    present(swarm, answer, channel)
+    return client, answer
+
+
+def within(seconds: float, condition: Callable[[], bool], what: str) -> None:
+    began = time.monotonic()
+    wait_until(condition, what, timeout=PATIENCE)
+    assert time.monotonic() - began < seconds, what
+
+
+def is_closed(swarm: Swarm, answer: Any) -> bool:
+    (client,) = swarm.clients[answer["connection"]]
+    return str(client.state).lower().endswith("disconnected")
+
+
+def test_log_out_closes_the_connections_of_the_session_alone(
+    site: Any, swarm: Swarm, ada: User
+) -> None:
+    channel = site.PRESENCE_CHANNEL
+    laptop, first = page_of(ada, swarm, channel)
+    _, phone = page_of(ada, swarm, channel)
+    wait_until(lambda: [*roster(channel).members] == [str(ada.pk)], "she shows", timeout=PATIENCE)
+    laptop.logout()
+    within(SOON, lambda: is_closed(swarm, first), "the session's page is closed")
+    assert not is_closed(swarm, phone)
+    assert [*roster(channel).members] == [str(ada.pk)]
+
+
+def test_log_out_shows_the_leave_without_a_grace(site: Any, swarm: Swarm, ada: User) -> None:
+    channel = site.PRESENCE_CHANNEL
+    watcher = swarm.subscribe("watcher", channel)
+    laptop, _ = page_of(ada, swarm, channel)
+    wait_until(lambda: str(ada.pk) in roster(channel).members, "she shows", timeout=PATIENCE)
+    laptop.logout()
+    within(
+        SOON,
+        lambda: any(str(ada.pk) in diff["leaves"] for diff in watcher.publications),
+        "others see that she is gone",
+    )
+
+
+def test_copied_token_is_closed_again_and_again(site: Any, swarm: Swarm, ada: User) -> None:
+    channel = site.PRESENCE_CHANNEL
+    laptop, answer = page_of(ada, swarm, channel)
+    laptop.logout()
+    within(SOON, lambda: is_closed(swarm, answer), "the page is closed")
+    for _ in range(3):
+        swarm.clients.pop(answer["connection"])
+        present(swarm, answer, channel)
+        within(SOON, lambda: is_closed(swarm, answer), "the copy is closed")
+
+
+def test_lost_channel_ends_and_the_connection_stays(site: Any, swarm: Swarm, ada: User) -> None:
+    channel = site.PRESENCE_CHANNEL
+    _, answer = page_of(ada, swarm, channel)
+    wait_until(lambda: str(ada.pk) in roster(channel).members, "she shows", timeout=PATIENCE)
+    revoke(user=ada, channel=channel)
+    within(SOON, lambda: roster(channel).members == {}, "she is gone from the room")
+    assert not is_closed(swarm, answer)
