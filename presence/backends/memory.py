@@ -98,7 +98,7 @@ class MemoryStore(Tracker, RosterStore):
         self._registry: dict[str, float] = {}
         self._due: dict[str, float] = {}
         self._looking = ("", 0.0, 0.0)
-        self._revoked: dict[Revocation, tuple[float, float, float]] = {}
+        self._revoked: dict[KeptRevocation, float] = {}
         self._counts = Counts()
         self._members: dict[str, dict[Source, ServerMember]] = {}
         self._profiles: dict[str, tuple[float, float, bytes]] = {}
@@ -339,31 +339,31 @@ class MemoryStore(Tracker, RosterStore):
             self._due[channel] = at - AGAIN if at <= now else min(at, now + after)
         return now
 
-    # Revocations: when each was made, when it ends, and when it was enforced
+    # Revocations
 
     def revoke(self, revocations: Sequence[Revocation], *, seconds: float) -> None:
         with self._lock:
             now = self._clock()
-            self._revoked |= dict.fromkeys(revocations, (now, now + seconds, 0.0))
+            new = (KeptRevocation(r, now, now + seconds, True) for r in revocations)
+            self._revoked |= dict.fromkeys(new, 0.0)
 
     def load_revocations(self, *, limit: int) -> KeptRevocations:
         with self._lock:
             now = self._clock()
             self._revoked = {
-                revocation: times
-                for revocation, times in self._revoked.items()
-                if times[1] > now and times[0] - now <= REVOKED_AHEAD
+                kept: enforced
+                for kept, enforced in self._revoked.items()
+                if kept.ends > now and kept.at - now <= REVOKED_AHEAD
             }
-            kept = sorted((done, at, each) for each, (at, _, done) in self._revoked.items())
-            found = [KeptRevocation(each, at, not done) for done, at, each in kept[:limit]]
-            return KeptRevocations(now, found)
+            order = sorted(self._revoked.items(), key=lambda item: (item[1], item[0].at))
+            kept = [each._replace(is_new=not enforced) for each, enforced in order[:limit]]
+            return KeptRevocations(now, kept)
 
     def note_enforced(self, enforced: Sequence[KeptRevocation]) -> None:
         with self._lock:
-            for revocation, at, _ in enforced:
-                made, ends, _ = self._revoked.get(revocation, (0.0, 0.0, 0.0))
-                if made == at and ends:
-                    self._revoked[revocation] = (at, ends, self._clock())
+            for each in (kept._replace(is_new=True) for kept in enforced):
+                if each in self._revoked:
+                    self._revoked[each] = self._clock()
 
     # Members
 

@@ -23,12 +23,13 @@ class Revocation(NamedTuple):
 
 
 class KeptRevocation(NamedTuple):
-    """A revocation, the time at which it was made, in seconds since 1970, and whether it was never
-    enforced since."""
+    """A revocation, when it was made and when it ends, in seconds since 1970, and whether it was
+    never enforced."""
 
     revocation: Revocation
     at: float
-    is_new: bool = True
+    ends: float
+    is_new: bool
 
 
 class KeptRevocations(NamedTuple):
@@ -39,7 +40,7 @@ class KeptRevocations(NamedTuple):
 
 
 class RevocationStore(ABC):
-    """Revocations, each kept for some seconds. Those of one user, session and channel are one."""
+    """Revocations, each kept for some seconds."""
 
     @abstractmethod
     def revoke(self, revocations: Sequence[Revocation], *, seconds: float) -> None:
@@ -47,9 +48,9 @@ class RevocationStore(ABC):
 
     @abstractmethod
     def load_revocations(self, *, limit: int) -> KeptRevocations:
-        """Load `limit` revocations: first those that were never enforced, then those that were
-        longest ago. Those that have ended are forgotten."""
+        """Load at most `limit` revocations: first those that were never enforced, the oldest first,
+        then those that were longest ago. Those that have ended are forgotten."""
 
     @abstractmethod
     def note_enforced(self, enforced: Sequence[KeptRevocation]) -> None:
-        """Note that revocations are enforced as of now, unless they were made again since."""
+        """Note that revocations are enforced as of now."""

@@ -218,7 +218,7 @@ class Conf:
     """How visitors who are not signed in are shown."""
     PRESENCE_LIST_LIMIT = _count(200, 1, 10_000)
     """Members above which a room is counted, not listed."""
-    PRESENCE_TOKEN_LIFETIME = _seconds(3600.0, 1, 14 * DAY)
+    PRESENCE_TOKEN_LIFETIME = _seconds(600.0, 1, 14 * DAY)
     """Seconds for which a token of Centrifugo is valid."""
     PRESENCE_TIMEOUT = _seconds(60.0, 1, DAY)
     """Seconds after its last heartbeat until a member without a websocket is gone."""

@@ -27,7 +27,7 @@ SWITCHED_OFF = 108
 """Centrifugo's error codes."""
 
 SESSIONS = channel_names.SESSIONS_NAMESPACE.rstrip(":")
-"""The namespace of the channels of sessions. Without it, Centrifugo refuses our connection tokens."""
+"""The namespace of the channels of sessions. Without it, Centrifugo refuses connection tokens."""
 PROBE = "presence-doctor"
 NOTHING = msgspec.Raw(b'{"type":"presence.probe"}')
 """Publication of a type that every client skips."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 import msgspec
 
-from presence.backends.revocations import KeptRevocation
+from presence.backends.revocations import KeptRevocation, KeptRevocations
 from presence.centrifugo.gateway import Connected, decode_reply, result_of
 from presence.exceptions import CommandError
 from presence.roster.channel_names import (
@@ -28,9 +29,9 @@ LIMIT: Final = 200
 LATE: Final = 2.0
 """Seconds after a revocation in which tokens are still old: the clocks of web processes differ from
 the store's, and what a log-out changes is committed a little later."""
-FRESH: Final = 30.0
+FRESH: Final = 5.0
 """Seconds for which the leave of a revoked user needs no grace: Centrifugo may take a moment to end
-connections."""
+connections. For longer, another device of theirs that reloads a page would be seen leaving."""
 
 
 class _Claims(msgspec.Struct, frozen=True):
@@ -53,27 +54,22 @@ class _Reply(msgspec.Struct, frozen=True):
     presence: dict[str, _Connection]
 
 
-def enforce(ctx: TickContext) -> Mapping[str, frozenset[str]]:
+def enforce(ctx: TickContext, revocations: KeptRevocations) -> TickContext:
     """End the connections of revoked sessions, and the subscriptions of those who lost a channel.
 
-    Returns the users whose access has just ended, by channel ("": everywhere). A connection whose
-    token was signed after the revocation stays. Errors are reported: what is not enforced is so by
-    the next look.
+    Returns the context with those whose access has just ended. A connection whose token was signed
+    after the revocation stays. Errors are reported: what is not enforced is so by the next look.
     """
-    out: Mapping[str, frozenset[str]] = {}
+    now, kept = revocations
     with ctx.report.catching():
+        with ctx.timed("read"):
+            ending = _ending(ctx, kept)
+            ctx.gateway.end(ending)
         with ctx.timed("store"):
-            now, kept = ctx.store.load_revocations(limit=LIMIT)
-        if kept:
-            out = _out(kept, now=now)
-            with ctx.timed("read"):
-                ending = _ending(ctx, kept)
-                ctx.gateway.end(ending)
-            with ctx.timed("store"):
-                ctx.store.note_enforced(kept)
-            if ending:
-                logger.info("revocations=enforced kept=%d ended=%d", len(kept), len(ending))
-    return out
+            ctx.store.note_enforced(kept)
+        if ending:
+            logger.info("revocations=enforced kept=%d ended=%d", len(kept), len(ending))
+    return replace(ctx, out=_out(kept, now=now))
 
 
 def _ending(ctx: TickContext, kept: Sequence[KeptRevocation]) -> list[Connected]:
@@ -88,7 +84,7 @@ def _ending(ctx: TickContext, kept: Sequence[KeptRevocation]) -> list[Connected]
             ctx.report.failed(reply, channel)  # the namespace of sessions is not configured
             continue
         for client, found in decode_reply(result_of(reply), _Reply).presence.items():
-            apply = [r for r, at, _ in revocations if found.issued < at + LATE]
+            apply = [r for r, at, *_ in revocations if found.issued < at + LATE]
             if any(not r.channel for r in apply):
                 ending.append(Connected(found.user, client))
             elif apply:
@@ -123,7 +119,7 @@ def _sessions(
 
 def _out(kept: Sequence[KeptRevocation], *, now: float) -> Mapping[str, frozenset[str]]:
     out: dict[str, set[str]] = defaultdict(set)
-    for (user, _, channel), at, is_new in kept:
+    for (user, _, channel), at, _, is_new in kept:
         if user and (is_new or now - at < FRESH):
             out[channel].add(user)
     return {channel: frozenset(users) for channel, users in out.items()}

@@ -19,13 +19,12 @@ from presence.roster.grace import SKEW
 from presence.roster.merge import Profiles
 from presence.roster.messages import UNREADABLE, Pulse, encode
 from presence.roster.people import UserClaims
-from presence.sync import statistics, watch
+from presence.sync import revocations, statistics, watch
 from presence.sync.batch import make_commits
 from presence.sync.channels import HandOut, Shard, find_channels, split, survey
 from presence.sync.context import TickContext
 from presence.sync.poll import PollResult, poll_ahead
 from presence.sync.publish import Publisher
-from presence.sync.revocations import enforce
 from presence.sync.statistics import OpenTick, Report
 from presence.sync.watch import Look
 
@@ -80,7 +79,7 @@ class Sync(TickContext):
             with ctx.report.catching():
                 tracker_state = _tracker_state(ctx)
                 if only is None:
-                    ctx = replace(ctx, out=enforce(ctx))
+                    ctx = _enforce(ctx)
                 size = options.shard_size if hand_out else None
                 shards = _shards(ctx, tracker_state, only=only, tick=tick, size=size)
             if hand_out and len(shards) > 1:
@@ -245,6 +244,13 @@ def _hold(changed: float | None) -> float:
     return max(0.0, NODES_SETTLE - abs(changed))  # abs: the clock was set back
 
 
+def _enforce(ctx: TickContext) -> TickContext:
+    """Enforce the next revocations. Returns the context with those whose access has just ended."""
+    with ctx.timed("store"):
+        found = ctx.store.load_revocations(limit=revocations.LIMIT)
+    return revocations.enforce(ctx, found) if found.kept else ctx
+
+
 def _look(ctx: TickContext) -> int | None:
     """Look at the counts, and poll. Returns how many channels are left for the next look.
 
@@ -257,7 +263,7 @@ def _look(ctx: TickContext) -> int | None:
         return None
     counts, late = None, list[str]()
     try:
-        ctx = replace(ctx, out=enforce(ctx))
+        ctx = _enforce(ctx)
         with ctx.timed("read"):
             look = watch.compare(ctx, begun, last)
         if look.changed or look.due:

@@ -14,7 +14,7 @@ from tools import sdk
 from tools.strip_comments import strip_comments
 
 PYPROJECT = tomllib.loads((sdk.ROOT / "pyproject.toml").read_text())
-SCRIPTS = ["clock", "cursors", "members", "rosters", "watch"]
+SCRIPTS = ["clock", "cursors", "members", "revocations", "rosters", "watch"]
 MODULES = sorted((sdk.ROOT / "presence" / "static" / "presence" / "js").glob("*.js"))
 
 

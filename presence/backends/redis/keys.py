@@ -19,7 +19,7 @@ class Keys:
         self.due = f"{self._base}:due"
         """Sorted set channel -> time from which it is to be polled."""
         self.revoked = f"{self._base}:revoked"
-        """Hash: revocation -> when it was made, when it ends, and when it was enforced."""
+        """Sorted set revocation, with when it was made and ends -> when it was enforced."""
         self.open = f"{self._base}:open"
         """Hash: when the newest tick began, and each that has not ended."""
         self.ticks = f"{self._base}:ticks"
@@ -43,7 +43,7 @@ class Keys:
 
     def kind(self, key: str) -> str:
         """The type of the value that this app keeps under `key`, as Redis names it."""
-        if key in (self.channels, self.registry, self.tracked, self.seen, self.due):
+        if key in (self.channels, self.registry, self.tracked, self.seen, self.due, self.revoked):
             return "zset"
         if key == self.ticks:
             return "list"

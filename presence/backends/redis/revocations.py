@@ -1,9 +1,8 @@
-"""Revocations in Redis: one hash, with a field for each user, session and channel."""
+"""Revocations in Redis: one sorted set, in the order in which they are to be enforced."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import chain
 
 import msgspec
 
@@ -21,25 +20,24 @@ class RedisRevocations(Connection, RevocationStore):
     """The contract of RevocationStore."""
 
     def revoke(self, revocations: Sequence[Revocation], *, seconds: float) -> None:
-        self._run([self._timed("revoke", self._keys.revoked, seconds, *map(_field, revocations))])
+        encoded = map(msgspec.json.encode, revocations)
+        self._run([self._timed("revoke", self._keys.revoked, seconds, *encoded)])
 
     def load_revocations(self, *, limit: int) -> KeptRevocations:
         load = self._timed("revocations", self._keys.revoked, limit, AHEAD)
-        ((now, *found),) = self._run([load])
-        kept = [
-            KeptRevocation(
-                msgspec.json.decode(field, type=Revocation), float(at), not int(enforced)
-            )
-            for field, at, enforced in zip(found[::3], found[1::3], found[2::3], strict=True)
-        ]
-        return KeptRevocations(float(now), kept)
+        ((now, found),) = self._run([load])
+        kept = map(_decoded, found[::2], found[1::2])
+        return KeptRevocations(float(now), list(kept))
 
     def note_enforced(self, enforced: Sequence[KeptRevocation]) -> None:
-        pairs = chain.from_iterable(
-            (_field(kept.revocation), f"{kept.at:.6f}") for kept in enforced
-        )
-        self._run([self._timed("enforced", self._keys.revoked, *pairs)])
+        self._run([self._timed("enforced", self._keys.revoked, *map(_member, enforced))])
 
 
-def _field(revocation: Revocation) -> bytes:
-    return msgspec.json.encode(revocation)
+def _member(kept: KeptRevocation) -> bytes:
+    return b"%.6f %.6f %b" % (kept.at, kept.ends, msgspec.json.encode(kept.revocation))
+
+
+def _decoded(member: bytes, score: bytes) -> KeptRevocation:
+    at, ends, revocation = member.split(b" ", 2)
+    decoded = msgspec.json.decode(revocation, type=Revocation)
+    return KeptRevocation(decoded, float(at), float(ends), is_new=float(score) < 0)

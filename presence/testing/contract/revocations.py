@@ -59,11 +59,20 @@ class RevocationContract(Contract):
         backend.note_enforced(before)
         clock.advance(500)
         backend.revoke([ADA], seconds=600)
-        assert kept(backend) == [ADA, BEA]
         backend.note_enforced(before)
         assert kept(backend, limit=1) == [ADA], "this one was not enforced"
         clock.advance(200)
         assert kept(backend) == [ADA]
+
+    def test_revocations_that_ended_do_not_keep_others_waiting(
+        self, backend: RosterStore, clock: Clock
+    ) -> None:
+        backend.revoke([Revocation(str(number)) for number in range(50)], seconds=10)
+        clock.advance(20)
+        backend.revoke([ADA, BEA], seconds=600)
+        assert kept(backend, limit=5) == [ADA, BEA]
+        clock.advance(600)
+        assert kept(backend, limit=5) == []
 
     def test_revocation_of_any_text_is_kept(self, backend: RosterStore) -> None:
         strange = Revocation('a "b"\n %d', "ü", "presence:*[x]")

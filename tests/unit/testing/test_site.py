@@ -408,8 +408,8 @@ class TestWhatIsSent:
     def test_fake_centrifugo_with_unknown_command_raises_not_implemented_error(
         self, site: FakePresence
     ) -> None:
-        with pytest.raises(NotImplementedError, match="'disconnect'"):
-            site.centrifugo.batch([("disconnect", {})])
+        with pytest.raises(NotImplementedError, match="'refresh'"):
+            site.centrifugo.batch([("refresh", {})])
 
 
 class TestFailures:

@@ -1,43 +1,29 @@
 --# revoke: now
--- KEYS: hash of revocations. ARGV: the time ("" for Redis's own), seconds to keep them, then
--- revocations. The value of each is when it was made, when it ends, and when it was enforced.
-for i = 3, #ARGV do
-  redis.call('HSET', KEYS[1], ARGV[i], string.format('%.6f %.6f 0', now, now + ARGV[2]))
-end
+-- KEYS: sorted set of revocations. ARGV: the time ("" for Redis's own), seconds to keep them, then
+-- revocations. A member is when it was made, when it ends, and the revocation; its score is when it
+-- was enforced, or before all of those, in the order in which they were made, if it never was.
+local times = string.format('%.6f %.6f ', now, now + ARGV[2])
+for i = 3, #ARGV do redis.call('ZADD', KEYS[1], now - 1e10, times .. ARGV[i]) end
 return 1
 
 --# revocations: now
--- KEYS: hash of revocations. ARGV: the time ("" for Redis's own), how many, and the seconds by
--- which one may lie ahead. Returns the time, then revocation, the time at which it was made, and
--- whether it was enforced, ...
-local all, kept = redis.call('HGETALL', KEYS[1]), {}
-for i = 1, #all, 2 do
-  local at, ends, enforced = string.match(all[i + 1], '^(%S+) (%S+) (%S+)$')
-  if at and ends + 0 > now + 0 and at - now <= ARGV[3] + 0 then
-    kept[#kept + 1] = {all[i], at, enforced + 0}
-  else
-    redis.call('HDEL', KEYS[1], all[i])
+-- KEYS: sorted set of revocations. ARGV: the time ("" for Redis's own), how many, and the seconds by
+-- which one may lie ahead. Returns the time, then members and scores. Forgets those that have ended,
+-- and for some rounds looks at as many of the next ones.
+local found
+for _ = 1, 20 do
+  local old = {}
+  found = redis.call('ZRANGE', KEYS[1], 0, ARGV[2] - 1, 'WITHSCORES')
+  for i = 1, #found, 2 do
+    local at, ends = string.match(found[i], '^(%S+) (%S+) ')
+    if ends + 0 <= now + 0 or at - now > ARGV[3] + 0 then old[#old + 1] = found[i] end
   end
+  if #old == 0 then break end
+  redis.call('ZREM', KEYS[1], unpack(old))
 end
-table.sort(kept, function(a, b)
-  return a[3] < b[3] or (a[3] == b[3] and a[2] + 0 < b[2] + 0)
-end)
-local found = {now}
-for i = 1, math.min(#kept, ARGV[2]) do
-  found[#found + 1] = kept[i][1]
-  found[#found + 1] = kept[i][2]
-  found[#found + 1] = kept[i][3] > 0 and 1 or 0
-end
-return found
+return {now, found}
 
 --# enforced: now
--- KEYS: hash of revocations. ARGV: the time ("" for Redis's own), then revocation, the time at
--- which it was made, ...
-for i = 2, #ARGV, 2 do
-  local value = redis.call('HGET', KEYS[1], ARGV[i])
-  local at, ends = string.match(value or '', '^(%S+) (%S+) ')
-  if at == ARGV[i + 1] then
-    redis.call('HSET', KEYS[1], ARGV[i], string.format('%s %s %.6f', at, ends, now))
-  end
-end
+-- KEYS: sorted set of revocations. ARGV: the time ("" for Redis's own), then members.
+for i = 2, #ARGV do redis.call('ZADD', KEYS[1], 'XX', now, ARGV[i]) end
 return 1
