@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from django.conf import settings
 from django.contrib.sessions.backends import signed_cookies
+from django.core.exceptions import ImproperlyConfigured
 from django.utils.crypto import get_random_string, salted_hmac
 
 from presence import services
@@ -46,13 +47,15 @@ def signed_in(sender: Any, request: Any, user: Any, **_: Any) -> None:
     session = getattr(request, "session", None)
     if session is None:
         return
-    # `login` empties a session that was another user's; it has a new key once it is saved.
-    former = request.COOKIES.get(settings.SESSION_COOKIE_NAME)
-    if former and not session.session_key:
-        _try_to_revoke(Revocation(session=session_with_key(former)))
     carried = isinstance(session, signed_cookies.SessionStore)
-    key = None if carried else session.session_key
-    session[_FIELD] = key or get_random_string(22)
+    # `login` empties a session that was another user's; it would have a new key once it is saved.
+    if not session.session_key:
+        if former := request.COOKIES.get(settings.SESSION_COOKIE_NAME):
+            _try_to_revoke(Revocation(session=session_with_key(former)))
+        if not carried:
+            session.create()
+    # Who signs in again keeps the session, under a new key: log-out ends the pages of before, too.
+    session.setdefault(_FIELD, get_random_string(22) if carried else session.session_key)
 
 
 def signed_out(sender: Any, request: Any, user: Any, **_: Any) -> None:
@@ -89,8 +92,8 @@ def _hash(secret: str) -> str:
 
 
 def _try_to_revoke(revocation: Revocation) -> None:
-    """Revoke; a store that is down is logged. Nobody's signing out depends on it."""
+    """Revoke. A store that is down, or not configured, is logged: nobody's signing out fails."""
     try:
         revoke_now(revocation)
-    except StoreError:
+    except (ImproperlyConfigured, StoreError):
         logger.exception("revocation=not-kept user=%s", revocation.user)
