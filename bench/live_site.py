@@ -13,7 +13,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 from bench.child import celery
-from bench.processor import processor_seconds
+from bench.processor import family_seconds, processor_seconds
 from bench.site import config
 from presence.queues.celery import TICK, WATCH
 from presence_devtools import servers
@@ -35,8 +35,7 @@ class LiveSite:
 
     def worker_seconds(self) -> float:
         """Return the processor time that the worker has used, in all of its processes."""
-        children = Path(f"/proc/{self.worker}/task/{self.worker}/children").read_text().split()
-        return sum(map(processor_seconds, [self.worker, *map(int, children)]))
+        return family_seconds(self.worker)
 
     def centrifugo_seconds(self) -> float:
         """Return the processor time that Centrifugo has used."""

@@ -24,7 +24,7 @@ from presence.sync.context import TickContext
 
 logger = logging.getLogger("presence.sync")
 
-LIMIT: Final = 200
+LIMIT: Final = 500
 """Revocations that one look or tick enforces. With more, they take turns."""
 LATE: Final = 2.0
 """Seconds after a revocation in which tokens are still old: the clocks of web processes differ from
