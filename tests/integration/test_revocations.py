@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import jwt
 import pytest
+from centrifuge import Client as Websocket
+from centrifuge import SubscriptionEventHandler
 from django.contrib.auth.models import User
 from django.test import Client
 
 from presence.access import revoke
+from presence_devtools import servers
 from presence_devtools.servers import manage, wait_until
 from tests.integration.test_chain import processes
 from tests.integration.test_watch import PATIENCE, looked, roster, site
 from tests.integration.test_web import exchange, front, present
-from tests.websocket_clients import Swarm
+from tests.websocket_clients import Swarm, connection_token
 
 __all__ = ["site"]
 
@@ -104,3 +109,50 @@ def test_lost_channel_ends_and_the_connection_stays(site: Any, swarm: Swarm, ada
     revoke(user=ada, channel=channel)
     within(SOON, lambda: roster(channel).members == {}, "she is gone from the room")
     assert not is_closed(swarm, answer)
+
+
+def test_deactivated_user_is_out_on_every_device(site: Any, swarm: Swarm, ada: User) -> None:
+    channel = site.PRESENCE_CHANNEL
+    answers = [page_of(ada, swarm, channel)[1] for _ in range(2)]
+    wait_until(lambda: str(ada.pk) in roster(channel).members, "she shows", timeout=PATIENCE)
+    ada.is_active = False
+    ada.save()
+    within(SOON, lambda: all(is_closed(swarm, each) for each in answers), "both are closed")
+    within(SOON, lambda: roster(channel).members == {}, "she is gone")
+
+
+def test_log_out_while_centrifugo_is_down_takes_effect_when_it_is_back(
+    site: Any, swarm: Swarm, ada: User, centrifugo: servers.Centrifugo
+) -> None:
+    channel = site.PRESENCE_CHANNEL
+    laptop, answer = page_of(ada, swarm, channel)
+    wait_until(lambda: str(ada.pk) in roster(channel).members, "she shows", timeout=PATIENCE)
+    centrifugo.server.stop()
+    try:
+        within(1.0, lambda: laptop.logout() is None, "the log-out is answered")
+    finally:
+        centrifugo.server.start()
+    within(SOON, lambda: roster(channel).members == {}, "she is gone")
+    wait_until(lambda: is_closed(swarm, answer), "her page is closed once it is back")
+
+
+def test_nobody_gets_into_the_channel_of_a_session(site: Any, swarm: Swarm, ada: User) -> None:
+    _, answer = page_of(ada, swarm, site.PRESENCE_CHANNEL)
+    claims = jwt.decode(answer["connection"], options={"verify_signature": False})
+    (session,) = [name for name in claims["subs"] if name.startswith("session:")]
+
+    async def enter() -> str:
+        refused = asyncio.get_running_loop().create_future()
+
+        class Refusal(SubscriptionEventHandler):
+            async def on_unsubscribed(self, ctx: Any) -> None:
+                refused.set_result(ctx.reason)
+
+        client = Websocket(answer["url"], token=connection_token("grace"), timeout=20)
+        await client.connect()
+        await client.new_subscription(session, events=Refusal()).subscribe()
+        reason = await asyncio.wait_for(refused, PATIENCE)
+        await client.disconnect()
+        return str(reason)
+
+    assert swarm.run(enter()) == "permission denied"
