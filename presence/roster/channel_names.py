@@ -70,7 +70,7 @@ def _problem(name: str) -> str | None:
             f"lies in {CURSORS_NAMESPACE!r}, which carries cursors and has no members: use "
             f"presence/cursors.html for cursors, and {OWN_NAMESPACE!r} for members"
         )
-    if name.startswith(SESSIONS_NAMESPACE):
+    if is_session_channel(name):
         return f"lies in {SESSIONS_NAMESPACE!r}, which has a channel for each session"
     if name == PULSE:
         return "is reserved for the message of every tick to all pages: give another name"
@@ -80,6 +80,11 @@ def _problem(name: str) -> str | None:
 def is_cursor_channel(name: str) -> bool:
     """Return whether `name` lies in the namespace of cursors. Such a channel is never polled."""
     return name.startswith(CURSORS_NAMESPACE)
+
+
+def is_session_channel(name: str) -> bool:
+    """Return whether `name` lies in the namespace of sessions. Such a channel is never polled."""
+    return name.startswith(SESSIONS_NAMESPACE)
 
 
 def room(key: object) -> str:

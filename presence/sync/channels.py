@@ -83,11 +83,11 @@ def _occupied(ctx: TickContext, active: set[str], known: Mapping[str, float]) ->
 
 
 def _rooms(clients: Mapping[str, int]) -> Iterator[str]:
-    """Yield the rooms that are active themselves or through their feed. Cursor channels are no
-    rooms, but a pattern such as "*" finds them, too."""
+    """Yield the rooms that are active themselves or through their feed. Channels of
+    cursors and sessions are no rooms, but a pattern such as "*" finds them, too."""
     for name in clients:
         channel = channel_names.channel_of_feed(name)
-        if channel_names.is_cursor_channel(channel):
+        if channel_names.is_cursor_channel(channel) or channel_names.is_session_channel(channel):
             continue
         try:
             yield channel_names.validate_channel(channel)

@@ -64,7 +64,7 @@ class Sync(TickContext):
         seconds (None: as in the options). With `hand_out`, more channels than one shard has are
         handed out; then the report has only the work of this process.
         """
-        ctx = self.with_new_report()
+        ctx: TickContext = self.with_new_report()
         options, ends = ctx.options, ctx.clock() + ctx.options.deadline
         with ctx.timed("total"), ctx.report.catching():
             tick = OpenTick()

@@ -153,11 +153,11 @@ class TestRegistry:
 
 
 @pytest.mark.parametrize("discovery", ["channels", "registry"])
-def test_tick_with_pattern_for_everything_polls_no_cursor_channel(
+def test_tick_with_pattern_for_everything_polls_no_channel_of_cursors_or_a_session(
     discovery: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     here = site(discovery=discovery, patterns=("*",))
-    for name in ("cursors:1", "presence:1"):
+    for name in ("cursors:1", "session:1.a", "presence:1"):
         here.centrifugo.enter(name, "c", "ada", "Ada")
     here.centrifugo.watchers["roster:cursors:1"] = 1
     here.store.register_channels(["cursors:1", "presence:1"])
