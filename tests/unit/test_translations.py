@@ -150,7 +150,9 @@ class Said(HTMLParser):
 
     HEARD = re.compile(r"aria-label|title|alt|placeholder|lang")
     # What scripts draw with, as against channels, URLs, keys and what is a member's own.
-    LATER = re.compile(r"data-presence-(form\d+|stale|refused|revoked|as-of|nobody|both|anonymous-name)")
+    LATER = re.compile(
+        r"data-presence-(form\d+|stale|refused|revoked|as-of|nobody|both|anonymous-name)"
+    )
 
     def __init__(self, page: str) -> None:
         super().__init__()
