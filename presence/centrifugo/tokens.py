@@ -111,10 +111,7 @@ class Issuer(msgspec.Struct, frozen=True, kw_only=True):
     def connection(self) -> str:
         """Return the token with which a client connects as the user."""
         # The claim `channels` has no options, and Centrifugo ignores it beside `subs`.
-        subs: dict[str, Any] = {PULSE: _PLAIN}
-        if self.session:
-            subs[self.session] = _SESSION
-        more: dict[str, Any] = {"subs": subs}
+        more: dict[str, Any] = {"subs": self._subs()}
         # Centrifugo never sends meta to clients.
         if self.info.hidden:
             more["meta"] = {"hidden": True}
@@ -122,9 +119,15 @@ class Issuer(msgspec.Struct, frozen=True, kw_only=True):
             more["meta"] = {"name": self.info.name, "info": self.info.info}
         return self._sign(more)
 
-    def pulse(self) -> str:
-        """Return the token with which a connection of the site subscribes to the pulse."""
-        return self._sign({"channel": PULSE, **_PLAIN}, lean=True)
+    def subscriptions(self) -> dict[str, str]:
+        """Return tokens by channel: a connection of the site subscribes with them to what ours is
+        subscribed to by its own token."""
+        # When it was signed, for revocations. The connection's own info is the site's.
+        info = {"iat": self.now}
+        return {
+            channel: self._sign({"channel": channel, "info": info, **options}, lean=True)
+            for channel, options in self._subs().items()
+        }
 
     def subscription(self, feed: str, *, quietly: bool = False) -> str:
         """Return the token with which a connection of the user subscribes to `feed`. With
@@ -132,6 +135,10 @@ class Issuer(msgspec.Struct, frozen=True, kw_only=True):
         quiet = {"override": {"join_leave": {"value": False}}}
         more = {"channel": feed, **(quiet if quietly else {})}
         return self._sign(more, lean=self.lean)
+
+    def _subs(self) -> dict[str, Any]:
+        """Return the channels of every connection, with their options."""
+        return {PULSE: _PLAIN, **({self.session: _SESSION} if self.session else {})}
 
     def _sign(self, more: dict[str, Any], *, lean: bool = False) -> str:
         claims = {

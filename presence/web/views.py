@@ -60,13 +60,13 @@ def tokens(request: HttpRequest) -> dict[str, Any]:
     """Exchange the grants of a page for tokens.
 
     The body is `{"grants": ["…"]}`, the answer `{"url": of the websocket, "connection": token,
-    "pulse": token with which a connection of the site's own subscribes to the pulse, "id": of the
-    user the tokens are for, "user": member or null, "channels": {channel: {"feed", "token",
-    "grant": renewed, "shown": whether the user is to be shown at once, "self": id under which the
-    roster lists the visitor once subscribed, or ""}}, "refused": {channel: reason}}`; a grant that
-    names no channel is refused as `#<its index>`. A hidden user is no member and has no cursor. A
-    cursor channel is its own feed. 400 for a body of another shape, 403 when every grant is
-    refused.
+    "subs": {channel: token} with which a connection of the site's own subscribes to the pulse and
+    to the channel of the session, "id": of the user the tokens are for, "user": member or null,
+    "channels": {channel: {"feed", "token", "grant": renewed, "shown": whether the user is to be
+    shown at once, "self": id under which the roster lists the visitor once subscribed, or ""}},
+    "refused": {channel: reason}}`; a grant that names no channel is refused as `#<its index>`. A
+    hidden user is no member and has no cursor. A cursor channel is its own feed. 400 for a body of
+    another shape, 403 when every grant is refused.
     """
     visitor, now = visitor_of(request), services.now()
     granted, refused = _open(request, _read(request), visitor, now)
@@ -85,7 +85,7 @@ def tokens(request: HttpRequest) -> dict[str, Any]:
     return {
         "url": conf.CENTRIFUGO_WS_URL,
         "connection": issuer.connection(),
-        "pulse": issuer.pulse(),
+        "subs": issuer.subscriptions(),
         "id": visitor.id,
         "user": (
             {"id": visitor.id, "name": info.name, "info": info.info}

@@ -59,7 +59,7 @@ async def test_pulse_reaches_a_connection_of_the_site_by_its_token(
     centrifugo: servers.Centrifugo, browse: Browse, user_id: str
 ) -> None:
     browser = await browse(token(user_id))
-    await browser.subscribe(PULSE, token=issuer(user_id).pulse())
+    await browser.subscribe(PULSE, token=issuer(user_id).subscriptions()[PULSE])
     publish(centrifugo)
     event = await browser.next("publication", PULSE)
     assert (event["data"], "info" in event) == ({"type": "presence.tick", "every": 60.0}, False)
@@ -91,7 +91,7 @@ async def test_pulse_in_any_configuration_shows_no_visitor_and_is_not_recovered(
     given = await browse(token("2"), url=server.ws_url)
     subscribed = [
         await own.next("subscribed", PULSE),
-        await given.subscribe(PULSE, token=issuer("2").pulse()),
+        await given.subscribe(PULSE, token=issuer("2").subscriptions()[PULSE]),
     ]
     assert not any(each["recoverable"] or each["positioned"] for each in subscribed)
     late = await browse(issuer("3").connection(), url=server.ws_url)

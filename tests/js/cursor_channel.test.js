@@ -328,7 +328,7 @@ describe("connection of a cursor channel", () => {
     assert.equal(follower.channel.open, true);
     follower.end();
     await settle();
-    assert.deepEqual(site.removed, ["presence.tick"]);
+    assert.deepEqual(site.removed, ["presence.tick", "session:42.a"]);
     const told = follower.told.length;
     publication(sub, BOB);
     sub.trigger("subscribing", { code: 1 });

@@ -230,7 +230,7 @@ export function makePage({ user = null, ahead = false, self, check = "/check", h
     {
       url: "ws://centrifugo/connection/websocket",
       connection: "connection token",
-      pulse: "pulse token",
+      subs: { "presence.tick": "pulse token", ...(user && { "session:42.a": "session token" }) },
       id: user?.id ?? "",
       user,
       channels: Object.fromEntries(channels(JSON.parse(body).grants)),

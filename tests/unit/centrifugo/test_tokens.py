@@ -53,12 +53,27 @@ def test_subscription_token_names_its_feed():
 
 @pytest.mark.parametrize("user_id", ["42", ""])
 def test_pulse_token_shows_the_visitor_to_nobody(user_id: str):
-    made = claims(issuer(user_id).pulse())
+    (made,) = map(claims, issuer(user_id).subscriptions().values())
     assert {name: made.pop(name) for name in ("channel", "override")} == {
         "channel": "presence.tick",
         **PLAIN,
     }
-    assert made == {"sub": user_id, "iat": 1_700_000_000, "exp": 1_700_000_062}
+    assert made == {
+        "sub": user_id,
+        "iat": 1_700_000_000,
+        "exp": 1_700_000_062,
+        "info": {"iat": NOW},
+    }
+
+
+def test_tokens_of_a_connection_of_the_site_have_the_channels_and_options_of_ours():
+    issued = msgspec.structs.replace(issuer(), session="session:a.b")
+    made = {channel: claims(token) for channel, token in issued.subscriptions().items()}
+    ours = claims(issued.connection())["subs"]
+    assert {channel: {"override": token["override"]} for channel, token in made.items()} == ours
+    assert [token["channel"] for token in made.values()] == ["presence.tick", "session:a.b"]
+    override = made["session:a.b"]["override"]
+    assert override == {**PLAIN["override"], "presence": {"value": True}}
 
 
 def test_connection_token_of_tracked_user_has_their_info_as_meta():

@@ -79,7 +79,7 @@ def test_tokens_exchange_grants_for_tokens_and_feeds(as_ada: Client, ada: User):
     assert response.status_code == 200
     assert response["Cache-Control"] == "no-store"
     answer = response.json()
-    assert answer.keys() == {"url", "connection", "pulse", "id", "user", "channels", "refused"}
+    assert answer.keys() == {"url", "connection", "subs", "id", "user", "channels", "refused"}
     assert answer["url"] == "wss://live.example.org/connection/websocket"
     info = {"color": "#4363d8"}
     assert answer["user"] == {"id": str(ada.pk), "name": "Ada Lovelace", "info": info}
@@ -90,11 +90,13 @@ def test_tokens_exchange_grants_for_tokens_and_feeds(as_ada: Client, ada: User):
     assert 600 <= connection["exp"] - connection["iat"] <= 601
     assert connection["info"].pop("iat") == pytest.approx(connection["iat"], abs=1)
     assert connection["info"] == {"name": "Ada Lovelace", "info": info}
-    pulse = claims(answer["pulse"])
-    first, session = connection["subs"]
-    assert (first, pulse["channel"]) == (PULSE, PULSE)
-    assert session.startswith("session:")
-    assert (pulse["sub"], pulse["exp"]) == (connection["sub"], connection["exp"])
+    pulse, session = answer["subs"]
+    assert [*connection["subs"]] == [pulse, session]
+    assert (pulse, session.partition(":")[0]) == (PULSE, "session")
+    for channel, token in answer["subs"].items():
+        made = claims(token)
+        assert (made["channel"], made["sub"]) == (channel, connection["sub"])
+        assert made["exp"] == connection["exp"]
 
     own, feed = answer["channels"][ROOM], answer["channels"]["chat:7"]
     assert own.keys() == {"feed", "token", "grant", "shown", "self"}
@@ -122,7 +124,7 @@ def test_tokens_of_a_visitor_have_no_name_and_make_no_session():
     connection = claims(answer["connection"])
     assert connection["sub"] == ""
     assert connection["info"].keys() == {"iat"}
-    assert [*connection["subs"], claims(answer["pulse"])["channel"]] == [PULSE, PULSE]
+    assert [*connection["subs"], *answer["subs"]] == [PULSE, PULSE]
     assert not response.cookies
     assert not client.cookies
 

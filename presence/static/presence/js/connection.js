@@ -22,7 +22,7 @@
  *   slept and never goes back, not even with the clock of the computer.
  * @property {() => number} random From 0 to 1.
  * @property {() => boolean} hidden Whether the page is in the background.
- * @property {() => void} revoked Tells the page that the session may not be connected any more.
+ * @property {() => void} revoked Tells the page that the session, or one channel of it, has lost access.
  * @property {(reason: string) => void} warn Says on the console why something is not live, the same
  *   reason once a page.
  */
@@ -40,7 +40,8 @@
  * @typedef {object} Answer
  * @property {string} url URL of the websocket.
  * @property {string} connection Token of the connection.
- * @property {string} pulse Token with which a connection of the site subscribes to the pulse.
+ * @property {Record<string, string>} subs Tokens by channel: a connection of the site subscribes to the
+ *   pulse and to the channel of the session.
  * @property {string} id Id of the user of the tokens; "" for the anonymous.
  * @property {Member | null} user The user as a member; null for the anonymous and the invisible.
  * @property {Record<string, Entry>} channels
@@ -83,13 +84,13 @@ export function backoff(attempt, random) {
 }
 
 // Codes with which the server ends a subscription, and a connection, after a revocation.
-const UNSUBSCRIBED = 2000;
+const LOST = 2000;
 const REVOKED = 4501;
 
 // A connection or a subscription has ended: for now if the code is 0, else for good.
 function lose(followed, what, { code, reason }) {
   if (code === 0) followed.stall();
-  else followed.refuse(`${what} was refused (${code} ${reason})`, [UNSUBSCRIBED, REVOKED].includes(code));
+  else followed.refuse(`${what} was refused (${code} ${reason})`, [LOST, REVOKED].includes(code));
 }
 
 /**
@@ -107,7 +108,10 @@ export function subscribe(followed, client, channel, options, on) {
   const existing = client.getSubscription(channel);
   Object.assign(options, { minResubscribeDelay: 200, maxResubscribeDelay: 5000 });
   on.subscribing = () => followed.stall();
-  on.unsubscribed = (ctx) => lose(followed, followed.config.channel, ctx);
+  on.unsubscribed = (ctx) => {
+    lose(followed, followed.config.channel, ctx);
+    if (ctx.code === LOST) followed.host.revoked();
+  };
   const sub = existing ?? client.newSubscription(channel, options);
   for (const event in on) sub.on(event, on[event]);
   const release = () => {
@@ -293,8 +297,8 @@ export class Page {
   #owner;
   // Promise of the moment at which all channels that failed try again.
   #pause;
-  // Ends the subscription to the pulse that a connection of the site needs.
-  #unsubscribe;
+  // End the subscriptions that a connection of the site needs besides those of the feeds.
+  #releases;
   // URL of the websocket.
   #url;
   // By feed, the opening that counts: a later one ends an earlier one.
@@ -407,9 +411,9 @@ export class Page {
   }
 
   #disconnect() {
-    this.#unsubscribe?.();
+    this.#releases?.forEach((release) => release());
     this.#own?.disconnect?.();
-    this.#unsubscribe = this.#own = null;
+    this.#releases = this.#own = null;
   }
 
   #reopen(feed) {
@@ -441,8 +445,8 @@ export class Page {
     }
   }
 
-  #client(Centrifuge, { url, connection: token, pulse, id }) {
-    if (this.#given) return this.#listen(this.#given, pulse);
+  #client(Centrifuge, { url, connection: token, subs, id }) {
+    if (this.#given) return this.#listen(this.#given, subs);
     const own = this.#own;
     if (own && own.state !== "disconnected" && this.#owner === id) return own;
     // The tokens are another user's, or the connection has ended.
@@ -459,13 +463,16 @@ export class Page {
     return client;
   }
 
-  // Only our own connection gets the pulse by its token.
-  #listen(client, token) {
+  // Our own connection has these by its token.
+  #listen(client, subs) {
     const { host, tokens } = this.tools;
-    const getToken = this.#renewal(client.constructor, async () => (await tokens.ask()).pulse, () => []);
-    const listener = { config: { channel: PULSE }, stall() {}, refuse: host.warn };
-    const on = { publication: this.#hear };
-    this.#unsubscribe ??= subscribe(listener, client, PULSE, { token, getToken }, on)[1];
+    this.#releases ??= Object.keys(subs).map((channel) => {
+      const ask = async () => (await tokens.ask()).subs[channel];
+      const getToken = this.#renewal(client.constructor, ask, () => []);
+      const listener = { config: { channel }, host, stall() {}, refuse: host.warn };
+      const options = { token: subs[channel], getToken };
+      return subscribe(listener, client, channel, options, { publication: this.#hear })[1];
+    });
     return client;
   }
 
