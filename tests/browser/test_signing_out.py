@@ -20,8 +20,10 @@ from presence_devtools.servers import wait_until
 from tests.browser.conftest import Visitor
 from tests.browser.cursor_surface import point_at, shared
 from tests.browser.one_page_site import NOTE_LEAVES, live, roster
+from tests.browser.test_checks import USE_CONNECTION
 from tests.browser.test_watch import shown
 from tests.browser.test_widget import MakeVisitor
+from tests.websocket_clients import connection_token
 
 if TYPE_CHECKING:
     from tests.browser.conftest import Site
@@ -30,6 +32,8 @@ ENVIRONMENT = {"PRESENCE_INTERVAL": "3600", "PRESENCE_LEAVE_GRACE": "20"}
 SITE = "presence:site"
 SOON = 2.0
 """Seconds within which a revocation takes effect."""
+ALL_SUBSCRIBED = """() =>
+  Object.values(own.subscriptions()).every(({ state }) => state === "subscribed")"""
 SAY = """(status) => {
     globalThis.said = [];
     const note = () => globalThis.said.push(status.textContent);
@@ -67,6 +71,12 @@ def expect_ended(widget: Locator, within: float) -> None:
     assert text
     expect(status(widget)).to_have_text(text, timeout=within)
     expect(widget).to_have_attribute("data-presence-state", "static")
+
+
+def reader(widget: Locator) -> str:
+    """Return the id under which a list shows its reader."""
+    shown = widget.locator("[data-presence-member][data-presence-self]")
+    return shown.get_attribute("data-presence-member") or ""
 
 
 def diffs(page: Page, channel: str) -> list[dict[str, Any]]:
@@ -180,9 +190,7 @@ def test_lost_channel_ends_its_widget_and_spares_the_other(
     received = diffs(page, SITE)
     page.reload()  # The websocket is listened to from its beginning.
     lost, spared = live(page, channel), live(page, SITE)
-    (user,) = page.locator("[data-presence-self]").evaluate_all(
-        "(found) => [...new Set(found.map((one) => one.dataset.presenceMember).filter(Boolean))]"
-    )
+    user = reader(lost)
     expect(shown(hers, "Ada Lovelace")).to_have_count(1)
     expect(shown(spared, "Grace Hopper")).to_have_count(1)
     with soon() as left:
@@ -194,6 +202,40 @@ def test_lost_channel_ends_its_widget_and_spares_the_other(
     expect(status(spared)).to_have_text("")
     expect(live(hers.page, SITE).locator("[data-presence-member]")).to_have_count(3)
     assert received, "over the websocket that it has"
+    assert grace.complaints == []
+
+
+@pytest.mark.parametrize("lost", ["session", "channel"])
+def test_connection_of_the_site_is_closed_with_its_session_alone(
+    site: Site, visitor: MakeVisitor, lost: str
+) -> None:
+    channel = f"presence:room:own-{lost}"
+    grace, ada = visitor(), visitor()
+    hers = live(grace.open(site.room(f"own-{lost}"), who="grace"), channel)
+    first = ada.open(site.url, who="ada")
+    page = ada.open(site.room(f"own-{lost}"))
+    user = reader(live(page, channel))
+    page.evaluate(USE_CONNECTION, [site.centrifugo.ws_url, connection_token(user)])
+    page.evaluate("own.on('disconnected', ({ code }) => { globalThis.code = code; })")
+    page.wait_for_function(
+        "() => Object.keys(own.subscriptions()).some((name) => name.startsWith('session:'))"
+    )
+    page.wait_for_function(ALL_SUBSCRIBED)
+    widget = live(page, channel)
+    expect(shown(hers, "Ada Lovelace")).to_have_count(1)
+    if lost == "session":
+        sign_out(first)
+    else:
+        revoke(user=user, channel=channel)
+    with soon() as left:
+        expect_ended(widget, left())
+        expect(shown(hers, "Ada Lovelace")).to_have_count(0, timeout=left())
+    if lost == "session":
+        assert page.evaluate("[own.state, globalThis.code]") == ["disconnected", 4501]
+        expect_ended(roster(page, SITE), left())
+    else:
+        assert page.evaluate("own.state") == "connected"
+        live(page, SITE)
     assert grace.complaints == []
 
 

@@ -105,7 +105,7 @@ export interface Presence {
   /**
    * Have the widgets of the page use a connection of the site, before or after they went live.
    * `centrifuge` is an instance of `Centrifuge`, of the user of the page. The widgets never connect or
-   * disconnect it.
+   * disconnect it; the server closes it with the code 4501 when the session is signed out.
    */
   useConnection(centrifuge: object): void;
 }
