@@ -38,6 +38,7 @@ from presence.backends.revocations import AHEAD as REVOKED_AHEAD
 from presence.backends.revocations import KeptRevocation, KeptRevocations, Revocation
 from presence.backends.tracker import (
     AHEAD,
+    MemberKey,
     StoredPresence,
     Tracker,
     TrackerState,
@@ -390,6 +391,13 @@ class MemoryStore(Tracker, RosterStore):
             now = self._clock()
             fresh[user, source] = replace(record.by(now), beat=now)
             return True
+
+    def touch_members(self, members: Sequence[MemberKey], *, timeout: float) -> list[bool]:
+        with self._lock:
+            return [
+                self.touch_member(channel, user, source=source, timeout=timeout)
+                for channel, user, source in members
+            ]
 
     def delete_member(
         self, channel: str, user: str, *, source: str, timeout: float

@@ -14,6 +14,7 @@ from presence.roster.people import ServerMember
 __all__ = [
     "AHEAD",
     "CursorStore",
+    "MemberKey",
     "MemberStore",
     "StoredPresence",
     "Tracker",
@@ -21,6 +22,9 @@ __all__ = [
     "in_order",
     "is_fresh",
 ]
+
+MemberKey = tuple[str, str, str]
+"""Channel, user and source of a member."""
 
 AHEAD: Final = 1.0
 """Seconds by which a time may lie ahead: clocks are set back, by little or by much."""
@@ -83,6 +87,10 @@ class MemberStore(ABC):
     @abstractmethod
     def touch_member(self, channel: str, user: str, *, source: str, timeout: float) -> bool:
         """Note a sign of life. Returns False, and revives nobody, where there is no such record."""
+
+    @abstractmethod
+    def touch_members(self, members: Sequence[MemberKey], *, timeout: float) -> list[bool]:
+        """Do `touch_member` for each member, all in one round trip; in a cluster one a primary."""
 
     @abstractmethod
     def delete_member(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -12,12 +12,15 @@ from presence.backends.redis import fields
 from presence.backends.redis.connection import milliseconds, script
 from presence.backends.redis.server import Command
 from presence.backends.redis.watch import RedisWatch
-from presence.backends.tracker import MemberStore, StoredPresence, TrackerState, in_order
+from presence.backends.tracker import MemberKey, MemberStore, StoredPresence, TrackerState, in_order
 from presence.roster.messages import UNREADABLE
 from presence.roster.people import ServerMember
 
 logger = logging.getLogger("presence.redis")
 
+
+SCRIPT_FIELDS: Final = 500
+"""Members that one run of a script touches."""
 
 NO_ROSTER: fields.Row = [None for _ in fields.ROSTER]
 
@@ -48,9 +51,32 @@ class RedisMembers(RedisWatch, MemberStore):
         return None if value is None else _record(channel, _field(user, source), value)
 
     def touch_member(self, channel: str, user: str, *, source: str, timeout: float) -> bool:
-        noting = self._on_channel(channel, timeout)
-        _, beaten = self._run([noting, self._on_member("beat", channel, user, source, timeout)])
-        return bool(beaten)
+        return self.touch_members([(channel, user, source)], timeout=timeout)[0]
+
+    def touch_members(self, members: Sequence[MemberKey], *, timeout: float) -> list[bool]:
+        if not members:
+            return []
+        lasting = milliseconds(timeout)
+        fields_of: dict[str, list[bytes]] = {}
+        for channel, user, source in members:
+            fields_of.setdefault(channel, []).append(_field(user, source))
+        # A script keeps all others waiting, so none is long.
+        parts = [
+            (channel, found[start : start + SCRIPT_FIELDS])
+            for channel, found in fields_of.items()
+            for start in range(0, len(found), SCRIPT_FIELDS)
+        ]
+        noting = self._timed("register", self._keys.tracked, lasting, *fields_of)
+        beating = [
+            self._timed("beat", self._keys.members(channel), lasting, *part)
+            for channel, part in parts
+        ]
+        _, *replies = self._run([noting, *beating])
+        beaten: dict[str, list[bool]] = {channel: [] for channel in fields_of}
+        for (channel, _), reply in zip(parts, replies, strict=True):
+            beaten[channel] += map(bool, reply)
+        answers = {channel: iter(found) for channel, found in beaten.items()}
+        return [next(answers[channel]) for channel, _, _ in members]
 
     def load_members(
         self, channels: Sequence[str], *, timeout: float, rosters: bool = False

@@ -154,6 +154,25 @@ class JoiningContract(Contract):
             leave(backend, "ada", source=f"{n:03}")
         assert pairs(backend) == [("ada", f"{n:03}") for n in range(1, 300, 2)]
 
+    def test_touch_members_keeps_each_member_that_is_there(
+        self, backend: Tracker, clock: Clock
+    ) -> None:
+        for n in range(1200):
+            join(backend, f"u{n}")
+        join(backend, "ada", source="tab", channel=OTHER)
+        clock.advance(TIMEOUT - 1)
+        members = [(ROOM, f"u{n}", "") for n in range(0, 1200, 2)]
+        # The members of both channels are mixed: answers come in the order of the question.
+        asked = [(OTHER, "ada", "tab"), (ROOM, "eve", ""), *members, (OTHER, "ada", "")]
+        assert backend.touch_members(asked, timeout=TIMEOUT) == [True, False, *[True] * 600, False]
+        clock.advance(TIMEOUT - 1)
+        assert pairs(backend) == sorted((user, "") for _, user, _ in members)
+        assert pairs(backend, OTHER) == [("ada", "tab")]
+        assert standing(backend) == {ROOM, OTHER}
+
+    def test_touch_members_of_nobody_returns_empty_list(self, backend: Tracker) -> None:
+        assert backend.touch_members([], timeout=TIMEOUT) == []
+
     def test_members_of_one_channel_are_not_in_another(self, backend: Tracker) -> None:
         join(backend, "ada")
         join(backend, "bob", channel=OTHER)

@@ -38,14 +38,23 @@ redis.call('HDEL', KEYS[1], ARGV[3])
 return fresh(before) and before
 
 --# beat: fresh
--- KEYS: hash of the members of a channel. ARGV: the time, milliseconds, field.
-local before = redis.call('HGET', KEYS[1], ARGV[3])
-if not (before and fresh(before)) then return 0 end
-local joined, said, meta = before:match('^%S+ (%S+) (%S+) (.*)$')
-if not meta then return 0 end
-redis.call('HSET', KEYS[1], ARGV[3], table.concat({now, past(joined), past(said), meta}, ' '))
-redis.call('PEXPIRE', KEYS[1], ARGV[2])
-return 1
+-- KEYS: hash of the members of a channel. ARGV: the time, milliseconds, then fields. Returns 1 for
+-- each that is kept, else 0.
+local beaten = {}
+for i = 3, #ARGV do
+  local before = redis.call('HGET', KEYS[1], ARGV[i])
+  local joined, said, meta
+  if before and fresh(before) then
+    joined, said, meta = before:match('^%S+ (%S+) (%S+) (.*)$')
+  end
+  beaten[i - 2] = 0
+  if meta then
+    redis.call('HSET', KEYS[1], ARGV[i], table.concat({now, past(joined), past(said), meta}, ' '))
+    redis.call('PEXPIRE', KEYS[1], ARGV[2])
+    beaten[i - 2] = 1
+  end
+end
+return beaten
 
 --# standing: now
 -- KEYS: sorted set of channels by when somebody joined or beat last. ARGV: the time, milliseconds.
