@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
-from functools import cached_property, wraps
+from functools import wraps
 from inspect import isawaitable
 from secrets import token_hex
 from types import SimpleNamespace
-from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar, cast
+from typing import Any, Concatenate, NamedTuple, ParamSpec, Self, TypeVar, cast
 
 from asgiref.sync import async_to_sync, iscoroutinefunction
 from django.http import HttpRequest
@@ -20,13 +20,14 @@ from django.http import HttpRequest
 from presence.conf import hooks
 from presence.conf.hooks import in_thread
 from presence.cursors import CursorTracker
-from presence.exceptions import CentrifugoError, StoreError
+from presence.exceptions import CentrifugoError, InvalidChannel, StoreError
 from presence.manager import PresenceManager, broadcast
 from presence.roster.channel_names import format_key, room
 from presence.roster.people import sessionless_id
 from presence.roster.validation import encode_member_meta, is_meta
 from presence.snapshots import Record
 from presence.web.page import PageMember, page_state
+from presence.web.process_heartbeat import process_heartbeat
 from presence.web.visitors import Visitor, is_visit, meta_for, visitor_of
 
 __all__ = ["LiveCursorMixin", "PresenceMixin", "is_visit"]
@@ -58,6 +59,22 @@ class _Here(NamedTuple):
     meta: dict[str, Any]
 
 
+class _Tracking:
+    """State of one instance of PresenceMixin: its source, and what it said last."""
+
+    def __init__(self) -> None:
+        self.source = token_hex(8)
+        self.sessionless = sessionless_id(token_hex(8))
+        self.here: _Here | None = None
+        self.pointed: tuple[str, str] | None = None
+
+
+class _UnfilledKey(str):
+    """Key of a live view before its `mount`, as it is written. `error` says what is missing."""
+
+    error: InvalidChannel
+
+
 class ViewLifecycle:
     """Calls `mount(request, **kwargs)` of a view before its handler, and untracks a consumer that
     is disconnected.
@@ -85,9 +102,15 @@ class ViewLifecycle:
     def _has_mount(self, request: Any) -> bool:
         """Return whether there is a `mount` to call, and a handler to call it for."""
         method = str(getattr(request, "method", "")).lower()
+        if method in ("", "options") or self._is_live_view():
+            return False
+        return hasattr(self, "mount") and hasattr(self, method)
+
+    def _is_live_view(self) -> bool:
+        """Return whether a base without this mixin has a `mount`: a framework of live views calls
+        it, once for the page and once for the socket."""
         owners = [kind for kind in type(self).__mro__ if "mount" in vars(kind)]
-        ours = bool(owners) and all(issubclass(kind, ViewLifecycle) for kind in owners)
-        return ours and method not in ("", "options") and hasattr(self, method)
+        return not all(issubclass(kind, ViewLifecycle) for kind in owners)
 
     def websocket_disconnect(self, message: Any) -> Any:
         """Disconnect as a consumer of Channels does, sync or async."""
@@ -126,6 +149,13 @@ class PresenceMixin(ViewLifecycle):
     its URL. Without it, the key is the full name of the class. Every instance is a source of its
     own: it takes back only what it said, whatever other tabs of the same person say.
 
+    A view of Django that answers a request lives as long as that: the page's heartbeat keeps its
+    visitor. An instance that lives on keeps its visitor itself, by the heartbeat of its process,
+    until it untracks or is garbage-collected. That is one with a `scope`, as consumers have, or
+    without a `request`; and a live view (its `mount` comes from a base without this mixin) that no
+    URL led to: frameworks make a request without `resolver_match` for the socket. A live view that
+    a URL led to only renders the page before its socket opens, and tracks nobody.
+
     Methods that touch the store raise StoreError where it cannot be reached, those that need the
     key InvalidChannel (a ValueError) where it cannot be one. Methods that begin with an `a` are for
     async code, which the others would block.
@@ -133,34 +163,45 @@ class PresenceMixin(ViewLifecycle):
 
     presence_key: str | None = None
 
-    _presence: _Here | None = None
+    _presence: _Tracking
 
-    @cached_property
-    def _presence_source(self) -> str:
-        return token_hex(8)
-
-    @cached_property
-    def _presence_sessionless(self) -> str:
-        return sessionless_id(token_hex(8))
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        # Before __init__: djust takes private attributes that come later for the view's own state,
+        # which it stores in the session.
+        new = super().__new__
+        view = new(cls) if new is object.__new__ else new(cls, *args, **kwargs)
+        view._presence = _Tracking()
+        return view
 
     def get_presence_key(self) -> str:
         """Return the key with its variables filled in. Raises InvalidChannel that names the
-        variable where one is missing, None or empty."""
+        variable where one is missing, None or empty.
+
+        A live view gets the key as it is written instead, since djust asks before `mount` sets the
+        variables. All other methods of a live view raise the error.
+        """
         kind = type(self)
         if self.presence_key is None:
             return f"{kind.__module__}.{kind.__qualname__}"
         owner = f"{kind.__qualname__}: set it before, as an attribute or in the URL"
-        return format_key(self.presence_key, self._presence_variable, owner=owner)
+        try:
+            return format_key(self.presence_key, self._presence_variable, owner=owner)
+        except InvalidChannel as error:
+            if not self._is_live_view():
+                raise
+            key = _UnfilledKey(self.presence_key)
+            key.error = error
+            return key
 
     def get_presence_user_id(self) -> str:
         """Return the primary key of the user as a string; for a visitor who is not signed in an id
         `anon_…` that lasts as long as their session, or this instance where they have none."""
         visitor = _visitor_behind(self)
-        return visitor.id or visitor.anonymous or self._presence_sessionless
+        return visitor.id or visitor.anonymous or self._presence.sessionless
 
     def track_presence(self, meta: dict[str, Any] | None = None) -> Record | None:
         """Track the visitor until `untrack_presence`, or until PRESENCE_TIMEOUT passes without a
-        heartbeat.
+        heartbeat, of the page or of the process (see the class).
 
         `meta` is a dict of JSON; for a signed-in user it gets a `name`, a `user_id` and the answer
         of PRESENCE_USER_INFO as well. Beyond 4096 bytes the largest parts are left out, first of
@@ -168,25 +209,32 @@ class PresenceMixin(ViewLifecycle):
         Returns the record (see PresenceManager); None, and tracks nobody, for a user whom
         PRESENCE_VISIBLE hides. None as well where the request does not show that somebody came: it
         fetched the page ahead, or brought neither a user nor a session. Then the page's heartbeat
-        tracks the visitor once the page is open, and `handle_presence_join` is not called.
+        tracks the visitor once the page is open, and `handle_presence_join` is not called. None
+        for a live view that renders a page: it tracks when its socket is open.
         Raises ValueError, and stores nothing, for another `meta`.
         """
+        lives_on = self._lives_on()
+        if not lives_on and self._is_live_view():
+            return None
         visitor = _visitor_behind(self)
         if visitor.hidden:
             return None
         user, came = self._presence_member(visitor)
-        here = _Here(self.get_presence_key(), user, meta_for(visitor, meta))
-        before = self._presence
+        here = _Here(self._filled_key(), user, meta_for(visitor, meta))
+        before = self._presence.here
         if before and before[:2] != here[:2]:
             self.untrack_presence()
             before = None
-        member = (room(here.key), here.user, self._presence_source, encode_member_meta(here.meta))
+        member = (room(here.key), here.user, self._presence.source, encode_member_meta(here.meta))
         if not came:
             self._keep_by_heartbeat(member, joins=True)
             return None
-        record = PresenceManager.join_presence(*here, source=self._presence_source)
-        self._presence = here
-        self._keep_by_heartbeat(member)
+        record = PresenceManager.join_presence(*here, source=self._presence.source)
+        self._presence.here = here
+        if lives_on:
+            process_heartbeat.keep(self, (member[0], user, self._presence.source), member[3])
+        else:
+            self._keep_by_heartbeat(member)
         if before is None:
             self._call_handler("handle_presence_join", record)
         return record
@@ -194,37 +242,38 @@ class PresenceMixin(ViewLifecycle):
     def untrack_presence(self) -> Record | None:
         """Take back what this instance said. Returns the record; None where it said nothing, or
         the time had passed. Consumers do this themselves when they are disconnected."""
-        here, self._presence = self._presence, None
+        here, self._presence.here = self._presence.here, None
+        process_heartbeat.drop(self._presence.source)
         self._keep_by_heartbeat(None)
         if here is None:
             return None
-        record = PresenceManager.leave_presence(here.key, here.user, source=self._presence_source)
+        record = PresenceManager.leave_presence(here.key, here.user, source=self._presence.source)
         if record is not None:
             self._call_handler("handle_presence_leave", record)
         return record
 
     def list_presences(self) -> list[Record]:
         """Return the records of everybody here, as PresenceManager.list_presences does."""
-        return PresenceManager.list_presences(self.get_presence_key())
+        return PresenceManager.list_presences(self._filled_key())
 
     def presence_count(self) -> int:
         """Return the number of records of `list_presences`."""
-        return PresenceManager.presence_count(self.get_presence_key())
+        return PresenceManager.presence_count(self._filled_key())
 
     def update_presence_heartbeat(self) -> bool:
         """Stay for another PRESENCE_TIMEOUT seconds. Returns False, and does nothing, where this
         instance tracks nobody, or the time had passed."""
-        if self._presence is None:
+        if self._presence.here is None:
             return False
-        key, user, _ = self._presence
-        return PresenceManager.update_heartbeat(key, user, source=self._presence_source)
+        key, user, _ = self._presence.here
+        return PresenceManager.update_heartbeat(key, user, source=self._presence.source)
 
     def broadcast_to_presence(self, event: str, payload: dict[str, Any] | None = None) -> None:
         """Send an event to every page that shows the room, where it becomes a `presence:event` of
         the DOM. `event` is a string of 1 to 100 characters; with `payload`, a dict of JSON, it has
         at most 8 KiB. Raises ValueError for anything else, CentrifugoError where Centrifugo did not
         take it. Nobody gets it later."""
-        broadcast(room(self.get_presence_key()), event, payload)
+        broadcast(room(self._filled_key()), event, payload)
 
     def push_event(self, event: str, payload: dict[str, Any] | None = None) -> Any:
         """Call `push_event` of another base of the view; where there is none, do
@@ -257,14 +306,29 @@ class PresenceMixin(ViewLifecycle):
         A request that fetches a page ahead, or one that brings neither a user nor a session, does
         not: then the page itself says so when it is open. A websocket is open.
         """
-        user, request = self.get_presence_user_id(), getattr(self, "request", None)
-        came = request is None or is_visit(request)
-        if user not in (visitor.id, visitor.anonymous, self._presence_sessionless):
+        user, lives_on = self.get_presence_user_id(), self._lives_on()
+        came = lives_on or is_visit(getattr(self, "request", None))
+        if user not in (visitor.id, visitor.anonymous, self._presence.sessionless):
             return user, came  # an id of the site's own
-        if came and (request is None or visitor.id or visitor.returning):
+        if came and (lives_on or visitor.id or visitor.returning):
             return user, True
         # A session that this request made shows nothing: the heartbeat brings it along, or not.
-        return (user if visitor.id or visitor.returning else self._presence_sessionless), False
+        return (user if visitor.id or visitor.returning else self._presence.sessionless), False
+
+    def _lives_on(self) -> bool:
+        """Return whether the instance holds a connection: see the class."""
+        request = getattr(self, "request", None)
+        if request is None or _scope(self):
+            return True
+        # View.setup sets `kwargs`, also where a test calls the view without a URL.
+        routed = hasattr(self, "kwargs") or getattr(request, "resolver_match", None) is not None
+        return self._is_live_view() and not routed
+
+    def _filled_key(self) -> str:
+        key = self.get_presence_key()
+        if isinstance(key, _UnfilledKey):
+            raise key.error
+        return key
 
     def _presence_variable(self, name: str) -> object:
         value = getattr(self, name, None)
@@ -283,7 +347,7 @@ class PresenceMixin(ViewLifecycle):
         """
         if (request := getattr(self, "request", None)) is not None:
             state = page_state(request)
-            others = [kept for kept in state.members if kept[2] != self._presence_source]
+            others = [kept for kept in state.members if kept[2] != self._presence.source]
             state.members = [*others, member] if member else others
             state.joins = state.joins or joins
 
@@ -299,8 +363,6 @@ class PresenceMixin(ViewLifecycle):
 class LiveCursorMixin(PresenceMixin):
     """A PresenceMixin that moves cursors as well: see presence.cursors for positions."""
 
-    _presence_pointed: tuple[str, str] | None = None
-
     def update_cursor_position(self, x: float, y: float) -> None:
         """Move the cursor of the visitor, and have it published with the meta that was tracked.
 
@@ -310,13 +372,13 @@ class LiveCursorMixin(PresenceMixin):
         visitor = _visitor_behind(self)
         if visitor.hidden:
             return
-        here = self._presence or self._find_presence(visitor)
+        here = self._presence.here or self._find_presence(visitor)
         CursorTracker.update_cursor(here.key, here.user, x, y, here.meta)
-        self._presence_pointed = (here.key, here.user)
+        self._presence.pointed = (here.key, here.user)
 
     def get_cursors(self) -> dict[str, dict[str, Any]]:
         """Return every cursor here by user id, as CursorTracker.get_cursors does."""
-        return CursorTracker.get_cursors(self.get_presence_key())
+        return CursorTracker.get_cursors(self._filled_key())
 
     def handle_cursor_move(self, x: float, y: float) -> Any:
         """Move the cursor; the site calls this with what a page sends, and may override it."""
@@ -324,8 +386,8 @@ class LiveCursorMixin(PresenceMixin):
 
     def untrack_presence(self) -> Record | None:
         """Untrack as PresenceMixin does, and remove the cursor."""
-        tracked, pointed = self._presence, self._presence_pointed
-        self._presence_pointed = None
+        tracked, pointed = self._presence.here, self._presence.pointed
+        self._presence.pointed = None
         record = super().untrack_presence()
         for key, user in {cursor[:2] for cursor in (tracked, pointed) if cursor}:
             CursorTracker.remove_cursor(key, user)
@@ -335,7 +397,7 @@ class LiveCursorMixin(PresenceMixin):
     aget_cursors = _twin(get_cursors)
 
     def _find_presence(self, visitor: Visitor) -> _Here:
-        key, user = self.get_presence_key(), self.get_presence_user_id()
+        key, user = self._filled_key(), self.get_presence_user_id()
         metas = [record["meta"] for record in self.list_presences() if record["id"] == user]
         if not metas or not is_meta(metas[0]):
             metas = [meta_for(visitor, None)]

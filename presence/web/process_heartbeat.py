@@ -1,0 +1,148 @@
+"""The heartbeat of a process: it keeps the members of the consumers and live views that live here.
+
+A page keeps its members itself (`presence.web.heartbeat`). A consumer or a live view holds a
+connection, so its process keeps its member for as long as the instance exists.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+from weakref import ref
+
+from presence import services
+from presence.backends.tracker import MemberKey, Tracker
+from presence.conf import conf
+from presence.exceptions import StoreError
+from presence.manager import forget_member
+
+logger = logging.getLogger("presence.heartbeat")
+
+RETRY: Final = 5
+"""A beat that failed is repeated after a fifth of PRESENCE_HEARTBEAT, before members time out."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Kept:
+    """Member that is kept for `instance`. `meta` is the JSON with which it joins again."""
+
+    instance: ref[Any]
+    member: MemberKey
+    meta: bytes
+    tracker: Tracker
+
+    def save(self) -> None:
+        channel, user, source = self.member
+        timeout = conf.PRESENCE_TIMEOUT
+        self.tracker.save_member(channel, user, source=source, meta=self.meta, timeout=timeout)
+
+
+class ProcessHeartbeat:
+    """Members by source, each kept until `drop`, or until its instance is garbage-collected.
+
+    A daemon thread calls `beat` every PRESENCE_HEARTBEAT seconds while there are members. Instances
+    are referenced weakly. `wait` takes seconds and returns after them.
+    """
+
+    def __init__(self, wait: Callable[[float], Any] = time.sleep) -> None:
+        self._wait = wait
+        self.renew()
+
+    def renew(self) -> None:
+        """Forget everything: in a forked process, whose parent holds the connections."""
+        self._lock = threading.Lock()
+        self._kept: dict[str, _Kept] = {}
+        self._thread: threading.Thread | None = None
+        self._is_down = False
+
+    def keep(self, instance: object, member: MemberKey, meta: bytes) -> None:
+        """Keep a member that has just joined. A second call for its source replaces the first."""
+        kept = _Kept(ref(instance), member, meta, services.tracker())
+        with self._lock:
+            self._kept[member[2]] = kept
+            if self._thread is None:
+                name = "presence-heartbeat"
+                self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+                self._thread.start()
+
+    def drop(self, source: str) -> None:
+        """Keep the member of `source` no longer. The caller deletes it, after this."""
+        with self._lock:
+            self._kept.pop(source, None)
+
+    def beat(self) -> bool:
+        """Keep the members of all instances in one round trip; delete those of collected ones.
+
+        A member that the store has lost joins again. Returns whether that was possible; a store
+        that is down is logged once, until it is back.
+        """
+        try:
+            tracker = services.tracker()
+            with self._lock:
+                found = list(self._kept.values())
+            alive = [
+                kept for kept in found if kept.instance() is not None and kept.tracker is tracker
+            ]
+            members = [kept.member for kept in alive]
+            there = tracker.touch_members(members, timeout=conf.PRESENCE_TIMEOUT) if alive else []
+            for kept, is_there in zip(alive, there, strict=True):
+                if not is_there:
+                    self._join_again(kept)
+            for kept in found:
+                if kept.instance() is None or kept.tracker is not tracker:
+                    self._take_back(kept, tracker)
+        # The thread must not end: nobody would be kept. (A setting may be wrong for a while.)
+        except Exception as error:
+            if not self._is_down:
+                expected = isinstance(error, StoreError)
+                logger.error("heartbeat=failed error=%s", error, exc_info=not expected)
+            self._is_down = True
+            return False
+        if self._is_down:
+            logger.info("heartbeat=back members=%d", len(alive))
+        self._is_down = False
+        return True
+
+    def _join_again(self, kept: _Kept) -> None:
+        """Save a lost member. What its instance does meanwhile, in another thread, has priority."""
+        source = kept.member[2]
+        while self._kept.get(source) is kept:
+            kept.save()
+            latest = self._kept.get(source)
+            if latest is kept:
+                return
+            if latest is None or latest.member != kept.member:
+                forget_member(*kept.member)
+            if latest is None:
+                return
+            kept = latest
+
+    def _take_back(self, kept: _Kept, tracker: Tracker) -> None:
+        """Delete the member of a collected instance. One of another store, as tests replace it, is
+        only forgotten."""
+        if kept.tracker is tracker:
+            forget_member(*kept.member)
+        with self._lock:
+            if self._kept.get(kept.member[2]) is kept:
+                del self._kept[kept.member[2]]
+
+    def _run(self) -> None:
+        is_good = True
+        while True:
+            self._wait(conf.PRESENCE_HEARTBEAT / (1 if is_good else RETRY))
+            with self._lock:
+                if not self._kept:
+                    self._thread = None
+                    return
+            is_good = self.beat()
+
+
+process_heartbeat: Final = ProcessHeartbeat()
+"""The heartbeat of this process."""
+
+os.register_at_fork(after_in_child=process_heartbeat.renew)
