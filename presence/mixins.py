@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
-from functools import wraps
+from functools import partial, wraps
 from inspect import isawaitable
 from secrets import token_hex
 from types import SimpleNamespace
@@ -84,27 +84,33 @@ class ViewLifecycle:
     so visitors whom they turn away are never tracked.
     """
 
-    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
-        """Dispatch as Django's View does, or as a consumer, whose messages pass through."""
-        if not self._has_mount(request):
-            return super().dispatch(request, *args, **kwargs)  # type: ignore[misc]
-        if getattr(self, "view_is_async", False):
-            return self._mount_and_dispatch(request, *args, **kwargs)
-        self.mount(request, **kwargs)  # type: ignore[attr-defined]
-        return super().dispatch(request, *args, **kwargs)  # type: ignore[misc]
+    # Handlers of the instance, as djust warns of classes that override `dispatch`: its sockets do
+    # not call that.
+    def _mount_before_handlers(self) -> None:
+        """Let each handler of a view call `mount` first; not `options`, which has no page."""
+        if not hasattr(self, "mount") or self._is_live_view():
+            return
+        names = set(getattr(self, "http_method_names", ())) - {"options"}
+        handlers = {name: handler for name in names if (handler := getattr(self, name, None))}
+        vars(self).update({n: partial(self._mount_and_call, h) for n, h in handlers.items()})
+        self._is_mounted = False
 
-    async def _mount_and_dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+    def _mount_and_call(self, handler: Any, request: Any, /, *args: Any, **kwargs: Any) -> Any:
+        if self._is_mounted:  # One handler may call another.
+            return handler(request, *args, **kwargs)
+        self._is_mounted = True
+        if getattr(self, "view_is_async", False):
+            return self._amount_and_call(handler, request, *args, **kwargs)
+        self.mount(request, **kwargs)  # type: ignore[attr-defined]
+        return handler(request, *args, **kwargs)
+
+    async def _amount_and_call(
+        self, handler: Any, request: Any, /, *args: Any, **kwargs: Any
+    ) -> Any:
         mount = self.mount  # type: ignore[attr-defined]
         await (mount if iscoroutinefunction(mount) else in_thread(mount))(request, **kwargs)
-        response = super().dispatch(request, *args, **kwargs)  # type: ignore[misc]
+        response = handler(request, *args, **kwargs)
         return await response if isawaitable(response) else response
-
-    def _has_mount(self, request: Any) -> bool:
-        """Return whether there is a `mount` to call, and a handler to call it for."""
-        method = str(getattr(request, "method", "")).lower()
-        if method in ("", "options") or self._is_live_view():
-            return False
-        return hasattr(self, "mount") and hasattr(self, method)
 
     def _is_live_view(self) -> bool:
         """Return whether a base without this mixin has a `mount`: a framework of live views calls
@@ -171,6 +177,7 @@ class PresenceMixin(ViewLifecycle):
         new = super().__new__
         view = new(cls) if new is object.__new__ else new(cls, *args, **kwargs)
         view._presence = _Tracking()
+        view._mount_before_handlers()
         return view
 
     def get_presence_key(self) -> str:

@@ -414,6 +414,21 @@ class TestMount:
 
         assert Live.as_view()(request_of(), doc_id=42).content == b"[{'doc_id': 42}]"
 
+    def test_mount_is_called_once_when_one_handler_calls_another(self) -> None:
+        class Form(Mounted):
+            def post(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
+                return self.get(request, **kwargs)
+
+            def get(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
+                return HttpResponse(str(len(self.mounted)))
+
+        for method in ("get", "post", "head"):
+            assert Form.as_view()(request_of(method=method), doc_id=42).content == b"1"
+
+    def test_mixin_overrides_no_method_that_only_http_calls(self) -> None:
+        for kind in LiveCursorMixin.__mro__:
+            assert not {"setup", "dispatch", "get", "post"} & set(vars(kind)), "djust warns"
+
     def test_dispatch_without_mount_calls_the_handler(self) -> None:
         assert Page.as_view()(request_of(), doc_id=42).content == b""
 

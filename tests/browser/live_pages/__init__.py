@@ -1,0 +1,1 @@
+"""A site of live views and consumers: djust and Channels, served by daphne."""
