@@ -10,6 +10,8 @@ SDK := presence/static/presence/js/vendor/centrifuge.js
 # A Redis and a Node for machines that have none; where everything is tested, the oldest Redis, too.
 FALLBACKS := $(if $(shell command -v redis-server 2>&1),$(if $(CI),--group redis),--group redis) \
 	$(if $(shell command -v npm 2>&1),,--group node)
+# Tests of live views are skipped where djust is not installed.
+OPTIONAL := $(if $(CI),--group djust)
 
 # Last, so that a Node of the system comes before the one a Python package may have brought.
 export PATH := $(PATH):$(CURDIR)/$(BIN)
@@ -54,7 +56,7 @@ $(BIN)/pip:
 
 $(INSTALLED): pyproject.toml requirements.txt | $(BIN)/pip
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt --group test --group lint $(FALLBACKS)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt --group test --group lint $(FALLBACKS) $(OPTIONAL)
 	@touch $@
 
 $(SDK): package.json package-lock.json tools/sdk.py | $(INSTALLED)

@@ -223,7 +223,7 @@ class Conf:
     PRESENCE_TIMEOUT = _seconds(60.0, 1, DAY)
     """Seconds after its last heartbeat until a member without a websocket is gone."""
     PRESENCE_HEARTBEAT = _seconds(30.0, 1, DAY)
-    """Seconds between two heartbeats of a page."""
+    """Seconds between two heartbeats of a page, or of a process with live views."""
 
     PRESENCE_USER_INFO: Setting[UserInfo | None] = Setting(None, _read_callable)
     """Callable user -> dict that others see: `name`, and optionally `avatar`, `color`, ..."""

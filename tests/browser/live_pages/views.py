@@ -18,6 +18,7 @@ JOINED: list[str] = []
 
 
 class WhiteboardView(LiveCursorMixin, LiveView):
+    login_required = False  # djust wants every view to say so.
     presence_key = "board:{room}"
     template = (
         '<div dj-root><b id="count">{{ presence_count }}</b>'
