@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from threading import Event
 from typing import Any
 
 import pytest
@@ -12,10 +13,12 @@ from django.test import RequestFactory
 from presence import services
 from presence.backends.redis.store import RedisStore
 from presence.centrifugo.gateway import Gateway
+from presence.mixins import PresenceMixin
 from presence.roster.messages import Change
 from presence.sync.context import Announce, Options
 from presence.sync.tick import Sync
 from presence.web.heartbeat import Lifeline, heartbeat, make_lifeline
+from presence.web.process_heartbeat import ProcessHeartbeat
 from presence.web.publish_proxy import publish
 from tests.unit.fakes import FakeCentrifugo
 
@@ -126,3 +129,22 @@ def test_heartbeat_takes_one_round_trip(
     assert [trips(200) for _ in range(3)] == [1, 1, 1]
     assert trips(204, leave=True) == 4
     assert trips(200, back=True) == 3
+
+
+def test_process_keeps_all_its_views_in_one_round_trip(
+    redis_url: str, settings: Any, round_trips: list[object]
+) -> None:
+    settings.PRESENCE_REDIS_URL = redis_url
+    views = [PresenceMixin() for _ in range(300)]
+    for number, view in enumerate(views):
+        view.presence_key = f"room:{number % 20}"
+        view.track_presence()
+    heartbeat = ProcessHeartbeat(lambda _: Event().wait())
+    for view in views:
+        member = (f"presence:{view.presence_key}", view._presence.here.user, view._presence.source)
+        heartbeat.keep(view, member, b"{}")
+    round_trips.clear()
+    assert heartbeat.beat()
+    assert len(round_trips) == 1
+    for view in views:
+        view.untrack_presence()
