@@ -87,18 +87,16 @@ class ViewLifecycle:
     # Handlers of the instance, as djust warns of classes that override `dispatch`: its sockets do
     # not call that.
     def _mount_before_handlers(self) -> None:
-        """Let each handler of a view call `mount` first; not `options`, which has no page."""
-        if not hasattr(self, "mount") or self._is_live_view():
-            return
-        names = set(getattr(self, "http_method_names", ())) - {"options"}
-        handlers = {name: handler for name in names if (handler := getattr(self, name, None))}
-        vars(self).update({n: partial(self._mount_and_call, h) for n, h in handlers.items()})
-        self._is_mounted = False
+        """Let the first handler of a view call `mount`; not `options`, which has no page."""
+        if hasattr(self, "mount") and not self._is_live_view():
+            names = {n for n in getattr(self, "http_method_names", ()) if hasattr(self, n)}
+            calls = {name: partial(self._mount_and_call, name) for name in names - {"options"}}
+            vars(self).update(calls)
 
-    def _mount_and_call(self, handler: Any, request: Any, /, *args: Any, **kwargs: Any) -> Any:
-        if self._is_mounted:  # One handler may call another.
-            return handler(request, *args, **kwargs)
-        self._is_mounted = True
+    def _mount_and_call(self, name: str, request: Any, /, *args: Any, **kwargs: Any) -> Any:
+        for method in self.http_method_names:  # type: ignore[attr-defined]
+            vars(self).pop(method, None)
+        handler = getattr(self, name)
         if getattr(self, "view_is_async", False):
             return self._amount_and_call(handler, request, *args, **kwargs)
         self.mount(request, **kwargs)  # type: ignore[attr-defined]

@@ -383,21 +383,17 @@ class MemoryStore(Tracker, RosterStore):
             self._members[channel] = fresh | {(user, source): record}
             return record
 
-    def touch_member(self, channel: str, user: str, *, source: str, timeout: float) -> bool:
-        with self._lock:
-            fresh = self._fresh(channel, timeout)
-            if (record := fresh.get((user, source))) is None:
-                return False
-            now = self._clock()
-            fresh[user, source] = replace(record.by(now), beat=now)
-            return True
-
     def touch_members(self, members: Sequence[MemberKey], *, timeout: float) -> list[bool]:
         with self._lock:
-            return [
-                self.touch_member(channel, user, source=source, timeout=timeout)
-                for channel, user, source in members
-            ]
+            return [self._touch(channel, (user, src), timeout) for channel, user, src in members]
+
+    def _touch(self, channel: str, member: tuple[str, str], timeout: float) -> bool:
+        fresh = self._fresh(channel, timeout)
+        if (record := fresh.get(member)) is None:
+            return False
+        now = self._clock()
+        fresh[member] = replace(record.by(now), beat=now)
+        return True
 
     def delete_member(
         self, channel: str, user: str, *, source: str, timeout: float

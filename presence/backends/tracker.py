@@ -84,13 +84,16 @@ class MemberStore(ABC):
         stale. If `meta` is the same, it also keeps the time at which that was said.
         """
 
-    @abstractmethod
     def touch_member(self, channel: str, user: str, *, source: str, timeout: float) -> bool:
-        """Note a sign of life. Returns False, and revives nobody, where there is no such record."""
+        """Do `touch_members` for one member."""
+        return self.touch_members([(channel, user, source)], timeout=timeout)[0]
 
     @abstractmethod
     def touch_members(self, members: Sequence[MemberKey], *, timeout: float) -> list[bool]:
-        """Do `touch_member` for each member, all in one round trip; in a cluster one a primary."""
+        """Note a sign of life of each member, in one round trip; in a cluster one a primary.
+
+        The answer is False, and nobody is revived, where there is no such record.
+        """
 
     @abstractmethod
     def delete_member(

@@ -36,11 +36,6 @@ class _Kept:
     meta: bytes
     tracker: Tracker
 
-    def save(self) -> None:
-        channel, user, source = self.member
-        timeout = conf.PRESENCE_TIMEOUT
-        self.tracker.save_member(channel, user, source=source, meta=self.meta, timeout=timeout)
-
 
 class ProcessHeartbeat:
     """Members by source, each kept until `drop`, or until its instance is garbage-collected.
@@ -55,7 +50,7 @@ class ProcessHeartbeat:
 
     def renew(self) -> None:
         """Forget everything: in a forked process, whose parent holds the connections."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # __del__ of a view may untrack it at any time
         self._kept: dict[str, _Kept] = {}
         self._thread: threading.Thread | None = None
         self._is_down = False
@@ -65,7 +60,7 @@ class ProcessHeartbeat:
         kept = _Kept(ref(instance), member, meta, services.tracker())
         with self._lock:
             self._kept[member[2]] = kept
-            if self._thread is None:
+            if self._thread is None or not self._thread.is_alive():
                 name = "presence-heartbeat"
                 self._thread = threading.Thread(target=self._run, name=name, daemon=True)
                 self._thread.start()
@@ -84,20 +79,20 @@ class ProcessHeartbeat:
         try:
             tracker = services.tracker()
             with self._lock:
+                # Tests replace the store.
+                self._kept = {s: kept for s, kept in self._kept.items() if kept.tracker is tracker}
                 found = list(self._kept.values())
-            alive = [
-                kept for kept in found if kept.instance() is not None and kept.tracker is tracker
-            ]
+            alive = [kept for kept in found if kept.instance() is not None]
             members = [kept.member for kept in alive]
-            there = tracker.touch_members(members, timeout=conf.PRESENCE_TIMEOUT) if alive else []
+            there = tracker.touch_members(members, timeout=conf.PRESENCE_TIMEOUT)
             for kept, is_there in zip(alive, there, strict=True):
                 if not is_there:
                     self._join_again(kept)
             for kept in found:
-                if kept.instance() is None or kept.tracker is not tracker:
-                    self._take_back(kept, tracker)
-        # The thread must not end: nobody would be kept. (A setting may be wrong for a while.)
-        except Exception as error:
+                if kept.instance() is None:
+                    forget_member(*kept.member)
+                    self.drop(kept.member[2])
+        except Exception as error:  # The thread must not end: nobody would be kept.
             if not self._is_down:
                 expected = isinstance(error, StoreError)
                 logger.error("heartbeat=failed error=%s", error, exc_info=not expected)
@@ -109,27 +104,13 @@ class ProcessHeartbeat:
         return True
 
     def _join_again(self, kept: _Kept) -> None:
-        """Save a lost member. What its instance does meanwhile, in another thread, has priority."""
-        source = kept.member[2]
-        while self._kept.get(source) is kept:
-            kept.save()
-            latest = self._kept.get(source)
-            if latest is kept:
-                return
-            if latest is None or latest.member != kept.member:
-                forget_member(*kept.member)
-            if latest is None:
-                return
-            kept = latest
-
-    def _take_back(self, kept: _Kept, tracker: Tracker) -> None:
-        """Delete the member of a collected instance. One of another store, as tests replace it, is
-        only forgotten."""
-        if kept.tracker is tracker:
-            forget_member(*kept.member)
-        with self._lock:
-            if self._kept.get(kept.member[2]) is kept:
-                del self._kept[kept.member[2]]
+        """Save a lost member, unless its instance has untracked it or tracked another since."""
+        channel, user, source = kept.member
+        with self._lock:  # A member that leaves meanwhile is deleted after it is saved.
+            if self._kept.get(source) is kept:
+                kept.tracker.save_member(
+                    channel, user, source=source, meta=kept.meta, timeout=conf.PRESENCE_TIMEOUT
+                )
 
     def _run(self) -> None:
         is_good = True

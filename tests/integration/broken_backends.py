@@ -15,10 +15,12 @@ from presence.testing.contract import BackendContract, Clock
 class Revives(MemoryStore):
     found_by = "test_beat_of_missing_or_stale_member_adds_nobody"
 
-    def touch_member(self, channel, user, **said):
-        if not super().touch_member(channel, user, **said):
-            self.save_member(channel, user, meta=b"{}", **said)
-        return True
+    def touch_members(self, members, *, timeout):
+        found = super().touch_members(members, timeout=timeout)
+        for (channel, user, source), is_there in zip(members, found, strict=True):
+            if not is_there:
+                self.save_member(channel, user, source=source, meta=b"{}", timeout=timeout)
+        return [True for _ in found]
 
 
 class JoinsAnew(MemoryStore):
@@ -55,9 +57,12 @@ class ShowsOthersRosters(MemoryStore):
 class StandsStill(MemoryStore):
     found_by = "test_beat_keeps_only_the_member_of_its_source"
 
-    def touch_member(self, channel, user, **said):
-        found = self.load_members([channel], timeout=60)[channel]
-        return said["source"] in [member.source for member in found.members]
+    def touch_members(self, members, *, timeout):
+        found = self.load_members([channel for channel, *_ in members], timeout=60)
+        return [
+            (user, source) in [(member.user, member.source) for member in found[channel].members]
+            for channel, user, source in members
+        ]
 
 
 class KeepsTheFirstProfile(MemoryStore):

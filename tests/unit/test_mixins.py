@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 import logging
+import weakref
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -424,6 +426,18 @@ class TestMount:
 
         for method in ("get", "post", "head"):
             assert Form.as_view()(request_of(method=method), doc_id=42).content == b"1"
+
+    def test_view_that_was_mounted_is_freed_without_the_garbage_collector(self) -> None:
+        view = Mounted()
+        view.setup(request_of(), doc_id=42)
+        view.dispatch(view.request, **view.kwargs)
+        freed = weakref.ref(view)
+        gc.disable()
+        try:
+            del view
+            assert freed() is None
+        finally:
+            gc.enable()
 
     def test_mixin_overrides_no_method_that_only_http_calls(self) -> None:
         for kind in LiveCursorMixin.__mro__:

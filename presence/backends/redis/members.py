@@ -18,9 +18,8 @@ from presence.roster.people import ServerMember
 
 logger = logging.getLogger("presence.redis")
 
-
 SCRIPT_FIELDS: Final = 500
-"""Members that one run of a script touches."""
+"""Members that one run of a script touches: it keeps all others waiting."""
 
 NO_ROSTER: fields.Row = [None for _ in fields.ROSTER]
 
@@ -50,33 +49,29 @@ class RedisMembers(RedisWatch, MemberStore):
         _, value = self._run([self._mark_due({channel: 0.0}), leaving], once=True)
         return None if value is None else _record(channel, _field(user, source), value)
 
-    def touch_member(self, channel: str, user: str, *, source: str, timeout: float) -> bool:
-        return self.touch_members([(channel, user, source)], timeout=timeout)[0]
-
     def touch_members(self, members: Sequence[MemberKey], *, timeout: float) -> list[bool]:
         if not members:
             return []
-        lasting = milliseconds(timeout)
-        fields_of: dict[str, list[bytes]] = {}
-        for channel, user, source in members:
-            fields_of.setdefault(channel, []).append(_field(user, source))
-        # A script keeps all others waiting, so none is long.
+        places: dict[str, list[int]] = {}
+        for place, (channel, _, _) in enumerate(members):
+            places.setdefault(channel, []).append(place)
         parts = [
             (channel, found[start : start + SCRIPT_FIELDS])
-            for channel, found in fields_of.items()
+            for channel, found in places.items()
             for start in range(0, len(found), SCRIPT_FIELDS)
         ]
-        noting = self._timed("register", self._keys.tracked, lasting, *fields_of)
-        beating = [
-            self._timed("beat", self._keys.members(channel), lasting, *part)
-            for channel, part in parts
-        ]
+        lasting = milliseconds(timeout)
+        noting = self._timed("register", self._keys.tracked, lasting, *places)
+        beating = []
+        for channel, part in parts:
+            touched = [_field(*members[place][1:]) for place in part]
+            beating.append(self._timed("beat", self._keys.members(channel), lasting, *touched))
         _, *replies = self._run([noting, *beating])
-        beaten: dict[str, list[bool]] = {channel: [] for channel in fields_of}
-        for (channel, _), reply in zip(parts, replies, strict=True):
-            beaten[channel] += map(bool, reply)
-        answers = {channel: iter(found) for channel, found in beaten.items()}
-        return [next(answers[channel]) for channel, _, _ in members]
+        beaten = [False] * len(members)
+        for (_, part), reply in zip(parts, replies, strict=True):
+            for place, is_there in zip(part, reply, strict=True):
+                beaten[place] = bool(is_there)
+        return beaten
 
     def load_members(
         self, channels: Sequence[str], *, timeout: float, rosters: bool = False

@@ -165,13 +165,16 @@ def test_untrack_while_a_lost_member_joins_again_has_priority(
     consumer.track_presence()
     site.advance(61)
     save = site.store.save_member
+    untracking = threading.Thread(target=consumer.untrack_presence)
 
     def untrack_first(*arguments: Any, **options: Any) -> Any:
-        consumer.untrack_presence()
+        untracking.start()
+        untracking.join(0.2)  # It waits until the member is saved.
         return save(*arguments, **options)
 
     monkeypatch.setattr(site.store, "save_member", untrack_first)
     beats.heartbeat.beat()
+    untracking.join(10)
     assert ids() == []
 
 
