@@ -146,6 +146,18 @@ class ViewLifecycle:
             logger.error("presence=not-taken-back view=%s error=%s", type(self).__name__, error)
 
 
+def _end_with(name: str) -> Callable[[Any], None]:
+    """Return the method `name`, which djust calls in its event loop when a view leaves its socket:
+    for one that is replaced (`live_redirect`) or embedded it calls nothing else."""
+
+    def end(self: Any) -> None:
+        process_heartbeat.end(self._presence.source)
+        if ends := getattr(super(PresenceMixin, self), name, None):
+            ends()
+
+    return end
+
+
 class PresenceMixin(ViewLifecycle):
     """Tracks the visitor of the view in a room, and knows who else is there.
 
@@ -219,8 +231,10 @@ class PresenceMixin(ViewLifecycle):
         Raises ValueError, and stores nothing, for another `meta`.
         """
         lives_on = self._lives_on()
-        if not lives_on and self._is_live_view():
-            return None
+        if self._is_live_view():
+            self._presence_meta = meta or {}  # djust stores it, for `_restore_presence`.
+            if not lives_on:
+                return None
         visitor = _visitor_behind(self)
         if visitor.hidden:
             return None
@@ -248,6 +262,7 @@ class PresenceMixin(ViewLifecycle):
         """Take back what this instance said. Returns the record; None where it said nothing, or
         the time had passed. Consumers do this themselves when they are disconnected."""
         here, self._presence.here = self._presence.here, None
+        vars(self).pop("_presence_meta", None)
         process_heartbeat.drop(self._presence.source)
         self._keep_by_heartbeat(None)
         if here is None:
@@ -296,6 +311,18 @@ class PresenceMixin(ViewLifecycle):
 
     def handle_presence_leave(self, presence: Record) -> Any:
         """Override to act on the record of `untrack_presence`, in this view alone."""
+
+    _cleanup_uploads = _end_with("_cleanup_uploads")
+    _cleanup_on_unregister = _end_with("_cleanup_on_unregister")
+    _on_sticky_unmount = _end_with("_on_sticky_unmount")
+
+    def _restore_presence(self) -> None:
+        """Track as `mount` did. djust calls this where it restores a view in place of `mount`."""
+        if (meta := vars(self).get("_presence_meta")) is not None:
+            try:
+                self.track_presence(meta)
+            except StoreError as error:
+                logger.error("presence=not-restored view=%s error=%s", type(self).__name__, error)
 
     atrack_presence = _twin(track_presence)
     auntrack_presence = _twin(untrack_presence)

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from queue import Empty, SimpleQueue
 from typing import Any, Final
 from weakref import ref
 
@@ -40,26 +41,34 @@ class _Kept:
 class ProcessHeartbeat:
     """Members by source, each kept until `drop`, or until its instance is garbage-collected.
 
-    A daemon thread calls `beat` every PRESENCE_HEARTBEAT seconds while there are members. Instances
-    are referenced weakly. `wait` takes seconds and returns after them.
+    While there are members, a daemon thread calls `beat` every PRESENCE_HEARTBEAT seconds, and
+    deletes the members of ended and collected instances at once. `wait` takes seconds; it returns
+    the source of the next of these, or None after that time on the `clock`.
     """
 
-    def __init__(self, wait: Callable[[float], Any] = time.sleep) -> None:
-        self._wait = wait
+    def __init__(
+        self,
+        wait: Callable[[float], str | None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._wait = wait or self._wait_for_ended
+        self._clock = clock
         self.renew()
 
     def renew(self) -> None:
         """Forget everything: in a forked process, whose parent holds the connections."""
         self._lock = threading.RLock()  # __del__ of a view may untrack it at any time
         self._kept: dict[str, _Kept] = {}
+        self._ended: SimpleQueue[str] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._is_down = False
 
     def keep(self, instance: object, member: MemberKey, meta: bytes) -> None:
         """Keep a member that has just joined. A second call for its source replaces the first."""
-        kept = _Kept(ref(instance), member, meta, services.tracker())
+        source = member[2]
+        kept = _Kept(ref(instance, lambda _: self.end(source)), member, meta, services.tracker())
         with self._lock:
-            self._kept[member[2]] = kept
+            self._kept[source] = kept
             if self._thread is None or not self._thread.is_alive():
                 name = "presence-heartbeat"
                 self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -70,11 +79,16 @@ class ProcessHeartbeat:
         with self._lock:
             self._kept.pop(source, None)
 
-    def beat(self) -> bool:
-        """Keep the members of all instances in one round trip; delete those of collected ones.
+    def end(self, source: str) -> None:
+        """Have the thread delete the member of `source` at once. Never waits: for event loops, and
+        for the garbage collector, which may call it at any time."""
+        if source in self._kept:
+            self._ended.put(source)
 
-        A member that the store has lost joins again. Returns whether that was possible; a store
-        that is down is logged once, until it is back.
+    def beat(self) -> bool:
+        """Keep all members in one round trip. A member that the store has lost joins again.
+
+        Returns whether that was possible; a store that is down is logged once, until it is back.
         """
         try:
             tracker = services.tracker()
@@ -82,16 +96,11 @@ class ProcessHeartbeat:
                 # Tests replace the store.
                 self._kept = {s: kept for s, kept in self._kept.items() if kept.tracker is tracker}
                 found = list(self._kept.values())
-            alive = [kept for kept in found if kept.instance() is not None]
-            members = [kept.member for kept in alive]
+            members = [kept.member for kept in found]
             there = tracker.touch_members(members, timeout=conf.PRESENCE_TIMEOUT)
-            for kept, is_there in zip(alive, there, strict=True):
+            for kept, is_there in zip(found, there, strict=True):
                 if not is_there:
                     self._join_again(kept)
-            for kept in found:
-                if kept.instance() is None:
-                    forget_member(*kept.member)
-                    self.drop(kept.member[2])
         except Exception as error:  # The thread must not end: nobody would be kept.
             if not self._is_down:
                 expected = isinstance(error, StoreError)
@@ -99,7 +108,7 @@ class ProcessHeartbeat:
             self._is_down = True
             return False
         if self._is_down:
-            logger.info("heartbeat=back members=%d", len(alive))
+            logger.info("heartbeat=back members=%d", len(found))
         self._is_down = False
         return True
 
@@ -112,15 +121,34 @@ class ProcessHeartbeat:
                     channel, user, source=source, meta=kept.meta, timeout=conf.PRESENCE_TIMEOUT
                 )
 
+    def _take_back(self, source: str) -> None:
+        """Delete the member of `source`. If that fails, it is gone after PRESENCE_TIMEOUT."""
+        with self._lock:
+            kept = self._kept.pop(source, None)
+        try:
+            if kept and kept.tracker is services.tracker():
+                forget_member(*kept.member)
+        except Exception as error:  # as in `beat`
+            logger.error("presence=not-taken-back source=%s error=%s", source, error)
+
+    def _wait_for_ended(self, seconds: float) -> str | None:
+        try:
+            return self._ended.get(timeout=seconds)
+        except Empty:
+            return None
+
     def _run(self) -> None:
-        is_good = True
+        due = self._clock() + conf.PRESENCE_HEARTBEAT
         while True:
-            self._wait(conf.PRESENCE_HEARTBEAT / (1 if is_good else RETRY))
             with self._lock:
                 if not self._kept:
                     self._thread = None
                     return
-            is_good = self.beat()
+            if (left := due - self._clock()) <= 0:
+                is_good = self.beat()
+                due = self._clock() + conf.PRESENCE_HEARTBEAT / (1 if is_good else RETRY)
+            elif source := self._wait(left):
+                self._take_back(source)
 
 
 process_heartbeat: Final = ProcessHeartbeat()

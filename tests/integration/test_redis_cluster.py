@@ -91,7 +91,12 @@ def test_cluster_spreads_rooms_over_its_primaries(
 def test_cluster_calls_take_one_round_trip_for_each_primary(
     store: RedisStore, visits: Visits, round_trips: list[object]
 ) -> None:
-    for ask in (lambda: store.load_states(ROOMS), lambda: store.load_snapshots(ROOMS)):
+    members = [(room, f"u{number}", "tab") for number in range(300) for room in ROOMS]
+    for ask in (
+        lambda: store.load_states(ROOMS),
+        lambda: store.load_snapshots(ROOMS),
+        lambda: store.touch_members(members, timeout=60),
+    ):
         round_trips.clear()
         ask()
         assert len(round_trips) == 3

@@ -139,7 +139,7 @@ def test_process_keeps_all_its_views_in_one_round_trip(
     for number, view in enumerate(views):
         view.presence_key = f"room:{number % 20}"
         view.track_presence()
-    heartbeat = ProcessHeartbeat(lambda _: Event().wait())
+    heartbeat = ProcessHeartbeat(lambda _: Event().wait() and None)
     for view in views:
         member = (f"presence:{view.presence_key}", view._presence.here.user, view._presence.source)
         heartbeat.keep(view, member, b"{}")

@@ -651,9 +651,11 @@ class TestConsumers:
         class Document(PresenceMixin, Consumer):
             presence_key = "document:{doc_id}"
 
-        assert Document(scope_of(doc_id=42)).track_presence()["id"] == "7"
+        ada = Document(scope_of(doc_id=42))
+        assert ada.track_presence()["id"] == "7"
         key = "a-session-key-of-32-characters--"
-        found = Document(scope_of(AnonymousUser(), session_key=key, doc_id=42)).track_presence()
+        other = Document(scope_of(AnonymousUser(), session_key=key, doc_id=42))
+        found = other.track_presence()
         assert found["id"] == visitor_of(request_of(AnonymousUser(), session_key=key)).anonymous
         assert PresenceManager.presence_count(KEY) == 2
 

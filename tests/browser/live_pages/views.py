@@ -21,8 +21,9 @@ class WhiteboardView(LiveCursorMixin, LiveView):
     login_required = False  # djust wants every view to say so.
     presence_key = "board:{room}"
     template = (
-        '<div dj-root><b id="count">{{ presence_count }}</b>'
-        '<button id="move" dj-click="move">Move</button></div>'
+        '<div dj-root><b id="count">{{ people }}</b>'
+        '<button id="move" dj-click="move">Move</button>'
+        '<button id="follow" dj-click="follow">Follow</button></div>'
     )
 
     def mount(self, request: HttpRequest, **kwargs: Any) -> None:
@@ -35,11 +36,19 @@ class WhiteboardView(LiveCursorMixin, LiveView):
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         context: dict[str, Any] = super().get_context_data(**kwargs)
-        context["presence_count"] = self.presence_count()
+        context["people"] = self.presence_count()
         return context
 
     def handle_presence_join(self, presence: Any) -> None:
         JOINED.append(self.room)
+
+    @event_handler()
+    def follow(self, **kwargs: Any) -> None:
+        self.live_redirect("/board/next/")
+
+
+class RestoredView(WhiteboardView):
+    enable_state_snapshot = True
 
 
 class DocumentConsumer(PresenceMixin, AsyncJsonWebsocketConsumer):

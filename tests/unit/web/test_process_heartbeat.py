@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import logging
 import os
 import threading
@@ -36,11 +37,13 @@ class Beats:
     def __init__(self) -> None:
         self.waits: list[float] = []
         self.go = threading.Semaphore(0)
-        self.heartbeat = ProcessHeartbeat(self.wait)
+        self.heartbeat = ProcessHeartbeat(self.wait, lambda: sum(self.waits[: self.passed]))
+        self.passed = 0
 
     def wait(self, seconds: float) -> None:
         self.waits.append(seconds)
         self.go.acquire()
+        self.passed += 1
 
 
 @pytest.fixture(autouse=True)
@@ -130,14 +133,31 @@ def test_beat_keeps_quiet_consumers_in_one_call(
     assert ids() == [], "nobody stays when the process is gone"
 
 
-def test_beat_takes_back_a_collected_instance(site: FakePresence, beats: Beats) -> None:
+def test_collected_instance_is_taken_back_at_once(site: FakePresence) -> None:
     consumer, other = Consumer(ADA), Consumer(GRACE)
     consumer.track_presence()
     other.track_presence()
+    assert ids() == ["7", "8"]
     del consumer
     gc.collect()
-    beats.heartbeat.beat()
-    assert ids() == ["8"]
+    wait_until(lambda: ids() == ["8"], "the collected one is gone")
+    other.untrack_presence()
+
+
+def test_collected_instance_is_logged_when_the_store_is_down(
+    site: FakePresence, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    consumer, other = Consumer(ADA), Consumer(GRACE)
+    consumer.track_presence()
+    other.track_presence()
+    with monkeypatch.context() as patch:
+        patch.setattr(site.store, "delete_member", down)
+        del consumer
+        gc.collect()
+        wait_until(lambda: "presence=not-taken-back" in caplog.text, "it is logged")
+    del other
+    gc.collect()
+    wait_until(lambda: ids() == ["7"], "the thread goes on")
 
 
 def test_beat_keeps_nobody_who_untracked(site: FakePresence, beats: Beats) -> None:
@@ -259,6 +279,55 @@ def test_live_view_of_a_socket_joins_once_and_is_kept(site: FakePresence, beats:
     beats.heartbeat.beat()
     site.advance(50)
     assert ids() == ["7"]
+
+
+@pytest.mark.parametrize(
+    "name", ["_cleanup_uploads", "_cleanup_on_unregister", "_on_sticky_unmount"]
+)
+def test_live_view_that_leaves_its_socket_is_gone_at_once(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    calls: list[str] = []
+    monkeypatch.setattr(LiveBase, name, lambda self: calls.append(name), raising=False)
+    view = socket_view()
+    getattr(view, name)()
+    wait_until(lambda: ids() == [], "the view is gone")
+    getattr(view, name)()
+    assert calls == [name, name]
+
+
+def restored(view: LiveDocument) -> LiveDocument:
+    """Return the view that its framework makes with the state of `view`, without `mount`."""
+    kept = {name: value for name, value in vars(view).items() if name == "_presence_meta"}
+    again = LiveDocument()
+    again.request, again.doc_id, again.joined = request_of(), 42, []
+    vars(again).update(json.loads(json.dumps(kept)))
+    again._restore_presence()
+    return again
+
+
+def test_live_view_that_is_restored_tracks_as_its_mount_did(beats: Beats) -> None:
+    page = LiveDocument.as_view()(request_of(), doc_id=42).view
+    view = restored(page)
+    (record,) = PresenceManager.list_presences(KEY)
+    assert (record["color"], len(view.joined)) == ("red", 1)
+    assert list(beats.heartbeat._kept) == [view._presence.source]
+
+
+def test_live_view_that_untracked_is_restored_without(beats: Beats) -> None:
+    view = socket_view()
+    view.untrack_presence()
+    assert restored(view).joined == []
+    assert ids() == []
+
+
+def test_restoring_while_the_store_is_down_is_logged(
+    site: FakePresence, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    page = LiveDocument.as_view()(request_of(), doc_id=42).view
+    monkeypatch.setattr(site.store, "save_member", down)
+    restored(page)
+    assert "presence=not-restored view=LiveDocument error=down" in caplog.text
 
 
 def test_live_view_before_mount_has_its_key_as_written() -> None:
