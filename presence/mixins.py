@@ -352,9 +352,7 @@ class PresenceMixin(ViewLifecycle):
         request = getattr(self, "request", None)
         if request is None or _scope(self):
             return True
-        # View.setup sets `kwargs`, also where a test calls the view without a URL.
-        routed = hasattr(self, "kwargs") or getattr(request, "resolver_match", None) is not None
-        return self._is_live_view() and not routed
+        return self._is_live_view() and getattr(request, "resolver_match", None) is None
 
     def _filled_key(self) -> str:
         key = self.get_presence_key()

@@ -88,8 +88,9 @@ class LiveDocument(PresenceMixin, LiveBase):
         self.joined.append(presence)
 
 
-def request_of(user: User = ADA) -> Any:
+def request_of(user: User = ADA, *, routed: bool = False) -> Any:
     request: Any = RequestFactory().get("/")
+    request.resolver_match = object() if routed else None
     request.user, request.session = user, SimpleNamespace(session_key=None)
     return request
 
@@ -258,15 +259,14 @@ def test_page_is_not_kept_by_the_process(beats: Beats) -> None:
 
 
 def test_live_view_that_renders_a_page_tracks_nobody(beats: Beats) -> None:
-    response = LiveDocument.as_view()(request_of(), doc_id=42)
+    response = LiveDocument.as_view()(request_of(routed=True), doc_id=42)
     assert (response.view.record, response.view.joined, ids()) == (None, [], [])
     assert page_state(response.view.request).members == []
 
 
 def test_live_view_of_a_routed_request_tracks_nobody(beats: Beats) -> None:
     view = LiveDocument()  # a part of a page
-    view.request = request_of()
-    view.request.resolver_match = object()
+    view.request = request_of(routed=True)
     view.mount(view.request, doc_id=42)
     assert (view.record, ids()) == (None, [])
 
@@ -301,13 +301,14 @@ def restored(view: LiveDocument) -> LiveDocument:
     kept = {name: value for name, value in vars(view).items() if name == "_presence_meta"}
     again = LiveDocument()
     again.request, again.doc_id, again.joined = request_of(), 42, []
+    again.kwargs = {"doc_id": 42}  # as `View.setup` left it in the state
     vars(again).update(json.loads(json.dumps(kept)))
     again._restore_presence()
     return again
 
 
 def test_live_view_that_is_restored_tracks_as_its_mount_did(beats: Beats) -> None:
-    page = LiveDocument.as_view()(request_of(), doc_id=42).view
+    page = LiveDocument.as_view()(request_of(routed=True), doc_id=42).view
     view = restored(page)
     (record,) = PresenceManager.list_presences(KEY)
     assert (record["color"], len(view.joined)) == ("red", 1)
@@ -324,7 +325,7 @@ def test_live_view_that_untracked_is_restored_without(beats: Beats) -> None:
 def test_restoring_while_the_store_is_down_is_logged(
     site: FakePresence, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    page = LiveDocument.as_view()(request_of(), doc_id=42).view
+    page = LiveDocument.as_view()(request_of(routed=True), doc_id=42).view
     monkeypatch.setattr(site.store, "save_member", down)
     restored(page)
     assert "presence=not-restored view=LiveDocument error=down" in caplog.text
