@@ -28,6 +28,7 @@ pytestmark = pytest.mark.skipif(
 
 TIMEOUT = 20.0
 """PRESENCE_TIMEOUT of the site."""
+ROUTES = {"/board/:room/": "tests.browser.live_pages.views.WhiteboardView"}
 GONE_WITHIN = 3.0
 """Seconds in which a viewer who closes is gone."""
 
@@ -96,10 +97,10 @@ def expect_gone(room: str, within: float) -> float:
     return time.monotonic() - began
 
 
-def open_board(site: LiveSite, page: Page, room: str) -> str:
+def open_board(site: LiveSite, page: Page, room: str, *, kind: str = "board") -> str:
     """Open a live view as a signed-in user. Returns the id of the user, once tracked."""
     user = page.request.get(f"{site.url}/enter/?who=ada").text()
-    page.goto(f"{site.url}/board/{room}/")
+    page.goto(f"{site.url}/{kind}/{room}/")
     wait_until(lambda: ids(room) == [user], "the live view is tracked")
     return user
 
@@ -145,6 +146,31 @@ def test_consumer_stays_while_quiet_and_goes_when_closed(site: LiveSite, page: P
     assert site.joined(page, "socket") == 1
     page.close()
     expect_gone("socket", GONE_WITHIN)
+
+
+@pytest.mark.parametrize("kind", ["restored", "overriding"])
+def test_live_view_that_restores_its_state_or_makes_its_key_is_tracked_once(
+    site: LiveSite, page: Page, kind: str
+) -> None:
+    user = open_board(site, page, "again", kind=kind)
+    (record,) = PresenceManager.list_presences("board:again")
+    assert (record["id"], record["color"]) == (user, "#e74c3c")
+    assert site.joined(page, "again") == 1
+    page.close()
+    expect_gone("again", GONE_WITHIN)
+    assert "Traceback" not in site.log()
+
+
+def test_live_view_that_another_replaces_goes_at_once(site: LiveSite, page: Page) -> None:
+    user = open_board(site, page, "first")
+    page.wait_for_function("document.getElementById('count').textContent === '1'")
+    # As djust's tag `djust_client_config` writes it.
+    page.evaluate("(routes) => { globalThis.djust._routeMap = routes }", ROUTES)
+    page.locator("#follow").click()
+    wait_until(lambda: ids("next") == [user], "the next live view is tracked")
+    print(f"gone after {expect_gone('first', GONE_WITHIN):.2f} s")
+    page.close()
+    expect_gone("next", GONE_WITHIN)
 
 
 def test_views_of_killed_process_are_gone_after_the_timeout(site: LiveSite, page: Page) -> None:

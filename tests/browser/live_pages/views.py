@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
@@ -44,11 +45,17 @@ class WhiteboardView(LiveCursorMixin, LiveView):
 
     @event_handler()
     def follow(self, **kwargs: Any) -> None:
+        gc.freeze()  # What is older than this is not collected any more.
         self.live_redirect("/board/next/")
 
 
 class RestoredView(WhiteboardView):
     enable_state_snapshot = True
+
+
+class OverridingView(WhiteboardView):
+    def get_presence_key(self) -> str:
+        return f"board:{self.room}"
 
 
 class DocumentConsumer(PresenceMixin, AsyncJsonWebsocketConsumer):
