@@ -19,7 +19,7 @@ from presence.backends.memory import MemoryStore
 from presence.backends.revocations import Revocation
 from presence.centrifugo.tokens import make_grant
 from presence.exceptions import InvalidChannel, StoreError
-from presence.roster.channel_names import session_channel
+from presence.roster.channel_names import matches, session_channel, session_pattern
 from presence.sync.context import threads
 from presence.testing import Clock
 from presence.web.sessions import session_of
@@ -77,6 +77,15 @@ def test_token_of_a_visitor_has_none() -> None:
     client = Client()
     client.session["basket"] = 1
     assert subs(client, None) == ["presence.tick"]
+
+
+def test_token_of_a_user_without_a_session_has_a_channel_that_a_revocation_of_the_user_finds(
+    as_ada: Client, ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where an API signs users in by a header."""
+    monkeypatch.setattr("presence.web.views.session_of", lambda _: "")
+    (name,) = [name for name in subs(as_ada, ada) if name.startswith("session:")]
+    assert matches(session_pattern(str(ada.pk), ""), name)
 
 
 def test_log_out_revokes_the_session_of_the_token(
