@@ -146,18 +146,6 @@ class ViewLifecycle:
             logger.error("presence=not-taken-back view=%s error=%s", type(self).__name__, error)
 
 
-def _end_with(name: str) -> Callable[[Any], None]:
-    """Return the method `name`, which djust calls in its event loop when a view leaves its socket:
-    for one that is replaced (`live_redirect`) or embedded it calls nothing else."""
-
-    def end(self: Any) -> None:
-        process_heartbeat.end(self._presence.source)
-        if ends := getattr(super(PresenceMixin, self), name, None):
-            ends()
-
-    return end
-
-
 class PresenceMixin(ViewLifecycle):
     """Tracks the visitor of the view in a room, and knows who else is there.
 
@@ -312,9 +300,12 @@ class PresenceMixin(ViewLifecycle):
     def handle_presence_leave(self, presence: Record) -> Any:
         """Override to act on the record of `untrack_presence`, in this view alone."""
 
-    _cleanup_uploads = _end_with("_cleanup_uploads")
-    _cleanup_on_unregister = _end_with("_cleanup_on_unregister")
-    _on_sticky_unmount = _end_with("_on_sticky_unmount")
+    def _cleanup_uploads(self) -> None:
+        """Have the member deleted. djust calls this in its event loop when a view leaves its
+        socket, and calls nothing else of a view that another replaces (`live_redirect`)."""
+        process_heartbeat.end(self._presence.source)
+        if cleans := getattr(super(), "_cleanup_uploads", None):
+            cleans()
 
     def _restore_presence(self) -> None:
         """Track as `mount` did. djust calls this where it restores a view in place of `mount`."""

@@ -168,6 +168,7 @@ def test_live_view_that_another_replaces_goes_at_once(site: LiveSite, page: Page
     page.evaluate("(routes) => { globalThis.djust._routeMap = routes }", ROUTES)
     page.locator("#follow").click()
     wait_until(lambda: ids("next") == [user], "the next live view is tracked")
+    assert "GET /board/next/" not in site.log(), "a page was loaded"
     print(f"gone after {expect_gone('first', GONE_WITHIN):.2f} s")
     page.close()
     expect_gone("next", GONE_WITHIN)

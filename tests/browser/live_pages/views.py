@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from typing import Any
 
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
@@ -16,6 +15,8 @@ from presence.mixins import LiveCursorMixin, PresenceMixin
 
 JOINED: list[str] = []
 """Rooms for which handle_presence_join was called in this process."""
+HELD: list[LiveView] = []
+"""Views that are not garbage-collected."""
 
 
 class WhiteboardView(LiveCursorMixin, LiveView):
@@ -45,7 +46,7 @@ class WhiteboardView(LiveCursorMixin, LiveView):
 
     @event_handler()
     def follow(self, **kwargs: Any) -> None:
-        gc.freeze()  # What is older than this is not collected any more.
+        HELD.append(self)
         self.live_redirect("/board/next/")
 
 
