@@ -219,10 +219,9 @@ class PresenceMixin(ViewLifecycle):
         Raises ValueError, and stores nothing, for another `meta`.
         """
         lives_on = self._lives_on()
-        if self._is_live_view():
-            self._presence_meta = meta or {}  # djust stores it, for `_restore_presence`.
-            if not lives_on:
-                return None
+        if not lives_on and self._is_live_view():
+            self._presence_meta = meta or {}
+            return None
         visitor = _visitor_behind(self)
         if visitor.hidden:
             return None
@@ -239,7 +238,8 @@ class PresenceMixin(ViewLifecycle):
         record = PresenceManager.join_presence(*here, source=self._presence.source)
         self._presence.here = here
         if lives_on:
-            process_heartbeat.keep(self, (member[0], user, self._presence.source), member[3])
+            self._presence_meta = meta or {}
+            process_heartbeat.keep(self, member[:3], member[3])
         else:
             self._keep_by_heartbeat(member)
         if before is None:
@@ -308,7 +308,8 @@ class PresenceMixin(ViewLifecycle):
             cleans()
 
     def _restore_presence(self) -> None:
-        """Track as `mount` did. djust calls this where it restores a view in place of `mount`."""
+        """Track as `mount` did. djust calls this where it restores a view in place of `mount`, with
+        the private attributes that `mount` made."""
         if (meta := vars(self).get("_presence_meta")) is not None:
             try:
                 self.track_presence(meta)

@@ -20,7 +20,6 @@ from presence import services
 from presence.backends.tracker import MemberKey, Tracker
 from presence.conf import conf
 from presence.exceptions import StoreError
-from presence.manager import forget_member
 
 logger = logging.getLogger("presence.heartbeat")
 
@@ -92,10 +91,12 @@ class ProcessHeartbeat:
         """
         try:
             tracker = services.tracker()
-            with self._lock:
-                # Tests replace the store.
-                self._kept = {s: kept for s, kept in self._kept.items() if kept.tracker is tracker}
-                found = list(self._kept.values())
+            found = []
+            for source, kept in self._kept.copy().items():
+                if kept.tracker is tracker:
+                    found.append(kept)
+                else:
+                    self.drop(source)  # Tests replace the store.
             members = [kept.member for kept in found]
             there = tracker.touch_members(members, timeout=conf.PRESENCE_TIMEOUT)
             for kept, is_there in zip(found, there, strict=True):
@@ -126,8 +127,10 @@ class ProcessHeartbeat:
         with self._lock:
             kept = self._kept.pop(source, None)
         try:
-            if kept and kept.tracker is services.tracker():
-                forget_member(*kept.member)
+            if kept:
+                channel, user, _ = kept.member
+                timeout = conf.PRESENCE_TIMEOUT
+                kept.tracker.delete_member(channel, user, source=source, timeout=timeout)
         except Exception as error:  # as in `beat`
             logger.error("presence=not-taken-back source=%s error=%s", source, error)
 

@@ -164,7 +164,8 @@ class TestKeys:
 
         assert Plain().get_presence_key() == f"{__name__}.{Plain.__qualname__}"
         assert TemplateViewOnly().get_presence_key() == "tests.unit.test_mixins.TemplateViewOnly"
-        Plain().track_presence()
+        plain = Plain()
+        plain.track_presence()
         assert ids(Plain().get_presence_key())
 
     def test_presence_key_may_be_overridden(self) -> None:

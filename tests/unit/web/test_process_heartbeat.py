@@ -179,6 +179,15 @@ def test_beat_joins_lost_members_again_with_their_meta(site: FakePresence, beats
     assert [record["color"] for record in PresenceManager.list_presences(KEY)] == ["blue"]
 
 
+def test_beat_keeps_nobody_of_a_store_that_was_replaced(beats: Beats) -> None:
+    consumer = Consumer()
+    consumer.track_presence()
+    with FakePresence():
+        assert beats.heartbeat.beat()
+        assert ids() == []
+    assert not beats.heartbeat._kept
+
+
 def test_untrack_while_a_lost_member_joins_again_has_priority(
     site: FakePresence, beats: Beats, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -293,12 +302,12 @@ def test_live_view_that_leaves_its_socket_is_gone_at_once(monkeypatch: pytest.Mo
     assert len(calls) == 2
 
 
-def restored(view: LiveDocument) -> LiveDocument:
+def restored(view: LiveDocument, doc_id: int = 42) -> LiveDocument:
     """Return the view that its framework makes with the state of `view`, without `mount`."""
     kept = {name: value for name, value in vars(view).items() if name == "_presence_meta"}
     again = LiveDocument()
-    again.request, again.doc_id, again.joined = request_of(), 42, []
-    again.kwargs = {"doc_id": 42}  # as `View.setup` left it in the state
+    again.request, again.doc_id, again.joined = request_of(), doc_id, []
+    again.kwargs = {"doc_id": doc_id}  # as `View.setup` left it in the state
     vars(again).update(json.loads(json.dumps(kept)))
     again._restore_presence()
     return again
@@ -310,6 +319,14 @@ def test_live_view_that_is_restored_tracks_as_its_mount_did(beats: Beats) -> Non
     (record,) = PresenceManager.list_presences(KEY)
     assert (record["color"], len(view.joined)) == ("red", 1)
     assert list(beats.heartbeat._kept) == [view._presence.source]
+
+
+def test_live_view_that_moved_to_another_room_is_restored_there(beats: Beats) -> None:
+    view = socket_view()
+    view.doc_id = 43
+    view.track_presence({"color": "blue"})
+    view = restored(view, doc_id=43)
+    assert [record["color"] for record in PresenceManager.list_presences("document:43")] == ["blue"]
 
 
 def test_live_view_that_untracked_is_restored_without(beats: Beats) -> None:
