@@ -74,6 +74,7 @@ def test_watch_counted_room_shows_counts_of_all_who_join_and_leave(
         swarm.connect_all([(f"u{n}", channel) for n in range(3)])
         until(lambda: len(roster(channel).members) == 4, "the room is full")
         shown: list[dict[str, Any]] = watcher.publications
+        until(lambda: shown != [], "the watcher is told")
         swarm.connect("u3", channel)
         until(lambda: shown[-1].get("total") == 5, "a user is counted")
         swarm.connect("", channel, key="stranger")
