@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
 from django.contrib.auth import get_user_model
 from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.core.exceptions import ImproperlyConfigured
@@ -34,5 +34,8 @@ def _revoke_at_sign_out() -> None:
     user_logged_in.connect(sessions.signed_in)
     user_logged_out.connect(sessions.signed_out)
     with suppress(ImproperlyConfigured):  # a site may have no users
-        post_save.connect(sessions.saved, sender=get_user_model())
-        pre_delete.connect(sessions.deleted, sender=get_user_model())
+        users = get_user_model()
+        # The signals of proxies and children name these, not the model of users.
+        for model in filter(lambda model: issubclass(model, users), apps.get_models()):
+            post_save.connect(sessions.saved, sender=model)
+            pre_delete.connect(sessions.deleted, sender=model)

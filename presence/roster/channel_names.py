@@ -120,7 +120,7 @@ def room_of(channel: object) -> str:
 
 def session_channel(user: str, session: str) -> str:
     """Return the channel of a session of a user: the user's id is hashed, as it may be any text;
-    `session` is a hash."""
+    `session` is a hash, "" where the user has no session."""
     return f"{SESSIONS_NAMESPACE}{_user_part(user)}.{session}"
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from importlib import import_module
 from typing import Any, Final
 
 from django.conf import settings
 from django.contrib.sessions.backends import signed_cookies
 from django.core.exceptions import ImproperlyConfigured
+from django.db import transaction
 from django.utils.crypto import get_random_string, salted_hmac
 
 from presence import services
@@ -64,15 +66,21 @@ def signed_out(sender: Any, request: Any, user: Any, **_: Any) -> None:
         _try_to_revoke(Revocation(str(user.pk), session))
 
 
-def saved(sender: Any, instance: Any, created: bool = False, **_: Any) -> None:
+def saved(sender: Any, instance: Any, using: str, created: bool = False, **_: Any) -> None:
     """Receiver of `post_save` of users: one who is not active is out."""
     if not (created or getattr(instance, "is_active", True)):
-        _try_to_revoke(Revocation(str(instance.pk)))
+        _revoke_at_commit(instance, using)
 
 
-def deleted(sender: Any, instance: Any, **_: Any) -> None:
+def deleted(sender: Any, instance: Any, using: str, **_: Any) -> None:
     """Receiver of `pre_delete` of users."""
-    _try_to_revoke(Revocation(str(instance.pk)))
+    _revoke_at_commit(instance, using)
+
+
+def _revoke_at_commit(user: Any, using: str) -> None:
+    # Until the commit, the user gets tokens; after a rollback, they stay who they were.
+    revoke = partial(_try_to_revoke, Revocation(str(user.pk)))
+    transaction.on_commit(revoke, using=using)
 
 
 def _named(session: Any) -> str:

@@ -277,8 +277,8 @@ def _subscription(channel: str, issuer: Issuer, visitor: Visitor) -> dict[str, A
 
 
 def _session_channel(request: HttpRequest, visitor: Visitor) -> str:
-    # Without a session, as with tokens of an API, a revocation of the user finds the connection.
-    return session_channel(visitor.id, session_of(request) or "none") if visitor.id else ""
+    # A user without a session, who sends a token or so, is found where the user is revoked.
+    return session_channel(visitor.id, session_of(request)) if visitor.id else ""
 
 
 def _secret() -> str:

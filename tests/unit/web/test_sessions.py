@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import jwt
@@ -10,11 +12,15 @@ import pytest
 from django.contrib.auth import login, update_session_auth_hash
 from django.contrib.auth.models import AnonymousUser, User
 from django.contrib.sessions.backends import db, signed_cookies
+from django.db import transaction
+from django.db.models.signals import post_save, pre_delete
 from django.http import HttpRequest
 from django.test import Client, RequestFactory
+from django.test.utils import isolate_apps
 
 from presence import services
 from presence.access import revoke
+from presence.apps import _revoke_at_sign_out as connect_receivers
 from presence.backends.memory import MemoryStore
 from presence.backends.revocations import Revocation
 from presence.centrifugo.tokens import make_grant
@@ -22,7 +28,9 @@ from presence.exceptions import InvalidChannel, StoreError
 from presence.roster.channel_names import matches, session_channel, session_pattern
 from presence.sync.context import threads
 from presence.testing import Clock
+from presence.web import sessions
 from presence.web.sessions import session_of
+from presence.web.views import tokens
 
 pytestmark = pytest.mark.django_db
 
@@ -170,17 +178,73 @@ def test_session_in_a_cookie_is_the_same_after_it_was_saved(
     assert session_of(later) == before != ""
 
 
-def test_deactivated_and_deleted_users_are_revoked(ada: User, store: MemoryStore) -> None:
-    ada.save()
-    User.objects.create(username="new", is_active=False)
+def test_deactivated_and_deleted_users_are_revoked(
+    ada: User, store: MemoryStore, django_capture_on_commit_callbacks: Any
+) -> None:
+    with django_capture_on_commit_callbacks(execute=True):
+        ada.save()
+        User.objects.create(username="new", is_active=False)
     assert revoked(store) == []
-    ada.is_active = False
-    ada.save()
+    with django_capture_on_commit_callbacks(execute=True):
+        ada.is_active = False
+        ada.save()
+        assert revoked(store) == [], "until the commit, she gets tokens that nothing revokes"
     assert revoked(store) == [Revocation(str(ada.pk))]
     grace = User.objects.create(username="grace")
     pk = str(grace.pk)
-    grace.delete()
+    with django_capture_on_commit_callbacks(execute=True):
+        grace.delete()
     assert Revocation(pk) in revoked(store)
+
+
+def test_user_whose_deletion_is_rolled_back_is_not_revoked(
+    ada: User, store: MemoryStore, django_capture_on_commit_callbacks: Any
+) -> None:
+    committed = django_capture_on_commit_callbacks(execute=True)
+    with committed, suppress(LookupError), transaction.atomic():
+        ada.delete()
+        raise LookupError
+    assert User.objects.filter(username="ada").exists()
+    assert revoked(store) == []
+
+
+def test_user_who_is_saved_as_a_proxy_or_child_is_revoked(
+    ada: User,
+    store: MemoryStore,
+    django_capture_on_commit_callbacks: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with isolate_apps("django.contrib.auth") as registry:
+
+        class Staff(User):
+            class Meta:
+                app_label = "auth"
+                proxy = True
+
+    monkeypatch.setattr("presence.apps.apps", registry)
+    connect_receivers()
+    try:
+        staff = Staff(pk=ada.pk, username="ada", is_active=False)
+        with django_capture_on_commit_callbacks(execute=True):
+            staff.save()
+        assert revoked(store) == [Revocation(str(ada.pk))]
+    finally:
+        post_save.disconnect(sessions.saved, sender=Staff)
+        pre_delete.disconnect(sessions.deleted, sender=Staff)
+
+
+def test_user_without_a_session_is_found_where_the_user_is_revoked(ada: User) -> None:
+    request = RequestFactory().post(
+        "/presence/tokens/",
+        {"grants": [make_grant(ROOM, str(ada.pk), now=services.now())]},
+        "application/json",
+    )
+    request.user = ada
+    answer = json.loads(tokens(request).content)
+    claims = jwt.decode(answer["connection"], options={"verify_signature": False})
+    (_, session) = claims["subs"]
+    assert matches(session_pattern(str(ada.pk), ""), session)
+    assert session not in (session_channel(str(ada.pk), "s"), session_pattern("", ""))
 
 
 def test_log_out_while_the_store_is_down_works_and_is_logged(
