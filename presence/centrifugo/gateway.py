@@ -115,7 +115,8 @@ class Gateway:
         return answers[first:last], Survey(_nodes_of(info), clients)
 
     def end(self, connections: Sequence[Connected]) -> None:
-        """End connections, or their subscriptions in some channels. Raises the first error."""
+        """End connections, or their subscriptions in some channels. Raises the first error, but not
+        that of a subscription whose namespace is not configured, which nobody has."""
         asked: list[Command] = []
         for each in connections:
             who = {"user": each.user, "client": each.client}
@@ -123,8 +124,11 @@ class Gateway:
                 asked += [("unsubscribe", {**who, "channel": c}) for c in each.channels]
             else:
                 asked.append(("disconnect", {**who, "disconnect": REVOKED}))
-        for answer in self._transport.batch(asked, parallel=True) if asked else []:
-            result_of(answer)
+        answers = self._transport.batch(asked, parallel=True) if asked else []
+        for (method, _), answer in zip(asked, answers, strict=True):
+            missing = isinstance(answer, CommandError) and answer.permanent
+            if not (missing and method == "unsubscribe"):
+                result_of(answer)
 
     def positions(self, feeds: Sequence[str]) -> list[Position | CentrifugoError]:
         """Return the top of each feed's stream; this creates a stream if there is none."""

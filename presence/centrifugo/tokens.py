@@ -94,9 +94,9 @@ class Issuer(msgspec.Struct, frozen=True, kw_only=True):
     """Makes tokens for one user at one time: JWTs, signed with Centrifugo's secret.
 
     With `tracked`, Centrifugo passes the user's name and info to the publish proxy; it always
-    passes on that a user is hidden. With `lean`, only the connection token has the `info`, because
-    a page sends all its subscription tokens in one frame. `session` is the channel of the user's
-    session, through which a revocation finds its connections; "" if there is none.
+    passes on that a user is hidden. With `lean`, only the connection token has the whole
+    `info`, because a page sends all its subscription tokens in one frame. `session` is the channel
+    of the user's session, through which a revocation finds its connections; "" if there is none.
     """
 
     secret: str
@@ -117,15 +117,13 @@ class Issuer(msgspec.Struct, frozen=True, kw_only=True):
             more["meta"] = {"hidden": True}
         elif self.tracked and self.user_id:
             more["meta"] = {"name": self.info.name, "info": self.info.info}
-        return self._sign(more)
+        return self._sign(more, self.info)
 
     def subscriptions(self) -> dict[str, str]:
         """Return tokens by channel: a connection of the site subscribes with them to what ours is
         subscribed to by its own token."""
-        # When it was signed, for revocations. The connection's own info is the site's.
-        info = {"iat": self.now}
         return {
-            channel: self._sign({"channel": channel, "info": info, **options}, lean=True)
+            channel: self._sign({"channel": channel, **options}, self._moment())
             for channel, options in self._subs().items()
         }
 
@@ -134,18 +132,22 @@ class Issuer(msgspec.Struct, frozen=True, kw_only=True):
         `quietly`, other subscribers get no push when it joins and leaves."""
         quiet = {"override": {"join_leave": {"value": False}}}
         more = {"channel": feed, **(quiet if quietly else {})}
-        return self._sign(more, lean=self.lean)
+        return self._sign(more, self._moment() if self.lean else self.info)
+
+    def _moment(self) -> UserClaims:
+        """Return claims that only say when they were signed, for revocations."""
+        return UserClaims(iat=self.info.iat)
 
     def _subs(self) -> dict[str, Any]:
         """Return the channels of every connection, with their options."""
         return {PULSE: _PLAIN, **({self.session: _SESSION} if self.session else {})}
 
-    def _sign(self, more: dict[str, Any], *, lean: bool = False) -> str:
+    def _sign(self, more: dict[str, Any], info: UserClaims) -> str:
         claims = {
             "sub": self.user_id,
             "iat": int(self.now),
             "exp": math.ceil(self.now + self.lifetime),
-            **({} if lean else {"info": msgspec.to_builtins(self.info)}),
+            "info": msgspec.to_builtins(info),
             **more,
         }
         return jwt.encode(claims, self.secret, algorithm="HS256")

@@ -35,14 +35,16 @@ Profiles = Mapping[str, UserClaims]
 """The newest claims about users since their tokens were signed, by id."""
 
 
-class _Connection(msgspec.Struct, frozen=True, gc=False):
+class Connection(msgspec.Struct, frozen=True, gc=False):
+    """A connection in a channel, and what was signed into its tokens."""
+
     user: str = ""
     conn_info: UserClaims | None = None
     chan_info: UserClaims | None = None
 
 
 class _Reply(msgspec.Struct, frozen=True):
-    presence: dict[str, _Connection]
+    presence: dict[str, Connection]
 
 
 class _LooseConnection(msgspec.Struct, frozen=True):
@@ -202,7 +204,7 @@ def read_presence(
     others are only counted. So are visitors with a session whom the room could not list together
     with its users. Raises CentrifugoAnswerError for a malformed reply.
     """
-    connections = _connections(raw)
+    connections = connections_of(raw)
     builder = RosterBuilder(now)
     counted: set[str] = set()
     sessionless: list[_Sessionless] = []
@@ -270,11 +272,13 @@ def _seat(
 def _choose_claims(chan_info: UserClaims, conn_info: UserClaims, now: float) -> UserClaims:
     """Return the claims that count, of the two tokens of one connection."""
     hides = conn_info.hidden and _signed_at(conn_info, now) >= _signed_at(chan_info, now)
-    empty = msgspec.structs.replace(chan_info, name=clean_name(chan_info.name)) == _NO_CLAIMS
+    name = clean_name(chan_info.name)
+    empty = msgspec.structs.replace(chan_info, name=name, iat=0.0) == _NO_CLAIMS
     return conn_info if empty or hides else chan_info
 
 
-def _connections(raw: msgspec.Raw | bytes) -> dict[str, _Connection]:
+def connections_of(raw: msgspec.Raw | bytes) -> dict[str, Connection]:
+    """Return the connections of a presence reply, by client. Raises CentrifugoAnswerError."""
     try:
         return _reply.decode(raw).presence
     except UNREADABLE:
@@ -287,7 +291,7 @@ def _connections(raw: msgspec.Raw | bytes) -> dict[str, _Connection]:
             "API of Centrifugo v5 or later?"
         ) from error
     return {
-        client: _Connection(info.user, _read_claims(info.conn_info), _read_claims(info.chan_info))
+        client: Connection(info.user, _read_claims(info.conn_info), _read_claims(info.chan_info))
         for client, info in loose.items()
     }
 

@@ -8,18 +8,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-import msgspec
-
 from presence.backends.revocations import KeptRevocation, KeptRevocations
-from presence.centrifugo.gateway import Connected, decode_reply, result_of
+from presence.centrifugo.gateway import Connected, result_of
 from presence.exceptions import CommandError
 from presence.roster.channel_names import (
     FEW,
     access_channels,
+    channel_of_feed,
+    is_session_channel,
     session_channel,
     session_pattern,
     session_patterns,
 )
+from presence.roster.merge import Connection, connections_of
 from presence.sync.context import TickContext
 
 logger = logging.getLogger("presence.sync")
@@ -32,26 +33,6 @@ the store's, and what a log-out changes is committed a little later."""
 FRESH: Final = 5.0
 """Seconds for which the leave of a revoked user needs no grace: Centrifugo may take a moment to end
 connections. For longer, another device of theirs that reloads a page would be seen leaving."""
-
-
-class _Claims(msgspec.Struct, frozen=True):
-    iat: float = 0.0
-
-
-class _Connection(msgspec.Struct, frozen=True):
-    user: str = ""
-    conn_info: _Claims | None = None
-    chan_info: _Claims | None = None
-
-    @property
-    def issued(self) -> float:
-        """When its token was signed; 0 if unknown."""
-        claims = self.chan_info or self.conn_info
-        return claims.iat if claims else 0.0
-
-
-class _Reply(msgspec.Struct, frozen=True):
-    presence: dict[str, _Connection]
 
 
 def enforce(ctx: TickContext, revocations: KeptRevocations) -> TickContext:
@@ -78,19 +59,61 @@ def _ending(ctx: TickContext, kept: Sequence[KeptRevocation]) -> list[Connected]
     for channel, each in _sessions(ctx, kept):
         by_channel[channel].append(each)
     ending = []
-    replies = ctx.gateway.presence(list(by_channel))
-    for (channel, revocations), reply in zip(by_channel.items(), replies, strict=True):
-        if isinstance(reply, CommandError) and reply.permanent:
-            ctx.report.failed(reply, channel)  # the namespace of sessions is not configured
-            continue
-        for client, found in decode_reply(result_of(reply), _Reply).presence.items():
-            apply = [r for r, at, *_ in revocations if found.issued < at + LATE]
+    newer: dict[str, dict[str, float]] = defaultdict(dict)
+    for channel, connections in _presence(ctx, list(by_channel)):
+        for client, found in connections.items():
+            revocations = by_channel[channel]
+            apply = [r for r, at, *_ in revocations if _issued(found) < at + LATE]
             if any(not r.channel for r in apply):
                 ending.append(Connected(found.user, client))
-            elif apply:
-                channels = [name for r in apply for name in access_channels(r.channel)]
+                continue
+            lost = {r.channel for r in apply}
+            if lost:
+                channels = [name for room in lost for name in access_channels(room)]
                 ending.append(Connected(found.user, client, channels))
-    return ending
+            for r, at, *_ in revocations:
+                if r.channel and r.channel not in lost:
+                    newer[r.channel][client] = max(at, newer[r.channel].get(client, 0.0))
+    return ending + _subscribed_with_old_tokens(ctx, newer)
+
+
+def _subscribed_with_old_tokens(
+    ctx: TickContext, newer: Mapping[str, Mapping[str, float]]
+) -> list[Connected]:
+    """Return the connections that were made after a channel was revoked, and subscribed to it with
+    a token of before. `newer` has the time of the revocation, by channel and client."""
+    asked = {
+        name: room
+        for room in newer
+        for name in access_channels(room)
+        if channel_of_feed(name) == name
+    }
+    return [
+        Connected(found.user, client, access_channels(room))
+        for (_, connections), room in zip(_presence(ctx, list(asked)), asked.values(), strict=True)
+        for client, at in newer[room].items()
+        if (found := connections.get(client)) and _issued(found) < at + LATE
+    ]
+
+
+def _presence(
+    ctx: TickContext, channels: Sequence[str]
+) -> Iterator[tuple[str, Mapping[str, Connection]]]:
+    """Yield the connections in each channel, by client. A namespace that is not configured is
+    reported where it is that of sessions, and has none."""
+    for channel, reply in zip(channels, ctx.gateway.presence(channels), strict=True):
+        if isinstance(reply, CommandError) and reply.permanent:
+            if is_session_channel(channel):
+                ctx.report.failed(reply, channel)
+            yield channel, {}
+        else:
+            yield channel, connections_of(result_of(reply))
+
+
+def _issued(connection: Connection) -> float:
+    """Return when the token was signed with which a connection is in a channel; 0 if unknown."""
+    claims = connection.chan_info or connection.conn_info
+    return claims.iat if claims else 0.0
 
 
 def _sessions(

@@ -15,7 +15,9 @@ from centrifuge import SubscriptionEventHandler
 from django.contrib.auth.models import User
 from django.test import Client
 
+from presence import services
 from presence.access import revoke
+from presence.sync.revocations import LATE
 from presence_devtools import servers
 from presence_devtools.servers import manage, wait_until
 from tests.integration.test_chain import processes
@@ -111,12 +113,32 @@ def test_lost_channel_ends_and_the_connection_stays(site: Any, swarm: Swarm, ada
     assert not is_closed(swarm, answer)
 
 
-def test_deactivated_user_is_out_on_every_device(site: Any, swarm: Swarm, ada: User) -> None:
+def test_lost_channel_ends_for_a_new_connection_with_the_token_of_before(
+    site: Any, swarm: Swarm, ada: User
+) -> None:
+    channel = site.PRESENCE_CHANNEL
+    browser, before = page_of(ada, swarm, channel)
+    revoke(user=ada, channel=channel)
+    within(SOON, lambda: roster(channel).members == {}, "she is gone from the room")
+    time.sleep(LATE)  # the new tokens are newer than the revocation for sure
+    after = exchange(front(browser), browser).json()
+    present(swarm, {**after, "channels": before["channels"]}, channel)
+    gateway = services.gateway()
+    within(SOON, lambda: not gateway.survey([channel]).clients, "the subscription ends")
+    assert not is_closed(swarm, after)
+    present(swarm, after, channel)
+    wait_until(lambda: str(ada.pk) in roster(channel).members, "she is let in", timeout=PATIENCE)
+
+
+def test_deactivated_user_is_out_on_every_device(
+    site: Any, swarm: Swarm, ada: User, django_capture_on_commit_callbacks: Any
+) -> None:
     channel = site.PRESENCE_CHANNEL
     answers = [page_of(ada, swarm, channel)[1] for _ in range(2)]
     wait_until(lambda: str(ada.pk) in roster(channel).members, "she shows", timeout=PATIENCE)
     ada.is_active = False
-    ada.save()
+    with django_capture_on_commit_callbacks(execute=True):
+        ada.save()
     within(SOON, lambda: all(is_closed(swarm, each) for each in answers), "both are closed")
     within(SOON, lambda: roster(channel).members == {}, "she is gone")
 

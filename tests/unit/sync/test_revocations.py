@@ -10,7 +10,7 @@ from presence.exceptions import CentrifugoUnreachable, CommandError
 from presence.roster.channel_names import session_channel
 from presence.sync import revocations
 from presence.sync.statistics import Report
-from tests.unit.fakes import ROOM, Site
+from tests.unit.fakes import ROOM, Site, connection
 
 OTHER = "presence:other"
 LAPTOP, PHONE = session_channel("7", "laptop"), session_channel("7", "phone")
@@ -115,6 +115,29 @@ def test_revoked_channel_ends_with_its_feed_and_its_cursors_alone(site: Site) ->
     look(site)
     assert connected(site, "laptop") == [OTHER, LAPTOP]
     assert site.ids(OTHER) == ["7"]
+
+
+def test_revoked_channel_ends_on_newer_connections_that_use_a_token_of_before(site: Site) -> None:
+    signed = site.clock()
+    site.store.revoke([Revocation("7", channel="chat:a"), Revocation("7", channel=ROOM)], seconds=9)
+    site.clock.advance(revocations.LATE)
+    connect(site, "again", LAPTOP, OTHER, "roster:chat:a")
+    connect(site, "granted", LAPTOP, ROOM)
+    site.centrifugo.rooms[ROOM]["again"] = connection("7", iat=site.clock()) | {
+        "chan_info": {"iat": signed}
+    }
+    site.centrifugo.errors["presence", "cursors:room"] = CommandError(102, "unknown channel")
+    assert look(site).failures == []
+    assert connected(site, "again") == [OTHER, "roster:chat:a", LAPTOP]
+    assert connected(site, "granted") == [ROOM, LAPTOP]
+
+
+def test_revoked_channel_ends_where_a_site_has_no_namespace_of_cursors(site: Site) -> None:
+    site.centrifugo.errors["unsubscribe", "cursors:room"] = CommandError(102, "unknown channel")
+    site.store.revoke([Revocation("7", channel=ROOM)], seconds=600)
+    assert look(site).failures == []
+    (kept,) = site.store.load_revocations(limit=9).kept
+    assert not kept.is_new
 
 
 def test_tick_enforces_revocations_where_nobody_looks(site: Site) -> None:
