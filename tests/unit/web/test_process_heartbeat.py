@@ -235,6 +235,7 @@ def test_thread_ends_with_the_last_member_and_starts_again(beats: Beats) -> None
     thread = beats.heartbeat._thread
     assert thread is not None
     assert thread.daemon
+    wait_until(lambda: bool(beats.waits), "the thread waits")
     consumer.untrack_presence()
     beats.go.release()
     thread.join(10)
