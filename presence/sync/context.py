@@ -233,7 +233,8 @@ class TickContext:
 
     `announce` is called after each change was published; None: no signals. Contexts of one store
     may share a `cache` and a `last_look`. `profiles` are read when a shard begins. `out` are the
-    users whose access has just ended, by channel ("": everywhere).
+    users whose access has just ended, by channel ("": everywhere). `revoked` has the time of the
+    newest revocation of each user, or of a session of theirs.
     """
 
     store: RosterStore
@@ -248,6 +249,7 @@ class TickContext:
     report: Report = field(default_factory=Report)
     profiles: Profiles = field(default_factory=dict)
     out: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    revoked: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def tracker(self) -> Tracker | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -22,6 +22,7 @@ from presence.roster.channel_names import (
 )
 from presence.roster.merge import Connection, connections_of
 from presence.sync.context import TickContext
+from presence.sync.poll import PollResult
 
 logger = logging.getLogger("presence.sync")
 
@@ -50,7 +51,36 @@ def enforce(ctx: TickContext, revocations: KeptRevocations) -> TickContext:
             ctx.store.note_enforced(kept)
         if ending:
             logger.info("revocations=enforced kept=%d ended=%d", len(kept), len(ending))
-    return replace(ctx, out=_out(kept, now=now))
+    revoked: dict[str, float] = {}
+    for (user, _, channel), at, *_ in kept:
+        if user and not channel:
+            revoked[user] = max(at, revoked.get(user, 0.0))
+    return replace(ctx, out=_out(kept, now=now), revoked=revoked)
+
+
+def end_unlisted(ctx: TickContext, polled: PollResult) -> None:
+    """End connections of revoked users that are in a polled room, but in no channel of a session.
+
+    Centrifugo lets a client leave any channel, also one that is in its token, and then `enforce`
+    does not find it. Connections of the site's own, whose info is not ours, are left alone.
+    """
+    suspects = {
+        client: found.user
+        for reading in (polled.different.values() if ctx.revoked else ())
+        for client, found in connections_of(reading.raw).items()
+        if found.user in ctx.revoked
+        and found.conn_info
+        and 0 < found.conn_info.iat < ctx.revoked[found.user] + LATE
+    }
+    if not suspects:
+        return
+    with ctx.timed("read"):
+        sessions = _survey(ctx, {session_pattern(user, "") for user in suspects.values()})
+        listed = {client for _, found in _presence(ctx, sessions) for client in found}
+        unlisted = [Connected(user, c) for c, user in suspects.items() if c not in listed]
+        ctx.gateway.end(unlisted)
+    if unlisted:
+        logger.warning("revocations=evaded ended=%d", len(unlisted))
 
 
 def _ending(ctx: TickContext, kept: Sequence[KeptRevocation]) -> list[Connected]:
@@ -133,11 +163,16 @@ def _sessions(
             searched[session_pattern(user, session)].append(each)
     if not searched:
         return
-    patterns = [*searched] if len(searched) <= FEW else [session_pattern("", "")]
-    for name in ctx.gateway.survey(patterns).clients:
+    for name in _survey(ctx, searched):
         for pattern in session_patterns(name):
             for each in searched.get(pattern, ()):
                 yield name, each
+
+
+def _survey(ctx: TickContext, patterns: Collection[str]) -> list[str]:
+    """Return the active channels of sessions that match the patterns; with many, all of them."""
+    asked = [*patterns] if len(patterns) <= FEW else [session_pattern("", "")]
+    return [*ctx.gateway.survey(asked).clients]
 
 
 def _out(kept: Sequence[KeptRevocation], *, now: float) -> Mapping[str, frozenset[str]]:

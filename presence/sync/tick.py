@@ -135,10 +135,12 @@ def run_shard(
     Returns the channels that were not polled.
     """
     ctx = replace(ctx, profiles=_profiles(tracker_state))
-    news = [] if shard.look else _news(ctx, shard, tracker_state)
+    news = [*ctx.revoked, *([] if shard.look else _news(ctx, shard, tracker_state))]
     left, before = dict.fromkeys(shard.channels), ctx.report.channels
     with Publisher(ctx) as publisher:
         for polled in _poll_twice(ctx, shard, publisher, news, ends):
+            with ctx.report.catching():
+                revocations.end_unlisted(ctx, polled)
             with ctx.report.catching(*polled.channels):
                 publisher.recover(polled)
                 commits = make_commits(ctx, shard, polled)

@@ -140,6 +140,37 @@ def test_revoked_channel_ends_where_a_site_has_no_namespace_of_cursors(site: Sit
     assert not kept.is_new
 
 
+def unlisted(site: Site, client: str, *rooms: str) -> None:
+    """Connect a client that leaves the channel of its session."""
+    connect(site, client, LAPTOP, *rooms)
+    site.centrifugo.quit(LAPTOP, client)
+
+
+def test_client_that_left_the_channel_of_its_session_is_closed_as_it_enters_a_room(
+    site: Site,
+) -> None:
+    site.store.revoke([Revocation("7", "laptop")], seconds=600)
+    unlisted(site, "copy", ROOM)
+    own = connection("7") | {"conn_info": {"site": "own"}}
+    site.centrifugo.rooms[ROOM] |= {"own": own, "other": connection("8", "Bob", iat=site.clock())}
+    site.clock.advance(revocations.LATE)
+    look(site)
+    assert connected(site, "copy") == []
+    assert connected(site, "phone") == [OTHER, PHONE]
+    assert {*site.centrifugo.rooms[ROOM]} == {"own", "other"}
+
+
+def test_client_that_left_the_channel_of_its_session_before_is_closed_by_the_next_tick(
+    site: Site,
+) -> None:
+    unlisted(site, "copy", ROOM)
+    site.tick(60)
+    site.tick(60)
+    site.store.revoke([Revocation("7")], seconds=600)
+    site.tick(60)
+    assert connected(site, "copy") == []
+
+
 def test_tick_enforces_revocations_where_nobody_looks(site: Site) -> None:
     site.store.revoke([Revocation("7", "laptop")], seconds=600)
     site.tick(60)
