@@ -64,22 +64,22 @@ def end_unlisted(ctx: TickContext, polled: PollResult) -> None:
     Centrifugo lets a client leave any channel, also one that is in its token, and then `enforce`
     does not find it. Connections of the site's own, whose info is not ours, are left alone.
     """
-    suspects = {
-        client: found.user
-        for reading in (polled.different.values() if ctx.revoked else ())
-        for client, found in connections_of(reading.raw).items()
-        if found.user in ctx.revoked
-        and found.conn_info
-        and 0 < found.conn_info.iat < ctx.revoked[found.user] + LATE
-    }
+    suspects: dict[str, tuple[str, str]] = {}
+    for channel, reading in polled.different.items() if ctx.revoked else ():
+        for client, found in connections_of(reading.raw).items():
+            claims, at = found.conn_info, ctx.revoked.get(found.user, 0.0)
+            if claims and 0 < claims.iat < at + LATE:
+                suspects[client] = found.user, channel
     if not suspects:
         return
     with ctx.timed("read"):
-        sessions = _survey(ctx, {session_pattern(user, "") for user in suspects.values()})
+        sessions = _survey(ctx, {session_pattern(user, "") for user, _ in suspects.values()})
         listed = {client for _, found in _presence(ctx, sessions) for client in found}
-        unlisted = [Connected(user, c) for c, user in suspects.items() if c not in listed]
-        ctx.gateway.end(unlisted)
+        unlisted = {client: each for client, each in suspects.items() if client not in listed}
+        ctx.gateway.end([Connected(user, client) for client, (user, _) in unlisted.items()])
     if unlisted:
+        # One that is back before the next look leaves the count as it was.
+        ctx.report.again |= {channel: 0.0 for _, channel in unlisted.values()}
         logger.warning("revocations=evaded ended=%d", len(unlisted))
 
 

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import jwt
 import pytest
+import websockets.exceptions
+import websockets.sync.client
 from centrifuge import Client as Websocket
 from centrifuge import SubscriptionEventHandler
 from django.contrib.auth.models import User
 from django.test import Client
+from websockets.sync.client import ClientConnection
 
 from presence import services
 from presence.access import revoke
+from presence.centrifugo.gateway import REVOKED
 from presence.sync.revocations import LATE
 from presence_devtools import servers
 from presence_devtools.servers import manage, wait_until
@@ -54,6 +60,13 @@ def page_of(user: User, swarm: Swarm, channel: str) -> tuple[Client, Any]:
     answer = exchange(front(client), client).json()
     present(swarm, answer, channel)
     return client, answer
+
+
+def session_in(answer: Any) -> str:
+    """Return the channel of the session in the connection token."""
+    claims = jwt.decode(answer["connection"], options={"verify_signature": False})
+    (session,) = [name for name in claims["subs"] if name.startswith("session:")]
+    return str(session)
 
 
 def within(seconds: float, condition: Callable[[], bool], what: str) -> None:
@@ -102,6 +115,50 @@ def test_copied_token_is_closed_again_and_again(site: Any, swarm: Swarm, ada: Us
         swarm.clients.pop(answer["connection"])
         present(swarm, answer, channel)
         within(SOON, lambda: is_closed(swarm, answer), "the copy is closed")
+
+
+@contextmanager
+def evading(answer: Any, channel: str) -> Iterator[ClientConnection]:
+    """Connect with copied tokens, and leave the channel of the session."""
+    commands = [
+        {"connect": {"token": answer["connection"]}},
+        {"unsubscribe": {"channel": session_in(answer)}},
+        {"subscribe": {"channel": channel, "token": answer["channels"][channel]["token"]}},
+    ]
+    with websockets.sync.client.connect(answer["url"]) as socket:
+        for number, command in enumerate(commands, 1):
+            socket.send(json.dumps({"id": number, **command}))
+            reply = json.loads(socket.recv(timeout=PATIENCE).partition("\n")[0])
+            assert "error" not in reply, reply
+        yield socket
+
+
+def closing_code(socket: ClientConnection) -> int | None:
+    """Return the code with which the server closes the connection; None if it does not."""
+    end = time.monotonic() + 2 * SOON
+    with suppress(websockets.exceptions.ConnectionClosed, TimeoutError):
+        while True:
+            if socket.recv(timeout=end - time.monotonic()) == "{}":
+                socket.send("{}")
+    return socket.close_code
+
+
+def test_copied_token_of_a_client_that_leaves_the_channel_of_its_session_is_closed(
+    site: Any, swarm: Swarm, ada: User
+) -> None:
+    channel = site.PRESENCE_CHANNEL
+    laptop, answer = page_of(ada, swarm, channel)
+    _, phone = page_of(ada, swarm, channel)
+    with evading(answer, channel) as quiet:
+        wait_until(lambda: str(ada.pk) in roster(channel).members, "she shows", timeout=PATIENCE)
+        laptop.logout()
+        assert closing_code(quiet) == REVOKED["code"], "its room is polled as the page leaves"
+    for _ in range(3):
+        began = time.monotonic()
+        with evading(answer, channel) as again:
+            assert closing_code(again) == REVOKED["code"]
+        assert time.monotonic() - began < SOON
+    assert not is_closed(swarm, phone)
 
 
 def test_lost_channel_ends_and_the_connection_stays(site: Any, swarm: Swarm, ada: User) -> None:
@@ -160,8 +217,7 @@ def test_log_out_while_centrifugo_is_down_takes_effect_when_it_is_back(
 
 def test_nobody_gets_into_the_channel_of_a_session(site: Any, swarm: Swarm, ada: User) -> None:
     _, answer = page_of(ada, swarm, site.PRESENCE_CHANNEL)
-    claims = jwt.decode(answer["connection"], options={"verify_signature": False})
-    (session,) = [name for name in claims["subs"] if name.startswith("session:")]
+    session = session_in(answer)
 
     async def enter() -> str:
         refused = asyncio.get_running_loop().create_future()
