@@ -14,6 +14,7 @@ import redis
 from presence.backends.base import Writes
 from presence.backends.redis.keys import Keys
 from presence.backends.redis.store import RedisStore
+from presence.backends.revocations import Revocation
 from presence.backends.tracker import Tracker
 from presence.centrifugo.gateway import Gateway
 from presence.sync.context import Options
@@ -191,3 +192,13 @@ def test_look_with_fifty_thousand_due_channels_is_short(
     assert 0 < report.channels <= 5000
     assert server.zcard(KEYS.due) == before - report.channels
     assert server.zcount(KEYS.due, "-inf", clock.now) == before - report.channels
+
+
+def test_entry_that_is_no_revocation_is_forgotten(each_redis_url: str) -> None:
+    store = RedisStore(each_redis_url)
+    with redis.Redis.from_url(each_redis_url) as client:
+        client.zadd(KEYS.revoked, {"": -1, "1 x y": -1, "strange": 0})
+        store.revoke([Revocation("7")], seconds=600)
+        (kept,) = store.load_revocations(limit=9).kept
+        assert kept.revocation == Revocation("7")
+        assert client.zcard(KEYS.revoked) == 1

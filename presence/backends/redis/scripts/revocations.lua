@@ -9,14 +9,14 @@ return 1
 --# revocations: now
 -- KEYS: sorted set of revocations. ARGV: the time ("" for Redis's own), how many, and the seconds by
 -- which one may lie ahead. Returns the time, then members and scores. Forgets those that have ended,
--- and for some rounds looks at as many of the next ones.
+-- and what is no revocation, and for some rounds looks at as many of the next ones.
 local found
 for _ = 1, 20 do
   local old = {}
   found = redis.call('ZRANGE', KEYS[1], 0, ARGV[2] - 1, 'WITHSCORES')
   for i = 1, #found, 2 do
-    local at, ends = string.match(found[i], '^(%S+) (%S+) ')
-    if ends + 0 <= now + 0 or at - now > ARGV[3] + 0 then old[#old + 1] = found[i] end
+    local at, ends = string.match(found[i], '^(%d+%.%d+) (%d+%.%d+) ')
+    if not at or ends + 0 <= now + 0 or at - now > ARGV[3] + 0 then old[#old + 1] = found[i] end
   end
   if #old == 0 then break end
   redis.call('ZREM', KEYS[1], unpack(old))
