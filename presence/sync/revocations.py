@@ -65,7 +65,7 @@ def end_unlisted(ctx: TickContext, polled: PollResult) -> None:
     does not find it. Connections of the site's own, whose info is not ours, are left alone.
     """
     suspects: dict[str, tuple[str, str]] = {}
-    for channel, reading in polled.different.items() if ctx.revoked else ():
+    for channel, reading in polled.different.items():
         for client, found in connections_of(reading.raw).items():
             claims, at = found.conn_info, ctx.revoked.get(found.user, 0.0)
             if claims and 0 < claims.iat < at + LATE:

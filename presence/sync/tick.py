@@ -139,8 +139,9 @@ def run_shard(
     left, before = dict.fromkeys(shard.channels), ctx.report.channels
     with Publisher(ctx) as publisher:
         for polled in _poll_twice(ctx, shard, publisher, news, ends):
-            with ctx.report.catching():
-                revocations.end_unlisted(ctx, polled)
+            if ctx.revoked:
+                with ctx.report.catching():
+                    revocations.end_unlisted(ctx, polled)
             with ctx.report.catching(*polled.channels):
                 publisher.recover(polled)
                 commits = make_commits(ctx, shard, polled)
