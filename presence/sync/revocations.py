@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from presence.backends.revocations import KeptRevocation, KeptRevocations
+from presence.backends.revocations import KeptRevocation
 from presence.centrifugo.gateway import Connected, result_of
 from presence.exceptions import CommandError
 from presence.roster.channel_names import (
@@ -36,13 +36,12 @@ FRESH: Final = 5.0
 connections. For longer, another device of theirs that reloads a page would be seen leaving."""
 
 
-def enforce(ctx: TickContext, revocations: KeptRevocations) -> TickContext:
+def enforce(ctx: TickContext, kept: Sequence[KeptRevocation]) -> bool:
     """End the connections of revoked sessions, and the subscriptions of those who lost a channel.
 
-    Returns the context with those whose access has just ended. A connection whose token was signed
-    after the revocation stays. Errors are reported: what is not enforced is so by the next look.
+    Returns whether that worked. A connection whose token was signed after the revocation stays.
+    Errors are reported: what is not enforced is so by the next look.
     """
-    now, kept = revocations
     with ctx.report.catching():
         with ctx.timed("read"):
             ending = _ending(ctx, kept)
@@ -51,6 +50,12 @@ def enforce(ctx: TickContext, revocations: KeptRevocations) -> TickContext:
             ctx.store.note_enforced(kept)
         if ending:
             logger.info("revocations=enforced kept=%d ended=%d", len(kept), len(ending))
+        return True
+    return False
+
+
+def noted(ctx: TickContext, kept: Sequence[KeptRevocation], *, now: float) -> TickContext:
+    """Return the context with those whose access has just ended, and all who are revoked."""
     revoked: dict[str, float] = {}
     for (user, _, channel), at, *_ in kept:
         if user and not channel:

@@ -13,6 +13,7 @@ from itertools import dropwhile
 import msgspec
 
 from presence.backends.base import LookState, Writes
+from presence.backends.revocations import KeptRevocation
 from presence.backends.tracker import TrackerState
 from presence.roster import channel_names
 from presence.roster.grace import SKEW
@@ -248,10 +249,19 @@ def _hold(changed: float | None) -> float:
 
 
 def _enforce(ctx: TickContext) -> TickContext:
-    """Enforce the next revocations. Returns the context with those whose access has just ended."""
-    with ctx.timed("store"):
-        found = ctx.store.load_revocations(limit=revocations.LIMIT)
-    return revocations.enforce(ctx, found) if found.kept else ctx
+    """Enforce the next revocations, and for a slice of time all new ones, so that a burst does not
+    keep others waiting. Returns the context with those whose access has just ended."""
+    ends, kept = ctx.clock() + watch.SLICE, list[KeptRevocation]()
+    while True:
+        with ctx.timed("store"):
+            found = ctx.store.load_revocations(limit=revocations.LIMIT)
+        kept += found.kept
+        more = len(found.kept) == revocations.LIMIT and found.kept[-1].is_new
+        if not (found.kept and revocations.enforce(ctx, found.kept) and more):
+            break
+        if ctx.clock() >= ends:
+            break
+    return revocations.noted(ctx, kept, now=found.now) if kept else ctx
 
 
 def _look(ctx: TickContext) -> int | None:

@@ -8,7 +8,7 @@ from presence.backends.base import Writes
 from presence.backends.revocations import Revocation
 from presence.exceptions import CentrifugoUnreachable, CommandError
 from presence.roster.channel_names import session_channel
-from presence.sync import revocations
+from presence.sync import revocations, watch
 from presence.sync.statistics import Report
 from tests.unit.fakes import ROOM, Site, connection
 
@@ -194,12 +194,23 @@ def test_many_revocations_take_turns(site: Site) -> None:
     site.store.revoke([Revocation(str(n), "s") for n in range(count)], seconds=600)
     for n in range(count):
         connect(site, f"c{n}", session_channel(str(n), "s"), user=str(n))
+    site.centrifugo.before["end"] = lambda: site.clock.advance(watch.SLICE)
     for turn in range(1, 6):
         site.centrifugo.requests.clear()
         look(site)
         left = sum(bool(connected(site, f"c{n}")) for n in range(count))
         assert left == count - turn * revocations.LIMIT
         assert site.centrifugo.requests.count("end") == 1
+
+
+def test_burst_of_revocations_is_enforced_by_one_look_while_that_is_quick(site: Site) -> None:
+    site.store.revoke([Revocation(str(n), "s") for n in range(1000, 5000)], seconds=600)
+    site.store.revoke([Revocation("7", "laptop")], seconds=600)
+    look(site)
+    assert connected(site, "laptop") == []
+    site.centrifugo.requests.clear()
+    look(site)
+    assert site.centrifugo.requests.count("poll") == 1, "none is new: they take turns"
 
 
 def test_many_users_are_searched_with_one_pattern(site: Site) -> None:
