@@ -27,7 +27,8 @@ from presence.sync.poll import PollResult
 logger = logging.getLogger("presence.sync")
 
 LIMIT: Final = 500
-"""Revocations that one look or tick enforces. With more, they take turns."""
+"""Revocations that are enforced at a time. A look or a tick goes on with new ones for a slice of
+time; all others take turns."""
 LATE: Final = 2.0
 """Seconds after a revocation in which tokens are still old: the clocks of web processes differ from
 the store's, and what a log-out changes is committed a little later."""
