@@ -35,7 +35,7 @@ from presence.backends.base import (
     Writes,
 )
 from presence.backends.revocations import AHEAD as REVOKED_AHEAD
-from presence.backends.revocations import KeptRevocation, KeptRevocations, Revocation
+from presence.backends.revocations import FRESH, KeptRevocation, KeptRevocations, Revocation
 from presence.backends.tracker import (
     AHEAD,
     MemberKey,
@@ -358,7 +358,10 @@ class MemoryStore(Tracker, RosterStore):
             }
             order = sorted(self._revoked.items(), key=lambda item: (item[1], item[0].at))
             kept = [each._replace(is_new=not enforced) for each, enforced in order[:limit]]
-            return KeptRevocations(now, kept)
+            fresh = [
+                each._replace(is_new=False) for each, at in order if at and now - each.at < FRESH
+            ]
+            return KeptRevocations(now, kept, fresh)
 
     def note_enforced(self, enforced: Sequence[KeptRevocation]) -> None:
         with self._lock:

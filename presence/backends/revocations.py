@@ -6,11 +6,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-__all__ = ["AHEAD", "KeptRevocation", "KeptRevocations", "Revocation", "RevocationStore"]
+__all__ = ["AHEAD", "FRESH", "KeptRevocation", "KeptRevocations", "Revocation", "RevocationStore"]
 
 AHEAD: Final = 60.0
 """Seconds by which a revocation may lie ahead. One from further ahead was made before the clock was
 set back, and would close new connections: it is forgotten."""
+
+FRESH: Final = 5.0
+"""Seconds for which the leave of a revoked user needs no grace: Centrifugo may take a moment to end
+connections, and looks to poll the rooms. For longer, another device of theirs that reloads a page
+would be seen leaving."""
 
 
 class Revocation(NamedTuple):
@@ -33,10 +38,12 @@ class KeptRevocation(NamedTuple):
 
 
 class KeptRevocations(NamedTuple):
-    """Revocations, and the time at which they were loaded."""
+    """Revocations whose turn it is, the time at which they were loaded, and those that were both
+    made and enforced in the last FRESH seconds."""
 
     now: float
     kept: list[KeptRevocation]
+    fresh: list[KeptRevocation]
 
 
 class RevocationStore(ABC):
@@ -49,7 +56,8 @@ class RevocationStore(ABC):
     @abstractmethod
     def load_revocations(self, *, limit: int) -> KeptRevocations:
         """Load at most `limit` revocations: first those that were never enforced, the oldest first,
-        then those that were longest ago. Those that have ended are forgotten."""
+        then those that were longest ago. Those that have ended are forgotten. Loads all fresh ones
+        as well."""
 
     @abstractmethod
     def note_enforced(self, enforced: Sequence[KeptRevocation]) -> None:

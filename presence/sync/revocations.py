@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from presence.backends.revocations import KeptRevocation
+from presence.backends.revocations import FRESH, KeptRevocation
 from presence.centrifugo.gateway import Connected, result_of
 from presence.exceptions import CommandError
 from presence.roster.channel_names import (
@@ -26,15 +26,12 @@ from presence.sync.poll import PollResult
 
 logger = logging.getLogger("presence.sync")
 
-LIMIT: Final = 500
+LIMIT: Final = 250
 """Revocations that are enforced at a time. A look or a tick goes on with new ones for a slice of
 time; all others take turns."""
 LATE: Final = 2.0
 """Seconds after a revocation in which tokens are still old: the clocks of web processes differ from
 the store's, and what a log-out changes is committed a little later."""
-FRESH: Final = 5.0
-"""Seconds for which the leave of a revoked user needs no grace: Centrifugo may take a moment to end
-connections. For longer, another device of theirs that reloads a page would be seen leaving."""
 
 
 def enforce(ctx: TickContext, kept: Sequence[KeptRevocation]) -> bool:

@@ -251,7 +251,7 @@ def _hold(changed: float | None) -> float:
 def _enforce(ctx: TickContext) -> TickContext:
     """Enforce the next revocations, and for a slice of time all new ones, so that a burst does not
     keep others waiting. Returns the context with those whose access has just ended."""
-    ends, kept = ctx.clock() + watch.SLICE, list[KeptRevocation]()
+    ends, kept = ctx.clock() + watch.SLICE / 2, list[KeptRevocation]()
     while True:
         with ctx.timed("store"):
             found = ctx.store.load_revocations(limit=revocations.LIMIT)
@@ -261,7 +261,7 @@ def _enforce(ctx: TickContext) -> TickContext:
             break
         if ctx.clock() >= ends:
             break
-    return revocations.noted(ctx, kept, now=found.now) if kept else ctx
+    return revocations.noted(ctx, [*kept, *found.fresh], now=found.now) if kept else ctx
 
 
 def _look(ctx: TickContext) -> int | None:

@@ -9,6 +9,7 @@ import msgspec
 from presence.backends.redis.connection import Connection
 from presence.backends.revocations import (
     AHEAD,
+    FRESH,
     KeptRevocation,
     KeptRevocations,
     Revocation,
@@ -24,10 +25,11 @@ class RedisRevocations(Connection, RevocationStore):
         self._run([self._timed("revoke", self._keys.revoked, seconds, *encoded)])
 
     def load_revocations(self, *, limit: int) -> KeptRevocations:
-        load = self._timed("revocations", self._keys.revoked, limit, AHEAD)
-        ((now, found),) = self._run([load])
+        load = self._timed("revocations", self._keys.revoked, limit, AHEAD, FRESH)
+        ((now, found, enforced),) = self._run([load])
         kept = map(_decoded, found[::2], found[1::2])
-        return KeptRevocations(float(now), list(kept))
+        fresh = [_decoded(member, now) for member in enforced]
+        return KeptRevocations(float(now), list(kept), fresh)
 
     def note_enforced(self, enforced: Sequence[KeptRevocation]) -> None:
         self._run([self._timed("enforced", self._keys.revoked, *map(_member, enforced))])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from presence.backends.base import RosterStore
-from presence.backends.revocations import AHEAD, Revocation
+from presence.backends.revocations import AHEAD, FRESH, Revocation
 from presence.testing.contract.base import Clock, Contract
 
 __all__ = ["RevocationContract", "RevocationSetBackContract"]
@@ -27,7 +27,7 @@ class RevocationContract(Contract):
     ) -> None:
         made = clock()
         backend.revoke([ADA, BEA, SESSION], seconds=600)
-        now, found = peer.load_revocations(limit=10)
+        now, found, _ = peer.load_revocations(limit=10)
         assert abs(now - made) < 0.001
         assert {each.revocation for each in found} == {ADA, BEA, SESSION}
         assert all(abs(each.at - made) < 0.001 for each in found)
@@ -73,6 +73,21 @@ class RevocationContract(Contract):
         assert kept(backend, limit=5) == [ADA, BEA]
         clock.advance(600)
         assert kept(backend, limit=5) == []
+
+    def test_revocations_that_were_made_and_enforced_just_now_are_fresh(
+        self, backend: RosterStore, clock: Clock
+    ) -> None:
+        backend.revoke([ADA], seconds=600)
+        clock.advance(FRESH)
+        backend.revoke([BEA], seconds=600)
+        assert backend.load_revocations(limit=1).fresh == []
+        backend.note_enforced(backend.load_revocations(limit=2).kept)
+        clock.advance(FRESH / 2)
+        (fresh,) = backend.load_revocations(limit=1).fresh
+        assert (fresh.revocation, fresh.is_new) == (BEA, False)
+        backend.note_enforced([fresh])
+        clock.advance(FRESH / 2)
+        assert backend.load_revocations(limit=1).fresh == []
 
     def test_revocation_of_any_text_is_kept(self, backend: RosterStore) -> None:
         strange = Revocation('a "b"\n %d', "ü", "presence:*[x]")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from presence.backends.base import Writes
-from presence.backends.revocations import Revocation
+from presence.backends.revocations import KeptRevocation, Revocation
 from presence.exceptions import CentrifugoUnreachable, CommandError
 from presence.roster.channel_names import session_channel
 from presence.sync import revocations, watch
+from presence.sync.context import TickContext
 from presence.sync.statistics import Report
 from tests.unit.fakes import ROOM, Site, connection
 
@@ -58,9 +61,20 @@ def test_look_after_a_log_out_shows_the_leave_without_a_grace(site: Site) -> Non
     assert site.ids(OTHER) == ["7"], "the phone is still there"
 
 
-def test_member_who_is_shown_gone_by_a_later_look_needs_no_grace_either(site: Site) -> None:
-    """Centrifugo may take a moment to close connections."""
-    site.store.revoke([Revocation("7", "laptop")], seconds=600)
+@pytest.mark.parametrize("others", [0, 3 * revocations.LIMIT])
+def test_member_who_is_shown_gone_by_a_later_look_needs_no_grace_either(
+    site: Site, others: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Centrifugo may take a moment to close connections, and others may have their turns."""
+    enforce = revocations.enforce
+
+    def slowly(ctx: TickContext, kept: Sequence[KeptRevocation]) -> bool:
+        site.clock.advance(watch.SLICE)
+        return enforce(ctx, kept)
+
+    monkeypatch.setattr(revocations, "enforce", slowly)
+    burst = [Revocation(f"other{n}", "s") for n in range(others)]
+    site.store.revoke([Revocation("7", "laptop"), *burst], seconds=600)
     entries = site.centrifugo.rooms[ROOM].copy()
     site.centrifugo.after["end"] = lambda: site.centrifugo.rooms[ROOM].update(entries)
     look(site)

@@ -7,9 +7,10 @@ for i = 3, #ARGV do redis.call('ZADD', KEYS[1], now - 1e10, times .. ARGV[i]) en
 return 1
 
 --# revocations: now
--- KEYS: sorted set of revocations. ARGV: the time ("" for Redis's own), how many, and the seconds by
--- which one may lie ahead. Returns the time, then members and scores. Forgets those that have ended,
--- and what is no revocation, and for some rounds looks at as many of the next ones.
+-- KEYS: sorted set of revocations. ARGV: the time ("" for Redis's own), how many, the seconds by
+-- which one may lie ahead, and those for which one is fresh. Returns the time, members and scores,
+-- then the members that are fresh and were enforced. Forgets those that have ended, and what is no
+-- revocation, and for some rounds looks at as many of the next ones.
 local found
 for _ = 1, 20 do
   local old = {}
@@ -21,7 +22,12 @@ for _ = 1, 20 do
   if #old == 0 then break end
   redis.call('ZREM', KEYS[1], unpack(old))
 end
-return {now, found}
+local fresh = {}
+for _, member in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], now - ARGV[4], '+inf')) do
+  local at = string.match(member, '^(%d+%.%d+) ')
+  if at and now - at < ARGV[4] + 0 then fresh[#fresh + 1] = member end
+end
+return {now, found, fresh}
 
 --# enforced: now
 -- KEYS: sorted set of revocations. ARGV: the time ("" for Redis's own), then members.
