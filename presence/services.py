@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from presence.sync.context import LastLook, MakeExecutor, Options, RosterCache
     from presence.sync.tick import Sync
 
+MARGIN = 60.0
+"""Seconds, more than Centrifugo keeps a connection whose token has expired."""
 FLUSH_TIMEOUT = 0.5
 """Seconds for which a process that ends waits until the outbox is empty."""
 
@@ -140,6 +142,11 @@ def last_look() -> LastLook:
     from presence.sync.context import LastLook
 
     return LastLook()
+
+
+def longest_token() -> float:
+    """Return for how many seconds a token that is signed now may keep a connection."""
+    return conf.PRESENCE_TOKEN_LIFETIME + MARGIN
 
 
 def options() -> Options:

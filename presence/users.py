@@ -7,19 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
 from presence import services
-from presence.conf import conf
 from presence.conf.hooks import in_thread
 from presence.web.visitors import describe, person_as
 
 __all__ = ["alast_seen", "arefresh", "last_seen", "refresh"]
-
-MARGIN: Final = 60.0
-"""Seconds, more than Centrifugo keeps a connection whose token has expired."""
 
 
 def last_seen(users: Iterable[Any]) -> dict[Any, datetime | None]:
@@ -49,7 +45,7 @@ def refresh(user: Any) -> None:
     if getattr(user, "pk", None) is None:
         raise ValueError(f"{user!r} is a primary key: give an instance")
     shown = describe(person_as(user), now=services.now(), strict=True)
-    seconds = conf.PRESENCE_TOKEN_LIFETIME + MARGIN
+    seconds = services.longest_token()
     services.tracker().save_profile(str(key), msgspec.json.encode(shown), seconds=seconds)
 
 

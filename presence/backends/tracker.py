@@ -92,7 +92,7 @@ class MemberStore(ABC):
     def touch_members(self, members: Sequence[MemberKey], *, timeout: float) -> list[bool]:
         """Note a sign of life of each member, in one round trip; in a cluster one a primary.
 
-        The answer is False, and nobody is revived, where there is no such record.
+        Where there is no such record, nobody is revived, and the answer is False.
         """
 
     @abstractmethod

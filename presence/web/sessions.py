@@ -15,13 +15,9 @@ from django.utils.crypto import get_random_string, salted_hmac
 
 from presence import services
 from presence.backends.revocations import Revocation
-from presence.conf import conf
 from presence.exceptions import StoreError
 
 logger = logging.getLogger("presence.sessions")
-
-MARGIN: Final = 60.0
-"""Seconds, more than Centrifugo keeps a connection whose token has expired."""
 
 _SALT: Final = "presence.session"
 _FIELD: Final = "_presence_session"
@@ -41,11 +37,11 @@ def session_with_key(key: str) -> str:
 
 def revoke_now(*revocations: Revocation) -> None:
     """Store revocations for as long as a token may live. Raises StoreError."""
-    services.store().revoke(revocations, seconds=conf.PRESENCE_TOKEN_LIFETIME + MARGIN)
+    services.store().revoke(revocations, seconds=services.longest_token())
 
 
 def signed_in(sender: Any, request: Any, user: Any, **_: Any) -> None:
-    """Receiver of `user_logged_in`. Whoever was signed in to this session before is out."""
+    """Receiver of `user_logged_in`: revoke the session of whoever was signed in to it before."""
     session = getattr(request, "session", None)
     if session is None:
         return

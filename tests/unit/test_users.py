@@ -20,7 +20,8 @@ from presence.backends.base import Writes
 from presence.backends.memory import MemoryStore
 from presence.exceptions import StoreError
 from presence.roster.people import UserClaims
-from presence.users import MARGIN, alast_seen, arefresh, last_seen, refresh
+from presence.services import MARGIN
+from presence.users import alast_seen, arefresh, last_seen, refresh
 from tests.unit.fakes import Clock
 
 ADA, GRACE = User(pk=42, username="ada"), User(pk=17, username="grace")
