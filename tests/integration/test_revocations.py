@@ -69,6 +69,10 @@ def session_in(answer: Any) -> str:
     return str(session)
 
 
+def wait_until_shown(user: User, channel: str) -> None:
+    wait_until(lambda: str(user.pk) in roster(channel).members, "she shows", timeout=PATIENCE)
+
+
 def within(seconds: float, condition: Callable[[], bool], what: str) -> None:
     began = time.monotonic()
     wait_until(condition, what, timeout=PATIENCE)
@@ -97,7 +101,7 @@ def test_log_out_shows_the_leave_without_a_grace(site: Any, swarm: Swarm, ada: U
     channel = site.PRESENCE_CHANNEL
     watcher = swarm.subscribe("watcher", channel)
     laptop, _ = page_of(ada, swarm, channel)
-    wait_until(lambda: str(ada.pk) in roster(channel).members, "she shows", timeout=PATIENCE)
+    wait_until_shown(ada, channel)
     laptop.logout()
     within(
         SOON,
@@ -150,7 +154,7 @@ def test_copied_token_of_a_client_that_leaves_the_channel_of_its_session_is_clos
     laptop, answer = page_of(ada, swarm, channel)
     _, phone = page_of(ada, swarm, channel)
     with evading(answer, channel) as quiet:
-        wait_until(lambda: str(ada.pk) in roster(channel).members, "she shows", timeout=PATIENCE)
+        wait_until_shown(ada, channel)
         laptop.logout()
         assert closing_code(quiet) == REVOKED["code"], "its room is polled as the page leaves"
     for _ in range(3):
@@ -164,7 +168,7 @@ def test_copied_token_of_a_client_that_leaves_the_channel_of_its_session_is_clos
 def test_lost_channel_ends_and_the_connection_stays(site: Any, swarm: Swarm, ada: User) -> None:
     channel = site.PRESENCE_CHANNEL
     _, answer = page_of(ada, swarm, channel)
-    wait_until(lambda: str(ada.pk) in roster(channel).members, "she shows", timeout=PATIENCE)
+    wait_until_shown(ada, channel)
     revoke(user=ada, channel=channel)
     within(SOON, lambda: roster(channel).members == {}, "she is gone from the room")
     assert not is_closed(swarm, answer)
@@ -192,7 +196,7 @@ def test_deactivated_user_is_out_on_every_device(
 ) -> None:
     channel = site.PRESENCE_CHANNEL
     answers = [page_of(ada, swarm, channel)[1] for _ in range(2)]
-    wait_until(lambda: str(ada.pk) in roster(channel).members, "she shows", timeout=PATIENCE)
+    wait_until_shown(ada, channel)
     ada.is_active = False
     with django_capture_on_commit_callbacks(execute=True):
         ada.save()
@@ -205,7 +209,7 @@ def test_log_out_while_centrifugo_is_down_takes_effect_when_it_is_back(
 ) -> None:
     channel = site.PRESENCE_CHANNEL
     laptop, answer = page_of(ada, swarm, channel)
-    wait_until(lambda: str(ada.pk) in roster(channel).members, "she shows", timeout=PATIENCE)
+    wait_until_shown(ada, channel)
     centrifugo.server.stop()
     try:
         within(1.0, lambda: laptop.logout() is None, "the log-out is answered")
