@@ -128,7 +128,7 @@ def growth_plot(lines: dict[str, ticks.Growth]) -> str:
 def _setting() -> dict[str, Any]:
     """Return versions and the machine, without names and paths."""
     return {
-        "centrifugo": _centrifugo(),
+        "centrifugo": servers.centrifugo_in_use(),
         "redis": _said(servers.redis_binary(), "--version").split("v=")[-1].split()[0],
         "python": platform.python_version(),
         "packages": {name: version(name) for name in PACKAGES},
@@ -136,11 +136,6 @@ def _setting() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "load_before": os.getloadavg()[0],
     }
-
-
-def _centrifugo() -> str:
-    binary = servers.centrifugo_binary()
-    return _said(binary, "version").strip() if binary else "the devserver of this project"
 
 
 def _said(*command: str) -> str:

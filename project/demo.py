@@ -3,9 +3,9 @@
 The parts are those of Procfile.dev; with ASYNC_BACKEND=huey those of Procfile.dev.huey, where
 Huey's consumer takes the place of worker and beat. PORT is the site's (8000); the other ports are
 free ones. What the parts keep lies in DEMO_DIR (.demo/). Standard output gets one line, once
-everything answers; the warnings of the parts go to standard error, or with LOGS=1 all that they
-say. Ctrl-C stops all of them, and so does the end of any one of them. While they run,
-DEMO_DIR/environment tells a shell where they are: `make crowd` reads it.
+everything answers; standard error which Centrifugo it is and the warnings of the parts, or with
+LOGS=1 all that they say. Ctrl-C stops all of them, and so does the end of any one of them. While
+they run, DEMO_DIR/environment tells a shell where they are: `make crowd` reads it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from honcho.environ import parse_procfile
 from honcho.manager import SYSTEM_PRINTER_NAME, Manager
 from honcho.printer import Message, Printer
 
-from presence_devtools.servers import ROOT, centrifugo_binary, free_port
+from presence_devtools.servers import ROOT, centrifugo_binary, centrifugo_in_use, free_port
 from project.ready import NotReady, wait_until_ready
 
 DEMO_DIR = Path(os.environ.get("DEMO_DIR") or ROOT / ".demo").resolve()
@@ -151,6 +151,7 @@ def main() -> int:
     """Run the demo until it is stopped. Returns 0 if it was asked to, 1 if a part died."""
     logs = os.environ.get("LOGS", "0") not in {"", "0"}
     port, runs = site_port(), queue()
+    print(f"Uses {centrifugo_in_use()}.", file=sys.stderr, flush=True)
     DEMO_DIR.mkdir(parents=True, exist_ok=True)
     set_environment(port, runs, logs=logs)
     migrate = [sys.executable, str(ROOT / "manage.py"), "migrate", "--verbosity", "0"]

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 
-from presence_devtools.servers import centrifugo_binary, chromium_binary, redis_binary
+from presence_devtools.servers import centrifugo_in_use, chromium_binary, redis_binary
 
 
 def version(program: str | None, *arguments: str) -> str:
@@ -19,12 +19,9 @@ def version(program: str | None, *arguments: str) -> str:
 
 
 def main() -> None:
-    centrifugo = centrifugo_binary()
     used = {
         "Python": version(sys.executable, "--version"),
-        "Centrifugo": version(centrifugo, "version")
-        if centrifugo
-        else "presence_devtools.devserver",
+        "Centrifugo": centrifugo_in_use(),
         "Redis": version(redis_binary(), "--version"),
         "Chromium": version(chromium_binary(), "--version"),
         "Node": version(shutil.which("node"), "--version"),

@@ -9,6 +9,7 @@ from .access import check_data
 from .codes import (
     MALFORMED,
     NOT_AVAILABLE,
+    PERMISSION_DENIED,
     HangUpError,
     RefusedError,
 )
@@ -108,6 +109,12 @@ def _sub_refresh(session: Session, request: SubRefreshRequest) -> ExpiryResult:
     return session.subscriptions.refresh(request)
 
 
+def _history(session: Session, request: ChannelRequest) -> EmptyResult:
+    """Refuse: no option of this server allows clients to ask for a history."""
+    _options(session, request.channel)
+    raise RefusedError(PERMISSION_DENIED)
+
+
 def _refuse(session: Session, request: AnyRequest) -> EmptyResult:
     raise RefusedError(NOT_AVAILABLE)
 
@@ -124,7 +131,7 @@ HANDLERS: dict[str, Callable[[Session, Any], Any]] = {
     "publish": _publish,
     "presence": _presence,
     "presence_stats": _presence_stats,
-    "history": _refuse,
+    "history": _history,
     "rpc": _refuse,
     "refresh": _refresh,
     "sub_refresh": _sub_refresh,

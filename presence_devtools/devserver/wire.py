@@ -97,7 +97,7 @@ class Command(msgspec.Struct):
     publish: PublishRequest | None = None
     presence: ChannelRequest | None = None
     presence_stats: ChannelRequest | None = None
-    history: AnyRequest | None = None
+    history: ChannelRequest | None = None
     rpc: AnyRequest | None = None
     refresh: RefreshRequest | None = None
     sub_refresh: SubRefreshRequest | None = None

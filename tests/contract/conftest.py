@@ -1,4 +1,4 @@
-"""Clients of the Centrifugo of the session: a real one if installed, else the devserver.
+"""Every contract test runs on the devserver and, where there is one, on the real Centrifugo.
 
 A test that needs other options than the project's starts a server of its own with `serve`.
 """
@@ -27,6 +27,8 @@ Visit = Callable[..., Awaitable[Visitor]]
 Browse = Callable[..., Awaitable[Browser]]
 Serve = Callable[..., servers.Centrifugo]
 
+REAL, DEVSERVER = "Centrifugo", "devserver"
+SERVERS = [REAL, DEVSERVER] if servers.centrifugo_binary() else [DEVSERVER]
 CHANNEL = "presence:a"
 PRESENCE = {
     "name": "presence",
@@ -47,6 +49,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.contract)
+
+
+@pytest.fixture(scope="session", params=SERVERS)
+def is_devserver(request: pytest.FixtureRequest) -> bool:
+    """Tell which of the two servers the test runs on."""
+    return bool(request.param == DEVSERVER)
+
+
+@pytest.fixture(scope="session")
+def centrifugo(
+    is_devserver: bool, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[servers.Centrifugo]:
+    """Run the server under test with the configuration of the project."""
+    directory = tmp_path_factory.mktemp("centrifugo")
+    with servers.centrifugo_server(directory, devserver=is_devserver) as running:
+        yield running
 
 
 @pytest.fixture
@@ -113,7 +131,7 @@ async def browse(centrifugo: servers.Centrifugo) -> AsyncIterator[Browse]:
 
 
 @pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Serve]:
+def serve(is_devserver: bool, tmp_path: Path) -> Iterator[Serve]:
     """Start a server with `client` options, namespaces, other `channel` options, if given.
 
     It ends with the test.
@@ -133,6 +151,8 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
             }
             path = tmp_path / "centrifugo.json"
             path.write_text(json.dumps(config))
-            return stack.enter_context(servers.centrifugo_server(tmp_path, path))
+            return stack.enter_context(
+                servers.centrifugo_server(tmp_path, path, devserver=is_devserver)
+            )
 
         yield serve

@@ -49,14 +49,14 @@ class Standing:
 
 
 @pytest.fixture(scope="module")
-def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
+def standing(is_devserver: bool, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
     port = servers.free_port()
     publish = {"endpoint": f"http://127.0.0.1:{port}/publish", "timeout": TIMEOUT}
     channel = {"namespaces": NAMESPACES, "proxy": {"publish": publish}}
     directory = tmp_path_factory.mktemp("proxied")
     path = directory / "centrifugo.json"
     path.write_text(json.dumps({"channel": channel}))
-    with servers.centrifugo_server(directory, path) as server:
+    with servers.centrifugo_server(directory, path, devserver=is_devserver) as server:
         yield Standing(server, port)
 
 
@@ -394,7 +394,7 @@ async def test_closed_page_leaves_after_its_last_move(
 
 @pytest.fixture
 def turned_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backend: Backend
+    is_devserver: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backend: Backend
 ) -> Iterator[servers.Centrifugo]:
     """Start a server with the configuration of the project, and these variables."""
     proxy = "CENTRIFUGO_CHANNEL_PROXY_PUBLISH"
@@ -408,7 +408,7 @@ def turned_on(
         "CENTRIFUGO_CHANNEL_NAMESPACES_CURSORS_PUBLISH_PROXY_ENABLED": "true",
     }.items():
         monkeypatch.setenv(name, value)
-    with servers.centrifugo_server(tmp_path) as server:
+    with servers.centrifugo_server(tmp_path, devserver=is_devserver) as server:
         yield server
 
 
