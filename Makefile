@@ -5,7 +5,6 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 DEMO_DIR ?= .demo
 USERS ?= 50
-SEEDS ?= 10000
 SDK := presence/static/presence/js/vendor/centrifuge.js
 
 # A Redis and a Node for machines that have none; where everything is tested, the oldest Redis, too.
@@ -18,7 +17,7 @@ OPTIONAL := $(if $(CI),--group djust)
 export PATH := $(PATH):$(CURDIR)/$(BIN)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo crowd test test-faults simulate lint bench screenshots centrifugo setup
+.PHONY: help demo crowd test lint bench screenshots centrifugo setup
 
 help:
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,16 +31,9 @@ crowd: setup ## bring people to the whiteboard of a running demo (USERS=50)
 
 test: setup ## run every test
 	@$(BIN)/python -m tools.versions
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --ignore tests/browser --ignore tests/faults
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/browser
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --ignore tests/browser
+	$(BIN)/python -m pytest tests/browser
 	node --test --test-reporter=spec tests/js/*.test.js
-
-test-faults: setup ## kill, stop and cut real servers and workers (LONG=1: random faults for an hour)
-	@$(BIN)/python -m tools.versions
-	$(BIN)/python -m pytest tests/faults
-
-simulate: setup ## run random histories of a whole site on a virtual clock (SEEDS=10000)
-	$(BIN)/python -m tests.simulation --seeds $(SEEDS)
 
 lint: setup ## check style, types and the direction of imports
 	$(BIN)/ruff check
