@@ -111,8 +111,8 @@ def _sub_refresh(session: Session, request: SubRefreshRequest) -> ExpiryResult:
 
 def _history(session: Session, request: ChannelRequest) -> EmptyResult:
     """Refuse: no option of this server allows clients to ask for a history."""
-    _options(session, request.channel)
-    raise RefusedError(PERMISSION_DENIED)
+    options = _options(session, request.channel)
+    raise RefusedError(PERMISSION_DENIED if options.keeps_history else NOT_AVAILABLE)
 
 
 def _refuse(session: Session, request: AnyRequest) -> EmptyResult:

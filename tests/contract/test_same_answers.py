@@ -45,6 +45,7 @@ COMMANDS: list[dict[str, Any]] = [
     {"presence_stats": {"channel": ROOM}},
     {"presence_stats": {"channel": CURSORS}},
     {"history": {"channel": ROOM, "limit": 5}},
+    {"history": {"channel": CURSORS, "limit": 5}},
     {"sub_refresh": {"channel": ROOM, "token": token("8", channel=ROOM)}},
     {"refresh": {"token": token("8")}},
     {"rpc": {"method": "any"}},
