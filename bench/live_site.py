@@ -14,7 +14,7 @@ from unittest.mock import patch
 
 from bench.child import celery
 from bench.processor import family_seconds, processor_seconds
-from bench.site import config
+from bench.site import config as quiet_config
 from presence.queues.celery import TICK, WATCH
 from presence_devtools import servers
 from tests.browser.one_page_site import Stage, open_stage
@@ -22,7 +22,7 @@ from tests.browser.one_page_site import Stage, open_stage
 INTERVAL = 60
 GRACE = 2
 """Seconds of PRESENCE_LEAVE_GRACE. It is subtracted from what is measured."""
-SETTINGS = {"PRESENCE_INTERVAL": str(INTERVAL), "PRESENCE_LEAVE_GRACE": str(GRACE)}
+SETTINGS = {"PRESENCE_LEAVE_GRACE": str(GRACE)}
 
 
 @dataclass
@@ -57,14 +57,15 @@ class LiveSite:
 
 
 @contextmanager
-def live_site(*, pings: bool, **settings: str) -> Iterator[LiveSite]:
+def live_site(*, pings: bool, interval: float = INTERVAL, **settings: str) -> Iterator[LiveSite]:
     """Run a site whose first look is done, with these settings, and with or without pings."""
     with (
         tempfile.TemporaryDirectory() as name,
         patch.dict(os.environ, {**SETTINGS, **settings}),
     ):
         directory = Path(name)
-        with open_stage(directory, servers.CONFIG if pings else _crowd_config(directory)) as stage:
+        config = servers.CONFIG if pings else _crowd_config(directory)
+        with open_stage(directory, config, every=interval) as stage:
             yield from _run_tasks(directory, stage)
 
 
@@ -74,7 +75,7 @@ def _crowd_config(directory: Path) -> Path:
     Centrifugo 6.9 deadlocks where a connection token names many channels with recovery while
     diffs are published in them: the crowd's tokens name 100.
     """
-    path = config(directory)
+    path = quiet_config(directory)
     settings = json.loads(path.read_text())
     for namespace in settings["channel"]["namespaces"]:
         namespace["force_recovery"] = False

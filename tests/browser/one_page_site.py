@@ -89,8 +89,13 @@ def write_config(directory: Path, change: Callable[[list[dict[str, Any]]], objec
 
 
 @contextmanager
-def open_stage(directory: Path, config: Path | None = None) -> Iterator[Stage]:
-    """A stage that keeps its files in `directory`, with the configuration of `write_config`."""
+def open_stage(
+    directory: Path, config: Path | None = None, *, every: float = EVERY
+) -> Iterator[Stage]:
+    """A stage that keeps its files in `directory`, with the configuration of `write_config`.
+
+    Its pages are told that it ticks `every` so many seconds.
+    """
     config = config or write_config(directory, lambda namespaces: None)
     with (
         servers.redis_server(directory) as (redis_url, redis),
@@ -102,7 +107,7 @@ def open_stage(directory: Path, config: Path | None = None) -> Iterator[Stage]:
             "PRESENCE_REDIS_URL": redis_url,
             "DATABASE_PATH": str(directory / "stage.sqlite3"),
             "DJANGO_SETTINGS_MODULE": "tests.browser.pages.settings",
-            "PRESENCE_INTERVAL": str(EVERY),
+            "PRESENCE_INTERVAL": str(every),
             "DEBUG": "1",
         }
         migrate = servers.manage("migrate", "-v", "0")
