@@ -91,6 +91,22 @@ describe("splicing the page and the stream", () => {
   });
 });
 
+describe("publications of clients", () => {
+  it("feed_ignores_what_a_client_published", async () => {
+    const { sub, world, follower } = await live();
+    const info = { client: "a-client", user: "13" };
+    const forged = [
+      diff(12, { joins: [member("5")], total: 2 }),
+      { type: "presence.reload", epoch: "zzzzzz", version: 1, within: 1 },
+      { type: "presence.event", event: "saved", payload: {} },
+    ];
+    const told = follower.told.length;
+    for (const data of forged) sub.trigger("publication", { data, info });
+    assert.deepEqual([shownIds(follower), follower.told.length], [["42"], told]);
+    assert.deepEqual([world.timers, follower.feed.phase], [[], "live"]);
+  });
+});
+
 describe("snapshot that is awaited", () => {
   /** A page that has found a gap, and the means to answer its fetch. */
   async function gapped() {
@@ -132,6 +148,19 @@ describe("snapshot that is awaited", () => {
     assert.deepEqual(await world.tick(), [375]);
     await answer([200, snapshot(18)]);
     assert.equal(follower.feed.state.version, 19);
+    assert.equal(follower.feed.phase, "live");
+  });
+
+  it("fetch_is_repeated_for_a_diff_that_came_during_it_also_after_one_that_failed", async () => {
+    const { sub, world, answer, follower } = await gapped();
+    await answer([503, undefined]);
+    await world.tick();
+    publish(sub, diff(17, { joins: [member("5")], total: 2 }));
+    await answer([200, snapshot(16)]);
+    assert.equal(follower.feed.phase, "stale", "the answer is from before the diff");
+    await world.tick();
+    await answer([200, snapshot(17)]);
+    assert.deepEqual([follower.feed.state.version, shownIds(follower)], [18, ["42", "5"]]);
     assert.equal(follower.feed.phase, "live");
   });
 

@@ -16,7 +16,7 @@ from tools.strip_comments import COMMENT, strip_comments
 STATIC = Path(presence.__file__).parent / "static" / "presence"
 README = (Path(__file__).parents[2] / "README.md").read_text()
 CSS = (STATIC / "css" / "presence.css").read_text()
-BUDGET_JS = 13_970
+BUDGET_JS = 13_990
 """Bytes of the modules that every widget loads. A stack of faces needs most of them."""
 BUDGET_SEARCH_JS = 1_024
 """Bytes of the module that is loaded once a long list is opened."""

@@ -93,8 +93,9 @@ export class Feed {
   #attempt = 0;
   // Number of fetches so far, by which an answer knows whether it is the newest.
   #fetches = 0;
-  // Publications kept while a snapshot is awaited.
+  // Publications kept while a snapshot is awaited, and the number of fetches when the last one came.
   #kept = [];
+  #keptAt;
 
   /**
    * @param {Config} config
@@ -142,7 +143,8 @@ export class Feed {
     const self = shown && user ? [user] : [];
     [this.#sub, this.#release] = this.subscribe(this, client, feed, { token, getToken, since }, {
       subscribed: ({ recovered }) => this.#subscribed(recovered, self, id),
-      publication: ({ data }) => this.#receive(data),
+      // What a client published has its info, and would be forged.
+      publication: ({ data, info }) => info || this.#receive(data),
     });
     this.client = client;
     if (this.#sub.state === "subscribed") this.#subscribed(false, self, id);
@@ -271,6 +273,7 @@ export class Feed {
     // Kept although it was applied: the snapshot may be older than that.
     if (!this.#awaiting || !this.roster.read(publication)) return;
     this.#kept = [...this.#kept, publication].slice(-LIMIT);
+    this.#keptAt = this.#fetches;
   }
 
   // Milliseconds to wait before a fetch, at random: 500 members fetch over a second, at most over five.
@@ -309,8 +312,8 @@ export class Feed {
       this.config.every = answer.every;
       this.#show(next.state, next.changes, this.host.now() - Math.max(0, answer.age) * 1000);
     }
-    // A snapshot that is too old, or that leaves a gap: the first gap is worth another fetch.
-    if (!next || (next.open.length && !this.#attempt)) this.#retry();
+    // A snapshot that is too old, or that leaves a gap: one fetch more closes it, begun after what is kept.
+    if (!next || (next.open.length && this.#fetches < this.#keptAt + 2)) this.#retry();
     else if (!this.#timer) this.#settle();
   }
 

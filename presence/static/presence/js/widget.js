@@ -237,7 +237,7 @@ class PresenceRoster extends HTMLElement {
     }
     const shown = this.#renderer.adopt(roster.fromSnapshot);
     if (shown) return shown;
-    throw Error("the widget's HTML lacks its list of members or their data");
+    throw Error("the widget's HTML lacks members or their data");
   }
 
   // A library has written the HTML of the widget.
