@@ -196,6 +196,7 @@ def matches(pattern: str, channel: str) -> bool:
 def _compiled(pattern: str) -> re.Pattern[str]:
     parts: list[str] = []
     depth = i = 0
+    star: int | None = None
     while i < len(pattern):
         token = _TOKEN.match(pattern, i)
         if token is None:
@@ -209,6 +210,13 @@ def _compiled(pattern: str) -> re.Pattern[str]:
         depth += (text == "{") - (text == "}")
         if depth < 0:
             break
+        if depth or text == "}":
+            star = None
+        elif text == "*":
+            if star is not None:
+                # Between two stars the leftmost match is as good as any: do not try the others.
+                parts[star:] = [f"(?>{_LAZY}{''.join(parts[star + 1 :])})"]
+            star = len(parts)
         parts.append(_translate(token, inside=depth > 0))
     if depth:
         raise ValueError(f"Pattern {pattern!r} has a '{{' or '}}' without a matching one")
@@ -223,7 +231,8 @@ _TOKEN = re.compile(
     | \[ (?P<not>!?+) (?: (?P<low>.)-(?P<high>.) | (?!.-)(?P<list>(?:\\.|[^\]\\])+) ) \]""",
     re.DOTALL | re.VERBOSE,
 )
-_SIMPLE = {"*": ".*", "?": ".", "{": "(?:", "}": ")"}
+_LAZY = ".*?"
+_SIMPLE = {"*": _LAZY, "?": ".", "{": "(?:", "}": ")"}
 
 
 def _translate(token: re.Match[str], *, inside: bool) -> str:

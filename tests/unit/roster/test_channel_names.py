@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -141,6 +144,40 @@ def test_matches_with_malformed_pattern_raises_value_error(pattern: str) -> None
     with pytest.raises(ValueError, match="Pattern") as caught:
         channel_names.matches(pattern, "a")
     assert repr(pattern) in str(caught.value)
+
+
+def matches_naively(pattern: str, name: str) -> bool:
+    """Match `*`, `?` and flat alternatives by trying everything."""
+    if not pattern:
+        return not name
+    first, rest = pattern[0], pattern[1:]
+    if first == "*":
+        return any(matches_naively(rest, name[at:]) for at in range(len(name) + 1))
+    if first == "{":
+        alternatives, _, rest = rest.partition("}")
+        return any(matches_naively(each + rest, name) for each in alternatives.split(","))
+    return bool(name) and first in ("?", name[0]) and matches_naively(rest, name[1:])
+
+
+@given(
+    st.lists(st.sampled_from(["*", "*", "a", "b", "?", "{a,b*}", "{ab,a}", "{*a,b}"]), max_size=6),
+    st.text("ab", max_size=7),
+)
+def test_matches_any_stars_as_a_search_of_all_ways_does(parts: list[str], name: str) -> None:
+    pattern = "".join(parts)
+    assert channel_names.matches(pattern, name) == matches_naively(pattern, name)
+
+
+def test_matches_with_many_stars_takes_no_exponential_time() -> None:
+    # In a process of its own: a regular expression cannot be interrupted.
+    program = """
+from presence.roster.channel_names import matches
+print(matches("presence:" + "*a" * 20 + "*b", "presence:" + "a" * 239))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout == "False\n"
 
 
 def test_cover_of_few_names_has_one_pattern_each() -> None:
