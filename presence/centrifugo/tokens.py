@@ -108,6 +108,10 @@ class Issuer(msgspec.Struct, frozen=True, kw_only=True):
     tracked: bool = False
     lean: bool = False
 
+    def __repr__(self) -> str:
+        """Return a text without the secret, for error reports that show variables."""
+        return f"Issuer(user_id={self.user_id!r})"
+
     def connection(self) -> str:
         """Return the token with which a client connects as the user."""
         # The claim `channels` has no options, and Centrifugo ignores it beside `subs`.

@@ -146,3 +146,7 @@ def test_grants_of_a_hundred_longest_names_fit_a_request():
 
     grant = make_grant("presence:" + "x" * 239, "1" * 36, now=NOW)
     assert MAX_GRANTS * (len(grant) + 4) < MAX_BODY
+
+
+def test_issuer_shown_in_an_error_report_hides_its_secret():
+    assert SECRET not in repr(issuer())
