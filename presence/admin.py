@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
@@ -17,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from presence.conf import hooks
 from presence.exceptions import InvalidChannel
 from presence.roster.channel_names import MAX_LENGTH
+from presence.transport.log_lines import line_logger
 from presence.web.access import polled_channel
 from presence.web.page import look_up
 
@@ -29,7 +29,7 @@ else:
 
 __all__ = ["PresenceAdminMixin", "admin_channel"]
 
-logger = logging.getLogger("presence.admin")
+logger = line_logger("presence.admin")
 
 TEMPLATE: Final = "presence/admin/change_form.html"
 UNKNOWN: Final = "?"

@@ -11,7 +11,6 @@ Numbers stay as they were given; an empty `meta` is left out.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -22,6 +21,7 @@ from presence.conf import conf
 from presence.roster import validation
 from presence.roster.channel_names import cursor_channel
 from presence.roster.names import clean_name
+from presence.transport.log_lines import line_logger
 
 __all__ = [
     "CURSOR_TIMEOUT",
@@ -36,7 +36,7 @@ __all__ = [
     "suffix_of",
 ]
 
-logger = logging.getLogger("presence.cursors")
+logger = line_logger("presence.cursors")
 
 CURSOR_TIMEOUT: Final = 10
 """Default of PRESENCE_CURSOR_TIMEOUT: seconds after its last move until a cursor is gone."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any, Final
 
 import msgspec
@@ -17,10 +16,11 @@ from presence.roster.channel_names import feed_of, room
 from presence.roster.messages import Event
 from presence.roster.people import ServerMember, is_anonymous
 from presence.snapshots import Record, is_hidden, read_channel, record_of
+from presence.transport.log_lines import line_logger
 
 __all__ = ["PresenceManager", "broadcast", "forget_member", "left_flag"]
 
-logger = logging.getLogger("presence.manager")
+logger = line_logger("presence.manager")
 
 REMEMBERED: Final = 3600.0
 """Seconds for which the store knows that a source took its member back."""

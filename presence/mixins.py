@@ -6,7 +6,6 @@ before all other bases.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial, wraps
 from inspect import isawaitable
@@ -26,13 +25,14 @@ from presence.roster.channel_names import format_key, room
 from presence.roster.people import sessionless_id
 from presence.roster.validation import encode_member_meta, is_meta
 from presence.snapshots import Record
+from presence.transport.log_lines import line_logger
 from presence.web.page import PageMember, page_state
 from presence.web.process_heartbeat import process_heartbeat
 from presence.web.visitors import Visitor, is_visit, meta_for, visitor_of
 
 __all__ = ["LiveCursorMixin", "PresenceMixin", "is_visit"]
 
-logger = logging.getLogger("presence.mixins")
+logger = line_logger("presence.mixins")
 
 P = ParamSpec("P")
 T = TypeVar("T")

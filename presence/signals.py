@@ -11,11 +11,11 @@ worker, one after the other; one that raises is logged, and the others are still
 
 from __future__ import annotations
 
-import logging
-
 from django.dispatch import Signal
 
+from presence.conf import masked
 from presence.roster.messages import Change
+from presence.transport.log_lines import line_logger
 
 __all__ = [
     "channel_occupied",
@@ -27,7 +27,7 @@ __all__ = [
     "wanted",
 ]
 
-logger = logging.getLogger("presence.signals")
+logger = line_logger("presence.signals")
 
 presence_joined = Signal()
 """`members` have joined."""
@@ -71,5 +71,6 @@ def send(channel: str, version: int, change: Change, epoch: str) -> None:
                 # Django has logged the traceback (django.dispatch).
                 name = getattr(receiver, "__qualname__", repr(receiver))
                 logger.error(
-                    "receiver=%s channel=%s version=%d error=%r", name, channel, version, error
+                    "receiver=%s channel=%s version=%d error=%s",
+                    *(name, channel, version, masked(repr(error))),
                 )

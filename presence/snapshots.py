@@ -5,7 +5,6 @@ Connected members are as of the last tick, members without a websocket as of now
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -19,6 +18,7 @@ from presence.roster.commit import visitor_seats
 from presence.roster.merge import RosterBuilder, enrich, fallback_name
 from presence.roster.messages import Member, Roster, Snapshot
 from presence.roster.people import ServerMember, UserClaims, claims_of, decode_meta, is_sessionless
+from presence.transport.log_lines import line_logger
 
 __all__ = [
     "Record",
@@ -30,7 +30,7 @@ __all__ = [
     "record_of",
 ]
 
-logger = logging.getLogger("presence.store")
+logger = line_logger("presence.store")
 
 Stored = TypeVar("Stored", StoredSnapshot, StoredPresence)
 T = TypeVar("T")

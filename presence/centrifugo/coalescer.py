@@ -6,7 +6,6 @@ message that cannot be sent is dropped.
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,8 +17,9 @@ import msgspec
 
 from presence.exceptions import CentrifugoError
 from presence.transport.log_limit import LogLimit
+from presence.transport.log_lines import line_logger
 
-logger = logging.getLogger("presence.outbox")
+logger = line_logger("presence.outbox")
 
 PAUSE: Final = 0.01
 """Seconds between two batches, in which messages collect."""

@@ -6,7 +6,6 @@ A hook that fails costs what it was asked for and nothing else. The log names it
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from functools import partial, wraps
@@ -21,12 +20,14 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db import Error, connections, reset_queries, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from presence.conf import conf
+from presence.conf import conf, masked, traceable
 from presence.roster import validation
 from presence.roster.names import MAX_NAME
 from presence.roster.validation import MAX_META, check_shape
+from presence.transport.log_lines import line_logger
+from presence.transport.redaction import message_of
 
-logger = logging.getLogger("presence.hooks")
+logger = line_logger("presence.hooks")
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -87,8 +88,10 @@ def call(
     except Exception as error:
         failed = HookFailed(f"{name} failed: {_describe(error)}")
         if strict:
-            raise failed from error
-        logger.error("hook=failed name=%s %s error=%s", name, about, failed, exc_info=error)
+            raise failed from traceable(error)
+        logger.error(
+            "hook=failed name=%s %s error=%s", name, about, failed, exc_info=traceable(error)
+        )
         return fallback
 
 
@@ -196,12 +199,9 @@ def log_left_out(source: str, user: str, left_out: Mapping[str, str]) -> None:
 
 
 def _describe(error: BaseException) -> str:
-    """Return the type of an error and its message, in at most 200 characters."""
-    try:
-        message = str(error)
-    except Exception:  # an error class of the site
-        message = ""
-    return f"{type(error).__name__}: {message}"[:200] if message else type(error).__name__
+    """Return the type of an error and its message without secrets, cut after 200 characters."""
+    message = message_of(error)
+    return masked(f"{type(error).__name__}: {message}"[:200] if message else type(error).__name__)
 
 
 def _encode_parts(given: Mapping[Any, Any]) -> tuple[dict[str, bytes], dict[str, str]]:

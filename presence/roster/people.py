@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any, Final
 
 import msgspec
 
 from presence.roster.names import clean_name
+from presence.transport.log_lines import line_logger
 
 ANONYMOUS_NAME: Final = "Anonymous"
 """Name of a visitor who is not signed in. Pages translate it."""
@@ -57,7 +57,7 @@ class UserClaims(
     session: bool = False
 
 
-logger = logging.getLogger("presence.sync")
+logger = line_logger("presence.sync")
 
 
 class ServerMember(msgspec.Struct, frozen=True):

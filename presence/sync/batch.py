@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 
 import msgspec
@@ -30,8 +29,9 @@ from presence.roster.messages import Position, Roster
 from presence.sync.channels import Shard
 from presence.sync.context import TickContext
 from presence.sync.poll import PollResult, Reading
+from presence.transport.log_lines import line_logger
 
-logger = logging.getLogger("presence.sync")
+logger = line_logger("presence.sync")
 
 
 def make_commits(ctx: TickContext, shard: Shard, polled: PollResult) -> list[Commit]:

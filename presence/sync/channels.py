@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
@@ -14,8 +13,9 @@ from presence.exceptions import InvalidChannel
 from presence.roster import channel_names
 from presence.sync.context import TickContext
 from presence.sync.statistics import OpenTick, load_in_chunks
+from presence.transport.log_lines import line_logger
 
-logger = logging.getLogger("presence.sync")
+logger = line_logger("presence.sync")
 
 BATCH_CLIENTS = 20_000
 """Clients in a batch of several channels: a reply of about 4 MB, which limits a worker's memory."""

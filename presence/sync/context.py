@@ -22,9 +22,10 @@ from presence.roster.merge import AnonymousMode, Fetch, Profiles
 from presence.roster.messages import Change, Roster
 from presence.sync.statistics import Part, Report
 from presence.transport.log_limit import LogLimit
+from presence.transport.log_lines import line_logger
 
-logger = logging.getLogger("presence.sync")
-LOGGERS = (logger, logging.getLogger("presence.redis"))
+logger = line_logger("presence.sync")
+LOGGERS = (logger, line_logger("presence.redis"))
 
 T = TypeVar("T")
 

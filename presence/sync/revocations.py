@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -23,8 +22,9 @@ from presence.roster.channel_names import (
 from presence.roster.merge import Connection, connections_of
 from presence.sync.context import TickContext
 from presence.sync.poll import PollResult
+from presence.transport.log_lines import line_logger
 
-logger = logging.getLogger("presence.sync")
+logger = line_logger("presence.sync")
 
 LIMIT: Final = 250
 """Revocations that are enforced at a time. A look or a tick goes on with new ones for a slice of

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -15,8 +14,9 @@ from presence.backends.base import BatchState, RosterStore, TickParts, TickStart
 from presence.exceptions import CommandError, PresenceError
 from presence.roster.commit import Commit, State
 from presence.roster.messages import UNREADABLE
+from presence.transport.log_lines import line_logger
 
-logger = logging.getLogger("presence.sync")
+logger = line_logger("presence.sync")
 
 T = TypeVar("T")
 Pulse = Callable[["Report"], None]

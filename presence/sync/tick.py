@@ -3,7 +3,6 @@ others take. A look polls the channels whose count changed, and those that are d
 
 from __future__ import annotations
 
-import logging
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -28,8 +27,9 @@ from presence.sync.poll import PollResult, poll_ahead
 from presence.sync.publish import Publisher
 from presence.sync.statistics import OpenTick, Report
 from presence.sync.watch import Look
+from presence.transport.log_lines import line_logger
 
-logger = logging.getLogger("presence.sync")
+logger = line_logger("presence.sync")
 
 NODES_SETTLE = 40.0
 """Seconds after a change of Centrifugo's nodes in which no leave is believed: clients reconnect

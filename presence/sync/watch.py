@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,8 +15,9 @@ from presence.roster import channel_names
 from presence.roster.messages import UNREADABLE
 from presence.sync.channels import count_clients
 from presence.sync.context import LastCounts, TickContext
+from presence.transport.log_lines import line_logger
 
-logger = logging.getLogger("presence.sync")
+logger = line_logger("presence.sync")
 
 LIMIT = 0.25
 """Fraction of one worker's time that looks and their polls take at most."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -15,8 +14,9 @@ from presence.conf import conf, masked
 from presence.queues.celery import TICK, WATCH
 from presence.tasks import jobs
 from presence.transport.log_limit import LogLimit
+from presence.transport.log_lines import line_logger
 
-logger = logging.getLogger("presence.tasks")
+logger = line_logger("presence.tasks")
 
 LOOK_EXPIRES: Final = 1.0
 """Seconds for which a look may wait where PRESENCE_WATCH is 0, but beat sends looks."""

@@ -8,7 +8,6 @@ run them once. Looks have slots of PRESENCE_WATCH seconds, in the same way.
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -23,8 +22,9 @@ from presence.conf import conf, masked, traceable
 from presence.exceptions import StoreError
 from presence.tasks import jobs
 from presence.transport.log_limit import LogLimit
+from presence.transport.log_lines import line_logger
 
-logger = logging.getLogger("presence.tasks")
+logger = line_logger("presence.tasks")
 
 AHEAD: Final = 90.0
 """Seconds for which ticks are planned each minute: the next planning may come late."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import replace
 from typing import Any, cast
 
@@ -13,13 +12,14 @@ from django.utils.html import format_html
 from presence.conf import conf
 from presence.exceptions import InvalidChannel
 from presence.snapshots import Record
+from presence.transport.log_lines import line_logger
 from presence.web.cursor_surface import UNITS, Surface, surface_for
 from presence.web.heartbeat import Heartbeat, heartbeat_for
 from presence.web.page import look_up
 from presence.web.widget import FACES, LIMITS, VARIANTS, Widget, widget_for
 
 register = Library()
-logger = logging.getLogger("presence.widget")
+logger = line_logger("presence.widget")
 
 NOT_GIVEN = object()
 HINT = (

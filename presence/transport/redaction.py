@@ -91,6 +91,14 @@ def _of_url(url: str) -> Iterator[str]:
     yield from (value for name, value in options if _SECRET_NAME.search(name))
 
 
+def message_of(error: BaseException) -> str:
+    """Return the message of an error; "" for an error class of the site that has none."""
+    try:
+        return str(error)
+    except Exception:
+        return ""
+
+
 class Redactor:
     """Masks secrets in text: those in the given values (strings, URLs, mappings), and the login of
     any URL."""
@@ -117,7 +125,8 @@ class Redactor:
         """Return `error` for `raise … from`, or None if its traceback would show a secret."""
         link: BaseException | None = error
         while link is not None:
-            if self.text(link) != str(link):
+            said = message_of(link)
+            if self.text(said) != said:
                 return None
             link = link.__cause__ or link.__context__
         return error

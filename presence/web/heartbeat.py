@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
@@ -17,12 +16,13 @@ from presence.conf import conf
 from presence.exceptions import InvalidGrant, StoreError
 from presence.manager import forget_member, left_flag
 from presence.roster.people import is_sessionless
+from presence.transport.log_lines import line_logger
 from presence.web.access import open_grant
 from presence.web.json import HttpError, json_view, read_json
 from presence.web.page import NO_URLS, NOT_LOADED, page_state, page_visitor, warn_once
 from presence.web.visitors import Visitor, visitor_of
 
-logger = logging.getLogger("presence.heartbeat")
+logger = line_logger("presence.heartbeat")
 
 MAX_LIFELINES: Final = 20
 """Members of one page."""

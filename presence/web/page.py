@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -19,10 +18,11 @@ from presence.conf import conf
 from presence.exceptions import StoreError
 from presence.roster.channel_names import validate_channel
 from presence.snapshots import Record, read_records
+from presence.transport.log_lines import line_logger
 from presence.web.access import authorise
 from presence.web.visitors import Visitor, visitor_of
 
-logger = logging.getLogger("presence.widget")
+logger = line_logger("presence.widget")
 
 LOOK_UP_LIFETIME: Final = 1.0
 """Seconds for which records are reused: about the time to render a page. A view that lives on
@@ -154,7 +154,7 @@ def look_up(channels: Sequence[object], request: HttpRequest | None) -> People:
         try:
             people |= read_records(allowed)
         except StoreError:
-            logging.getLogger("presence.lookup").exception(
+            line_logger("presence.lookup").exception(
                 "present=unread channels=%s", ",".join(allowed[:3])
             )
             state.store_is_down = True

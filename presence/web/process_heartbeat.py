@@ -6,7 +6,6 @@ connection, so its process keeps its member for as long as the instance exists.
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 import time
@@ -20,8 +19,9 @@ from presence import services
 from presence.backends.tracker import MemberKey, Tracker
 from presence.conf import conf
 from presence.exceptions import StoreError
+from presence.transport.log_lines import line_logger
 
-logger = logging.getLogger("presence.heartbeat")
+logger = line_logger("presence.heartbeat")
 
 RETRY: Final = 5
 """A beat that failed is repeated after a fifth of PRESENCE_HEARTBEAT, before members time out."""

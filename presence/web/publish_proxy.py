@@ -6,7 +6,6 @@ of what it publishes, or its moves in `CursorTracker.get_cursors`.
 
 from __future__ import annotations
 
-import logging
 from math import ceil
 from typing import Annotated, Any, Final, TypeVar
 
@@ -22,9 +21,10 @@ from presence.exceptions import CentrifugoError, InvalidChannel, StoreError
 from presence.roster import validation
 from presence.roster.channel_names import room_of
 from presence.roster.names import clean_name
+from presence.transport.log_lines import line_logger
 from presence.web.json import HttpError, json_view
 
-logger = logging.getLogger("presence.proxy")
+logger = line_logger("presence.proxy")
 
 T = TypeVar("T")
 

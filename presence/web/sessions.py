@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from functools import partial
 from importlib import import_module
 from typing import Any, Final
@@ -16,8 +15,9 @@ from django.utils.crypto import get_random_string, salted_hmac
 from presence import services
 from presence.backends.revocations import Revocation
 from presence.exceptions import StoreError
+from presence.transport.log_lines import line_logger
 
-logger = logging.getLogger("presence.sessions")
+logger = line_logger("presence.sessions")
 
 _SALT: Final = "presence.session"
 _FIELD: Final = "_presence_session"

@@ -3,7 +3,6 @@ the roster lacks."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Annotated, Any, Final
@@ -19,13 +18,14 @@ from presence.conf import conf
 from presence.exceptions import InvalidGrant, StoreError
 from presence.roster.channel_names import feed_of, is_cursor_channel, session_channel
 from presence.snapshots import read_snapshot
+from presence.transport.log_lines import line_logger
 from presence.web.access import open_grant
 from presence.web.json import HttpError, json_view, read_json
 from presence.web.sessions import session_of
 from presence.web.visitors import Visitor, describe, listed_as, origins_of, visitor_of
 
-logger = logging.getLogger("presence.views")
-registry_logger = logging.getLogger("presence.registry")
+logger = line_logger("presence.views")
+registry_logger = line_logger("presence.registry")
 
 MAX_GRANTS: Final = 100
 """Widgets of one page."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Mapping
 from contextlib import suppress
@@ -21,8 +20,9 @@ from presence.conf import conf, hooks
 from presence.roster import validation
 from presence.roster.names import clean_name
 from presence.roster.people import UserClaims, anonymous_id
+from presence.transport.log_lines import line_logger
 
-logger = logging.getLogger("presence.visitors")
+logger = line_logger("presence.visitors")
 
 MAX_ID: Final = 8
 """Characters of a primary key up to which it replaces a missing name."""

@@ -6,7 +6,6 @@ A page never fails because Redis is down; a wrong set-up of the site is reported
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -26,10 +25,11 @@ from presence.roster.messages import Member, Position, Snapshot
 from presence.roster.names import initials
 from presence.roster.people import ANONYMOUS_NAME
 from presence.snapshots import read_snapshot
+from presence.transport.log_lines import line_logger
 from presence.web.page import Element, PageState, open_element, page_state
 from presence.web.visitors import Visitor, describe
 
-logger = logging.getLogger("presence.widget")
+logger = line_logger("presence.widget")
 
 VARIANTS: Final = ("stack", "list", "count", "none")
 """The first is the default. "none" shows nothing: it is there for scripts."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
@@ -15,9 +14,10 @@ from presence.backends.redis.server import Command, checked, key_of
 from presence.backends.redis.urls import make_client
 from presence.exceptions import StoreError
 from presence.roster.channel_names import validate_channel
+from presence.transport.log_lines import line_logger
 from presence.transport.redaction import Redactor
 
-logger = logging.getLogger("presence.redis")
+logger = line_logger("presence.redis")
 
 WRONG_TYPE: Final = "WRONGTYPE"
 """In an error of Redis, whether of a command or of one in a script."""

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from itertools import chain
 
 from presence.backends.base import Hit, Limits
 from presence.backends.redis.connection import Connection, milliseconds, script
 from presence.backends.tracker import CursorStore, is_fresh
+from presence.transport.log_lines import line_logger
 
-logger = logging.getLogger("presence.redis")
+logger = line_logger("presence.redis")
 
 
 class RedisCursors(Connection, CursorStore):

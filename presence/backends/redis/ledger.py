@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 
 from presence.backends.base import (
@@ -18,8 +17,9 @@ from presence.backends.base import (
 from presence.backends.redis import fields
 from presence.backends.redis.connection import Connection, milliseconds, script
 from presence.backends.redis.server import Command
+from presence.transport.log_lines import line_logger
 
-logger = logging.getLogger("presence.redis")
+logger = line_logger("presence.redis")
 
 KEPT_PARTS = 86_400
 """Seconds for which the parts of a tick that nobody ended are kept."""

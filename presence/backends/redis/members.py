@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -15,8 +14,9 @@ from presence.backends.redis.watch import RedisWatch
 from presence.backends.tracker import MemberKey, MemberStore, StoredPresence, TrackerState, in_order
 from presence.roster.messages import UNREADABLE
 from presence.roster.people import ServerMember
+from presence.transport.log_lines import line_logger
 
-logger = logging.getLogger("presence.redis")
+logger = line_logger("presence.redis")
 
 SCRIPT_FIELDS: Final = 500
 """Members that one run of a script touches: it keeps all others waiting."""

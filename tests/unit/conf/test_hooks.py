@@ -107,6 +107,59 @@ class TestFailing:
             fetch(["42"])
 
 
+SECRET = "a-secret-of-the-database"
+
+
+def quoting(*_: Any, **__: Any) -> Any:
+    """Raise what a driver raises that quotes its connection string."""
+    raise ConnectionError(f"no route to postgres://app:{SECRET}@db/app (password={SECRET})")
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: authorise(request_of(ADA), ROOM),
+        lambda: describe(Visitor("42", ADA), now=1.0),
+    ],
+    ids=["PRESENCE_AUTHORIZE", "PRESENCE_USER_INFO"],
+)
+def test_hook_that_quotes_a_secret_is_logged_without_it(
+    settings: Any, caplog: pytest.LogCaptureFixture, call: Callable[[], Any]
+) -> None:
+    settings.DATABASES["default"]["PASSWORD"] = SECRET
+    settings.PRESENCE_AUTHORIZE = settings.PRESENCE_USER_INFO = quoting
+    call()
+    assert "no route to" in caplog.text
+    assert SECRET not in caplog.text
+
+
+def test_fetch_that_quotes_a_secret_raises_without_it(settings: Any) -> None:
+    settings.DATABASES["default"]["PASSWORD"] = SECRET
+    settings.PRESENCE_FETCH = quoting
+    fetch = hooks.fetch()
+    assert fetch
+    with pytest.raises(hooks.HookFailed, match="no route to") as raised:
+        fetch(["42"])
+    assert raised.value.__cause__ is None
+    assert SECRET not in str(raised.value)
+
+
+def test_receiver_that_quotes_a_secret_has_it_masked_in_our_line(
+    settings: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.DATABASES["default"]["PASSWORD"] = SECRET
+    presence_joined.connect(quoting)
+    try:
+        with FakePresence() as site:
+            PresenceManager.join_presence("doc:42", "42")
+            site.tick()
+    finally:
+        presence_joined.disconnect(quoting)
+    ours = [r.getMessage() for r in caplog.records if r.name.startswith("presence.")]
+    assert any("receiver=quoting" in line for line in ours)
+    assert SECRET not in "\n".join(ours)
+
+
 def test_authorize_that_raises_permission_denied_denies_without_a_log(
     settings: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
