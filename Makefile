@@ -17,10 +17,10 @@ OPTIONAL := $(if $(CI),--group djust)
 export PATH := $(PATH):$(CURDIR)/$(BIN)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo crowd test lint bench screenshots centrifugo setup
+.PHONY: help demo crowd test test-faults lint bench screenshots centrifugo setup
 
 help:
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: setup ## run the site on http://127.0.0.1:8000 (PORT=8010, LOGS=1, ASYNC_BACKEND=huey)
 	@$(BIN)/python -m project.demo
@@ -31,9 +31,12 @@ crowd: setup ## bring people to the whiteboard of a running demo (USERS=50)
 
 test: setup ## run every test
 	@$(BIN)/python -m tools.versions
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --ignore tests/browser
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --ignore tests/browser --ignore tests/faults
 	$(BIN)/python -m pytest tests/browser
 	node --test --test-reporter=spec tests/js/*.test.js
+
+test-faults: setup ## kill, stop and cut each part of a site of real processes
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/faults
 
 lint: setup ## check style, types and the direction of imports
 	$(BIN)/ruff check

@@ -17,13 +17,16 @@ class Balancer:
 
     `forget` has every connection that is open by then answer what is sent on it with a "reset", the
     "end" or "nothing". With `swallow` the next reply is lost together with its connection. With
-    `drip` each byte of a reply comes so many seconds after the one before.
+    `drip` each byte of a reply comes so many seconds after the one before; with `delay` each reply
+    comes so many seconds late. With `cut` the connection ends in the middle of the next reply.
     """
 
     def __init__(self, target: int) -> None:
         self.target = target
         self.swallow = False
         self.drip = 0.0
+        self.delay = 0.0
+        self.cut = False
         self.opened = 0
         self._forgotten: tuple[int, str] = (0, "")
         self._server = socket.create_server(("127.0.0.1", 0))
@@ -73,6 +76,11 @@ class Balancer:
             if self.swallow:
                 self.swallow = False
                 return False
+            if self.cut:
+                self.cut = False
+                client.sendall(data[: len(data) // 2])
+                return False
+            self._done.wait(self.delay)
             while self.drip and data:
                 client.sendall(data[:1])
                 data = data[1:]
