@@ -20,11 +20,11 @@ from presence.conf import hooks
 from presence.conf.hooks import in_thread
 from presence.cursors import CursorTracker
 from presence.exceptions import CentrifugoError, InvalidChannel, StoreError
-from presence.manager import PresenceManager, broadcast
+from presence.manager import PresenceManager, broadcast, forget_member
 from presence.roster.channel_names import format_key, room
 from presence.roster.people import sessionless_id
 from presence.roster.validation import encode_member_meta, is_meta
-from presence.snapshots import Record
+from presence.snapshots import Record, record_of
 from presence.transport.log_lines import line_logger
 from presence.web.page import PageMember, page_state
 from presence.web.process_heartbeat import process_heartbeat
@@ -255,7 +255,14 @@ class PresenceMixin(ViewLifecycle):
         self._keep_by_heartbeat(None)
         if here is None:
             return None
-        record = PresenceManager.leave_presence(here.key, here.user, source=self._presence.source)
+        source = self._presence.source
+        if self._lives_on():
+            # No page has a lifeline of this source. A note of the leave, which is kept for an hour,
+            # would let a visitor fill Redis by connecting again and again.
+            member = forget_member(room(here.key), here.user, source)
+            record = record_of(member) if member else None
+        else:
+            record = PresenceManager.leave_presence(here.key, here.user, source=source)
         if record is not None:
             self._call_handler("handle_presence_leave", record)
         return record

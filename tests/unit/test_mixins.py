@@ -676,6 +676,19 @@ class TestConsumers:
         assert (ids(), consumer.codes) == ([], [1001])
         assert [what for what, _ in consumer.told] == ["join", "leave"]
 
+    def test_consumer_that_is_disconnected_leaves_nothing_in_the_store(
+        self, site: FakePresence
+    ) -> None:
+        class Document(PresenceMixin, Consumer):
+            presence_key = "document:{doc_id}"
+
+        for _ in range(3):
+            consumer = Document(scope_of(doc_id=42))
+            consumer.track_presence()
+            with pytest.raises(StopConsumer):
+                consumer.dispatch(GONE)
+        assert site.store._flags == {}
+
     def test_consumer_whose_disconnect_fails_untracks(self) -> None:
         class Document(PresenceMixin, Consumer):
             presence_key = "document:{doc_id}"
