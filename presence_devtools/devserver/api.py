@@ -25,7 +25,7 @@ from .codes import (
     RefusedError,
 )
 from .config import ChannelOptions
-from .globs import compile_glob
+from .globs import Glob
 from .node import VERSION, Node
 from .wire import Position, PresenceStatsResult, Publication, Raw, compact, escape, own
 
@@ -96,10 +96,10 @@ class Methods:
         names: Iterable[str] = sorted(subscribers)
         if request.pattern:
             try:
-                pattern = compile_glob(request.pattern)
+                pattern = Glob(request.pattern)
             except ValueError as error:
                 raise RefusedError(API_INTERNAL) from error
-            names = filter(pattern.fullmatch, names)
+            names = filter(pattern.matches, names)
         return wire.ChannelsResult(
             {name: wire.ChannelInfo(num_clients=len(subscribers[name])) for name in names}
         )

@@ -15,7 +15,7 @@ from typing import Any, NewType, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from .globs import compile_glob
+from .globs import Glob
 
 # Sections that change nothing that a client or a backend could see.
 OF_NO_CONSEQUENCE = {"log", "pid_file", "prometheus", "shutdown", "usage_stats"}
@@ -299,7 +299,7 @@ def _validate(config: Config) -> None:
         raise ConfigError("client.ping_interval must be greater than client.pong_timeout")
     for origin in config.client.allowed_origins:
         try:
-            compile_glob(origin)
+            Glob(origin)
         except ValueError as error:
             raise ConfigError(f"client.allowed_origins: {error}") from error
 

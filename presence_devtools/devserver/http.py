@@ -10,7 +10,7 @@ from aiohttp import web
 
 from .api import METHODS, Api
 from .config import Config
-from .globs import compile_glob
+from .globs import Glob
 from .node import Node
 from .site import Site
 from .transport import LAST_WORDS, WebSocketTransport
@@ -55,11 +55,11 @@ def _authorized(request: web.Request, config: Config) -> bool:
 
 
 def _websocket_handler(node: Node, site: Site) -> Handler:
-    origins = [compile_glob(pattern) for pattern in node.config.client.allowed_origins]
+    origins = [Glob(pattern) for pattern in node.config.client.allowed_origins]
 
     async def handle(request: web.Request) -> web.StreamResponse:
         origin = request.headers.get("Origin", "").lower()
-        if origin and not any(pattern.fullmatch(origin) for pattern in origins):
+        if origin and not any(pattern.matches(origin) for pattern in origins):
             return web.Response(status=403, text="Forbidden\n")
         wanted = request.headers.get("Sec-WebSocket-Protocol", "") + request.query_string
         if "protobuf" in wanted:
