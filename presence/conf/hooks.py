@@ -200,8 +200,9 @@ def log_left_out(source: str, user: str, left_out: Mapping[str, str]) -> None:
 
 def _describe(error: BaseException) -> str:
     """Return the type of an error and its message without secrets, cut after 200 characters."""
-    message = message_of(error)
-    return masked(f"{type(error).__name__}: {message}"[:200] if message else type(error).__name__)
+    # Masked before it is cut: half of a secret is not found.
+    message = masked(message_of(error))
+    return f"{type(error).__name__}: {message}"[:200] if message else type(error).__name__
 
 
 def _encode_parts(given: Mapping[Any, Any]) -> tuple[dict[str, bytes], dict[str, str]]:

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from traceback import walk_tb
+from types import FrameType
 from typing import Any, Final
 from urllib.parse import parse_qsl, quote, unquote
 
@@ -15,7 +18,10 @@ MASK: Final = "***"
 SHORTEST: Final = 4
 """Characters of the shortest word to mask: shorter ones are in every sentence."""
 LONGEST_NUMBER: Final = 10**15
+LONGEST_VALUE: Final = 10_000
+"""Bytes of a variable that are searched for a secret."""
 
+_LIBRARIES = frozenset({"redis", "http", "urllib"})
 _NAME = re.compile(r"[\w. -]{1,60}")
 _NUMBER = re.compile(r"[+-]?[\d.]{1,15}(e[+-]?\d{1,3})?|[+-]?(nan|inf)", re.IGNORECASE)
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,30})://([^/?#]*)(.*)", re.DOTALL)
@@ -122,11 +128,41 @@ class Redactor:
         return text
 
     def cause(self, error: BaseException) -> BaseException | None:
-        """Return `error` for `raise … from`, or None if its traceback would show a secret."""
-        link: BaseException | None = error
-        while link is not None:
+        """Return `error` for `raise … from`, or None if its message, or one that led to it, shows a
+        secret.
+
+        Where a variable of a frame holds one, it comes without its frames: debug pages and error
+        trackers show the variables of frames, such as the headers of a request that failed.
+        """
+        for link in _chain(error):
             said = message_of(link)
             if self.text(said) != said:
                 return None
-            link = link.__cause__ or link.__context__
+        for link in _chain(error):
+            if any(map(self._is_shown_by, walk_tb(link.__traceback__))):
+                link.__traceback__ = None
         return error
+
+    def _is_shown_by(self, at: tuple[FrameType, int]) -> bool:
+        return any(self._is_in(value) for value in at[0].f_locals.values())
+
+    def _is_in(self, value: object, depth: int = 3) -> bool:
+        """Return whether the repr of a variable shows a secret. Only a library's own objects are
+        asked for theirs: those of a site may run queries."""
+        if isinstance(value, Mapping):
+            value = list(value.values())
+        if isinstance(value, list | tuple | set | frozenset):
+            return depth > 0 and any(self._is_in(part, depth - 1) for part in islice(value, 100))
+        if type(value).__module__.partition(".")[0] in _LIBRARIES:
+            value = repr(value)
+        if isinstance(value, bytes | bytearray):
+            value = value[:LONGEST_VALUE].decode(errors="replace")
+        return isinstance(value, str) and any(word in value for word in self._words)
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and those that led to it."""
+    link: BaseException | None = error
+    while link is not None:
+        yield link
+        link = link.__cause__ or link.__context__

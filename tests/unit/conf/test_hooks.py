@@ -160,6 +160,15 @@ def test_receiver_that_quotes_a_secret_has_it_masked_in_our_line(
     assert SECRET not in "\n".join(ours)
 
 
+def test_hook_error_that_is_cut_shows_no_half_of_a_secret(
+    settings: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.DATABASE = {"PASSWORD": SECRET}
+    settings.PRESENCE_AUTHORIZE = raising(RuntimeError("x" * 178 + SECRET))
+    assert not authorise(request_of(ADA), ROOM)
+    assert SECRET[:6] not in caplog.text
+
+
 def test_authorize_that_raises_permission_denied_denies_without_a_log(
     settings: Any, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -122,6 +122,38 @@ def test_secrets_in_nested_settings_are_found() -> None:
 def test_masked_text_with_secret_of_another_setting_hides_it() -> None:
     text = masked("of-huey of-database of-cache of-yesterday of-broker")
     assert text == "*** *** *** *** ***"
+
+
+def raised_by(function: Callable[[], object]) -> Exception:
+    try:
+        function()
+    except Exception as error:
+        return error
+    raise AssertionError("nothing was raised")
+
+
+@pytest.mark.parametrize(
+    "held",
+    ["key of-the-api", b"key of-the-api", {"X-API-Key": "of-the-api"}, (1, ["of-the-api"])],
+)
+def test_cause_with_secret_in_a_variable_comes_without_its_frames(held: object) -> None:
+    def send() -> None:
+        headers = held
+        raise ConnectionError(f"refused {len(str(headers))}")
+
+    redactor = Redactor(words=["of-the-api"])
+    error = raised_by(send)
+    assert redactor.cause(error) is error
+    assert error.__traceback__ is None
+
+
+def test_cause_without_secrets_keeps_its_frames() -> None:
+    def send(other: str) -> None:
+        raise ConnectionError(f"refused {len(other)}")
+
+    error = raised_by(lambda: send("harmless"))
+    assert Redactor(words=["of-the-api"]).cause(error) is error
+    assert error.__traceback__
 
 
 def test_cause_with_secret_in_its_traceback_is_none() -> None:
