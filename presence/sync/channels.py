@@ -102,7 +102,8 @@ class Shard(msgspec.Struct, frozen=True, kw_only=True):
     and of their feeds. Leaves are not believed for the seconds of `hold`. The `tracked` channels
     have members without a websocket. `since` is the time of the oldest last poll of these channels,
     0 if there was none. With `look`, a look polls them, and `due` has the marks that it found; the
-    next look compares with `clients`.
+    next look compares with `clients`. `out` and `revoked` are those of the context of the tick, for
+    another process.
     """
 
     tick: OpenTick
@@ -116,6 +117,8 @@ class Shard(msgspec.Struct, frozen=True, kw_only=True):
     due: dict[str, float] = {}
     tracked: list[str] = []
     since: float = 0.0
+    out: dict[str, list[str]] = {}
+    revoked: dict[str, float] = {}
 
 
 HandOut = Callable[[Shard], bool]

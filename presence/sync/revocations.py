@@ -7,9 +7,11 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
+import msgspec
+
 from presence.backends.revocations import FRESH, KeptRevocation
 from presence.centrifugo.gateway import Connected, result_of
-from presence.exceptions import CommandError
+from presence.exceptions import CentrifugoAnswerError, CommandError
 from presence.roster.channel_names import (
     FEW,
     access_channels,
@@ -20,6 +22,7 @@ from presence.roster.channel_names import (
     session_patterns,
 )
 from presence.roster.merge import Connection, connections_of
+from presence.sync.channels import Shard
 from presence.sync.context import TickContext
 from presence.sync.poll import PollResult
 from presence.transport.log_lines import line_logger
@@ -61,6 +64,19 @@ def noted(ctx: TickContext, kept: Sequence[KeptRevocation], *, now: float) -> Ti
     return replace(ctx, out=_out(kept, now=now), revoked=revoked)
 
 
+def carried_by(ctx: TickContext, shard: Shard) -> Shard:
+    """Return the shard with those whose access has just ended, and all who are revoked."""
+    concerned = {"", *shard.channels}
+    out = {channel: sorted(users) for channel, users in ctx.out.items() if channel in concerned}
+    return msgspec.structs.replace(shard, out=out, revoked=dict(ctx.revoked))
+
+
+def taken_from(ctx: TickContext, shard: Shard) -> TickContext:
+    """Return the context with what `carried_by` gave a shard."""
+    out = {channel: frozenset(users) for channel, users in shard.out.items()}
+    return replace(ctx, out=out, revoked=shard.revoked)
+
+
 def end_unlisted(ctx: TickContext, polled: PollResult) -> None:
     """End connections of revoked users that are in a polled room, but in no channel of a session.
 
@@ -69,7 +85,11 @@ def end_unlisted(ctx: TickContext, polled: PollResult) -> None:
     """
     suspects: dict[str, tuple[str, str]] = {}
     for channel, reading in polled.different.items():
-        for client, found in connections_of(reading.raw).items():
+        try:
+            connections = connections_of(reading.raw)
+        except CentrifugoAnswerError:
+            continue  # Its commit reports it. It hides nobody in the other rooms.
+        for client, found in connections.items():
             claims, at = found.conn_info, ctx.revoked.get(found.user, 0.0)
             if claims and 0 < claims.iat < at + LATE:
                 suspects[client] = found.user, channel

@@ -101,7 +101,7 @@ class Sync(TickContext):
 
         Does nothing after the deadline of the tick. Never raises, like `tick`.
         """
-        ctx = self.with_new_report()
+        ctx = revocations.taken_from(self.with_new_report(), shard)
         _run_handed_out(ctx, shard)
         return ctx.report
 
@@ -191,6 +191,7 @@ def _poll_twice(
 
 def _hand_out(ctx: TickContext, shards: Sequence[Shard], hand_out: HandOut) -> None:
     """Hand the shards out, and do the others here. The survey is part 0 of the tick."""
+    shards = [revocations.carried_by(ctx, shard) for shard in shards]
     here, tick = list(dropwhile(hand_out, shards)), shards[0].tick
     logger.info("tick=handed-out id=%s shards=%d here=%d", tick.id, len(shards), len(here))
     with ctx.report.catching():

@@ -185,6 +185,19 @@ def test_client_that_left_the_channel_of_its_session_before_is_closed_by_the_nex
     assert connected(site, "copy") == []
 
 
+def test_client_that_left_the_channel_of_its_session_is_closed_beside_an_unreadable_room(
+    site: Site,
+) -> None:
+    site.store.revoke([Revocation("7", "laptop")], seconds=600)
+    unlisted(site, "copy", ROOM)
+    site.centrifugo.enter("presence:another", "bob", "8", "Bob", iat=site.clock())
+    site.centrifugo.enter(ROOM, "eve", "9", "Eve", iat=site.clock())
+    site.centrifugo.raw["presence:another"] = b'{"presence":[]}'
+    site.clock.advance(revocations.LATE)
+    assert look(site).errors
+    assert connected(site, "copy") == []
+
+
 def test_tick_enforces_revocations_where_nobody_looks(site: Site) -> None:
     site.store.revoke([Revocation("7", "laptop")], seconds=600)
     site.tick(60)

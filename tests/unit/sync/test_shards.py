@@ -8,8 +8,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from presence.backends.revocations import Revocation
 from presence.centrifugo.gateway import Survey
 from presence.exceptions import CentrifugoUnreachable, StoreError
+from presence.roster.channel_names import session_channel
 from presence.sync import statistics
 from presence.sync.channels import Shard, batches, split
 from presence.sync.statistics import OpenTick, Tick
@@ -279,3 +281,27 @@ def test_shard_of_thousand_channels_is_a_small_message() -> None:
 def test_batches_are_bounded_in_channels_and_clients() -> None:
     clients = {"a": 15_000, "b": 15_000, "c": 1, "d": 50_000, "e": 1}
     assert list(batches("abcdef", clients, 2)) == [["a"], ["b", "c"], ["d"], ["e", "f"]]
+
+
+def test_shard_of_another_process_shows_leaves_of_revoked_users_without_the_grace() -> None:
+    site, workers = full(20, grace=600.0)
+    site.sync.tick(hand_out=workers.hand_out)
+    workers.run()
+    session = session_channel("u3", "laptop")
+    site.centrifugo.enter(session, "c", "u3", "User 3", iat=site.clock())
+    site.clock.advance(INTERVAL)
+    site.store.revoke([Revocation("u3")], seconds=600)
+    site.sync.tick(hand_out=workers.hand_out)
+    workers.run()
+    assert site.ids("presence:003") == []
+    assert site.ids("presence:004") == ["u4"]
+
+
+def test_shard_of_another_process_ends_connections_that_left_the_channel_of_their_session() -> None:
+    site, workers = full(20)
+    site.centrifugo.enter("presence:003", "copy", "u3", "User 3", iat=site.clock())
+    site.clock.advance(INTERVAL)
+    site.store.revoke([Revocation("u3")], seconds=600)
+    site.sync.tick(hand_out=workers.hand_out)
+    workers.run()
+    assert "copy" not in site.centrifugo.rooms["presence:003"]
