@@ -17,7 +17,7 @@ OPTIONAL := $(if $(CI),--group djust)
 export PATH := $(PATH):$(CURDIR)/$(BIN)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo crowd test test-faults lint bench screenshots centrifugo setup
+.PHONY: help demo crowd test simulate test-faults lint bench screenshots centrifugo setup
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ test: setup ## run every test
 
 test-faults: setup ## kill, stop and cut each part of a site of real processes
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/faults
+
+simulate: setup ## run random histories with faults: SEEDS=10000 of them, or SEED=118 with its trace
+	@PYTHONHASHSEED=0 $(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),300))
 
 lint: setup ## check style, types and the direction of imports
 	$(BIN)/ruff check
