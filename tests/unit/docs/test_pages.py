@@ -14,7 +14,8 @@ ROOT = Path(__file__).parents[3]
 DOCS = ROOT / "docs"
 INDEX = DOCS / "README.md"
 PAGES = sorted(page for page in DOCS.glob("*.md") if page != INDEX)
-LINKING = [*PAGES, INDEX, ROOT / "CONTRIBUTING.md", ROOT / "bench" / "notes.md"]
+OTHERS = [ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", ROOT / "bench" / "notes.md"]
+LINKING = [*PAGES, INDEX, *OTHERS]
 KINDS = {"tutorial", "how-to", "reference", "explanation"}
 ARCHITECTURE = (DOCS / "architecture.md").read_text()
 MAX_README_LINES = 200
