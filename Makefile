@@ -41,11 +41,12 @@ test-faults: setup ## kill, stop and cut each part of a site of real processes
 simulate: setup ## run random histories with faults: SEEDS=10000 of them, or SEED=118 with its trace
 	@PYTHONHASHSEED=0 $(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),300))
 
-lint: setup ## check style, types and the direction of imports
+lint: setup ## check style, types, the direction of imports, and dependencies
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m tools.audit
 
 bench: setup ## compare ticks and cursors with bare requests (BENCH=quick, BENCH=long)
 	@$(BIN)/python -m bench $(if $(filter quick,$(BENCH)),--quick,--write) $(if $(filter long,$(BENCH)),--long)
