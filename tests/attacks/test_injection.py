@@ -1,7 +1,7 @@
 """Hostile strings in every field, on every surface that a server writes.
 
 A page with hostile strings has to have the very elements and attributes of the page with harmless
-ones. How scripts draw them is tested in tests/browser/test_drawing.py.
+ones. How scripts draw them is tested in tests/browser/test_attacks.py.
 """
 
 from __future__ import annotations
