@@ -11,6 +11,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import redis
+from django.conf import settings
 from django.contrib.auth.models import Permission, User
 from django.http import HttpRequest
 from django.template import RequestContext, Template
@@ -84,6 +86,18 @@ def test_endpoint_with_a_room_that_is_denied_answers_403_and_does_nothing(
     look = services.store().begin_look("look", lease=30.0, limit=100)
     assert look is not None
     assert [*look.due] == []
+
+
+@pytest.mark.parametrize("name", ENDPOINTS)
+def test_endpoint_answers_the_same_whether_somebody_is_in_a_denied_room(
+    as_mallory: Client, mallory: User, name: str
+):
+    grant = make_grant(SECRET_ROOM, str(mallory.pk), now=time.time())
+    occupied = ENDPOINTS[name](as_mallory, mallory, grant)
+    with redis.Redis.from_url(settings.PRESENCE_REDIS_URL) as client:
+        client.flushdb()
+    empty = ENDPOINTS[name](as_mallory, mallory, grant)
+    assert (occupied.content, occupied.headers) == (empty.content, empty.headers)
 
 
 @pytest.mark.parametrize("name", ENDPOINTS)
