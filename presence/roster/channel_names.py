@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from hashlib import sha256
 from os.path import commonprefix
 from string import Formatter
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from presence.exceptions import InvalidChannel
 
@@ -189,14 +189,60 @@ def matches(pattern: str, channel: str) -> bool:
     range or one list of characters, not both. Raises ValueError for a pattern that Centrifugo
     would refuse.
     """
-    return _compiled(pattern).fullmatch(channel) is not None
+    return len(channel) in _advance(_compiled(pattern), channel, {0})
+
+
+# A pattern in steps: a run of characters; None for a star; or the alternatives in braces.
+_Step: TypeAlias = "re.Pattern[str] | list[list[_Step]] | None"
+
+
+def _advance(steps: Sequence[_Step], channel: str, places: set[int]) -> set[int]:
+    """Return the places in `channel` at which a match of `steps` may end that began at `places`.
+
+    No step goes back, so that time grows with the lengths of both and not with the number of
+    stars, as it would for a regular expression.
+    """
+    for step in steps:
+        if not places:
+            break
+        if step is None:
+            places = set(range(min(places), len(channel) + 1))
+        elif isinstance(step, re.Pattern):
+            found = (step.match(channel, place) for place in places)
+            places = {match.end() for match in found if match}
+        else:
+            places = set().union(*(_advance(option, channel, places) for option in step))
+    return places
 
 
 @lru_cache(maxsize=256)
-def _compiled(pattern: str) -> re.Pattern[str]:
-    parts: list[str] = []
-    depth = i = 0
-    star: int | None = None
+def _compiled(pattern: str) -> list[_Step]:
+    levels: list[list[list[_Step]]] = [[[]]]
+    run = ""
+    for text in [*_tokens(pattern), ""]:
+        inside = len(levels) > 1
+        if text and text not in (",*{}" if inside else "*{}"):
+            run += _translate(text)
+            continue
+        if run:
+            levels[-1][-1].append(_run(run, pattern))
+            run = ""
+        if text == "*":
+            levels[-1][-1].append(None)
+        elif text == ",":
+            levels[-1].append([])
+        elif text == "{":
+            levels.append([[]])
+        elif text == "}" and inside:
+            options = levels.pop()
+            levels[-1][-1].append(options)
+        elif text or inside:
+            raise ValueError(f"Pattern {pattern!r} has a '{{' or '}}' without a matching one")
+    return levels[0][0]
+
+
+def _tokens(pattern: str) -> Iterator[str]:
+    i = 0
     while i < len(pattern):
         token = _TOKEN.match(pattern, i)
         if token is None:
@@ -206,22 +252,12 @@ def _compiled(pattern: str) -> re.Pattern[str]:
                 "a '\\' must be followed by a character"
             )
         i = token.end()
-        text = token.group()
-        depth += (text == "{") - (text == "}")
-        if depth < 0:
-            break
-        if depth or text == "}":
-            star = None
-        elif text == "*":
-            if star is not None:
-                # Between two stars the leftmost match is as good as any: do not try the others.
-                parts[star:] = [f"(?>{_LAZY}{''.join(parts[star + 1 :])})"]
-            star = len(parts)
-        parts.append(_translate(token, inside=depth > 0))
-    if depth:
-        raise ValueError(f"Pattern {pattern!r} has a '{{' or '}}' without a matching one")
+        yield token.group()
+
+
+def _run(run: str, pattern: str) -> re.Pattern[str]:
     try:
-        return re.compile("".join(parts), re.DOTALL)
+        return re.compile(run, re.DOTALL)
     except re.error as error:
         raise ValueError(f"Pattern {pattern!r} is malformed: {error}") from error
 
@@ -231,18 +267,17 @@ _TOKEN = re.compile(
     | \[ (?P<not>!?+) (?: (?P<low>.)-(?P<high>.) | (?!.-)(?P<list>(?:\\.|[^\]\\])+) ) \]""",
     re.DOTALL | re.VERBOSE,
 )
-_LAZY = ".*?"
-_SIMPLE = {"*": _LAZY, "?": ".", "{": "(?:", "}": ")"}
 
 
-def _translate(token: re.Match[str], *, inside: bool) -> str:
-    text = token.group()
-    if text == "," and inside:
-        return "|"
+def _translate(text: str) -> str:
+    """Return the regular expression of a token that matches one character."""
+    if text == "?":
+        return "."
     if text[0] == "\\":
         return re.escape(text[1])
-    if text[0] != "[":
-        return _SIMPLE.get(text, re.escape(text))
+    token = _TOKEN.match(text)
+    if text[0] != "[" or token is None:
+        return re.escape(text)
     if token["list"]:
         characters = re.escape(re.sub(r"\\(.)", r"\1", token["list"], flags=re.DOTALL))
     else:
