@@ -239,8 +239,6 @@ def _ends(series: tuple[float, ...]) -> list[float]:
 Holds = Callable[[dict[str, Any]], bool]
 PROMISES: dict[str, Holds] = {
     "ticks have no error": lambda found: found["held"]["errors"] == 0,
-    "ticks never overlap": lambda found: found["held"]["overlaps"] == 0,
-    "nothing is logged as wrong": lambda found: not found["returned"]["log"],
     "the worker does not grow": lambda found: not _grows(found["held"]["worker_mb"]),
     "Redis does not grow": lambda found: not _grows(found["held"]["redis_mb"]),
     "each join shows": lambda found: found["held"]["joins"]["max"] < PATIENCE,
@@ -255,13 +253,16 @@ PROMISES: dict[str, Holds] = {
     ),
 }
 TIMELY: dict[str, Holds] = {
+    "nothing is logged as wrong": lambda found: not found["returned"]["log"],
+    "ticks never overlap": lambda found: found["held"]["overlaps"] == 0,
     "joins show in time": lambda found: found["held"]["joins"]["p99"] <= FRESH,
     "leaves show in time": lambda found: found["held"]["leaves"]["p99"] <= FRESH,
     "cursors move at their rate": lambda found: (
         found["cursors"]["per_second"] >= 0.95 * found["cursors"]["wanted"]
     ),
 }
-"""What must hold, by what it says. `TIMELY` promises need a machine with nothing else to do."""
+"""What must hold, by what it says. `TIMELY` promises need a machine with nothing else to do: a tick
+that waits for a processor overlaps the next one."""
 
 
 def _grows(ends: list[float]) -> bool:
@@ -271,7 +272,8 @@ def _grows(ends: list[float]) -> bool:
 def run(size: Size) -> dict[str, Any]:
     """Run a whole site under load. Returns the figures of each part."""
     grace = {"PRESENCE_LEAVE_GRACE": str(LEAVE_GRACE)}
-    with live_site(pings=False, interval=INTERVAL, **grace) as site:
+    # A connection without pings is idle, and the keepalive of TCP may end it.
+    with live_site(pings=True, interval=INTERVAL, **grace) as site:
         crowd = Crowd(site.stage.centrifugo.ws_url, servers.TOKEN_SECRET)
         try:
             found = Load(site, crowd, size).measure()
