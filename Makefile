@@ -35,7 +35,7 @@ test: setup ## run every test
 	$(BIN)/python -m pytest tests/browser
 	node --test --test-reporter=spec tests/js/*.test.js
 
-test-faults: setup ## kill, stop and cut each part of a site of real processes
+test-faults: setup ## kill, stop and cut each part of a site (LONG=1 for an hour, MINUTES=10, SEED=3)
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/faults
 
 simulate: setup ## run random histories with faults: SEEDS=10000 of them, or SEED=118 with its trace

@@ -16,9 +16,10 @@ class Balancer:
     """Address whose connections lead to `target`; after a change of `target`, new ones lead there.
 
     `forget` has every connection that is open by then answer what is sent on it with a "reset", the
-    "end" or "nothing". With `swallow` the next reply is lost together with its connection. With
-    `drip` each byte of a reply comes so many seconds after the one before; with `delay` each reply
-    comes so many seconds late. With `cut` the connection ends in the middle of the next reply.
+    "end" or "nothing". With `swallow` the next reply is lost together with its connection, with
+    `cut` its second half. With `drip` each byte of a reply comes so many seconds after the one
+    before, with `delay` each reply comes so many seconds late. While `cut_off`, nothing passes
+    in either direction.
     """
 
     def __init__(self, target: int) -> None:
@@ -27,6 +28,7 @@ class Balancer:
         self.drip = 0.0
         self.delay = 0.0
         self.cut = False
+        self.cut_off = False
         self.opened = 0
         self._forgotten: tuple[int, str] = (0, "")
         self._server = socket.create_server(("127.0.0.1", 0))
@@ -58,6 +60,9 @@ class Balancer:
             socket.create_connection(("127.0.0.1", self.target)) as server,
         ):
             while not self._done.is_set():
+                if self.cut_off:
+                    self._done.wait(0.1)
+                    continue
                 for ready in select.select([client, server], [], [], 0.1)[0]:
                     data = ready.recv(1 << 16)
                     if not data or not self._pass(client, server, ready, data, number):

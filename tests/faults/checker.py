@@ -134,6 +134,8 @@ class _Replay:
         if epoch == self._epoch and version < self._version:
             return  # older than what the page shows
         self._epoch, self._version, self._stale = epoch, version, False
+        # A page does not go back to what it held of another epoch.
+        self._held = [each for each in self._held if each.data["epoch"] == epoch]
         self._set({member["id"] for member in heard.data["members"]}, heard.at)
         self._apply_held(heard.at)
 

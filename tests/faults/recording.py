@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable
+from itertools import cycle
 from typing import Any
 
 from centrifuge import (
@@ -46,6 +47,7 @@ class Page(SubscriptionEventHandler):
         self.record: list[Heard] = []
         self._fetch = fetch
         self._version: tuple[str, int] = ("", -1)
+        self._again = False
         self._fetching: asyncio.Task[None] | None = None
 
     async def on_subscribed(self, ctx: SubscribedContext) -> None:
@@ -66,27 +68,34 @@ class Page(SubscriptionEventHandler):
             self._need_snapshot()
 
     def _need_snapshot(self) -> None:
+        self._again = True  # what is under way may be older than this
         if self._fetching is None or self._fetching.done():
             self._fetching = asyncio.get_running_loop().create_task(self._show_snapshot())
 
     async def _show_snapshot(self) -> None:
-        while True:
+        while self._again:
+            self._again = False
             try:
                 found = await asyncio.to_thread(self._fetch)
             except StoreError:
                 found = None
             if found:
-                break
-            await asyncio.sleep(0.2)  # as pages do, with a pause
-        self.record.append(Heard(time.monotonic(), "snapshot", found))
-        self._version = found["epoch"], found["version"]
+                self.record.append(Heard(time.monotonic(), "snapshot", found))
+                self._version = found["epoch"], found["version"]
+            else:
+                self._again = True
+                await asyncio.sleep(0.2)  # as pages do, with a pause
 
 
 class Crowd(Swarm):
-    """Users of one room, with a journal of their moves; they reconnect at once, as browsers do."""
+    """Users of one room, with a journal of their moves; they reconnect at once, as browsers do.
 
-    def __init__(self, url: str, room: str) -> None:
-        super().__init__(url)
+    With more `urls`, connections are spread over them.
+    """
+
+    def __init__(self, room: str, *urls: str) -> None:
+        super().__init__(urls[0])
+        self._urls = cycle(urls)
         self.room = room
         self.moves: list[Move] = []
         self.pages: dict[str, Page] = {}
@@ -124,7 +133,7 @@ class Crowd(Swarm):
 
     async def _connect(self, token: str) -> Client:
         client = Client(
-            self._url, events=ClientEventHandler(), token=token, timeout=20, **RECONNECT
+            next(self._urls), events=ClientEventHandler(), token=token, timeout=20, **RECONNECT
         )
         await client.connect()
         await client.ready(timeout=30)

@@ -8,12 +8,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
 import redis as redis_py
 
 from presence.backends.redis.store import RedisStore
@@ -57,20 +58,27 @@ class Site:
     environment: dict[str, str]
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
-    def start(self, name: str, *options: str, **settings: str) -> None:
-        """Start "worker" or "beat", with further options; a name such as "beat:2" is another."""
+    def start(self, name: str, *options: str, under: Sequence[str] = (), **settings: str) -> None:
+        """Start "worker" or "beat", with further options; a name such as "beat:2" is another.
+
+        `under` is a command that runs it.
+        """
         kind = name.partition(":")[0]
         arguments = {
             "worker": ["--concurrency", "2", "--hostname", f"{name.replace(':', '')}@%h"],
             "beat": ["--pidfile=", "--schedule", str(self.directory / name.replace(":", ""))],
         }[kind]
-        command = [*CELERY, kind, "--loglevel", "warning", *arguments, *options]
+        command = [*under, *CELERY, kind, "--loglevel", "warning", *arguments, *options]
         log = self.directory / f"{kind}.log"
         self.processes[name] = spawn(command, self.environment | settings, log)
 
     def kill(self, name: str) -> None:
         """Kill a process and its children."""
         kill(self.processes.pop(name))
+
+    def children(self, name: str) -> set[int]:
+        """Return the ids of the children of a process."""
+        return {child.pid for child in psutil.Process(self.processes[name].pid).children()}
 
     def send(self, name: str, how: signal.Signals) -> None:
         """Send a signal to a process and its children."""
@@ -106,6 +114,10 @@ class Room:
     def end(self) -> None:
         """Note that the fault ends now."""
         self.ended = time.monotonic()
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return what Redis has for pages."""
+        return snapshots(self.site.redis_url, self.crowd.room)() or {}
 
     def shows_truth(self) -> bool:
         right = checker.truth(self.crowd.moves)
@@ -161,10 +173,10 @@ class Room:
 
 
 @contextmanager
-def room(site: Site, name: str, *, pages: int = 2) -> Iterator[Room]:
-    """Open a room with three people and some pages, all shown."""
+def room(site: Site, name: str, *, pages: int = 2, urls: Sequence[str] = ()) -> Iterator[Room]:
+    """Open a room with three people and some pages, all shown. `urls` are those of nodes."""
     channel = f"presence:faults:{name}"
-    crowd = Crowd(site.centrifugo.ws_url, channel)
+    crowd = Crowd(channel, *(urls or [site.centrifugo.ws_url]))
     try:
         opened = Room(site, crowd)
         for number in range(pages):
@@ -177,9 +189,15 @@ def room(site: Site, name: str, *, pages: int = 2) -> Iterator[Room]:
 
 
 @contextmanager
-def site(directory: Path, **settings: str) -> Iterator[Site]:
-    """Run a site in `directory`, which is short of everything: an interval of two seconds."""
-    with _servers(directory) as running:
+def site(
+    directory: Path,
+    centrifugo: Centrifugo | None = None,
+    *,
+    redis_program: str = "",
+    **settings: str,
+) -> Iterator[Site]:
+    """Run a site in `directory`, on a Centrifugo of its own if none is given."""
+    with _servers(directory, centrifugo, redis_program) as running:
         running.environment |= settings
         subprocess.run(manage("migrate", "-v", "0"), env=running.environment, check=True)
         try:
@@ -191,14 +209,16 @@ def site(directory: Path, **settings: str) -> Iterator[Site]:
 
 
 @contextmanager
-def _servers(directory: Path) -> Iterator[Site]:
+def _servers(directory: Path, given: Centrifugo | None, program: str) -> Iterator[Site]:
     places = {name: directory / name for name in ("redis", "broker", "centrifugo")}
     for place in places.values():
         place.mkdir()
     with (
-        servers.redis_server(places["redis"]) as (redis_url, redis),
+        servers.redis_server(places["redis"], program) as (redis_url, redis),
         servers.redis_server(places["broker"]) as (broker_url, broker),
-        servers.centrifugo_server(places["centrifugo"]) as centrifugo,
+        (
+            nullcontext(given) if given else servers.centrifugo_server(places["centrifugo"])
+        ) as centrifugo,
         balancer(_port(redis_url)) as to_redis,
         upstream(centrifugo.port) as to_centrifugo,
     ):

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
+
+import pytest
+import redis
 
 from presence_devtools.servers import wait_until
 from tests.faults.site import BOUND, Site, room
 
 
+@pytest.mark.fault("Redis is restarted without persistence")
 def test_redis_restarted_without_persistence_begins_a_new_epoch(site: Site) -> None:
     with room(site, "lost") as here:
         site.redis.stop(signal.SIGKILL)
@@ -19,6 +24,7 @@ def test_redis_restarted_without_persistence_begins_a_new_epoch(site: Site) -> N
         here.judge()
 
 
+@pytest.mark.fault("the broker is down, and back")
 def test_broker_down_and_back_shows_the_truth(site: Site) -> None:
     with room(site, "broker") as here:
         site.broker.stop()
@@ -29,6 +35,7 @@ def test_broker_down_and_back_shows_the_truth(site: Site) -> None:
         here.judge()
 
 
+@pytest.mark.fault("Redis takes a second for each reply")
 def test_redis_replies_of_one_second_show_the_truth(site: Site) -> None:
     with room(site, "slow") as here:
         site.to_redis.delay = 1.0
@@ -40,6 +47,7 @@ def test_redis_replies_of_one_second_show_the_truth(site: Site) -> None:
         here.judge()
 
 
+@pytest.mark.fault("Redis is cut off in the middle of a reply")
 def test_redis_cut_in_mid_reply_shows_the_truth(site: Site) -> None:
     with room(site, "cut") as here:
         here.crowd.go("ada")
@@ -51,6 +59,7 @@ def test_redis_cut_in_mid_reply_shows_the_truth(site: Site) -> None:
         here.judge()
 
 
+@pytest.mark.fault("Redis is out of memory (`-OOM`)")
 def test_redis_without_memory_shows_the_truth_once_it_has_some(site: Site) -> None:
     with room(site, "memory") as here, site.redis_client() as client:
         client.config_set("maxmemory-policy", "noeviction")
@@ -63,10 +72,12 @@ def test_redis_without_memory_shows_the_truth_once_it_has_some(site: Site) -> No
         here.judge()
 
 
+@pytest.mark.fault("the disk under Redis is full (`-MISCONF`)")
 def test_redis_whose_disk_is_full_shows_the_truth_once_it_is_not(site: Site) -> None:
     with room(site, "disk") as here, site.redis_client() as client:
         # A save into a file whose name a directory has fails for root, too.
-        (site.directory / "redis" / "dump.rdb").mkdir()
+        in_the_way = site.directory / "redis" / "dump.rdb"
+        in_the_way.mkdir()
         client.config_set("save", "3600 1")
         client.bgsave()
         wait_until(lambda: client.info("persistence")["rdb_last_bgsave_status"] == "err", "MISCONF")
@@ -74,10 +85,12 @@ def test_redis_whose_disk_is_full_shows_the_truth_once_it_is_not(site: Site) -> 
         here.crowd.come("dan")
         time.sleep(3.0)  # the fault itself
         client.config_set("save", "")
+        in_the_way.rmdir()
         here.end()
         here.judge()
 
 
+@pytest.mark.fault("Redis is demoted on open connections (`-READONLY`)")
 def test_redis_demoted_refuses_writes_until_it_is_primary_again(site: Site) -> None:
     with room(site, "demoted") as here, site.redis_client() as client:
         client.replicaof("127.0.0.1", "1")
@@ -87,3 +100,37 @@ def test_redis_demoted_refuses_writes_until_it_is_primary_again(site: Site) -> N
         client.replicaof("NO", "ONE")
         here.end()
         here.judge(within=BOUND)
+
+
+@pytest.mark.fault("Redis is restarted with persistence")
+@pytest.mark.fault("Redis loads its data (`-LOADING`)")
+def test_redis_that_loads_its_data_begins_a_new_epoch_with_the_same_people(site: Site) -> None:
+    with room(site, "kept") as here, site.redis_client() as client:
+        before = here.snapshot()["epoch"]
+        client.mset({f"padding:{number}": os.urandom(4096) for number in range(100)})
+        client.save()
+        site.redis.stop(signal.SIGKILL)
+        here.crowd.go("ada")
+        here.crowd.come("dan")
+        usual = site.redis.command
+        delayed = ["--key-load-delay", "20000", "--loading-process-events-interval-bytes", "1024"]
+        site.redis.command = [*usual, *delayed]
+        answers, site.redis.answers = site.redis.answers, lambda: loads(client)
+        site.redis.start()
+        wait_until(lambda: not loads(client), "it has loaded")
+        site.redis.command, site.redis.answers = usual, answers
+        here.end()
+        here.judge()
+        assert here.snapshot()["epoch"] != before
+        client.delete(*client.keys("padding:*"))
+
+
+def loads(client: redis.Redis) -> bool:
+    """Return whether Redis answers -LOADING."""
+    try:
+        client.ping()
+    except redis.BusyLoadingError:
+        return True
+    except redis.ConnectionError:  # it does not listen yet
+        return False
+    return False
