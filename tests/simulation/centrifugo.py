@@ -18,8 +18,10 @@ ENTRY_EXPIRES = 59.0
 
 
 class Cluster(FakeCentrifugo):
-    """Nodes with clients. `deliver(feed, offset, data)` is called for each publication, and
-    `ended(client)` for each client that the server API disconnects."""
+    """Nodes with clients. `deliver(feed, offset, data)` is called for each publication,
+    `ended(client)` for each client that the server API disconnects, `moved(channel, user, is_here)`
+    when the first client of a user enters and the last one leaves, `read(channel)` for each reply.
+    """
 
     def __init__(self, clock: Clock) -> None:
         super().__init__(clock)
@@ -27,6 +29,8 @@ class Cluster(FakeCentrifugo):
         self.deliver: Callable[[str, int, bytes], None] = lambda *_: None
         self.ended: Callable[[str], None] = lambda _: None
         self.home: dict[str, str] = {}
+        self.moved: Callable[[str, str, bool], None] = lambda *_: None
+        self.read: Callable[[str], None] = lambda _: None
         self.silent = ""
         """A node that answers no survey: its clients are not counted."""
         self.hidden: set[str] = set()
@@ -40,13 +44,20 @@ class Cluster(FakeCentrifugo):
         """Let a client connect to a node and enter channels, with the options of `enter`."""
         self.home[client] = node
         for channel, options in channels.items():
+            if options["user"] not in self._users(channel):
+                self.moved(channel, options["user"], True)
             self.enter(channel, client, **options)
 
     def leave(self, client: str) -> None:
         """End a connection; does nothing if it has ended."""
         self.home.pop(client, None)
-        for entries in self.rooms.values():
-            entries.pop(client, None)
+        for channel, entries in self.rooms.items():
+            entry = entries.pop(client, None)
+            if entry and entry["user"] not in self._users(channel):
+                self.moved(channel, entry["user"], False)
+
+    def _users(self, channel: str) -> set[str]:
+        return {entry["user"] for entry in self.rooms[channel].values()}
 
     def kill(self, node: str) -> list[str]:
         """Kill a node, and start another. Counts fall at once; presence shows the clients until
@@ -64,6 +75,8 @@ class Cluster(FakeCentrifugo):
 
     def restart(self) -> None:
         self.keep_logs()
+        for client in list(self.home):
+            self.leave(client)
         super().restart()
         self.nodes = [f"node-{self._made + number}" for number in (1, 2, 3)]
         self._made += 3
@@ -89,6 +102,7 @@ class Cluster(FakeCentrifugo):
 
     def _entries(self, channel: str) -> Mapping[str, Mapping[str, Any]]:
         now = self._clock()
+        self.read(channel)
         ghosts = {c: entry for c, (at, entry) in self._ghosts[channel].items() if at > now}
         shown = {**ghosts, **self.rooms.get(channel, {})}
         return {client: entry for client, entry in shown.items() if client not in self.hidden}
@@ -115,7 +129,7 @@ class Cluster(FakeCentrifugo):
         return position
 
     def _answer_disconnect(self, *, client: str, **more: object) -> dict[str, Any]:
-        super()._answer_disconnect(client=client, **more)
         self.leave(client)
+        super()._answer_disconnect(client=client, **more)
         self.ended(client)
         return {}

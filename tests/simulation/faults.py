@@ -10,8 +10,13 @@ from tests.simulation.workers import Process
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-PROFILES = ("faults", "faults", "rollbacks", "damage")
-"""What may happen to the store in a history, besides its outages."""
+PROFILES = ("faults", "faults", "faults", "rollbacks", "damage", "looks", "ticks", "jumps")
+"""What may happen in a history. "looks": ticks end for good, and only workers and Centrifugo fail.
+"ticks": looks end for good, with the last fault. The others have all faults, and those that their
+names tell."""
+
+READING = ("after load_states", "before poll", "after poll", "before recount")
+"""Stops between the time that a poll takes for its own and its reply."""
 
 KINDS = {
     *("killed-worker", "failed-call", "lost-reply", "paused-worker", "two-beats"),
@@ -19,6 +24,7 @@ KINDS = {
     *("centrifugo-restarted", "killed-node", "silent-node", "partial-presence"),
     *("lost-marks", "lost-counts", "rolled-back", "damaged", "failed-snapshot"),
     *("close", "reload", "second-tab", "killed-browser", "frozen-page", "dropped-connection"),
+    *("looks-end", "ticks-end", "clock-set", "tracked", "swap", "flicker"),
     *("frozen-page-loses-connection", "sign-out", "self-check", "recovered", "not-recovered"),
 }
 """Every kind of event that must have happened somewhere in the histories of CI."""
@@ -32,8 +38,7 @@ class Faults:
         self._next: str = ""
         self._shards: list[str] = []
         self._saved = world.store.save()
-        self._quiet = False
-        self.without_ticks = False
+        self.without_ticks = self.without_looks = False
         self._kinds = [
             *["killed-worker", "failed-call", "lost-reply"] * 4,
             *("paused-worker", "two-beats", "late-shard", "lost-shard", "refused-shard"),
@@ -41,10 +46,16 @@ class Faults:
             *("silent-node", "partial-presence", "failing-requests", "lost-marks", "lost-counts"),
             *(["save", "rolled-back"] * 2 if world.profile == "rollbacks" else []),
             *(["damaged"] * 3 if world.profile == "damage" else []),
+            *(["clock-set"] * 5 if world.profile == "jumps" else []),
         ]
+        if world.profile == "looks":
+            self._kinds = [*self._kinds[:12], "centrifugo-restarted"]
 
     def strike(self) -> None:
         """Let something break, now or at a step that is yet to come."""
+        if self._world.profile == "looks" and not self.without_ticks:
+            self.without_ticks = True
+            self._world.count("ticks-end")
         kind = self._world.random.choice(self._kinds)
         if kind in ("killed-worker", "failed-call", "lost-reply", "paused-worker"):
             self._next, self._in_steps = kind, self._world.random.randrange(1, 40)
@@ -56,8 +67,11 @@ class Faults:
     def end(self) -> None:
         """End all faults. Whoever is paused or frozen goes on."""
         world = self._world
-        self._quiet, self._next, self._shards = True, "", []
+        self._next, self._shards = "", []
         world.trace("the last fault ends")
+        if world.profile == "ticks":
+            self.without_looks = True
+            world.count("looks-end")
         self._restore()
         for process in world.processes:
             if process.paused:
@@ -110,6 +124,8 @@ class Faults:
 
     def _paused_worker(self, process: Process) -> None:
         process.paused = True
+        if process.at in READING:
+            self._world.judge.reading_was_long = True
         pause = self._world.random.choice((5.0, 40.0, 320.0))
 
         def go_on() -> None:
@@ -183,6 +199,11 @@ class Faults:
     def _rolled_back(self) -> None:
         self._world.count("rolled-back")
         self._world.store.roll_back(self._saved)
+
+    def _clock_set(self) -> None:
+        """Set the clock of the store."""
+        self._world.count("clock-set")
+        self._world.store.ahead += self._world.random.choice((-3600.0, -20.0, 20.0, 3600.0))
 
     def _damaged(self) -> None:
         from tests.simulation.world import ROOMS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -13,10 +14,13 @@ from tests.unit.fakes import Clock
 
 
 class FaultyStore(MemoryStore):
-    """A store that records all commits and acknowledgements. `down` is its outage."""
+    """A store that records all commits and acknowledgements, and tells `planned` of each commit.
+    `down` is its outage; its clock is `ahead` of others."""
 
     def __init__(self, clock: Clock) -> None:
-        super().__init__(clock=clock)
+        super().__init__(clock=lambda: clock() + self.ahead)
+        self.ahead = 0.0
+        self.planned: Callable[[Commit], None] = lambda _: None
         self._run = "life-0"
         self.down = False
         self.lives = 0
@@ -54,6 +58,8 @@ class FaultyStore(MemoryStore):
 
     def _commit(self, commit: Commit) -> bool:
         taken = super()._commit(commit)
+        if taken:
+            self.planned(commit)
         if taken and commit.snapshot:
             key = commit.channel, commit.epoch, commit.version
             self.committed.setdefault(key, []).append(commit.snapshot)

@@ -29,6 +29,7 @@ ROOMS = ("presence:room", "presence:quiet")
 RESIDENTS = ("r1", "r2")
 """Users whose pages are never closed: if one leaves, an error was taken for an empty room."""
 VISITORS = ("v1", "v2", "v3", "")
+BOT = "bot"
 INTERVAL = 60.0
 SETTLE = 150.0
 """Seconds after the last fault in which all must be right: the longest bound of docs/freshness.md,
@@ -43,6 +44,7 @@ class World:
     def __init__(self, seed: int, browser: Browser) -> None:
         self.seed, self.random = seed, random.Random(seed)
         self.profile = PROFILES[seed % len(PROFILES)]
+        self.by_looks = self.profile == "looks"
         self.browser = browser
         self.clock = Clock()
         self.hub = greenlet.getcurrent()
@@ -55,11 +57,14 @@ class World:
         self.options = Options(
             grace=10.0,
             interval=INTERVAL,
-            list_limit=self.random.choice([3, 200]),
+            list_limit=200 if self.by_looks else self.random.choice([3, 200]),
+            timeout=1000.0,
             batch_size=self.random.choice([1, 100]),
             shard_size=self.random.choice([1, 1000]),
         )
         self.judge = Judge(self)
+        self.centrifugo.moved, self.centrifugo.read = self.judge.moved, self.judge.read
+        self.store.planned = self.judge.commit
         self.faults = Faults(self)
         self.processes = [Process(self, number) for number in range(3)]
         self.tabs: list[Tab] = []
@@ -71,7 +76,7 @@ class World:
         self._made = Counter[str]()
         self._names = Counter[str]()
         self._queue: deque[tuple[str, Job]] = deque()
-        self._events: list[tuple[float, int, str, Callable[[], None]]] = []
+        self._events: list[tuple[float, int, str, Callable[[], object]]] = []
 
     # Time
 
@@ -82,12 +87,12 @@ class World:
         self.happened[kind] += 1
         self.trace(kind)
 
-    def at(self, when: float, name: str, run: Callable[[], None]) -> None:
+    def at(self, when: float, name: str, run: Callable[[], object]) -> None:
         self._made["event"] += 1
         event = (max(when, self.clock()), self._made["event"], name, run)
         heapq.heappush(self._events, event)
 
-    def after(self, seconds: float, name: str, run: Callable[[], None]) -> None:
+    def after(self, seconds: float, name: str, run: Callable[[], object]) -> None:
         self.at(self.clock() + seconds, name, run)
 
     def pass_time(self, seconds: float) -> None:
@@ -115,10 +120,10 @@ class World:
             self.browser.order("reset")
             self._begin()
             for _ in range(self.random.choice((10, 30, 60))):
-                self.random.choice((*[self.move] * 3, *[self.faults.strike] * 2))()
+                self.random.choice((*[self.move] * 3, self.track, *[self.faults.strike] * 2))()
                 self.pass_time(self.random.choice((0.0, 0.1, 0.7, 1.5, 3.0, 6.0, 12.0, 30.0)))
             self.faults.end()
-            self.pass_time(SETTLE)
+            self.pass_time(SETTLE + INTERVAL * self.faults.without_looks)
             self.judge.end()
 
     def _begin(self) -> None:
@@ -140,7 +145,7 @@ class World:
 
     def _beat_look(self) -> None:
         for _ in range(self.beats):
-            if all(name != "look" for name, _ in self._queue):
+            if not self.faults.without_looks and all(name != "look" for name, _ in self._queue):
                 self._send("look", lambda sync: sync.look())
         self.after(1.0, "beat", self._beat_look)
 
@@ -195,15 +200,32 @@ class World:
         """Let a visitor come, go, reload, freeze, sign out, or lose their connection."""
         tabs = [tab for tab in self.tabs if tab.visit.user not in RESIDENTS]
         if not tabs or self.random.random() < 0.3:
+            channel = self.random.choice(ROOMS)
             if len(tabs) < 6:
-                self._open(self.random.choice(ROOMS), self.random.choice(VISITORS))
+                self._open(channel, self._visitor(channel))
             return
         tab = self.random.choice(tabs)
-        actions = ("close", "reload", "kill", "freeze", "thaw", "sign-out", "second-tab", "drop")
+        actions = (
+            *("close", "reload", "kill", "freeze", "thaw", "sign-out", "second-tab", "drop"),
+            *("swap", "flicker"),
+        )
         getattr(self, f"_{self.random.choice(actions).replace('-', '_')}")(tab)
 
+    def track(self) -> None:
+        """Let server code join or remove a member without a websocket."""
+        channel, source = self.random.choice(ROOMS), self.random.choice(["", "tab"])
+        if self.store.down:
+            return
+        self.count("tracked")
+        timeout = self.options.timeout
+        if self.random.random() < 0.5:
+            self.store.delete_member(channel, BOT, source=source, timeout=timeout)
+        else:
+            meta = b'{"name":"Bot %s"}' % self.random.choice([b"A", b"B"])
+            self.store.save_member(channel, BOT, source=source, meta=meta, timeout=timeout)
+
     def _open(self, channel: str, user: str, *, session: str = "") -> None:
-        self._names[user] += self.random.random() < 0.2
+        self._names[user] += self.random.random() < 0.2 and not self.by_looks
         self._made["tab"] += 1
         if not session or session in self.revoked:
             session = f"s{self._made['tab']}"
@@ -224,7 +246,31 @@ class World:
         tab.close()
         self._open(tab.channel, tab.visit.user, session=tab.visit.session)
 
+    def _visitor(self, channel: str) -> str:
+        """Return a visitor who may come. By looks alone, a page finds a swap of its own only: no
+        second tab, nobody who is only counted."""
+        here = {tab.visit.user for tab in self.tabs if tab.channel == channel}
+        absent = [user for user in VISITORS if user and user not in here]
+        if not self.by_looks:
+            return self.random.choice(VISITORS)
+        return self.random.choice(absent or [f"w{self._made['tab']}"])
+
+    def _swap(self, tab: Tab) -> None:
+        """Let one leave and another come between two looks: the count stays the same."""
+        self.count("swap")
+        self._open(tab.channel, self._visitor(tab.channel))
+        self.after(self.random.uniform(0.0, 0.5), "close", lambda: tab.is_open and tab.close())
+
+    def _flicker(self, tab: Tab) -> None:
+        """Let a visitor come and go at once. A tick or a look may see them."""
+        self.count("flicker")
+        self._open(tab.channel, self._visitor(tab.channel))
+        brief = self.tabs[-1]
+        self.after(self.random.uniform(0.1, 2.0), "close", lambda: brief.is_open and brief.close())
+
     def _second_tab(self, tab: Tab) -> None:
+        if self.by_looks:
+            return
         self.count("second-tab")
         self._open(tab.channel, tab.visit.user, session=tab.visit.session)
 
@@ -260,10 +306,11 @@ class World:
             tab.lose_connection()
 
     def _sign_out(self, tab: Tab) -> None:
-        if not tab.visit.user or self.store.down:
+        if not tab.visit.user or self.store.down or self.profile == "jumps":
             return
         self.count("sign-out")
         self.revoked.add(tab.visit.session)
+        self.judge.signed_out.add(tab.visit.user)
         self.store.revoke([Revocation(tab.visit.user, tab.visit.session)], seconds=3600.0)
 
     def new_client(self, tab: Tab) -> str:

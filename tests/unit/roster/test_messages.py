@@ -104,3 +104,14 @@ def test_stored_messages_when_encoded_and_decoded_are_equal() -> None:
         change,
     ):
         assert messages.decode(messages.encode(message), type(message)) == message
+
+
+def test_pending_of_each_epoch_and_version_has_other_bytes() -> None:
+    """A worker recognises its own pending by its bytes."""
+    change = Change()
+    made = {
+        messages.encode(messages.Pending(epoch, version, msgspec.Raw(b"{}"), change))
+        for epoch in ("a", "b")
+        for version in (1, 2)
+    }
+    assert len(made) == 4
