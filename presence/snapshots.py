@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
+import msgspec
+
 from presence import services
 from presence.backends.base import StoredSnapshot, Suspect, Writes
 from presence.backends.tracker import AHEAD, StoredPresence
@@ -86,6 +88,9 @@ def _serve(stored: StoredSnapshot) -> Snapshot:
     snapshot = messages.serve(
         stored.snapshot, age=age, every=conf.PRESENCE_INTERVAL, position=position
     )
+    if not (snapshot.total or snapshot.anonymous):
+        # Empty rooms are not polled, so an age would tell that a hidden user is in one.
+        snapshot = msgspec.structs.replace(snapshot, age=None)
     if (snapshot.epoch, snapshot.version) != (stored.epoch, stored.version):
         raise InvalidMessage(f"it is of version {snapshot.version}, {stored.version} was committed")
     return snapshot

@@ -147,7 +147,7 @@ class MemoryStore(Tracker, RosterStore):
     def _stored(self, channel: str) -> StoredSnapshot:
         state, _, snapshot, _ = self._room(channel)
         return StoredSnapshot(
-            snapshot=snapshot if channel in self._rooms else None,
+            snapshot=snapshot if state.version or state.damage else None,
             position=state.position,
             polled=self._polled.get(channel),
             now=self._clock(),

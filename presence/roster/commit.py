@@ -31,7 +31,8 @@ class Damage(NamedTuple):
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
-    """State of one channel in the store, without its roster. `rev` 0: never committed.
+    """State of one channel in the store, without its roster. `rev` 0: never committed. `version` 0:
+    only hidden users were in it, so there is neither an epoch nor a snapshot.
 
     With a `damage`, the fields hold the parts that could be read.
     """
@@ -95,7 +96,7 @@ class Commit(msgspec.Struct, frozen=True, kw_only=True):
         return (
             not self.pending
             and self.roster is None
-            and (self.digest, self.leaving) == (state.digest, state.leaving)
+            and (self.digest, self.leaving, self.run) == (state.digest, state.leaving, state.run)
         )
 
 
@@ -130,9 +131,12 @@ def make_commit(
         old, seen, leaving, now=now, grace=grace, believe=believe, hold=hold > 0, out=out
     )
     change = compare(old, roster)
-    first = state.rev == 0 and not state.damage
-    reborn = state.rev > 0 and state.run != run
-    fresh = first or reborn or bool(state.damage)
+    first = state.version == 0 and not state.damage
+    # A room that only hidden users were ever in stays without a chain: pages get what they get of a
+    # room that nobody was in.
+    unseen = first and not roster.occupied and bool(state.rev or roster.hidden)
+    reborn = state.version > 0 and state.run != run
+    fresh = (first and not unseen) or reborn or bool(state.damage)
     listed = roster.total <= list_limit
     if not state.listed:
         listed = roster.total < relist_limit(list_limit)
@@ -280,7 +284,7 @@ def find_flaw(state: State, roster: bytes, snapshot: bytes) -> str:
     """
     try:
         everybody = messages.decode(roster, Roster)
-        shown = messages.decode(snapshot, Snapshot)
+        shown = messages.decode(snapshot, Snapshot) if state.version or snapshot else Snapshot()
     except InvalidMessage as error:
         return str(error)
     if (everybody.total, everybody.anonymous) != (state.total, state.anonymous):

@@ -16,7 +16,7 @@ from presence.exceptions import (
 )
 from presence.roster import channel_names, messages
 from presence.roster.channel_names import feed_of
-from presence.roster.commit import Commit, make_commit, mark_damaged, new_epoch
+from presence.roster.commit import Commit, State, make_commit, mark_damaged, new_epoch
 from presence.roster.merge import (
     Fetched,
     ask_site,
@@ -92,13 +92,13 @@ def _commit_of(
 def _with_positions(ctx: TickContext, polled: PollResult, commits: list[Commit]) -> list[Commit]:
     """Add the stream's position to commits whose publication does not return it.
 
-    A room's first commit needs it, too: asking creates the stream.
+    A room's first commit needs it, too: asking creates the stream. Where nobody was or is to be
+    seen, nothing is asked: it would tell that a hidden user is there.
     """
     asking = [
         commit
         for commit in commits
-        if not (commit.pending and commit.rev)
-        and commit.digest != polled.loaded.states[commit.channel].digest
+        if _needs_position(commit, polled.loaded.states[commit.channel])
     ]
     with ctx.timed("read"):
         found = ctx.gateway.positions([feed_of(commit.channel) for commit in asking])
@@ -112,6 +112,13 @@ def _with_positions(ctx: TickContext, polled: PollResult, commits: list[Commit])
         msgspec.structs.replace(commit, position=positions.get(commit.channel, commit.position))
         for commit in commits
     ]
+
+
+def _needs_position(commit: Commit, state: State) -> bool:
+    if not (commit.pending or commit.total or commit.anonymous):
+        return False
+    is_first = not (state.version or state.damage)
+    return (is_first or not commit.pending) and commit.digest != state.digest
 
 
 def _read_batch(ctx: TickContext, shard: Shard, polled: PollResult) -> Iterator[Reading]:

@@ -49,14 +49,15 @@ def count_clients(ctx: TickContext) -> Survey:
 
 
 def find_channels(
-    ctx: TickContext, survey: Survey, tracked: Collection[str]
+    ctx: TickContext, survey: Survey, tracked: Collection[str], *, now: float
 ) -> tuple[Survey, list[str], Mapping[str, float]]:
     """Find the channels to poll: active or registered, `tracked`, and known ones if not empty.
 
-    Known channels that have been empty for long are removed. Returns the survey, the channels, and
-    the time of the last good poll of each known channel. The channels polled longest ago come
-    first, so that a tick that misses its deadline leaves out other channels than the tick before.
-    The survey includes the feeds of registered channels: a page may watch a room without members.
+    Known channels that have been empty for long at `now`, by the store's clock, are removed.
+    Returns the survey, the channels, and the time of the last good poll of each known channel. The
+    channels polled longest ago come first, so that a tick that misses its deadline leaves out other
+    channels than the tick before. The survey includes the feeds of registered channels: a page may
+    watch a room without members.
     """
     registry = ctx.options.discovery == "registry"
     within = ctx.options.registered_within if registry else None
@@ -64,12 +65,17 @@ def find_channels(
     feeds = {channel_names.feed_of(channel): 0 for channel in registered}
     survey = Survey(survey.nodes, survey.clients | feeds)
     active = {*_rooms(survey.clients), *tracked}
-    channels = active.union(_occupied(ctx, active, known))
+    channels = active.union(_occupied(ctx, active, known, now))
     return survey, sorted(channels, key=lambda c: (known.get(c, 0.0), c)), known
 
 
-def _occupied(ctx: TickContext, active: set[str], known: Mapping[str, float]) -> Iterator[str]:
-    quiet = {channel: at for channel, at in known.items() if channel not in active}
+def _occupied(
+    ctx: TickContext, active: set[str], known: Mapping[str, float], now: float
+) -> Iterator[str]:
+    # Among the active ones, those that were polled every time and showed nobody: they end as the
+    # quiet ones do, whether hidden users are there or not.
+    dated = now - ctx.options.sweep_after
+    quiet = {c: at for c, at in known.items() if c not in active or at < dated}
     for loaded in load_in_chunks(ctx.store, quiet):
         old = loaded.now - ctx.options.sweep_after
         swept: dict[str, float] = {}

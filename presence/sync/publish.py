@@ -119,7 +119,7 @@ class Publisher:
             Writes(
                 # Written before the commits, so that a crash between them loses nothing.
                 last_seen={user: now for user in gone if not is_anonymous(user)},
-                polled=[*polled.unchanged, *(commit.channel for commit in planned)],
+                polled=_dated(polled, planned),
                 now=now,
                 due=marks.due,
                 commits=commits,
@@ -218,6 +218,18 @@ class Publisher:
                 pending = messages.decode(raw, messages.Pending)
                 self._ctx.announce(channel, pending.version, pending.change, pending.epoch)
             self._signalled.append((channel, raw))
+
+
+def _dated(polled: PollResult, planned: Sequence[Commit]) -> list[str]:
+    """Return the channels whose poll is noted: those with somebody to see, before or after it.
+
+    A room that looks empty ages and ends, as one does that nobody is in. Otherwise its life would
+    tell that a hidden user is there. A new entry is noted, so that it ends, too.
+    """
+    states = polled.loaded.states
+    here = {c.channel for c in planned if c.pending or c.total or c.anonymous or not c.version}
+    channels = [*polled.unchanged, *(commit.channel for commit in planned)]
+    return [c for c in channels if c in here or states[c].occupied]
 
 
 def _marks_of(

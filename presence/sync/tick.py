@@ -230,7 +230,9 @@ def _shards(
         channels = only
         known: Mapping[str, float] = {}
         if channels is None:
-            found, channels, known = find_channels(ctx, found, tracker_state.channels)
+            found, channels, known = find_channels(
+                ctx, found, tracker_state.channels, now=tick.started
+            )
     return split(
         channels,
         found,

@@ -52,6 +52,8 @@ def _read_state(channel: str, *row: bytes | None) -> State:
             reasons.append(f"{name}: {error}")
     if suspect:
         reasons.append(f"a reader could not read its {suspect.decode(errors='replace')}")
+    if not reasons and bool(found["epoch"]) != bool(found["version"]):
+        reasons.append(f"version {found['version']} of the epoch {found['epoch']!r}")
     if not reasons:
         return State(channel=channel, **found)
     raw = dict(zip(NAMES, row, strict=True))
@@ -90,6 +92,8 @@ def stored(row: Row, *, polled: float | None, now: float) -> StoredSnapshot:
         return nothing
     snapshot, at, epoch, version = row
     try:
+        if _whole(version) == 0 and _epoch(epoch) == "":
+            return nothing  # Only hidden users were in it.
         return replace(
             nothing,
             snapshot=snapshot or b"",
@@ -175,6 +179,12 @@ def _name(raw: bytes | None) -> str:
     raise ValueError("it is missing")
 
 
+def _epoch(raw: bytes | None) -> str:
+    if raw is None:
+        raise ValueError("it is missing")
+    return raw.decode()
+
+
 def _flag(raw: bytes | None) -> bool:
     if raw not in (b"0", b"1"):
         raise ValueError(f"{(raw or b'')[:40]!r} is neither 0 nor 1")
@@ -192,8 +202,8 @@ def _changes(raw: bytes | None) -> tuple[tuple[float, bytes], ...]:
 
 _READERS: Final[dict[str, Callable[[bytes | None], Any]]] = {
     "rev": _positive,
-    "epoch": _name,
-    "version": _positive,
+    "epoch": _epoch,
+    "version": _whole,
     "run": _name,
     "digest": _bytes,
     "leaving": _bytes,

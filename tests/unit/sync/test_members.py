@@ -239,6 +239,42 @@ class TestHidden:
         assert (report.leaves, report.held) == (1, 0)
         assert room.members == []
 
+    def stored(self, room: Room) -> Any:
+        return room.site.store.load_snapshots([ROOM])[ROOM]
+
+    def test_tick_with_hidden_user_alone_leaves_what_pages_get_of_an_empty_room(
+        self, room: Room
+    ) -> None:
+        room.hide("c1", "grace", iat=1.0)
+        for _ in range(3):
+            room.tick(1)
+        assert room.roster.hidden == ["grace"]
+        found = self.stored(room)
+        assert (found.snapshot, found.epoch, found.version) == (None, "", 0)
+        assert found.position is None
+        assert room.site.centrifugo.streams == {}
+        room.connect("c2", "ada", "Ada")
+        room.tick(1)
+        assert [(diff["base"], diff["version"]) for diff in room.diffs] == [(0, 1)]
+
+    def test_tick_with_hidden_user_ends_an_empty_room_as_without_them(self, room: Room) -> None:
+        room.connect("c1", "ada", "Ada")
+        room.tick()
+        room.site.centrifugo.quit(ROOM, "c1")
+        room.tick(1)
+        room.tick(11)
+        polled = self.stored(room).polled
+        room.hide("c2", "grace", iat=5.0)
+        room.tick(60)
+        found = self.stored(room)
+        assert (found.polled, found.version) == (polled, 2)
+        room.tick(600)
+        assert self.stored(room).version == 0
+        room.site.centrifugo.quit(ROOM, "c2")
+        room.tick(1)
+        room.tick(700)
+        assert room.site.store.known_channels().polled == {}
+
     def test_tick_with_hidden_user_who_is_tracked_keeps_them_hidden(self, room: Room) -> None:
         room.hide("c1", "grace", iat=1.0)
         room.join("grace", name="Grace")

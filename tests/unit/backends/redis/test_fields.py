@@ -34,3 +34,15 @@ def test_state_of_another_channel_is_its_own() -> None:
 def test_state_that_is_not_settled_is_not_kept(name: str) -> None:
     large = row(**{name: b"x" * 1000})
     assert fields.state("presence:a", large) is not fields.state("presence:a", large)
+
+
+def test_state_of_hidden_users_alone_is_sound_without_an_epoch() -> None:
+    unseen = fields.state("presence:a", row(epoch=b"", version=b"0", total=b"0"))
+    assert (unseen.version, unseen.epoch, unseen.damage) == (0, "", None)
+    found = fields.stored([None, b"", b"", b"0"], polled=1.0, now=2.0)
+    assert (found.snapshot, found.version, found.damage) == (None, 0, "")
+
+
+@pytest.mark.parametrize("values", [{"epoch": b""}, {"version": b"0"}])
+def test_state_with_only_half_a_version_is_damaged(values: dict[str, bytes]) -> None:
+    assert fields.state("presence:a", row(**values)).damage
