@@ -9,6 +9,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import requests
+
 from presence_devtools import servers
 from presence_devtools.servers import Centrifugo
 from tests.balancer import Balancer, balancer
@@ -50,6 +52,24 @@ class Node:
         else:
             self.to_redis.cut_off = False
         self.front.target = self.centrifugo.port
+
+
+def see_each_other(nodes: list[Node]) -> bool:
+    """Return whether each node answers, and lists just these nodes."""
+    listed = set()
+    for node in nodes:
+        try:
+            answer = requests.post(
+                f"{node.centrifugo.api_url}/info",
+                json={},
+                headers={"X-API-Key": servers.API_KEY},
+                timeout=2,
+            ).json()
+        except (requests.RequestException, ValueError):
+            return False
+        found = answer.get("result", {}).get("nodes", [])
+        listed.add(frozenset(each["uid"] for each in found))
+    return len(listed) == 1 and len(listed.pop()) == len(nodes)
 
 
 @contextmanager

@@ -14,7 +14,8 @@ from collections.abc import Iterator
 import pytest
 
 from presence_devtools import servers
-from tests.faults.cluster import PRESENCE_TTL, Node, cluster
+from presence_devtools.servers import wait_until
+from tests.faults.cluster import PRESENCE_TTL, Node, cluster, see_each_other
 from tests.faults.site import BOUND, NODES_SETTLE, Room, Site, room
 from tests.faults.site import site as running_site
 
@@ -50,6 +51,8 @@ def test_nodes_that_are_killed_paused_and_partitioned_take_nobody_out(
         while not took or time.monotonic() < ends:
             for how in dice.sample(HOW, len(HOW)):
                 fail(site, nodes, how, here, dice)
+            # Centrifugo goes on failing until its nodes are connected to Redis and list each other.
+            wait_until(lambda: see_each_other(nodes), "the nodes see each other", timeout=90)
             here.end()
             took.append(here.judge(within=WITHIN))
     if MINUTES:
