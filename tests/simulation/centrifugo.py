@@ -15,6 +15,8 @@ HISTORY_SIZE = 100
 HISTORY_TTL = 600.0
 ENTRY_EXPIRES = 59.0
 """Seconds after which the presence entries of a killed node are gone."""
+ENTRY_WRITTEN = 27.0
+"""Seconds within which a node writes the entry of each of its clients again."""
 
 
 class Cluster(FakeCentrifugo):
@@ -65,13 +67,20 @@ class Cluster(FakeCentrifugo):
         clients = [client for client, home in self.home.items() if home == node]
         for client in clients:
             for channel, entries in self.rooms.items():
-                if client in entries:
+                if client in entries and client not in self.hidden:
                     expires = self._clock() + ENTRY_EXPIRES
                     self._ghosts[channel][client] = (expires, entries[client])
             self.leave(client)
         self._made += 1
         self.nodes = [n for n in self.nodes if n != node] + [f"node-{self._made}"]
         return clients
+
+    def lose_entries(self) -> list[str]:
+        """Lose all presence entries, those of killed nodes as well. Returns the clients whose
+        entries are to come again."""
+        self._ghosts.clear()
+        self.hidden = set(self.home)
+        return sorted(self.hidden)
 
     def restart(self) -> None:
         self.keep_logs()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from presence.exceptions import CentrifugoUnreachable
+from tests.simulation.centrifugo import ENTRY_WRITTEN
 from tests.simulation.workers import Process
 
 if TYPE_CHECKING:
@@ -163,12 +165,14 @@ class Faults:
         self._for_a_while("silent-node")
 
     def _partial_presence(self) -> None:
-        """Let presence leave out the clients of a node, which are counted all the same."""
-        centrifugo = self._world.centrifugo
-        node = self._world.random.choice(centrifugo.nodes)
-        centrifugo.hidden = {client for client, home in centrifugo.home.items() if home == node}
-        if centrifugo.hidden:
-            self._for_a_while("partial-presence")
+        """Let the engine lose all presence entries. Nodes write those of their clients again."""
+        world = self._world
+        lost = world.centrifugo.lose_entries()
+        if lost:
+            world.count("partial-presence")
+        for client in lost:
+            seconds = world.random.random() * ENTRY_WRITTEN
+            world.after(seconds, "entry", partial(world.centrifugo.hidden.discard, client))
 
     def _killed_node(self) -> None:
         world = self._world
