@@ -50,7 +50,8 @@ class Judge:
                 continue
             if world.profile in ("faults", "looks", "ticks"):
                 moves = self._moves[channel, member.id]
-                assert self._is_gone(channel, moves, read_at), (member.id, read_at, moves[-4:])
+                why = f"an error was taken for an empty room: {member.id} at {read_at} {moves[-4:]}"
+                assert self._is_gone(channel, moves, read_at), why
         self._known_at[channel].append(read_at)
 
     def _is_gone(self, channel: str, moves: list[tuple[float, bool]], read_at: float) -> bool:
