@@ -6,7 +6,7 @@ or Huey calls, after a first tick without anybody. It is run twice: with one mem
 one channel, and once more with nothing changed.
 
 - files: the files below presence/ that the called functions are in, each once; the fakes, below
-  presence/testing/, do not count;
+  presence/testing/, do not count, nor does the filter of log messages, which logging calls;
 - frames: the calls that are open at once, at the deepest point: everything below presence/, with
   the fakes, lambdas and comprehensions (which have no frame from Python 3.12 on), but without
   Django and the standard library; `update_presence` is the first;
@@ -30,6 +30,7 @@ import presence
 
 APP = f"{Path(presence.__file__).parent}{os.sep}"
 FAKES = f"testing{os.sep}"
+LOG = f"{APP}transport{os.sep}log_lines.py"
 ROOM = "presence:walk"
 
 
@@ -69,7 +70,7 @@ def measure(work: Callable[[], object]) -> Walk:
     def profile(frame: FrameType, event: str, _: object) -> None:
         nonlocal depth
         path = frame.f_code.co_filename
-        if not path.startswith(APP):
+        if not path.startswith(APP) or path == LOG:
             return
         if event == "return":
             depth -= 1

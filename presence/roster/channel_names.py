@@ -205,13 +205,17 @@ def _advance(steps: Sequence[_Step], channel: str, places: set[int]) -> set[int]
     for step in steps:
         if not places:
             break
+        reached: set[int] = set()
         if step is None:
-            places = set(range(min(places), len(channel) + 1))
+            reached.update(range(min(places), len(channel) + 1))
         elif isinstance(step, re.Pattern):
-            found = (step.match(channel, place) for place in places)
-            places = {match.end() for match in found if match}
+            for place in places:
+                if found := step.match(channel, place):
+                    reached.add(found.end())
         else:
-            places = set().union(*(_advance(option, channel, places) for option in step))
+            for option in step:
+                reached |= _advance(option, channel, places)
+        places = reached
     return places
 
 
