@@ -16,6 +16,7 @@ from django.dispatch import Signal
 from presence.conf import masked
 from presence.roster.messages import Change
 from presence.transport.log_lines import line_logger
+from presence.transport.redaction import message_of
 
 __all__ = [
     "channel_occupied",
@@ -70,7 +71,7 @@ def send(channel: str, version: int, change: Change, epoch: str) -> None:
             if isinstance(error, Exception):
                 # Django has logged the traceback (django.dispatch).
                 name = getattr(receiver, "__qualname__", repr(receiver))
+                said = masked(f"{type(error).__name__}({message_of(error)!r})")
                 logger.error(
-                    "receiver=%s channel=%s version=%d error=%s",
-                    *(name, channel, version, masked(repr(error))),
+                    "receiver=%s channel=%s version=%d error=%s", name, channel, version, said
                 )

@@ -17,7 +17,10 @@ def line_logger(name: str) -> logging.Logger:
 
 
 def _to_one_line(record: logging.LogRecord) -> bool:
-    text = record.getMessage()
+    try:
+        text = record.getMessage()
+    except Exception:
+        return True  # The handler reports it, as it does for any logger.
     if _BREAKS.search(text):
         record.msg, record.args = _BREAKS.sub(lambda found: ascii(found[0])[1:-1], text), None
     return True

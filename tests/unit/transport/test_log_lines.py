@@ -35,6 +35,17 @@ def test_line_logger_with_plain_text_leaves_the_record_alone(
     assert (record.msg, record.args) == ("user=%s", ("Zoë",))
 
 
+class Mute:
+    def __str__(self) -> str:
+        raise RuntimeError("not even this")
+
+
+def test_line_logger_with_an_argument_that_cannot_be_written_leaves_it_to_the_handler() -> None:
+    logger = line_logger("presence.test_log_lines")
+    place = (logger.name, logging.ERROR, __file__, 1)
+    assert logger.filter(logging.LogRecord(*place, "error=%s", (Mute(),), None))
+
+
 def test_every_logger_of_the_app_writes_one_line() -> None:
     """All modules are imported in a process of its own: other tests make loggers, too."""
     program = """
