@@ -10,10 +10,11 @@ ROOT = Path(__file__).parents[3]
 
 
 def named_faults() -> set[str]:
-    """Return the faults that tests of the fault suite name."""
+    """Return the faults that tests on real processes and in browsers name."""
     return {
         ast.literal_eval(node.args[0])
-        for path in (ROOT / "tests" / "faults").glob("test_*.py")
+        for folder in ("faults", "browser")
+        for path in (ROOT / "tests" / folder).glob("test_*.py")
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "pytest.mark.fault"
     }
