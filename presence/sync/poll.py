@@ -103,8 +103,8 @@ def poll_ahead(
     of the `news` is in it (ids of users whose profile changed) or its state is damaged.
 
     Threads ask Centrifugo, and write nothing. The caller's thread asks the store: for the differing
-    rosters of one batch and the states of the next in one round trip. Closing the generator waits
-    for reads under way, and drops their results.
+    rosters of one batch and the states of the next in one round trip. Closing the generator drops
+    reads under way.
     """
     poller = _Poller(ctx, shard, news)
     parts = batches(channels, shard.clients, ctx.options.batch_size)
@@ -124,7 +124,8 @@ def poll_ahead(
             ctx.report.absorb(done.report)
             yield done
     finally:
-        pool.shutdown(cancel_futures=True)
+        # Nothing is under way unless the tick was interrupted: see Publisher.__exit__.
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 class _Poller:

@@ -12,7 +12,7 @@ import msgspec
 
 from presence.backends.base import Acknowledgement, Restart, Writes
 from presence.centrifugo.gateway import Publication
-from presence.exceptions import CommandError
+from presence.exceptions import CommandError, PresenceError
 from presence.roster import messages
 from presence.roster.channel_names import feed_of
 from presence.roster.commit import Commit, new_epoch, restart
@@ -59,7 +59,8 @@ class Publisher:
     connection. Publications are acknowledged together with the next commits, in one round trip.
     Their signals are sent while the next batch is published, as receivers may be slow. The mark of
     a due channel is settled when its change is published: if the process ends in between, the next
-    look publishes it. As a context manager, it waits at its end until all of that is done.
+    look publishes it. As a context manager, it waits at its end until all of that is done. After an
+    interruption it does not, and changes stay pending.
     """
 
     def __init__(self, ctx: TickContext) -> None:
@@ -75,11 +76,16 @@ class Publisher:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        is_settled = False
         try:
-            self.settle()
+            if kind is None or issubclass(kind, PresenceError):
+                self.settle()
+                is_settled = True
         finally:
-            self._thread.shutdown()
+            # An exception of a signal handler, such as a time limit of Celery, may have left the
+            # lock of a future taken. Its thread waits for that, so nobody may wait for the thread.
+            self._thread.shutdown(wait=is_settled, cancel_futures=not is_settled)
 
     def recover(self, polled: PollResult) -> None:
         """Publish and signal the changes that a crash left behind."""

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import threading
+from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any
+
+import pytest
 
 from presence.backends.memory import MemoryStore
 from presence.centrifugo.gateway import Gateway
@@ -100,3 +103,51 @@ def test_tick_interrupted_leaves_no_thread() -> None:
     for thread in set(threading.enumerate()) - before:
         thread.join(5.0)
         assert not thread.is_alive()
+
+
+@pytest.mark.parametrize("method", ["presence", "publish"])
+def test_tick_interrupted_while_it_holds_the_lock_of_a_future_ends(
+    monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    """A signal handler may raise between the acquiring of a lock and the block that releases it."""
+    site = Site(inline=False)
+    site.move()
+    asked, go_on, ended, judged = (threading.Event() for _ in range(4))
+    held: list[Future[Any]] = []
+    batch, result = site.centrifugo.batch, Future.result
+
+    def wait_in_batch(commands: Any, **more: Any) -> Any:
+        if any(name == method for name, _ in commands):
+            asked.set()
+            assert go_on.wait(30.0)
+        return batch(commands, **more)
+
+    def interrupted_result(future: Future[Any], timeout: float | None = None) -> Any:
+        if not asked.wait(0.2) or future.done():
+            return result(future, timeout)
+        future._condition.acquire()
+        held.append(future)
+        go_on.set()
+        raise Interrupted
+
+    monkeypatch.setattr(site.centrifugo, "batch", wait_in_batch)
+    monkeypatch.setattr(Future, "result", interrupted_result)
+
+    def run() -> None:
+        with suppress(Interrupted):
+            site.tick()
+        ended.set()
+        judged.wait(30.0)
+        for future in held:
+            future._condition.release()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    has_ended = ended.wait(10.0)
+    judged.set()
+    if not has_ended:
+        for future in held:
+            future._condition = threading.Condition()  # type: ignore[attr-defined]
+    thread.join(10.0)
+    assert has_ended
+    assert held

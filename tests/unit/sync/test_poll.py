@@ -138,10 +138,12 @@ def test_poll_of_many_batches_loads_only_one_batch_ahead(poll: Poll, store: Stor
 
 
 def test_poll_closed_early_leaves_no_thread_behind(store: Store) -> None:
-    before = threading.active_count()
+    before = set(threading.enumerate())
     with closing(Poll(store, Reads(print), threads)()) as reading:
         next(reading)
-    assert threading.active_count() == before
+    for thread in set(threading.enumerate()) - before:
+        thread.join(5.0)
+        assert not thread.is_alive()
 
 
 def test_poll_of_different_channels_loads_rosters_with_states_of_next_batch(
