@@ -256,9 +256,9 @@ class PresenceMixin(ViewLifecycle):
         if here is None:
             return None
         source = self._presence.source
-        if self._lives_on():
+        if self._lives_on() or not page_state(getattr(self, "request", None)).beats:
             # No page has a lifeline of this source. A note of the leave, which is kept for an hour,
-            # would let a visitor fill Redis by connecting again and again.
+            # would let a visitor fill Redis by connecting or asking again and again.
             member = forget_member(room(here.key), here.user, source)
             record = record_of(member) if member else None
         else:

@@ -38,6 +38,7 @@ from presence.backends.revocations import AHEAD as REVOKED_AHEAD
 from presence.backends.revocations import FRESH, KeptRevocation, KeptRevocations, Revocation
 from presence.backends.tracker import (
     AHEAD,
+    MANY,
     MemberKey,
     StoredPresence,
     Tracker,
@@ -335,6 +336,7 @@ class MemoryStore(Tracker, RosterStore):
 
     def _mark_due(self, due: Mapping[str, float]) -> float:
         now = self._clock()
+        self._due = {c: at for c, at in self._due.items() if at > now - KEPT_DUE}
         for channel, after in due.items():
             at = self._due.get(channel, inf)
             self._due[channel] = at - AGAIN if at <= now else min(at, now + after)
@@ -383,7 +385,11 @@ class MemoryStore(Tracker, RosterStore):
             joined = before.joined if before else now
             said = before.said if before and before.meta == meta else now
             record = ServerMember(user, source, joined, now, meta, said)
-            self._members[channel] = fresh | {(user, source): record}
+            others = {key: kept for key, kept in fresh.items() if key != (user, source)}
+            own = [key for key in others if key[0] == user]
+            if len(others) >= MANY and len(own) > len(others) / 2:
+                del others[min(own, key=lambda key: others[key].beat)]
+            self._members[channel] = others | {(user, source): record}
             return record
 
     def touch_members(self, members: Sequence[MemberKey], *, timeout: float) -> list[bool]:

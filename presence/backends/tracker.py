@@ -13,6 +13,7 @@ from presence.roster.people import ServerMember
 
 __all__ = [
     "AHEAD",
+    "MANY",
     "CursorStore",
     "MemberKey",
     "MemberStore",
@@ -65,6 +66,10 @@ class StoredPresence(msgspec.Struct, frozen=True):
     damage: str = ""
 
 
+MANY: Final = 500
+"""Records of a channel above which no user may have most of them."""
+
+
 class MemberStore(ABC):
     """Members by channel, user and source.
 
@@ -81,7 +86,9 @@ class MemberStore(ABC):
         """Note that a user is here. Returns the record.
 
         It replaces a record of the same source, and keeps its time of joining unless that is
-        stale. If `meta` is the same, it also keeps the time at which that was said.
+        stale. If `meta` is the same, it also keeps the time at which that was said. Where a channel
+        has more than MANY records and most are the user's, one of these is deleted that has not
+        beaten for long: the user is still here by the others.
         """
 
     def touch_member(self, channel: str, user: str, *, source: str, timeout: float) -> bool:

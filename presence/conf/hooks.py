@@ -34,6 +34,8 @@ T = TypeVar("T")
 
 MAX_LOGGED: Final = 10_000
 """Parts that were left out and are remembered, so that each is logged once."""
+PART: Final = 80
+"""Characters of the name of a part that are logged and remembered: others may choose it."""
 
 _logged: set[tuple[str, str, str]] = set()
 
@@ -188,13 +190,14 @@ def fit_meta(
 def log_left_out(source: str, user: str, left_out: Mapping[str, str]) -> None:
     """Log the parts that were left out: once in a process, as pages ask again and again."""
     for part, reason in left_out.items():
-        if (source, user, part) in _logged:
+        known = (source, user, part[:PART])
+        if known in _logged:
             continue
         if len(_logged) >= MAX_LOGGED:
             _logged.clear()
-        _logged.add((source, user, part))
+        _logged.add(known)
         logger.error(
-            "part=left-out source=%s user=%s part=%.80s why=%s", source, user, part, reason
+            "part=left-out source=%s user=%s part=%s why=%s", source, user, part[:PART], reason
         )
 
 

@@ -101,6 +101,7 @@ def heartbeat_for(request: HttpRequest | None) -> Heartbeat:
         make_lifeline(Lifeline(channel, user_id, now, member, source, meta.decode()), now=now)
         for channel, member, source, meta in state.members[:MAX_LIFELINES]
     )
+    state.beats = True
     return Heartbeat(lifelines, url, conf.PRESENCE_HEARTBEAT, state.joins)
 
 

@@ -54,7 +54,7 @@ class PageState:
 
     `store_is_down`: an element of the page waited for the store in vain, so no other does. `people`
     were read at `people_read`, by time.monotonic(). `members` are those whom the view tracked;
-    `joins`: the page's first heartbeat makes one of them join.
+    `joins`: the page's first heartbeat makes one of them join. `beats`: the page has a heartbeat.
     """
 
     visitor: Visitor | None = None
@@ -63,6 +63,7 @@ class PageState:
     people_read: float = float("-inf")
     members: list[PageMember] = field(default_factory=list)
     joins: bool = False
+    beats: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,14 @@ from presence.backends.redis import fields
 from presence.backends.redis.connection import milliseconds, script
 from presence.backends.redis.server import Command
 from presence.backends.redis.watch import RedisWatch
-from presence.backends.tracker import MemberKey, MemberStore, StoredPresence, TrackerState, in_order
+from presence.backends.tracker import (
+    MANY,
+    MemberKey,
+    MemberStore,
+    StoredPresence,
+    TrackerState,
+    in_order,
+)
 from presence.roster.messages import UNREADABLE
 from presence.roster.people import ServerMember
 from presence.transport.log_lines import line_logger
@@ -38,7 +45,8 @@ class RedisMembers(RedisWatch, MemberStore):
     ) -> ServerMember:
         # The channel first: one that is polled in vain costs less than one that never is.
         noting = [self._on_channel(channel, timeout), self._mark_due({channel: 0.0})]
-        joining = self._on_member("join", channel, user, source, timeout, meta)
+        begins = msgspec.json.encode((user,))[:-1] + b","
+        joining = self._on_member("join", channel, user, source, timeout, meta, begins, MANY)
         *_, (now, joined, said) = self._run([*noting, joining])
         return ServerMember(user, source, float(joined), float(now), meta, float(said))
 
@@ -118,7 +126,7 @@ class RedisMembers(RedisWatch, MemberStore):
         return self._timed("register", self._keys.tracked, milliseconds(timeout), channel)
 
     def _on_member(
-        self, name: str, channel: str, user: str, source: str, timeout: float, *more: bytes
+        self, name: str, channel: str, user: str, source: str, timeout: float, *more: bytes | int
     ) -> Command:
         key, field = self._keys.members(channel), _field(user, source)
         return self._timed(name, key, milliseconds(timeout), field, *more)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import chain
 
-from presence.backends.base import AGAIN, Counts, LookStart, LookState, WatchStore
+from presence.backends.base import AGAIN, KEPT_DUE, Counts, LookStart, LookState, WatchStore
 from presence.backends.redis.connection import Connection
 from presence.backends.redis.server import Command
 
@@ -35,7 +35,7 @@ class RedisWatch(Connection, WatchStore):
 
     def _mark_due(self, due: Mapping[str, float]) -> Command:
         pairs = chain.from_iterable(due.items())
-        return self._timed("mark_due", self._keys.due, AGAIN, *pairs)
+        return self._timed("mark_due", self._keys.due, AGAIN, KEPT_DUE, *pairs)
 
     def _settle_due(self, settled: Mapping[str, float], due: Mapping[str, float]) -> Command:
         parts = [part for c, at in settled.items() for part in (c, repr(at), due.get(c, ""))]

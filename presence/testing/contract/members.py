@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from presence.backends.base import RosterStore
-from presence.backends.tracker import StoredPresence, Tracker
+from presence.backends.tracker import MANY, StoredPresence, Tracker
 from presence.roster.people import ServerMember
 from presence.testing.contract.base import (
     ROOM,
@@ -153,6 +153,22 @@ class JoiningContract(Contract):
         for n in range(0, 300, 2):
             leave(backend, "ada", source=f"{n:03}")
         assert pairs(backend) == [("ada", f"{n:03}") for n in range(1, 300, 2)]
+
+    def test_member_with_more_sources_than_all_others_loses_the_first(
+        self, backend: Tracker, clock: Clock
+    ) -> None:
+        for n in range(10):
+            join(backend, f"u{n}")
+        for n in range(MANY + 100):
+            clock.advance(0.001)
+            join(backend, "ada", source=f"{n:03}")
+        found = pairs(backend)
+        assert len(found) == MANY
+        assert {user for user, _ in found} == {"ada", *(f"u{n}" for n in range(10))}
+        assert found[MANY - 11] == ("ada", f"{MANY + 99}")
+        for n in range(MANY + 100):
+            join(backend, f"o{n}")
+        assert len(pairs(backend)) == 2 * MANY + 100, "nobody else loses any"
 
     def test_touch_members_keeps_each_member_that_is_there(
         self, backend: Tracker, clock: Clock

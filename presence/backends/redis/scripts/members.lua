@@ -12,9 +12,11 @@ end
 
 --# join: fresh
 -- KEYS: hash of the members of a channel. ARGV: the time ("" for Redis's own), milliseconds without
--- a sign after which a member is stale, field, metadata. Returns the time, when they joined, and
--- when the metadata was said. Clears the stale among two fields taken by chance: where nobody reads,
--- they become no more than fresh ones.
+-- a sign after which a member is stale, field, metadata, how the fields of the user begin, and how
+-- many fields are too many where most are the user's. Returns the time, when they joined, and when
+-- the metadata was said. Clears the stale among two fields taken by chance: where nobody reads, they
+-- become no more than fresh ones. Of too many, 64 are taken by chance: if most are the user's, the
+-- one of these that beat longest ago goes.
 local some = redis.call('HRANDFIELD', KEYS[1], 2, 'WITHVALUES')
 local before = redis.call('HGET', KEYS[1], ARGV[3])
 local joined, said = now, now
@@ -28,6 +30,18 @@ redis.call('PEXPIRE', KEYS[1], ARGV[2])
 for i = 1, #some, 2 do
   if some[i] ~= ARGV[3] and not fresh(some[i + 1]) then redis.call('HDEL', KEYS[1], some[i]) end
 end
+if redis.call('HLEN', KEYS[1]) <= tonumber(ARGV[6]) then return {now, joined, said} end
+local own = {}
+for _, name in ipairs(redis.call('HRANDFIELD', KEYS[1], 64)) do
+  if name ~= ARGV[3] and name:sub(1, #ARGV[5]) == ARGV[5] then own[#own + 1] = name end
+end
+if #own <= 32 then return {now, joined, said} end
+local oldest, since
+for i, found in ipairs(redis.call('HMGET', KEYS[1], unpack(own))) do
+  local at = tonumber(found:match('^%S+') or '') or 0
+  if not since or at < since then oldest, since = own[i], at end
+end
+redis.call('HDEL', KEYS[1], oldest)
 return {now, joined, said}
 
 --# leave: fresh

@@ -2,8 +2,16 @@
 -- KEYS: sorted set of revocations. ARGV: the time ("" for Redis's own), seconds to keep them, then
 -- revocations. A member is when it was made, when it ends, and the revocation; its score is when it
 -- was enforced, or before all of those, in the order in which they were made, if it never was.
+-- Forgets those of the first ones that have ended, twice as many as it adds: else they pile up where
+-- nothing looks.
 local times = string.format('%.6f %.6f ', now, now + ARGV[2])
 for i = 3, #ARGV do redis.call('ZADD', KEYS[1], now - 1e10, times .. ARGV[i]) end
+for _, member in ipairs(redis.call('ZRANGE', KEYS[1], 0, 2 * (#ARGV - 2) - 1)) do
+  local ends = string.match(member, '^%d+%.%d+ (%d+%.%d+) ')
+  if ends and ends + 0 <= now + 0 then redis.call('ZREM', KEYS[1], member) end
+end
+local life = math.ceil(ARGV[2] * 1000)
+if redis.call('PTTL', KEYS[1]) < life then redis.call('PEXPIRE', KEYS[1], life) end
 return 1
 
 --# revocations: now

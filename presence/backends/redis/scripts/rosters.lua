@@ -148,8 +148,9 @@ return parts
 
 --# register: now
 -- KEYS: sorted set of channels. ARGV: the time ("" for Redis's own), milliseconds to keep it at
--- least, then channels.
+-- least, then channels. Forgets those of longer ago, which no tick has read.
 for i = 3, #ARGV do redis.call('ZADD', KEYS[1], now, ARGV[i]) end
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('(%.6f', now - ARGV[2] / 1000))
 if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[2]) then
   redis.call('PEXPIRE', KEYS[1], ARGV[2])
 end

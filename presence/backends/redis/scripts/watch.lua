@@ -36,8 +36,10 @@ end
 
 --# mark_due: now mark
 -- KEYS: sorted set of due channels. ARGV: the time ("" for Redis's own), seconds by which a mark
--- changes, then channel, seconds from now, ... Returns the time.
-for i = 3, #ARGV, 2 do mark(ARGV[i], ARGV[i + 1]) end
+-- changes, those after which a mark that no look took is forgotten, then channel, seconds from now,
+-- ... Returns the time.
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - ARGV[3])
+for i = 4, #ARGV, 2 do mark(ARGV[i], ARGV[i + 1]) end
 return now
 
 --# settle_due: now mark
