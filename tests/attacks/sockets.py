@@ -13,12 +13,14 @@ PATIENCE = 10.0
 
 
 class RawClient:
-    """A websocket of Centrifugo's JSON protocol. `pushes` has what came without being asked for."""
+    """A websocket of Centrifugo's JSON protocol. `pushes` has what came without being asked for,
+    `lines` every message as it came, without pings."""
 
     def __init__(self, url: str, **options: Any) -> None:
         self._socket = websockets.sync.client.connect(url, **options).__enter__()
         self._id = 0
         self.pushes: list[dict[str, Any]] = []
+        self.lines: list[str] = []
 
     def __enter__(self) -> RawClient:
         return self
@@ -55,9 +57,9 @@ class RawClient:
                 break
         return self.pushes
 
-    def wait_for(self, text: str) -> None:
-        """Wait for a push that has this text in it. Raises TimeoutError."""
-        while not any(text in json.dumps(push) for push in self.pushes):
+    def wait_for(self, text: str, times: int = 1) -> None:
+        """Wait for so many pushes that have this text in them. Raises TimeoutError."""
+        while sum(text in json.dumps(push) for push in self.pushes) < times:
             self.pushes += self._receive(PATIENCE)
 
     def wait_until_closed(self) -> int:
@@ -71,6 +73,7 @@ class RawClient:
     def _receive(self, timeout: float) -> list[dict[str, Any]]:
         lines = str(self._socket.recv(timeout)).split("\n")
         messages = [json.loads(line) for line in lines if line]
+        self.lines += [line for line in lines if line not in ("", "{}")]
         if {} in messages:  # a ping
             self._socket.send("{}")
         return [message for message in messages if message]
