@@ -32,7 +32,7 @@ STEPS = 16
 BEGIN = 1_700_000_000.5
 """In the middle of a second: what the clock adds at each reading rounds away."""
 
-PAGE = Template(
+PAGE = (
     "{% load presence_tags %}"
     '{% include "presence/widget.html" with channel=channel variant="list" %}'
     '{% include "presence/widget.html" with channel=channel variant="count" %}'
@@ -116,7 +116,7 @@ class History:
         elif what == "hidden close" and self.hidden:
             self.hidden.pop(0).close()
         elif what == "hidden page":
-            PAGE.render(RequestContext(request_of(HIDDEN), {"channel": room}))
+            Template(PAGE).render(RequestContext(request_of(HIDDEN), {"channel": room}))
 
     def observe(self) -> Iterator[object]:
         """Yield what others get now: pages, answers, feeds, signals, Python code."""
@@ -124,7 +124,7 @@ class History:
         for room in ROOMS:
             now = clock.now
             for user in (OTHERS[0], AnonymousUser()):
-                yield PAGE.render(RequestContext(request_of(user), {"channel": room}))
+                yield Template(PAGE).render(RequestContext(request_of(user), {"channel": room}))
                 clock.now = now
             grant = make_grant(room, "", now=now)
             answer = Client().get("/presence/snapshot/", {"grant": grant})
