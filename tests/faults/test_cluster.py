@@ -41,6 +41,7 @@ def site(nodes: list[Node], tmp_path_factory: pytest.TempPathFactory) -> Iterato
         yield running
 
 
+@pytest.mark.skipif(not MINUTES, reason="runs with LONG=1 or MINUTES=1: docs/reliability.md")
 @pytest.mark.fault("one of three nodes of Centrifugo is killed, paused, or cut off from its Redis")
 def test_nodes_that_are_killed_paused_and_partitioned_take_nobody_out(
     site: Site, nodes: list[Node]
