@@ -133,8 +133,13 @@ class Room:
         self.end()
 
     def settle(self, *, timeout: float = START) -> None:
-        """Wait until all pages show the truth: before a fault."""
-        wait_until(self.shows_truth, f"all is shown\n{self._state()}", timeout=timeout)
+        """Wait until all pages show the truth and its signals were sent: before a fault. A Redis
+        that loses writes would lose the signals that were not."""
+        wait_until(
+            lambda: self.shows_truth() and self._signalled(),
+            f"all is shown\n{self._state()}",
+            timeout=timeout,
+        )
 
     def judge(self, *, within: float = BOUND, at_least_once: bool = True) -> float:
         """Wait until all pages show the truth, and judge all of it. Returns how long it took."""
