@@ -54,7 +54,7 @@ GROWTH = 1.1
 FRESH = 1.5
 """Seconds in which others see 99 of 100 joins and, after the grace, leaves (docs/freshness.md)."""
 COMPLAINT = re.compile(r": (WARNING|ERROR|CRITICAL)/")
-"""What a line in the log of a worker or of beat has if something is wrong."""
+"""Pattern of the lines in the log of a worker or of beat that report something wrong."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Size:
 
 LONG = Size(connections=10_000, seconds=300.0, snapshots=10_000, cursors=100)
 QUICK = Size(connections=500, seconds=12.0, snapshots=500, cursors=12)
-"""Numbers of all; a cursor moves 20 times a second."""
+"""The long and the short form. A cursor moves 20 times a second."""
 
 
 class Load:
@@ -134,7 +134,7 @@ class Load:
         self._crowd.disconnect(list(self._users))
         self._crowd.connect(self._users)
         spent = time.monotonic() - began
-        # Whoever was taken for gone would be gone after the grace, and two ticks more.
+        # Members that were taken for gone would leave after the grace, and two ticks more.
         time.sleep(LEAVE_GRACE)
         ended = self._ended() + 2
         servers.wait_until(lambda: self._ended() >= ended, "two ticks", timeout=60)
@@ -261,7 +261,7 @@ TIMELY: dict[str, Holds] = {
         found["cursors"]["per_second"] >= 0.95 * found["cursors"]["wanted"]
     ),
 }
-"""What must hold, by what it says. `TIMELY` promises need a machine with nothing else to do: a tick
+"""Promises by their names. `TIMELY` promises need a machine with nothing else to do: a tick
 that waits for a processor overlaps the next one."""
 
 

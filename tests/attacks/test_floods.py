@@ -41,7 +41,7 @@ ENTRY = 400
 
 
 class Held(NamedTuple):
-    """What Redis holds: keys, entries in them, bytes; and which of the keys never expire."""
+    """Contents of Redis: keys, entries in them, bytes; and the keys that never expire."""
 
     keys: int
     entries: int

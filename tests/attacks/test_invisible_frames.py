@@ -29,7 +29,7 @@ STEPS = (
     ("moves", "zoe"), ("signs_out", "zoe"), ("enters", "bob"), ("enters", "zoe"),
     ("signs_out", "bob"), ("moves", "zoe"), ("leaves", "zoe"), ("enters", "bob"),
 )  # fmt: skip
-"""What is done, and by whom: zoe is the hidden user."""
+"""Actions and their users: zoe is the hidden user."""
 
 RANDOM = {
     r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}": "<client>",
@@ -37,11 +37,11 @@ RANDOM = {
     r'"session:[^"]+"': '"<session>"',
     r'"(ttl|iat|timestamp)":[\d.]+': r'"\1":"<time>"',
 }
-"""What differs from one run to the next, whoever is there."""
+"""Values that differ from run to run, also with the same users."""
 
 
 class Surface(LiveCursorMixin):
-    """A view whose code moves the cursor of whoever sent its request."""
+    """A view whose code moves the cursor of the user of its request."""
 
     def __init__(self, user: User, key: str) -> None:
         self.request = RequestFactory().get("/")

@@ -39,7 +39,7 @@ PAGE = (
 )
 
 Step = tuple[str, int, str, float]
-"""What is done, a number that chooses the user or the tab, the room, and the seconds after it."""
+"""An action, a number that chooses the user or the tab, the room, and the seconds after it."""
 
 
 def but_zenobia(user: User) -> bool:

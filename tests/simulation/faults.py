@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 PROFILES = ("faults", "faults", "faults", "rollbacks", "damage", "looks", "ticks", "jumps")
-"""What may happen in a history. "looks": ticks end for good, and only workers and Centrifugo fail.
+"""Profiles of histories. "looks": ticks end for good, and only workers and Centrifugo fail.
 "ticks": looks end for good, with the last fault. The others have all faults, and those that their
 names tell."""
 
@@ -67,7 +67,7 @@ class Faults:
             getattr(self, f"_{kind.replace('-', '_')}")()
 
     def end(self) -> None:
-        """End all faults. Whoever is paused or frozen goes on."""
+        """End all faults. Paused workers and frozen pages go on."""
         world = self._world
         self._next, self._shards = "", []
         world.trace("the last fault ends")

@@ -6,7 +6,6 @@ import heapq
 import random
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable
-from typing import Any
 from unittest import mock
 
 import greenlet
@@ -34,6 +33,8 @@ INTERVAL = 60.0
 SETTLE = 150.0
 """Seconds after the last fault in which all must be right: the longest bound of docs/freshness.md,
 that of a killed node (its entries expire after 60 s, the interval, the grace), and a fetch."""
+NODES_SETTLED = 45.0
+"""Seconds after the start in which leaves are held: longer than the product's NODES_SETTLE."""
 STEP = 0.004
 """Seconds that a call to Redis or Centrifugo takes at most while nothing is wrong."""
 
@@ -334,9 +335,6 @@ class World:
             tab.end(4501)
 
 
-NODES_SETTLED = 45.0
-
-
 def simulate(seed: int, browser: Browser) -> World:
     """Run the history of a seed. Raises AssertionError with the seed if something is wrong."""
     world = World(seed, browser)
@@ -347,10 +345,3 @@ def simulate(seed: int, browser: Browser) -> World:
         error.world = world  # type: ignore[attr-defined]
         raise
     return world
-
-
-def kinds_of(worlds: list[World]) -> dict[str, Any]:
-    total = Counter[str]()
-    for world in worlds:
-        total += world.happened
-    return dict(total)
